@@ -1,0 +1,21 @@
+"""The names of the columns in every table, once."""
+
+
+class Columns:
+    """Column names of the item table and the interaction table."""
+
+    ITEM_ID = "item_id"
+    TITLE = "title"
+    DESCRIPTION = "description"
+    CATEGORY = "category"
+    PRICE = "price"
+    IMAGE = "image"
+
+    SESSION_ID = "session_id"
+    USER_ID = "user_id"
+    TIMESTAMP = "timestamp"
+    SPLIT = "split"
+
+    SCORE = "score"
+    RANK = "rank"
+    IS_COLD = "is_cold"

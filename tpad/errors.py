@@ -1,0 +1,25 @@
+"""Every error that a user can cause. Each message is one sentence that says what to do."""
+
+
+class TpadError(Exception):
+    """Base of all errors whose message is written for the user, not for a debugger."""
+
+
+class ConfigError(TpadError):
+    """A setting, flag or combination of them that cannot work."""
+
+
+class DataError(TpadError):
+    """A table, row or field that cannot be read; the message names it."""
+
+
+class ImageError(DataError):
+    """A picture that cannot be used."""
+
+
+class ModelError(TpadError):
+    """A multimodal LLM that cannot be loaded or does not do what is asked of it."""
+
+
+class BundleError(TpadError):
+    """A bundle that is missing a part, was changed, or is of another format version."""
