@@ -1,0 +1,109 @@
+"""What a product of the demo shop is: its attributes, and which combinations the shop may use.
+
+Some facts can only be *seen* (colour, pattern, emblem), some only be *read* (the spec: a compatible
+phone series, a flavour or a size); the type can be seen and is usually named as well.
+"""
+
+import zlib
+from dataclasses import dataclass
+from itertools import product
+
+TYPES: dict[str, tuple[str, ...]] = {
+    "phones": (
+        "phone",
+        "phone case",
+        "charger",
+        "cable",
+        "headphones",
+        "power bank",
+        "smartwatch",
+        "speaker",
+    ),
+    "groceries": (
+        "cereal",
+        "milk",
+        "jam",
+        "coffee",
+        "juice",
+        "chocolate",
+        "soup",
+        "ice cream",
+    ),
+    "sports": (
+        "jersey",
+        "shorts",
+        "shoe",
+        "cap",
+        "ball",
+        "racket",
+        "sports bottle",
+        "backpack",
+    ),
+}
+DEPARTMENTS = tuple(TYPES)
+DEPARTMENT_OF = {kind: department for department, kinds in TYPES.items() for kind in kinds}
+ALL_TYPES = tuple(DEPARTMENT_OF)
+
+COLOURS = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "teal",
+    "blue",
+    "purple",
+    "pink",
+    "black",
+    "white",
+)
+PATTERNS = ("plain", "striped", "dotted", "checked", "zigzag")
+EMBLEMS = ("none", "star", "heart", "bolt", "leaf")
+
+SPEC_NAME = {"phones": "series", "groceries": "flavour", "sports": "size"}
+SPECS: dict[str, tuple[str, ...]] = {
+    "phones": ("nova 5", "nova 7", "luma 5", "luma 7", "orbit 5", "orbit 7"),
+    "groceries": ("vanilla", "strawberry", "hazelnut", "mango", "mint", "caramel"),
+    "sports": ("xs", "s", "m", "l", "xl", "xxl"),
+}
+BRANDS: dict[str, tuple[str, ...]] = {
+    "phones": ("Voltera", "Kipo", "Nordlink", "Aeris", "Tandem", "Omni"),
+    "groceries": ("Hofgut", "Bella Casa", "Morning Mill", "Sunfold", "Tilda", "Grove"),
+    "sports": ("Stride", "Peakline", "Corsa", "Vento", "Fjell", "Rally"),
+}
+TIERS = ("budget", "standard", "premium")
+
+
+@dataclass(frozen=True)
+class Look:
+    """The facts of a product that can be seen in its picture."""
+
+    type: str
+    colour: str
+    pattern: str
+    emblem: str
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether shops (of any seed) own this combination; pretraining never sees it."""
+        return zlib.crc32("/".join((self.type, self.colour, self.pattern, self.emblem)).encode()) % 4 == 0
+
+
+@dataclass(frozen=True)
+class Product:
+    """All attributes of one product: the look, and what only its text and price tell."""
+
+    look: Look
+    spec: str
+    brand: str
+    tier: str
+
+    @property
+    def department(self) -> str:
+        """The department of the product's type."""
+        return DEPARTMENT_OF[self.look.type]
+
+
+def looks(reserved: bool | None = None) -> list[Look]:
+    """All combinations that can be seen, in a fixed order; optionally only (un)reserved ones."""
+    every = (Look(*parts) for parts in product(ALL_TYPES, COLOURS, PATTERNS, EMBLEMS))
+    return [look for look in every if reserved is None or look.is_reserved == reserved]
