@@ -1,0 +1,300 @@
+"""`Dataset`: validated items and sessions, the one input of training and evaluation."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tpad.data.columns import Columns
+from tpad.data.images import find_faults, fit_square, load_image, resolve_image
+from tpad.data.items import ITEM_COLUMNS, read_items
+from tpad.data.report import LoadReport, ReportBuilder
+from tpad.data.sessions import SPLITS, Cases, Clicks, Sessions, read_clicks
+from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
+from tpad.errors import ConfigError, DataError, ImageError
+
+__all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
+
+ITEMS_FILE = "items.parquet"
+SESSIONS_FILE = "sessions.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Items and the sessions of shoppers who clicked on them.
+
+    Attributes:
+        items: RangeIndex; item_id, title, description, category (str, "" is missing), price
+            (float64 in the shop's own currency, NaN is missing), image (str path relative to
+            `image_root`, "" is missing); further columns of the table are kept.
+        image_root: folder that holds the pictures.
+        train, validation, test: the sessions of each split, in order of their start.
+        report: what was left out or mended, by reason, with examples.
+    """
+
+    items: pd.DataFrame
+    image_root: Path
+    train: Sessions
+    validation: Sessions
+    test: Sessions
+    report: LoadReport = field(default_factory=LoadReport)
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.items)
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """The row of each item_id."""
+        return dict(zip(self.items[Columns.ITEM_ID].tolist(), range(len(self)), strict=True))
+
+    @cached_property
+    def popularity(self) -> np.ndarray:
+        """(n_items,) int64, clicks in training sessions."""
+        return np.bincount(self.train.clicks, minlength=len(self)).astype(np.int64)
+
+    @cached_property
+    def cold(self) -> np.ndarray:
+        """(n_items,) bool, True for an item that occurs in no training session."""
+        return self.popularity == 0
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) over the standard item columns, the pictures' sizes, and all sessions.
+
+        Pictures enter by name and size in bytes, so that it costs no reading of them.
+        """
+        digest = hashlib.sha256()
+        for column in ITEM_COLUMNS:
+            values = self.items[column].tolist()
+            texts = map(repr, values) if column == Columns.PRICE else values
+            digest.update("\x1f".join([column, *texts]).encode() + b"\x1e")
+        digest.update(_image_sizes(self.image_root, self.items[Columns.IMAGE].tolist()))
+        for name in SPLITS:
+            sessions = getattr(self, name)
+            digest.update("\x1f".join([name, *sessions.ids]).encode() + b"\x1e")
+            for values in (sessions.lengths, sessions.clicks, sessions.starts):
+                digest.update(values.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def image(self, row: int, size: int | None = None) -> Image.Image | None:
+        """An item's picture, RGB and turned as its EXIF data says.
+
+        Args:
+            row: the item's row.
+            size: fit the whole picture into a white square of so many pixels a side.
+
+        Returns:
+            None if the item has no picture, or none that can be read (`check_images` counts these).
+        """
+        relative = self.items[Columns.IMAGE].iat[row]
+        if not relative:
+            return None
+        try:
+            image = load_image(resolve_image(self.image_root, relative))
+        except ImageError:
+            return None
+        return image if size is None else fit_square(image, size)
+
+    @classmethod
+    def load(
+        cls,
+        items: str | Path,
+        interactions: str | Path,
+        *,
+        session_gap_minutes: float = 30,
+        strict: bool = False,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        cold_fraction: float = 0.0,
+        min_session: int = 2,
+        merge_repeats: bool = False,
+        seed: int = 0,
+    ) -> "Dataset":
+        """Read an item table and an interaction table, each CSV or Parquet.
+
+        Sessions keep the split of the interactions' `split` column; without one they are split by
+        their start, the latest for test, those before for validation. Sessions of fewer than
+        `min_session` clicks are left out of every split: they hold nothing to predict, and an item
+        that occurs only in such sessions is cold.
+
+        Args:
+            items: table with item_id and title or image; description, category, price if known.
+                Pictures are given relative to the table's folder.
+            interactions: table with session_id or user_id, item_id, timestamp (Unix seconds or
+                ISO 8601), and perhaps split (train, validation, test).
+            session_gap_minutes: with user_id, minutes without a click that end a session.
+            strict: raise at the first row error instead of counting it in `report`. A user's
+                single clicks are no error; a single-click session_id is.
+            validation_fraction: share of the sessions that validate.
+            test_fraction: share of the sessions that test.
+            cold_fraction: share of the items, drawn at random, whose clicks are removed from
+                training and validation sessions, so that they are cold; test stays whole.
+            min_session: fewest clicks of a session, at least 2.
+            merge_repeats: keep only the first of several clicks in a row on the same item.
+            seed: of the draw of cold items.
+
+        Raises:
+            DataError: a table cannot be used; the sentence names the file and what to do.
+            ConfigError: a setting is out of range.
+        """
+        if min_session < 2:
+            raise ConfigError(f"min_session must be at least 2, not {min_session}.")
+        if not session_gap_minutes > 0:
+            raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
+        builder, name = ReportBuilder(strict), Path(interactions).name
+        table = read_items(items, builder)
+        held_out = hold_out_items(len(table), cold_fraction, seed)
+        clicks = read_clicks(
+            interactions,
+            table[Columns.ITEM_ID],
+            builder,
+            session_gap_minutes=session_gap_minutes,
+            min_session=min_session,
+            merge_repeats=merge_repeats,
+        )
+        by_time = clicks.split is None
+        if by_time:
+            starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
+            split = split_by_time(starts, validation_fraction, test_fraction)
+            clicks = replace(clicks, split=split)
+        clicks = remove_held_out(clicks, held_out, min_session, builder, name)
+        parts = [_part(clicks, code) for code in range(len(SPLITS))]
+        if not len(parts[0]):
+            raise DataError(
+                f"{name} has no training session of {min_session} clicks or more; "
+                "give more interactions."
+            )
+        assert_no_leak(*parts, held_out=held_out, by_time=by_time)
+        return cls(table, Path(items).parent, *parts, builder.build())
+
+    @classmethod
+    def from_world(cls, folder: str | Path) -> "Dataset":
+        """Read `items.csv` and `interactions.csv` of a folder that `python -m tpad world` made."""
+        return cls.load(Path(folder) / "items.csv", Path(folder) / "interactions.csv")
+
+    def save(self, folder: str | Path) -> None:
+        """Write `items.parquet` and `sessions.parquet` into `folder`, each in one step.
+
+        Pictures are not copied; `load_saved` looks for them below `folder` unless told otherwise.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        frames = [self._session_frame(name) for name in SPLITS]
+        _write_parquet(self.items, folder / ITEMS_FILE)
+        _write_parquet(pd.concat(frames, ignore_index=True), folder / SESSIONS_FILE)
+
+    @classmethod
+    def load_saved(cls, folder: str | Path, image_root: str | Path | None = None) -> "Dataset":
+        """Read what `save` wrote, unchanged: nothing is split, sorted or mended again.
+
+        Args:
+            folder: holds `items.parquet` and `sessions.parquet`.
+            image_root: folder that the pictures' paths are relative to; by default `folder`.
+
+        Raises:
+            DataError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        items, frame = _read_saved(folder / ITEMS_FILE), _read_saved(folder / SESSIONS_FILE)
+        rows = pd.Index(items[Columns.ITEM_ID]).get_indexer(frame[Columns.ITEM_ID])
+        if (rows < 0).any():
+            raise DataError(f"{folder / SESSIONS_FILE} does not belong to its {ITEMS_FILE}.")
+        session = (frame[Columns.SESSION_ID].ne(frame[Columns.SESSION_ID].shift())).cumsum() - 1
+        first = ~session.duplicated().to_numpy()
+        clicks = Clicks(
+            session.to_numpy(np.int64),
+            rows.astype(np.int32),
+            frame[Columns.TIMESTAMP].to_numpy(np.int64),
+            frame[Columns.SESSION_ID].to_numpy(dtype=object)[first],
+            pd.Index(SPLITS).get_indexer(frame[Columns.SPLIT])[first].astype(np.int8),
+        )
+        parts = [_part(clicks, code) for code in range(len(SPLITS))]
+        return cls(items, Path(image_root or folder), *parts)
+
+    def _session_frame(self, split: str) -> pd.DataFrame:
+        sessions: Sessions = getattr(self, split)
+        lengths = sessions.lengths
+        if sessions.times is None:
+            times = np.repeat(sessions.starts, lengths)
+        else:
+            times = np.concatenate([*sessions.times, np.zeros(0, np.int64)])
+        return pd.DataFrame(
+            {
+                Columns.SESSION_ID: pd.Series(np.repeat(sessions.ids, lengths), dtype="str"),
+                Columns.ITEM_ID: self.items[Columns.ITEM_ID].to_numpy()[sessions.clicks],
+                Columns.TIMESTAMP: times.astype(np.int64),
+                Columns.SPLIT: split,
+            }
+        ).astype({Columns.ITEM_ID: "str", Columns.SPLIT: "str"})
+
+
+def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Dataset:
+    """Decode every picture once, so that training meets no bad one half-way.
+
+    Args:
+        workers: threads.
+        strict: raise at the first picture that cannot be read.
+
+    Returns:
+        The dataset; pictures that cannot be read count as missing in it, and in its report.
+
+    Raises:
+        DataError: a picture cannot be read, and `strict`.
+    """
+    faults = find_faults(dataset.image_root, dataset.items[Columns.IMAGE].tolist(), workers)
+    if not faults:
+        return dataset
+    builder, ids = ReportBuilder(strict), dataset.items[Columns.ITEM_ID]
+    builder.error(
+        "unreadable image",
+        "the item counts as one without image",
+        (f"item '{ids.iat[row]}': {sentence}" for row, sentence in faults.items()),
+        len(faults),
+    )
+    items = dataset.items.copy()
+    items.iloc[list(faults), items.columns.get_loc(Columns.IMAGE)] = ""
+    return replace(dataset, items=items, report=dataset.report + builder.build())
+
+
+def _part(clicks: Clicks, code: int) -> Sessions:
+    return clicks.select((clicks.split == code)[clicks.session]).sessions()
+
+
+def _image_sizes(root: Path, images: list[str]) -> bytes:
+    """(n,) little-endian int64, the pictures' sizes in bytes, -1 where there is no file."""
+
+    def size(relative: str) -> int:
+        try:
+            return os.stat(os.path.join(root, relative)).st_size if relative else -1
+        except OSError:
+            return -1
+
+    return np.array([size(relative) for relative in images], "<i8").tobytes()
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        frame.to_parquet(beside, index=False)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read_saved(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist; save the dataset again.") from error
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise DataError(f"{path} is damaged; save the dataset again.") from error

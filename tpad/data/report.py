@@ -1,0 +1,100 @@
+"""What was wrong with the tables: row errors are collected and counted, not fatal one by one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tpad.errors import DataError
+
+EXAMPLES_KEPT = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault, or of change, and how often it was met.
+
+    Attributes:
+        reason: what was found, for instance "duplicate item_id".
+        action: what was done about it, for instance "the first row is kept".
+        count: number of rows (or sessions, or pictures) concerned.
+        examples: the first few, each naming its row.
+        is_error: False for a change that the caller's own settings asked for.
+    """
+
+    reason: str
+    action: str
+    count: int
+    examples: tuple[str, ...] = ()
+    is_error: bool = True
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """All findings of loading one dataset, in the order in which they were met."""
+
+    findings: tuple[Finding, ...] = ()
+
+    def count(self, reason: str) -> int:
+        """How often `reason` was met; 0 if never."""
+        return sum(finding.count for finding in self.findings if finding.reason == reason)
+
+    @property
+    def errors(self) -> int:
+        """Number of faults of the tables themselves, without changes that settings asked for."""
+        return sum(finding.count for finding in self.findings if finding.is_error)
+
+    def __add__(self, other: "LoadReport") -> "LoadReport":
+        return LoadReport(self.findings + other.findings)
+
+    def as_dict(self) -> dict[str, dict]:
+        """The report as plain JSON values, keyed by reason."""
+        return {
+            f.reason: {"count": f.count, "action": f.action, "examples": list(f.examples)}
+            for f in self.findings
+        }
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return "No faults were found in the tables."
+        return "\n".join(
+            f"{f.count:>8,}  {f.reason}: {f.action}"
+            + (f" (for instance {'; '.join(f.examples)})" if f.examples else "")
+            for f in self.findings
+        )
+
+
+class ReportBuilder:
+    """Collects findings while a dataset is read; with `strict` the first row error is raised.
+
+    Args:
+        strict: raise a `DataError` at the first fault instead of counting it.
+    """
+
+    def __init__(self, strict: bool = False):
+        self.strict = strict
+        self._findings: list[Finding] = []
+
+    def error(self, reason: str, action: str, examples: Iterable[str], count: int) -> None:
+        """Record `count` faults of the user's table; nothing if `count` is 0."""
+        self._add(reason, action, examples, count, is_error=True)
+
+    def note(self, reason: str, action: str, examples: Iterable[str], count: int) -> None:
+        """Record `count` changes that a setting asked for; never raised."""
+        self._add(reason, action, examples, count, is_error=False)
+
+    def build(self) -> LoadReport:
+        return LoadReport(tuple(self._findings))
+
+    def _add(
+        self, reason: str, action: str, examples: Iterable[str], count: int, is_error: bool
+    ) -> None:
+        if count == 0:
+            return
+        kept = tuple(example for example, _ in zip(examples, range(EXAMPLES_KEPT), strict=False))
+        if is_error and self.strict:
+            where = kept[0] if kept else "the table"
+            more = f" ({count:,} such cases)" if count > 1 else ""
+            raise DataError(
+                f"{where}: {reason}{more}; correct the table, or load it without strict mode, "
+                f"in which case {action}."
+            )
+        self._findings.append(Finding(reason, action, int(count), kept, is_error))

@@ -1,0 +1,127 @@
+"""Splits by session: by time, with a share of items held out so that they are cold."""
+
+import numpy as np
+
+from tpad.data.report import ReportBuilder
+from tpad.data.sessions import SPLITS, Clicks, Sessions, drop_short
+from tpad.errors import ConfigError, DataError
+
+
+def split_by_time(
+    starts: np.ndarray, validation_fraction: float = 0.1, test_fraction: float = 0.1
+) -> np.ndarray:
+    """Assign sessions to splits by their start: train before validation before test.
+
+    Args:
+        starts: (n,) int64 Unix seconds.
+        validation_fraction: share of the sessions that validate; at least one if it is not 0.
+        test_fraction: share of the sessions, the latest ones, that test; likewise.
+
+    Returns:
+        (n,) int8, index into `SPLITS`.
+    """
+    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
+        raise ConfigError(
+            f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be "
+            "0 or more and leave something to train on; choose smaller ones."
+        )
+    n = len(starts)
+    counts = [
+        max(1, round(n * fraction)) if fraction > 0 else 0
+        for fraction in (validation_fraction, test_fraction)
+    ]
+    if n - sum(counts) < 1:
+        raise DataError(
+            f"{n} session(s) of two clicks or more are too few to split; give more interactions."
+        )
+    codes = np.repeat(np.arange(3, dtype=np.int8), [n - sum(counts), *counts])
+    splits = np.empty(n, np.int8)
+    splits[np.argsort(starts, kind="stable")] = codes
+    return splits
+
+
+def hold_out_items(n_items: int, fraction: float, seed: int) -> np.ndarray:
+    """(n_items,) bool, a random share of all items, to be kept cold; the same for the same seed."""
+    if not 0 <= fraction < 1:
+        raise ConfigError(f"cold_fraction must be at least 0 and below 1, not {fraction}.")
+    held_out = np.zeros(n_items, dtype=bool)
+    chosen = np.random.default_rng(seed).permutation(n_items)[: round(fraction * n_items)]
+    held_out[chosen] = True
+    return held_out
+
+
+def remove_held_out(
+    clicks: Clicks, held_out: np.ndarray, min_session: int, report: ReportBuilder, name: str
+) -> Clicks:
+    """Remove held-out items from training and validation sessions; test sessions stay whole.
+
+    The clicks before and after a removed one become neighbours. Sessions that get shorter than
+    `min_session` are left out.
+
+    Args:
+        clicks: with their split.
+        held_out: (n_items,) bool.
+    """
+    test = SPLITS.index("test")
+    removed = held_out[clicks.item] & (clicks.split[clicks.session] != test)
+    if not removed.any():
+        return clicks
+    report.note(
+        "click on a held-out item",
+        "removed from training and validation, so that the item is cold",
+        (),
+        int(removed.sum()),
+    )
+    left = clicks.select(~removed)
+    left = drop_short(left, min_session, ReportBuilder(), name, is_error=False)
+    report.note(
+        "session too short without its held-out items",
+        "the session is left out",
+        (),
+        len(clicks.ids) - len(left.ids),
+    )
+    return left
+
+
+def assert_no_leak(
+    train: Sessions,
+    validation: Sessions,
+    test: Sessions,
+    *,
+    held_out: np.ndarray | None = None,
+    by_time: bool = False,
+) -> None:
+    """Check that no knowledge flows from the later splits into training.
+
+    Args:
+        held_out: (n_items,) bool, items that training and validation may not hold.
+        by_time: also check that no training session starts after a validation session, and none
+            of these after a test session.
+
+    Raises:
+        DataError: a session is in two splits, a held-out item occurs where it may not, or the
+            splits overlap in time.
+    """
+    parts = dict(zip(SPLITS, (train, validation, test), strict=True))
+    names = list(parts)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            shared = np.intersect1d(parts[first].ids.astype(str), parts[second].ids.astype(str))
+            if shared.size:
+                raise DataError(
+                    f"Session '{shared[0]}' is both in {first} and in {second}; "
+                    "give each session one split."
+                )
+            both = by_time and len(parts[first]) > 0 and len(parts[second]) > 0
+            if both and parts[first].starts.max() > parts[second].starts.min():
+                raise DataError(
+                    f"A session of {first} starts after one of {second}; split by time again."
+                )
+    if held_out is not None:
+        for name in SPLITS[:2]:
+            leaked = np.flatnonzero(held_out[parts[name].clicks])
+            if leaked.size:
+                row = parts[name].clicks[leaked[0]]
+                raise DataError(
+                    f"The held-out item in row {row} occurs in {name}; remove its clicks there."
+                )
