@@ -1,0 +1,283 @@
+"""Makes a demo shop from a seed and writes it as tables and pictures, byte for byte the same each time."""
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tpad.data.columns import Columns
+from tpad.errors import ConfigError, DataError
+from tpad.world.attributes import ALL_TYPES, BRANDS, DEPARTMENT_OF, SPECS, TIERS, Look, Product, looks
+from tpad.world.drawing import draw
+from tpad.world.language import ShopText, describe, write
+from tpad.world.law import Law, LawConfig, popularity_weights
+from tpad.world.oracle import ATTRIBUTE_PREFIX
+from tpad.world.shoppers import draw_sessions
+
+VERSION = 1
+PICTURE_SIZE = 256
+WEBP_QUALITY = 82
+START = 1_767_225_600  # 2026-01-01 00:00 UTC
+SECONDS_BETWEEN_SESSIONS, SECONDS_BETWEEN_CLICKS = 300, 40
+
+PRICES = {
+    "phone": 420, "phone case": 18, "charger": 24, "cable": 11, "headphones": 85, "power bank": 38,
+    "smartwatch": 160, "speaker": 60, "cereal": 3.6, "milk": 1.6, "jam": 3.2, "coffee": 7.5,
+    "juice": 2.8, "chocolate": 1.9, "soup": 2.4, "ice cream": 4.6, "jersey": 42, "shorts": 26,
+    "shoe": 88, "cap": 19, "ball": 29, "racket": 120, "sports bottle": 14, "backpack": 55,
+}  # fmt: skip
+TIER_FACTOR = {"budget": 0.6, "standard": 1.0, "premium": 1.7}
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Size and seed of a demo shop."""
+
+    seed: int = 7
+    """Everything follows from it."""
+    items: int = 1200
+    """Number of items in the catalogue."""
+    train_sessions: int = 14_000
+    """Sessions to train on; none holds a cold item."""
+    validation_sessions: int = 1_500
+    """Sessions to choose settings on; none holds a cold item."""
+    test_sessions: int = 3_000
+    """Sessions to measure on; over all items."""
+    cold_share: float = 0.15
+    """Share of the items that occur in no training or validation session."""
+    arrivals: int = 24
+    """Products that are in no catalogue at all, as pictures to upload."""
+
+    def __post_init__(self) -> None:
+        if self.items < 2 * len(ALL_TYPES):
+            raise ConfigError(f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}.")
+        if not 0 <= self.cold_share <= 0.5:
+            raise ConfigError(f"The cold share must lie between 0 and 0.5, not {self.cold_share}.")
+        for name in ("train_sessions", "validation_sessions", "test_sessions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+
+
+class World:
+    """One demo shop: products, texts, prices, the law, and its shoppers' sessions."""
+
+    def __init__(self, config: WorldConfig | None = None, law: LawConfig | None = None) -> None:
+        self.config = config or WorldConfig()
+        self.law_config = law or LawConfig()
+
+    @cached_property
+    def _catalogue(self) -> list[Product]:
+        """The shop's products, followed by the new arrivals (whose looks the shop does not have)."""
+        rng = random.Random(f"{self.config.seed}/catalogue")
+        owned: dict[str, list[Look]] = {kind: [] for kind in ALL_TYPES}
+        for look in looks(reserved=True):
+            owned[look.type].append(look)
+        fresh = {}
+        for kind, choices in owned.items():
+            rng.shuffle(choices)
+            fresh[kind] = choices[:4]
+            owned[kind] = choices[4:]
+        kinds = [ALL_TYPES[i % len(ALL_TYPES)] for i in range(self.config.items)]
+        rng.shuffle(kinds)
+        products = [_product(rng.choice(owned[kind]), rng) for kind in kinds]
+        kinds = [ALL_TYPES[i % len(ALL_TYPES)] for i in range(self.config.arrivals)]
+        return products + [_product(rng.choice(fresh[kind]), rng) for kind in kinds]
+
+    @cached_property
+    def products(self) -> list[Product]:
+        """The products of the catalogue, by row."""
+        return self._catalogue[: self.config.items]
+
+    @cached_property
+    def arrivals(self) -> list[Product]:
+        """Products that are in no catalogue."""
+        return self._catalogue[self.config.items :]
+
+    @cached_property
+    def texts(self) -> list[ShopText]:
+        """What the shop writes about each product, by row."""
+        return [
+            write(product, random.Random(f"{self.config.seed}/text/{row}"))
+            for row, product in enumerate(self.products)
+        ]
+
+    @cached_property
+    def law(self) -> Law:
+        """What the shoppers follow."""
+        popularity = popularity_weights(self.products, self.law_config, self.config.seed)
+        return Law.of(self.products, popularity, self.law_config)
+
+    @cached_property
+    def cold(self) -> np.ndarray:
+        """(n_items,) bool: items kept out of training and validation, chosen before anything else."""
+        rng = np.random.default_rng([self.config.seed, 11])
+        cold = np.zeros(self.config.items, dtype=bool)
+        cold[rng.permutation(self.config.items)[: round(self.config.cold_share * len(cold))]] = True
+        return cold
+
+    @cached_property
+    def sessions(self) -> dict[str, list[np.ndarray]]:
+        """Sessions by split, each an array of item rows."""
+        config, warm = self.config, ~self.cold
+        parts = {
+            "train": (config.train_sessions, warm),
+            "validation": (config.validation_sessions, warm),
+            "test": (config.test_sessions, None),
+        }
+        return {
+            name: list(
+                draw_sessions(self.law, n, np.random.default_rng([config.seed, 23 + i]), allowed)
+            )
+            for i, (name, (n, allowed)) in enumerate(parts.items())
+        }
+
+    def item_table(self) -> pd.DataFrame:
+        """The catalogue as in `items.csv`, with the true attributes in `attr_*` columns."""
+        ids = [f"item-{row:04d}" for row in range(self.config.items)]
+        return self._table(self.products, self.texts, ids, "price", "images")
+
+    def arrivals_table(self) -> pd.DataFrame:
+        """The new arrivals as in `arrivals.csv`."""
+        texts = [
+            write(product, random.Random(f"{self.config.seed}/arrival/{row}"))
+            for row, product in enumerate(self.arrivals)
+        ]
+        ids = [f"arrival-{row:02d}" for row in range(len(texts))]
+        return self._table(self.arrivals, texts, ids, "arrival-price", "arrivals")
+
+    def _table(
+        self, products: list[Product], texts: list[ShopText], ids: list[str], salt: str, folder: str
+    ) -> pd.DataFrame:
+        prices = [
+            _price(p, random.Random(f"{self.config.seed}/{salt}/{row}"))
+            for row, p in enumerate(products)
+        ]
+        table = pd.DataFrame(
+            {
+                Columns.ITEM_ID: ids,
+                Columns.TITLE: [text.title for text in texts],
+                Columns.DESCRIPTION: [text.description for text in texts],
+                Columns.CATEGORY: [product.department for product in products],
+                Columns.PRICE: prices,
+                Columns.IMAGE: [f"{folder}/{item}.webp" for item in ids],
+            }
+        )
+        facts = {
+            "type": [p.look.type for p in products],
+            "colour": [p.look.colour for p in products],
+            "pattern": [p.look.pattern for p in products],
+            "emblem": [p.look.emblem for p in products],
+            "spec": [p.spec for p in products],
+            "brand": [p.brand for p in products],
+            "tier": [p.tier for p in products],
+        }
+        return table.assign(**{ATTRIBUTE_PREFIX + name: values for name, values in facts.items()})
+
+    def interaction_table(self) -> pd.DataFrame:
+        """All clicks as in `interactions.csv`: the splits follow each other in time."""
+        names, rows, sessions, times = [], [], [], []
+        number = 0
+        for split, group in self.sessions.items():
+            for session in group:
+                names += [split] * len(session)
+                sessions += [f"s{number:06d}"] * len(session)
+                rows.append(session)
+                start = START + number * SECONDS_BETWEEN_SESSIONS
+                times.append(start + SECONDS_BETWEEN_CLICKS * np.arange(len(session)))
+                number += 1
+        ids = self.item_table()[Columns.ITEM_ID].to_numpy()
+        return pd.DataFrame(
+            {
+                Columns.SESSION_ID: sessions,
+                Columns.ITEM_ID: ids[np.concatenate(rows)],
+                Columns.TIMESTAMP: np.concatenate(times),
+                Columns.SPLIT: names,
+            }
+        )
+
+    def describe(self, row: int) -> str:
+        """The plain description of what picture and text of one item together tell."""
+        text = self.texts[row]
+        return describe(self.products[row], text.tells_spec, text.tells_brand)
+
+
+def write_world(
+    world: World, out: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Writes the shop into the folder `out`, which must not exist yet or be empty.
+
+    Files: `items.csv`, `images/`, `interactions.csv`, `cold_items.txt`, `arrivals/` with
+    `arrivals/arrivals.csv`, and `world.json`. Everything is written beside and renamed at the end.
+
+    Raises:
+        DataError: when `out` already holds something.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} already exists and is not an empty folder; choose another --out.")
+    beside = out.with_name(out.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    (beside / "images").mkdir(parents=True)
+    (beside / "arrivals").mkdir()
+
+    items, arrivals = world.item_table(), world.arrivals_table()
+    items.to_csv(beside / "items.csv", index=False, lineterminator="\n")
+    arrivals.assign(image=arrivals["image"].str.removeprefix("arrivals/")).to_csv(
+        beside / "arrivals" / "arrivals.csv", index=False, lineterminator="\n"
+    )
+    world.interaction_table().to_csv(
+        beside / "interactions.csv", index=False, lineterminator="\n"
+    )
+    cold_ids = items[Columns.ITEM_ID][world.cold]
+    (beside / "cold_items.txt").write_text("".join(f"{i}\n" for i in cold_ids), "utf-8")
+    facts = {
+        "version": VERSION,
+        "seed": world.config.seed,
+        "config": asdict(world.config),
+        "law": world.law.as_json(),
+        "popularity": world.law.popularity.tolist(),
+    }
+    (beside / "world.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+
+    jobs = [
+        (product.look, f"{world.config.seed}/{path}", beside / path)
+        for products, table in ((world.products, items), (world.arrivals, arrivals))
+        for product, path in zip(products, table[Columns.IMAGE], strict=True)
+    ]
+    with ProcessPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(_draw_file, jobs, chunksize=16), 1):
+            if progress:
+                progress(done, len(jobs))
+    if out.exists():
+        out.rmdir()
+    os.replace(beside, out)
+
+
+def picture_seed(key: str) -> int:
+    """The seed of one product's picture."""
+    return random.Random(key).getrandbits(31)
+
+
+def _draw_file(job: tuple[Look, str, Path]) -> None:
+    look, key, path = job
+    draw(look, picture_seed(key), PICTURE_SIZE).save(path, "WEBP", quality=WEBP_QUALITY, method=4)
+
+
+def _product(look: Look, rng: random.Random) -> Product:
+    department = DEPARTMENT_OF[look.type]
+    return Product(
+        look, rng.choice(SPECS[department]), rng.choice(BRANDS[department]), rng.choice(TIERS)
+    )
+
+
+def _price(product: Product, rng: random.Random) -> float:
+    price = PRICES[product.look.type] * TIER_FACTOR[product.tier] * rng.uniform(0.85, 1.15)
+    return max(round(price), 1) - 0.01 if price >= 10 else round(price, 2)

@@ -1,0 +1,63 @@
+"""The oracle: the best possible ranking, since it knows the shop's law."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tpad.errors import DataError
+from tpad.world.attributes import Look, Product
+from tpad.world.law import Law, LawConfig
+
+ATTRIBUTES = ("type", "colour", "pattern", "emblem", "spec", "brand", "tier")
+ATTRIBUTE_PREFIX = "attr_"
+
+
+def products_of(items: pd.DataFrame) -> list[Product]:
+    """Reads the true attributes back from the `attr_*` columns of the shop's item table."""
+    missing = [a for a in ATTRIBUTES if ATTRIBUTE_PREFIX + a not in items.columns]
+    if missing:
+        raise DataError(
+            f"The item table has no column {ATTRIBUTE_PREFIX}{missing[0]}: only the demo shop's own "
+            "items.csv has an oracle."
+        )
+    columns = (items[ATTRIBUTE_PREFIX + a].tolist() for a in ATTRIBUTES)
+    return [
+        Product(Look(kind, colour, pattern, emblem), spec, brand, tier)
+        for kind, colour, pattern, emblem, spec, brand, tier in zip(*columns, strict=True)
+    ]
+
+
+class Oracle:
+    """A model that ranks by the exact law of the demo shop."""
+
+    can_score_new_items = True
+
+    def __init__(self, law: Law) -> None:
+        self.law = law
+
+    @classmethod
+    def load(cls, items: pd.DataFrame, world_json: Path) -> "Oracle":
+        """From the item table (with `attr_*` columns) and the shop's `world.json`."""
+        world = json.loads(Path(world_json).read_text("utf-8"))
+        popularity = np.asarray(world["popularity"])
+        if len(popularity) != len(items):
+            raise DataError(
+                f"{world_json} describes {len(popularity)} items but the item table has {len(items)}; "
+                "make the shop again with `python -m tpad world`."
+            )
+        return cls(Law.of(products_of(items), popularity, LawConfig(**world["law"])))
+
+    def fit(self, dataset: object) -> "Oracle":
+        """Nothing to learn: the law is known."""
+        return self
+
+    def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-probability of every next item: (n_sessions, n_items) float32, −inf where impossible."""
+        result = np.empty((len(sessions), len(self.law.popularity)), dtype=np.float32)
+        with np.errstate(divide="ignore"):
+            for row, session in enumerate(sessions):
+                result[row] = np.log(self.law.next_item(np.asarray(session)))
+        return result
