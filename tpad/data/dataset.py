@@ -14,8 +14,9 @@ from tpad.data.columns import Columns
 from tpad.data.images import find_faults, fit_square, load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import LoadReport, ReportBuilder
-from tpad.data.sessions import SPLITS, Cases, Clicks, Sessions, read_clicks
+from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions, read_clicks
 from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
+from tpad.data.tables import require_columns
 from tpad.errors import ConfigError, DataError, ImageError
 
 __all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
@@ -162,19 +163,18 @@ class Dataset:
             min_session=min_session,
             merge_repeats=merge_repeats,
         )
-        by_time = clicks.split is None
-        if by_time:
+        if clicks.split is None:
             starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
             split = split_by_time(starts, validation_fraction, test_fraction)
             clicks = replace(clicks, split=split)
         clicks = remove_held_out(clicks, held_out, min_session, builder, name)
-        parts = [_part(clicks, code) for code in range(len(SPLITS))]
+        parts = _parts(clicks)
         if not len(parts[0]):
             raise DataError(
                 f"{name} has no training session of {min_session} clicks or more; "
                 "give more interactions."
             )
-        assert_no_leak(*parts, held_out=held_out, by_time=by_time)
+        assert_no_leak(*parts, held_out=held_out)
         return cls(table, Path(items).parent, *parts, builder.build())
 
     @classmethod
@@ -206,8 +206,11 @@ class Dataset:
         """
         folder = Path(folder)
         items, frame = _read_saved(folder / ITEMS_FILE), _read_saved(folder / SESSIONS_FILE)
+        require_columns(items, list(ITEM_COLUMNS), ITEMS_FILE)
+        require_columns(frame, list(SESSION_COLUMNS), SESSIONS_FILE)
         rows = pd.Index(items[Columns.ITEM_ID]).get_indexer(frame[Columns.ITEM_ID])
-        if (rows < 0).any():
+        splits = pd.Index(SPLITS).get_indexer(frame[Columns.SPLIT])
+        if min(rows.min(initial=0), splits.min(initial=0)) < 0:
             raise DataError(f"{folder / SESSIONS_FILE} does not belong to its {ITEMS_FILE}.")
         session = (frame[Columns.SESSION_ID].ne(frame[Columns.SESSION_ID].shift())).cumsum() - 1
         first = ~session.duplicated().to_numpy()
@@ -216,9 +219,9 @@ class Dataset:
             rows.astype(np.int32),
             frame[Columns.TIMESTAMP].to_numpy(np.int64),
             frame[Columns.SESSION_ID].to_numpy(dtype=object)[first],
-            pd.Index(SPLITS).get_indexer(frame[Columns.SPLIT])[first].astype(np.int8),
+            splits[first].astype(np.int8),
         )
-        parts = [_part(clicks, code) for code in range(len(SPLITS))]
+        parts = _parts(clicks)
         return cls(items, Path(image_root or folder), *parts)
 
     def _session_frame(self, split: str) -> pd.DataFrame:
@@ -266,8 +269,14 @@ def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Da
     return replace(dataset, items=items, report=dataset.report + builder.build())
 
 
-def _part(clicks: Clicks, code: int) -> Sessions:
-    return clicks.select((clicks.split == code)[clicks.session]).sessions()
+def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:
+    """The sessions of train, validation and test."""
+    assert clicks.split is not None
+    of_click = clicks.split[clicks.session]  # (n_clicks,)
+    train, validation, test = (
+        clicks.select(of_click == code).sessions() for code in range(len(SPLITS))
+    )
+    return train, validation, test
 
 
 def _image_sizes(root: Path, images: list[str]) -> bytes:

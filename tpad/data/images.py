@@ -4,6 +4,7 @@ import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -38,7 +39,8 @@ def load_image(
         name = os.path.basename(getattr(source, "filename", "") or "") or "The picture"
         return _to_rgb(source, name, max_pixels)
     if isinstance(source, bytes):
-        name, opened = "The picture", io.BytesIO(source)
+        name = "The picture"
+        opened: BinaryIO = io.BytesIO(source)
     else:
         path = Path(source)
         name = path.name

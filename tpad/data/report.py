@@ -46,11 +46,13 @@ class LoadReport:
         return LoadReport(self.findings + other.findings)
 
     def as_dict(self) -> dict[str, dict]:
-        """The report as plain JSON values, keyed by reason."""
-        return {
-            f.reason: {"count": f.count, "action": f.action, "examples": list(f.examples)}
-            for f in self.findings
-        }
+        """The report as plain JSON values: count, action and examples by reason."""
+        merged: dict[str, dict] = {}
+        for f in self.findings:  # both tables may have met the same reason
+            entry = merged.setdefault(f.reason, {"count": 0, "action": f.action, "examples": []})
+            entry["count"] += f.count
+            entry["examples"] = [*entry["examples"], *f.examples][:EXAMPLES_KEPT]
+        return merged
 
     def __str__(self) -> str:
         if not self.findings:

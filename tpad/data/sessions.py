@@ -12,6 +12,7 @@ from tpad.data.tables import read_table, require_columns, to_text, to_unix_secon
 from tpad.errors import DataError
 
 SPLITS = ("train", "validation", "test")
+SESSION_COLUMNS = (Columns.SESSION_ID, Columns.ITEM_ID, Columns.TIMESTAMP, Columns.SPLIT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,7 @@ def remove_held_out(
         clicks: with their split.
         held_out: (n_items,) bool.
     """
+    assert clicks.split is not None
     test = SPLITS.index("test")
     removed = held_out[clicks.item] & (clicks.split[clicks.session] != test)
     if not removed.any():
@@ -96,7 +97,8 @@ def assert_no_leak(
     Args:
         held_out: (n_items,) bool, items that training and validation may not hold.
         by_time: also check that no training session starts after a validation session, and none
-            of these after a test session.
+            of these after a test session. Not for splits with held-out items: a session that lost
+            its first click starts later than it did.
 
     Raises:
         DataError: a session is in two splits, a held-out item occurs where it may not, or the

@@ -171,7 +171,7 @@ def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
     if path.suffix.lower() in (".parquet", ".pq"):
         raise DataError(f"{path.name} is not a Parquet file; write it again, or name it .csv.")
     malformed: list[tuple[int, int, int]] = []  # row number, fields expected, fields found
-    header, unclosed = data.lstrip(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0], []
+    header, unclosed = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n").split(b"\n", 1)[0], []
 
     def on_invalid_row(row: pa_csv.InvalidRow) -> str:
         malformed.append((row.number, row.expected_columns, row.actual_columns))
@@ -179,7 +179,7 @@ def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
             unclosed.append(row.number)
         return "skip"
 
-    read = pa_csv.ReadOptions(use_threads=False, block_size=min(len(data) + 1, _LARGEST_BLOCK))
+    read = pa_csv.ReadOptions(use_threads=False, block_size=min(len(data) + 2, _LARGEST_BLOCK))
     parse = pa_csv.ParseOptions(
         delimiter="\t" if header.count(b"\t") > header.count(b",") else ",",
         newlines_in_values=True,
@@ -188,14 +188,15 @@ def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
     names = _csv_names(path, header, parse.delimiter)
     try:
         table = pa_csv.read_csv(
-            io.BytesIO(data),
+            io.BytesIO(data if data.endswith(b"\n") else data + b"\n"),
             read_options=read,
             parse_options=parse,
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
     except pa.ArrowInvalid as error:
         raise DataError(f"{path.name} is not a table that can be read: {error}.") from error
-    columns = {name.strip(): table.column(i) for i, name in enumerate(table.column_names)}
+    # Columns without a name are what spreadsheets leave at the right edge.
+    columns = {name.strip(): table.column(i) for i, name in enumerate(names) if name.strip()}
     frame = pa.table(columns).to_pandas()
     numbers = np.setdiff1d(
         np.arange(2, len(frame) + len(malformed) + 2), [row for row, *_ in malformed]
@@ -236,7 +237,7 @@ def _csv_names(path: Path, header: bytes, delimiter: str) -> list[str]:
 
 def _checked_names(names: list[str], path: Path) -> list[str]:
     for name in names:
-        if names.count(name) > 1:
+        if name and names.count(name) > 1:
             raise DataError(f"{path.name} has two columns '{name}'; rename or remove one of them.")
     return names
 
