@@ -1,0 +1,372 @@
+"""Groceries, one function a type."""
+
+from tpad.world.drawing.canvas import (
+    Canvas,
+    both,
+    ellipse,
+    minus,
+    polygon,
+    rect,
+    ring,
+    smooth,
+    stroke,
+    union,
+)
+from tpad.world.drawing.phones import METAL, STEEL
+from tpad.world.drawing.surface import Surface, mix
+
+PAPER = (250, 248, 242)
+WAFER = (214, 160, 92)
+COCOA = (92, 54, 34)
+GREY = (150, 150, 152)
+
+
+def _bars(canvas: Canvas, x: float, y: float, width: float, rows: int = 2) -> None:
+    """Lines of print."""
+    for k in range(rows):
+        wide = width * (1.0 if k == 0 else 0.62)
+        canvas.fill(rect(x, y + k * 0.03, x + wide, y + k * 0.03 + 0.013, 0.006), GREY, 0.9)
+
+
+def cereal(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    side = polygon((0.71, 0.09), (0.87, 0.13), (0.87, 0.89), (0.71, 0.94))
+    canvas.fill(side, mix(tones.base, tones.deep, 0.45))
+    canvas.fill(polygon((0.745, 0.5), (0.84, 0.505), (0.84, 0.81), (0.745, 0.83)), PAPER, 0.85)
+    for k in range(6):
+        y = 0.54 + k * 0.043
+        canvas.fill(polygon((0.76, y), (0.826, y), (0.826, y + 0.012), (0.76, y + 0.014)), GREY)
+    canvas.shade(side, "right", 0.35, 0.0)
+    top = polygon((0.13, 0.09), (0.28, 0.055), (0.87, 0.13), (0.71, 0.1))
+    canvas.fill(top, mix(tones.base, PAPER, 0.35))
+    front = rect(0.13, 0.085, 0.715, 0.94, 0.008)
+    surface.cover(front)
+    surface.emblem(0.42, 0.44, 0.29)
+    # Name plate above, a bowl of flakes below.
+    plate = rect(0.185, 0.14, 0.66, 0.255, 0.03)
+    canvas.fill(plate, PAPER)
+    canvas.bevel(plate, 0.006, 0.3, 0.0)
+    canvas.fill(rect(0.225, 0.17, 0.62, 0.205, 0.015), tones.deep)
+    canvas.fill(rect(0.29, 0.219, 0.555, 0.235, 0.008), GREY)
+    bowl = both(ellipse(0.42, 0.755, 0.22, 0.155), rect(0.1, 0.75, 0.8, 0.95))
+    canvas.shadow(bowl, front, 0.4)
+    milk_top = ellipse(0.42, 0.755, 0.22, 0.05)
+    canvas.fill(milk_top, (252, 250, 244))
+    flakes = ((0.29, 0.745), (0.345, 0.722), (0.4, 0.745), (0.45, 0.718), (0.5, 0.742))
+    for k, (x, y) in enumerate((*flakes, (0.555, 0.752), (0.355, 0.765), (0.47, 0.768))):
+        flake = ellipse(x, y, 0.04, 0.026)
+        canvas.solid(flake, WAFER if k % 2 else (230, 182, 108), 0.01, 0.45, 0.4)
+    canvas.fill(bowl, PAPER)
+    canvas.shade(bowl, "right", 0.35, 0.2)
+    canvas.bevel(bowl, 0.012, 0.25, 0.0)
+    if variant:
+        spoon = stroke(0.026, (0.6, 0.745), (0.68, 0.64), straight=True)
+        canvas.solid(both(spoon, front), METAL, 0.008)
+    canvas.bevel(front, 0.008, 0.25, 0.35)
+    canvas.shade(front, "diagonal", 0.2, 0.16)
+
+
+def milk(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.45)
+    side = polygon((0.64, 0.33), (0.83, 0.3), (0.83, 0.9), (0.64, 0.945))
+    canvas.fill(side, trim)
+    canvas.shade(side, "right", 0.35, 0.05)
+    panel = polygon((0.675, 0.52), (0.8, 0.505), (0.8, 0.78), (0.675, 0.81), radius=0.015)
+    canvas.fill(panel, PAPER, 0.85)
+    for k in range(5):
+        y = 0.56 + k * 0.045
+        canvas.fill(polygon((0.695, y), (0.782, y - 0.01), (0.782, y + 0.004), (0.695, y + 0.016)), GREY)
+    # The gable: the side folds inwards, the front slopes to the seal.
+    fold = polygon((0.64, 0.33), (0.83, 0.3), (0.715, 0.145), (0.58, 0.15))
+    canvas.fill(fold, mix(tones.base, tones.deep, 0.7))
+    fold_in = polygon((0.64, 0.33), (0.735, 0.31), (0.66, 0.16), (0.58, 0.15))
+    canvas.fill(fold_in, mix(tones.base, tones.deep, 0.35))
+    slope = polygon((0.15, 0.33), (0.645, 0.33), (0.66, 0.15), (0.25, 0.15))
+    surface.cover(slope)
+    canvas.shade(slope, "top", 0.0, 0.35)
+    seal = polygon((0.25, 0.06), (0.7, 0.055), (0.715, 0.15), (0.25, 0.155), radius=0.008)
+    canvas.solid(seal, mix(tones.base, PAPER, 0.3), 0.008, 0.3, 0.3)
+    canvas.fill(rect(0.265, 0.093, 0.7, 0.103), tones.deep, 0.45)
+    canvas.fill(rect(0.265, 0.117, 0.7, 0.127), tones.deep, 0.45)
+    front = rect(0.15, 0.325, 0.645, 0.945, 0.006)
+    surface.cover(front)
+    canvas.fill(rect(0.15, 0.322, 0.645, 0.33), PAPER, 0.5)
+    # A wave of milk along the foot.
+    wave = both(
+        smooth(
+            (0.1, 0.83),
+            (0.2, 0.79),
+            (0.3, 0.82),
+            (0.4, 0.86),
+            (0.5, 0.81),
+            (0.58, 0.77),
+            (0.7, 0.82),
+            (0.72, 1.0),
+            (0.1, 1.0),
+        ),
+        front,
+    )
+    canvas.shadow(wave, front, 0.35, 0.01, 0.0, -0.012)
+    canvas.fill(wave, (253, 252, 248))
+    canvas.bevel(wave, 0.02, 0.2, 0.0)
+    surface.emblem(0.4, 0.565, 0.28)
+    canvas.shade(front, "diagonal", 0.2, 0.16)
+    cap_side = rect(0.375, 0.215, 0.515, 0.285, 0.015)
+    canvas.shadow(cap_side, slope, 0.5)
+    canvas.fill(cap_side, (232, 232, 230))
+    canvas.shade(cap_side, "cylinder", 0.4, 0.4)
+    lid = ellipse(0.445, 0.215, 0.07, 0.032)
+    canvas.solid(lid, (250, 250, 248), 0.01, 0.25, 0.2)
+    if variant:
+        _bars(canvas, 0.27, 0.88, 0.26, 1)
+
+
+def jam(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    # Glass, fruit, then the label; the lid on top.
+    glass = union(rect(0.15, 0.25, 0.85, 0.945, 0.12), rect(0.23, 0.18, 0.77, 0.4, 0.03))
+    canvas.fill(glass, (212, 222, 228))
+    canvas.bevel(glass, 0.02, 0.35, 0.2)
+    fruit = union(rect(0.175, 0.29, 0.825, 0.925, 0.1), rect(0.25, 0.24, 0.75, 0.4, 0.03))
+    canvas.fill(fruit, mix(tones.base, (52, 14, 16), 0.5))
+    for x, y, r in ((0.24, 0.33, 0.035), (0.36, 0.29, 0.03), (0.55, 0.3, 0.036), (0.72, 0.33, 0.04)):
+        canvas.fill(ellipse(x, y, r, r * 0.8), mix(tones.base, (30, 8, 10), 0.72))
+    canvas.shade(fruit, "cylinder", 0.5, 0.35)
+    paper = polygon((0.155, 0.375), (0.845, 0.375), (0.845, 0.87), (0.155, 0.87))
+    canvas.fill(paper, PAPER)
+    label = rect(0.155, 0.4, 0.845, 0.845)
+    surface.cover(label, ("cylinder", 0.5, 0.36, 0.0))
+    surface.emblem(0.5, 0.622, 0.29)
+    canvas.shade(paper, "cylinder", 0.5, 0.3)
+    streak = rect(0.2, 0.3, 0.23, 0.9, 0.015)
+    canvas.fill(streak, (255, 255, 255), 0.35)
+    lid = rect(0.19, 0.075, 0.81, 0.225, 0.03)
+    canvas.shadow(lid, glass, 0.5)
+    surface.cover(lid, ("cylinder", 0.5, 0.33, 0.0))
+    canvas.shade(lid, "cylinder", 0.6, 0.45)
+    for k in range(14):
+        x = 0.215 + k * 0.0435
+        canvas.fill(rect(x, 0.165, x + 0.012, 0.222), (0, 0, 0), 0.16)
+    canvas.shade(lid, "top", 0.0, 0.35)
+    if variant:
+        canvas.fill(rect(0.19, 0.152, 0.81, 0.164), PAPER, 0.75)
+
+
+def coffee(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    bag = polygon(
+        (0.2, 0.1),
+        (0.8, 0.1),
+        (0.79, 0.24),
+        (0.87, 0.45),
+        (0.86, 0.9),
+        (0.8, 0.945),
+        (0.2, 0.945),
+        (0.14, 0.9),
+        (0.13, 0.45),
+        (0.21, 0.24),
+        radius=0.05,
+    )
+    surface.cover(bag)
+    # Gussets and the creases that run down from the seal.
+    for x0, x1, x2 in ((0.13, 0.21, 0.2), (0.87, 0.79, 0.8)):
+        fold = both(polygon((x1, 0.24), (x0, 0.4), (x0, 0.95), (x2, 0.95)), bag)
+        canvas.fill(fold, (0, 0, 0), 0.22)
+    canvas.shadow(stroke(0.02, (0.36, 0.24), (0.3, 0.42), (0.29, 0.5)), bag, 0.3, 0.012)
+    canvas.shadow(stroke(0.02, (0.66, 0.24), (0.71, 0.42), (0.72, 0.52)), bag, 0.3, 0.012)
+    canvas.shade(bag, "cylinder", 0.38, 0.28)
+    canvas.bevel(bag, 0.03, 0.3, 0.25)
+    seal = rect(0.185, 0.055, 0.815, 0.165, 0.012)
+    canvas.solid(seal, mix(tones.base, tones.deep, 0.5), 0.01, 0.3, 0.3)
+    for k in range(4):
+        canvas.fill(rect(0.195, 0.075 + k * 0.022, 0.805, 0.083 + k * 0.022), (255, 255, 255), 0.2)
+    tie = rect(0.15, 0.165, 0.85, 0.205, 0.012)
+    canvas.shadow(tie, bag, 0.5)
+    canvas.solid(tie, (214, 190, 150), 0.008, 0.35, 0.4)
+    surface.emblem(0.5, 0.44, 0.29)
+    # A white band with two beans and some print.
+    band = both(rect(0.1, 0.645, 0.9, 0.845), bag)
+    canvas.fill(band, PAPER)
+    canvas.shade(band, "cylinder", 0.35, 0.1)
+    for x, y in ((0.28, 0.745), (0.4, 0.745)):
+        _bean(canvas, x, y, 0.056)
+    _bars(canvas, 0.51, 0.715, 0.24)
+    if variant:
+        canvas.solid(ellipse(0.5, 0.265, 0.022, 0.022), (226, 226, 224), 0.008)
+    for x, y, r in ((0.12, 0.915, 0.05), (0.22, 0.935, 0.044), (0.84, 0.93, 0.048)):
+        _bean(canvas, x, y, r)
+
+
+def _bean(canvas: Canvas, x: float, y: float, r: float) -> None:
+    bean = ellipse(x, y, r, r * 0.74)
+    canvas.solid(bean, COCOA, 0.014, 0.6, 0.45)
+    canvas.fill(
+        stroke(r * 0.16, (x - r * 0.86, y + r * 0.05), (x, y - r * 0.1), (x + r * 0.86, y + r * 0.02)),
+        (42, 22, 14),
+    )
+
+
+def juice(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    # A bendy straw stands in the top.
+    straw = stroke(0.045, (0.6, 0.27), (0.66, 0.1), (0.7, 0.075), (0.83, 0.055), straight=True)
+    canvas.solid(straw, (250, 250, 248), 0.012, 0.45, 0.3)
+    for k in range(4):
+        x, y = 0.655 + k * 0.012, 0.125 - k * 0.014
+        canvas.fill(stroke(0.006, (x - 0.022, y), (x + 0.022, y + 0.006)), GREY, 0.9)
+    side = polygon((0.66, 0.3), (0.83, 0.25), (0.83, 0.89), (0.66, 0.945))
+    canvas.fill(side, mix(tones.base, tones.deep, 0.45))
+    canvas.shade(side, "right", 0.35, 0.05)
+    panel = polygon((0.695, 0.6), (0.8, 0.58), (0.8, 0.8), (0.695, 0.825), radius=0.012)
+    canvas.fill(panel, PAPER, 0.85)
+    top = polygon((0.16, 0.3), (0.35, 0.235), (0.83, 0.25), (0.665, 0.305))
+    canvas.fill(top, mix(tones.base, PAPER, 0.42))
+    canvas.shade(top, "right", 0.2, 0.2)
+    straw_foot = stroke(0.045, (0.592, 0.275), (0.625, 0.2), straight=True)
+    canvas.fill(ellipse(0.592, 0.277, 0.04, 0.014), (120, 122, 128))
+    canvas.solid(straw_foot, (250, 250, 248), 0.012, 0.45, 0.3)
+    front = rect(0.16, 0.3, 0.67, 0.945, 0.006)
+    surface.cover(front)
+    surface.emblem(0.415, 0.475, 0.27)
+    # A halved citrus fruit at the foot.
+    fruit = ellipse(0.415, 0.83, 0.2, 0.2)
+    inside = both(fruit, front)
+    canvas.shadow(inside, front, 0.4, 0.012, 0.0, -0.006)
+    canvas.fill(inside, (250, 214, 120))
+    canvas.fill(both(ellipse(0.415, 0.83, 0.182, 0.182), front), PAPER)
+    pulp = both(ellipse(0.415, 0.83, 0.165, 0.165), front)
+    canvas.fill(pulp, (248, 190, 84))
+    for tip in ((0.24, 0.83), (0.29, 0.7), (0.415, 0.65), (0.54, 0.7), (0.6, 0.83)):
+        canvas.fill(both(stroke(0.014, (0.415, 0.83), tip, straight=True), front), PAPER)
+    canvas.fill(both(ellipse(0.415, 0.83, 0.026, 0.026), front), PAPER)
+    canvas.shade(front, "diagonal", 0.22, 0.18)
+    canvas.bevel(front, 0.008, 0.2, 0.3)
+    if variant:
+        canvas.fill(rect(0.16, 0.3, 0.67, 0.325), PAPER, 0.8)
+
+
+def chocolate(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    # The bar looks out of torn foil, the paper sleeve below.
+    bar = rect(0.24, 0.05, 0.76, 0.45, 0.02)
+    canvas.solid(bar, COCOA, 0.012, 0.5, 0.3)
+    for row in range(2):
+        for column in range(3):
+            x, y = 0.262 + column * 0.162, 0.07 + row * 0.135
+            piece = rect(x, y, x + 0.15, y + 0.122, 0.012)
+            canvas.solid(piece, (112, 68, 44), 0.016, 0.5, 0.55)
+    teeth = [(0.205, 0.31)]
+    for k in range(10):
+        teeth.append((0.205 + (k + 0.5) * 0.059, 0.245 if k % 2 else 0.29))
+    foil = polygon(*teeth, (0.795, 0.3), (0.795, 0.45), (0.205, 0.45))
+    canvas.shadow(foil, bar, 0.6, 0.015, 0.0, -0.01)
+    canvas.fill(foil, (206, 209, 214))
+    canvas.shade(foil, "cylinder", 0.5, 0.8)
+    sleeve = rect(0.19, 0.345, 0.81, 0.9, 0.012)
+    canvas.shadow(sleeve, foil, 0.5, 0.012, 0.0, -0.01)
+    ends = [(0.205, 0.88), (0.795, 0.88)]
+    for k in range(12):
+        ends.append((0.795 - (k + 0.5) * 0.0492, 0.955 if k % 2 == 0 else 0.925))
+    tail = polygon(*ends)
+    canvas.fill(tail, (206, 209, 214))
+    canvas.shade(tail, "cylinder", 0.5, 0.8)
+    surface.cover(sleeve)
+    canvas.bevel(sleeve, 0.022, 0.4, 0.45)
+    surface.emblem(0.5, 0.55, 0.29)
+    plate = rect(0.19, 0.745, 0.81, 0.845)
+    canvas.fill(plate, PAPER)
+    canvas.fill(rect(0.27, 0.768, 0.73, 0.8, 0.014), tones.deep)
+    canvas.fill(rect(0.36, 0.813, 0.64, 0.827, 0.006), GREY)
+    canvas.shade(sleeve, "cylinder", 0.26, 0.24)
+    if variant:
+        canvas.fill(rect(0.19, 0.365, 0.81, 0.38), tones.deep, 0.7)
+
+
+def soup(canvas: Canvas, surface: Surface, variant: int) -> None:
+    body = union(rect(0.15, 0.16, 0.85, 0.86), ellipse(0.5, 0.86, 0.35, 0.085))
+    canvas.fill(body, METAL)
+    canvas.shade(body, "cylinder", 0.65, 0.8)
+    warp = ("cylinder", 0.5, 0.36, 0.06)
+    curved = union(rect(0.158, 0.21, 0.842, 0.82), ellipse(0.5, 0.82, 0.342, 0.08))
+    label = minus(curved, ellipse(0.5, 0.205, 0.36, 0.08))
+    surface.cover(label, warp)
+    # A white belly band along the foot with a steaming bowl.
+    low = minus(
+        union(rect(0.158, 0.66, 0.842, 0.8), ellipse(0.5, 0.8, 0.342, 0.08)),
+        ellipse(0.5, 0.655, 0.342, 0.08),
+    )
+    canvas.fill(low, PAPER)
+    surface.emblem(0.5, 0.47, 0.3)
+    bowl = both(ellipse(0.5, 0.765, 0.115, 0.09), rect(0.3, 0.765, 0.7, 0.9))
+    canvas.fill(bowl, surface.tones.deep)
+    canvas.fill(ellipse(0.5, 0.767, 0.115, 0.018), WAFER)
+    canvas.shade(label, "cylinder", 0.55, 0.4)
+    # Lid: outer rim, sunken plate, pull ring.
+    rim = ellipse(0.5, 0.155, 0.365, 0.09)
+    canvas.fill(rim, (226, 229, 233))
+    canvas.bevel(rim, 0.008, 0.7, 0.0)
+    plate = ellipse(0.5, 0.152, 0.325, 0.072)
+    canvas.fill(plate, (176, 180, 187))
+    canvas.shade(plate, "right", 0.35, 0.6)
+    canvas.bevel(ellipse(0.5, 0.155, 0.25, 0.05), 0.006, 0.0, 0.5)
+    tab = ring(0.53, 0.142, 0.105, 0.032, 0.02)
+    canvas.shadow(tab, plate, 0.5, 0.008)
+    canvas.solid(tab, (236, 238, 241), 0.006, 0.5, 0.3)
+    canvas.solid(ellipse(0.44, 0.142, 0.035, 0.016), (214, 217, 222), 0.006)
+    if variant:
+        hoop = minus(
+            union(rect(0.15, 0.8, 0.85, 0.868), ellipse(0.5, 0.868, 0.35, 0.085)),
+            ellipse(0.5, 0.845, 0.36, 0.085),
+        )
+        canvas.fill(both(hoop, body), (226, 229, 233))
+        canvas.shade(both(hoop, body), "cylinder", 0.6, 0.5)
+
+
+def ice_cream(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    tub = union(
+        polygon((0.1, 0.45), (0.9, 0.45), (0.81, 0.9), (0.19, 0.9)),
+        ellipse(0.5, 0.9, 0.31, 0.05),
+    )
+    # Inside the open tub: a wafer and three scoops.
+    mouth = ellipse(0.5, 0.42, 0.42, 0.1)
+    canvas.solid(mouth, mix(tones.base, PAPER, 0.4), 0.012)
+    canvas.fill(ellipse(0.5, 0.42, 0.39, 0.085), (206, 190, 170))
+    wafer = polygon((0.68, 0.08), (0.82, 0.13), (0.7, 0.42), (0.56, 0.38), radius=0.02)
+    canvas.solid(wafer, WAFER, 0.01, 0.4, 0.4)
+    for a, b in (((0.65, 0.16), (0.79, 0.21)), ((0.62, 0.25), (0.75, 0.3)), ((0.75, 0.11), (0.63, 0.4))):
+        canvas.fill(both(stroke(0.012, a, b, straight=True), wafer), (158, 106, 52))
+    scoops = ((0.3, 0.335, 0.165), (0.665, 0.35, 0.16), (0.475, 0.235, 0.175))
+    creams = ((250, 238, 210), (240, 226, 204), (255, 248, 232))
+    for (x, y, r), cream in zip(scoops, creams, strict=True):
+        scoop = union(ellipse(x, y, r, r), ellipse(x, y + r * 0.62, r * 1.1, r * 0.34))
+        canvas.fill(scoop, cream)
+        canvas.shade(scoop, "ball", 0.42, 0.5)
+        canvas.bevel(scoop, 0.02, 0.22, 0.0)
+    if variant:
+        for x, y in ((0.42, 0.15), (0.5, 0.2), (0.56, 0.14), (0.27, 0.27), (0.7, 0.29), (0.47, 0.28)):
+            canvas.fill(ellipse(x, y, 0.016, 0.012), COCOA)
+    front = minus(union(tub, rect(0.1, 0.42, 0.9, 0.47)), ellipse(0.5, 0.425, 0.385, 0.075))
+    wall = both(front, union(tub, ellipse(0.5, 0.45, 0.4, 0.09)))
+    surface.cover(wall, ("cylinder", 0.5, 0.42, 0.05))
+    surface.emblem(0.5, 0.71, 0.29)
+    canvas.shade(wall, "cylinder", 0.5, 0.35)
+    lip = minus(
+        both(ellipse(0.5, 0.43, 0.425, 0.108), rect(0, 0.43, 1, 1)),
+        ellipse(0.5, 0.418, 0.405, 0.085),
+    )
+    canvas.fill(lip, PAPER)
+    canvas.shade(lip, "cylinder", 0.35, 0.2)
+
+
+DRAWERS = {
+    "cereal": cereal,
+    "milk": milk,
+    "jam": jam,
+    "coffee": coffee,
+    "juice": juice,
+    "chocolate": chocolate,
+    "soup": soup,
+    "ice cream": ice_cream,
+}

@@ -1,0 +1,149 @@
+"""The studio: background, view, shadow and light around a drawn product."""
+
+import math
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from tpad.world.drawing.canvas import Colour
+
+_SMALL = 64  # shadows are soft: made at this many pixels a side at every size, then enlarged
+
+# wall, floor: soft and of little saturation, darker than a white product.
+_BACKDROPS: tuple[tuple[Colour, Colour], ...] = (
+    ((214, 218, 224), (190, 195, 203)),
+    ((222, 214, 203), (201, 191, 178)),
+    ((205, 214, 216), (180, 192, 195)),
+    ((219, 211, 214), (197, 187, 192)),
+    ((208, 212, 203), (185, 190, 179)),
+    ((209, 208, 219), (186, 184, 199)),
+    ((188, 192, 198), (164, 169, 176)),
+    ((206, 197, 187), (182, 172, 161)),
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """How the product stands before the camera; drawn from the seed."""
+
+    backdrop: int
+    mirrored: bool
+    angle: float  # radians
+    lean: tuple[float, float]  # perspective along x and y
+    extent: float  # share of the picture that the larger side takes
+    place: tuple[float, float]  # -1 to 1 within the room left
+    narrow: float  # horizontal scale
+    bright: float
+    warm: float
+
+
+def view(rng: random.Random, flat: bool) -> View:
+    """A random view: things lying flat turn more than things that stand."""
+    turn = 0.16 if flat else 0.045
+    return View(
+        backdrop=rng.randrange(len(_BACKDROPS)),
+        mirrored=rng.random() < 0.5,
+        angle=rng.uniform(-turn, turn),
+        lean=(rng.uniform(-0.16, 0.16), rng.uniform(-0.07, 0.07)),
+        extent=rng.uniform(0.8, 0.9),
+        place=(rng.uniform(-1, 1), rng.uniform(-1, 1)),
+        narrow=rng.uniform(0.95, 1.04),
+        bright=rng.uniform(0.95, 1.04),
+        warm=rng.uniform(-0.02, 0.02),
+    )
+
+
+@lru_cache(maxsize=64)
+def _backdrop(which: int, flat: bool, size: int) -> Image.Image:
+    """A wall running softly into a floor, or a table seen from above; lighter at the centre."""
+    wall, floor = (np.array(c, dtype=np.float64) for c in _BACKDROPS[which])
+    x = ((np.arange(size) + 0.5) / size)[None, :]
+    y = ((np.arange(size) + 0.5) / size)[:, None]
+    if flat:
+        share = (x + y) / 2  # (size, size)
+    else:
+        t = np.clip((y - 0.6) / 0.22, 0, 1)
+        share = t * t * (3 - 2 * t) * (1 - 0.55 * np.clip((y - 0.8) / 0.2, 0, 1)) + 0 * x
+    dx, dy = x - 0.42, y - 0.38
+    glow = 1.05 - 0.2 * (dx * dx + dy * dy)
+    rgb = wall + (floor - wall) * share[..., None]  # (size, size, 3)
+    return Image.fromarray(np.clip(rgb * glow[..., None] + 0.5, 0, 255).astype(np.uint8))
+
+
+def _matrix(a, b):
+    return [[sum(a[i][k] * b[k][j] for k in range(3)) for j in range(3)] for i in range(3)]
+
+
+def _place(layer: Image.Image, seen: View, flat: bool) -> Image.Image:
+    """The product's layer as the camera sees it, same size."""
+    side = layer.width
+    x0, y0, x1, y1 = (v / side for v in layer.getchannel(3).getbbox())
+    cos, sin = math.cos(seen.angle), math.sin(seen.angle)
+    width, height = (x1 - x0) * seen.narrow, y1 - y0
+    wide = abs(cos) * width + abs(sin) * height
+    high = abs(sin) * width + abs(cos) * height
+    # Perspective enlarges one side: leave it that much room.
+    swell = 1 + 0.5 * (abs(seen.lean[0]) * width + abs(seen.lean[1]) * height)
+    scale = min(seen.extent / max(wide, high), 0.95 / (swell * max(wide, high)))
+    room_x = max(0.0, 0.96 - wide * scale * swell) / 2
+    room_y = max(0.0, 0.96 - high * scale * swell) / 2
+    tx = 0.5 + seen.place[0] * min(room_x, 0.06)
+    ty = 0.5 + seen.place[1] * min(room_y, 0.03) + (0.0 if flat else min(room_y, 0.02))
+    flip = -1 if seen.mirrored else 1
+    # From the picture back to the layer: centre, unscale, unrotate, perspective, to the layer.
+    back = [[1, 0, -tx], [0, 1, -ty], [0, 0, 1]]
+    back = _matrix([[1 / scale, 0, 0], [0, 1 / scale, 0], [0, 0, 1]], back)
+    back = _matrix([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], back)
+    back = _matrix([[1, 0, 0], [0, 1, 0], [*seen.lean, 1]], back)
+    back = _matrix([[flip / seen.narrow, 0, 0], [0, 1, 0], [0, 0, 1]], back)
+    back = _matrix([[1, 0, (x0 + x1) / 2], [0, 1, (y0 + y1) / 2], [0, 0, 1]], back)
+    (a, b, c), (d, e, f), (g, h, i) = back
+    data = (a / i, b / i, c * side / i, d / i, e / i, f * side / i, g / side / i, h / side / i)
+    return layer.transform(
+        layer.size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR
+    )
+
+
+def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
+    """How dark the ground is around the product ("L")."""
+    small = alpha.resize((_SMALL, _SMALL), Image.Resampling.BOX)
+    if flat:
+        far = ImageChops.offset(small, 2, 3).filter(ImageFilter.GaussianBlur(2.6))
+        near = ImageChops.offset(small, 1, 1).filter(ImageFilter.GaussianBlur(0.9))
+        dark = ImageChops.add(far.point(lambda v: v * 0.34), near.point(lambda v: v * 0.22))
+    else:
+        x0, _, x1, y1 = small.point(lambda v: 255 if v > 60 else 0).getbbox()
+        # The product laid down to the right on the floor: x' = x + 0.35 · height, y' = y / 4.
+        laid = small.transform(
+            small.size,
+            Image.Transform.AFFINE,
+            (1, 1.6, -1.6 * (y1 - 1), 0, 4, (1 - 4) * (y1 - 1)),
+            Image.Resampling.BILINEAR,
+        )
+        laid = laid.filter(ImageFilter.GaussianBlur(2.2)).point(lambda v: v * 0.3)
+        foot = small.crop((0, y1 - 4, _SMALL, y1 - 1)).getbbox() or (x0, 0, x1, 0)
+        touch = Image.new("L", small.size)
+        ImageDraw.Draw(touch).ellipse((foot[0], y1 - 3, foot[2], y1 + 1), fill=255)
+        touch = touch.filter(ImageFilter.GaussianBlur(1.3)).point(lambda v: v * 0.62)
+        dark = ImageChops.add(laid, touch)
+    return dark.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def photograph(layer: Image.Image, seen: View, flat: bool, size: int) -> Image.Image:
+    """Put a product's layer into the studio: RGB, size × size."""
+    placed = _place(layer, seen, flat).resize((size, size), Image.Resampling.LANCZOS)
+    red, green, blue, alpha = placed.split()
+    ground = _backdrop(seen.backdrop, flat, size).copy()
+    ground.paste((26, 26, 36), (0, 0), _shadow(alpha, flat, size))
+    product = Image.merge("RGB", (red, green, blue))
+    clear = ImageChops.invert(alpha)
+    picture = ImageChops.add(
+        ImageChops.multiply(ground, Image.merge("RGB", (clear, clear, clear))), product
+    )
+    table = []
+    for tone in (1 + seen.warm, 1.0, 1 - seen.warm):
+        table += [min(255, int(v * seen.bright * tone + 0.5)) for v in range(256)]
+    return picture.point(table)

@@ -1,0 +1,446 @@
+"""Sports goods, one function a type."""
+
+from tpad.world.drawing.canvas import (
+    Canvas,
+    both,
+    ellipse,
+    minus,
+    polygon,
+    rect,
+    ring,
+    smooth,
+    stroke,
+    union,
+)
+from tpad.world.drawing.phones import DARK, LIGHT, STEEL
+from tpad.world.drawing.surface import Surface, mix
+
+SOLE = (246, 246, 243)
+
+
+def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.6)
+    hole = ellipse(0.5, 0.1, 0.115, 0.075)
+    canvas.fill(ellipse(0.5, 0.1, 0.125, 0.05), mix(tones.base, tones.deep, 0.8))
+    for points in (
+        ((0.28, 0.115), (0.1, 0.22), (0.03, 0.42), (0.19, 0.5), (0.3, 0.36)),
+        ((0.72, 0.115), (0.9, 0.22), (0.97, 0.42), (0.81, 0.5), (0.7, 0.36)),
+    ):
+        sleeve = polygon(*points, radius=0.035)
+        surface.cover(sleeve)
+        canvas.shade(sleeve, "down", 0.4, 0.15)
+        canvas.bevel(sleeve, 0.02, 0.35, 0.2)
+        (ax, ay), (bx, by) = points[2], points[3]
+        cuff = both(
+            stroke(0.06, (ax, ay), (bx, by), straight=True),
+            sleeve,
+        )
+        canvas.solid(cuff, trim, 0.008, 0.3, 0.2)
+    torso = minus(
+        polygon(
+            (0.37, 0.075),
+            (0.63, 0.075),
+            (0.76, 0.13),
+            (0.77, 0.4),
+            (0.78, 0.94),
+            (0.22, 0.94),
+            (0.23, 0.4),
+            (0.24, 0.13),
+            radius=0.035,
+        ),
+        hole,
+    )
+    for x in (0.03, -0.03):
+        canvas.shadow(torso, rect(0.0, 0.1, 1.0, 0.52), 0.0, 0.01, x, 0)
+    surface.cover(torso)
+    # Soft folds run from the armpits and the hem.
+    for points in (
+        ((0.24, 0.42), (0.32, 0.5), (0.36, 0.62)),
+        ((0.76, 0.42), (0.69, 0.52), (0.65, 0.6)),
+        ((0.34, 0.94), (0.37, 0.8), (0.35, 0.7)),
+        ((0.64, 0.94), (0.62, 0.84), (0.66, 0.72)),
+    ):
+        canvas.shadow(stroke(0.022, *points), torso, 0.32, 0.014, 0.006, 0.0)
+    canvas.shade(torso, "cylinder", 0.28, 0.14)
+    canvas.bevel(torso, 0.022, 0.3, 0.28)
+    for x0, y0, x1, y1 in ((0.265, 0.135, 0.235, 0.42), (0.735, 0.135, 0.765, 0.42)):
+        canvas.fill(stroke(0.007, (x0, y0), ((x0 + x1) / 2 + 0.006, 0.28), (x1, y1)), tones.deep, 0.5)
+    if variant:
+        collar = both(
+            stroke(0.042, (0.375, 0.06), (0.5, 0.235), (0.625, 0.06), straight=True),
+            polygon((0.3, 0.06), (0.7, 0.06), (0.7, 0.3), (0.3, 0.3)),
+        )
+        inner = polygon((0.385, 0.06), (0.615, 0.06), (0.5, 0.225))
+        canvas.fill(inner, mix(tones.base, tones.deep, 0.85))
+        canvas.solid(collar, trim, 0.01, 0.3, 0.35)
+    else:
+        collar = minus(ellipse(0.5, 0.1, 0.145, 0.105), hole)
+        canvas.solid(both(collar, rect(0.3, 0.07, 0.7, 0.3)), trim, 0.01, 0.3, 0.35)
+    surface.emblem(0.5, 0.42 if variant else 0.4, 0.28)
+    canvas.fill(rect(0.226, 0.9, 0.774, 0.906), tones.deep, 0.4)
+
+
+def shorts(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    shape = polygon(
+        (0.2, 0.13),
+        (0.8, 0.13),
+        (0.88, 0.5),
+        (0.94, 0.83),
+        (0.56, 0.87),
+        (0.5, 0.55),
+        (0.44, 0.87),
+        (0.06, 0.83),
+        (0.12, 0.5),
+        radius=0.03,
+    )
+    surface.cover(shape)
+    left = polygon((0.2, 0.2), (0.5, 0.2), (0.5, 0.55), (0.44, 0.87), (0.06, 0.83))
+    right = polygon((0.5, 0.2), (0.8, 0.2), (0.94, 0.83), (0.56, 0.87), (0.5, 0.55))
+    for leg in (left, right):
+        canvas.shade(both(leg, shape), "cylinder", 0.3, 0.14)
+    for points in (
+        ((0.5, 0.5), (0.43, 0.56), (0.33, 0.58)),
+        ((0.5, 0.5), (0.57, 0.56), (0.68, 0.57)),
+        ((0.5, 0.24), (0.505, 0.4), (0.5, 0.56)),
+        ((0.2, 0.86), (0.22, 0.72), (0.2, 0.62)),
+    ):
+        canvas.shadow(stroke(0.02, *points), shape, 0.42, 0.012, 0.004, 0.004)
+    canvas.fill(stroke(0.006, (0.5, 0.24), (0.503, 0.4), (0.5, 0.55)), tones.deep, 0.55)
+    canvas.bevel(shape, 0.024, 0.36, 0.32)
+    for x0, y0, x1, y1 in ((0.075, 0.775, 0.455, 0.812), (0.925, 0.775, 0.545, 0.812)):
+        canvas.fill(stroke(0.007, (x0, y0), (x1, y1), straight=True), tones.deep, 0.5)
+    if variant:
+        for points in (((0.2, 0.2), (0.12, 0.5), (0.06, 0.83)), ((0.8, 0.2), (0.88, 0.5), (0.94, 0.83))):
+            canvas.fill(both(stroke(0.05, *points), shape), LIGHT if tones.base[1] < 200 else tones.deep)
+    # Waistband with gathers and a drawstring.
+    band = polygon((0.195, 0.1), (0.805, 0.1), (0.815, 0.215), (0.185, 0.215), radius=0.02)
+    canvas.shadow(band, shape, 0.45)
+    canvas.solid(band, mix(tones.base, tones.deep, 0.5), 0.014, 0.4, 0.4)
+    for k in range(19):
+        x = 0.215 + k * 0.0315
+        canvas.fill(rect(x, 0.11, x + 0.008, 0.205, 0.004), (0, 0, 0), 0.25)
+    for tip in ((0.45, 0.37), (0.55, 0.39)):
+        start = (0.485 if tip[0] < 0.5 else 0.515, 0.17)
+        cord = stroke(0.017, start, ((start[0] + tip[0]) / 2 + 0.006, 0.27), tip)
+        canvas.shadow(cord, shape, 0.5, 0.008, 0.008, 0.006)
+        canvas.solid(cord, (248, 248, 246), 0.006)
+    canvas.fill(ellipse(0.5, 0.165, 0.024, 0.015), (248, 248, 246))
+    surface.emblem(0.275, 0.575, 0.27)
+
+
+def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.55)
+    tongue = polygon((0.33, 0.2), (0.42, 0.13), (0.5, 0.2), (0.52, 0.34), (0.4, 0.36), radius=0.04)
+    canvas.solid(tongue, mix(tones.base, LIGHT, 0.35), 0.02, 0.45, 0.35)
+    upper = smooth(
+        (0.075, 0.33),
+        (0.1, 0.2),
+        (0.19, 0.225),
+        (0.29, 0.3),
+        (0.4, 0.25),
+        (0.47, 0.25),
+        (0.56, 0.36),
+        (0.68, 0.45),
+        (0.84, 0.51),
+        (0.935, 0.61),
+        (0.945, 0.72),
+        (0.8, 0.76),
+        (0.4, 0.76),
+        (0.09, 0.76),
+        (0.06, 0.6),
+        (0.075, 0.45),
+    )
+    surface.cover(upper)
+    opening = both(smooth((0.1, 0.2), (0.19, 0.225), (0.29, 0.3), (0.4, 0.25), (0.3, 0.33), (0.17, 0.27)), upper)
+    canvas.fill(opening, mix(tones.base, tones.deep, 0.85))
+    toe = both(smooth((0.8, 0.5), (0.95, 0.56), (0.97, 0.78), (0.75, 0.78), (0.73, 0.66)), upper)
+    canvas.fill(toe, trim)
+    heel = both(polygon((0.03, 0.36), (0.14, 0.36), (0.17, 0.56), (0.15, 0.78), (0.03, 0.78)), upper)
+    canvas.fill(heel, trim)
+    for edge in (toe, heel):
+        canvas.bevel(edge, 0.012, 0.25, 0.4)
+    canvas.shade(upper, "down", 0.32, 0.22)
+    canvas.bevel(upper, 0.04, 0.35, 0.45)
+    # Laces over the eyelet stay.
+    stay = both(smooth((0.4, 0.25), (0.47, 0.25), (0.56, 0.36), (0.68, 0.45), (0.6, 0.5), (0.48, 0.42), (0.4, 0.33)), upper)
+    canvas.fill(stay, trim)
+    canvas.bevel(stay, 0.008, 0.3, 0.3)
+    for k in range(4):
+        x, y = 0.435 + k * 0.062, 0.285 + k * 0.05
+        lace = stroke(0.027, (x - 0.02, y + 0.065), (x + 0.02, y + 0.02), (x + 0.055, y - 0.03))
+        canvas.shadow(lace, upper, 0.5, 0.006, 0.004, 0.008)
+        canvas.solid(lace, (250, 250, 248), 0.008, 0.35, 0.2)
+    surface.emblem(0.335, 0.555, 0.27)
+    # Midsole with its line, outsole with treads.
+    sole = smooth(
+        (0.045, 0.72),
+        (0.2, 0.735),
+        (0.5, 0.745),
+        (0.8, 0.735),
+        (0.95, 0.68),
+        (0.975, 0.74),
+        (0.93, 0.84),
+        (0.7, 0.87),
+        (0.3, 0.87),
+        (0.08, 0.865),
+        (0.03, 0.8),
+    )
+    canvas.shadow(sole, upper, 0.5, 0.012, 0.0, -0.014)
+    canvas.fill(sole, SOLE)
+    canvas.shade(sole, "down", 0.3, 0.2)
+    canvas.bevel(sole, 0.018, 0.4, 0.1)
+    canvas.fill(stroke(0.012, (0.07, 0.795), (0.4, 0.805), (0.75, 0.8), (0.93, 0.765)), tones.base)
+    tread = both(rect(0.0, 0.845, 1.0, 0.9), sole)
+    canvas.fill(tread, (62, 64, 70))
+    if variant:
+        for k in range(3):
+            window = ellipse(0.13 + k * 0.06, 0.765, 0.02, 0.014)
+            canvas.fill(window, (150, 156, 166))
+
+
+def cap(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.45)
+    dome = polygon(
+        *_dome(),
+    )
+    surface.cover(dome, ("ball", 0.55, 0.62, 0.62))
+    canvas.shade(dome, "ball", 0.42, 0.34)
+    canvas.bevel(dome, 0.03, 0.3, 0.3)
+    for points in (
+        ((0.56, 0.155), (0.78, 0.3), (0.86, 0.64)),
+        ((0.56, 0.155), (0.33, 0.3), (0.245, 0.6)),
+        ((0.56, 0.155), (0.63, 0.18), (0.93, 0.4)),
+    ):
+        seam = both(stroke(0.011, *points), dome)
+        canvas.fill(seam, tones.deep, 0.55)
+    canvas.solid(ellipse(0.555, 0.15, 0.045, 0.026), trim, 0.012, 0.4, 0.5)
+    for x, y in ((0.42, 0.26), (0.72, 0.28)):
+        canvas.fill(ellipse(x, y, 0.015, 0.012), tones.deep)
+    # The sweatband's edge, then the brim with its stitches.
+    brim = smooth(
+        (0.17, 0.62),
+        (0.34, 0.575),
+        (0.6, 0.6),
+        (0.77, 0.66),
+        (0.8, 0.7),
+        (0.66, 0.76),
+        (0.44, 0.81),
+        (0.2, 0.835),
+        (0.06, 0.805),
+        (0.045, 0.74),
+    )
+    canvas.shadow(brim, dome, 0.55, 0.02, 0.0, -0.014)
+    under = smooth(
+        (0.05, 0.78), (0.2, 0.81), (0.44, 0.79), (0.68, 0.735), (0.79, 0.7), (0.7, 0.78), (0.45, 0.85), (0.18, 0.87), (0.06, 0.83)
+    )
+    canvas.fill(under, tones.deep)
+    surface.cover(brim)
+    canvas.fill(brim, tones.deep, 0.25)
+    canvas.bevel(brim, 0.03, 0.4, 0.5)
+    canvas.shade(brim, "down", 0.3, 0.2)
+    for k in range(3 if variant else 2):
+        d = 0.035 * (k + 1)
+        stitch = stroke(
+            0.005, (0.11 + d, 0.79 - d * 0.7), (0.3, 0.79 - d), (0.5, 0.765 - d), (0.7 - d * 0.6, 0.725 - d * 0.7)
+        )
+        canvas.fill(both(stitch, brim), (255, 255, 255), 0.45)
+    surface.emblem(0.5, 0.4, 0.29)
+
+
+def _dome() -> list[tuple[float, float]]:
+    import math
+
+    points = []
+    for k in range(49):
+        a = math.pi * (1 + k / 48)
+        wide = 0.395
+        points.append((0.555 + wide * math.cos(a), 0.6 + 0.455 * math.sin(a)))
+    points += [(0.955, 0.66), (0.9, 0.71), (0.72, 0.735), (0.4, 0.7), (0.2, 0.66)]
+    return points
+
+
+def ball(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    globe = ellipse(0.5, 0.5, 0.43, 0.43)
+    surface.cover(globe, ("ball", 0.5, 0.5, 0.44))
+    if variant:  # volleyball: panels
+        lines = (
+            ((0.5, 0.07), (0.36, 0.25), (0.3, 0.45), (0.34, 0.62)),
+            ((0.08, 0.57), (0.25, 0.56), (0.5, 0.66), (0.72, 0.86)),
+            ((0.92, 0.4), (0.74, 0.42), (0.68, 0.6), (0.5, 0.66)),
+            ((0.17, 0.24), (0.28, 0.4), (0.3, 0.45)),
+            ((0.74, 0.42), (0.7, 0.25), (0.6, 0.09)),
+            ((0.34, 0.62), (0.36, 0.78), (0.46, 0.92)),
+        )
+    else:  # basketball: a cross and two arcs
+        lines = (
+            ((0.5, 0.06), (0.485, 0.3), (0.485, 0.7), (0.5, 0.94)),
+            ((0.06, 0.5), (0.3, 0.515), (0.7, 0.515), (0.94, 0.5)),
+            ((0.2, 0.17), (0.31, 0.36), (0.31, 0.64), (0.2, 0.83)),
+            ((0.8, 0.17), (0.69, 0.36), (0.69, 0.64), (0.8, 0.83)),
+        )
+    for points in lines:
+        seam = both(stroke(0.017, *points), globe)
+        canvas.fill(seam, tones.deep)
+    surface.emblem(0.5, 0.5, 0.3)
+    canvas.shade(globe, "ball", 0.6, 0.5)
+    canvas.bevel(globe, 0.05, 0.3, 0.0)
+
+
+def racket(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.4)
+    frame = ellipse(0.5, 0.345, 0.335, 0.31)
+    # Throat and handle first: the head lies over them.
+    for sign in (-1, 1):
+        arm = stroke(
+            0.05, (0.5 + sign * 0.24, 0.56), (0.5 + sign * 0.13, 0.66), (0.5 + sign * 0.035, 0.76)
+        )
+        canvas.solid(arm, trim, 0.016, 0.5, 0.5)
+    shaft = rect(0.455, 0.72, 0.545, 0.82, 0.015)
+    canvas.fill(shaft, trim)
+    canvas.shade(shaft, "cylinder", 0.5, 0.5)
+    grip = rect(0.445, 0.775, 0.555, 0.955, 0.025)
+    canvas.fill(grip, DARK)
+    for k in range(5):
+        y = 0.795 + k * 0.033
+        canvas.fill(
+            both(stroke(0.008, (0.43, y + 0.02), (0.57, y - 0.01), straight=True), grip), (120, 124, 132)
+        )
+    canvas.shade(grip, "cylinder", 0.5, 0.35)
+    collar = rect(0.438, 0.765, 0.562, 0.795, 0.012)
+    canvas.fill(collar, LIGHT)
+    canvas.shade(collar, "cylinder", 0.4, 0.2)
+    canvas.fill(frame, trim)
+    bed = ellipse(0.5, 0.345, 0.292, 0.267)
+    surface.cover(bed)
+    # The strings over the printed bed.
+    for k in range(-6, 7):
+        d = k * 0.043
+        canvas.fill(both(rect(0.4975 + d, 0.0, 0.5025 + d, 0.7), bed), (255, 255, 255), 0.5)
+        canvas.fill(both(rect(0.1, 0.3425 + d, 0.9, 0.3475 + d), bed), (255, 255, 255), 0.5)
+    hoop = minus(frame, bed)
+    canvas.shadow(hoop, bed, 0.5, 0.01)
+    canvas.fill(hoop, trim)
+    canvas.bevel(hoop, 0.018, 0.5, 0.65)
+    if variant:
+        cheeks = both(hoop, union(rect(0.1, 0.25, 0.3, 0.44), rect(0.7, 0.25, 0.9, 0.44)))
+        canvas.fill(cheeks, LIGHT)
+        canvas.bevel(cheeks, 0.01, 0.35, 0.0)
+    surface.emblem(0.5, 0.345, 0.28)
+
+
+def sports_bottle(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    # Nozzle, cap, then the squeeze body with its grip waist.
+    nozzle = polygon((0.44, 0.06), (0.56, 0.06), (0.585, 0.17), (0.415, 0.17), radius=0.025)
+    canvas.fill(nozzle, LIGHT)
+    canvas.shade(nozzle, "cylinder", 0.5, 0.3)
+    canvas.fill(rect(0.43, 0.095, 0.57, 0.108), STEEL)
+    lid = polygon((0.36, 0.15), (0.64, 0.15), (0.735, 0.21), (0.735, 0.285), (0.265, 0.285), (0.265, 0.21), radius=0.025)
+    canvas.fill(lid, DARK)
+    canvas.shade(lid, "cylinder", 0.5, 0.45)
+    for k in range(11):
+        x = 0.285 + k * 0.0415
+        canvas.fill(rect(x, 0.225, x + 0.014, 0.28, 0.005), (0, 0, 0), 0.35)
+    body = smooth(
+        (0.28, 0.285),
+        (0.4, 0.28),
+        (0.6, 0.28),
+        (0.72, 0.285),
+        (0.765, 0.33),
+        (0.765, 0.38),
+        (0.715, 0.425),
+        (0.715, 0.465),
+        (0.765, 0.51),
+        (0.77, 0.7),
+        (0.765, 0.88),
+        (0.72, 0.94),
+        (0.5, 0.955),
+        (0.28, 0.94),
+        (0.235, 0.88),
+        (0.23, 0.7),
+        (0.235, 0.51),
+        (0.285, 0.465),
+        (0.285, 0.425),
+        (0.235, 0.38),
+        (0.235, 0.33),
+    )
+    surface.cover(body, ("cylinder", 0.5, 0.29, 0.02))
+    waist = both(rect(0.1, 0.415, 0.9, 0.475, 0.02), body)
+    canvas.fill(waist, (0, 0, 0), 0.2)
+    surface.emblem(0.5, 0.67, 0.29)
+    canvas.shade(body, "cylinder", 0.55, 0.6)
+    canvas.bevel(body, 0.02, 0.25, 0.1)
+    if variant:
+        for k in range(5):
+            y = 0.55 + k * 0.07
+            canvas.fill(rect(0.69, y, 0.735, y + 0.009), LIGHT, 0.9)
+
+
+def backpack(canvas: Canvas, surface: Surface, variant: int) -> None:
+    tones = surface.tones
+    trim = mix(tones.base, tones.deep, 0.55)
+    handle = stroke(0.036, (0.4, 0.14), (0.42, 0.065), (0.5, 0.05), (0.58, 0.065), (0.6, 0.14))
+    canvas.solid(handle, trim, 0.012, 0.5, 0.4)
+    for sign in (-1, 1):
+        strap = stroke(
+            0.06,
+            (0.5 + sign * 0.24, 0.2),
+            (0.5 + sign * 0.37, 0.36),
+            (0.5 + sign * 0.4, 0.6),
+            (0.5 + sign * 0.34, 0.84),
+        )
+        canvas.solid(strap, trim, 0.02, 0.5, 0.4)
+        pouch = rect(0.5 + sign * 0.335 - 0.07, 0.6, 0.5 + sign * 0.335 + 0.07, 0.9, 0.04)
+        canvas.solid(pouch, mix(tones.base, tones.deep, 0.7), 0.02, 0.4, 0.3)
+    body = polygon(
+        (0.2, 0.3),
+        (0.24, 0.13),
+        (0.38, 0.09),
+        (0.62, 0.09),
+        (0.76, 0.13),
+        (0.8, 0.3),
+        (0.82, 0.9),
+        (0.76, 0.95),
+        (0.24, 0.95),
+        (0.18, 0.9),
+        radius=0.08,
+    )
+    surface.cover(body)
+    canvas.bevel(body, 0.045, 0.42, 0.45)
+    canvas.shade(body, "diagonal", 0.25, 0.16)
+    zipper = stroke(0.016, (0.235, 0.5), (0.24, 0.27), (0.32, 0.165), (0.5, 0.14), (0.68, 0.165), (0.76, 0.27), (0.765, 0.5))
+    canvas.fill(zipper, tones.deep)
+    pull = rect(0.75, 0.43, 0.782, 0.52, 0.012)
+    canvas.solid(pull, STEEL, 0.008)
+    surface.emblem(0.5, 0.365, 0.28)
+    # The front pocket.
+    pocket = rect(0.245, 0.59, 0.755, 0.905, 0.07)
+    canvas.shadow(pocket, body, 0.6, 0.018, 0.004, 0.01)
+    surface.cover(pocket)
+    canvas.bevel(pocket, 0.028, 0.4, 0.45)
+    canvas.shade(pocket, "down", 0.25, 0.15)
+    canvas.fill(stroke(0.015, (0.275, 0.665), (0.5, 0.652), (0.725, 0.665)), tones.deep)
+    tag = rect(0.31, 0.66, 0.335, 0.74, 0.01)
+    canvas.solid(tag, STEEL, 0.007)
+    if variant:
+        for x in (0.33, 0.645):
+            web = rect(x, 0.845, x + 0.03, 0.94, 0.005)
+            canvas.solid(web, trim, 0.006, 0.3, 0.3)
+
+
+DRAWERS = {
+    "jersey": jersey,
+    "shorts": shorts,
+    "shoe": shoe,
+    "cap": cap,
+    "ball": ball,
+    "racket": racket,
+    "sports bottle": sports_bottle,
+    "backpack": backpack,
+}
