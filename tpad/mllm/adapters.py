@@ -1,0 +1,155 @@
+"""LoRA adapters on the language model, by PEFT."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
+
+from tpad.errors import ModelError
+from tpad.mllm.files import replacing_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LANGUAGE_PROJECTIONS = (
+    r".*\.(text_model|language_model)\.layers\.\d+\."
+    r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+)
+"""The seven projections of each layer of the language model; the vision tower, whose attention has
+projections of the same names in some families, is left out."""
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Size of a LoRA adapter.
+
+    Attributes:
+        rank: rank of the update of each projection.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the adapter's input, while training.
+        targets: "auto" for the language model's seven projections, or a regular expression that
+            matches whole module names.
+    """
+
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: str = "auto"
+
+
+class Adapters:
+    """The adapters of one model. At most one is active; none is after loading.
+
+    Args:
+        model: the base model; PEFT puts its layers into it in place, and freezes the base weights
+            when the first adapter is added.
+    """
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        self._model = model
+        self._peft: PeftModel | None = None
+        self.active: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        return [] if self._peft is None else list(self._peft.peft_config)
+
+    def add(self, name: str, settings: LoraSettings) -> None:
+        targets = LANGUAGE_PROJECTIONS if settings.targets == "auto" else settings.targets
+        config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=targets,
+        )
+        self._refuse_twice(name)
+        try:
+            if self._peft is None:
+                self._peft = PeftModel(self._model, config, adapter_name=name)
+            else:
+                self._peft.add_adapter(name, config)
+        except ValueError as error:
+            raise ModelError(f"The adapter {name!r} fits no layer of the model: {error}") from error
+        self.set(self.active)
+
+    def set(self, name: str | None) -> None:
+        """Make an adapter the active one and its weights trainable; None: the base model alone."""
+        if name is not None and name not in self.names:
+            known = ", ".join(self.names) or "none"
+            raise ModelError(f"There is no adapter {name!r}; added or loaded so far: {known}.")
+        self.active = name
+        if self._peft is None:
+            return
+        if name is None:
+            self._peft.base_model.disable_adapter_layers()
+        else:
+            self._peft.base_model.enable_adapter_layers()
+            self._peft.set_adapter(name)
+
+    @contextmanager
+    def use(self, name: str | None) -> Iterator[None]:
+        """Within the block, `name` is the active adapter."""
+        before = self.active
+        self.set(name)
+        try:
+            yield
+        finally:
+            self.set(before)
+
+    def parameters(self, name: str) -> list[torch.nn.Parameter]:
+        """The adapter's weights. They require gradients only while the adapter is active."""
+        if name not in self.names:
+            raise ModelError(f"There is no adapter {name!r} to train; add it first.")
+        marks = (f".lora_A.{name}.", f".lora_B.{name}.")
+        return [p for key, p in self._model.named_parameters() if any(m in key for m in marks)]
+
+    def save(self, name: str, folder: str | Path) -> None:
+        """Write adapter_config.json and adapter_model.safetensors, as PEFT reads them."""
+        if name not in self.names:
+            raise ModelError(f"There is no adapter {name!r} to save; add it first.")
+        config: PeftConfig = self._peft.peft_config[name]
+        state = get_peft_model_state_dict(self._peft, adapter_name=name)
+        named, config.base_model_name_or_path = config.base_model_name_or_path, None
+        trains, config.inference_mode = config.inference_mode, True
+        try:
+            with replacing_folder(folder) as part:
+                tensors = {key: value.contiguous().cpu() for key, value in state.items()}
+                save_file(tensors, part / "adapter_model.safetensors", {"format": "pt"})
+                config.save_pretrained(part)
+        finally:
+            config.base_model_name_or_path, config.inference_mode = named, trains
+
+    def load(self, name: str, folder: str | Path) -> None:
+        """Add an adapter with the weights that `save` (or PEFT) wrote."""
+        if not (Path(folder) / "adapter_config.json").is_file():
+            raise ModelError(f"There is no adapter in {folder}: adapter_config.json is missing.")
+        self._refuse_twice(name)
+        try:
+            if self._peft is None:
+                self._peft = PeftModel.from_pretrained(
+                    self._model, str(folder), adapter_name=name, is_trainable=True
+                )
+            else:
+                self._peft.load_adapter(str(folder), adapter_name=name, is_trainable=True)
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            raise ModelError(
+                f"The adapter in {folder} does not fit this model or is damaged: {error}"
+            ) from error
+        self.set(self.active)
+
+    def base_state(self) -> dict[str, torch.Tensor]:
+        """The base model's weights under their own names, adapters left out."""
+        return {
+            key.replace(".base_layer.", "."): value
+            for key, value in self._model.state_dict().items()
+            if ".lora_" not in key
+        }
+
+    def _refuse_twice(self, name: str) -> None:
+        if name in self.names:
+            raise ModelError(f"There already is an adapter {name!r}; choose another name.")

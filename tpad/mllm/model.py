@@ -1,0 +1,546 @@
+"""Any supported vision-language model behind one small class: load, prompt, encode, score, adapt."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers.processing_utils import ProcessorMixin
+
+from tpad.errors import ConfigError, ModelError
+from tpad.mllm import batches, features, scoring
+from tpad.mllm.adapters import Adapters, LoraSettings
+from tpad.mllm.batches import IGNORED, Batch
+from tpad.mllm.features import ImageCache, ItemFeatures
+from tpad.mllm.files import replacing_folder
+from tpad.mllm.processors import FAMILIES, Pixels, load_processor
+from tpad.mllm.prompts import Conversation, ItemInput, PromptRenderer
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass
+class Output:
+    """What a forward pass gives.
+
+    Attributes:
+        hidden: layer -> (B, L, d) states; 0 = input embeddings, `num_layers` = after the last norm.
+        last_hidden: (B, L, d), as hidden[num_layers].
+        logits: with labels in the batch, (M, V) for the M label tokens only, the vocabulary product
+            being the dear part; without, (B, L, V); None if not needed.
+        targets: (M,) the label tokens; None without labels.
+        rows: (M,) the conversation that each label token belongs to.
+        cache: keys and values, if asked for.
+    """
+
+    hidden: dict[int, torch.Tensor]
+    last_hidden: torch.Tensor
+    logits: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
+    cache: Any = None
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Mean cross-entropy over all label tokens."""
+        if self.logits is None or self.targets is None:
+            raise ModelError("There is no loss without labels; collate with with_labels=True.")
+        return torch.nn.functional.cross_entropy(self.logits.float(), self.targets)
+
+
+class MLLM:
+    """A multimodal language model: Idefics3, SmolVLM, LLaVA, Qwen2.5-VL or Qwen3-VL.
+
+    Precision: on a CPU the weights stay float32. With dtype "auto", features, scores and generation
+    are computed in float32 there, exactly; `autocast()` gives training and bulk scoring the faster
+    of float32 and bfloat16, measured once per process. On CUDA, "auto" loads bfloat16 weights where
+    the card has it, else float16. A named dtype is used for everything.
+
+    Features do not depend on padding or on the order and size of batches, up to 1e-5 in float32.
+
+    Args:
+        model: a supported `…ForConditionalGeneration`.
+        processor: its processor.
+        device: "auto" (CUDA where there is one), or as torch names it.
+        dtype: "auto", "float32", "bfloat16" or "float16".
+
+    Attributes:
+        family: one of `FAMILIES`.
+        model, processor, tokenizer: the Hugging Face objects.
+        device: where the model is.
+        dtype: what features, scores and generation are computed in.
+        fast_dtype: what is computed in within `autocast()`.
+        hidden_size, vision_size: widths of the language model and of the vision tower's output.
+        num_layers: layers of the language model.
+        adapters: the LoRA adapters.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        self.family = check_family(model.config.model_type, "This model")
+        self.device = choose_device(device)
+        self.dtype, self.fast_dtype, weights = choose_dtypes(dtype, self.device)
+        self.model = model.to(device=self.device, dtype=weights).eval()
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.adapters = Adapters(self.model)
+        text_config = model.config.get_text_config()
+        self.hidden_size: int = text_config.hidden_size
+        self.num_layers: int = text_config.num_hidden_layers
+        self.vocab_size: int = text_config.vocab_size
+        self.max_length: int | None = getattr(text_config, "max_position_embeddings", None)
+        self.vision_size: int = model.config.vision_config.hidden_size
+        self.image_token_id: int = model.config.image_token_id
+        self._prepare_text()
+
+    def _prepare_text(self) -> None:
+        tokenizer = self.tokenizer
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError("The model's tokenizer gives no character offsets; use a fast one.")
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
+        pad = tokenizer.pad_token_id
+        self.pad_id: int = tokenizer.eos_token_id if pad is None else pad
+        start = tokenizer("")["input_ids"][:1]
+        self._bos = start if start == [tokenizer.bos_token_id] else []
+        self.renderer = PromptRenderer(
+            lambda messages, open_ended: self.processor.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=open_ended
+            ),
+            self.processor.image_token,
+            [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
+            tokenizer.eos_token or "",
+        )
+        self._answer_parts = self.renderer.answer_parts()
+        config = self.model.generation_config.eos_token_id
+        ends = config if isinstance(config, list) else [config]
+        end = self.tokenize_answers([""])[0].tolist()[-1:]
+        known = {*ends, *end, tokenizer.eos_token_id, self.pad_id}
+        self.stop_ids: set[int] = {i for i in known if i is not None}
+
+    @classmethod
+    def load(
+        cls,
+        path_or_hub_id: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        split_images: bool = False,
+        max_pixels: int | None = None,
+        local_files_only: bool = False,
+    ) -> "MLLM":
+        """Load a checkpoint with its processor; no code of the checkpoint is run.
+
+        Args:
+            path_or_hub_id: a local folder, or an id on the Hugging Face hub.
+            revision: branch, tag or commit on the hub.
+            device, dtype: as in the class.
+            split_images: Idefics3, SmolVLM: cut large pictures into tiles.
+            max_pixels: Qwen: pictures are shrunk to this many pixels (default 100,352).
+            local_files_only: of the hub, only what was downloaded before.
+
+        Raises:
+            ModelError: the folder or the id does not exist, the hub cannot be reached, files are
+                missing or damaged, or the family is not supported.
+        """
+        path = str(path_or_hub_id)
+        if not Path(path).is_dir() and (Path(path).is_absolute() or path.count("/") != 1):
+            raise ModelError(f"There is no model folder {path}; give a folder or a hub id.")
+        hub: dict[str, Any] = {"local_files_only": local_files_only}
+        if revision is not None:
+            hub["revision"] = revision
+        with _loading(path):
+            config = AutoConfig.from_pretrained(path, **hub)
+        family = check_family(config.model_type, f"The model {path}")
+        _, _, weights = choose_dtypes(dtype, choose_device(device))
+        with _loading(path):
+            processor = load_processor(
+                path, family, split_images=split_images, max_pixels=max_pixels, **hub
+            )
+            model, info = AutoModelForImageTextToText.from_pretrained(
+                path,
+                config=config,
+                dtype=weights,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                output_loading_info=True,
+                **hub,
+            )
+        if info["missing_keys"]:
+            some = ", ".join(sorted(info["missing_keys"])[:3])
+            raise ModelError(f"The model {path} lacks weights ({some}, …); get it whole again.")
+        return cls(model, processor, device=device, dtype=dtype)
+
+    def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
+        """Write the base model and its processor, adapters left out, to be loaded by `load`.
+
+        Args:
+            dtype: of the weights in the file (bfloat16 halves it); None = as they are.
+        """
+        state = self.adapters.base_state()
+        if dtype is not None:
+            state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+        with replacing_folder(folder) as part:
+            self.model.save_pretrained(part, state_dict=state)
+            self.processor.save_pretrained(part)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def render(self, conversation: Conversation, open_ended: bool) -> str:
+        """The conversation through the model's own chat template; one image token per picture."""
+        stands_for = [
+            None if turn.item.image is None else self.processor.image_token for turn in conversation
+        ]
+        return self.renderer.render(conversation, open_ended, stands_for).string
+
+    def collate(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        images: ImageCache | None = None,
+        with_labels: bool = False,
+        padding_side: str = "right",
+    ) -> Batch:
+        """Conversations as one padded batch, on the CPU.
+
+        A conversation whose last turn has no answer ends with the opening of the reply.
+
+        Args:
+            images: cached picture features; items then name their picture by its row.
+            with_labels: make the tokens of all given answers, end tokens included, labels.
+
+        Raises:
+            ModelError: a prompt is longer than the model reads, or pictures and cache don't fit.
+        """
+        return batches.collate(
+            self,
+            conversations,
+            images=images,
+            with_labels=with_labels,
+            padding_side=padding_side,
+        )
+
+    def encode_strings(self, strings: list[str]) -> list:
+        """Tokens with character offsets, nothing added."""
+        return self.tokenizer.backend_tokenizer.encode_batch(strings, add_special_tokens=False)
+
+    def bos_ids(self, string: str) -> list[int]:
+        """What the tokenizer puts before a text, unless the chat template already did."""
+        started = self._bos and string.startswith(self.tokenizer.bos_token)
+        return [] if started else list(self._bos)
+
+    def tokenize_answers(self, answers: Sequence[str]) -> list[np.ndarray]:
+        """The tokens of each answer as they are in a conversation, end token included.
+
+        `score` and `score_many` take the result in place of strings.
+        """
+        context, lead, end = self._answer_parts
+        strings = [f"{context}{lead}{self.renderer.clean(answer)}{end}" for answer in answers]
+        out = []
+        for encoding in self.encode_strings(strings):
+            stops = [stop for _, stop in encoding.offsets]
+            first = int(np.searchsorted(stops, len(context), side="right"))
+            out.append(np.asarray(encoding.ids[first:], dtype=np.int64))
+        return out
+
+    # -- computing ----------------------------------------------------------------------------
+
+    def image_features(
+        self, images: Iterable[Image.Image | None], batch_size: int = 64
+    ) -> ImageCache:
+        """Run the vision tower and the connector once over pictures; None = a missing picture.
+
+        Valid as long as tower and connector are frozen. Rows are in the order of `images`, which
+        may be a generator.
+        """
+        return features.image_features(self, images, batch_size)
+
+    def encode(
+        self,
+        items: Sequence[ItemInput],
+        *,
+        instruction: str = "",
+        layers: Sequence[int],
+        batch_size: int = 32,
+        images: ImageCache | None = None,
+    ) -> ItemFeatures:
+        """Features of single items, one forward each (METHOD.md: knowledge features).
+
+        Args:
+            layers: 0 = input embeddings … `num_layers` = last layer, after the norm.
+            images: cached picture features; items then name their picture by its row.
+        """
+        for layer in layers:
+            if not 0 <= layer <= self.num_layers:
+                raise ConfigError(f"There is no layer {layer}; choose 0 to {self.num_layers}.")
+        return features.encode(
+            self,
+            items,
+            instruction=instruction,
+            layers=layers,
+            batch_size=batch_size,
+            images=images,
+        )
+
+    def generate(
+        self,
+        items: Sequence[ItemInput],
+        *,
+        instruction: str,
+        max_new_tokens: int = 48,
+        batch_size: int = 32,
+        images: ImageCache | None = None,
+    ) -> list[str]:
+        """What the model writes about each item: greedily, up to its end token."""
+        return scoring.generate(
+            self,
+            items,
+            instruction=instruction,
+            max_new_tokens=max_new_tokens,
+            batch_size=batch_size,
+            images=images,
+        )
+
+    def score(
+        self,
+        conversation: Conversation,
+        candidates: scoring.Candidates,
+        *,
+        images: ImageCache | None = None,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Log-likelihood of each candidate as the answer of the open last turn: (n,) float64.
+
+        The sum over the answer's tokens, end token included. The prompt is read once.
+
+        Args:
+            candidates: texts, or what `tokenize_answers` makes of them.
+            batch_size: candidates read at once.
+        """
+        if len(candidates) and isinstance(candidates[0], str):
+            candidates = self.tokenize_answers(candidates)
+        longest = max((len(ids) for ids in candidates), default=1)
+        return scoring.score_many(
+            self, [conversation], [candidates], images=images, pass_nodes=batch_size * longest
+        )[0]
+
+    def score_many(
+        self,
+        conversations: Sequence[Conversation],
+        candidates: Sequence[scoring.Candidates],
+        *,
+        images: ImageCache | None = None,
+        batch_size: int = 32,
+    ) -> list[np.ndarray]:
+        """As `score`, for many conversations with a list of candidates each.
+
+        Args:
+            candidates: per conversation, texts or what `tokenize_answers` makes of them.
+            batch_size: conversations read at once.
+        """
+        return scoring.score_many(
+            self, conversations, candidates, images=images, batch_size=batch_size
+        )
+
+    def forward(
+        self, batch: Batch, *, layers: Sequence[int] = (), need_logits: bool = True
+    ) -> Output:
+        """One pass over a batch; gradients flow where they are enabled.
+
+        Args:
+            layers: whose hidden states are wanted.
+            need_logits: whether to multiply with the vocabulary.
+        """
+        out = self.run(batch, layers=layers)
+        if not need_logits:
+            return out
+        if batch.labels is None:
+            out.logits = self.logits(out.last_hidden)  # (B, L, V)
+            return out
+        labels = batch.labels[:, 1:].to(self.device)  # what each token but the last predicts
+        wanted = labels != IGNORED  # (B, L - 1)
+        out.logits = self.logits(out.last_hidden[:, :-1][wanted])  # (M, V)
+        out.targets = labels[wanted]  # (M,)
+        out.rows = wanted.nonzero()[:, 0]  # (M,)
+        return out
+
+    def run(self, batch: Batch, *, layers: Sequence[int] = (), use_cache: bool = False) -> Output:
+        """The language model over a batch, without logits."""
+        batch = batch.to(self.device)
+        kwargs: dict[str, Any] = {}
+        if layers:
+            kwargs["output_hidden_states"] = sorted(set(layers))
+        vision = batch.vision
+        if isinstance(vision, Pixels):
+            vision = features.run_vision(self, vision)
+        if vision is not None:
+            kwargs["mm_encoder_outputs"] = {"image": vision.as_outputs()}
+        out = self.model.model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=use_cache,
+            return_dict=True,
+            **kwargs,
+        )
+        hidden = {layer: out.hidden_states[layer] for layer in layers}
+        return Output(hidden, out.last_hidden_state, cache=out.cache if use_cache else None)
+
+    def run_text(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor,
+        cache: Any,
+    ) -> torch.Tensor:
+        """Last states (B, N, d) of text tokens that follow what is in the cache.
+
+        Args:
+            input_ids, position_ids: (B, N).
+            attention_mask: (B, P + N), or (B, 1, N, P + N) bool, where P tokens are in the cache.
+        """
+        if self.family.startswith("qwen"):
+            position_ids = position_ids.expand(3, *position_ids.shape)
+        return self.model.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            cache=cache,
+            use_cache=True,
+            return_dict=True,
+        ).last_hidden_state
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """States (…, d) times the vocabulary: (…, V)."""
+        return self.model.lm_head(states)
+
+    # -- precision ----------------------------------------------------------------------------
+
+    def autocast(self) -> AbstractContextManager:
+        """Computes in `fast_dtype` within the block; for training and bulk scoring."""
+        return self._cast(self.fast_dtype)
+
+    @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Evaluation mode, no gradients, at least the precision of `dtype`."""
+        training = self.model.training
+        self.model.eval()
+        # Within the caller's autocast() it stays on: that is a wish for speed.
+        casting = torch.is_autocast_enabled(self.device.type)
+        try:
+            with torch.no_grad(), nullcontext() if casting else self._cast(self.dtype):
+                yield
+        finally:
+            self.model.train(training)
+
+    def _cast(self, dtype: torch.dtype) -> AbstractContextManager:
+        if dtype == self.model.dtype:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    # -- adapters -----------------------------------------------------------------------------
+
+    def add_adapter(self, name: str, settings: LoraSettings | None = None) -> None:
+        """Add a fresh LoRA adapter; it changes nothing until it is used and trained."""
+        self.adapters.add(name, settings or LoraSettings())
+
+    def set_adapter(self, name: str | None) -> None:
+        """Make an adapter the active one; None: the base model alone."""
+        self.adapters.set(name)
+
+    def use_adapter(self, name: str | None) -> AbstractContextManager:
+        """Within the block, `name` is active. A training step belongs wholly inside the block."""
+        return self.adapters.use(name)
+
+    def trainable_parameters(self, name: str) -> list[torch.nn.Parameter]:
+        """The adapter's weights, for an optimizer."""
+        return self.adapters.parameters(name)
+
+    def save_adapter(self, name: str, folder: str | Path) -> None:
+        """Write an adapter as PEFT does: adapter_config.json, adapter_model.safetensors."""
+        self.adapters.save(name, folder)
+
+    def load_adapter(self, name: str, folder: str | Path) -> None:
+        """Read an adapter that `save_adapter` or PEFT wrote, under this name."""
+        self.adapters.load(name, folder)
+
+
+def check_family(model_type: str, whose: str) -> str:
+    """The family, or a ModelError."""
+    if model_type not in FAMILIES:
+        raise ModelError(
+            f"{whose} is of the family {model_type!r}, which is not supported; "
+            f"use one of {', '.join(FAMILIES)}."
+        )
+    return model_type
+
+
+def choose_device(device: str) -> torch.device:
+    """CUDA where there is one, unless a device is named."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"There is no device {device!r}; use auto, cpu or cuda.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("The device is set to cuda, but torch finds no CUDA here; use auto.")
+    return chosen
+
+
+def choose_dtypes(dtype: str, device: torch.device) -> tuple[torch.dtype, torch.dtype, torch.dtype]:
+    """(dtype for exact work, for fast work, of the weights); see the class."""
+    if dtype not in (*DTYPES, "auto"):
+        raise ConfigError(f"There is no dtype {dtype!r}; use auto, {', '.join(DTYPES)}.")
+    if device.type == "cpu":
+        if dtype == "auto":
+            return torch.float32, faster_cpu_dtype(), torch.float32
+        return DTYPES[dtype], DTYPES[dtype], torch.float32
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return DTYPES[dtype], DTYPES[dtype], DTYPES[dtype]
+
+
+@cache
+def faster_cpu_dtype() -> torch.dtype:
+    """float32 or bfloat16, whichever multiplies matrices faster here; takes some milliseconds."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        left, right = torch.ones(512, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+        times = []
+        for _ in range(4):  # the first warms up
+            start = time.perf_counter()
+            left @ right
+            times.append(time.perf_counter() - start)
+        return min(times[1:])
+
+    return min((torch.float32, torch.bfloat16), key=seconds)
+
+
+@contextmanager
+def _loading(path: str) -> Iterator[None]:
+    """Whatever goes wrong in reading a checkpoint as a ModelError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, httpx.HTTPError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
+            f"and the network ({reason})."
+        ) from error
