@@ -1,9 +1,9 @@
 """Any Hugging Face vision-language model behind one small class: load, prompt, encode."""
 
 from tpad.mllm.adapters import LoraSettings
-from tpad.mllm.batches import Batch
+from tpad.mllm.batches import Batch, Output
 from tpad.mllm.features import ImageCache, ItemFeatures
-from tpad.mllm.model import MLLM, Output
+from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
 from tpad.mllm.prompts import Conversation, ItemInput, Turn
 

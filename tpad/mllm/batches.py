@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -57,6 +57,35 @@ class Batch:
         return replace(self, **{k: v.to(device) for k, v in moved.items() if v is not None})
 
 
+@dataclass
+class Output:
+    """What a forward pass gives.
+
+    Attributes:
+        hidden: layer -> (B, L, d) states; 0 = input embeddings, `num_layers` = after the last norm.
+        last_hidden: (B, L, d), as hidden[num_layers].
+        logits: with labels in the batch, (M, V) for the M label tokens only, the vocabulary product
+            being the dear part; without, (B, L, V); None if not needed.
+        targets: (M,) the label tokens; None without labels.
+        rows: (M,) the conversation that each label token belongs to.
+        cache: keys and values, if asked for.
+    """
+
+    hidden: dict[int, torch.Tensor]
+    last_hidden: torch.Tensor
+    logits: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
+    cache: Any = None
+
+    @property
+    def loss(self) -> torch.Tensor:
+        """Mean cross-entropy over all label tokens."""
+        if self.logits is None or self.targets is None:
+            raise ModelError("There is no loss without labels; collate with with_labels=True.")
+        return torch.nn.functional.cross_entropy(self.logits.float(), self.targets)
+
+
 def collate(
     mllm: "MLLM",
     conversations: Sequence[Conversation],
@@ -70,11 +99,11 @@ def collate(
         raise ModelError("There is no conversation to read.")
     vision, expansions = _vision(mllm, conversations, images)
     rendered = [
-        mllm.renderer.render(conversation, conversation[-1].answer is None, stands_for)
+        mllm.text.renderer.render(conversation, conversation[-1].answer is None, stands_for)
         for conversation, stands_for in zip(conversations, expansions, strict=True)
     ]
-    encodings = mllm.encode_strings([r.string for r in rendered])
-    lead = len(mllm.bos_ids(rendered[0].string))
+    encodings = mllm.text.encode([r.string for r in rendered])
+    lead = len(mllm.text.bos_ids(rendered[0].string))
     length = lead + max(len(e.ids) for e in encodings)
     if mllm.max_length is not None and length > mllm.max_length:
         raise ModelError(
@@ -83,7 +112,7 @@ def collate(
         )
     size = (len(conversations), length)
     arrays = {
-        "input_ids": np.full(size, mllm.pad_id, dtype=np.int64),
+        "input_ids": np.full(size, mllm.text.pad_id, dtype=np.int64),
         "attention_mask": np.zeros(size, dtype=np.int64),
         "turns": np.full(size, -1, dtype=np.int64),
         "text_mask": np.zeros(size, dtype=bool),
@@ -110,7 +139,7 @@ def _fill_row(
     row: dict[str, np.ndarray], start: int, mllm: "MLLM", encoding, parts: Rendered
 ) -> None:
     """Write one conversation into its row of each array, beginning at column `start`."""
-    lead = mllm.bos_ids(parts.string)
+    lead = mllm.text.bos_ids(parts.string)
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     begins, stops = offsets[:, 0], offsets[:, 1]
     first = start + len(lead)

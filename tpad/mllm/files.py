@@ -23,7 +23,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder beside `path` to write to; it takes the place of `path` if no error occurs."""
+    """An empty folder beside `path` to write to; it replaces `path` if no error occurs."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))

@@ -1,60 +1,27 @@
-"""Any supported vision-language model behind one small class: load, prompt, encode, score, adapt."""
+"""Any supported vision-language model behind one small class."""
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
-from tpad.errors import ConfigError, ModelError
+from tpad.errors import ConfigError
 from tpad.mllm import batches, features, scoring
 from tpad.mllm.adapters import Adapters, LoraSettings
-from tpad.mllm.batches import IGNORED, Batch
+from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.features import ImageCache, ItemFeatures
 from tpad.mllm.files import replacing_folder
-from tpad.mllm.processors import FAMILIES, Pixels, load_processor
-from tpad.mllm.prompts import Conversation, ItemInput, PromptRenderer
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass
-class Output:
-    """What a forward pass gives.
-
-    Attributes:
-        hidden: layer -> (B, L, d) states; 0 = input embeddings, `num_layers` = after the last norm.
-        last_hidden: (B, L, d), as hidden[num_layers].
-        logits: with labels in the batch, (M, V) for the M label tokens only, the vocabulary product
-            being the dear part; without, (B, L, V); None if not needed.
-        targets: (M,) the label tokens; None without labels.
-        rows: (M,) the conversation that each label token belongs to.
-        cache: keys and values, if asked for.
-    """
-
-    hidden: dict[int, torch.Tensor]
-    last_hidden: torch.Tensor
-    logits: torch.Tensor | None = None
-    targets: torch.Tensor | None = None
-    rows: torch.Tensor | None = None
-    cache: Any = None
-
-    @property
-    def loss(self) -> torch.Tensor:
-        """Mean cross-entropy over all label tokens."""
-        if self.logits is None or self.targets is None:
-            raise ModelError("There is no loss without labels; collate with with_labels=True.")
-        return torch.nn.functional.cross_entropy(self.logits.float(), self.targets)
+from tpad.mllm.loading import check_family, read_checkpoint
+from tpad.mllm.precision import choose_device, choose_dtypes
+from tpad.mllm.processors import Pixels
+from tpad.mllm.prompts import Conversation, ItemInput
+from tpad.mllm.text import TextReader
 
 
 class MLLM:
@@ -81,6 +48,7 @@ class MLLM:
         fast_dtype: what is computed in within `autocast()`.
         hidden_size, vision_size: widths of the language model and of the vision tower's output.
         num_layers: layers of the language model.
+        text: the chat template and the tokenizer, put to work.
         adapters: the LoRA adapters.
     """
 
@@ -106,32 +74,8 @@ class MLLM:
         self.max_length: int | None = getattr(text_config, "max_position_embeddings", None)
         self.vision_size: int = model.config.vision_config.hidden_size
         self.image_token_id: int = model.config.image_token_id
-        self._prepare_text()
-
-    def _prepare_text(self) -> None:
-        tokenizer = self.tokenizer
-        if not getattr(tokenizer, "is_fast", False):
-            raise ModelError("The model's tokenizer gives no character offsets; use a fast one.")
-        tokenizer.backend_tokenizer.no_padding()
-        tokenizer.backend_tokenizer.no_truncation()
-        pad = tokenizer.pad_token_id
-        self.pad_id: int = tokenizer.eos_token_id if pad is None else pad
-        start = tokenizer("")["input_ids"][:1]
-        self._bos = start if start == [tokenizer.bos_token_id] else []
-        self.renderer = PromptRenderer(
-            lambda messages, open_ended: self.processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=open_ended
-            ),
-            self.processor.image_token,
-            [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
-            tokenizer.eos_token or "",
-        )
-        self._answer_parts = self.renderer.answer_parts()
-        config = self.model.generation_config.eos_token_id
-        ends = config if isinstance(config, list) else [config]
-        end = self.tokenize_answers([""])[0].tolist()[-1:]
-        known = {*ends, *end, tokenizer.eos_token_id, self.pad_id}
-        self.stop_ids: set[int] = {i for i in known if i is not None}
+        ends = model.generation_config.eos_token_id
+        self.text = TextReader(processor, ends if isinstance(ends, list) else [ends])
 
     @classmethod
     def load(
@@ -159,32 +103,15 @@ class MLLM:
             ModelError: the folder or the id does not exist, the hub cannot be reached, files are
                 missing or damaged, or the family is not supported.
         """
-        path = str(path_or_hub_id)
-        if not Path(path).is_dir() and (Path(path).is_absolute() or path.count("/") != 1):
-            raise ModelError(f"There is no model folder {path}; give a folder or a hub id.")
-        hub: dict[str, Any] = {"local_files_only": local_files_only}
-        if revision is not None:
-            hub["revision"] = revision
-        with _loading(path):
-            config = AutoConfig.from_pretrained(path, **hub)
-        family = check_family(config.model_type, f"The model {path}")
         _, _, weights = choose_dtypes(dtype, choose_device(device))
-        with _loading(path):
-            processor = load_processor(
-                path, family, split_images=split_images, max_pixels=max_pixels, **hub
-            )
-            model, info = AutoModelForImageTextToText.from_pretrained(
-                path,
-                config=config,
-                dtype=weights,
-                attn_implementation="sdpa",
-                use_safetensors=True,
-                output_loading_info=True,
-                **hub,
-            )
-        if info["missing_keys"]:
-            some = ", ".join(sorted(info["missing_keys"])[:3])
-            raise ModelError(f"The model {path} lacks weights ({some}, …); get it whole again.")
+        model, processor = read_checkpoint(
+            path_or_hub_id,
+            revision=revision,
+            weights=weights,
+            local_files_only=local_files_only,
+            split_images=split_images,
+            max_pixels=max_pixels,
+        )
         return cls(model, processor, device=device, dtype=dtype)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
@@ -207,7 +134,7 @@ class MLLM:
         stands_for = [
             None if turn.item.image is None else self.processor.image_token for turn in conversation
         ]
-        return self.renderer.render(conversation, open_ended, stands_for).string
+        return self.text.renderer.render(conversation, open_ended, stands_for).string
 
     def collate(
         self,
@@ -236,28 +163,12 @@ class MLLM:
             padding_side=padding_side,
         )
 
-    def encode_strings(self, strings: list[str]) -> list:
-        """Tokens with character offsets, nothing added."""
-        return self.tokenizer.backend_tokenizer.encode_batch(strings, add_special_tokens=False)
-
-    def bos_ids(self, string: str) -> list[int]:
-        """What the tokenizer puts before a text, unless the chat template already did."""
-        started = self._bos and string.startswith(self.tokenizer.bos_token)
-        return [] if started else list(self._bos)
-
     def tokenize_answers(self, answers: Sequence[str]) -> list[np.ndarray]:
         """The tokens of each answer as they are in a conversation, end token included.
 
         `score` and `score_many` take the result in place of strings.
         """
-        context, lead, end = self._answer_parts
-        strings = [f"{context}{lead}{self.renderer.clean(answer)}{end}" for answer in answers]
-        out = []
-        for encoding in self.encode_strings(strings):
-            stops = [stop for _, stop in encoding.offsets]
-            first = int(np.searchsorted(stops, len(context), side="right"))
-            out.append(np.asarray(encoding.ids[first:], dtype=np.int64))
-        return out
+        return self.text.tokenize_answers(answers)
 
     # -- computing ----------------------------------------------------------------------------
 
@@ -479,68 +390,3 @@ class MLLM:
     def load_adapter(self, name: str, folder: str | Path) -> None:
         """Read an adapter that `save_adapter` or PEFT wrote, under this name."""
         self.adapters.load(name, folder)
-
-
-def check_family(model_type: str, whose: str) -> str:
-    """The family, or a ModelError."""
-    if model_type not in FAMILIES:
-        raise ModelError(
-            f"{whose} is of the family {model_type!r}, which is not supported; "
-            f"use one of {', '.join(FAMILIES)}."
-        )
-    return model_type
-
-
-def choose_device(device: str) -> torch.device:
-    """CUDA where there is one, unless a device is named."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigError(f"There is no device {device!r}; use auto, cpu or cuda.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("The device is set to cuda, but torch finds no CUDA here; use auto.")
-    return chosen
-
-
-def choose_dtypes(dtype: str, device: torch.device) -> tuple[torch.dtype, torch.dtype, torch.dtype]:
-    """(dtype for exact work, for fast work, of the weights); see the class."""
-    if dtype not in (*DTYPES, "auto"):
-        raise ConfigError(f"There is no dtype {dtype!r}; use auto, {', '.join(DTYPES)}.")
-    if device.type == "cpu":
-        if dtype == "auto":
-            return torch.float32, faster_cpu_dtype(), torch.float32
-        return DTYPES[dtype], DTYPES[dtype], torch.float32
-    if dtype == "auto":
-        dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return DTYPES[dtype], DTYPES[dtype], DTYPES[dtype]
-
-
-@cache
-def faster_cpu_dtype() -> torch.dtype:
-    """float32 or bfloat16, whichever multiplies matrices faster here; takes some milliseconds."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        left, right = torch.ones(512, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
-        times = []
-        for _ in range(4):  # the first warms up
-            start = time.perf_counter()
-            left @ right
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
-
-    return min((torch.float32, torch.bfloat16), key=seconds)
-
-
-@contextmanager
-def _loading(path: str) -> Iterator[None]:
-    """Whatever goes wrong in reading a checkpoint as a ModelError."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, httpx.HTTPError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
-            f"and the network ({reason})."
-        ) from error

@@ -30,7 +30,7 @@ DEFAULT_MAX_PIXELS = 128 * 28 * 28
 """Qwen: pictures are shrunk to this many pixels, about 128 tokens each."""
 
 
-class Qwen2_5_VLProcessor(_Qwen2_5):  # noqa: N801 (the public name)
+class Qwen2_5_VLProcessor(_Qwen2_5):
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **_):
         super().__init__(image_processor, tokenizer, None, chat_template)
 

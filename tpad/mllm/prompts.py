@@ -161,7 +161,7 @@ class PromptRenderer:
         """Run the template on a structure and cut the result into pieces."""
         whole = self._skeleton(shapes, open_ended)
         slots = [(int(m[1]), m[2], m.start(), m.end()) for m in _SLOT.finditer(whole)]
-        given = [(n, k) for n, s in enumerate(shapes) for k, there in zip(_KINDS, s) if there]
+        given = [(n, _KINDS[k]) for n, s in enumerate(shapes) for k in range(4) if s[k]]
         if [slot[:2] for slot in slots] != given:
             raise ModelError(
                 "The model's chat template leaves out or reorders parts of a turn; use a "

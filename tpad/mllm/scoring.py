@@ -118,7 +118,7 @@ def score_many(
             batch = mllm.collate([conversations[i] for i in chunk], images=images)
             batch = batch.to(mllm.device)
             prompt = mllm.run(batch, use_cache=True)
-            ends = batch.attention_mask.cumsum(-1).argmax(-1)  # (B,) last token
+            ends = batch.markers.max(1).values  # (B,) last token
             each = torch.arange(len(chunk), device=mllm.device)
             markers = prompt.last_hidden[each, ends]  # (B, d)
             depth0 = batch.position_ids.reshape(-1, *batch.input_ids.shape)[0][each, ends] + 1
@@ -193,7 +193,7 @@ def _read_nodes(
 ) -> torch.Tensor:
     """States (R, N, d) of the nodes of each row, read after the row's prompt."""
     size = (len(rows), max(len(row.tokens) for row in rows))
-    tokens = np.full(size, mllm.pad_id, np.int64)
+    tokens = np.full(size, mllm.text.pad_id, np.int64)
     depths = np.zeros(size, np.int64)
     parents = np.full(size, -1, np.int64)
     for r, row in enumerate(rows):
@@ -253,7 +253,7 @@ def generate(
             for i, ids in zip(
                 rows, _greedy(mllm, conversations, max_new_tokens, images), strict=True
             ):
-                out[i] = mllm.tokenizer.decode(ids, skip_special_tokens=True).strip()
+                out[i] = mllm.text.decode(ids)
     return out
 
 
@@ -267,21 +267,21 @@ def _greedy(
     batch = mllm.collate(conversations, images=images).to(mllm.device)
     prompt = mllm.run(batch, use_cache=True)
     each = torch.arange(len(batch), device=mllm.device)
-    ends = batch.attention_mask.cumsum(-1).argmax(-1)  # (B,)
+    ends = batch.markers.max(1).values  # (B,) last token
     state = prompt.last_hidden[each, ends]  # (B, d)
     position = batch.position_ids.reshape(-1, *batch.input_ids.shape)[0][each, ends] + 1  # (B,)
     mask, cache = batch.attention_mask, prompt.cache
-    stops = torch.tensor(sorted(mllm.stop_ids), device=mllm.device)
+    stops = torch.tensor(sorted(mllm.text.stop_ids), device=mllm.device)
     done = torch.zeros(len(batch), dtype=torch.bool, device=mllm.device)
     written: list[torch.Tensor] = []
     for _ in range(max_new_tokens):
         token = mllm.logits(state).argmax(-1)  # (B,)
         done = done | torch.isin(token, stops)
-        written.append(token.masked_fill(done, mllm.pad_id))
+        written.append(token.masked_fill(done, mllm.text.pad_id))
         if done.all():
             break
         mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
         state = mllm.run_text(token[:, None], mask, position[:, None], cache)[:, 0]
         position = position + 1
     ids = torch.stack(written, 1).cpu().numpy()  # (B, new)
-    return [row[row != mllm.pad_id].tolist() for row in ids]
+    return [row[row != mllm.text.pad_id].tolist() for row in ids]
