@@ -8,7 +8,7 @@ colour through a soft mask is then the "over" operator on all four.
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -42,7 +42,7 @@ def _region(points) -> Path:
     return Path(paint)
 
 
-@lru_cache(maxsize=None)
+@cache
 def polygon(*points: Point, radius: float = 0.0) -> Path:
     """A polygon whose corners are rounded over the length `radius`."""
     if radius <= 0:
@@ -68,7 +68,7 @@ def rect(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> Pat
     return polygon((x0, y0), (x1, y0), (x1, y1), (x0, y1), radius=radius)
 
 
-@lru_cache(maxsize=None)
+@cache
 def ellipse(cx: float, cy: float, rx: float, ry: float) -> Path:
     """An upright ellipse by its centre and half axes."""
     steps = [2 * math.pi * k / 72 for k in range(72)]
@@ -103,13 +103,13 @@ def curve(points, closed: bool, steps: int = 10) -> list[Point]:
     return out
 
 
-@lru_cache(maxsize=None)
+@cache
 def smooth(*points: Point) -> Path:
     """The region inside the closed smooth curve through the points."""
     return _region(curve(points, closed=True))
 
 
-@lru_cache(maxsize=None)
+@cache
 def stroke(width: float, *points: Point, straight: bool = False) -> Path:
     """A line of the given width with round ends, smooth through the points unless straight."""
     line = list(points) if straight else curve(points, closed=False)
@@ -133,19 +133,19 @@ def ring(cx: float, cy: float, rx: float, ry: float, width: float) -> Path:
     return minus(ellipse(cx, cy, rx, ry), ellipse(cx, cy, rx - width, ry - width))
 
 
-@lru_cache(maxsize=None)
+@cache
 def both(a: Path, b: Path) -> Path:
     """The part that two paths share."""
     return Path(lambda side: ImageChops.multiply(a.paint(side), b.paint(side)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def minus(a: Path, b: Path) -> Path:
     """The part of `a` outside `b`."""
     return Path(lambda side: ImageChops.subtract(a.paint(side), b.paint(side)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def union(*paths: Path) -> Path:
     """All paths together."""
 
@@ -217,9 +217,7 @@ def _light_map(kind: str, width: int, height: int, column: int) -> Image.Image:
         values = np.maximum(0, 1 - t / 0.55) if column == 2 else np.maximum(0, (t - 0.45) / 0.55)
     elif kind == "gloss":
         t = x + 0.35 * y
-        lit = np.maximum(0, 1 - np.abs(t - 0.45) / 0.16) + np.maximum(
-            0, 1 - np.abs(t - 0.8) / 0.07
-        )
+        lit = np.maximum(0, 1 - np.abs(t - 0.45) / 0.16) + np.maximum(0, 1 - np.abs(t - 0.8) / 0.07)
         values = np.minimum(1, lit * 3) if column == 2 else 0 * t
     elif kind in _VERTICAL:
         values = _profile(kind, height, column)[:, None] + 0 * x
@@ -313,7 +311,12 @@ class Canvas:
         self.paste(BLACK, (left, top, _scale(cover, alpha)))
 
     def solid(
-        self, path: Path, colour: Colour, bevel: float = 0.015, dark: float = 0.4, light: float = 0.4
+        self,
+        path: Path,
+        colour: Colour,
+        bevel: float = 0.015,
+        dark: float = 0.4,
+        light: float = 0.4,
     ) -> None:
         """Fill a path and round its edges: a small part of plastic, cloth or metal."""
         self.fill(path, colour)

@@ -12,7 +12,7 @@ from tpad.world.drawing.canvas import (
     stroke,
     union,
 )
-from tpad.world.drawing.phones import METAL, STEEL
+from tpad.world.drawing.phones import METAL
 from tpad.world.drawing.surface import Surface, mix
 
 PAPER = (250, 248, 242)
@@ -69,54 +69,56 @@ def cereal(canvas: Canvas, surface: Surface, variant: int) -> None:
 def milk(canvas: Canvas, surface: Surface, variant: int) -> None:
     tones = surface.tones
     trim = mix(tones.base, tones.deep, 0.45)
-    side = polygon((0.64, 0.33), (0.83, 0.3), (0.83, 0.9), (0.64, 0.945))
+    side = polygon((0.6376, 0.33), (0.801, 0.3), (0.801, 0.9), (0.6376, 0.945))
     canvas.fill(side, trim)
     canvas.shade(side, "right", 0.35, 0.05)
-    panel = polygon((0.675, 0.52), (0.8, 0.505), (0.8, 0.78), (0.675, 0.81), radius=0.015)
+    panel = polygon((0.6677, 0.52), (0.7752, 0.505), (0.7752, 0.78), (0.6677, 0.81), radius=0.015)
     canvas.fill(panel, PAPER, 0.85)
     for k in range(5):
         y = 0.56 + k * 0.045
-        canvas.fill(polygon((0.695, y), (0.782, y - 0.01), (0.782, y + 0.004), (0.695, y + 0.016)), GREY)
+        canvas.fill(
+            polygon((0.695, y), (0.782, y - 0.01), (0.782, y + 0.004), (0.695, y + 0.016)), GREY
+        )
     # The gable: the side folds inwards, the front slopes to the seal.
-    fold = polygon((0.64, 0.33), (0.83, 0.3), (0.715, 0.145), (0.58, 0.15))
+    fold = polygon((0.6376, 0.33), (0.801, 0.3), (0.7021, 0.145), (0.586, 0.15))
     canvas.fill(fold, mix(tones.base, tones.deep, 0.7))
-    fold_in = polygon((0.64, 0.33), (0.735, 0.31), (0.66, 0.16), (0.58, 0.15))
+    fold_in = polygon((0.6376, 0.33), (0.7193, 0.31), (0.6548, 0.16), (0.586, 0.15))
     canvas.fill(fold_in, mix(tones.base, tones.deep, 0.35))
-    slope = polygon((0.15, 0.33), (0.645, 0.33), (0.66, 0.15), (0.25, 0.15))
+    slope = polygon((0.2162, 0.33), (0.6419, 0.33), (0.6548, 0.15), (0.3022, 0.15))
     surface.cover(slope)
     canvas.shade(slope, "top", 0.0, 0.35)
-    seal = polygon((0.25, 0.06), (0.7, 0.055), (0.715, 0.15), (0.25, 0.155), radius=0.008)
+    seal = polygon((0.3022, 0.06), (0.6892, 0.055), (0.7021, 0.15), (0.3022, 0.155), radius=0.008)
     canvas.solid(seal, mix(tones.base, PAPER, 0.3), 0.008, 0.3, 0.3)
-    canvas.fill(rect(0.265, 0.093, 0.7, 0.103), tones.deep, 0.45)
-    canvas.fill(rect(0.265, 0.117, 0.7, 0.127), tones.deep, 0.45)
-    front = rect(0.15, 0.325, 0.645, 0.945, 0.006)
+    canvas.fill(rect(0.3151, 0.093, 0.6892, 0.103), tones.deep, 0.45)
+    canvas.fill(rect(0.3151, 0.117, 0.6892, 0.127), tones.deep, 0.45)
+    front = rect(0.2162, 0.325, 0.6419, 0.945, 0.006)
     surface.cover(front)
-    canvas.fill(rect(0.15, 0.322, 0.645, 0.33), PAPER, 0.5)
+    canvas.fill(rect(0.2162, 0.322, 0.6419, 0.33), PAPER, 0.5)
     # A wave of milk along the foot.
     wave = both(
         smooth(
-            (0.1, 0.83),
-            (0.2, 0.79),
-            (0.3, 0.82),
-            (0.4, 0.86),
-            (0.5, 0.81),
-            (0.58, 0.77),
-            (0.7, 0.82),
-            (0.72, 1.0),
-            (0.1, 1.0),
+            (0.1732, 0.83),
+            (0.2592, 0.79),
+            (0.3452, 0.82),
+            (0.4312, 0.86),
+            (0.5172, 0.81),
+            (0.586, 0.77),
+            (0.6892, 0.82),
+            (0.7064, 1.0),
+            (0.1732, 1.0),
         ),
         front,
     )
     canvas.shadow(wave, front, 0.35, 0.01, 0.0, -0.012)
     canvas.fill(wave, (253, 252, 248))
     canvas.bevel(wave, 0.02, 0.2, 0.0)
-    surface.emblem(0.4, 0.565, 0.28)
+    surface.emblem(0.4312, 0.565, 0.28)
     canvas.shade(front, "diagonal", 0.2, 0.16)
-    cap_side = rect(0.375, 0.215, 0.515, 0.285, 0.015)
+    cap_side = rect(0.4097, 0.215, 0.5301, 0.285, 0.015)
     canvas.shadow(cap_side, slope, 0.5)
     canvas.fill(cap_side, (232, 232, 230))
     canvas.shade(cap_side, "cylinder", 0.4, 0.4)
-    lid = ellipse(0.445, 0.215, 0.07, 0.032)
+    lid = ellipse(0.4699, 0.215, 0.0602, 0.032)
     canvas.solid(lid, (250, 250, 248), 0.01, 0.25, 0.2)
     if variant:
         _bars(canvas, 0.27, 0.88, 0.26, 1)
@@ -129,9 +131,14 @@ def jam(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.fill(glass, (212, 222, 228))
     canvas.bevel(glass, 0.02, 0.35, 0.2)
     fruit = union(rect(0.175, 0.29, 0.825, 0.925, 0.1), rect(0.25, 0.24, 0.75, 0.4, 0.03))
-    canvas.fill(fruit, mix(tones.base, (52, 14, 16), 0.5))
-    for x, y, r in ((0.24, 0.33, 0.035), (0.36, 0.29, 0.03), (0.55, 0.3, 0.036), (0.72, 0.33, 0.04)):
-        canvas.fill(ellipse(x, y, r, r * 0.8), mix(tones.base, (30, 8, 10), 0.72))
+    canvas.fill(fruit, mix(tones.base, tones.deep, 0.42))
+    for x, y, r in (
+        (0.24, 0.33, 0.035),
+        (0.36, 0.29, 0.03),
+        (0.55, 0.3, 0.036),
+        (0.72, 0.33, 0.04),
+    ):
+        canvas.fill(ellipse(x, y, r, r * 0.8), mix(tones.base, tones.deep, 0.7))
     canvas.shade(fruit, "cylinder", 0.5, 0.35)
     paper = polygon((0.155, 0.375), (0.845, 0.375), (0.845, 0.87), (0.155, 0.87))
     canvas.fill(paper, PAPER)
@@ -202,7 +209,9 @@ def _bean(canvas: Canvas, x: float, y: float, r: float) -> None:
     bean = ellipse(x, y, r, r * 0.74)
     canvas.solid(bean, COCOA, 0.014, 0.6, 0.45)
     canvas.fill(
-        stroke(r * 0.16, (x - r * 0.86, y + r * 0.05), (x, y - r * 0.1), (x + r * 0.86, y + r * 0.02)),
+        stroke(
+            r * 0.16, (x - r * 0.86, y + r * 0.05), (x, y - r * 0.1), (x + r * 0.86, y + r * 0.02)
+        ),
         (42, 22, 14),
     )
 
@@ -210,62 +219,64 @@ def _bean(canvas: Canvas, x: float, y: float, r: float) -> None:
 def juice(canvas: Canvas, surface: Surface, variant: int) -> None:
     tones = surface.tones
     # A bendy straw stands in the top.
-    straw = stroke(0.045, (0.6, 0.27), (0.66, 0.1), (0.7, 0.075), (0.83, 0.055), straight=True)
+    straw = stroke(
+        0.045, (0.6032, 0.27), (0.6548, 0.1), (0.6892, 0.075), (0.801, 0.055), straight=True
+    )
     canvas.solid(straw, (250, 250, 248), 0.012, 0.45, 0.3)
     for k in range(4):
         x, y = 0.655 + k * 0.012, 0.125 - k * 0.014
         canvas.fill(stroke(0.006, (x - 0.022, y), (x + 0.022, y + 0.006)), GREY, 0.9)
-    side = polygon((0.66, 0.3), (0.83, 0.25), (0.83, 0.89), (0.66, 0.945))
+    side = polygon((0.6548, 0.3), (0.801, 0.25), (0.801, 0.89), (0.6548, 0.945))
     canvas.fill(side, mix(tones.base, tones.deep, 0.45))
     canvas.shade(side, "right", 0.35, 0.05)
-    panel = polygon((0.695, 0.6), (0.8, 0.58), (0.8, 0.8), (0.695, 0.825), radius=0.012)
+    panel = polygon((0.6849, 0.6), (0.7752, 0.58), (0.7752, 0.8), (0.6849, 0.825), radius=0.012)
     canvas.fill(panel, PAPER, 0.85)
-    top = polygon((0.16, 0.3), (0.35, 0.235), (0.83, 0.25), (0.665, 0.305))
+    top = polygon((0.2248, 0.3), (0.3882, 0.235), (0.801, 0.25), (0.6591, 0.305))
     canvas.fill(top, mix(tones.base, PAPER, 0.42))
     canvas.shade(top, "right", 0.2, 0.2)
-    straw_foot = stroke(0.045, (0.592, 0.275), (0.625, 0.2), straight=True)
-    canvas.fill(ellipse(0.592, 0.277, 0.04, 0.014), (120, 122, 128))
+    straw_foot = stroke(0.045, (0.5963, 0.275), (0.6247, 0.2), straight=True)
+    canvas.fill(ellipse(0.5963, 0.277, 0.0344, 0.014), (120, 122, 128))
     canvas.solid(straw_foot, (250, 250, 248), 0.012, 0.45, 0.3)
-    front = rect(0.16, 0.3, 0.67, 0.945, 0.006)
+    front = rect(0.2248, 0.3, 0.6634, 0.945, 0.006)
     surface.cover(front)
-    surface.emblem(0.415, 0.475, 0.27)
+    surface.emblem(0.4441, 0.475, 0.27)
     # A halved citrus fruit at the foot.
-    fruit = ellipse(0.415, 0.83, 0.2, 0.2)
+    fruit = ellipse(0.4441, 0.83, 0.172, 0.2)
     inside = both(fruit, front)
     canvas.shadow(inside, front, 0.4, 0.012, 0.0, -0.006)
     canvas.fill(inside, (250, 214, 120))
-    canvas.fill(both(ellipse(0.415, 0.83, 0.182, 0.182), front), PAPER)
-    pulp = both(ellipse(0.415, 0.83, 0.165, 0.165), front)
+    canvas.fill(both(ellipse(0.4441, 0.83, 0.1565, 0.182), front), PAPER)
+    pulp = both(ellipse(0.4441, 0.83, 0.1419, 0.165), front)
     canvas.fill(pulp, (248, 190, 84))
-    for tip in ((0.24, 0.83), (0.29, 0.7), (0.415, 0.65), (0.54, 0.7), (0.6, 0.83)):
-        canvas.fill(both(stroke(0.014, (0.415, 0.83), tip, straight=True), front), PAPER)
-    canvas.fill(both(ellipse(0.415, 0.83, 0.026, 0.026), front), PAPER)
+    for tip in ((0.2936, 0.83), (0.3366, 0.7), (0.4441, 0.65), (0.5516, 0.7), (0.6032, 0.83)):
+        canvas.fill(both(stroke(0.014, (0.4441, 0.83), tip, straight=True), front), PAPER)
+    canvas.fill(both(ellipse(0.4441, 0.83, 0.0224, 0.026), front), PAPER)
     canvas.shade(front, "diagonal", 0.22, 0.18)
     canvas.bevel(front, 0.008, 0.2, 0.3)
     if variant:
-        canvas.fill(rect(0.16, 0.3, 0.67, 0.325), PAPER, 0.8)
+        canvas.fill(rect(0.2248, 0.3, 0.6634, 0.325), PAPER, 0.8)
 
 
 def chocolate(canvas: Canvas, surface: Surface, variant: int) -> None:
     tones = surface.tones
     # The bar looks out of torn foil, the paper sleeve below.
-    bar = rect(0.24, 0.05, 0.76, 0.45, 0.02)
+    bar = rect(0.266, 0.05, 0.734, 0.45, 0.02)
     canvas.solid(bar, COCOA, 0.012, 0.5, 0.3)
     for row in range(2):
         for column in range(3):
             x, y = 0.262 + column * 0.162, 0.07 + row * 0.135
             piece = rect(x, y, x + 0.15, y + 0.122, 0.012)
             canvas.solid(piece, (112, 68, 44), 0.016, 0.5, 0.55)
-    teeth = [(0.205, 0.31)]
+    teeth = [(0.2345, 0.31)]
     for k in range(10):
         teeth.append((0.205 + (k + 0.5) * 0.059, 0.245 if k % 2 else 0.29))
-    foil = polygon(*teeth, (0.795, 0.3), (0.795, 0.45), (0.205, 0.45))
+    foil = polygon(*teeth, (0.7655, 0.3), (0.7655, 0.45), (0.2345, 0.45))
     canvas.shadow(foil, bar, 0.6, 0.015, 0.0, -0.01)
     canvas.fill(foil, (206, 209, 214))
     canvas.shade(foil, "cylinder", 0.5, 0.8)
-    sleeve = rect(0.19, 0.345, 0.81, 0.9, 0.012)
+    sleeve = rect(0.221, 0.345, 0.779, 0.9, 0.012)
     canvas.shadow(sleeve, foil, 0.5, 0.012, 0.0, -0.01)
-    ends = [(0.205, 0.88), (0.795, 0.88)]
+    ends = [(0.2345, 0.88), (0.7655, 0.88)]
     for k in range(12):
         ends.append((0.795 - (k + 0.5) * 0.0492, 0.955 if k % 2 == 0 else 0.925))
     tail = polygon(*ends)
@@ -274,13 +285,13 @@ def chocolate(canvas: Canvas, surface: Surface, variant: int) -> None:
     surface.cover(sleeve)
     canvas.bevel(sleeve, 0.022, 0.4, 0.45)
     surface.emblem(0.5, 0.55, 0.29)
-    plate = rect(0.19, 0.745, 0.81, 0.845)
+    plate = rect(0.221, 0.745, 0.779, 0.845)
     canvas.fill(plate, PAPER)
-    canvas.fill(rect(0.27, 0.768, 0.73, 0.8, 0.014), tones.deep)
-    canvas.fill(rect(0.36, 0.813, 0.64, 0.827, 0.006), GREY)
+    canvas.fill(rect(0.293, 0.768, 0.707, 0.8, 0.014), tones.deep)
+    canvas.fill(rect(0.374, 0.813, 0.626, 0.827, 0.006), GREY)
     canvas.shade(sleeve, "cylinder", 0.26, 0.24)
     if variant:
-        canvas.fill(rect(0.19, 0.365, 0.81, 0.38), tones.deep, 0.7)
+        canvas.fill(rect(0.221, 0.365, 0.779, 0.38), tones.deep, 0.7)
 
 
 def soup(canvas: Canvas, surface: Surface, variant: int) -> None:
@@ -335,7 +346,11 @@ def ice_cream(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.fill(ellipse(0.5, 0.42, 0.39, 0.085), (206, 190, 170))
     wafer = polygon((0.68, 0.08), (0.82, 0.13), (0.7, 0.42), (0.56, 0.38), radius=0.02)
     canvas.solid(wafer, WAFER, 0.01, 0.4, 0.4)
-    for a, b in (((0.65, 0.16), (0.79, 0.21)), ((0.62, 0.25), (0.75, 0.3)), ((0.75, 0.11), (0.63, 0.4))):
+    for a, b in (
+        ((0.65, 0.16), (0.79, 0.21)),
+        ((0.62, 0.25), (0.75, 0.3)),
+        ((0.75, 0.11), (0.63, 0.4)),
+    ):
         canvas.fill(both(stroke(0.012, a, b, straight=True), wafer), (158, 106, 52))
     scoops = ((0.3, 0.335, 0.165), (0.665, 0.35, 0.16), (0.475, 0.235, 0.175))
     creams = ((250, 238, 210), (240, 226, 204), (255, 248, 232))
@@ -345,7 +360,14 @@ def ice_cream(canvas: Canvas, surface: Surface, variant: int) -> None:
         canvas.shade(scoop, "ball", 0.42, 0.5)
         canvas.bevel(scoop, 0.02, 0.22, 0.0)
     if variant:
-        for x, y in ((0.42, 0.15), (0.5, 0.2), (0.56, 0.14), (0.27, 0.27), (0.7, 0.29), (0.47, 0.28)):
+        for x, y in (
+            (0.42, 0.15),
+            (0.5, 0.2),
+            (0.56, 0.14),
+            (0.27, 0.27),
+            (0.7, 0.29),
+            (0.47, 0.28),
+        ):
             canvas.fill(ellipse(x, y, 0.016, 0.012), COCOA)
     front = minus(union(tub, rect(0.1, 0.42, 0.9, 0.47)), ellipse(0.5, 0.425, 0.385, 0.075))
     wall = both(front, union(tub, ellipse(0.5, 0.45, 0.4, 0.09)))

@@ -2,15 +2,12 @@
 
 from tpad.world.drawing.canvas import (
     Canvas,
-    both,
     ellipse,
     minus,
     polygon,
     rect,
     ring,
-    smooth,
     stroke,
-    union,
 )
 from tpad.world.drawing.surface import Surface, mix
 
@@ -67,8 +64,7 @@ def phone(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.solid(bump, mix(tones.base, tones.deep, 0.3), 0.01, 0.4, 0.55)
     for x, y in spots:
         lens(canvas, x, y, 0.044)
-    x = 0.325 if variant else 0.325
-    canvas.fill(ellipse(x, 0.145, 0.013, 0.013), (255, 246, 214))
+    canvas.fill(ellipse(0.325, 0.145, 0.013, 0.013), (255, 246, 214))
 
 
 def phone_case(canvas: Canvas, surface: Surface, variant: int) -> None:
@@ -270,7 +266,9 @@ def smartwatch(canvas: Canvas, surface: Surface, variant: int) -> None:
         (0.275, 0.5, 0.025, 0.012),
         (0.725, 0.5, 0.025, 0.012),
     ):
-        canvas.fill(rect(x - wide - 0.006, y - high - 0.006, x + wide + 0.006, y + high + 0.006), tones.deep)
+        canvas.fill(
+            rect(x - wide - 0.006, y - high - 0.006, x + wide + 0.006, y + high + 0.006), tones.deep
+        )
         canvas.fill(rect(x - wide, y - high, x + wide, y + high, 0.004), LIGHT)
     if surface.look.emblem == "none":
         for tip, width in (((0.39, 0.42), 0.036), ((0.63, 0.36), 0.028)):

@@ -48,7 +48,7 @@ def view(rng: random.Random, flat: bool) -> View:
         mirrored=rng.random() < 0.5,
         angle=rng.uniform(-turn, turn),
         lean=(rng.uniform(-0.16, 0.16), rng.uniform(-0.07, 0.07)),
-        extent=rng.uniform(0.8, 0.9),
+        extent=rng.uniform(0.8, 0.89),
         place=(rng.uniform(-1, 1), rng.uniform(-1, 1)),
         narrow=rng.uniform(0.95, 1.04),
         bright=rng.uniform(0.95, 1.04),
@@ -77,34 +77,46 @@ def _matrix(a, b):
     return [[sum(a[i][k] * b[k][j] for k in range(3)) for j in range(3)] for i in range(3)]
 
 
-def _place(layer: Image.Image, seen: View, flat: bool) -> Image.Image:
+def _inverse(m):
+    """The inverse of a 3 × 3 matrix up to a factor: its adjugate."""
+    (a, b, c), (d, e, f), (g, h, i) = m
+    return [
+        [e * i - f * h, c * h - b * i, b * f - c * e],
+        [f * g - d * i, a * i - c * g, c * d - a * f],
+        [d * h - e * g, b * g - a * h, a * e - b * d],
+    ]
+
+
+def _apply(m, x: float, y: float) -> tuple[float, float]:
+    u, v, w = (row[0] * x + row[1] * y + row[2] for row in m)
+    return u / w, v / w
+
+
+def _place(layer: Image.Image, seen: View) -> Image.Image:
     """The product's layer as the camera sees it, same size."""
     side = layer.width
     x0, y0, x1, y1 = (v / side for v in layer.getchannel(3).getbbox())
     cos, sin = math.cos(seen.angle), math.sin(seen.angle)
-    width, height = (x1 - x0) * seen.narrow, y1 - y0
-    wide = abs(cos) * width + abs(sin) * height
-    high = abs(sin) * width + abs(cos) * height
-    # Perspective enlarges one side: leave it that much room.
-    swell = 1 + 0.5 * (abs(seen.lean[0]) * width + abs(seen.lean[1]) * height)
-    scale = min(seen.extent / max(wide, high), 0.95 / (swell * max(wide, high)))
-    room_x = max(0.0, 0.96 - wide * scale * swell) / 2
-    room_y = max(0.0, 0.96 - high * scale * swell) / 2
-    tx = 0.5 + seen.place[0] * min(room_x, 0.06)
-    ty = 0.5 + seen.place[1] * min(room_y, 0.03) + (0.0 if flat else min(room_y, 0.02))
     flip = -1 if seen.mirrored else 1
-    # From the picture back to the layer: centre, unscale, unrotate, perspective, to the layer.
-    back = [[1, 0, -tx], [0, 1, -ty], [0, 0, 1]]
-    back = _matrix([[1 / scale, 0, 0], [0, 1 / scale, 0], [0, 0, 1]], back)
-    back = _matrix([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], back)
-    back = _matrix([[1, 0, 0], [0, 1, 0], [*seen.lean, 1]], back)
+    # From the picture back to the layer: unrotate, perspective, mirror, to the layer's place.
+    back = _matrix(
+        [[1, 0, 0], [0, 1, 0], [*seen.lean, 1]], [[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]
+    )
     back = _matrix([[flip / seen.narrow, 0, 0], [0, 1, 0], [0, 0, 1]], back)
     back = _matrix([[1, 0, (x0 + x1) / 2], [0, 1, (y0 + y1) / 2], [0, 0, 1]], back)
+    # Where its corners come to lie tells the scale and the room around it.
+    corners = [_apply(_inverse(back), x, y) for x in (x0, x1) for y in (y0, y1)]
+    left, right = min(c[0] for c in corners), max(c[0] for c in corners)
+    top, bottom = min(c[1] for c in corners), max(c[1] for c in corners)
+    scale = seen.extent / max(right - left, bottom - top)
+    room_x = (0.96 - scale * (right - left)) / 2
+    room_y = (0.95 - scale * (bottom - top)) / 2
+    tx = 0.5 + seen.place[0] * min(room_x, 0.05) - scale * (left + right) / 2
+    ty = 0.5 + seen.place[1] * min(room_y, 0.03) - scale * (top + bottom) / 2
+    back = _matrix(back, [[1 / scale, 0, -tx / scale], [0, 1 / scale, -ty / scale], [0, 0, 1]])
     (a, b, c), (d, e, f), (g, h, i) = back
     data = (a / i, b / i, c * side / i, d / i, e / i, f * side / i, g / side / i, h / side / i)
-    return layer.transform(
-        layer.size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR
-    )
+    return layer.transform(layer.size, Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR)
 
 
 def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
@@ -134,7 +146,7 @@ def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
 
 def photograph(layer: Image.Image, seen: View, flat: bool, size: int) -> Image.Image:
     """Put a product's layer into the studio: RGB, size × size."""
-    placed = _place(layer, seen, flat).resize((size, size), Image.Resampling.LANCZOS)
+    placed = _place(layer, seen).resize((size, size), Image.Resampling.LANCZOS)
     red, green, blue, alpha = placed.split()
     ground = _backdrop(seen.backdrop, flat, size).copy()
     ground.paste((26, 26, 36), (0, 0), _shadow(alpha, flat, size))

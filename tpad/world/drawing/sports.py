@@ -7,7 +7,6 @@ from tpad.world.drawing.canvas import (
     minus,
     polygon,
     rect,
-    ring,
     smooth,
     stroke,
     union,
@@ -51,8 +50,6 @@ def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
         ),
         hole,
     )
-    for x in (0.03, -0.03):
-        canvas.shadow(torso, rect(0.0, 0.1, 1.0, 0.52), 0.0, 0.01, x, 0)
     surface.cover(torso)
     # Soft folds run from the armpits and the hem.
     for points in (
@@ -65,7 +62,9 @@ def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.shade(torso, "cylinder", 0.28, 0.14)
     canvas.bevel(torso, 0.022, 0.3, 0.28)
     for x0, y0, x1, y1 in ((0.265, 0.135, 0.235, 0.42), (0.735, 0.135, 0.765, 0.42)):
-        canvas.fill(stroke(0.007, (x0, y0), ((x0 + x1) / 2 + 0.006, 0.28), (x1, y1)), tones.deep, 0.5)
+        canvas.fill(
+            stroke(0.007, (x0, y0), ((x0 + x1) / 2 + 0.006, 0.28), (x1, y1)), tones.deep, 0.5
+        )
     if variant:
         collar = both(
             stroke(0.042, (0.375, 0.06), (0.5, 0.235), (0.625, 0.06), straight=True),
@@ -101,19 +100,24 @@ def shorts(canvas: Canvas, surface: Surface, variant: int) -> None:
     for leg in (left, right):
         canvas.shade(both(leg, shape), "cylinder", 0.3, 0.14)
     for points in (
-        ((0.5, 0.5), (0.43, 0.56), (0.33, 0.58)),
-        ((0.5, 0.5), (0.57, 0.56), (0.68, 0.57)),
-        ((0.5, 0.24), (0.505, 0.4), (0.5, 0.56)),
-        ((0.2, 0.86), (0.22, 0.72), (0.2, 0.62)),
+        ((0.49, 0.54), (0.44, 0.51), (0.4, 0.46)),
+        ((0.51, 0.54), (0.56, 0.51), (0.6, 0.46)),
+        ((0.22, 0.82), (0.25, 0.7), (0.24, 0.6)),
+        ((0.78, 0.82), (0.75, 0.7), (0.76, 0.6)),
     ):
-        canvas.shadow(stroke(0.02, *points), shape, 0.42, 0.012, 0.004, 0.004)
+        canvas.shadow(stroke(0.016, *points), shape, 0.25, 0.016, 0.002, 0.002)
     canvas.fill(stroke(0.006, (0.5, 0.24), (0.503, 0.4), (0.5, 0.55)), tones.deep, 0.55)
     canvas.bevel(shape, 0.024, 0.36, 0.32)
     for x0, y0, x1, y1 in ((0.075, 0.775, 0.455, 0.812), (0.925, 0.775, 0.545, 0.812)):
         canvas.fill(stroke(0.007, (x0, y0), (x1, y1), straight=True), tones.deep, 0.5)
     if variant:
-        for points in (((0.2, 0.2), (0.12, 0.5), (0.06, 0.83)), ((0.8, 0.2), (0.88, 0.5), (0.94, 0.83))):
-            canvas.fill(both(stroke(0.05, *points), shape), LIGHT if tones.base[1] < 200 else tones.deep)
+        for points in (
+            ((0.2, 0.2), (0.12, 0.5), (0.06, 0.83)),
+            ((0.8, 0.2), (0.88, 0.5), (0.94, 0.83)),
+        ):
+            canvas.fill(
+                both(stroke(0.05, *points), shape), LIGHT if tones.base[1] < 200 else tones.deep
+            )
     # Waistband with gathers and a drawstring.
     band = polygon((0.195, 0.1), (0.805, 0.1), (0.815, 0.215), (0.185, 0.215), radius=0.02)
     canvas.shadow(band, shape, 0.45)
@@ -133,14 +137,16 @@ def shorts(canvas: Canvas, surface: Surface, variant: int) -> None:
 def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
     tones = surface.tones
     trim = mix(tones.base, tones.deep, 0.55)
-    tongue = polygon((0.33, 0.2), (0.42, 0.13), (0.5, 0.2), (0.52, 0.34), (0.4, 0.36), radius=0.04)
+    tongue = polygon(
+        (0.34, 0.24), (0.4, 0.165), (0.48, 0.2), (0.54, 0.34), (0.4, 0.36), radius=0.04
+    )
     canvas.solid(tongue, mix(tones.base, LIGHT, 0.35), 0.02, 0.45, 0.35)
     upper = smooth(
-        (0.075, 0.33),
-        (0.1, 0.2),
-        (0.19, 0.225),
-        (0.29, 0.3),
-        (0.4, 0.25),
+        (0.07, 0.36),
+        (0.085, 0.265),
+        (0.15, 0.25),
+        (0.27, 0.305),
+        (0.39, 0.255),
         (0.47, 0.25),
         (0.56, 0.36),
         (0.68, 0.45),
@@ -154,18 +160,36 @@ def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
         (0.075, 0.45),
     )
     surface.cover(upper)
-    opening = both(smooth((0.1, 0.2), (0.19, 0.225), (0.29, 0.3), (0.4, 0.25), (0.3, 0.33), (0.17, 0.27)), upper)
+    opening = both(
+        smooth(
+            (0.085, 0.265), (0.15, 0.25), (0.27, 0.305), (0.39, 0.255), (0.29, 0.335), (0.16, 0.29)
+        ),
+        upper,
+    )
     canvas.fill(opening, mix(tones.base, tones.deep, 0.85))
     toe = both(smooth((0.8, 0.5), (0.95, 0.56), (0.97, 0.78), (0.75, 0.78), (0.73, 0.66)), upper)
     canvas.fill(toe, trim)
-    heel = both(polygon((0.03, 0.36), (0.14, 0.36), (0.17, 0.56), (0.15, 0.78), (0.03, 0.78)), upper)
+    heel = both(
+        polygon((0.03, 0.36), (0.14, 0.36), (0.17, 0.56), (0.15, 0.78), (0.03, 0.78)), upper
+    )
     canvas.fill(heel, trim)
     for edge in (toe, heel):
         canvas.bevel(edge, 0.012, 0.25, 0.4)
     canvas.shade(upper, "down", 0.32, 0.22)
     canvas.bevel(upper, 0.04, 0.35, 0.45)
     # Laces over the eyelet stay.
-    stay = both(smooth((0.4, 0.25), (0.47, 0.25), (0.56, 0.36), (0.68, 0.45), (0.6, 0.5), (0.48, 0.42), (0.4, 0.33)), upper)
+    stay = both(
+        smooth(
+            (0.4, 0.25),
+            (0.47, 0.25),
+            (0.56, 0.36),
+            (0.68, 0.45),
+            (0.6, 0.5),
+            (0.48, 0.42),
+            (0.4, 0.33),
+        ),
+        upper,
+    )
     canvas.fill(stay, trim)
     canvas.bevel(stay, 0.008, 0.3, 0.3)
     for k in range(4):
@@ -235,19 +259,23 @@ def cap(canvas: Canvas, surface: Surface, variant: int) -> None:
     )
     canvas.shadow(brim, dome, 0.55, 0.02, 0.0, -0.014)
     under = smooth(
-        (0.05, 0.78), (0.2, 0.81), (0.44, 0.79), (0.68, 0.735), (0.79, 0.7), (0.7, 0.78), (0.45, 0.85), (0.18, 0.87), (0.06, 0.83)
+        (0.05, 0.78),
+        (0.2, 0.81),
+        (0.44, 0.79),
+        (0.68, 0.735),
+        (0.79, 0.7),
+        (0.7, 0.78),
+        (0.45, 0.85),
+        (0.18, 0.87),
+        (0.06, 0.83),
     )
     canvas.fill(under, tones.deep)
     surface.cover(brim)
-    canvas.fill(brim, tones.deep, 0.25)
+    canvas.fill(brim, tones.deep, 0.1)
     canvas.bevel(brim, 0.03, 0.4, 0.5)
     canvas.shade(brim, "down", 0.3, 0.2)
-    for k in range(3 if variant else 2):
-        d = 0.035 * (k + 1)
-        stitch = stroke(
-            0.005, (0.11 + d, 0.79 - d * 0.7), (0.3, 0.79 - d), (0.5, 0.765 - d), (0.7 - d * 0.6, 0.725 - d * 0.7)
-        )
-        canvas.fill(both(stitch, brim), (255, 255, 255), 0.45)
+    stitch = stroke(0.006, (0.08, 0.755), (0.2, 0.8), (0.44, 0.777), (0.64, 0.735), (0.765, 0.69))
+    canvas.fill(both(stitch, brim), (255, 255, 255) if variant else tones.deep, 0.5)
     surface.emblem(0.5, 0.4, 0.29)
 
 
@@ -294,11 +322,11 @@ def ball(canvas: Canvas, surface: Surface, variant: int) -> None:
 def racket(canvas: Canvas, surface: Surface, variant: int) -> None:
     tones = surface.tones
     trim = mix(tones.base, tones.deep, 0.4)
-    frame = ellipse(0.5, 0.345, 0.335, 0.31)
+    frame = ellipse(0.5, 0.355, 0.355, 0.32)
     # Throat and handle first: the head lies over them.
     for sign in (-1, 1):
         arm = stroke(
-            0.05, (0.5 + sign * 0.24, 0.56), (0.5 + sign * 0.13, 0.66), (0.5 + sign * 0.035, 0.76)
+            0.05, (0.5 + sign * 0.25, 0.57), (0.5 + sign * 0.13, 0.67), (0.5 + sign * 0.035, 0.76)
         )
         canvas.solid(arm, trim, 0.016, 0.5, 0.5)
     shaft = rect(0.455, 0.72, 0.545, 0.82, 0.015)
@@ -309,39 +337,47 @@ def racket(canvas: Canvas, surface: Surface, variant: int) -> None:
     for k in range(5):
         y = 0.795 + k * 0.033
         canvas.fill(
-            both(stroke(0.008, (0.43, y + 0.02), (0.57, y - 0.01), straight=True), grip), (120, 124, 132)
+            both(stroke(0.008, (0.43, y + 0.02), (0.57, y - 0.01), straight=True), grip),
+            (120, 124, 132),
         )
     canvas.shade(grip, "cylinder", 0.5, 0.35)
     collar = rect(0.438, 0.765, 0.562, 0.795, 0.012)
     canvas.fill(collar, LIGHT)
     canvas.shade(collar, "cylinder", 0.4, 0.2)
     canvas.fill(frame, trim)
-    bed = ellipse(0.5, 0.345, 0.292, 0.267)
+    bed = ellipse(0.5, 0.355, 0.312, 0.277)
     surface.cover(bed)
     # The strings over the printed bed.
-    for k in range(-6, 7):
+    for k in range(-7, 8):
         d = k * 0.043
-        canvas.fill(both(rect(0.4975 + d, 0.0, 0.5025 + d, 0.7), bed), (255, 255, 255), 0.5)
-        canvas.fill(both(rect(0.1, 0.3425 + d, 0.9, 0.3475 + d), bed), (255, 255, 255), 0.5)
+        canvas.fill(both(rect(0.4975 + d, 0.0, 0.5025 + d, 0.7), bed), (255, 255, 255), 0.24)
+        canvas.fill(both(rect(0.1, 0.3525 + d, 0.9, 0.3575 + d), bed), (255, 255, 255), 0.24)
     hoop = minus(frame, bed)
     canvas.shadow(hoop, bed, 0.5, 0.01)
     canvas.fill(hoop, trim)
     canvas.bevel(hoop, 0.018, 0.5, 0.65)
     if variant:
-        cheeks = both(hoop, union(rect(0.1, 0.25, 0.3, 0.44), rect(0.7, 0.25, 0.9, 0.44)))
+        cheeks = both(hoop, union(rect(0.1, 0.26, 0.3, 0.45), rect(0.7, 0.26, 0.9, 0.45)))
         canvas.fill(cheeks, LIGHT)
         canvas.bevel(cheeks, 0.01, 0.35, 0.0)
-    surface.emblem(0.5, 0.345, 0.28)
+    surface.emblem(0.5, 0.355, 0.285)
 
 
 def sports_bottle(canvas: Canvas, surface: Surface, variant: int) -> None:
-    tones = surface.tones
     # Nozzle, cap, then the squeeze body with its grip waist.
     nozzle = polygon((0.44, 0.06), (0.56, 0.06), (0.585, 0.17), (0.415, 0.17), radius=0.025)
     canvas.fill(nozzle, LIGHT)
     canvas.shade(nozzle, "cylinder", 0.5, 0.3)
     canvas.fill(rect(0.43, 0.095, 0.57, 0.108), STEEL)
-    lid = polygon((0.36, 0.15), (0.64, 0.15), (0.735, 0.21), (0.735, 0.285), (0.265, 0.285), (0.265, 0.21), radius=0.025)
+    lid = polygon(
+        (0.36, 0.15),
+        (0.64, 0.15),
+        (0.735, 0.21),
+        (0.735, 0.285),
+        (0.265, 0.285),
+        (0.265, 0.21),
+        radius=0.025,
+    )
     canvas.fill(lid, DARK)
     canvas.shade(lid, "cylinder", 0.5, 0.45)
     for k in range(11):
@@ -414,7 +450,16 @@ def backpack(canvas: Canvas, surface: Surface, variant: int) -> None:
     surface.cover(body)
     canvas.bevel(body, 0.045, 0.42, 0.45)
     canvas.shade(body, "diagonal", 0.25, 0.16)
-    zipper = stroke(0.016, (0.235, 0.5), (0.24, 0.27), (0.32, 0.165), (0.5, 0.14), (0.68, 0.165), (0.76, 0.27), (0.765, 0.5))
+    zipper = stroke(
+        0.016,
+        (0.235, 0.5),
+        (0.24, 0.27),
+        (0.32, 0.165),
+        (0.5, 0.14),
+        (0.68, 0.165),
+        (0.76, 0.27),
+        (0.765, 0.5),
+    )
     canvas.fill(zipper, tones.deep)
     pull = rect(0.75, 0.43, 0.782, 0.52, 0.012)
     canvas.solid(pull, STEEL, 0.008)

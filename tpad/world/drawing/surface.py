@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
@@ -13,11 +13,9 @@ from tpad.world.drawing.canvas import (
     Colour,
     Mask,
     Path,
-    curve,
     ellipse,
     mask,
     polygon,
-    ring,
     smooth,
     stroke,
 )
@@ -127,9 +125,7 @@ def _cover(pattern: str, side: int, phase: int, upright: bool, warp: tuple) -> I
 
 
 @lru_cache(maxsize=3000)
-def _masked(
-    path: Path, pattern: str, side: int, phase: int, upright: bool, warp: tuple
-) -> Mask:
+def _masked(path: Path, pattern: str, side: int, phase: int, upright: bool, warp: tuple) -> Mask:
     left, top, cover = mask(path, side)
     paint = _cover(pattern, side, phase, upright, warp)
     here = paint.crop((left, top, left + cover.width, top + cover.height))
@@ -139,7 +135,7 @@ def _masked(
 # --- emblems ----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=None)
+@cache
 def _glyph(emblem: str, cx: float, cy: float, r: float) -> Path:
     if emblem == "star":
         points = []
@@ -187,6 +183,7 @@ def _badge(canvas: Canvas, tones: Tones, emblem: str, cx: float, cy: float, widt
     glyph = _glyph(emblem, cx, cy, r * 0.74)
     canvas.fill(glyph, tones.deep)
     if emblem == "leaf":
+
         def at(a: float, b: float) -> tuple[float, float]:
             return cx + a * r * 0.74, cy + b * r * 0.74
 
@@ -208,9 +205,7 @@ class Surface:
         """Base colour and pattern over a path."""
         self.canvas.fill(path, self.tones.base)
         if self.look.pattern != "plain":
-            region = _masked(
-                path, self.look.pattern, self.canvas.side, self.phase, upright, warp
-            )
+            region = _masked(path, self.look.pattern, self.canvas.side, self.phase, upright, warp)
             self.canvas.paste(self.tones.tint, region)
 
     def emblem(self, cx: float, cy: float, width: float = 0.26) -> None:
