@@ -145,7 +145,7 @@ def jam(canvas: Canvas, surface: Surface, variant: int) -> None:
     label = rect(0.155, 0.4, 0.845, 0.845)
     surface.cover(label, ("cylinder", 0.5, 0.36, 0.0))
     surface.emblem(0.5, 0.622, 0.29)
-    canvas.shade(paper, "cylinder", 0.5, 0.3)
+    canvas.shade(paper, "cylinder", 0.42, 0.3)
     streak = rect(0.2, 0.3, 0.23, 0.9, 0.015)
     canvas.fill(streak, (255, 255, 255), 0.35)
     lid = rect(0.19, 0.075, 0.81, 0.225, 0.03)
@@ -312,7 +312,7 @@ def soup(canvas: Canvas, surface: Surface, variant: int) -> None:
     bowl = both(ellipse(0.5, 0.765, 0.115, 0.09), rect(0.3, 0.765, 0.7, 0.9))
     canvas.fill(bowl, surface.tones.deep)
     canvas.fill(ellipse(0.5, 0.767, 0.115, 0.018), WAFER)
-    canvas.shade(label, "cylinder", 0.55, 0.4)
+    canvas.shade(label, "cylinder", 0.42, 0.4)
     # Lid: outer rim, sunken plate, pull ring.
     rim = ellipse(0.5, 0.155, 0.365, 0.09)
     canvas.fill(rim, (226, 229, 233))
