@@ -116,12 +116,15 @@ class ShopText:
         description: some sentences, or "" (a third of the products have none).
         tells_spec: whether title or description tells the series, flavour or size.
         tells_brand: whether they name the brand.
+        title_tells_spec, title_tells_brand: the same of the title alone.
     """
 
     title: str
     description: str
     tells_spec: bool
     tells_brand: bool
+    title_tells_spec: bool
+    title_tells_brand: bool
 
 
 def write(product: Product, rng: random.Random) -> ShopText:
@@ -163,7 +166,9 @@ def write(product: Product, rng: random.Random) -> ShopText:
         tells_brand = tells_brand or any("{brand}" in sentence for sentence in sentences)
         written = (sentence.format(**again) for sentence in sentences)
         description = " ".join(sentence[0].upper() + sentence[1:] for sentence in written)
-    return ShopText(title, description, tells_spec, tells_brand)
+    return ShopText(
+        title, description, tells_spec, tells_brand, title_tells_spec, title_tells_brand
+    )
 
 
 def describe(
