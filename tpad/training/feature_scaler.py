@@ -1,0 +1,75 @@
+"""Standardisation of item features, and PCA, learnt on warm items only."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tpad.errors import DataError
+
+RELATIVE_FLOOR = 1e-6  # a feature that varies less than this, relative to its size, is constant
+
+
+class FeatureScaler(nn.Module):
+    """`x -> (x − mean) / deviation`, then optionally the leading principal components.
+
+    Mean, deviation and components come from the warm items alone; cold items are only transformed.
+    All of it is kept as buffers, so it is saved with the model and gradients pass through to `x`.
+
+    Shape:
+        (n, n_features) -> (n, n_outputs)
+    """
+
+    def __init__(self, n_features: int, n_outputs: int | None = None) -> None:
+        super().__init__()
+        self.n_features, self.n_outputs = n_features, n_outputs or n_features
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("deviation", torch.ones(n_features))
+        components = None if n_outputs is None else torch.zeros(n_outputs, n_features)
+        self.register_buffer("components", components)
+
+    @classmethod
+    def fit(cls, features: np.ndarray, warm: np.ndarray, pca: int | None = None) -> "FeatureScaler":
+        """Learns from the warm rows.
+
+        Args:
+            features: (n_items, n_features), finite.
+            warm: (n_items,) bool.
+            pca: number of principal components to keep; None keeps the features as they are, and so
+                does a number that is not below what the data can give.
+
+        Raises:
+            DataError: a feature is not finite, or no item is warm.
+        """
+        if not np.isfinite(features).all():
+            row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            raise DataError(
+                f"The features of item row {row} contain NaN or infinity; compute them again."
+            )
+        if not warm.any():
+            raise DataError("No item occurs in a training session; give at least one session.")
+        known = features[warm].astype(np.float64)  # (n_warm, n_features)
+        mean = known.mean(0)
+        deviation = known.std(0)
+        floor = RELATIVE_FLOOR * np.maximum(np.abs(mean), 1.0)
+        deviation[deviation <= floor] = 1.0
+        if pca is not None and pca >= min(known.shape):
+            pca = None
+        scaler = cls(features.shape[1], pca)
+        scaler.mean.copy_(torch.from_numpy(mean))
+        scaler.deviation.copy_(torch.from_numpy(deviation))
+        if pca is not None:
+            scaled = (known - mean) / deviation
+            _, vectors = np.linalg.eigh(scaled.T @ scaled)  # eigenvalues ascend
+            components = vectors[:, ::-1][:, :pca].T  # (pca, n_features)
+            # An eigenvector's sign is arbitrary: fix it, so that equal data gives equal models.
+            largest = np.abs(components).argmax(1)
+            components = components * np.sign(components[np.arange(pca), largest])[:, None]
+            # One common factor: the components keep their relative sizes (no whitening, which would
+            # blow up noise), and have unit variance on average.
+            spread = np.sqrt(np.square(scaled @ components.T).mean())
+            scaler.components.copy_(torch.from_numpy(components / max(spread, RELATIVE_FLOOR)))
+        return scaler
+
+    def forward(self, features: Tensor) -> Tensor:
+        scaled = (features - self.mean) / self.deviation  # (n, n_features)
+        return scaled if self.components is None else scaled @ self.components.T

@@ -1,0 +1,198 @@
+"""A trained session recommender in use: scoring, vectors, new items, saving and loading."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tpad.errors import BundleError, DataError
+from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
+
+CHUNK = 512  # prefixes scored at once
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch came to."""
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    epochs: int
+    """Number of epochs at most."""
+    loss: float
+    """Mean cross-entropy in nats over the training cases."""
+    validation: float
+    """MRR@20 on the validation cases; NaN if there are none."""
+
+
+class FittedSessionModel:
+    """A trained session recommender with the features of the items it ranks.
+
+    Args:
+        network: the trained network.
+        scaler: the transformation that its features go through.
+        features: (n_items, n_features) float32; more rows than the network knows are new items.
+        history: one report for each epoch of training.
+    """
+
+    def __init__(
+        self,
+        network: SessionModel,
+        scaler: FeatureScaler,
+        features: np.ndarray,
+        history: Sequence[EpochReport] = (),
+    ) -> None:
+        known = len(network.warm)
+        if features.ndim != 2 or features.shape[1] != scaler.n_features or len(features) < known:
+            raise BundleError(
+                f"The session model was trained on {known} items with {scaler.n_features} features "
+                f"each, but was given features of shape {features.shape}; use those of its bundle."
+            )
+        self.network, self.scaler = network.eval(), scaler.eval()
+        self.features = np.ascontiguousarray(features, dtype=np.float32)
+        self.history = tuple(history)
+        with torch.inference_mode():
+            table = scaler(torch.from_numpy(self.features).to(network.log_scale.device))
+            self._inputs = network.item_inputs(table)  # (n_items, h)
+            self._vectors = network.item_vectors(table)  # (n_items, h + 1)
+
+    @property
+    def config(self) -> SessionModelConfig:
+        return self.network.config
+
+    @property
+    def n_items(self) -> int:
+        return len(self.features)
+
+    @property
+    def item_vectors(self) -> np.ndarray:
+        """(n_items, h + 1) float32; a score is the plain dot product with a session vector."""
+        return self._vectors.cpu().numpy()
+
+    def session_vectors(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """One vector for each session so far.
+
+        Args:
+            prefixes: arrays of item rows, the most recent last, none empty.
+
+        Returns:
+            (n, h + 1) float32.
+        """
+        parts = [np.zeros((0, self._vectors.shape[1]), np.float32)]
+        parts += [self._session_vectors(chunk).cpu().numpy() for chunk in chunks(prefixes)]
+        return np.concatenate(parts)
+
+    def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """Score of every item as the next one: (n, n_items) float32, not masked."""
+        result = np.empty((len(prefixes), self.n_items), np.float32)
+        start = 0
+        with torch.inference_mode():
+            for chunk in chunks(prefixes):
+                scores = self._session_vectors(chunk) @ self._vectors.T  # (chunk, n_items)
+                result[start : start + len(chunk)] = scores.cpu().numpy()
+                start += len(chunk)
+        return result
+
+    def encode_new(self, features: np.ndarray) -> np.ndarray:
+        """Vectors of items that the model has never met: (n, n_features) -> (n, h + 1) float32."""
+        return self.with_new_items(features).item_vectors[self.n_items :]
+
+    def with_new_items(self, features: np.ndarray) -> "FittedSessionModel":
+        """The same model, with further items appended after those it ranks; nothing is retrained.
+
+        Args:
+            features: (n, n_features).
+        """
+        features = np.asarray(features, dtype=np.float32)
+        if features.ndim != 2 or features.shape[1] != self.scaler.n_features:
+            raise DataError(
+                f"New items need features of shape (n, {self.scaler.n_features}), not "
+                f"{features.shape}."
+            )
+        return FittedSessionModel(
+            self.network, self.scaler, np.concatenate([self.features, features]), self.history
+        )
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors of the network and of the scaler, each under its prefix."""
+        state = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        state |= {f"scaler.{name}": value for name, value in self.scaler.state_dict().items()}
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Writes weights, scaler and settings to one safetensors file (features are kept apart)."""
+        path = Path(path)
+        header = {
+            "format": FORMAT,
+            "config": json.dumps(asdict(self.config)),
+            "history": json.dumps([asdict(report) for report in self.history]),
+        }
+        beside = path.with_name(path.name + ".part")
+        save_file(self.state_dict(), beside, metadata=header)
+        os.replace(beside, path)
+
+    @classmethod
+    def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
+        """Reads what `save` wrote.
+
+        Args:
+            path: the safetensors file.
+            features: (n_items, n_features), those it was trained on (and new rows after them).
+
+        Raises:
+            BundleError: the file is missing, of another format, or does not fit the features.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.get("format") != FORMAT:
+                raise BundleError(f"{path} is no session model of format {FORMAT}; train it again.")
+            config = SessionModelConfig(**json.loads(header["config"]))
+            history = [EpochReport(**report) for report in json.loads(header["history"])]
+            components = state.get("scaler.components")
+            scaler = FeatureScaler(
+                len(state["scaler.mean"]), None if components is None else len(components)
+            )
+            network = SessionModel(scaler.n_outputs, state["network.warm"], config)
+            network.load_state_dict(_under("network.", state))
+            scaler.load_state_dict(_under("scaler.", state))
+        except BundleError:
+            raise
+        except Exception as error:  # whatever a broken file causes, the remedy is the same
+            raise BundleError(f"{path} cannot be read as a session model ({error}).") from error
+        return cls(network, scaler, features, history)
+
+    def _session_vectors(self, prefixes: Sequence[np.ndarray]) -> Tensor:
+        with torch.inference_mode():
+            rows, last = pad([p[-self.config.max_length :] for p in prefixes])
+            rows, last = rows.to(self._inputs.device), last.to(self._inputs.device)
+            states = self.network.encode(self._inputs[rows.clamp(min=0)])  # (n, L, h)
+            final = states[torch.arange(len(rows), device=rows.device), last]  # (n, h)
+            return self.network.session_vectors(final)
+
+
+def pad(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Padded rows (n, L) int64 and the position of each session's last item (n,)."""
+    lengths = [len(session) for session in sessions]
+    padded = np.full((len(sessions), max(lengths)), PADDING, dtype=np.int64)
+    for row, session in enumerate(sessions):
+        padded[row, : len(session)] = session
+    return torch.from_numpy(padded), torch.tensor(lengths) - 1
+
+
+def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:
+    return [prefixes[start : start + CHUNK] for start in range(0, len(prefixes), CHUNK)]
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -1,0 +1,223 @@
+"""The network of the session recommender: what it computes, without how it is trained.
+
+What METHOD.md fixes **[paper: a session model over the item representations; ours: its form]**: the
+score of item j after a session is the scaled dot product of the session's state with the projected
+`x_j`. An ID embedding may be added for warm items and is dropped at random, so that cold items stay
+first-class.
+
+Two separate projections read `x`: one for items *in* the session, one for items that may *follow*.
+What follows what is directed, so the two sides must be free to differ.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tpad.errors import ConfigError
+
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class SessionModelConfig:
+    """Settings of the session recommender and its training; the same for every embedding set."""
+
+    width: int = 96
+    """Size h of states and projected items."""
+    hidden: int = 192
+    """Hidden size of the two projection MLPs."""
+    layers: int = 2
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads; must divide `width`."""
+    dropout: float = 0.2
+    """Dropout inside the blocks and the projections."""
+    feature_dropout: float = 0.0
+    """Dropout on the item features themselves."""
+    max_length: int = 20
+    """Most recent items of a session that are read."""
+    item_bias: bool = True
+    """Whether each warm item has a learnt bias, which takes its popularity off the features."""
+    id_embedding: bool = False
+    """Whether each warm item has a learnt ID embedding beside its features."""
+    id_dropout: float = 0.5
+    """Probability that an item's ID embedding is left out in one training step."""
+    mask_seen: bool = True
+    """Whether items already in the session are no candidates (nor targets), as when ranking."""
+    pca: int | None = None
+    """Size to which features are reduced by PCA; None keeps them."""
+    epochs: int = 20
+    """Most passes over the training sessions."""
+    batch_size: int = 256
+    """Sessions per step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
+    weight_decay: float = 0.05
+    """Weight decay of AdamW on matrices; norms, biases and scales are exempt."""
+    patience: int = 5
+    """Epochs without a better validation MRR@20 after which training stops."""
+    seed: int = 0
+    """Seed of initialisation, order and dropout."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.heads < 1 or self.width % self.heads:
+            raise ConfigError(
+                f"heads={self.heads} must divide width={self.width}; change one of them."
+            )
+        for name in ("layers", "hidden", "max_length", "epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("dropout", "feature_dropout", "id_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
+        if self.pca is not None and self.pca < 1:
+            raise ConfigError(f"pca must be at least 1 or None, not {self.pca}.")
+
+
+class _Projection(nn.Module):
+    """Features -> h: a linear path plus an MLP with one hidden layer.
+
+    The linear path lets the facts of an item add up, which carries over to combinations of facts
+    that were never clicked; the MLP adds what their interplay needs.
+    """
+
+    def __init__(self, n_features: int, config: SessionModelConfig) -> None:
+        super().__init__()
+        self.feature_dropout = nn.Dropout(config.feature_dropout)
+        self.linear = nn.Linear(n_features, config.width)
+        self.mlp = nn.Sequential(
+            nn.Linear(n_features, config.hidden),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, config.width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = self.feature_dropout(features)  # (n, d)
+        return self.linear(features) + self.mlp(features)  # (n, h)
+
+
+class _Block(nn.Module):
+    """Pre-norm transformer block, causal, with a learnt bias per head and distance."""
+
+    def __init__(self, config: SessionModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads, self.dropout = config.heads, config.dropout
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+        self.distance_bias = nn.Parameter(torch.zeros(config.heads, config.max_length))
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * width, width),
+            nn.Dropout(config.dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        query, key, value = (
+            part.view(batch, length, self.heads, -1).transpose(1, 2)  # (B, heads, L, h / heads)
+            for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
+        )
+        step = torch.arange(length, device=x.device)
+        distance = step[:, None] - step[None, :]  # (L, L), how far back the key lies
+        bias = self.distance_bias[:, distance.clamp(min=0)]  # (heads, L, L)
+        bias = bias.masked_fill(distance < 0, float("-inf"))  # nobody sees the future
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0
+        )  # (B, heads, L, h / heads)
+        mixed = self.attention_out(mixed.transpose(1, 2).reshape(batch, length, width))
+        x = x + F.dropout(mixed, self.dropout, self.training)  # (B, L, h)
+        return x + self.mlp(x)
+
+
+class SessionModel(nn.Module):
+    """Scores every item as the next one of a session, from features alone if need be.
+
+    Args:
+        n_features: size d of the item features, as they leave the `FeatureScaler`.
+        warm: (n_items,) bool, items of the training sessions; only they have a bias or an ID.
+        config: settings.
+
+    A table may have more rows than `warm`: further items are new ones, treated as cold.
+    """
+
+    def __init__(self, n_features: int, warm: Tensor, config: SessionModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("warm", warm.clone().bool())
+        self.input_projection = _Projection(n_features, config)
+        self.input_norm = nn.LayerNorm(config.width)
+        self.output_projection = _Projection(n_features, config)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.state_norm = nn.LayerNorm(config.width)
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(config.width)))
+        if config.item_bias:
+            self.bias = nn.Parameter(torch.zeros(len(warm)))
+        if config.id_embedding:
+            self.input_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
+            self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
+
+    def item_inputs(self, table: Tensor) -> Tensor:
+        """Items as elements of a session: (n_items, d) -> (n_items, h)."""
+        x = self.input_projection(table)
+        if self.config.id_embedding:
+            x = self._add_ids(x, self.input_ids)
+        return F.dropout(self.input_norm(x), self.config.dropout, self.training)
+
+    def item_vectors(self, table: Tensor) -> Tensor:
+        """Items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias."""
+        x = self.output_projection(table)  # (n_items, h)
+        if self.config.id_embedding:
+            x = self._add_ids(x, self.output_ids)
+        return torch.cat([x, self._biases(len(x))[:, None]], dim=1)
+
+    def session_vectors(self, states: Tensor) -> Tensor:
+        """States (…, h) -> (…, h + 1), so that `vectors @ item_vectors.T` are the scores."""
+        ones = torch.ones_like(states[..., :1])
+        return torch.cat([states * self.log_scale.exp(), ones], dim=-1)
+
+    def encode(self, elements: Tensor) -> Tensor:
+        """Embedded sessions (B, L, h), padded at the end -> states after each element (B, L, h)."""
+        for block in self.blocks:
+            elements = block(elements)
+        return self.state_norm(elements)
+
+    def forward(self, table: Tensor, sessions: Tensor) -> Tensor:
+        """States after each element of each session.
+
+        Args:
+            table: (n_items, d) scaled item features; gradients flow back into it.
+            sessions: (B, L) int64 item rows, padded at the end with `PADDING`; L <= max_length.
+
+        Returns:
+            (B, L, h); positions of padding hold nothing of use.
+        """
+        return self.encode(self.item_inputs(table)[sessions.clamp(min=0)])
+
+    def scores(self, states: Tensor, item_vectors: Tensor) -> Tensor:
+        """Scaled dot product plus the item's bias: (…, h), (n_items, h + 1) -> (…, n_items)."""
+        return self.session_vectors(states) @ item_vectors.T
+
+    def _add_ids(self, x: Tensor, ids: Tensor) -> Tensor:
+        keep = self.warm
+        if self.training:
+            keep = keep & (torch.rand(len(keep), device=keep.device) >= self.config.id_dropout)
+        ids = ids * keep[:, None]  # (n_known, h)
+        return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
+
+    def _biases(self, n_items: int) -> Tensor:
+        """(n_items,); an unclicked item has the bias of the mean popularity."""
+        if not self.config.item_bias:
+            return self.log_scale.new_zeros(n_items)
+        known = self.bias[self.warm]
+        typical = torch.logsumexp(known, 0) - math.log(len(known))
+        biases = torch.where(self.warm, self.bias, typical)  # (n_known,)
+        return torch.cat([biases, typical.expand(n_items - len(biases))])
