@@ -1,0 +1,24 @@
+"""An item as content alone: what is known of it before anybody has clicked."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item that is in no catalogue, or the content of one that is.
+
+    Attributes:
+        image: its picture; None if there is none.
+        title: its title; "" if there is none.
+        description: a longer text; "" if there is none.
+        category: the shop's category; "" or one that the model has not seen counts as unknown.
+        price: in the shop's own currency; None if unknown.
+    """
+
+    image: Image.Image | None = None
+    title: str = ""
+    description: str = ""
+    category: str = ""
+    price: float | None = None
