@@ -1,0 +1,223 @@
+"""Settings of all training stages, the presets, and the ablations."""
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+from tpad.errors import ConfigError
+from tpad.training.session_network import SessionModelConfig
+
+LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
+
+
+@dataclass(frozen=True)
+class KnowledgeConfig:
+    """Stage 1, knowledge acquisition."""
+
+    layers: tuple[int, ...] | None = None
+    """Layers of the language model whose features are kept; None: first, middle and last."""
+    targets: str = "shop"
+    """Which text describes an item where one is to be generated: "shop" takes title and description
+    of the shop, "written" what the Knowledge-MLLM writes about picture and text."""
+    adapt_epochs: int = 0
+    """Passes over the items in which a light LoRA adapter learns to generate the shop's own text from
+    the picture; 0 keeps the base frozen."""
+    max_text: int = 320
+    """Characters of title and description that are read."""
+    max_new_tokens: int = 40
+    """Most tokens of a description that the model writes or that is a target."""
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Stage 2a: the Transfer-MLLM reads sessions."""
+
+    epochs: int = 3
+    """Passes over the training sessions."""
+    batch_size: int = 32
+    """Sessions a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
+    rank: int = 16
+    """Rank of the LoRA adapter."""
+    max_items: int = 8
+    """Most recent items of a session that are read."""
+    max_sessions: int | None = None
+    """Sessions used of each epoch (a random choice); None: all."""
+    generation: bool = True
+    """Whether the model learns to write the next item's description [paper: generation task]."""
+    next_weight: float = 0.5
+    """Weight of the next-item InfoNCE beside the generation task."""
+    width: int = 96
+    """Size of the space in which session and item are compared."""
+    max_negatives: int = 4_096
+    """Most training items used as negatives in a step; fewer items are all used."""
+    max_title: int = 80
+    """Characters of a title that are read in a session."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Stage 2b: alignment and distillation into the student."""
+
+    sessions: int = 4_000
+    """Session prefixes whose candidates the teacher judges."""
+    candidates: int = 64
+    """Candidates a prefix: half by the teacher's own session feature, half by chance."""
+    temperature: float = 1.0
+    """Temperature of teacher and student in `L_kd`."""
+    epochs: int = 30
+    """Passes over the training prefixes."""
+    batch_size: int = 256
+    """Prefixes a step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of the heads."""
+    adapter_learning_rate: float = 5e-4
+    """Peak learning rate of the student's adapter."""
+    adapter_every: int = 80
+    """Steps of the heads between two steps of the student's adapter, which reads all items once."""
+    rank: int = 8
+    """Rank of the student's LoRA adapter."""
+    tau: int = 96
+    """Size of the transitional part."""
+    nu: int = 160
+    """Size of the intrinsic part."""
+    hidden: int = 384
+    """Hidden units of a head."""
+    dropout: float = 0.2
+    """Dropout on the features that the heads read."""
+    weight_decay: float = 0.05
+    """Weight decay of the heads."""
+    generative: bool = True
+    """Whether `L_kd` is used."""
+    disentangle: bool = True
+    """Whether the features are split; without it one head gives the whole representation."""
+    align: bool = True
+    """Whether the transitional parts are tied together."""
+    lower_bound: str = "infonce"
+    """Estimator that ties them: infonce, mine, nwj or jsd."""
+    kd_weight: float = 1.0
+    """Weight of `L_kd`."""
+    next_weight: float = 0.5
+    """Weight of the next-item InfoNCE on transitional parts."""
+    align_weight: float = 0.2
+    """Weight of `−I_low`."""
+    separate_weight: float = 0.02
+    """λ, the weight of both `I_up`; warmed up."""
+    describe_weight: float = 1.0
+    """Weight of the intrinsic part's own objective: describe and reconstruct."""
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """Stage 4: the recommender's loss flows back into heads and adapter."""
+
+    epochs: int = 4
+    """Passes over the training sessions; 0 leaves the stage out."""
+    learning_rate: float = 3e-4
+    """Peak learning rate of recommender and heads."""
+    adapter_learning_rate: float = 1e-4
+    """Learning rate of the student's adapter."""
+    adapter_every: int = 14
+    """Steps between two steps of the adapter."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that a training run depends on, beside the data and the base model."""
+
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    transfer: TransferConfig = field(default_factory=TransferConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    recommender: SessionModelConfig = field(default_factory=SessionModelConfig)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    inputs: str = "both"
+    """Which modality of an item is read: "both", "image" or "text"."""
+    fields: bool = True
+    """Whether price and category join the representation (of every embedding set alike)."""
+    text_components: int = 128
+    """Dimensions of the TF-IDF+SVD text baseline."""
+    baselines: tuple[str, ...] = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
+    """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    def __post_init__(self) -> None:
+        if self.distill.lower_bound not in LOWER_BOUNDS:
+            raise ConfigError(
+                f"There is no estimator {self.distill.lower_bound!r}; choose one of "
+                f"{', '.join(LOWER_BOUNDS)}."
+            )
+        if self.inputs not in ("both", "image", "text"):
+            raise ConfigError(f"inputs must be both, image or text, not {self.inputs!r}.")
+        if self.knowledge.targets not in ("shop", "written"):
+            raise ConfigError(f"targets must be shop or written, not {self.knowledge.targets!r}.")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def override(self, path: str, value: Any) -> "TrainingConfig":
+        """A copy with one setting changed, named by its path, such as `distill.epochs`."""
+        return _override(self, path.split("."), value, path)
+
+
+def _override(config: Any, names: list[str], value: Any, path: str) -> Any:
+    known = {f.name for f in fields(config)}
+    if names[0] not in known:
+        raise ConfigError(f"There is no setting {path!r}; there are: {', '.join(sorted(known))}.")
+    old = getattr(config, names[0])
+    if len(names) > 1 and not is_dataclass(old):
+        raise ConfigError(f"The setting {names[0]!r} in {path!r} has no parts.")
+    return replace(
+        config,
+        **{names[0]: _override(old, names[1:], value, path) if len(names) > 1 else value},
+    )
+
+
+ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no-generation": ("without L_gen (and so without L_kd)",
+                      {"transfer.generation": False, "distill.generative": False}),
+    "no-distillation": ("without L_kd", {"distill.generative": False}),
+    "no-disentanglement": ("without disentanglement", {"distill.disentangle": False}),
+    "no-alignment": ("without alignment", {"distill.align": False}),
+    "image-only": ("image only", {"inputs": "image"}),
+    "text-only": ("text only", {"inputs": "text"}),
+    "mine": ("MINE in place of InfoNCE", {"distill.lower_bound": "mine"}),
+    "nwj": ("NWJ in place of InfoNCE", {"distill.lower_bound": "nwj"}),
+    "jsd": ("JSD in place of InfoNCE", {"distill.lower_bound": "jsd"}),
+    "last-layer": ("last layer only", {"knowledge.layers": (-1,)}),
+    "no-feedback": ("without downstream feedback", {"feedback.epochs": 0}),
+    "no-fields": ("without price and category", {"fields": False}),
+}  # fmt: skip
+"""Ablations by flag: what it says in a table, and the settings that it changes."""
+
+
+def preset(name: str) -> TrainingConfig:
+    """The settings of a preset: `demo` (the demo shop), `smoke` (a minute, for tests), `shop`."""
+    if name == "demo":
+        # The demo shop's own descriptions never tell what can only be seen; see METHOD.
+        return TrainingConfig(knowledge=KnowledgeConfig(targets="written"))
+    if name == "smoke":
+        return TrainingConfig(
+            knowledge=KnowledgeConfig(targets="written"),
+            transfer=TransferConfig(epochs=1, max_sessions=64, width=32),
+            distill=DistillConfig(
+                sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
+            ),
+            recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
+            feedback=FeedbackConfig(epochs=1, adapter_every=2),
+            text_components=32,
+            baselines=("vision_tfidf", "knowledge"),
+        )
+    if name == "shop":
+        return TrainingConfig(knowledge=KnowledgeConfig(targets="shop", adapt_epochs=3))
+    raise ConfigError(f"There is no preset {name!r}; choose demo, smoke or shop.")
+
+
+def apply_ablation(config: TrainingConfig, name: str) -> TrainingConfig:
+    """The settings with one of `ABLATIONS` applied."""
+    if name not in ABLATIONS:
+        raise ConfigError(f"There is no ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")
+    for path, value in ABLATIONS[name][1].items():
+        config = config.override(path, value)
+    return config

@@ -1,0 +1,60 @@
+"""What all stages share about optimising: schedule, clipping, and randomness that can be resumed."""
+
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Optimisation:
+    """AdamW with linear warm-up, cosine decay and gradient clipping.
+
+    The rate depends on the number of the step alone, so a resumed run continues it exactly.
+
+    Args:
+        groups: parameter groups as for AdamW, each with its peak `lr`.
+        steps: number of steps in all.
+        weight_decay: of matrices; norms and biases are exempt.
+        clip: largest norm of the gradient.
+    """
+
+    def __init__(
+        self, groups: list[dict[str, Any]], steps: int, weight_decay: float = 0.0, clip: float = 1.0
+    ) -> None:
+        split = []
+        for group in groups:
+            parameters = list(group["params"])
+            rest = {k: v for k, v in group.items() if k != "params"}
+            split.append({**rest, "params": [p for p in parameters if p.ndim > 1]})
+            split.append({**rest, "params": [p for p in parameters if p.ndim <= 1],
+                          "weight_decay": 0.0})  # fmt: skip
+        self.optimizer = torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98))
+        self.parameters = [p for group in split for p in group["params"]]
+        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.steps, self.taken, self.clip = max(1, steps), 0, clip
+        self.warm_up = max(1, min(100, steps // 10))
+
+    def step(self, loss: Tensor | None = None) -> None:
+        """One step down the gradient of `loss`, or of what `backward` has left in the parameters."""
+        if loss is not None:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        rate = min(
+            (self.taken + 1) / self.warm_up,
+            0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / self.steps))) + 0.01,
+        )
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * rate
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimizer.step()
+        self.taken += 1
+
+
+def epoch_generator(seed: int, stage: str, epoch: int) -> np.random.Generator:
+    """Randomness of one epoch; also seeds torch, so that an epoch is the same after a restart."""
+    generator = np.random.default_rng([seed, zlib.crc32(stage.encode()), epoch])
+    torch.manual_seed(int(generator.integers(2**31)))
+    return generator

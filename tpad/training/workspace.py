@@ -1,0 +1,167 @@
+"""Where a training run keeps what it has: finished stages, half-finished ones, and their log.
+
+A stage's folder is named after everything that its result depends on, so a changed setting never
+meets an old result, an unchanged one is never computed again, and a killed run goes on where it was.
+Only safetensors and JSON are written; every file is written beside and renamed.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+class Stage:
+    """One stage's folder.
+
+    Args:
+        folder: its folder; made if missing.
+        key: identifies everything that the result depends on.
+        title: what a person sees.
+        log: file that gets one JSON line an epoch.
+        quiet: no progress bars.
+    """
+
+    def __init__(self, folder: Path, key: str, title: str, log: Path, quiet: bool = False) -> None:
+        self.folder, self.key, self.title, self.log, self.quiet = folder, key, title, log, quiet
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage's result is complete."""
+        return (self.folder / "done.json").is_file()
+
+    def finish(self, **facts: Any) -> None:
+        """Marks the result as complete, with some facts about it."""
+        self.save_json("done", facts)
+        for left in self.folder.glob("epoch.*"):
+            left.unlink()
+
+    def facts(self) -> dict[str, Any]:
+        """What `finish` was told."""
+        return self.load_json("done")
+
+    def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keeps named arrays."""
+        path = self.folder / f"{name}.safetensors"
+        beside = path.with_suffix(".part")
+        save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, beside)
+        os.replace(beside, path)
+
+    def load_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Reads what `save_arrays` kept."""
+        return load_arrays(self.folder / f"{name}.safetensors")
+
+    def has(self, name: str) -> bool:
+        """Whether `save_arrays(name)` was called in this or an earlier run."""
+        return (self.folder / f"{name}.safetensors").is_file()
+
+    def save_json(self, name: str, value: Any) -> None:
+        """Keeps plain values."""
+        path = self.folder / f"{name}.json"
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(beside, path)
+
+    def load_json(self, name: str) -> Any:
+        """Reads what `save_json` kept."""
+        return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
+
+    # --- resuming within a stage -----------------------------------------------------------------
+
+    def save_epoch(
+        self, epoch: int, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Keeps weights and optimiser state after an epoch."""
+        state: dict[str, Tensor] = {f"weights.{k}": v for k, v in tensors.items()}
+        for index, values in optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                state[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        state["epoch"] = torch.tensor(epoch)
+        path = self.folder / "epoch.safetensors"
+        beside = path.with_suffix(".part")
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, beside)
+        os.replace(beside, path)
+
+    def load_epoch(
+        self, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    ) -> int:
+        """Restores what `save_epoch` kept, in place; returns the number of finished epochs."""
+        path = self.folder / "epoch.safetensors"
+        if not path.is_file():
+            return 0
+        state = load_file(path)
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(state[f"weights.{name}"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name.startswith("optimizer."):
+                _, index, part = name.split(".", 2)
+                moments.setdefault(int(index), {})[part] = value
+        whole = optimizer.state_dict()
+        optimizer.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
+        return int(state["epoch"])
+
+    # --- progress --------------------------------------------------------------------------------
+
+    def bar(self, items: Iterable, total: int, what: str) -> Iterator:
+        """Iterates with a progress bar that shows rate and time left."""
+        return tqdm(
+            items, total=total, desc=f"{self.title}: {what}", disable=self.quiet,
+            dynamic_ncols=True, mininterval=0.5, leave=False,
+        )  # fmt: skip
+
+    def say(self, text: str, **values: Any) -> None:
+        """One line for the person, and one JSON line for the log."""
+        if not self.quiet:
+            tqdm.write(f"{self.title}: {text}")
+        line = {"time": round(time.time(), 1), "stage": self.title, "text": text, **values}
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Workspace:
+    """The folder of one training run.
+
+    Args:
+        folder: made if missing.
+        quiet: no progress bars and no lines.
+    """
+
+    def __init__(self, folder: Path, quiet: bool = False) -> None:
+        self.folder, self.quiet = Path(folder), quiet
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.log = self.folder / "log.jsonl"
+
+    def stage(self, name: str, title: str, *depends: Any) -> Stage:
+        """The folder of a stage whose result depends on the given values (configs, keys, texts)."""
+        key = digest(name, *depends)
+        return Stage(self.folder / f"{name}-{key[:12]}", key, title, self.log, self.quiet)
+
+
+def digest(*values: Any) -> str:
+    """sha256 (hex) of plain values and dataclasses."""
+    plain = [asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for v in values]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def named_tensors(**modules: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers of some modules, under `module.name`."""
+    return {
+        f"{prefix}.{name}": tensor
+        for prefix, module in modules.items()
+        for name, tensor in module.state_dict(keep_vars=True).items()
+    }
