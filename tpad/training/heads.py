@@ -1,0 +1,126 @@
+"""The small heads that split features into a transitional and an intrinsic part [paper: disentangle].
+
+Both parts are layer-normalised: free features would let vCLUB fool its own q (see METHOD).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from tpad.training.config import DistillConfig
+
+
+class Head(nn.Module):
+    """Features (n, d_in) -> one normalised part (n, d_out): a linear path plus an MLP.
+
+    The linear path lets the facts of an item add up, which carries over to combinations that were
+    never clicked.
+    """
+
+    def __init__(self, d_in: int, d_out: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d_in, d_out)
+        self.mlp = nn.Sequential(
+            nn.Linear(d_in, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, d_out)
+        )
+        self.norm = nn.LayerNorm(d_out, elementwise_affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x) + self.mlp(x))  # (n, d_out)
+
+
+class KnowledgeHeads(nn.Module):
+    """`k → (k_tau, k_nu)` for items.
+
+    Args:
+        d: size of the concatenated, standardised item features.
+        config: sizes; without disentanglement one head gives both, and tau is the whole of it.
+    """
+
+    def __init__(self, d: int, config: DistillConfig) -> None:
+        super().__init__()
+        self.split = config.disentangle
+        self.dropout = nn.Dropout(config.dropout)
+        both = config.tau + config.nu
+        sizes = (config.hidden, config.dropout)
+        self.tau = Head(d, config.tau if self.split else both, *sizes)
+        self.nu = Head(d, config.nu, *sizes) if self.split else None
+        self.width = both
+
+    def forward(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, d) -> tau (n, h_tau) and nu (n, h_nu); both are the same where nothing is split."""
+        k = self.dropout(k)
+        tau = self.tau(k)
+        return tau, tau if self.nu is None else self.nu(k)
+
+    def represent(self, k: Tensor) -> Tensor:
+        """The modal representation `[k_nu ; k_tau]`, (n, width)."""
+        tau, nu = self(k)
+        return tau if self.nu is None else torch.cat([nu, tau], dim=-1)
+
+
+class TransferHeads(nn.Module):
+    """`t → (t_tau, t_nu)` for sessions and for items read as sessions of one."""
+
+    def __init__(self, d: int, config: DistillConfig) -> None:
+        super().__init__()
+        both = config.tau + config.nu
+        sizes = (config.hidden, config.dropout)
+        self.norm = nn.LayerNorm(d)
+        self.tau = Head(d, config.tau if config.disentangle else both, *sizes)
+        self.nu = Head(d, config.tau, *sizes) if config.disentangle else None
+
+    def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, d) -> tau (n, h_tau) and nu; both are the same where nothing is split."""
+        t = self.norm(t)
+        tau = self.tau(t)
+        return tau, tau if self.nu is None else self.nu(t)
+
+
+class Intrinsic(nn.Module):
+    """The intrinsic part's own objective: describe and reconstruct [ours].
+
+    From `k_nu` alone, a linear layer names the words of the item's description, and another one
+    gives the frozen features back. Without it a narrow bottleneck forgets what does not help to
+    predict clicks.
+    """
+
+    def __init__(self, nu: int, words: int, d: int) -> None:
+        super().__init__()
+        self.describe = nn.Linear(nu, words)
+        self.reconstruct = nn.Linear(nu, d)
+
+    def forward(self, nu: Tensor, words: Tensor, features: Tensor) -> Tensor:
+        """Loss of nu (n, h_nu) for words (n, W) in 0/1 and standardised features (n, d)."""
+        named = nn.functional.binary_cross_entropy_with_logits(
+            self.describe(nu), words, reduction="none"
+        )
+        # A sum over words: each fact counts as much in a large vocabulary as in a small one.
+        back = nn.functional.mse_loss(self.reconstruct(nu), features)
+        return 0.1 * named.sum(1).mean() + back
+
+
+def description_words(answers: list, warm_rows, min_items: int = 5) -> tuple[list[int], Tensor]:
+    """Which tokens each description holds.
+
+    Args:
+        answers: token ids of each item's description.
+        warm_rows: rows whose descriptions choose the vocabulary.
+        min_items: a token counts if at least this many warm items have it, and not all.
+
+    Returns:
+        The vocabulary (token ids) and a (n_items, W) 0/1 matrix.
+    """
+    sets = [set(ids.tolist()) for ids in answers]
+    count: dict[int, int] = {}
+    for row in warm_rows:
+        for token in sets[row]:
+            count[token] = count.get(token, 0) + 1
+    vocabulary = sorted(t for t, n in count.items() if min_items <= n < len(warm_rows))
+    vocabulary = vocabulary or [0]
+    place = {token: i for i, token in enumerate(vocabulary)}
+    words = torch.zeros(len(answers), len(vocabulary))
+    for row, tokens in enumerate(sets):
+        for token in tokens:
+            if token in place:
+                words[row, place[token]] = 1.0
+    return vocabulary, words

@@ -1,0 +1,103 @@
+"""Stage 2b, first half: the teacher's generative judgement [ours].
+
+For sampled session prefixes, the Transfer-MLLM says how likely it is to write each candidate's
+description next. It needs no clicks on the candidate, so it tells the student about items that are
+seldom clicked. Candidates come from the training catalogue only: held-out items stay out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tpad.training.config import DistillConfig
+from tpad.training.knowledge import Knowledge
+from tpad.training.shop import Shop
+from tpad.training.transfer import ADAPTER, Prefixes, Transfer
+from tpad.training.workspace import Stage
+
+CHUNK = 64  # prefixes judged between two saves of what is done
+LIKELY_POOL = 4  # likely candidates are drawn from this many times their number
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the teacher thinks of candidates.
+
+    Attributes:
+        prefix: (S,) number of each judged prefix among the training prefixes.
+        candidates: (S, C) item rows, distinct within a row.
+        log_likelihood: (S, C) float32, log p_teacher(description of the candidate | session).
+    """
+
+    prefix: np.ndarray
+    candidates: np.ndarray
+    log_likelihood: np.ndarray
+
+
+def run(
+    config: DistillConfig, shop: Shop, knowledge: Knowledge, transfer: Transfer, stage: Stage,
+    seed: int = 0,
+) -> Judgement:  # fmt: skip
+    """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
+    if not stage.done:
+        prefix, candidates = sample(config, shop, transfer, seed)
+        answers = shop.mllm.tokenize_answers(knowledge.descriptions)
+        found = [np.zeros((0, candidates.shape[1]), np.float32)]
+        if stage.has("partial"):
+            found = [stage.load_arrays("partial")["log_likelihood"]]
+        starts = range(len(found[0]), len(prefix), CHUNK)
+        with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():
+            for n, start in enumerate(stage.bar(starts, len(starts), "judging candidates")):
+                rows = slice(start, start + CHUNK)
+                found.append(
+                    _judge(shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers)
+                )
+                if n % 8 == 7:
+                    found = [np.concatenate(found)]
+                    stage.save_arrays("partial", {"log_likelihood": found[0]})
+        stage.save_arrays(
+            "judgement",
+            {"prefix": prefix, "candidates": candidates, "log_likelihood": np.concatenate(found)},
+        )
+        stage.say(f"judged {candidates.shape[1]} candidates after each of {len(prefix):,} prefixes")
+        stage.finish()
+    return Judgement(**stage.load_arrays("judgement"))
+
+
+def sample(
+    config: DistillConfig, shop: Shop, transfer: Transfer, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prefixes (S,) and candidates (S, C): half likely by the next-item head, half by chance."""
+    rng = np.random.default_rng([seed, 31])
+    warm = shop.warm_rows
+    prefix = np.sort(rng.permutation(len(transfer.train))[: config.sessions])
+    count = min(config.candidates, len(warm))
+    likely = min(count // 2, len(warm))
+    pool = min(LIKELY_POOL * likely, len(warm))
+    candidates = np.empty((len(prefix), count), np.int64)
+    for row, number in enumerate(prefix):
+        scores = transfer.item_vectors[warm] @ transfer.session_vectors[number]  # (n_warm,)
+        best = warm[np.argpartition(-scores, pool - 1)[:pool]]
+        drawn = rng.choice(best, likely, replace=False)
+        others = np.setdiff1d(warm, drawn)
+        candidates[row] = np.concatenate(
+            [drawn, rng.choice(others, count - likely, replace=False)]
+        )
+    return prefix, candidates
+
+
+def _judge(
+    shop: Shop,
+    knowledge: Knowledge,
+    prefixes: Prefixes,
+    numbers: np.ndarray,
+    candidates: np.ndarray,
+    answers: list[np.ndarray],
+) -> np.ndarray:
+    chats = [
+        shop.conversation(prefixes.prefix(number), knowledge.descriptions) for number in numbers
+    ]
+    scores = shop.mllm.score_many(
+        chats, [[answers[row] for row in rows] for rows in candidates], images=shop.images
+    )
+    return np.stack(scores).astype(np.float32)
