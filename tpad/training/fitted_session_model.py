@@ -1,5 +1,6 @@
 """A trained session recommender in use: scoring, vectors, new items, saving and loading."""
 
+import copy
 import json
 import os
 from collections.abc import Sequence
@@ -78,17 +79,26 @@ class FittedSessionModel:
         """(n_items, h + 1) float32; a score is the plain dot product with a session vector."""
         return self._vectors.cpu().numpy()
 
-    def session_vectors(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+    def session_vectors(
+        self, prefixes: Sequence[np.ndarray], guests: np.ndarray | None = None
+    ) -> np.ndarray:
         """One vector for each session so far.
 
         Args:
             prefixes: arrays of item rows, the most recent last, none empty.
+            guests: (n_guests, n_features) features of elements that are no candidates, such as an
+                uploaded picture; in `prefixes` they are the rows from `n_items` on.
 
         Returns:
             (n, h + 1) float32.
         """
+        inputs = self._inputs  # (n_items, h)
+        if guests is not None and len(guests):
+            with torch.inference_mode():
+                new = self.network.item_inputs(self._new_table(guests), new=True)  # (n_guests, h)
+                inputs = torch.cat([inputs, new])
         parts = [np.zeros((0, self._vectors.shape[1]), np.float32)]
-        parts += [self._session_vectors(chunk).cpu().numpy() for chunk in chunks(prefixes)]
+        parts += [self._session_vectors(chunk, inputs).cpu().numpy() for chunk in chunks(prefixes)]
         return np.concatenate(parts)
 
     def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
@@ -97,7 +107,8 @@ class FittedSessionModel:
         start = 0
         with torch.inference_mode():
             for chunk in chunks(prefixes):
-                scores = self._session_vectors(chunk) @ self._vectors.T  # (chunk, n_items)
+                sessions = self._session_vectors(chunk, self._inputs)  # (chunk, h + 1)
+                scores = sessions @ self._vectors.T  # (chunk, n_items)
                 result[start : start + len(chunk)] = scores.cpu().numpy()
                 start += len(chunk)
         return result
@@ -112,15 +123,13 @@ class FittedSessionModel:
         Args:
             features: (n, n_features).
         """
-        features = np.asarray(features, dtype=np.float32)
-        if features.ndim != 2 or features.shape[1] != self.scaler.n_features:
-            raise DataError(
-                f"New items need features of shape (n, {self.scaler.n_features}), not "
-                f"{features.shape}."
-            )
-        return FittedSessionModel(
-            self.network, self.scaler, np.concatenate([self.features, features]), self.history
-        )
+        model = copy.copy(self)  # shares the network and the scaler
+        with torch.inference_mode():
+            table = self._new_table(features)  # (n, n_outputs)
+            model.features = np.concatenate([self.features, np.asarray(features, np.float32)])
+            model._inputs = torch.cat([self._inputs, self.network.item_inputs(table, new=True)])
+            model._vectors = torch.cat([self._vectors, self.network.item_vectors(table, new=True)])
+        return model
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors of the network and of the scaler, each under its prefix."""
@@ -172,11 +181,21 @@ class FittedSessionModel:
             raise BundleError(f"{path} cannot be read as a session model ({error}).") from error
         return cls(network, scaler, features, history)
 
-    def _session_vectors(self, prefixes: Sequence[np.ndarray]) -> Tensor:
+    def _new_table(self, features: np.ndarray) -> Tensor:
+        """Scaled features of items that the model has never met."""
+        features = np.asarray(features, dtype=np.float32)
+        if features.ndim != 2 or features.shape[1] != self.scaler.n_features:
+            raise DataError(
+                f"New items need features of shape (n, {self.scaler.n_features}), not "
+                f"{features.shape}."
+            )
+        return self.scaler(torch.from_numpy(features).to(self._inputs.device))
+
+    def _session_vectors(self, prefixes: Sequence[np.ndarray], inputs: Tensor) -> Tensor:
         with torch.inference_mode():
             rows, last = pad([p[-self.config.max_length :] for p in prefixes])
-            rows, last = rows.to(self._inputs.device), last.to(self._inputs.device)
-            states = self.network.encode(self._inputs[rows.clamp(min=0)])  # (n, L, h)
+            rows, last = rows.to(inputs.device), last.to(inputs.device)
+            states = self.network.encode(inputs[rows.clamp(min=0)])  # (n, L, h)
             final = states[torch.arange(len(rows), device=rows.device), last]  # (n, h)
             return self.network.session_vectors(final)
 

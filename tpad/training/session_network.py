@@ -165,19 +165,27 @@ class SessionModel(nn.Module):
             self.input_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
             self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
 
-    def item_inputs(self, table: Tensor) -> Tensor:
-        """Items as elements of a session: (n_items, d) -> (n_items, h)."""
+    def item_inputs(self, table: Tensor, *, new: bool = False) -> Tensor:
+        """Items as elements of a session: (n_items, d) -> (n_items, h).
+
+        Args:
+            table: scaled item features, from the first item on.
+            new: the rows are none of the items that the model was trained on.
+        """
         x = self.input_projection(table)
-        if self.config.id_embedding:
+        if self.config.id_embedding and not new:
             x = self._add_ids(x, self.input_ids)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
-    def item_vectors(self, table: Tensor) -> Tensor:
-        """Items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias."""
+    def item_vectors(self, table: Tensor, *, new: bool = False) -> Tensor:
+        """Items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias.
+
+        Arguments as for `item_inputs`.
+        """
         x = self.output_projection(table)  # (n_items, h)
-        if self.config.id_embedding:
+        if self.config.id_embedding and not new:
             x = self._add_ids(x, self.output_ids)
-        return torch.cat([x, self._biases(len(x))[:, None]], dim=1)
+        return torch.cat([x, self._biases(len(x), new)[:, None]], dim=1)
 
     def session_vectors(self, states: Tensor) -> Tensor:
         """States (…, h) -> (…, h + 1), so that `vectors @ item_vectors.T` are the scores."""
@@ -213,11 +221,13 @@ class SessionModel(nn.Module):
         ids = ids * keep[:, None]  # (n_known, h)
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
-    def _biases(self, n_items: int) -> Tensor:
+    def _biases(self, n_items: int, new: bool) -> Tensor:
         """(n_items,); an unclicked item has the bias of the mean popularity."""
         if not self.config.item_bias:
             return self.log_scale.new_zeros(n_items)
         known = self.bias[self.warm]
         typical = torch.logsumexp(known, 0) - math.log(len(known))
+        if new:
+            return typical.expand(n_items)
         biases = torch.where(self.warm, self.bias, typical)  # (n_known,)
         return torch.cat([biases, typical.expand(n_items - len(biases))])
