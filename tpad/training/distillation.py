@@ -1,0 +1,281 @@
+"""Stage 2b: alignment and distillation of the transitional pattern into the student.
+
+    L = kd · L_kd + next · L_next + align · (−I_low(k_tau; t_tau))
+        + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic
+
+`I_low` and `I_up` make up the paper's transitional pattern alignment [paper: mutual-information
+estimators tie the transitional parts]; which estimators, `L_kd` and `L_intrinsic` are [ours].
+Teacher features are computed once; the heads train on them for many epochs, and the student's
+adapter takes a step now and then (see `student.py`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tpad.mllm.adapters import LoraSettings
+from tpad.training.config import DistillConfig
+from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
+from tpad.training.knowledge import Knowledge
+from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
+from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.shop import Shop
+from tpad.training.student import ADAPTER, Student, table_of
+from tpad.training.teacher import Judgement
+from tpad.training.transfer import Transfer
+from tpad.training.workspace import Stage, named_tensors
+
+KD_BATCH = 64  # judged prefixes a step
+ALIGN_BATCH = 256  # items a step on which mutual information is estimated
+
+
+@dataclass
+class Distilled:
+    """What stage 2b gives.
+
+    Attributes:
+        scaler: standardises the concatenated item features.
+        heads: give the modal representation.
+        student: reads the training items.
+    """
+
+    scaler: FeatureScaler
+    heads: KnowledgeHeads
+    transfer_heads: TransferHeads
+    student: Student
+
+
+def run(
+    config: DistillConfig,
+    shop: Shop,
+    knowledge: Knowledge,
+    transfer: Transfer,
+    judgement: Judgement | None,
+    stage: Stage,
+    *,
+    layers: tuple[int, ...],
+    knowledge_adapter: str | None = None,
+    seed: int = 0,
+) -> Distilled:
+    """Trains heads and student; the student's adapter is left in `shop.mllm` as `student`."""
+    mllm, folder = shop.mllm, stage.folder / "adapter"
+    torch.manual_seed(seed)
+    if stage.done:
+        mllm.load_adapter(ADAPTER, folder)
+    elif knowledge_adapter is not None:
+        # The student begins as the Knowledge-MLLM.
+        mllm.save_adapter(knowledge_adapter, stage.folder / "start")
+        mllm.load_adapter(ADAPTER, stage.folder / "start")
+    else:
+        mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+    training = _Training(config, shop, knowledge, transfer, judgement, stage, layers, seed)
+    if not stage.done:
+        training.run()
+        mllm.save_adapter(ADAPTER, folder)
+        arrays = {k: v.detach().cpu().numpy() for k, v in training.weights().items()}
+        stage.save_arrays("heads", arrays)
+        stage.finish()
+    else:
+        arrays = stage.load_arrays("heads")
+        for name, tensor in training.weights().items():
+            with torch.no_grad():
+                tensor.copy_(torch.from_numpy(arrays[name]))
+    return Distilled(
+        training.scaler, training.heads.eval(), training.transfer_heads.eval(), training.student
+    )
+
+
+class _Training:
+    """One run of stage 2b."""
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        shop: Shop,
+        knowledge: Knowledge,
+        transfer: Transfer,
+        judgement: Judgement | None,
+        stage: Stage,
+        layers: tuple[int, ...],
+        seed: int,
+    ) -> None:
+        self.config, self.stage, self.seed, self.mllm = config, stage, seed, shop.mllm
+        device = shop.mllm.device
+        rows = shop.warm_rows
+        warm = ~shop.dataset.cold
+        joined = table_of(knowledge.features)  # (n_items, D)
+        self.scaler = FeatureScaler.fit(joined.numpy(), warm).to(device)
+        self.table = self.scaler(joined.to(device))[torch.from_numpy(rows)]  # (n_warm, D)
+        self.student = Student(shop.mllm, shop.items(rows.tolist()), shop.images, layers)
+
+        self.column = torch.full((len(warm),), -1, device=device)  # item row -> row of the table
+        self.column[torch.from_numpy(rows)] = torch.arange(len(rows), device=device)
+        answers = shop.mllm.tokenize_answers(knowledge.descriptions)
+        vocabulary, words = description_words(answers, rows.tolist())
+        self.words = words[torch.from_numpy(rows)].to(device)  # (n_warm, W)
+
+        d, width = self.table.shape[1], config.tau if config.disentangle else config.tau + config.nu
+        intrinsic = config.nu if config.disentangle else width
+        self.heads = KnowledgeHeads(d, config).to(device)
+        self.transfer_heads = TransferHeads(shop.mllm.hidden_size, config).to(device)
+        self.intrinsic = Intrinsic(intrinsic, len(vocabulary), d).to(device)
+        self.bound = make_lower_bound(config.lower_bound, width, width).to(device)
+        settings = {"weight": config.separate_weight, "warmup_steps": 500, "inner_steps": 3}
+        self.apart_k = Disentangler(config.tau, config.nu, **settings).to(device)
+        self.apart_t = Disentangler(config.tau, config.tau, **settings).to(device)
+        self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(-1.0)) for _ in range(2)])
+        self.log_scale.to(device)
+        self.width = width
+
+        self.train, self.validation = transfer.train, transfer.validation
+        self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
+        last = f"last.{shop.mllm.num_layers}"
+        self.t_items = torch.from_numpy(transfer.items[last][rows]).to(device)  # (n_warm, d)
+        self.judgement = judgement
+        self.modules = {
+            "heads": self.heads, "transfer_heads": self.transfer_heads,
+            "intrinsic": self.intrinsic, "bound": self.bound, "scale": self.log_scale,
+        }  # fmt: skip
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the stage keeps."""
+        return named_tensors(heads=self.heads, transfer_heads=self.transfer_heads)
+
+    def run(self) -> None:
+        config = self.config
+        steps = -(-len(self.train) // config.batch_size)
+        adapter = self.mllm.trainable_parameters(ADAPTER)
+        heads = [p for module in self.modules.values() for p in module.parameters()]
+        optimisation = Optimisation(
+            [{"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
+             {"params": adapter, "lr": config.adapter_learning_rate}],
+            steps=config.epochs * steps, clip=5.0,
+        )  # fmt: skip
+        tensors = named_tensors(**self.modules, apart_k=self.apart_k, apart_t=self.apart_t)
+        tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
+        first = self.stage.load_epoch(tensors, optimisation.optimizer)
+        optimisation.taken = first * steps
+        if first:
+            self._read_again()
+        for epoch in range(first, config.epochs):
+            self._epoch(epoch, steps, optimisation)
+            self.stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+
+    def _epoch(self, epoch: int, steps: int, optimisation: Optimisation) -> None:
+        config = self.config
+        rng = epoch_generator(self.seed, "distillation", epoch)
+        for module in (*self.modules.values(), self.apart_k, self.apart_t):
+            module.train()
+        order = rng.permutation(len(self.train))
+        self.table.requires_grad_(True)
+        self.table.grad = None
+        sums: dict[str, float] = {}
+        what = f"epoch {epoch + 1}/{config.epochs}"
+        for step in self.stage.bar(range(steps), steps, what):
+            rows = order[step * config.batch_size : (step + 1) * config.batch_size]
+            losses = self._losses(rows, rng)
+            optimisation.optimizer.zero_grad(set_to_none=True)
+            torch.stack(list(losses.values())).sum().backward()
+            # The last step of an epoch reads too, so that a resumed run starts from equal features.
+            taken = optimisation.taken + 1
+            adapts = taken % config.adapter_every == 0 or (step == steps - 1 and taken > 1)
+            if adapts:
+                gradient = self.table.grad / self.scaler.deviation  # (n_warm, D), of raw features
+                self.student.backward(gradient)
+            optimisation.step()
+            if adapts:
+                self._read_again()
+                self.table.requires_grad_(True)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
+        judged = self._validate()
+        told = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
+        self.stage.say(
+            f"{what}: {told}, validation MRR@20 {judged:.4f}",
+            epoch=epoch + 1, validation=judged, **sums,
+        )  # fmt: skip
+
+    def _read_again(self) -> None:
+        """Has the student read its items, after its adapter has moved."""
+        features = self.student.features().to(self.scaler.mean.device)
+        self.table = self.scaler(features).detach()  # (n_warm, D)
+
+    def _losses(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
+        config, device = self.config, self.table.device
+        tau, nu = self.heads(self.table)  # (n_warm, h_tau), (n_warm, h_nu)
+        losses = {}
+        chosen = torch.from_numpy(rows).to(device)
+        t_tau, _ = self.transfer_heads(self.t[chosen])  # (B, h_tau)
+        targets = self.column[torch.from_numpy(self.train.target[rows]).to(device)]  # (B,)
+        scores = self._scores(t_tau, tau, 0)  # (B, n_warm)
+        losses["next"] = config.next_weight * info_nce(
+            scores, targets, exclude=self._seen(self.train, rows)
+        )
+        if self.judgement is not None:
+            losses["kd"] = config.kd_weight * self._distil(tau, rng)
+        if config.align or config.disentangle:
+            some = rng.permutation(len(tau))[:ALIGN_BATCH]
+            some = torch.from_numpy(some).to(device)
+            i_tau, i_nu = self.transfer_heads(self.t_items[some])  # (b, h_tau), (b, h_tau)
+            if config.align:
+                losses["align"] = config.align_weight * self.bound.loss(tau[some], i_tau)
+            if config.disentangle:
+                losses["apart"] = (
+                    self.apart_k(tau[some], nu[some]).loss + self.apart_t(i_tau, i_nu).loss
+                )
+        losses["intrinsic"] = config.describe_weight * self.intrinsic(
+            nu, self.words, self.table.detach()
+        )
+        return losses
+
+    def _distil(self, tau: Tensor, rng: np.random.Generator) -> Tensor:
+        """`L_kd = KL(softmax_j(log p_teacher / T) ‖ softmax_j(t_tau · k_tau(j) / T))`."""
+        judged, temperature = self.judgement, self.config.temperature
+        some = rng.integers(0, len(judged.prefix), KD_BATCH)
+        t = self.t[torch.from_numpy(judged.prefix[some]).to(tau.device)]  # (S, d)
+        t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
+        columns = self.column[torch.from_numpy(judged.candidates[some]).to(tau.device)]  # (S, C)
+        scores = self._scores(t_tau, tau, 1).gather(1, columns)  # (S, C)
+        teacher = torch.from_numpy(judged.log_likelihood[some]).to(tau.device)  # (S, C)
+        return F.kl_div(
+            F.log_softmax(scores / temperature, dim=1),
+            F.log_softmax(teacher / temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+
+    def _scores(self, t_tau: Tensor, tau: Tensor, which: int) -> Tensor:
+        """Scaled dot products (n, n_warm); clicks and likelihoods have a sharpness of their own."""
+        return t_tau @ tau.T * (self.log_scale[which].exp() * self.width**-0.5)
+
+    def _seen(self, prefixes, numbers: np.ndarray) -> Tensor:
+        """(n, n_warm) bool: items that a prefix already holds."""
+        seen = torch.zeros(len(numbers), len(self.table), dtype=torch.bool, device=self.table.device)
+        for n, number in enumerate(numbers.tolist()):
+            held = torch.from_numpy(prefixes.prefix(number).astype(np.int64)).to(seen.device)
+            seen[n, self.column[held]] = True
+        return seen
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """MRR@20 of `t_tau · k_tau` on the validation prefixes, among warm items."""
+        if not len(self.validation):
+            return float("nan")
+        for module in self.modules.values():
+            module.eval()
+        tau, _ = self.heads(self.table)
+        found = []
+        for start in range(0, len(self.validation), 1024):
+            numbers = np.arange(start, min(start + 1024, len(self.validation)))
+            t = torch.from_numpy(self.validation.features[numbers]).to(tau.device)
+            scores = self._scores(self.transfer_heads(t)[0], tau, 0)  # (n, n_warm)
+            scores = scores.masked_fill(self._seen(self.validation, numbers), -torch.inf)
+            target = torch.from_numpy(self.validation.target[numbers]).to(tau.device)
+            own = scores.gather(1, self.column[target][:, None])  # (n, 1)
+            rank = 1 + (scores > own).sum(1)  # (n,)
+            found.append(torch.where(rank <= 20, 1.0 / rank, 0.0))
+        return float(torch.cat(found).mean())

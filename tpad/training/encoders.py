@@ -1,0 +1,278 @@
+"""From an item's content to every embedding set: what a bundle needs to take in a new item.
+
+A set is asked for by name; only the passes of the language model that it needs are made (one for
+TPAD, none for TF-IDF), and the vision tower runs once for all sets.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from tpad.errors import BundleError, ConfigError
+from tpad.items import NewItem
+from tpad.mllm.features import ImageCache
+from tpad.mllm.instructions import DESCRIBE, item_text
+from tpad.mllm.model import MLLM
+from tpad.mllm.prompts import ItemInput
+from tpad.training.config import DistillConfig
+from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.heads import KnowledgeHeads
+from tpad.training.knowledge import named_features
+from tpad.training.plain_features import FieldFeatures, TextFeatures
+from tpad.training.student import table_of
+
+SET_TITLES = {
+    "tpad": "TPAD",
+    "vision_tfidf": "Vision tower + TF-IDF",
+    "knowledge": "Knowledge-MLLM",
+    "transfer": "Transfer-MLLM, not aligned",
+    "vision": "Vision tower",
+    "tfidf": "TF-IDF of the text",
+    "random": "Random vectors",
+}
+"""What a person reads for each embedding set."""
+
+RANDOM_SIZE = 128
+STUDENT, TRANSFER = "student", "transfer"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How items are read.
+
+    Attributes:
+        layers: layers of the language model whose features are kept.
+        inputs: "both", "image" or "text".
+        max_text, max_title: characters read of the whole text, and of a title alone.
+        knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base.
+    """
+
+    layers: tuple[int, ...]
+    inputs: str
+    max_text: int
+    max_title: int
+    knowledge_adapter: str | None
+
+
+class ItemEncoder:
+    """Turns item contents into embeddings.
+
+    Args:
+        mllm: base model with the adapters `student` and `transfer`.
+        reading: how items are read.
+        text: TF-IDF of the text.
+        fields: price and category; None where they don't join.
+        scaler, heads: of TPAD's representation.
+        distill: sizes of the heads.
+        sets: names of the sets, in the order to show them.
+    """
+
+    def __init__(
+        self,
+        mllm: MLLM,
+        reading: Reading,
+        text: TextFeatures,
+        fields: FieldFeatures | None,
+        scaler: FeatureScaler,
+        heads: KnowledgeHeads,
+        distill: DistillConfig,
+        sets: Sequence[str],
+    ) -> None:
+        unknown = [name for name in sets if name not in SET_TITLES]
+        if unknown:
+            raise ConfigError(
+                f"There is no embedding set {unknown[0]!r}; choose from {', '.join(SET_TITLES)}."
+            )
+        self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
+        self.scaler, self.heads, self.distill, self.sets = scaler, heads.eval(), distill, tuple(sets)
+
+    def encode(
+        self,
+        items: Sequence[NewItem],
+        sets: Sequence[str] | None = None,
+        images: ImageCache | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Embeddings of items that need not be in any catalogue.
+
+        Args:
+            items: their contents.
+            sets: names of the wanted sets; all by default.
+            images: cached features of the items' pictures, in their order, if there are any.
+
+        Returns:
+            name -> (n, d) float32.
+        """
+        sets = self.sets if sets is None else tuple(sets)
+        for name in sets:
+            if name not in self.sets:
+                raise ConfigError(
+                    f"There is no embedding set {name!r} here; there are {', '.join(self.sets)}."
+                )
+        if images is None:
+            shown = [i.image if self.reading.inputs != "text" else None for i in items]
+            images = self.mllm.image_features(shown)
+        extra = self._fields(items)
+        result = {}
+        for name in sets:
+            x = getattr(self, f"_{name}")(items, images)
+            # Price and category join every content set alike, so that none wins by them.
+            joined = x if extra is None or name == "random" else np.concatenate([x, extra], axis=1)
+            result[name] = np.ascontiguousarray(joined, dtype=np.float32)
+        return result
+
+    # --- one method a set --------------------------------------------------------------------
+
+    def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        joined = table_of(self._features(items, images, STUDENT)).to(self.scaler.mean.device)
+        with torch.no_grad():
+            return self.heads.represent(self.scaler(joined)).cpu().numpy()
+
+    def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return table_of(self._features(items, images, self.reading.knowledge_adapter)).numpy()
+
+    def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return table_of(self._features(items, images, TRANSFER, in_session=True)).numpy()
+
+    def _vision(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return images.tower.float().cpu().numpy()
+
+    def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return self.text(self._texts(items))
+
+    def _vision_tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return np.concatenate([self._vision(items, images), self._tfidf(items, images)], axis=1)
+
+    def _random(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        # By content, so that the same item always gets the same vector.
+        seeds = [zlib.crc32(f"{i.title}\0{i.description}\0{i.price}".encode()) for i in items]
+        return np.stack([np.random.default_rng(s).standard_normal(RANDOM_SIZE) for s in seeds])
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _texts(self, items: Sequence[NewItem]) -> list[str]:
+        if self.reading.inputs == "image":
+            return [""] * len(items)
+        return [item_text(i.title, i.description)[: self.reading.max_text] for i in items]
+
+    def _features(
+        self,
+        items: Sequence[NewItem],
+        images: ImageCache,
+        adapter: str | None,
+        in_session: bool = False,
+    ) -> dict[str, np.ndarray]:
+        texts = self._texts(items)
+        if in_session and self.reading.inputs != "image":
+            texts = [
+                (item.title or text)[: self.reading.max_title]
+                for item, text in zip(items, texts, strict=True)
+            ]
+        inputs = [
+            ItemInput(row if images.has_image[row] else None, text)
+            for row, text in enumerate(texts)
+        ]
+        with self.mllm.use_adapter(adapter):
+            encoded = self.mllm.encode(
+                inputs,
+                instruction="" if in_session else DESCRIBE,
+                layers=self.reading.layers,
+                images=images,
+            )
+        return named_features(encoded)
+
+    def _fields(self, items: Sequence[NewItem]) -> np.ndarray | None:
+        if self.fields is None:
+            return None
+        prices = np.array([np.nan if i.price is None else i.price for i in items], np.float64)
+        return self.fields([i.category for i in items], prices)
+
+    # --- saving ------------------------------------------------------------------------------
+
+    def save(self, folder: Path, base: dict[str, Any] | None = None) -> None:
+        """Writes base, adapters, heads and vocabularies into a folder.
+
+        Args:
+            folder: made if missing.
+            base: `{"hub_id": …, "revision": …}` where the base is a public checkpoint, which is then
+                not copied; None writes it to `base/`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if base is None:
+            self.mllm.save(folder / "base", dtype=torch.bfloat16)
+        adapters = [STUDENT, TRANSFER, self.reading.knowledge_adapter]
+        for name in filter(None, adapters):
+            self.mllm.save_adapter(name, folder / "adapters" / name)
+        arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
+        arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
+        arrays |= {f"text.{k}": v for k, v in self.text.arrays().items()}
+        if self.fields is not None:
+            arrays |= {"fields.means": self.fields.means, "fields.deviations": self.fields.deviations}
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()},
+                  folder / "heads.safetensors")  # fmt: skip
+        facts = {
+            "sets": list(self.sets),
+            "reading": asdict(self.reading),
+            "distill": asdict(self.distill),
+            "categories": None if self.fields is None else self.fields.categories,
+            "base": base or {"path": "base"},
+        }
+        _write_json(folder / "encoder.json", facts)
+        _write_json(folder / "text.json", self.text.as_json())
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto") -> "ItemEncoder":
+        """Reads what `save` wrote.
+
+        Raises:
+            BundleError: a part is missing or does not fit the others.
+        """
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "encoder.json").read_text("utf-8"))
+            vocabularies = json.loads((folder / "text.json").read_text("utf-8"))
+            arrays = load_file(folder / "heads.safetensors")
+            base = facts["base"]
+            source = folder / base["path"] if "path" in base else base["hub_id"]
+            mllm = MLLM.load(source, revision=base.get("revision"), device=device)
+            reading = Reading(**{**facts["reading"], "layers": tuple(facts["reading"]["layers"])})
+            for name in filter(None, [STUDENT, TRANSFER, reading.knowledge_adapter]):
+                mllm.load_adapter(name, folder / "adapters" / name)
+            distill = DistillConfig(**facts["distill"])
+            scaler = FeatureScaler(len(arrays["scaler.mean"]))
+            scaler.load_state_dict(_tensors(arrays, "scaler."))
+            heads = KnowledgeHeads(scaler.n_features, distill)
+            heads.load_state_dict(_tensors(arrays, "heads."))
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise BundleError(
+                f"The encoder in {folder} is incomplete or damaged ({error}); export it again."
+            ) from error
+        text = TextFeatures.restore(
+            vocabularies, {k.removeprefix("text."): v for k, v in arrays.items() if "text." in k}
+        )
+        fields = None
+        if facts["categories"] is not None:
+            fields = FieldFeatures(
+                facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
+            )
+        return cls(
+            mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
+            distill, facts["sets"],
+        )  # fmt: skip
+
+
+def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")

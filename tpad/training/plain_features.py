@@ -1,0 +1,151 @@
+"""Features that need no language model: TF-IDF of the text, and price and category.
+
+Both are kept as JSON and arrays, never as pickles.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.extmath import randomized_svd
+
+from tpad.items import NewItem
+from tpad.mllm.instructions import item_text
+
+
+class TextFeatures:
+    """TF-IDF of title and description (words, word pairs and letter groups), reduced by SVD.
+
+    Fitted on training items only. The strong plain reader of text: pairs of words see "nova 5",
+    letter groups survive typing errors and "Nova5".
+
+    Args:
+        words, letters: fitted vocabularies.
+        components: (d, n_terms) of the SVD.
+    """
+
+    def __init__(
+        self, words: TfidfVectorizer, letters: TfidfVectorizer, components: np.ndarray
+    ) -> None:
+        self.words, self.letters, self.components = words, letters, components
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], size: int, seed: int) -> "TextFeatures":
+        """Learns vocabulary, idf and components from texts; `size` is lowered to what they give."""
+        words, letters = (_vectorizer(analyzer) for analyzer in ("word", "char_wb"))
+        texts = [text or "nothing" for text in texts]
+        words.fit(texts)
+        letters.fit(texts)
+        fitted = cls(words, letters, np.zeros((0, 0), np.float32))
+        matrix = fitted._matrix(texts)
+        size = min(size, min(matrix.shape) - 1)
+        _, _, components = randomized_svd(matrix, max(1, size), random_state=seed)
+        fitted.components = components.astype(np.float32)
+        return fitted
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """(n,) texts -> (n, d) float32."""
+        return np.asarray(self._matrix(texts) @ self.components.T, dtype=np.float32)
+
+    def _matrix(self, texts: Sequence[str]):
+        from scipy.sparse import hstack
+
+        return hstack([self.words.transform(texts), self.letters.transform(texts)]).tocsr()
+
+    def as_json(self) -> dict:
+        """Vocabularies in the order of their columns."""
+        return {
+            name: sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.get)
+            for name, vectorizer in (("words", self.words), ("letters", self.letters))
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """idf weights and components."""
+        return {
+            "words.idf": self.words.idf_.astype(np.float32),
+            "letters.idf": self.letters.idf_.astype(np.float32),
+            "components": self.components,
+        }
+
+    @classmethod
+    def restore(cls, vocabularies: dict, arrays: dict[str, np.ndarray]) -> "TextFeatures":
+        """From what `as_json` and `arrays` gave."""
+        made = []
+        for name, analyzer in (("words", "word"), ("letters", "char_wb")):
+            vectorizer = _vectorizer(analyzer, {t: i for i, t in enumerate(vocabularies[name])})
+            vectorizer.idf_ = arrays[f"{name}.idf"].astype(np.float64)
+            made.append(vectorizer)
+        return cls(made[0], made[1], arrays["components"])
+
+
+def _vectorizer(analyzer: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        analyzer=analyzer,
+        ngram_range=(1, 2) if analyzer == "word" else (3, 5),
+        # One-letter words count: sizes are such words.
+        token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
+        max_features=None if vocabulary else 20_000,
+        min_df=1,
+        sublinear_tf=True,
+        vocabulary=vocabulary,
+    )
+
+
+class FieldFeatures:
+    """Price and category as numbers [ours; the paper names further modalities as a limitation].
+
+    The price enters as a logarithm, standardised over the shop and within its category; a missing
+    price is zero with a flag. A category is one-hot; unknown ones are all zero.
+
+    Args:
+        categories: known categories.
+        means, deviations: of the log-price, for the whole shop first, then by category.
+    """
+
+    def __init__(
+        self, categories: Sequence[str], means: np.ndarray, deviations: np.ndarray
+    ) -> None:
+        self.categories, self.means, self.deviations = list(categories), means, deviations
+        self._place = {category: i for i, category in enumerate(self.categories)}
+
+    @classmethod
+    def fit(
+        cls, categories: Sequence[str], prices: np.ndarray, most: int = 64
+    ) -> "FieldFeatures":
+        """Learns from training items; the `most` most frequent categories are kept."""
+        names, counts = np.unique([c for c in categories if c], return_counts=True)
+        kept = [str(n) for n in names[np.argsort(-counts, kind="stable")][:most]]
+        logs = np.log1p(np.maximum(prices, 0.0))
+        groups = [np.ones(len(logs), bool), *(np.array(categories) == name for name in kept)]
+        means, deviations = [], []
+        for group in groups:
+            known = logs[group & np.isfinite(logs)]
+            means.append(known.mean() if len(known) else 0.0)
+            deviations.append(max(known.std(), 1e-3) if len(known) > 1 else 1.0)
+        return cls(kept, np.array(means, np.float32), np.array(deviations, np.float32))
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return 3 + len(self.categories)
+
+    def __call__(self, categories: Sequence[str], prices: np.ndarray) -> np.ndarray:
+        """(n,) categories and (n,) prices (NaN is missing) -> (n, size) float32."""
+        result = np.zeros((len(prices), self.size), np.float32)
+        logs = np.log1p(np.maximum(np.asarray(prices, np.float64), 0.0))
+        for row, (category, value) in enumerate(zip(categories, logs, strict=True)):
+            place = self._place.get(category)
+            if np.isfinite(value):
+                group = 0 if place is None else place + 1
+                result[row, 0] = (value - self.means[0]) / self.deviations[0]
+                result[row, 1] = (value - self.means[group]) / self.deviations[group]
+            else:
+                result[row, 2] = 1.0
+            if place is not None:
+                result[row, 3 + place] = 1.0
+        return np.clip(result, -5.0, 5.0)
+
+
+def item_texts(items: Sequence[NewItem]) -> list[str]:
+    """Title and description of each item."""
+    return [item_text(item.title, item.description) for item in items]

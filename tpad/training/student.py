@@ -1,0 +1,98 @@
+"""The student: an adapter of the Knowledge-MLLM whose item features carry gradients.
+
+A loss on the items' features is minimised by many small models at once, but the language model
+cannot be run at each of their steps. So the features are a table that collects gradients, and now
+and then the student reads its items once and takes one step against what was collected (gradient
+caching, Gao et al. 2021, arXiv 2101.06983).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tpad.mllm.batches import Batch
+from tpad.mllm.features import ImageCache, masked_mean
+from tpad.mllm.instructions import DESCRIBE
+from tpad.mllm.model import MLLM
+from tpad.mllm.prompts import ItemInput, Turn
+
+ADAPTER = "student"
+
+
+class Student:
+    """Reads items through the active adapter, as `MLLM.encode` does, with gradients.
+
+    Args:
+        mllm: with an adapter named `student`.
+        items: (n,) what is read of each item; pictures as rows of `images`.
+        images: cached pictures.
+        layers: whose features are wanted.
+        batch_size: items read at once.
+    """
+
+    def __init__(
+        self,
+        mllm: MLLM,
+        items: Sequence[ItemInput],
+        images: ImageCache,
+        layers: Sequence[int],
+        batch_size: int = 64,
+    ) -> None:
+        self.mllm, self.layers, self.images, self.n = mllm, sorted(layers), images, len(items)
+        self.vision = images.tower.float()  # (n_images, d_vision)
+        order = sorted(range(self.n), key=lambda i: (items[i].image is None, len(items[i].text)))
+        self.chunks: list[tuple[list[int], Batch, Tensor]] = []
+        for start in range(0, self.n, batch_size):
+            rows = order[start : start + batch_size]
+            batch = mllm.collate([[Turn(items[i], DESCRIBE)] for i in rows], images=images)
+            tower = torch.stack(
+                [
+                    self.vision[items[i].image]
+                    if items[i].image is not None
+                    else torch.zeros(mllm.vision_size)
+                    for i in rows
+                ]
+            )  # (B, d_vision)
+            self.chunks.append((rows, batch, tower))
+
+    def features(self) -> Tensor:
+        """(n, D) features of all items in the order of `knowledge.named_features`, no gradients."""
+        parts: list[Tensor] = []
+        rows: list[int] = []
+        self.mllm.model.eval()
+        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
+            for some, batch, tower in self.chunks:
+                parts.append(self._read(batch, tower))
+                rows += some
+        joined = torch.cat(parts)  # (n, D)
+        result = torch.empty_like(joined)
+        result[torch.tensor(rows)] = joined
+        return result
+
+    def backward(self, gradient: Tensor) -> None:
+        """Adds to the adapter's gradients what a gradient (n, D) on the features means for it."""
+        self.mllm.model.train()
+        with self.mllm.use_adapter(ADAPTER):
+            for rows, batch, tower in self.chunks:
+                with self.mllm.autocast():
+                    features = self._read(batch, tower)
+                features.backward(gradient[rows].to(features.device))
+        self.mllm.model.eval()
+
+    def _read(self, batch: Batch, tower: Tensor) -> Tensor:
+        batch = batch.to(self.mllm.device)
+        hidden = self.mllm.forward(batch, layers=self.layers, need_logits=False).hidden
+        each = torch.arange(len(tower), device=self.mllm.device)
+        states = {layer: hidden[layer].float() for layer in self.layers}  # each (B, L, d)
+        parts = [tower.to(self.mllm.device)]
+        parts += [masked_mean(states[layer], batch.image_mask) for layer in self.layers]
+        parts += [masked_mean(states[layer], batch.text_mask) for layer in self.layers]
+        parts += [states[layer][each, batch.markers[:, 0]] for layer in self.layers if layer]
+        return torch.cat(parts, dim=1)  # (B, D)
+
+
+def table_of(features: dict[str, np.ndarray]) -> Tensor:
+    """Named features side by side, (n, D), in the order that `Student` gives them."""
+    return torch.from_numpy(np.concatenate(list(features.values()), axis=1))
