@@ -1,0 +1,288 @@
+"""The session recommender: what it learns, and what must never change its scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tpad.data.sessions import Sessions
+from tpad.errors import BundleError, ConfigError, DataError
+from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.session_model import (
+    FittedSessionModel,
+    SessionModel,
+    SessionModelConfig,
+    fit_session_model,
+)
+
+KINDS, COLOURS = 6, 8
+CONFIG = SessionModelConfig(
+    width=32, hidden=32, layers=1, heads=2, epochs=12, batch_size=32, learning_rate=5e-3, seed=3
+)
+
+
+def sessions_of(items: list) -> Sessions:
+    ids = np.array([f"s{i}" for i in range(len(items))], dtype=object)
+    rows = [np.asarray(session, dtype=np.int32) for session in items]
+    return Sessions(ids, rows, np.arange(len(items), dtype=np.int64))
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Items are (kind, colour); what follows is the next kind in the same colour, always."""
+    kind, colour = np.divmod(np.arange(KINDS * COLOURS), COLOURS)
+    features = np.concatenate([np.eye(KINDS)[kind], np.eye(COLOURS)[colour]], axis=1)
+    cold = np.zeros(len(kind), dtype=bool)
+    cold[[8, 17, 26, 35, 44]] = True  # each of another kind and colour
+    rng = np.random.default_rng(0)
+    train = []
+    while len(train) < 700:
+        start = int(rng.integers(len(kind)))
+        walk = [((start // COLOURS + i) % KINDS) * COLOURS + start % COLOURS for i in range(3)]
+        if not cold[walk].any():
+            train.append(walk)
+    return features.astype(np.float32), cold, sessions_of(train[:600]), sessions_of(train[600:])
+
+
+@pytest.fixture(scope="module")
+def fitted(shop):
+    features, cold, train, validation = shop
+    return fit_session_model(features, train, validation, ~cold, CONFIG)
+
+
+def network(n_items: int = 10, **changes) -> SessionModel:
+    torch.manual_seed(0)
+    config = replace(CONFIG, layers=2, **changes)
+    return SessionModel(5, torch.ones(n_items, dtype=torch.bool), config).eval()
+
+
+def test_learns_what_follows_and_ranks_cold_items_by_their_features(shop, fitted):
+    _, cold, *_ = shop
+    for target in np.flatnonzero(cold):
+        previous = (target - COLOURS) % (KINDS * COLOURS)
+        scores = fitted.scores([np.array([previous])])[0]
+        assert (scores > scores[target]).sum() <= 1, target
+    warm = [i for i in range(KINDS * COLOURS) if not cold[[i, (i + COLOURS) % len(cold)]].any()]
+    best = fitted.scores([np.array([i]) for i in warm]).argmax(1)
+    assert (best == (np.array(warm) + COLOURS) % len(cold)).mean() > 0.9
+
+
+def test_direction_matters(fitted):
+    scores = fitted.scores([np.array([COLOURS + 1])])[0]
+    assert scores[2 * COLOURS + 1] > scores[1] + 0.3  # the next kind, not the one before
+
+
+def test_reports_fall_in_loss_and_the_best_epoch_is_kept(shop, fitted):
+    losses = [report.loss for report in fitted.history]
+    assert losses[-1] < 0.5 * losses[0]
+    assert max(report.validation for report in fitted.history) > 0.8
+
+
+def test_later_items_do_not_change_earlier_states():
+    model, table = network(), torch.randn(10, 5)
+    with torch.no_grad():
+        first = model(table, torch.tensor([[1, 2, 3, 4]]))
+        second = model(table, torch.tensor([[1, 2, 7, 9]]))
+    assert torch.allclose(first[:, :2], second[:, :2], atol=1e-6)
+    assert not torch.allclose(first[:, 2:], second[:, 2:], atol=1e-3)
+
+
+def test_earlier_items_do_change_later_states():
+    model, table = network(), torch.randn(10, 5)
+    with torch.no_grad():
+        first = model(table, torch.tensor([[1, 2, 3]]))
+        second = model(table, torch.tensor([[9, 2, 3]]))
+    assert not torch.allclose(first[:, 2], second[:, 2], atol=1e-3)
+
+
+def test_padding_and_batch_mates_change_nothing(fitted):
+    short, long = np.array([5]), np.array([1, 9, 3, 11, 12])
+    alone = np.concatenate([fitted.scores([short]), fitted.scores([long])])
+    together = fitted.scores([short, long])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_only_the_most_recent_items_are_read(shop):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, max_length=2, epochs=1)
+    model = fit_session_model(features, train, validation, ~cold, config)
+    np.testing.assert_array_equal(
+        model.scores([np.array([7, 1, 2])]), model.scores([np.array([1, 2])])
+    )
+
+
+def test_sessions_longer_than_the_window_train_on_every_click():
+    from tpad.training.session_model import _windows
+
+    windows = _windows(sessions_of([range(8), [3], [1, 2]]), max_length=3)
+    targets = [list(window[1:]) for window in windows]
+    assert targets == [[1, 2, 3], [4, 5, 6], [7], [2]]
+
+
+def test_same_seed_same_model_and_the_callers_randomness_is_untouched(shop):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, epochs=2)
+    torch.manual_seed(123)
+    first = fit_session_model(features, train, validation, ~cold, config)
+    after = torch.rand(1)
+    torch.manual_seed(123)
+    assert torch.equal(torch.rand(1), after)
+    second = fit_session_model(features, train, validation, ~cold, config)
+    other = fit_session_model(features, train, validation, ~cold, replace(config, seed=4))
+    prefix = [np.array([1, 9])]
+    np.testing.assert_array_equal(first.scores(prefix), second.scores(prefix))
+    assert not np.allclose(first.scores(prefix), other.scores(prefix))
+
+
+@pytest.mark.parametrize("changes", [{}, {"pca": 6, "id_embedding": True, "item_bias": False}])
+def test_saved_and_loaded_scores_are_equal(shop, tmp_path, changes):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, epochs=1, **changes)
+    model = fit_session_model(features, train, validation, ~cold, config)
+    path = tmp_path / "recommender.safetensors"
+    model.save(path)
+    again = FittedSessionModel.load(path, features)
+    assert again.config == config
+    assert again.history == model.history
+    prefixes = [np.array([1, 2]), np.array([8])]
+    np.testing.assert_array_equal(model.scores(prefixes), again.scores(prefixes))
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_loading_says_what_is_wrong(fitted, shop, tmp_path):
+    path = tmp_path / "recommender.safetensors"
+    fitted.save(path)
+    with pytest.raises(BundleError, match="features of shape"):
+        FittedSessionModel.load(path, shop[0][:, :4])
+    path.write_bytes(b"not a model")
+    with pytest.raises(BundleError, match="cannot be read"):
+        FittedSessionModel.load(path, shop[0])
+    with pytest.raises(BundleError, match="cannot be read"):
+        FittedSessionModel.load(tmp_path / "missing", shop[0])
+
+
+def test_new_items_are_ranked_and_may_stand_in_a_session(fitted, shop):
+    features = shop[0]
+    target = 8  # cold: its features are given once more, as a new item
+    wider = fitted.with_new_items(features[[target]])
+    assert wider.n_items == len(features) + 1
+    prefixes = [np.array([0]), np.array([1, 16])]
+    scores = wider.scores(prefixes)
+    np.testing.assert_allclose(scores[:, -1], scores[:, target], atol=1e-5)
+    np.testing.assert_allclose(scores[:, :-1], fitted.scores(prefixes), atol=1e-5)
+    np.testing.assert_allclose(
+        wider.scores([np.array([len(features)])]), wider.scores([np.array([target])]), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        fitted.encode_new(features[[target]])[0], fitted.item_vectors[target], atol=1e-6
+    )
+    with pytest.raises(DataError, match="shape"):
+        fitted.with_new_items(features[:, :3])
+
+
+def test_scores_are_dot_products_of_session_and_item_vectors(fitted):
+    prefixes = [np.array([3]), np.array([4, 12])]
+    np.testing.assert_allclose(
+        fitted.session_vectors(prefixes) @ fitted.item_vectors.T, fitted.scores(prefixes), atol=1e-4
+    )
+    assert fitted.scores([]).shape == (0, fitted.n_items)
+
+
+def test_ids_are_used_for_warm_items_only(shop):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, epochs=2, id_embedding=True)
+    model = fit_session_model(features, train, validation, ~cold, config)
+    same = np.tile(features[:1], (len(features), 1))
+    vectors = FittedSessionModel(model.network, model.scaler, same).item_vectors
+    assert np.ptp(vectors[cold], axis=0).max() < 1e-6  # told apart by features alone
+    assert np.ptp(vectors[~cold], axis=0).max() > 1e-3
+
+
+def test_gradients_flow_into_the_table():
+    model, table = network(), torch.randn(10, 5, requires_grad=True)
+    states = model(table, torch.tensor([[1, 2]]))
+    model.scores(states, model.item_vectors(table)).sum().backward()
+    assert table.grad[[1, 2]].abs().sum() > 0
+
+
+class Table(nn.Module):
+    """Features that are parameters."""
+
+    def __init__(self, features: np.ndarray) -> None:
+        super().__init__()
+        self.features = nn.Parameter(torch.from_numpy(features.copy()))
+
+    def forward(self) -> torch.Tensor:
+        return self.features
+
+
+def test_downstream_feedback_trains_the_features_too(shop):
+    features, cold, train, validation = shop
+    noise = np.random.default_rng(0).standard_normal(features.shape).astype(np.float32)
+    table = Table(noise)
+    model = fit_session_model(noise, train, validation, ~cold, CONFIG, table_fn=table)
+    assert np.abs(model.features - noise).max() > 0.05
+    np.testing.assert_array_equal(model.features, table.features.detach().numpy())
+
+
+def test_repeats_are_no_targets_when_history_is_masked():
+    features = np.eye(4, dtype=np.float32)
+    train = sessions_of([[0, 1, 0, 1], [0, 1], [2, 3]] * 20)
+    nothing = sessions_of([])
+    warm = np.ones(4, dtype=bool)
+    config = replace(CONFIG, epochs=8)
+    masked = fit_session_model(features, train, nothing, warm, config)
+    kept = fit_session_model(features, train, nothing, warm, replace(config, mask_seen=False))
+    prefix = [np.array([0, 1])]
+    assert kept.scores(prefix)[0].argmax() == 0  # 0 follows 0, 1
+    assert kept.scores(prefix)[0][0] > masked.scores(prefix)[0][0] + 1
+
+
+def test_errors_are_sentences(shop):
+    features, cold, train, validation = shop
+    with pytest.raises(DataError, match="two clicks"):
+        fit_session_model(features, sessions_of([[1], [2]]), validation, ~cold, CONFIG)
+    with pytest.raises(DataError, match="row 4"):
+        broken = features.copy()
+        broken[4, 0] = np.nan
+        fit_session_model(broken, train, validation, ~cold, CONFIG)
+    with pytest.raises(DataError, match="features of 3 items"):
+        fit_session_model(features[:3], train, validation, ~cold, CONFIG)
+    with pytest.raises(DataError, match="warm target"):
+        only_cold = sessions_of([[0, int(np.flatnonzero(cold)[0])]])
+        fit_session_model(features, only_cold, validation, ~cold, CONFIG)
+    with pytest.raises(ConfigError, match="divide"):
+        SessionModelConfig(width=10, heads=4)
+    with pytest.raises(ConfigError, match="dropout"):
+        SessionModelConfig(dropout=1.0)
+
+
+def test_scaler_learns_from_warm_items_only():
+    rng = np.random.default_rng(0)
+    features = rng.normal(5, 3, (60, 4)).astype(np.float32)
+    features[:, 3] = 7  # constant
+    warm = np.arange(60) < 40
+    changed = features.copy()
+    changed[~warm] = 1e3
+    first, second = FeatureScaler.fit(features, warm), FeatureScaler.fit(changed, warm)
+    assert torch.equal(first.mean, second.mean)
+    scaled = first(torch.from_numpy(features[warm]))
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled[:, :3].std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
+    assert scaled[:, 3].abs().max() < 1e-4
+
+
+def test_pca_keeps_the_strongest_directions():
+    rng = np.random.default_rng(0)
+    hidden = rng.standard_normal((200, 2))
+    features = hidden @ rng.standard_normal((2, 10)) + 0.01 * rng.standard_normal((200, 10))
+    scaler = FeatureScaler.fit(features.astype(np.float32), np.ones(200, dtype=bool), pca=2)
+    reduced = scaler(torch.from_numpy(features.astype(np.float32))).numpy()  # (200, 2)
+    assert reduced.shape == (200, 2)
+    fit, *_ = np.linalg.lstsq(reduced, hidden - hidden.mean(0), rcond=None)
+    assert np.abs(reduced @ fit - (hidden - hidden.mean(0))).max() < 0.1
+    assert np.square(reduced).mean() == pytest.approx(1.0, abs=0.01)
+    whole = FeatureScaler.fit(features.astype(np.float32), np.ones(200, dtype=bool), pca=10)
+    assert whole.components is None

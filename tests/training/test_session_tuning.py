@@ -1,0 +1,71 @@
+"""The choice of the PCA size."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tpad.data.sessions import Sessions
+from tpad.training.session_model import SessionModelConfig
+from tpad.training.session_tuning import choose_pca, hold_out
+
+CONFIG = SessionModelConfig(
+    width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
+)
+
+
+def sessions_of(items: list) -> Sessions:
+    ids = np.array([f"s{i}" for i in range(len(items))], dtype=object)
+    rows = [np.asarray(session, dtype=np.int32) for session in items]
+    return Sessions(ids, rows, np.arange(len(items), dtype=np.int64))
+
+
+def test_held_out_items_leave_the_sessions():
+    kept = np.array([True, True, False, True])
+    reduced = hold_out(sessions_of([[0, 2, 1], [2, 3], [1, 3]]), kept)
+    assert [list(items) for items in reduced.items] == [[0, 1], [1, 3]]
+    assert list(reduced.ids) == ["s0", "s2"]
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Item i is followed by i + 1 on a circle; two features hold the circle, the rest is noise."""
+    rng = np.random.default_rng(0)
+    angle = np.arange(40) * 2 * np.pi / 40
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    features = np.concatenate([np.repeat(circle, 20, axis=1), rng.standard_normal((40, 4))], axis=1)
+    walks = [(start + np.arange(3)) % 40 for start in rng.integers(0, 40, 300)]
+    return features.astype(np.float32), sessions_of(walks[:250]), sessions_of(walks[250:])
+
+
+def test_the_best_size_is_chosen_and_every_try_is_recorded(shop):
+    features, train, validation = shop
+    warm = np.ones(40, dtype=bool)
+    choice = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
+    assert set(choice.values) == {"all", "2", "1"}
+    best = max(choice.values, key=lambda size: choice.values[size])
+    assert str(choice.pca or "all") == best
+    assert choice.values["2"] > choice.values["1"]  # one number cannot tell where on a circle
+    again = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
+    assert again == choice
+
+
+def test_sizes_that_reduce_nothing_are_one_and_the_same(shop):
+    features, train, validation = shop
+    warm = np.ones(40, dtype=bool)
+    choice = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 44, 256))
+    assert choice.pca is None and choice.values == {}
+
+
+def test_cold_items_have_no_say(shop):
+    features, _, validation = shop
+    warm = np.arange(40) < 30
+    rng = np.random.default_rng(1)
+    walks = [(start + np.arange(2)) for start in rng.integers(0, 29, 200)]
+    config = replace(CONFIG, epochs=2)
+    changed = features.copy()
+    changed[~warm] += 100
+    inside = sessions_of([items for items in validation.items if warm[items].all()])
+    first = choose_pca(features, sessions_of(walks), inside, warm, config, sizes=(None, 2))
+    second = choose_pca(changed, sessions_of(walks), inside, warm, config, sizes=(None, 2))
+    assert first == second
