@@ -1,0 +1,75 @@
+"""Baselines that know items by ID alone."""
+
+import numpy as np
+
+from tpad.data.dataset import Dataset
+
+
+class Popularity:
+    """Ranks by number of training clicks, whatever the session."""
+
+    can_score_new_items = False
+
+    def fit(self, dataset: Dataset) -> "Popularity":
+        counts = dataset.popularity.astype(np.float32)
+        self._scores = np.where(dataset.cold, -np.inf, counts).astype(np.float32)
+        return self
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        return np.tile(self._scores, (len(sessions), 1))
+
+
+class Markov:
+    """First-order Markov chain over item IDs, smoothed towards popularity.
+
+    `P(j | i) = (n(i → j) + s · pop(j)) / (n(i → ·) + s)` with n counted over adjacent clicks of
+    training sessions; only the last item i of a session counts. The weight s is the one of
+    `SMOOTHING` that gives the validation sessions the highest likelihood. After a cold item the
+    chain knows popularity only.
+    """
+
+    SMOOTHING = (0.3, 1.0, 3.0, 10.0, 30.0)
+    can_score_new_items = False
+
+    def fit(self, dataset: Dataset) -> "Markov":
+        n_items = len(dataset.items)
+        pairs = [np.stack([s[:-1], s[1:]]) for s in dataset.train.items if len(s) > 1]
+        before, after = np.concatenate([*pairs, np.zeros((2, 0), int)], axis=1).astype(np.int64)
+        keys, counts = np.unique(before * n_items + after, return_counts=True)
+        self._before, self._after = keys // n_items, keys % n_items
+        self._counts = counts.astype(np.float64)
+        # Rows of the sparse count matrix: those of item i are start[i]:start[i + 1].
+        self._start = np.searchsorted(self._before, np.arange(n_items + 1))
+        self._total = np.bincount(self._before, counts, minlength=n_items)
+        self._popularity = dataset.popularity / dataset.popularity.sum()  # (n_items,)
+        self.smoothing = self._choose_smoothing(dataset)
+        return self
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        return np.stack([self._log_row(int(session[-1])) for session in sessions])
+
+    def _log_row(self, last: int) -> np.ndarray:
+        row = self.smoothing * self._popularity  # (n_items,)
+        span = slice(self._start[last], self._start[last + 1])
+        row[self._after[span]] += self._counts[span]
+        with np.errstate(divide="ignore"):  # log 0 = −inf: a cold item cannot be scored
+            return np.log(row / (self._total[last] + self.smoothing)).astype(np.float32)
+
+    def _choose_smoothing(self, dataset: Dataset) -> float:
+        steps = [np.stack([s[:-1], s[1:]]) for s in dataset.validation.items if len(s) > 1]
+        before, after = np.concatenate([*steps, np.zeros((2, 0), int)], axis=1).astype(np.int64)
+        known = ~dataset.cold[after]
+        before, after = before[known], after[known]
+        if not len(before):
+            return self.SMOOTHING[len(self.SMOOTHING) // 2]
+        n_items = len(self._popularity)
+        keys = self._before * n_items + self._after
+        wanted = before * n_items + after
+        place = np.searchsorted(keys, wanted).clip(max=max(len(keys) - 1, 0))
+        count = np.where(keys[place] == wanted, self._counts[place], 0.0) if len(keys) else 0.0
+
+        def likelihood(smoothing: float) -> float:
+            share = count + smoothing * self._popularity[after]
+            return float(np.log(share / (self._total[before] + smoothing)).sum())
+
+        return max(self.SMOOTHING, key=likelihood)

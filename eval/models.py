@@ -1,0 +1,203 @@
+"""The models that are compared, by name, and the part that each plays."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Literal
+
+import numpy as np
+
+from eval.baselines import Markov, Popularity
+from eval.features import (
+    attribute_features,
+    field_features,
+    join,
+    random_features,
+    text_features,
+)
+from eval.protocol import RankingModel
+from tpad.data.dataset import Dataset
+from tpad.errors import ConfigError
+from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
+from tpad.training.session_tuning import PCA_SIZES, choose_pca
+
+Role = Literal["baseline", "tpad", "reference", "oracle"]
+SUBJECT = "tpad"
+VISION = "vision"
+
+
+class EmbeddingModel:
+    """The session recommender over one set of item features; budget and tuning are everybody's.
+
+    Args:
+        name: name of the set.
+        features: (n_items, n_features).
+        config: settings of the recommender; `pca` holds the size, once chosen.
+        progress: called after each epoch.
+    """
+
+    can_score_new_items = True
+
+    def __init__(
+        self,
+        name: str,
+        features: np.ndarray,
+        config: SessionModelConfig | None = None,
+        progress: Callable[[EpochReport], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.features = np.asarray(features, dtype=np.float32)
+        self.config = config or SessionModelConfig()
+        self.progress = progress
+
+    def fit(self, dataset: Dataset) -> "EmbeddingModel":
+        self.fitted = fit_session_model(
+            self.features,
+            dataset.train,
+            dataset.validation,
+            ~dataset.cold,
+            self.config,
+            progress=self.progress,
+        )
+        return self
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        return self.fitted.scores(sessions)
+
+
+class ScoringModel:
+    """A model that is ready to score, such as the oracle of the demo shop.
+
+    Args:
+        model: anything with `scores(sessions) -> (n, n_items)`.
+    """
+
+    can_score_new_items = True
+
+    def __init__(self, model: RankingModel) -> None:
+        self.model = model
+
+    def fit(self, dataset: Dataset) -> "ScoringModel":
+        return self
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        return self.model.scores(sessions)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One row of the comparison.
+
+    Attributes:
+        name: name in tables and database.
+        role: "baseline" is what TPAD is tested against; "tpad" is TPAD or a part of it;
+            "reference" and "oracle" know what no real model can.
+        make: builds the unfitted model for a seed, a PCA size and a progress function.
+        features: features for a seed, where the model rests on an embedding set.
+        seeded: whether the seed changes anything; one that it does not is run once.
+    """
+
+    name: str
+    role: Role
+    make: Callable[[int, int | None, Callable[[EpochReport], None] | None], RankingModel]
+    features: Callable[[int], np.ndarray] | None = None
+    seeded: bool = False
+
+    def digest(self, seed: int) -> str | None:
+        """sha256 (hex) of the features, so that equal runs can be recognised."""
+        if self.features is None:
+            return None
+        values = np.ascontiguousarray(self.features(seed))
+        return sha256(str((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()
+
+
+def embedding_entry(
+    name: str, role: Role, features: Callable[[int], np.ndarray], config: SessionModelConfig
+) -> Entry:
+    """An embedding set through the session recommender."""
+
+    def make(
+        seed: int, pca: int | None, progress: Callable[[EpochReport], None] | None
+    ) -> RankingModel:
+        settings = replace(config, seed=seed, pca=pca)
+        return EmbeddingModel(name, features(seed), settings, progress)
+
+    return Entry(name, role, make, features, seeded=True)
+
+
+def all_entries(
+    dataset: Dataset,
+    embeddings: dict[str, np.ndarray],
+    config: SessionModelConfig,
+    oracle: RankingModel | None = None,
+) -> list[Entry]:
+    """Everything that can be compared on a dataset, in the order of the report.
+
+    Args:
+        dataset: items and sessions.
+        embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
+            variants, "vision" is the vision tower alone, all others are baselines.
+        config: settings of the recommender, the same for all.
+        oracle: the exact law, where it is known.
+
+    Raises:
+        ConfigError: an embedding set does not have one row an item.
+    """
+    for name, values in embeddings.items():
+        if values.ndim != 2 or len(values) != len(dataset.items):
+            raise ConfigError(
+                f"Embedding set {name} has shape {values.shape} but the dataset has "
+                f"{len(dataset.items)} items; the bundle's parts do not belong together."
+            )
+    text, fields = text_features(dataset), field_features(dataset)
+    fixed: dict[str, tuple[Role, np.ndarray]] = {"text": ("baseline", text)}
+    if VISION in embeddings:
+        vision = embeddings[VISION]
+        fixed["vision"] = ("baseline", vision)
+        fixed["vision+text"] = ("baseline", join(vision, text))
+        # TPAD reads price and category too; this baseline has all that TPAD is given.
+        fixed["vision+text+fields"] = ("baseline", join(vision, text, fields))
+    else:
+        fixed["text+fields"] = ("baseline", join(text, fields))
+    others = [name for name in embeddings if name != VISION]
+    for name in sorted(others, key=lambda name: (name == SUBJECT, name.startswith(SUBJECT))):
+        fixed[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", embeddings[name])
+    attributes = attribute_features(dataset)
+    if attributes is not None:
+        fixed["attributes"] = ("reference", attributes)
+
+    entries = [
+        Entry("popularity", "baseline", lambda *_: Popularity()),
+        Entry("markov", "baseline", lambda *_: Markov()),
+        embedding_entry("random", "baseline", lambda seed: random_features(dataset, seed), config),
+    ]
+    for name, (role, values) in fixed.items():
+        entries.append(embedding_entry(name, role, lambda _, values=values: values, config))
+    if oracle is not None:
+        entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
+    return entries
+
+
+def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:
+    """The entries with the given names, in the order of the report; all if None."""
+    if names is None:
+        return list(entries)
+    known = [entry.name for entry in entries]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"There is no model {name!r} here; choose from {', '.join(known)}.")
+    return [entry for entry in entries if entry.name in names]
+
+
+def tune(entry: Entry, dataset: Dataset, config: SessionModelConfig, seed: int) -> dict:
+    """The PCA size of an embedding set, with the record of the search."""
+    if entry.features is None:
+        return {"pca": None}
+    choice = choose_pca(
+        entry.features(seed),
+        dataset.train,
+        dataset.validation,
+        ~dataset.cold,
+        replace(config, seed=seed),
+    )
+    return {"pca": choice.pca, "pca_tried": list(map(str, PCA_SIZES)), "pca_values": choice.values}

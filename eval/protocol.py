@@ -1,0 +1,140 @@
+"""How models are asked: every prefix of every test session, all items ranked, history masked.
+
+Masking the history is a recorded choice: in the demo shop a session never repeats an item, so an
+item of the session is no candidate for any model. Where sessions of a real shop do repeat an item,
+such a case has no candidate that is right and is left out; how many were is part of the record.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Protocol
+
+import numpy as np
+
+from eval.metrics import target_ranks
+from tpad.data.dataset import Dataset
+
+CELLS_AT_ONCE = 8_000_000  # scores held in memory at once: 32 MB
+SLICES = ("all", "warm", "cold")
+
+
+class RankingModel(Protocol):
+    """A model that ranks: TPAD and every baseline."""
+
+    can_score_new_items: bool
+    """Whether items of no training session get a score other than −inf."""
+
+    def fit(self, dataset: Dataset) -> "RankingModel":
+        """Learns from the training sessions, and settles choices on the validation sessions."""
+        ...
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        """(n, n_items) float32; −inf for an item that the model cannot score."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TestCases:
+    """The cases that every model is asked.
+
+    Attributes:
+        dataset: fingerprint of the dataset.
+        protocol: what was done, in words; part of the record.
+        session: (n,) int64, row of the test session.
+        prefixes: n arrays of item rows, the most recent last.
+        targets: (n,) int32, the next item.
+        cold: (n,) bool, whether the target occurs in no training session.
+        mask_history: whether the items of the prefix are no candidates.
+        left_out: number of cases left out since their target is in the prefix.
+    """
+
+    __test__ = False  # no test class, whatever its name
+
+    dataset: str
+    protocol: str
+    session: np.ndarray
+    prefixes: list[np.ndarray]
+    targets: np.ndarray
+    cold: np.ndarray
+    mask_history: bool
+    left_out: int
+
+    def __len__(self) -> int:
+        return len(self.prefixes)
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, mask_history: bool = True) -> "TestCases":
+        """Every prefix of every test session of a dataset."""
+        cases = dataset.test.prefixes()
+        keep = np.ones(len(cases), dtype=bool)
+        if mask_history:
+            keep = np.array(
+                [t not in p for p, t in zip(cases.prefixes, cases.targets, strict=True)], dtype=bool
+            )
+        targets = cases.targets[keep]
+        return cls(
+            dataset.fingerprint,
+            "every prefix, all items ranked, history " + ("masked" if mask_history else "kept"),
+            cases.session[keep],
+            [prefix for prefix, kept in zip(cases.prefixes, keep, strict=True) if kept],
+            targets,
+            dataset.cold[targets],
+            mask_history,
+            int((~keep).sum()),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the cases: ranks of equal fingerprints can be compared case by case."""
+        digest = sha256(f"{self.dataset}/{self.protocol}".encode())
+        lengths = np.array([len(prefix) for prefix in self.prefixes], dtype="<i8")
+        for values in (self.session, self.targets, self.cold, lengths, *self.prefixes):
+            digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+    def slice(self, name: str) -> np.ndarray:
+        """(n,) bool, the cases of a slice: "all", "warm" or "cold" (of the target)."""
+        return {"all": np.ones(len(self), dtype=bool), "warm": ~self.cold, "cold": self.cold}[name]
+
+
+def rank_targets(
+    model: RankingModel,
+    cases: TestCases,
+    n_items: int,
+    *,
+    chunk: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Rank of every case's target among all items.
+
+    Args:
+        model: fitted.
+        cases: n cases.
+        n_items: number of items ranked.
+        chunk: cases scored at once; by default what keeps memory bounded. It changes no result.
+        progress: called with the number of cases done and of all.
+
+    Returns:
+        (n,) float32, inf where the target was not ranked; a half where it tied.
+    """
+    chunk = chunk or max(1, CELLS_AT_ONCE // max(n_items, 1))
+    ranks = np.empty(len(cases), dtype=np.float32)
+    for start in range(0, len(cases), chunk):
+        prefixes = cases.prefixes[start : start + chunk]
+        scores = np.array(model.scores(prefixes), dtype=np.float32)  # own copy: it gets masked
+        if scores.shape != (len(prefixes), n_items):
+            raise ValueError(
+                f"{type(model).__name__} gave scores of shape {scores.shape}, "
+                f"not {(len(prefixes), n_items)}."
+            )
+        if cases.mask_history:
+            row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
+            scores[row, np.concatenate(prefixes)] = -np.inf
+        ranks[start : start + len(prefixes)] = target_ranks(
+            scores, cases.targets[start : start + len(prefixes)]
+        )
+        if progress is not None:
+            progress(start + len(prefixes), len(cases))
+    return ranks

@@ -1,0 +1,136 @@
+"""Runs models over seeds into the store, skipping what is there already."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from eval.models import Entry, tune
+from eval.protocol import TestCases, rank_targets
+from eval.report import Result
+from eval.store import Store
+from tpad.data.dataset import Dataset
+from tpad.training.session_model import EpochReport, SessionModelConfig
+
+
+def run_models(
+    store: Store,
+    dataset: Dataset,
+    name: str,
+    entries: Sequence[Entry],
+    seeds: Sequence[int],
+    config: SessionModelConfig,
+    *,
+    cases: TestCases | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[EpochReport], None] | None = None,
+) -> list[Result]:
+    """Fits and evaluates every model with every seed.
+
+    A finished run of the same model, data, settings, seed and commit is taken from the store, so an
+    interrupted evaluation continues where it was. The PCA size of an embedding set is chosen once,
+    with the first seed.
+
+    Args:
+        store: where runs go.
+        dataset, name: the data and what to call it.
+        entries: models; those that no seed changes are run once.
+        seeds: at least one.
+        config: settings of the session recommender.
+        cases: what to ask; by default every prefix of the test sessions.
+        say: called with one line per run.
+        progress: called after each epoch.
+
+    Returns:
+        One result a model, in order.
+    """
+    cases = cases or TestCases.of(dataset)
+    stamp = code_version()
+    results = []
+    for entry in entries:
+        run_ids, tuned = [], None
+        for seed in seeds if entry.seeded else seeds[:1]:
+            # The search follows from the first seed, so that seed is part of the key.
+            facts = {
+                "model": entry.name,
+                "cases": cases.fingerprint,
+                "seed": seed,
+                "tuning_seed": seeds[0],
+                "features": entry.digest(seed),
+                "recommender": asdict(config) | {"seed": seed} if entry.features else None,
+                "version": stamp,
+            }
+            key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+            known = None if stamp[1].endswith("-dirty") else store.find(key)
+            if known is None:
+                settings = {k: facts[k] for k in ("features", "recommender", "tuning_seed")}
+                with store.run(
+                    dataset, name, cases, (entry.name, entry.role), seed, settings, key, stamp
+                ) as run:
+                    begin = time.perf_counter()
+                    if tuned is None:
+                        tuned = tune(entry, dataset, config, seeds[0])
+                    model = entry.make(seed, tuned["pca"], progress).fit(dataset)
+                    fitted = time.perf_counter()
+                    ranks = rank_targets(model, cases, len(dataset.items))
+                    run.finish(
+                        ranks, fitted - begin, time.perf_counter() - fitted, {"tuned": tuned}
+                    )
+                known = run.id
+            else:
+                tuned = tuned or store.get(known).config["tuned"]
+            run_ids.append(known)
+            say(_line(store, known, entry.name, seed))
+        results.append(_result(store, entry, run_ids))
+    return results
+
+
+def code_version() -> tuple[str, str]:
+    """Package version and git commit, "-dirty" if files were changed, "" outside a checkout."""
+    try:
+        package = version("tpad")
+    except PackageNotFoundError:
+        package = "0"
+    folder = Path(__file__).resolve().parent.parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--", "tpad", "eval")
+    except (OSError, subprocess.CalledProcessError):
+        return package, ""
+    return package, commit + ("-dirty" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def _line(store: Store, run_id: str, name: str, seed: int) -> str:
+    values = {(m.slice, m.name, m.k): m.value for m in store.metrics(run_id)}
+    shown = [
+        f"{part} P@20 {values[part, 'P', 20]:.3f} MRR@20 {values[part, 'MRR', 20]:.3f}"
+        for part in ("all", "warm", "cold")
+        if (part, "P", 20) in values
+    ]
+    return f"{name} (seed {seed}): " + ", ".join(shown)
+
+
+def _result(store: Store, entry: Entry, run_ids: Sequence[str]) -> Result:
+    rows = [store.get(run_id) for run_id in run_ids]
+    return Result(
+        entry.name,
+        entry.role,
+        tuple(row.seed for row in rows),
+        np.stack([store.ranks(run_id) for run_id in run_ids]),
+        rows[0].config["tuned"]["pca"],
+        float(np.mean([row.fit_seconds or 0.0 for row in rows])),
+        float(np.mean([row.score_seconds or 0.0 for row in rows])),
+    )
