@@ -72,6 +72,8 @@ class ItemEncoder:
         scaler, heads: of TPAD's representation.
         distill: sizes of the heads.
         sets: names of the sets, in the order to show them.
+        base: where the base model is: `{"path": "base"}` (written along), or `{"hub_id": …,
+            "revision": …}` of a public checkpoint, which is then not copied.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class ItemEncoder:
         heads: KnowledgeHeads,
         distill: DistillConfig,
         sets: Sequence[str],
+        base: dict[str, Any] | None = None,
     ) -> None:
         unknown = [name for name in sets if name not in SET_TITLES]
         if unknown:
@@ -92,6 +95,7 @@ class ItemEncoder:
             )
         self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
         self.scaler, self.heads, self.distill, self.sets = scaler, heads.eval(), distill, tuple(sets)
+        self.base = base or {"path": "base"}
 
     def encode(
         self,
@@ -195,18 +199,12 @@ class ItemEncoder:
 
     # --- saving ------------------------------------------------------------------------------
 
-    def save(self, folder: Path, base: dict[str, Any] | None = None) -> None:
-        """Writes base, adapters, heads and vocabularies into a folder.
-
-        Args:
-            folder: made if missing.
-            base: `{"hub_id": …, "revision": …}` where the base is a public checkpoint, which is then
-                not copied; None writes it to `base/`.
-        """
+    def save(self, folder: Path) -> None:
+        """Writes base, adapters, heads and vocabularies into a folder, which is made if missing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if base is None:
-            self.mllm.save(folder / "base", dtype=torch.bfloat16)
+        if "path" in self.base:
+            self.mllm.save(folder / self.base["path"], dtype=torch.bfloat16)
         adapters = [STUDENT, TRANSFER, self.reading.knowledge_adapter]
         for name in filter(None, adapters):
             self.mllm.save_adapter(name, folder / "adapters" / name)
@@ -222,7 +220,7 @@ class ItemEncoder:
             "reading": asdict(self.reading),
             "distill": asdict(self.distill),
             "categories": None if self.fields is None else self.fields.categories,
-            "base": base or {"path": "base"},
+            "base": self.base,
         }
         _write_json(folder / "encoder.json", facts)
         _write_json(folder / "text.json", self.text.as_json())
@@ -264,7 +262,7 @@ class ItemEncoder:
             )
         return cls(
             mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
-            distill, facts["sets"],
+            distill, facts["sets"], base,
         )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def fit_session_model(
     *,
     progress: Callable[[EpochReport], None] | None = None,
     table_fn: nn.Module | None = None,
+    table_learning_rate: float | None = None,
     device: str = "cpu",
 ) -> FittedSessionModel:
     """Trains the recommender; the best epoch by validation MRR@20 is kept.
@@ -55,6 +56,7 @@ def fit_session_model(
         table_fn: for downstream feedback: a module that gives, without arguments, the features
             (n_items, n_features) with gradients; its parameters are trained along (and hold the
             best epoch's values afterwards). `features` then only fits the scaler.
+        table_learning_rate: peak learning rate of `table_fn`; that of the config by default.
         device: where to train.
 
     Raises:
@@ -64,6 +66,7 @@ def fit_session_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         fit = _Fit(features, train, validation, warm, config, table_fn, torch.device(device))
+        fit.table_learning_rate = table_learning_rate or config.learning_rate
         history = fit.run(progress)
     with torch.no_grad():
         final = features if table_fn is None else table_fn().cpu().numpy()
@@ -90,6 +93,7 @@ class _Fit:
                 "compute the features again."
             )
         self.config, self.device, self.table_fn = config, device, table_fn
+        self.table_learning_rate = config.learning_rate
         self.windows = _windows(train, config.max_length)
         if not self.windows:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
@@ -114,13 +118,18 @@ class _Fit:
     def run(self, progress: Callable[[EpochReport], None] | None) -> list[EpochReport]:
         config = self.config
         parameters = [p for p in self.trained.parameters() if p.requires_grad]
+        of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
         optimizer = torch.optim.AdamW(
             [
-                {"params": [p for p in parameters if p.ndim > 1]},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+                {
+                    "params": [p for p in parameters if (p in of_table) == live and (p.ndim > 1) == wide],
+                    "lr": self.table_learning_rate if live else config.learning_rate,
+                    "weight_decay": config.weight_decay if wide else 0.0,
+                }
+                for live in (False, True)
+                for wide in (True, False)
             ],
             lr=config.learning_rate,
-            weight_decay=config.weight_decay,
             betas=(0.9, 0.98),
         )
         steps = config.epochs * math.ceil(len(self.windows) / config.batch_size)

@@ -1,0 +1,31 @@
+"""The command line: `python -m tpad world|pretrain|train|probe|recommend|export`."""
+
+import argparse
+import sys
+
+from tpad.errors import TpadError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code (0 done, 2 refused, 130 interrupted)."""
+    from tpad.cli import commands
+
+    parser = argparse.ArgumentParser(prog="python -m tpad", description=__doc__)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    commands.add_all(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except TpadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""All stages in order: from a dataset and a base model to a bundle.
+
+    knowledge ─► transfer ─► teacher ─► distillation ─► feedback ─► recommenders ─► bundle
+
+Each stage keeps its result in the workspace, so a killed run goes on where it was and a changed
+setting repeats only what depends on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tpad.bundle import Bundle
+from tpad.data.columns import Columns
+from tpad.data.dataset import Dataset
+from tpad.errors import ConfigError
+from tpad.items import NewItem
+from tpad.mllm.features import ImageCache
+from tpad.mllm.model import MLLM
+from tpad.training import (
+    distillation,
+    feedback,
+    knowledge,
+    recommend_stage,
+    teacher,
+    transfer,
+)
+from tpad.training.config import TrainingConfig
+from tpad.training.encoders import ItemEncoder, Reading
+from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.training.shop import Shop
+from tpad.training.workspace import Workspace, digest
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of a run.
+
+    Attributes:
+        path: local folder or hub id.
+        revision: branch, tag or commit on the hub.
+        is_hub: whether `path` is a hub id; the bundle then names it and keeps no copy.
+    """
+
+    path: str
+    revision: str | None = None
+    is_hub: bool = False
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As a bundle records it."""
+        if self.is_hub:
+            return {"hub_id": self.path, "revision": self.revision}
+        return {"path": "base"}
+
+
+def train(
+    dataset: Dataset,
+    base: Base,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    work: Path | None = None,
+    extra_files: Mapping[str, Path] | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Path:
+    """Runs all stages and writes the bundle.
+
+    Args:
+        dataset: items and sessions; pictures are expected to be checked.
+        base: the multimodal LLM.
+        config: all settings.
+        out: the bundle's folder.
+        work: where stages keep their results; `out` + ".work" by default.
+        extra_files: relative path in the bundle -> file or folder to copy into it.
+        device: "auto", "cpu" or "cuda".
+        quiet: no progress on the screen.
+
+    Returns:
+        The bundle's folder.
+    """
+    if not len(dataset.train):
+        raise ConfigError("There are no training sessions; give clicks with at least two per session.")
+    workspace = Workspace(work or Path(str(out) + ".work"), quiet)
+    mllm = MLLM.load(base.path, revision=base.revision, device=device)
+    encoder = fit(dataset, mllm, base, config, workspace)
+    images = read_pictures(dataset, mllm, base, config, workspace)
+    embeddings = encoder.encode(contents(dataset), images=images)
+    recommenders = {}
+    for name, features in embeddings.items():
+        stage = workspace.stage(
+            f"recommender-{name}", f"recommender, {name}",
+            config.recommender, dataset.fingerprint, _fingerprint(features),
+        )  # fmt: skip
+        recommenders[name] = recommend_stage.run(
+            config.recommender, dataset, features, stage, str(mllm.device)
+        )
+    return Bundle.write(
+        out,
+        dataset=dataset,
+        encoder=encoder,
+        embeddings=embeddings,
+        recommenders=recommenders,
+        config=config.as_json(),
+        base=base.record,
+        extra_files=extra_files,
+    )
+
+
+def fit(
+    dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
+) -> ItemEncoder:
+    """All stages up to the representation: from a base model to an encoder of items."""
+    seed, data = config.seed, [dataset.fingerprint, base.path, base.revision, config.inputs]
+    images = read_pictures(dataset, mllm, base, config, workspace)
+    shop = Shop.read(dataset, mllm, images, config)
+
+    stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data)
+    known = knowledge.run(config.knowledge, shop, stage, seed)
+    layers = knowledge.chosen_layers(config.knowledge, mllm)
+
+    stage = workspace.stage("transfer", "2 transfer", config.transfer, seed, stage.key)
+    transferred = transfer.run(config.transfer, shop, known, stage, seed)
+
+    judgement, key = None, stage.key
+    if config.distill.generative:
+        asked = [config.distill.sessions, config.distill.candidates]
+        judging = workspace.stage("teacher", "3 teacher", asked, seed, key)
+        judgement = teacher.run(config.distill, shop, known, transferred, judging, seed)
+        key = judging.key
+
+    stage = workspace.stage("distillation", "4 distillation", config.distill, seed, key)
+    distilled = distillation.run(
+        config.distill, shop, known, transferred, judgement, stage, layers=layers,
+        knowledge_adapter=knowledge.adapter_name(config.knowledge), seed=seed,
+    )  # fmt: skip
+
+    items, warm = contents(dataset), shop.warm_rows
+    fields = None
+    if config.fields:
+        fields = FieldFeatures.fit(
+            dataset.items[Columns.CATEGORY].to_numpy()[warm].tolist(),
+            dataset.items[Columns.PRICE].to_numpy()[warm],
+        )
+    field_table = None
+    if fields is not None:
+        field_table = fields(
+            dataset.items[Columns.CATEGORY].tolist(), dataset.items[Columns.PRICE].to_numpy()
+        )
+    stage = workspace.stage(
+        "feedback", "5 feedback", config.feedback, config.recommender, seed, config.fields, stage.key
+    )
+    feedback.run(
+        config.feedback, config.recommender, shop, distilled, field_table, stage, seed=seed
+    )
+
+    reading = Reading(
+        layers, config.inputs, config.knowledge.max_text, config.transfer.max_title,
+        knowledge.adapter_name(config.knowledge),
+    )  # fmt: skip
+    texts = item_texts([items[row] for row in warm]) if config.inputs != "image" else [""]
+    text = TextFeatures.fit(texts, config.text_components, seed)
+    return ItemEncoder(
+        mllm, reading, text, fields, distilled.scaler, distilled.heads, config.distill,
+        ("tpad", *config.baselines), base.record,
+    )  # fmt: skip
+
+
+def contents(dataset: Dataset) -> list[NewItem]:
+    """The items' contents without their pictures, which are read once through the cache."""
+    items = dataset.items
+    return [
+        NewItem(None, title, description, category, None if np.isnan(price) else price)
+        for title, description, category, price in zip(
+            items[Columns.TITLE], items[Columns.DESCRIPTION], items[Columns.CATEGORY],
+            items[Columns.PRICE], strict=True,
+        )
+    ]  # fmt: skip
+
+
+def read_pictures(
+    dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
+) -> ImageCache:
+    """What the frozen vision tower makes of every picture, computed once."""
+    stage = workspace.stage(
+        "pictures", "0 pictures", dataset.fingerprint, base.path, base.revision,
+        config.inputs == "text",
+    )  # fmt: skip
+    path = stage.folder / "images.safetensors"
+    if not stage.done:
+        rows = range(len(dataset))
+        bar = stage.bar(rows, len(rows), "reading pictures")
+        hidden = config.inputs == "text"
+        mllm.image_features(None if hidden else dataset.image(row) for row in bar).save(path)
+        stage.finish()
+    return ImageCache.load(path)
+
+
+def _fingerprint(features: np.ndarray) -> str:
+    return digest([str(features.shape), features.tobytes().hex()])

@@ -1,0 +1,31 @@
+"""Stage 4: the downstream recommender, the same for every embedding set, with the same budget."""
+
+import numpy as np
+
+from tpad.data.dataset import Dataset
+from tpad.training.fitted_session_model import FittedSessionModel
+from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
+from tpad.training.workspace import Stage
+
+
+def run(
+    config: SessionModelConfig, dataset: Dataset, features: np.ndarray, stage: Stage, device: str
+) -> FittedSessionModel:
+    """Trains the recommender over one set's features (n_items, d), or loads it where that is done."""
+    path = stage.folder / "recommender.safetensors"
+    if not stage.done:
+
+        def report(told: EpochReport) -> None:
+            stage.say(
+                f"epoch {told.epoch}/{told.epochs}: loss {told.loss:.3f}, "
+                f"validation MRR@20 {told.validation:.4f}",
+                epoch=told.epoch, loss=told.loss, validation=told.validation,
+            )  # fmt: skip
+
+        fitted = fit_session_model(
+            features, dataset.train, dataset.validation, ~dataset.cold, config,
+            progress=report, device=device,
+        )  # fmt: skip
+        fitted.save(path)
+        stage.finish(validation=max(told.validation for told in fitted.history))
+    return FittedSessionModel.load(path, features)
