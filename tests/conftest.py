@@ -1,0 +1,16 @@
+"""What every test may use; `fake_bundle` can be imported in any folder of tests."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def fake_bundle(tmp_path_factory) -> Path:
+    """Folder of a small bundle, to be read only; open it with `encoder=FakeEncoder()`."""
+    from fake_bundle import make_fake_bundle
+
+    return make_fake_bundle(tmp_path_factory.mktemp("fake") / "bundle")

@@ -1,0 +1,128 @@
+"""Contents of items that come from outside: checked, and encoded once."""
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from tpad.bundle import Bundle
+from tpad.data.images import load_image
+from tpad.errors import DataError, ModelError
+from tpad.items import NewItem
+
+CACHED = 2048  # items whose embeddings are kept
+BATCH = 16  # items encoded at once
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """A checked item.
+
+    Attributes:
+        item: its picture is plain RGB, its price None or a finite number.
+        key: digest of all that the item is known by; equal contents have equal keys.
+    """
+
+    item: NewItem
+    key: bytes
+
+    @classmethod
+    def of(cls, element: Image.Image | NewItem) -> "Content":
+        """Check a picture or an item.
+
+        Raises:
+            DataError: it is of another kind, or has neither picture nor text, or no usable price.
+            ImageError: the picture cannot be used.
+        """
+        if isinstance(element, Image.Image):
+            item = NewItem(image=load_image(element))
+        elif isinstance(element, NewItem):
+            item = _checked(element)
+        else:
+            raise DataError(
+                "An element must be an item id (text), a PIL picture or a NewItem, not "
+                f"{type(element).__name__}."
+            )
+        fields = (item.title, item.description, item.category, item.price)
+        digest = hashlib.blake2b(repr(fields).encode(), digest_size=32)
+        if item.image is not None:
+            digest.update(repr(item.image.size).encode())
+            digest.update(item.image.tobytes())
+        return cls(item, digest.digest())
+
+
+class EncodingCache:
+    """Embeddings of items that are in no catalogue; each is encoded once, the oldest are forgotten.
+
+    One thread encodes at a time: the encoder switches adapters on and off, and two would meet.
+
+    Args:
+        bundle: whose encoder is used.
+        size: number of items that are remembered.
+    """
+
+    def __init__(self, bundle: Bundle, size: int = CACHED) -> None:
+        self.bundle, self.size = bundle, size
+        self._known: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def encode(self, contents: Sequence[Content], sets: Sequence[str]) -> dict[str, np.ndarray]:
+        """Embeddings (n, d_set) float32 of each set."""
+        if not contents:
+            return {name: np.zeros((0, self._width(name)), np.float32) for name in sets}
+        with self._lock:
+            found = {content.key: self._known.get(content.key, {}) for content in contents}
+            todo = list({c.key: c for c in contents if set(sets) - found[c.key].keys()}.values())
+            for start in range(0, len(todo), BATCH):
+                batch = todo[start : start + BATCH]
+                # Only what is lacking: another set may cost another forward.
+                lacking = [s for s in sets if any(s not in found[c.key] for c in batch)]
+                vectors = self._vectors([content.item for content in batch], lacking)
+                for i, content in enumerate(batch):
+                    new = {name: vectors[name][i] for name in lacking}
+                    found[content.key] = found[content.key] | new
+            for content in contents:
+                self._known[content.key] = found[content.key]
+                self._known.move_to_end(content.key)
+            while len(self._known) > self.size:
+                self._known.popitem(last=False)
+        return {name: np.stack([found[c.key][name] for c in contents]) for name in sets}
+
+    def _vectors(self, items: list[NewItem], sets: list[str]) -> dict[str, np.ndarray]:
+        vectors = self.bundle.encoder.encode(items, sets)
+        for name in sets:
+            shape = (len(items), self._width(name))
+            if np.shape(vectors[name]) != shape or not np.isfinite(vectors[name]).all():
+                raise ModelError(
+                    f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the "
+                    "bundle's parts do not belong together, train it again."
+                )
+        return {name: np.asarray(vectors[name], dtype=np.float32) for name in sets}
+
+    def _width(self, name: str) -> int:
+        return self.bundle.embeddings[name].shape[1]
+
+
+def _checked(item: NewItem) -> NewItem:
+    texts = (item.title, item.description, item.category)
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError("The title, description and category of a NewItem must be text.")
+    if item.image is None and not any(text.strip() for text in texts[:2]):
+        raise DataError("A NewItem needs a picture, a title or a description; this one has none.")
+    price = item.price
+    if price is not None:
+        try:
+            price = float(price)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"The price of a NewItem must be a number, not {price!r}.") from error
+        if math.isnan(price):
+            price = None  # as in a table
+        elif not 0 <= price < math.inf:
+            raise DataError(f"The price of a NewItem must be 0 or more, not {price}.")
+    image = None if item.image is None else load_image(item.image)
+    return replace(item, image=image, price=price)

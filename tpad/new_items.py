@@ -1,0 +1,120 @@
+"""Reading items that are added to a trained recommender."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tpad.content import Content
+from tpad.data.columns import Columns
+from tpad.data.images import load_image, resolve_image
+from tpad.data.items import ITEM_COLUMNS, read_items
+from tpad.data.report import ReportBuilder
+from tpad.errors import DataError, ImageError
+from tpad.items import NewItem
+
+Pairs = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
+ItemTable = str | Path | pd.DataFrame | Pairs
+
+_POSITION = "position of the pair"
+_GIVEN = "given"  # stands for a picture that lies in memory, while the table is checked
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """One added item.
+
+    Attributes:
+        item_id: its id.
+        item: what is known of it, without the picture if that is a file.
+        path: the picture's file.
+        vectors: its embedding (d,) in each set, once it is encoded.
+    """
+
+    item_id: str
+    item: NewItem
+    path: Path | None = None
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def image(self) -> Image.Image | None:
+        """RGB; None if there is none, or none that can be read."""
+        if self.path is None:
+            return self.item.image
+        try:
+            return load_image(self.path)
+        except ImageError:
+            return None
+
+    def content(self, strict: bool) -> Content:
+        """What the encoder reads; with `strict`, a picture that cannot be read is an error."""
+        try:
+            image = self.item.image if self.path is None else load_image(self.path)
+            return Content.of(replace(self.item, image=image))
+        except ImageError as error:
+            if strict:
+                raise ImageError(f"Item '{self.item_id}': {error}") from error
+            return Content.of(replace(self.item, image=None))
+        except DataError as error:
+            raise DataError(f"Item '{self.item_id}': {error}") from error
+
+
+def read_new_items(
+    table: ItemTable, image_root: str | Path | None, strict: bool
+) -> tuple[pd.DataFrame, list[Added]]:
+    """Rows in the standard form of `read_items`, and what they hold; arguments and errors as in
+    `Recommender.add_items`. Pictures in files are not opened yet."""
+    if isinstance(table, (str, Path, pd.DataFrame)):
+        return _from_table(table, image_root, strict)
+    return _from_pairs(list(table.items()) if isinstance(table, Mapping) else list(table), strict)
+
+
+def _from_table(
+    table: str | Path | pd.DataFrame, image_root: str | Path | None, strict: bool
+) -> tuple[pd.DataFrame, list[Added]]:
+    frame = read_items(table, ReportBuilder(strict), image_root)
+    if image_root is None and not isinstance(table, pd.DataFrame):
+        image_root = Path(table).parent
+    added = []
+    for row in frame[list(ITEM_COLUMNS)].itertuples(index=False):
+        price = None if np.isnan(row.price) else float(row.price)
+        item = NewItem(None, row.title, row.description, row.category, price)
+        has_picture = row.image and image_root is not None
+        path = resolve_image(image_root, row.image) if has_picture else None
+        added.append(Added(row.item_id, item, path))
+    return frame, added
+
+
+def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:
+    if not pairs:
+        raise DataError("No new item is given; give at least one.")
+    for pair in pairs:
+        if not (
+            isinstance(pair, tuple)
+            and len(pair) == 2
+            and isinstance(pair[0], str)
+            and isinstance(pair[1], NewItem)
+        ):
+            raise DataError(
+                "New items are given as pairs (item_id, NewItem), as a mapping of such, as a "
+                "table's path or as a frame."
+            )
+    items = [item for _, item in pairs]
+    frame = pd.DataFrame(
+        {
+            Columns.ITEM_ID: [item_id for item_id, _ in pairs],
+            Columns.TITLE: [item.title for item in items],
+            Columns.DESCRIPTION: [item.description for item in items],
+            Columns.CATEGORY: [item.category for item in items],
+            Columns.PRICE: [item.price for item in items],
+            Columns.IMAGE: ["" if item.image is None else _GIVEN for item in items],
+            _POSITION: range(len(pairs)),
+        }
+    )
+    frame = read_items(frame, ReportBuilder(strict))
+    kept = frame.pop(_POSITION)
+    frame[Columns.IMAGE] = pd.Series("", frame.index, "str")
+    ids = frame[Columns.ITEM_ID]
+    return frame, [Added(ids[i], items[position]) for i, position in enumerate(kept)]
