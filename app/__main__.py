@@ -1,0 +1,81 @@
+"""Opens a bundle in the browser: `python -m app [--bundle PATH] [--port N] [--host H] [--open]`."""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):  # started as `python app/__main__.py`, as Spaces does
+    sys.path[0] = str(ROOT)
+
+import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
+
+DEFAULT_BUNDLE = ROOT / "assets" / "demo"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser("python -m app", description="Open a bundle in the browser.")
+    made.add_argument(
+        "--bundle", default=str(DEFAULT_BUNDLE), help="folder of a bundle (the demo shop)"
+    )
+    made.add_argument(
+        "--host",
+        default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        help="address to listen on; 0.0.0.0 lets other computers in (%(default)s)",
+    )
+    made.add_argument(
+        "--port",
+        type=int,
+        default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+        help="port to listen on; 0 takes any that is free (%(default)s)",
+    )
+    made.add_argument("--open", action="store_true", help="open the page in a browser")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the app and stay until it is stopped; 1 if the bundle cannot be opened."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    import tpad
+    from app.ui import build_app, launch_options
+    from tpad.errors import TpadError
+    from tpad.items import NewItem
+
+    try:
+        recommender = tpad.load(options.bundle)
+        page = build_app(recommender)
+    except TpadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+    def warm_up() -> None:
+        """Load the encoder while the visitor looks around, so that a first upload is quick."""
+        try:
+            recommender.encode([NewItem(title="warm up")])
+        except TpadError as error:
+            logging.getLogger("app").warning("Pictures cannot be uploaded: %s", error)
+
+    threading.Thread(target=warm_up, daemon=True).start()
+    try:
+        page.launch(
+            server_name=options.host,
+            server_port=options.port or None,
+            inbrowser=options.open,
+            **launch_options(page),
+        )
+    except OSError as error:
+        print(f"error: {error}; choose another --port.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

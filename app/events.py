@@ -1,0 +1,64 @@
+"""How cards and buttons in our HTML reach Python, and how errors reach the visitor."""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from tpad.errors import TpadError
+
+log = logging.getLogger("app")
+
+# One listener for each block of HTML, so that replaced cards need none of their own.
+DELEGATE = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-act]');
+  if (!button || button.disabled) return;
+  const act = button.dataset.act;
+  if (act === 'theme') { document.body.classList.toggle('dark'); return; }
+  trigger(act === 'more' ? 'more' : 'click', {act: act, id: button.dataset.id || ''});
+});
+"""
+
+
+def html(value: str, **options: Any) -> gr.HTML:
+    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`)."""
+    return gr.HTML(
+        value,
+        js_on_load=DELEGATE + options.pop("more_js", ""),
+        apply_default_css=False,
+        container=False,
+        **options,
+    )
+
+
+def told(event: gr.EventData) -> tuple[str, str]:
+    """The `act` and `id` of a click; whatever a page sends, both are short strings."""
+    data = event._data if isinstance(event._data, dict) else {}
+    return str(data.get("act", ""))[:40], str(data.get("id", ""))[:400]
+
+
+def guarded(outputs: int) -> Callable[[Callable], Callable]:
+    """Turns an error of the handler into one sentence on the page, and leaves the page as it is.
+
+    Args:
+        outputs: how many outputs the handler has.
+    """
+
+    def wrap(handler: Callable) -> Callable:
+        @functools.wraps(handler)
+        def safe(*args: Any) -> Any:
+            try:
+                return handler(*args)
+            except TpadError as error:
+                gr.Warning(str(error), duration=8, title="")
+            except Exception:
+                log.exception("%s failed", handler.__name__)
+                gr.Warning("That did not work; the server's log says why.", duration=8, title="")
+            return gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
+
+        return safe
+
+    return wrap

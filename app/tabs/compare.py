@@ -1,0 +1,68 @@
+"""The Compare tab: one session, several embeddings, side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import figures, views
+from app.actions import Shop, compared
+from app.events import html
+from app.state import VisitorSession
+from tpad.data.columns import Columns
+
+BESIDE = 3  # embeddings beside the first, at most
+
+
+@dataclass(frozen=True)
+class CompareTab:
+    """The tab's components that others listen to."""
+
+    columns: gr.HTML
+    chart: gr.Plot
+    beside: gr.Dropdown
+    k: gr.Radio
+
+
+def build(shop: Shop) -> CompareTab:
+    """Lay out the tab; it is filled when it is opened."""
+    others = shop.models[1:]
+    with gr.Row(elem_classes="tp-settings"):
+        beside = gr.Dropdown(
+            [(shop.titles[name], name) for name in others],
+            value=list(others[:BESIDE]),
+            multiselect=True,
+            max_choices=BESIDE,
+            label=f"{shop.titles[shop.models[0]]} beside",
+            scale=5,
+            min_width=260,
+            elem_id="beside",
+        )
+        k = gr.Radio([5, 10, 20], value=10, label="Places", scale=2, min_width=160)
+    columns = html("", elem_id="compare")
+    gr.HTML(
+        '<h2 class="tp-h2">How places change from model to model</h2>'
+        '<p class="tp-muted">The first five of each list, followed through all of them. '
+        "A line that falls away is an item that only one model believes in.</p>",
+        apply_default_css=False,
+    )
+    chart = gr.Plot(show_label=False, container=False, elem_id="bump")
+    return CompareTab(columns, chart, beside, k)
+
+
+def render(
+    shop: Shop, session: VisitorSession, beside: list[str] | None, k: int
+) -> tuple[str, Any]:
+    """The columns and the bump chart of a session.
+
+    Raises:
+        TpadError: the recommender cannot rank.
+    """
+    if not len(session):
+        return views.no_session(), None
+    models = [shop.models[0], *[name for name in beside or [] if name in shop.models][:BESIDE]]
+    table, target = compared(shop, session, models)
+    columns = views.comparison(table, shop.catalogue.items, shop.titles, int(k), target)
+    names = shop.catalogue.items[Columns.TITLE].tolist()
+    chart = figures.bump_chart(table, names, shop.titles, 5, target) if len(models) > 1 else None
+    return columns, chart

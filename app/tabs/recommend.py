@@ -1,0 +1,163 @@
+"""The Recommend tab: look through the catalogue, and see what comes next."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app import views
+from app.actions import Shop, recommendations_html, uploaded
+from app.catalogue import ALL
+from app.events import guarded, html
+from app.state import Element, VisitorSession
+
+DEFAULT_K = 12
+PILLS = 6  # departments up to this number are shown as pills, more as a menu
+
+
+class PictureInput(gr.Image):
+    """An image input that hands over the uploaded file unopened, to be read by our own loader."""
+
+    is_template = True
+
+    def preprocess(self, payload):  # type: ignore[no-untyped-def, override]
+        return payload.path if payload else None
+
+
+@dataclass(frozen=True)
+class RecommendTab:
+    """The tab's components that others listen to."""
+
+    catalogue: gr.HTML
+    cards: gr.HTML
+    model: gr.Dropdown
+    k: gr.Slider
+    exclude_seen: gr.Checkbox
+    pending: gr.State
+    upload: gr.Button
+    picture: gr.Image
+    title: gr.Textbox
+    price: gr.Number
+
+
+def build(shop: Shop, first: VisitorSession) -> RecommendTab:
+    """Lay out the tab and wire its own parts (search, pages); the session is wired outside."""
+    everything = shop.catalogue.search()
+    with gr.Row(elem_classes="tp-main", equal_height=False):
+        with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
+            with gr.Row(elem_classes="tp-filters"):
+                query = gr.Textbox(
+                    placeholder=f"Search {len(everything):,} products",
+                    show_label=False,
+                    label="Search the catalogue",
+                    container=False,
+                    scale=3,
+                    min_width=150,
+                    elem_id="search",
+                )
+                cold = gr.Checkbox(
+                    label="never clicked only", container=False, scale=1, min_width=150
+                )
+            place = _place_filter(shop)
+            with gr.Accordion("Add a picture of your own", open=False, elem_id="own"):
+                with gr.Row():
+                    picture = PictureInput(
+                        type="filepath",
+                        sources=["upload", "clipboard", "webcam"],
+                        label="Picture: drop, paste, choose or take one",
+                        height=190,
+                        scale=2,
+                        min_width=200,
+                        elem_id="own-picture",
+                    )
+                    with gr.Column(scale=2, min_width=180):
+                        title = gr.Textbox(label="Title (optional)", max_length=200)
+                        price = gr.Number(label="Price (optional)", value=None, minimum=0)
+                        upload = gr.Button("Add to session", variant="primary")
+            cards_of_catalogue = html(
+                views.gallery(everything), elem_id="catalogue", elem_classes="tp-scroll"
+            )
+        with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
+            with gr.Row(elem_classes="tp-settings"):
+                model = gr.Dropdown(
+                    [(shop.titles[name], name) for name in shop.models],
+                    value=shop.models[0],
+                    label="Embeddings",
+                    show_label=True,
+                    filterable=False,
+                    scale=3,
+                    min_width=180,
+                    elem_id="model",
+                )
+                k = gr.Slider(4, 48, DEFAULT_K, step=4, label="How many", scale=3, min_width=150)
+                exclude_seen = gr.Checkbox(
+                    True, label="leave out what was seen", scale=2, min_width=150
+                )
+            cards = html(
+                recommendations_html(shop, first, shop.models[0], DEFAULT_K, True),
+                elem_id="next",
+                elem_classes="tp-scroll",
+            )
+
+    pages = gr.State(1)
+
+    @guarded(2)
+    def search(text: str, where: str, cold_only: bool) -> tuple[str, int]:
+        return views.gallery(shop.catalogue.search(text, where, cold_only)), 1
+
+    @guarded(2)
+    def more(text: str, where: str, cold_only: bool, shown: int) -> tuple[str, int]:
+        found = shop.catalogue.search(text, where, cold_only)
+        return views.gallery(found, (shown + 1) * views.PAGE), shown + 1
+
+    filters = [query, place, cold]
+    gr.on(
+        [query.input, place.input, cold.input],
+        search,
+        filters,
+        [cards_of_catalogue, pages],
+        trigger_mode="always_last",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    cards_of_catalogue.more(
+        more,
+        [*filters, pages],
+        [cards_of_catalogue, pages],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+    pending = gr.State(None)
+
+    @guarded(1)
+    def prepare(path: str | None, text: str, cost: float | None, name: str) -> Element:
+        return uploaded(shop, path, text, cost, name)
+
+    upload.click(
+        prepare,
+        [picture, title, price, model],
+        pending,
+        show_progress="minimal",
+        show_progress_on=picture,
+        api_visibility="private",
+        concurrency_limit=2,
+        concurrency_id="encode",
+    )
+    return RecommendTab(
+        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price
+    )
+
+
+def _place_filter(shop: Shop) -> gr.Radio | gr.Dropdown:
+    places = shop.catalogue.places
+    options = {
+        "choices": [(place[:1].upper() + place[1:], place) for place in places],
+        "value": ALL,
+        "label": "Department",
+        "show_label": False,
+        "container": False,
+        "elem_id": "place",
+    }
+    if len(places) <= PILLS:
+        return gr.Radio(**options, elem_classes="tp-pills")
+    return gr.Dropdown(**options)

@@ -1,0 +1,349 @@
+"""The app's HTML: pure functions from tables and sessions to strings."""
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from app.agreement import agreement, top
+from app.state import Element, VisitorSession
+from tpad.data.columns import Columns
+
+PAGE = 48  # cards of the catalogue that are laid out at once
+
+
+def header(n_items: int, n_cold: int) -> str:
+    """The line above everything."""
+    return (
+        '<header class="tp-header"><div><h1>What comes next?</h1>'
+        "<p>Put products in a row, as a shopper looks at them. TPAD reads their pictures and words "
+        "and ranks what follows, new products included.</p></div>"
+        f'<div class="tp-facts"><span><b>{n_items:,}</b> products</span>'
+        f'<span title="in no session that a model was trained on"><b>{n_cold:,}</b> never clicked</span>'
+        '<button type="button" data-act="theme" aria-label="Switch between light and dark">◐</button>'
+        "</div></header>"
+    )
+
+
+def price_tag(price: float | None) -> str:
+    """A price as text; "" if unknown."""
+    return "" if price is None or np.isnan(price) else f"{price:,.2f}"
+
+
+def picture(address: str, title: str, *, lazy: bool = True) -> str:
+    """An image, or the title's first letters where there is none."""
+    if not address:
+        letters = "".join(word[0] for word in title.split()[:2]).upper() or "?"
+        return f'<span class="tp-nopic" role="img" aria-label="{_a(title)}">{escape(letters)}</span>'
+    loading = ' loading="lazy"' if lazy else ""
+    return f'<img src="{_a(address)}" alt="{_a(title)}"{loading} decoding="async" draggable="false">'
+
+
+def strip(session: VisitorSession, target: Element | None = None) -> str:
+    """The session in order, with its controls.
+
+    Args:
+        session: the visitor's.
+        target: the true next item, if there is one.
+    """
+    count = len(session)
+    source = session.table.source or (_plural(count, "item") if count else "empty")
+    tools = (
+        _tool("shopper", "Random shopper", "Borrow the session of a random shopper", icon="⚄")
+        + _tool("undo", "Undo", "Undo the last change", icon="↶", off=not session.past)
+        + _tool("clear", "Clear", "Take everything out of the session", icon="✕", off=not count)
+    )
+    head = (
+        f'<div class="tp-strip-head"><h2>Session</h2><span class="tp-muted">{escape(source)}</span>'
+        f'<div class="tp-tools">{tools}</div></div>'
+    )
+    if not count:
+        body = (
+            '<p class="tp-empty-strip">Nothing here yet. Click a product below, add a picture of '
+            "your own, or borrow a random shopper.</p>"
+        )
+        return f'<section class="tp-strip" aria-label="Session">{head}{body}</section>'
+    cells = [_strip_cell(e, i, count) for i, e in enumerate(session.elements)]
+    if target is not None:
+        cells.append(_target_cell(target, session.table.revealed))
+    body = f'<ol class="tp-row">{"".join(cells)}</ol>'
+    return f'<section class="tp-strip" aria-label="Session, oldest first">{head}{body}</section>'
+
+
+def gallery(items: pd.DataFrame, shown: int = PAGE) -> str:
+    """Cards of the catalogue, to add by a click.
+
+    Args:
+        items: what was found, with item_id, title, price, is_cold, picture.
+        shown: cards to lay out at most.
+    """
+    if items.empty:
+        return (
+            '<div class="tp-empty"><b>Nothing found.</b><p>Try fewer words, another department, '
+            "or switch “never clicked only” off.</p></div>"
+        )
+    cards = "".join(
+        f'<li><button type="button" class="tp-card" data-act="add" data-id="{_a(i)}" '
+        f'aria-label="Add to session: {_a(title)}">'
+        f'<span class="tp-pic">{picture(address, title)}{_cold_badge(cold)}</span>'
+        f'<span class="tp-title">{escape(title)}</span>'
+        f'<span class="tp-price">{price_tag(price)}</span></button></li>'
+        for i, title, price, cold, address in _card_fields(items.iloc[:shown])
+    )
+    more = ""
+    if len(items) > shown:
+        step = min(PAGE, len(items) - shown)
+        more = (
+            f'<button type="button" class="tp-more" data-act="more">Show {step} more '
+            f'<span class="tp-muted">of {len(items):,}</span></button>'
+        )
+    return f'<ul class="tp-grid tp-catalogue">{cards}</ul>{more}'
+
+
+def recommendations(
+    found: pd.DataFrame,
+    *,
+    model_title: str,
+    n_items: int,
+    milliseconds: float | None = None,
+    target: str = "",
+    target_rank: int | None = None,
+) -> str:
+    """Cards of what comes next.
+
+    Args:
+        found: item_id, score, rank, is_cold, title, price, picture; best first.
+        model_title: whose ranking it is.
+        n_items: size of the catalogue.
+        milliseconds: how long it took.
+        target: item_id of the true next item, once revealed.
+        target_rank: its place in the whole ranking.
+    """
+    took = f" in {milliseconds:.0f} ms" if milliseconds is not None else ""
+    note = f"{escape(model_title)} ranked {n_items:,} products{took}"
+    verdict = ""
+    if target and target_rank:
+        inside = "tp-hit" if target in set(found[Columns.ITEM_ID]) else "tp-miss"
+        verdict = (
+            f'<p class="tp-verdict {inside}">The shopper’s true next item is at place '
+            f"<b>{target_rank:,}</b> of {n_items:,}.</p>"
+        )
+    shares = relative_likelihood(found[Columns.SCORE])
+    cards = "".join(
+        f'<li><button type="button" class="tp-card{" tp-true" if i == target else ""}" '
+        f'data-act="add" data-id="{_a(i)}" '
+        f'aria-label="Place {rank}: {_a(title)}. Add to session.">'
+        f'<span class="tp-pic">{picture(address, title, lazy=False)}'
+        f'<span class="tp-rank">{rank}</span>{_cold_badge(cold)}'
+        f"{_TRUE_BADGE if i == target else ''}</span>"
+        f'<span class="tp-bar" title="score {score:.2f}; {share:.0%} as likely as the first">'
+        f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
+        f'<span class="tp-title">{escape(title)}</span>'
+        f'<span class="tp-price">{price_tag(price)}</span></button></li>'
+        for (i, title, price, cold, address), rank, score, share in zip(
+            _card_fields(found), found[Columns.RANK], found[Columns.SCORE], shares, strict=True
+        )
+    )
+    return (
+        f'<div class="tp-recs"><p class="tp-note">{note}. Click a picture to go on with it.</p>'
+        f'{verdict}<ol class="tp-grid tp-next">{cards}</ol></div>'
+    )
+
+
+def no_session() -> str:
+    """What stands in place of recommendations while the session is empty."""
+    return (
+        '<div class="tp-empty"><b>Start with one product.</b><p>What comes next depends on what '
+        "was looked at before.</p>"
+        '<p><button type="button" class="tp-primary" data-act="example">Show me an example</button>'
+        '<button type="button" data-act="shopper">Random shopper</button></p></div>'
+    )
+
+
+def comparison(
+    table: pd.DataFrame,
+    items: pd.DataFrame,
+    titles: dict[str, str],
+    k: int,
+    target: int | None = None,
+) -> str:
+    """The first `k` items of each model side by side, marked where they agree.
+
+    Args:
+        table: ranks, one row an item, one column a model (see `agreement.rank_table`); the first
+            column is the one that the others are held against.
+        items: one row an item: item_id, title, is_cold, picture.
+        titles: human name of each model.
+        k: places shown.
+        target: row of the true next item, if it is known.
+    """
+    models = list(table.columns)
+    first = models[0]
+    lists = {model: top(table, model, k) for model in models}
+    counts = pd.Series([row for rows in lists.values() for row in rows]).value_counts()
+    facts = agreement(table, k).set_index("model")
+    columns = []
+    for model in models:
+        cells = "".join(
+            _compared(row, place, items, table, model, first, int(counts[row]), len(models), target)
+            for place, row in enumerate(lists[model], 1)
+        )
+        if model == first:
+            figures = '<span class="tp-muted">the ranking the others are held against</span>'
+        else:
+            figures = (
+                f"<span><b>{facts.shared[model]}</b> of {k} shared</span>"
+                f'<span title="Rank-biased overlap: 1 is the same ranking, 0 is nothing in common; '
+                f'the top counts most"><b>{facts.rbo[model]:.2f}</b> RBO</span>'
+            )
+        columns.append(
+            f'<section class="tp-col" aria-label="{_a(titles[model])}">'
+            f"<h3>{escape(titles[model])}</h3>"
+            f'<p class="tp-figures">{figures}</p>{_target_line(table, model, target, k)}'
+            f'<ol class="tp-list">{cells}</ol></section>'
+        )
+    legend = (
+        '<p class="tp-legend"><span class="tp-key tp-all"></span>in every list '
+        '<span class="tp-key tp-some"></span>in several '
+        '<span class="tp-key tp-one"></span>only here'
+        + ('<span class="tp-key tp-truth"></span>true next item' if target is not None else "")
+        + "</p>"
+    )
+    return f'<div class="tp-compare">{legend}<div class="tp-cols">{"".join(columns)}</div></div>'
+
+
+def relative_likelihood(scores: Sequence[float] | pd.Series) -> list[float]:
+    """exp(score − best score): how likely each is as the next item, against the first.
+
+    Scores are the logits of a softmax over all items, so their difference is a log-ratio.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if not values.size:
+        return []
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(np.exp(values - np.nanmax(values)), nan=0.0).tolist()
+
+
+_TRUE_BADGE = '<span class="tp-badge tp-badge-true">true next</span>'
+
+
+def _compared(
+    row: int,
+    place: int,
+    items: pd.DataFrame,
+    table: pd.DataFrame,
+    model: str,
+    first: str,
+    count: int,
+    n_models: int,
+    target: int | None,
+) -> str:
+    item = items.iloc[row]
+    kind = "tp-all" if count == n_models else "tp-some" if count > 1 else "tp-one"
+    if model == first:
+        said = {"tp-all": "in every list", "tp-some": f"in {count} lists", "tp-one": "only here"}
+        note = said[kind]
+    else:
+        other = int(table[first].iat[row])
+        change = other - place
+        arrow = "=" if change == 0 else f"▲{change:,}" if change > 0 else f"▼{-change:,}"
+        spoken = f"place {other:,} in the first list"
+        note = f'<span title="{spoken}" aria-label="{spoken}">{arrow}</span>'
+    truth = " tp-truth" if row == target else ""
+    title = item[Columns.TITLE]
+    return (
+        f'<li><button type="button" class="tp-line {kind}{truth}" data-act="add" '
+        f'data-id="{_a(item[Columns.ITEM_ID])}" '
+        f'aria-label="Place {place}: {_a(title)}. Add to session.">'
+        f'<span class="tp-place">{place}</span>'
+        f'<span class="tp-pic">{picture(item["picture"], title, lazy=False)}</span>'
+        f'<span class="tp-words"><span class="tp-title">{escape(title)}</span>'
+        f'<span class="tp-sub">{_cold_word(item[Columns.IS_COLD])}{note}</span></span>'
+        "</button></li>"
+    )
+
+
+def _target_line(table: pd.DataFrame, model: str, target: int | None, k: int) -> str:
+    if target is None:
+        return ""
+    place = int(table[model].iat[target])
+    if not place:
+        return '<p class="tp-standing tp-miss">true next item: seen already</p>'
+    kind = "tp-hit" if place <= k else "tp-miss"
+    return f'<p class="tp-standing {kind}">true next item: <b>#{place:,}</b></p>'
+
+
+def _strip_cell(element: Element, index: int, count: int) -> str:
+    title = element.title
+    badge = '<span class="tp-badge tp-badge-new">yours</span>' if element.key[:6] == "upload" else ""
+    badge = badge or (
+        '<span class="tp-badge tp-badge-new">arrival</span>'
+        if element.is_new
+        else _cold_badge(element.is_cold)
+    )
+    buttons = (
+        _small("left", index, "‹", f"Move {title} to the left", off=index == 0)
+        + _small("remove", index, "×", f"Remove {title}")
+        + _small("right", index, "›", f"Move {title} to the right", off=index == count - 1)
+    )
+    return (
+        f'<li class="tp-cell" title="{_a(title)}"><span class="tp-pic">'
+        f"{picture(element.picture, title, lazy=False)}{badge}</span>"
+        f'<span class="tp-cell-tools">{buttons}</span></li>'
+    )
+
+
+def _target_cell(target: Element, revealed: bool) -> str:
+    if revealed:
+        return (
+            f'<li class="tp-cell tp-target" title="{_a(target.title)}"><span class="tp-pic">'
+            f"{picture(target.picture, target.title, lazy=False)}{_TRUE_BADGE}</span>"
+            '<span class="tp-cell-tools tp-muted">clicked next</span></li>'
+        )
+    return (
+        '<li class="tp-cell tp-target"><button type="button" class="tp-hidden" data-act="reveal" '
+        'aria-label="Reveal the item that the shopper clicked next">'
+        "<b>?</b><span>Reveal</span></button>"
+        '<span class="tp-cell-tools tp-muted">clicked next</span></li>'
+    )
+
+
+def _card_fields(items: pd.DataFrame) -> zip:
+    columns = (Columns.ITEM_ID, Columns.TITLE, Columns.PRICE, Columns.IS_COLD, "picture")
+    return zip(*(items[column].tolist() for column in columns), strict=True)
+
+
+def _cold_badge(cold: bool) -> str:
+    if not cold:
+        return ""
+    return '<span class="tp-badge tp-badge-cold" title="Nobody clicked it in training">cold</span>'
+
+
+def _cold_word(cold: bool) -> str:
+    return '<span class="tp-coldword" title="Nobody clicked it in training">cold</span>' if cold else ""
+
+
+def _tool(act: str, text: str, label: str, *, icon: str, off: bool = False) -> str:
+    disabled = " disabled" if off else ""
+    return (
+        f'<button type="button" data-act="{act}" aria-label="{_a(label)}" title="{_a(label)}"'
+        f'{disabled}><span aria-hidden="true">{icon}</span> <span class="tp-word">{text}</span></button>'
+    )
+
+
+def _small(act: str, index: int, text: str, label: str, *, off: bool = False) -> str:
+    disabled = " disabled" if off else ""
+    return (
+        f'<button type="button" data-act="{act}" data-id="{index}" aria-label="{_a(label)}"'
+        f"{disabled}>{text}</button>"
+    )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def _a(text: object) -> str:
+    """Text that is safe inside a double-quoted attribute."""
+    return escape(str(text), quote=True)
