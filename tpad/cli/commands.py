@@ -1,0 +1,15 @@
+"""All commands of `python -m tpad`; each module adds one."""
+
+from argparse import _SubParsersAction
+
+from tpad.cli import export, pretrain, probe, recommend, train, world
+
+
+def add_all(subparsers: _SubParsersAction) -> None:
+    """Adds every command, in the order in which a person meets them."""
+    world.add_world_parser(subparsers)
+    pretrain.add_pretrain_parser(subparsers)
+    train.add_train_parser(subparsers)
+    probe.add_probe_parser(subparsers)
+    recommend.add_recommend_parser(subparsers)
+    export.add_export_parser(subparsers)

@@ -1,0 +1,32 @@
+"""`python -m tpad pretrain`: trains the embedded model from scratch."""
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+
+
+def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser(
+        "pretrain", help="train the embedded multimodal LLM from scratch (half an hour on 2 cores)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw (2)")
+    parser.add_argument("--pictures", type=int, help="how many pictures are drawn")
+    parser.add_argument("--see-steps", type=int, help="steps of the first phase")
+    parser.add_argument("--describe-steps", type=int, help="steps of the second phase")
+    parser.set_defaults(run=run_pretrain)
+
+
+def run_pretrain(args: Namespace) -> None:
+    """Runs the command."""
+    from tpad.mllm.pretraining import PretrainingConfig, pretrain
+
+    given = {
+        name: getattr(args, name)
+        for name in ("pictures", "see_steps", "describe_steps")
+        if getattr(args, name) is not None
+    }
+    config = PretrainingConfig(seed=args.seed, **given)
+    pretrain(config, args.out, workers=args.workers, log=lambda text: print(text, flush=True))
+    print(f"wrote the checkpoint to {args.out}")

@@ -1,0 +1,125 @@
+"""`python -m tpad train`: all stages, on the demo shop or on a shop of your own."""
+
+import ast
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tpad.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+EMBEDDED = ROOT / "assets" / "demo" / "base"
+SMOKE_WORLD = {
+    "items": 96, "train_sessions": 300, "validation_sessions": 60, "test_sessions": 60,
+    "arrivals": 4,
+}  # fmt: skip
+
+
+def default_base() -> str:
+    """The embedded model that comes with the demo bundle."""
+    if not (EMBEDDED / "config.json").is_file():
+        raise ConfigError(
+            f"There is no embedded model in {EMBEDDED}; name one with --mllm, or make it with "
+            "`python -m tpad pretrain --out FOLDER`."
+        )
+    return str(EMBEDDED)
+
+
+def add_train_parser(subparsers: _SubParsersAction) -> None:
+    """Adds the command."""
+    parser = subparsers.add_parser("train", help="train TPAD and write a bundle")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    parser.add_argument(
+        "--preset", choices=("demo", "smoke", "shop"),
+        help="settings: demo and smoke also make their shop; shop is the default with --items",
+    )  # fmt: skip
+    data = parser.add_argument_group("data")
+    data.add_argument("--items", type=Path, help="item table (CSV or Parquet)")
+    data.add_argument("--interactions", type=Path, help="click table (CSV or Parquet)")
+    data.add_argument("--world", type=Path, help="a folder that `tpad world` wrote")
+    data.add_argument("--session-gap", type=float, default=30.0, metavar="MINUTES",
+                      help="pause that ends a session where clicks have a user_id (30)")  # fmt: skip
+    data.add_argument("--cold-fraction", type=float, default=0.0,
+                      help="share of items kept out of training, to measure cold-start (0)")  # fmt: skip
+    data.add_argument("--strict", action="store_true", help="stop at the first faulty row")
+    model = parser.add_argument_group("model")
+    model.add_argument("--mllm", help="local folder or hub id; the embedded model by default")
+    model.add_argument("--revision", help="branch, tag or commit on the hub")
+    model.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    run = parser.add_argument_group("run")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--work", type=Path, help="where stages keep their results (OUT.work)")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+                     help="change one setting, such as distill.epochs=10; may be repeated")  # fmt: skip
+    run.add_argument("--ablation", action="append", default=[], metavar="NAME",
+                     help="leave one part out: no-generation, no-distillation, no-disentanglement, "
+                     "no-alignment, image-only, text-only, mine, nwj, jsd, last-layer, no-feedback, "
+                     "no-fields; may be repeated")  # fmt: skip
+    parser.set_defaults(run=run_train)
+
+
+def run_train(args: Namespace) -> None:
+    """Runs the command."""
+    from tpad.data.dataset import Dataset, check_images
+    from tpad.training.config import apply_ablation, preset
+    from tpad.training.pipeline import Base, train
+
+    name = args.preset or ("shop" if args.items else "demo")
+    config = preset(name).override("seed", args.seed)
+    for ablation in args.ablation:
+        config = apply_ablation(config, ablation)
+    for setting in args.settings:
+        config = config.override(*_setting(setting))
+    work = args.work or args.out.with_name(args.out.name + ".work")
+
+    extra = {}
+    if args.items is not None or args.interactions is not None:
+        if args.items is None or args.interactions is None:
+            raise ConfigError("A shop needs both tables: --items and --interactions.")
+        dataset = Dataset.load(
+            args.items, args.interactions, session_gap_minutes=args.session_gap,
+            strict=args.strict, cold_fraction=args.cold_fraction, seed=args.seed,
+        )  # fmt: skip
+        dataset = check_images(dataset, strict=args.strict)
+    else:
+        folder = args.world or _own_world(work, name)
+        dataset = Dataset.from_world(folder)
+        extra = {part: folder / part for part in ("world.json", "arrivals")}
+    if str(dataset.report):
+        print(dataset.report)
+    source = args.mllm or default_base()
+    base = Base(source, args.revision, is_hub=not Path(source).exists())
+    train(dataset, base, config, args.out, work=work, extra_files=extra, device=args.device)
+    print(f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`")
+
+
+def _own_world(work: Path, name: str) -> Path:
+    """The demo shop, made into the workspace if it is not there yet."""
+    from tpad.world.build import World, WorldConfig, write_world
+
+    if name == "shop":
+        raise ConfigError("The preset shop needs your tables: --items and --interactions.")
+    folder = work / f"world-{name}"
+    if not folder.exists():
+        config = WorldConfig(**(SMOKE_WORLD if name == "smoke" else {}))
+        work.mkdir(parents=True, exist_ok=True)
+        with tqdm(desc="drawing the shop", unit="picture") as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            write_world(World(config), folder, progress=show)
+    return folder
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """`name=value` with a value in Python notation."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--set wants NAME=VALUE, not {text!r}.")
+    try:
+        return name.strip(), ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name.strip(), value
