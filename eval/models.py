@@ -19,8 +19,9 @@ from eval.protocol import RankingModel
 from tpad.data.dataset import Dataset
 from tpad.errors import ConfigError
 from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
-from tpad.training.session_tuning import PCA_SIZES, choose_pca
+from tpad.training.session_tuning import SessionTuning, tune_session_model
 
+Progress = Callable[[EpochReport], None] | None
 Role = Literal["baseline", "tpad", "reference", "oracle"]
 SUBJECT = "tpad"
 VISION = "vision"
@@ -32,7 +33,7 @@ class EmbeddingModel:
     Args:
         name: name of the set.
         features: (n_items, n_features).
-        config: settings of the recommender; `pca` holds the size, once chosen.
+        config: settings of the recommender, with what was tuned.
         progress: called after each epoch.
     """
 
@@ -43,7 +44,7 @@ class EmbeddingModel:
         name: str,
         features: np.ndarray,
         config: SessionModelConfig | None = None,
-        progress: Callable[[EpochReport], None] | None = None,
+        progress: Progress = None,
     ) -> None:
         self.name = name
         self.features = np.asarray(features, dtype=np.float32)
@@ -92,14 +93,14 @@ class Entry:
         name: name in tables and database.
         role: "baseline" is what TPAD is tested against; "tpad" is TPAD or a part of it;
             "reference" and "oracle" know what no real model can.
-        make: builds the unfitted model for a seed, a PCA size and a progress function.
+        make: builds the unfitted model for a seed, its tuning and a progress function.
         features: features for a seed, where the model rests on an embedding set.
         seeded: whether the seed changes anything; one that it does not is run once.
     """
 
     name: str
     role: Role
-    make: Callable[[int, int | None, Callable[[EpochReport], None] | None], RankingModel]
+    make: Callable[[int, SessionTuning | None, Progress], RankingModel]
     features: Callable[[int], np.ndarray] | None = None
     seeded: bool = False
 
@@ -116,10 +117,10 @@ def embedding_entry(
 ) -> Entry:
     """An embedding set through the session recommender."""
 
-    def make(
-        seed: int, pca: int | None, progress: Callable[[EpochReport], None] | None
-    ) -> RankingModel:
-        settings = replace(config, seed=seed, pca=pca)
+    def make(seed: int, tuning: SessionTuning | None, progress: Progress) -> RankingModel:
+        settings = replace(config, seed=seed)
+        if tuning is not None:
+            settings = tuning.apply(settings)
         return EmbeddingModel(name, features(seed), settings, progress)
 
     return Entry(name, role, make, features, seeded=True)
@@ -189,15 +190,21 @@ def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]
     return [entry for entry in entries if entry.name in names]
 
 
-def tune(entry: Entry, dataset: Dataset, config: SessionModelConfig, seed: int) -> dict:
-    """The PCA size of an embedding set, with the record of the search."""
+def tune(
+    entry: Entry,
+    dataset: Dataset,
+    config: SessionModelConfig,
+    seed: int,
+    progress: Progress = None,
+) -> SessionTuning | None:
+    """PCA size and cold offset of an embedding set; None for a model that has neither."""
     if entry.features is None:
-        return {"pca": None}
-    choice = choose_pca(
+        return None
+    return tune_session_model(
         entry.features(seed),
         dataset.train,
         dataset.validation,
         ~dataset.cold,
         replace(config, seed=seed),
+        progress=progress,
     )
-    return {"pca": choice.pca, "pca_tried": list(map(str, PCA_SIZES)), "pca_values": choice.values}

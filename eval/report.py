@@ -26,7 +26,7 @@ class Result:
         role: the part it plays, see `eval.models.Entry`.
         seeds: seeds of the runs.
         ranks: (n_seeds, n_cases).
-        pca: size chosen for the embedding set; None where it is kept whole or there is none.
+        tuned: fields of `SessionTuning`; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over runs.
     """
 
@@ -34,7 +34,7 @@ class Result:
     role: str
     seeds: tuple[int, ...]
     ranks: np.ndarray
-    pca: int | None = None
+    tuned: dict | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
 
@@ -187,12 +187,15 @@ def _tests(tests: Sequence[Comparison]) -> list[str]:
 
 
 def _runs(results: Sequence[Result]) -> list[str]:
-    lines = ["| model | seeds | PCA | fit (s) | scoring (s) | note |"]
-    lines.append("| --- | --- | ---: | ---: | ---: | --- |")
+    lines = ["| model | seeds | PCA | cold offset | fit (s) | scoring (s) | note |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: | --- |")
     for result in results:
         seeds = " ".join(map(str, result.seeds))
+        size, offset = "–", "–"
+        if result.tuned:
+            size, offset = result.tuned["pca"] or "all", f"{result.tuned['cold_offset']:+.2f}"
         lines.append(
-            f"| {result.name} | {seeds} | {result.pca or '–'} | {result.fit_seconds:.1f} | "
+            f"| {result.name} | {seeds} | {size} | {offset} | {result.fit_seconds:.1f} | "
             f"{result.score_seconds:.1f} | {ROLE_NOTE.get(result.role, '')} |"
         )
     return lines

@@ -17,6 +17,7 @@ from eval.report import Result
 from eval.store import Store
 from tpad.data.dataset import Dataset
 from tpad.training.session_model import EpochReport, SessionModelConfig
+from tpad.training.session_tuning import SessionTuning
 
 
 def run_models(
@@ -34,8 +35,8 @@ def run_models(
     """Fits and evaluates every model with every seed.
 
     A finished run of the same model, data, settings, seed and commit is taken from the store, so an
-    interrupted evaluation continues where it was. The PCA size of an embedding set is chosen once,
-    with the first seed.
+    interrupted evaluation continues where it was. PCA size and cold offset of an embedding set are
+    settled once, with the first seed.
 
     Args:
         store: where runs go.
@@ -75,16 +76,16 @@ def run_models(
                 ) as run:
                     begin = time.perf_counter()
                     if tuned is None:
-                        tuned = tune(entry, dataset, config, seeds[0])
-                    model = entry.make(seed, tuned["pca"], progress).fit(dataset)
+                        tuned = tune(entry, dataset, config, seeds[0], progress)
+                    model = entry.make(seed, tuned, progress).fit(dataset)
                     fitted = time.perf_counter()
                     ranks = rank_targets(model, cases, len(dataset.items))
-                    run.finish(
-                        ranks, fitted - begin, time.perf_counter() - fitted, {"tuned": tuned}
-                    )
+                    record = {"tuned": asdict(tuned) if tuned else None}
+                    run.finish(ranks, fitted - begin, time.perf_counter() - fitted, record)
                 known = run.id
             else:
-                tuned = tuned or store.get(known).config["tuned"]
+                found = store.get(known).config["tuned"]
+                tuned = SessionTuning(**found) if found else None
             run_ids.append(known)
             say(_line(store, known, entry.name, seed))
         results.append(_result(store, entry, run_ids))
@@ -130,7 +131,7 @@ def _result(store: Store, entry: Entry, run_ids: Sequence[str]) -> Result:
         entry.role,
         tuple(row.seed for row in rows),
         np.stack([store.ranks(run_id) for run_id in run_ids]),
-        rows[0].config["tuned"]["pca"],
+        rows[0].config["tuned"],
         float(np.mean([row.fit_seconds or 0.0 for row in rows])),
         float(np.mean([row.score_seconds or 0.0 for row in rows])),
     )

@@ -190,6 +190,19 @@ def test_scores_are_dot_products_of_session_and_item_vectors(fitted):
     assert fitted.scores([]).shape == (0, fitted.n_items)
 
 
+def test_cold_offset_moves_unclicked_and_new_items_only(shop):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, epochs=1)
+    plain = fit_session_model(features, train, validation, ~cold, config)
+    moved = fit_session_model(features, train, validation, ~cold, replace(config, cold_offset=0.7))
+    prefix = [np.array([1])]
+    gained = (
+        moved.with_new_items(features[:1]).scores(prefix)
+        - plain.with_new_items(features[:1]).scores(prefix)
+    )[0]
+    np.testing.assert_allclose(gained, 0.7 * np.append(cold, True), atol=1e-5)
+
+
 def test_ids_are_used_for_warm_items_only(shop):
     features, cold, train, validation = shop
     config = replace(CONFIG, epochs=2, id_embedding=True)

@@ -1,4 +1,4 @@
-"""The choice of the PCA size."""
+"""What is settled on pseudo-cold items: PCA size and cold offset."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from tpad.data.sessions import Sessions
 from tpad.training.session_model import SessionModelConfig
-from tpad.training.session_tuning import choose_pca, hold_out
+from tpad.training.session_tuning import cold_offset, hold_out, tune_session_model
 
 CONFIG = SessionModelConfig(
     width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
@@ -41,20 +41,22 @@ def shop():
 def test_the_best_size_is_chosen_and_every_try_is_recorded(shop):
     features, train, validation = shop
     warm = np.ones(40, dtype=bool)
-    choice = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
+    choice = tune_session_model(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
     assert set(choice.values) == {"all", "2", "1"}
     best = max(choice.values, key=lambda size: choice.values[size])
     assert str(choice.pca or "all") == best
     assert choice.values["2"] > choice.values["1"]  # one number cannot tell where on a circle
-    again = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
+    applied = choice.apply(CONFIG)
+    assert (applied.pca, applied.cold_offset) == (choice.pca, choice.cold_offset)
+    again = tune_session_model(features, train, validation, warm, CONFIG, sizes=(None, 2, 1))
     assert again == choice
 
 
 def test_sizes_that_reduce_nothing_are_one_and_the_same(shop):
     features, train, validation = shop
     warm = np.ones(40, dtype=bool)
-    choice = choose_pca(features, train, validation, warm, CONFIG, sizes=(None, 44, 256))
-    assert choice.pca is None and choice.values == {}
+    choice = tune_session_model(features, train, validation, warm, CONFIG, sizes=(None, 44, 256))
+    assert choice.pca is None and set(choice.values) == {"all"}
 
 
 def test_cold_items_have_no_say(shop):
@@ -66,6 +68,29 @@ def test_cold_items_have_no_say(shop):
     changed = features.copy()
     changed[~warm] += 100
     inside = sessions_of([items for items in validation.items if warm[items].all()])
-    first = choose_pca(features, sessions_of(walks), inside, warm, config, sizes=(None, 2))
-    second = choose_pca(changed, sessions_of(walks), inside, warm, config, sizes=(None, 2))
+    first = tune_session_model(features, sessions_of(walks), inside, warm, config, sizes=(None, 2))
+    second = tune_session_model(changed, sessions_of(walks), inside, warm, config, sizes=(None, 2))
     assert first == second
+
+
+def test_offset_maximises_the_likelihood():
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((500, 12)).astype(np.float32)
+    scores[:, 5] = -np.inf  # no candidate
+    unclicked = np.arange(12) >= 8
+    true = scores + 1.5 * unclicked
+    chances = np.exp(true - np.log(np.exp(true).sum(1, keepdims=True)))
+    targets = np.array([rng.choice(12, p=row / row.sum()) for row in chances])
+
+    def likelihood(offset: float) -> float:
+        moved = scores.astype(np.float64) + offset * unclicked
+        return (moved[np.arange(500), targets] - np.log(np.exp(moved).sum(1))).sum()
+
+    best = cold_offset(scores, targets, unclicked)
+    assert best == pytest.approx(1.5, abs=0.3)
+    assert likelihood(best) > max(likelihood(best - 0.05), likelihood(best + 0.05))
+
+
+def test_offset_is_bounded_where_nobody_clicks_the_unclicked():
+    scores = np.zeros((10, 4), dtype=np.float32)
+    assert cold_offset(scores, np.zeros(10, dtype=int), np.arange(4) == 3) == pytest.approx(-4.0)

@@ -122,7 +122,9 @@ class _Fit:
         optimizer = torch.optim.AdamW(
             [
                 {
-                    "params": [p for p in parameters if (p in of_table) == live and (p.ndim > 1) == wide],
+                    "params": [
+                        p for p in parameters if (p in of_table) == live and (p.ndim > 1) == wide
+                    ],
                     "lr": self.table_learning_rate if live else config.learning_rate,
                     "weight_decay": config.weight_decay if wide else 0.0,
                 }

@@ -41,6 +41,8 @@ class SessionModelConfig:
     """Most recent items of a session that are read."""
     item_bias: bool = True
     """Whether each warm item has a learnt bias, which takes its popularity off the features."""
+    cold_offset: float = 0.0
+    """Added to the scores of items without a training click, see `session_tuning`."""
     id_embedding: bool = False
     """Whether each warm item has a learnt ID embedding beside its features."""
     id_dropout: float = 0.5
@@ -222,12 +224,14 @@ class SessionModel(nn.Module):
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
     def _biases(self, n_items: int, new: bool) -> Tensor:
-        """(n_items,); an unclicked item has the bias of the mean popularity."""
-        if not self.config.item_bias:
-            return self.log_scale.new_zeros(n_items)
-        known = self.bias[self.warm]
-        typical = torch.logsumexp(known, 0) - math.log(len(known))
+        """(n_items,); an unclicked item has the bias of the mean popularity, and the offset."""
+        unclicked = self.log_scale.new_tensor(self.config.cold_offset)
+        biases = self.log_scale.new_zeros(len(self.warm))
+        if self.config.item_bias:
+            known = self.bias[self.warm]
+            unclicked = unclicked + torch.logsumexp(known, 0) - math.log(len(known))
+            biases = self.bias
         if new:
-            return typical.expand(n_items)
-        biases = torch.where(self.warm, self.bias, typical)  # (n_known,)
-        return torch.cat([biases, typical.expand(n_items - len(biases))])
+            return unclicked.expand(n_items)
+        biases = torch.where(self.warm, biases, unclicked)  # (n_known,)
+        return torch.cat([biases, unclicked.expand(n_items - len(biases))])

@@ -1,31 +1,52 @@
-"""Choice of the PCA size of an embedding set, without a look at test sessions or cold items.
+"""What the session recommender cannot learn from clicked items, settled on pseudo-cold ones.
 
 Validation sessions hold warm targets only, so they cannot tell how an embedding set does on items
 nobody has clicked. A tenth of the warm items therefore plays cold: their clicks are taken out of
-the training sessions, and validation is read on both kinds of targets **[ours]**.
+the training sessions, and validation is read on both kinds of targets **[ours]**. That settles
+
+- the PCA size of the features, by MRR@20, and
+- the *cold offset*. The network knows the clicked items partly by heart and scores them higher than
+  equally fitting items it has never met, the more so the noisier the features are. The offset is
+  added to the scores of unclicked items; it is the one that gives the validation clicks the highest
+  likelihood, that is, under which unclicked items get as much probability as they get clicks.
+
+No test session and no item that is really cold has a part in it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from tpad.data.sessions import Sessions
-from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
+from tpad.training.session_model import (
+    EpochReport,
+    FittedSessionModel,
+    SessionModelConfig,
+    fit_session_model,
+)
 
 PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
 PSEUDO_COLD_SHARE = 0.1
 PSEUDO_COLD_SEED = 41  # one draw for all embedding sets, so that they face the same items
+LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless features
 
 
 @dataclass(frozen=True)
-class PcaChoice:
-    """The size chosen, and what every size reached."""
+class SessionTuning:
+    """The settings found, and what every size reached."""
 
     pca: int | None
-    """Size with the best `value`; None keeps the features as they are."""
+    """Size with the best value; None keeps the features as they are."""
+    cold_offset: float
+    """Offset of unclicked items' scores at that size."""
     values: dict[str, float]
     """Mean of the MRR@20 on warm and on pseudo-cold validation targets, by size."""
+
+    def apply(self, config: SessionModelConfig) -> SessionModelConfig:
+        """The settings with what was found."""
+        return replace(config, pca=self.pca, cold_offset=self.cold_offset)
 
 
 def hold_out(sessions: Sessions, kept: np.ndarray) -> Sessions:
@@ -35,7 +56,7 @@ def hold_out(sessions: Sessions, kept: np.ndarray) -> Sessions:
     return Sessions(sessions.ids[rows], [shorter[i] for i in rows], sessions.starts[rows])
 
 
-def choose_pca(
+def tune_session_model(
     features: np.ndarray,
     train: Sessions,
     validation: Sessions,
@@ -44,49 +65,91 @@ def choose_pca(
     *,
     sizes: Sequence[int | None] = PCA_SIZES,
     progress: Callable[[EpochReport], None] | None = None,
-) -> PcaChoice:
+) -> SessionTuning:
     """Trains once for each size with a tenth of the warm items held out, and compares.
 
     Args:
         features: (n_items, n_features).
         train, validation: sessions.
         warm: (n_items,) bool.
-        config: settings of the recommender; its `pca` is replaced.
-        sizes: sizes to try; those at or above n_features count as None.
+        config: settings of the recommender; its `pca` and `cold_offset` have no influence.
+        sizes: PCA sizes to try; those at or above n_features count as None.
         progress: called after each epoch of each try.
 
     Returns:
-        The best size; the earliest one if several are equal.
+        The best size (the earliest one if several are equal) and its offset.
     """
-    usable = list(dict.fromkeys(s if s and s < features.shape[1] else None for s in sizes))
-    if len(usable) == 1:
-        return PcaChoice(usable[0], {})
+    warm = np.asarray(warm, dtype=bool)
     rows = np.flatnonzero(warm)
     draw = np.random.default_rng(PSEUDO_COLD_SEED).permutation(rows)
-    held_out = draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]
     known = warm.copy()
-    known[held_out] = False
+    known[draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]] = False
     reduced = hold_out(train, known)
-    cases = validation.prefixes(config.max_length)
-    values = {}
+    tries: dict[str, tuple[float, float]] = {}  # size -> (value, offset)
+    usable = list(dict.fromkeys(s if s and s < features.shape[1] else None for s in sizes))
     for size in usable:
-        model = fit_session_model(
-            features, reduced, validation, known, replace(config, pca=size), progress=progress
-        )
-        found = _reciprocal_ranks(model.scores(cases.prefixes), cases.prefixes, cases.targets, warm)
-        groups = [found[known[cases.targets]], found[np.isin(cases.targets, held_out)]]
-        values[size] = float(np.mean([group.mean() for group in groups if len(group)] or [0.0]))
-    best = max(values, key=lambda size: values[size])
-    return PcaChoice(best, {str(size or "all"): value for size, value in values.items()})
+        settings = replace(config, pca=size, cold_offset=0.0)
+        model = fit_session_model(features, reduced, validation, known, settings, progress=progress)
+        tries[_label(size)] = _read(model, validation, warm, known)
+    best = max(usable, key=lambda size: tries[_label(size)][0])
+    return SessionTuning(
+        best, tries[_label(best)][1], {label: value for label, (value, _) in tries.items()}
+    )
 
 
-def _reciprocal_ranks(
-    scores: np.ndarray, prefixes: Sequence[np.ndarray], targets: np.ndarray, candidates: np.ndarray
-) -> np.ndarray:
-    """1 / rank of each target among the candidates outside its session, 0 beyond rank 20: (n,)."""
-    scores[:, ~candidates] = -np.inf
-    own = scores[np.arange(len(targets)), targets].copy()  # (n,)
-    for row, prefix in enumerate(prefixes):
-        scores[row, prefix] = -np.inf
-    rank = 1 + (scores > own[:, None]).sum(1)  # (n,)
-    return np.where(rank <= 20, 1.0 / rank, 0.0)
+def _label(size: int | None) -> str:
+    return "all" if size is None else str(size)
+
+
+def _read(
+    model: FittedSessionModel, validation: Sessions, warm: np.ndarray, known: np.ndarray
+) -> tuple[float, float]:
+    """MRR@20 (mean of known and pseudo-cold targets) under the best offset, and that offset."""
+    cases = validation.prefixes(model.config.max_length)
+    kept = [
+        i
+        for i, (prefix, target) in enumerate(zip(cases.prefixes, cases.targets, strict=True))
+        if warm[target] and not (model.config.mask_seen and target in prefix)
+    ]
+    if not kept:
+        return 0.0, 0.0
+    prefixes, targets = [cases.prefixes[i] for i in kept], cases.targets[kept]
+    scores = model.scores(prefixes)  # (n, n_items)
+    scores[:, ~warm] = -np.inf
+    if model.config.mask_seen:
+        for row, prefix in enumerate(prefixes):
+            scores[row, prefix] = -np.inf
+    offset = cold_offset(scores, targets, ~known)
+    scores[:, ~known] += offset
+    own = scores[np.arange(len(targets)), targets][:, None]  # (n, 1)
+    rank = 1 + (scores > own).sum(1)  # (n,)
+    found = np.where(rank <= 20, 1.0 / rank, 0.0)
+    groups = [found[known[targets]], found[~known[targets]]]
+    return float(np.mean([group.mean() for group in groups if len(group)])), offset
+
+
+def cold_offset(scores: np.ndarray, targets: np.ndarray, unclicked: np.ndarray) -> float:
+    """The offset of unclicked items' scores with the highest likelihood.
+
+    The likelihood of a softmax in one additive offset is concave, and at its top the probability
+    given to unclicked items equals the share of clicks they get; bisection finds it.
+
+    Args:
+        scores: (n, n_items); −inf where an item is no candidate.
+        targets: (n,) item rows.
+        unclicked: (n_items,) bool.
+
+    Returns:
+        The offset, within ± `LARGEST_OFFSET`.
+    """
+    rows = torch.from_numpy(scores)
+    mask = torch.from_numpy(unclicked)
+    # Only the two groups' sums matter, so the search costs one pass over the scores.
+    gap = rows[:, mask].logsumexp(1) - rows[:, ~mask].logsumexp(1)  # (n,)
+    clicks = float(unclicked[targets].sum())
+    low, high = -LARGEST_OFFSET, LARGEST_OFFSET
+    for _ in range(40):
+        middle = (low + high) / 2
+        given = float(torch.sigmoid(gap.double() + middle).sum())
+        low, high = (middle, high) if given < clicks else (low, middle)
+    return round((low + high) / 2, 4)
