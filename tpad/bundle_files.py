@@ -134,9 +134,9 @@ def safe_path(folder: Path, name: str) -> Path:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative paths of the files, in order; hidden ones, such as a version control's, are left out.
+    """Relative paths of the files, in order; links are listed but not followed.
 
-    Links are listed but not followed.
+    Hidden ones, such as those of a version control, are left out.
     """
     found = []
     for here, folders, files in os.walk(folder):

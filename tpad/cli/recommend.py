@@ -1,0 +1,137 @@
+"""`python -m tpad recommend BUNDLE --session …`: the next items, on the command line."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tpad.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tpad.recommender import Element, Recommender
+
+FORMATS = ("table", "json", "csv")
+TITLE_WIDTH = 60  # characters of a title in a table
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
+
+
+def add_recommend_parser(subparsers) -> argparse.ArgumentParser:
+    """The parser of `recommend`, among those of the other subcommands."""
+    parser = subparsers.add_parser(
+        "recommend",
+        help="recommend the next items of a session",
+        description="Recommend the next items of a session of item ids and pictures.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a trained bundle")
+    parser.add_argument(
+        "--session",
+        nargs="+",
+        required=True,
+        metavar="ELEMENT",
+        help="item ids and paths of pictures, in the order they were looked at",
+    )
+    parser.add_argument(
+        "--title",
+        nargs="+",
+        default=[],
+        metavar="TITLE",
+        help="titles of the session's pictures, in their order",
+    )
+    parser.add_argument("-k", type=int, default=20, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--model", default="tpad", help="embedding set to use (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--include-seen", action="store_true", help="also recommend items of the session"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="table", help="of the output (default: %(default)s)"
+    )
+    parser.add_argument("--revision", help="of a hub id")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.set_defaults(run=run_recommend)
+    return parser
+
+
+def run_recommend(args: argparse.Namespace) -> int:
+    """Print the recommendations.
+
+    Raises:
+        TpadError: the bundle, an id, a picture or a setting cannot be used.
+    """
+    from tpad.recommender import load
+
+    recommender = load(args.bundle, args.revision, device=args.device)
+    session = _session(recommender, args.session, args.title)
+    found = recommender.recommend(
+        session, k=args.k, exclude_seen=not args.include_seen, model=args.model
+    )
+    table = _with_titles(found, recommender)
+    sys.stdout.write(_formatted(table, args.format))
+    return 0
+
+
+def _session(recommender: "Recommender", elements: list[str], titles: list[str]) -> list["Element"]:
+    """The elements of the command line: a known id, or else an existing file as a picture."""
+    from tpad.data.images import load_image
+    from tpad.items import NewItem
+
+    ids = set(recommender.items["item_id"])
+    session: list[Element] = []
+    left = list(titles)
+    for element in elements:
+        if element in ids:
+            session.append(element)
+        elif Path(element).is_file():
+            session.append(NewItem(load_image(element), left.pop(0) if left else ""))
+        elif element.lower().endswith(_PICTURE_SUFFIXES):
+            raise DataError(f"There is neither a picture nor an item '{element}'; check the path.")
+        else:
+            session.append(element)  # the recommender says which ids are close
+    if left:
+        raise ConfigError(
+            f"There are more titles than pictures in the session; leave out '{left[0]}'."
+        )
+    return session
+
+
+def _with_titles(found: "pd.DataFrame", recommender: "Recommender") -> "pd.DataFrame":
+    items = recommender.items.set_index("item_id").loc[found["item_id"]]
+    table = found[["rank", "item_id", "score", "is_cold"]].copy()
+    for column in ("title", "category"):
+        table[column] = items[column].to_numpy()
+    return table
+
+
+def _formatted(table: "pd.DataFrame", form: str) -> str:
+    if form == "json":
+        return table.to_json(orient="records", indent=1, force_ascii=False) + "\n"
+    if form == "csv":
+        return table.to_csv(index=False, lineterminator="\n")
+    if table.empty:
+        return "The shop has no item that is not in the session.\n"
+    shown = table.assign(
+        score=table["score"].map("{:.3f}".format),
+        is_cold=table["is_cold"].map({True: "cold", False: ""}),
+        title=table["title"].map(_short),
+    ).rename(columns={"is_cold": ""})
+    return _aligned([list(map(str, shown.columns)), *shown.astype(str).to_numpy().tolist()])
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Rows of cells as lines; the numbers (rank and score) to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i in (0, 2) else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
