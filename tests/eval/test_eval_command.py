@@ -1,0 +1,228 @@
+"""Models, runner, report and command line, on a bundle that only looks like one."""
+
+import sys
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from eval import __main__ as command
+from eval.features import attribute_features
+from eval.models import all_entries, select
+from eval.protocol import TestCases, rank_targets
+from eval.report import Result, compare, markdown
+from eval.runner import run_models
+from eval.store import Store
+from tpad.errors import ConfigError
+from tpad.training.session_model import SessionModelConfig
+
+FAST = SessionModelConfig(
+    width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
+)
+
+
+class Oracle:
+    """Knows that the next kind in the same colour follows."""
+
+    def scores(self, sessions):
+        scores = np.zeros((len(sessions), 24), dtype=np.float32)
+        scores[np.arange(len(sessions)), [(session[-1] + 6) % 24 for session in sessions]] = 1
+        return scores
+
+
+@pytest.fixture(scope="module")
+def embeddings(shop):
+    attributes = attribute_features(shop)
+    noise = np.random.default_rng(0).standard_normal((24, 12)).astype(np.float32)
+    return {"tpad": attributes, "vision": attributes[:, :4], "knowledge": noise}
+
+
+@pytest.fixture(scope="module")
+def entries(shop, embeddings):
+    return all_entries(shop, embeddings, FAST, Oracle())
+
+
+def test_all_embedding_sets_and_baselines_are_compared(entries, shop, embeddings):
+    assert [(entry.name, entry.role) for entry in entries] == [
+        ("popularity", "baseline"),
+        ("markov", "baseline"),
+        ("random", "baseline"),
+        ("text", "baseline"),
+        ("vision", "baseline"),
+        ("vision+text", "baseline"),
+        ("vision+text+fields", "baseline"),
+        ("knowledge", "baseline"),
+        ("tpad", "tpad"),
+        ("attributes", "reference"),
+        ("oracle", "oracle"),
+    ]
+    without = all_entries(shop, {}, FAST)
+    assert {"text", "text+fields"} <= {entry.name for entry in without}
+    assert [entry.name for entry in select(entries, ["tpad", "markov"])] == ["markov", "tpad"]
+    with pytest.raises(ConfigError, match="no model 'gru'"):
+        select(entries, ["gru"])
+    with pytest.raises(ConfigError, match="knowledge has shape"):
+        all_entries(shop, {"knowledge": embeddings["knowledge"][:5]}, FAST)
+
+
+def test_runs_are_reused_and_only_missing_ones_are_made(shop, entries, tmp_path, monkeypatch):
+    monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc"))
+    store = Store(tmp_path / "results.db")
+    chosen = select(entries, ["markov", "tpad"])
+    first = run_models(store, shop, "shop", chosen, [0], FAST)
+    second = run_models(store, shop, "shop", chosen, [0, 1], FAST)
+    assert [result.seeds for result in second] == [(0,), (0, 1)]  # no seed changes Markov
+    assert len(store.runs()) == 3
+    np.testing.assert_array_equal(first[1].ranks[0], second[1].ranks[0])
+    assert second[1].tuned == first[1].tuned
+    assert store.runs()[1].config["recommender"]["width"] == FAST.width
+    run_models(store, shop, "shop", chosen, [0], replace(FAST, epochs=1))
+    assert len(store.runs()) == 4  # other settings, other run; Markov has none
+    monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc-dirty"))
+    run_models(store, shop, "shop", select(entries, ["markov"]), [0], FAST)
+    run_models(store, shop, "shop", select(entries, ["markov"]), [0], FAST)
+    assert len(store.runs()) == 6  # changed code is never trusted to be the same
+    store.close()
+
+
+def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_path):
+    store = Store(tmp_path / "results.db")
+
+    def stop(report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        chosen = select(entries, ["markov", "tpad"])
+        run_models(store, shop, "shop", chosen, [0], FAST, progress=stop)
+    assert [run.status for run in store.runs()] == ["done", "interrupted"]
+    store.close()
+
+
+def test_same_seed_same_ranks(shop, entries):
+    entry = select(entries, ["tpad"])[0]
+    cases = TestCases.of(shop)
+    first, second = (rank_targets(entry.make(1, None, None).fit(shop), cases, 24) for _ in "ab")
+    np.testing.assert_array_equal(first, second)
+
+
+def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
+    cases = TestCases.of(shop)
+    by_name = {entry.name: entry for entry in entries}
+    ranks = {
+        name: rank_targets(by_name[name].make(0, None, None).fit(shop), cases, 24)
+        for name in ("popularity", "markov", "attributes", "oracle")
+    }
+    assert np.isinf(ranks["popularity"][cases.cold]).all()
+    assert np.isinf(ranks["markov"][cases.cold]).all()
+    assert np.isfinite(ranks["attributes"]).all()
+    assert (ranks["oracle"] == 1).all()
+
+
+def result(name, role, ranks):
+    return Result(name, role, tuple(range(len(ranks))), np.array(ranks, dtype=np.float32))
+
+
+@pytest.fixture
+def results(shop):
+    n = len(TestCases.of(shop))
+    return [
+        result("markov", "baseline", [np.full(n, np.inf)]),
+        result("text", "baseline", [np.full(n, 4), np.full(n, 2)]),
+        result("tpad", "tpad", [np.full(n, 1), np.full(n, 2)]),
+        result("oracle", "oracle", [np.full(n, 1)]),
+    ]
+
+
+def test_the_best_baseline_is_tested_against(shop, results):
+    found = compare(results, TestCases.of(shop))
+    assert {(c.slice, c.metric) for c in found} == {
+        (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
+    }
+    test = next(c for c in found if (c.slice, c.metric) == ("all", "MRR"))
+    assert test.baseline_name == "text"
+    assert (test.subject, test.baseline) == (0.75, 0.375)
+    assert test.p_value < 0.01
+    assert compare(results[:2], TestCases.of(shop)) == []
+
+
+def test_the_table_gives_deviation_interval_and_ratio(shop, results):
+    page = markdown(results, TestCases.of(shop), title="the shop")
+    lines = page.splitlines()
+    tables = [line for line in lines if line.startswith("| tpad")]
+    cells = [cell.strip() for cell in tables[0].strip("|").split("|")]
+    heads = next(line for line in lines if line.startswith("| model"))
+    column = [head.strip() for head in heads.strip("|").split("|")].index
+    assert cells[column("MRR@20")] == "**0.750** ± 0.354"
+    assert cells[column("MRR@20 interval")] == "0.750–0.750"
+    assert cells[column("MRR@20 of oracle")] == "75 %"
+    assert [line for line in lines if line.startswith("## ")] == [
+        "## All targets",
+        "## Warm targets",
+        "## Cold targets",
+        "## tpad against the best baseline",
+        "## Runs",
+    ]
+
+
+@pytest.fixture
+def bundle(shop, embeddings, monkeypatch, tmp_path):
+    """Makes `tpad.bundle` hold a class that loads the test shop from any folder."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    module = ModuleType("tpad.bundle")
+    loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={})
+    module.Bundle = SimpleNamespace(load=lambda path: loaded)
+    monkeypatch.setitem(sys.modules, "tpad.bundle", module)
+    monkeypatch.setattr(command, "SessionModelConfig", lambda: FAST)
+    return folder
+
+
+def test_command_writes_report_and_database(bundle, tmp_path, capsys):
+    report, database = tmp_path / "report.md", tmp_path / "results.db"
+    arguments = ["--bundle", str(bundle), "--database", str(database), "--report", str(report)]
+    arguments += ["--seeds", "0", "--models", "markov", "tpad", "--epochs", "2"]
+    assert command.main(arguments) == 0
+    page = report.read_text(encoding="utf-8")
+    assert "## Cold targets" in page and "| tpad |" in page and "markov 0" in page
+    printed = capsys.readouterr().out
+    assert "tpad (seed 0): all P@20" in printed
+    store = Store(database)
+    assert [run.status for run in store.runs()] == ["done", "done"]
+    store.close()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_command_lists_models(bundle, capsys):
+    assert command.main(["--bundle", str(bundle), "--list"]) == 0
+    assert "tpad\ttpad" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "extra, message",
+    [
+        (["--models", "gru"], "no model 'gru'"),
+        (["--database", "/nowhere/results.db"], "folder that exists"),
+        (["--report", "/nowhere/report.md"], "folder of /nowhere/report.md"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+    ],
+)
+def test_user_errors_are_one_sentence_and_exit_code_2(bundle, capsys, extra, message):
+    assert command.main(["--bundle", str(bundle), *extra]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("Error: ") and error.count("\n") == 1
+
+
+def test_a_missing_bundle_is_named(capsys, tmp_path):
+    assert command.main(["--bundle", str(tmp_path / "none")]) == 2
+    assert "no bundle folder" in capsys.readouterr().err
+
+
+def test_interrupt_is_one_sentence(bundle, monkeypatch, capsys, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "run_models", stop)
+    code = command.main(["--bundle", str(bundle), "--database", str(tmp_path / "r.db")])
+    assert code == command.INTERRUPTED
+    assert "finished runs are kept" in capsys.readouterr().err
