@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ModelError
@@ -32,15 +32,14 @@ def read_checkpoint(
     if revision is not None:
         hub["revision"] = revision
     with _loading(path):
-        config = AutoConfig.from_pretrained(path, **hub)
-    family = check_family(config.model_type, f"The model {path}")
+        settings, _ = PreTrainedConfig.get_config_dict(path, **hub)
+    family = check_family(settings.get("model_type", "unknown"), f"The model {path}")
     with _loading(path):
         processor = load_processor(
             path, family, split_images=split_images, max_pixels=max_pixels, **hub
         )
         model, info = AutoModelForImageTextToText.from_pretrained(
             path,
-            config=config,
             dtype=weights,
             attn_implementation="sdpa",
             use_safetensors=True,
@@ -63,12 +62,18 @@ def check_family(model_type: str, whose: str) -> str:
     return model_type
 
 
+# What transformers raises over files that are missing, damaged or do not fit each other.
+_BROKEN = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError)
+
+
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
     """Whatever goes wrong in reading a checkpoint as a ModelError."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, httpx.HTTPError, SafetensorError) as error:
+    except ModelError:
+        raise
+    except (*_BROKEN, httpx.HTTPError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "

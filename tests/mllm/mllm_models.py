@@ -1,0 +1,218 @@
+"""Tiny random models of each family, with their processors, made from config."""
+
+import functools
+
+import numpy as np
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+)
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+from tpad.mllm.processors import FAMILIES
+
+# As in SmolVLM-Instruct, llava-1.5-hf, Qwen2.5-VL-Instruct and Qwen3-VL-Instruct, shortened where
+# tools and videos come in.
+IDEFICS3_TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+LLAVA_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{{ content['text'] + ' ' }}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+QWEN2_5_TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% else %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+QWEN3_TEMPLATE = QWEN2_5_TEMPLATE.replace(
+    "{% if loop.first and message['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}",
+    "",
+)
+QWEN_TOKENS = (
+    "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|video_pad|>",
+)  # fmt: skip
+IDEFICS3_TOKENS = (
+    "<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>",
+    *(f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2)),
+)  # fmt: skip
+CORPUS = ["a red phone case for Nova 7", "green apple juice, 1 l", "User: Assistant: describe it"]
+TEXT = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 2048,
+}  # fmt: skip
+
+
+def make_tokenizer(special: tuple[str, ...], bos: str | None, eos: str) -> PreTrainedTokenizerFast:
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    names = ["<pad>", *([bos] if bos else []), eos, *special]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(dict.fromkeys(names)),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(CORPUS * 3, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        bos_token=bos,
+        eos_token=eos,
+        additional_special_tokens=list(special),
+    )
+
+
+def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+
+
+def make_idefics3(family: str = "idefics3"):
+    smol = family == "smolvlm"
+    tokenizer = make_tokenizer(IDEFICS3_TOKENS, None, "<end_of_utterance>")
+    vision = {
+        "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
+    }  # fmt: skip
+    config = (SmolVLMConfig if smol else Idefics3Config)(
+        vision_config=vision,
+        text_config={"model_type": "llama", **TEXT, **_ids(tokenizer)},
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=not smol,
+    )
+    model = (SmolVLMForConditionalGeneration if smol else Idefics3ForConditionalGeneration)(config)
+    image_processor = (SmolVLMImageProcessorPil if smol else Idefics3ImageProcessorPil)(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+    )
+    return model, FAMILIES[family](
+        image_processor, tokenizer, image_seq_len=4, chat_template=IDEFICS3_TEMPLATE
+    )
+
+
+def make_llava():
+    tokenizer = make_tokenizer(("<image>",), "<s>", "</s>")
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+        ),
+        text_config={"model_type": "llama", **TEXT, **_ids(tokenizer)},
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    image_processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    return LlavaForConditionalGeneration(config), FAMILIES["llava"](
+        image_processor,
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_TEMPLATE,
+    )
+
+
+def make_qwen(family: str):
+    tokenizer = make_tokenizer(QWEN_TOKENS, None, "<|im_end|>")
+    ids = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
+        for name, token in (
+            ("image", "<|image_pad|>"),
+            ("video", "<|video_pad|>"),
+            ("vision_start", "<|vision_start|>"),
+            ("vision_end", "<|vision_end|>"),
+        )
+    }
+    text = {**TEXT, **_ids(tokenizer)}
+    vision = {
+        "depth": 3, "hidden_size": 24, "intermediate_size": 32, "num_heads": 2, "patch_size": 8,
+        "out_hidden_size": 32, "spatial_merge_size": 2, "temporal_patch_size": 2,
+    }  # fmt: skip
+    if family == "qwen2_5_vl":
+        text["rope_parameters"] = {
+            "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4,
+        }  # fmt: skip
+        config = Qwen2_5_VLConfig(
+            text_config=text,
+            vision_config={**vision, "window_size": 32, "fullatt_block_indexes": [1]},
+            **ids,
+        )
+        model = Qwen2_5_VLForConditionalGeneration(config)
+        template = QWEN2_5_TEMPLATE
+    else:
+        text["rope_parameters"] = {
+            "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4,
+            "mrope_interleaved": True,
+        }  # fmt: skip
+        config = Qwen3VLConfig(
+            text_config=text,
+            vision_config={
+                **vision, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16,
+            },
+            **ids,
+        )  # fmt: skip
+        model = Qwen3VLForConditionalGeneration(config)
+        template = QWEN3_TEMPLATE
+    image_processor = Qwen2VLImageProcessorPil(
+        patch_size=8,
+        merge_size=2,
+        temporal_patch_size=2,
+        size={"shortest_edge": 16 * 16, "longest_edge": 64 * 64},
+    )
+    return model, FAMILIES[family](image_processor, tokenizer, chat_template=template)
+
+
+MAKERS = {
+    "idefics3": make_idefics3,
+    "smolvlm": functools.partial(make_idefics3, "smolvlm"),
+    "llava": make_llava,
+    "qwen2_5_vl": functools.partial(make_qwen, "qwen2_5_vl"),
+    "qwen3_vl": functools.partial(make_qwen, "qwen3_vl"),
+}
+
+
+def picture(seed: int, size: tuple[int, int] = (40, 40)) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.NEAREST)

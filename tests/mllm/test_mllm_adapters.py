@@ -1,0 +1,124 @@
+"""LoRA adapters switch on and off, train, and are saved and loaded on their own."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tpad.errors import ModelError
+from tpad.mllm import MLLM, LoraSettings, Turn
+
+
+def last(mllm, items):
+    return mllm.encode(items, instruction="Describe it.", layers=[3]).last[3]
+
+
+def train(mllm, name, items, steps=3):
+    optimizer = torch.optim.Adam(mllm.trainable_parameters(name), lr=0.02)
+    batch = mllm.collate([[Turn(item, "Next?", "green")] for item in items], with_labels=True)
+    losses = []
+    with mllm.use_adapter(name):
+        for _ in range(steps):
+            loss = mllm.forward(batch).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+    return losses
+
+
+def test_adapters_switch_on_and_off(mllm, items):
+    base = last(mllm, items)
+    mllm.add_adapter("teacher", LoraSettings(rank=4, alpha=8))
+    np.testing.assert_array_equal(last(mllm, items), base)
+    losses = train(mllm, "teacher", items)
+    assert losses[-1] < losses[0]
+    np.testing.assert_array_equal(last(mllm, items), base)
+    with mllm.use_adapter("teacher"):
+        tuned = last(mllm, items)
+        with mllm.use_adapter(None):
+            np.testing.assert_array_equal(last(mllm, items), base)
+        np.testing.assert_array_equal(last(mllm, items), tuned)
+    assert np.abs(tuned - base).max() > 1e-3
+    mllm.add_adapter("student", LoraSettings(rank=2))
+    mllm.set_adapter("student")
+    np.testing.assert_allclose(last(mllm, items), base, atol=1e-6)
+    mllm.set_adapter("teacher")
+    np.testing.assert_array_equal(last(mllm, items), tuned)
+    mllm.set_adapter(None)
+    np.testing.assert_array_equal(last(mllm, items), base)
+
+
+def test_training_one_adapter_leaves_all_else_alone(mllm, items):
+    mllm.add_adapter("a", LoraSettings(rank=2))
+    mllm.add_adapter("b", LoraSettings(rank=2))
+    before = {name: value.clone() for name, value in mllm.model.state_dict().items()}
+    train(mllm, "a", items)
+    changed = {n for n, v in mllm.model.state_dict().items() if not torch.equal(v, before[n])}
+    assert changed and all(".a." in name for name in changed)
+
+
+def test_adapters_sit_on_the_seven_projections_of_the_language_model(mllm):
+    mllm.add_adapter("a", LoraSettings(rank=2))
+    names = [n for n, _ in mllm.model.named_modules() if n.endswith("lora_A.a")]
+    assert len(names) == 7 * mllm.num_layers
+    assert not any("vis" in name for name in names)
+    assert len(mllm.trainable_parameters("a")) == 2 * 7 * mllm.num_layers
+
+
+def test_adapters_are_saved_and_loaded(mllm, folder, items, tmp_path):
+    mllm.add_adapter("a", LoraSettings(rank=4))
+    train(mllm, "a", items)
+    mllm.save_adapter("a", tmp_path / "adapter")
+    assert sorted(p.name for p in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] is None
+    with mllm.use_adapter("a"):
+        expected = last(mllm, items)
+    fresh = MLLM.load(folder, device="cpu")
+    base = last(fresh, items)
+    fresh.load_adapter("one", tmp_path / "adapter")
+    fresh.load_adapter("two", tmp_path / "adapter")
+    np.testing.assert_array_equal(last(fresh, items), base)
+    for name in ("one", "two"):
+        with fresh.use_adapter(name):
+            np.testing.assert_allclose(last(fresh, items), expected, atol=1e-6)
+    assert train(fresh, "two", items)[0] != 0.0  # what was loaded can be trained on
+
+
+def test_the_base_is_saved_without_its_adapters(mllm, items, tmp_path):
+    base = last(mllm, items)
+    mllm.add_adapter("a", LoraSettings(rank=4))
+    train(mllm, "a", items)
+    mllm.set_adapter("a")
+    mllm.save(tmp_path / "base")
+    np.testing.assert_array_equal(last(MLLM.load(tmp_path / "base", device="cpu"), items), base)
+
+
+def test_dropout_is_for_training_only(mllm, items):
+    mllm.add_adapter("a", LoraSettings(rank=4, dropout=0.5))
+    train(mllm, "a", items)
+    mllm.set_adapter("a")
+    mllm.model.train()
+    np.testing.assert_array_equal(last(mllm, items), last(mllm, items))
+    assert mllm.model.training
+
+
+def test_wrong_names_and_folders_are_said(mllm, tmp_path):
+    with pytest.raises(ModelError, match="no adapter 'a'; added or loaded so far: none"):
+        mllm.set_adapter("a")
+    with pytest.raises(ModelError, match="is missing"):
+        mllm.load_adapter("a", tmp_path)
+    with pytest.raises(ModelError, match="to train"):
+        mllm.trainable_parameters("a")
+    with pytest.raises(ModelError, match="to save"):
+        mllm.save_adapter("a", tmp_path / "x")
+    with pytest.raises(ModelError, match="fits no layer"):
+        mllm.add_adapter("a", LoraSettings(targets="nothing"))
+    mllm.add_adapter("a")
+    with pytest.raises(ModelError, match="already is an adapter 'a'"):
+        mllm.add_adapter("a")

@@ -1,0 +1,182 @@
+"""Features of each family: exact under saving, padding, batching and caching of pictures."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mllm_models import picture
+from PIL import Image
+from safetensors.torch import load_file
+
+from tpad.errors import ConfigError, ImageError, ModelError
+from tpad.mllm import MLLM, ImageCache, ItemInput, Turn
+
+TOLERANCE = 2e-5
+"""float32 rounding, which depends on how many rows a matrix product has."""
+
+
+def equal(one, other, tolerance: float = TOLERANCE) -> None:
+    np.testing.assert_array_equal(one.has_image, other.has_image)
+    np.testing.assert_array_equal(one.has_text, other.has_text)
+    np.testing.assert_allclose(one.vision, other.vision, atol=tolerance)
+    for name in ("image", "text", "last"):
+        for layer, values in getattr(one, name).items():
+            np.testing.assert_allclose(values, getattr(other, name)[layer], atol=tolerance)
+
+
+def encode(mllm, items, batch_size=8, **kwargs):
+    layers = range(mllm.num_layers + 1)
+    return mllm.encode(
+        items, instruction="Describe it.", layers=layers, batch_size=batch_size, **kwargs
+    )
+
+
+def test_features_have_the_stated_shapes_and_masks(loaded, items):
+    features = encode(loaded, items)
+    assert features.vision.shape == (5, loaded.vision_size)
+    assert features.has_image.tolist() == [True, True, False, True, True]
+    assert features.has_text.tolist() == [True, True, True, False, True]
+    assert set(features.last) == {0, 1, 2, 3}
+    for layer in features.last:
+        for part in (features.image[layer], features.text[layer], features.last[layer]):
+            assert part.shape == (5, loaded.hidden_size)
+            assert part.dtype == np.float32
+        there = np.abs(features.image[layer]).sum(1) > 0
+        np.testing.assert_array_equal(there, features.has_image)
+        there = np.abs(features.text[layer]).sum(1) > 0
+        np.testing.assert_array_equal(there, features.has_text)
+    assert not features.vision[2].any() and features.vision[[0, 1, 3, 4]].any(1).all()
+
+
+def test_saved_and_loaded_again_gives_equal_features(loaded, items, tmp_path):
+    loaded.save(tmp_path / "again")
+    equal(encode(loaded, items), encode(MLLM.load(tmp_path / "again", device="cpu"), items), 0)
+    written = b"".join(p.read_bytes() for p in (tmp_path / "again").glob("*.json"))
+    assert str(tmp_path).encode() not in written
+
+
+def test_saving_replaces_a_folder_and_can_halve_the_weights(loaded, tmp_path):
+    loaded.save(tmp_path / "model")
+    (tmp_path / "model" / "stray").touch()
+    loaded.save(tmp_path / "model", dtype=torch.bfloat16)
+    assert not (tmp_path / "model" / "stray").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    state = load_file(tmp_path / "model" / "model.safetensors")
+    assert {t.dtype for t in state.values()} == {torch.bfloat16}
+    assert MLLM.load(tmp_path / "model", device="cpu").model.dtype == torch.float32
+
+
+def test_batches_and_their_order_change_nothing(loaded, items):
+    together = encode(loaded, items)
+    equal(together, encode(loaded, items, batch_size=1))
+    order = [3, 0, 4, 2, 1]
+    shuffled = encode(loaded, [items[i] for i in order], batch_size=2)
+    back = np.argsort(order)
+    moved = dataclasses.replace(
+        shuffled,
+        vision=shuffled.vision[back],
+        has_image=shuffled.has_image[back],
+        has_text=shuffled.has_text[back],
+        **{
+            name: {layer: values[back] for layer, values in getattr(shuffled, name).items()}
+            for name in ("image", "text", "last")
+        },
+    )
+    equal(together, moved)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_on_either_side_changes_nothing(loaded, items, side):
+    conversations = [[Turn(item, "Describe it.")] for item in items]
+    batch = loaded.collate(conversations, padding_side=side)
+    with torch.no_grad():
+        hidden = loaded.forward(batch, layers=[2, 3], need_logits=False).hidden
+        for row, conversation in enumerate(conversations):
+            alone = loaded.collate([conversation])
+            expected = loaded.forward(alone, layers=[2, 3], need_logits=False).hidden
+            real = batch.attention_mask[row].bool()
+            assert torch.equal(batch.input_ids[row][real], alone.input_ids[0])
+            assert torch.equal(
+                batch.position_ids[..., row, :][..., real], alone.position_ids[..., 0, :]
+            )
+            for layer in (2, 3):
+                np.testing.assert_allclose(
+                    hidden[layer][row][real], expected[layer][0], atol=TOLERANCE
+                )
+
+
+def test_cached_pictures_give_what_the_pictures_give(loaded, items, tmp_path):
+    cache = loaded.image_features((item.image for item in items), batch_size=2)
+    rows = [ItemInput(row, item.text) for row, item in enumerate(items)]
+    expected = encode(loaded, items)
+    equal(expected, encode(loaded, rows, images=cache))
+    np.testing.assert_array_equal(cache.has_image, expected.has_image)
+    cache.save(tmp_path / "cache.safetensors")
+    again = ImageCache.load(tmp_path / "cache.safetensors")
+    equal(expected, encode(loaded, rows, images=again))
+    picked = cache.rows([4, 0])
+    equal(
+        encode(loaded, [items[4], items[0]]),
+        encode(loaded, [ItemInput(0, items[4].text), ItemInput(1, items[0].text)], images=picked),
+    )
+
+
+def test_cached_tokens_have_one_row_a_picture_where_all_are_alike(loaded):
+    cache = loaded.image_features([picture(0), None, picture(1)])
+    count = int(cache.counts[0])
+    assert cache.tokens.shape == (3, count, loaded.hidden_size)
+    assert torch.equal(cache.tokens[0], cache.flat[:count])
+    assert torch.equal(cache.tokens[2], cache.flat[count:])
+    assert not cache.tokens[1].any()
+
+
+def test_only_missing_pictures_is_no_special_case(loaded):
+    cache = loaded.image_features([None, None])
+    features = encode(loaded, [ItemInput(0, "red"), ItemInput(1, "blue")], images=cache)
+    equal(features, encode(loaded, [ItemInput(None, "red"), ItemInput(None, "blue")]))
+
+
+def test_an_empty_item_is_read_all_the_same(loaded):
+    features = encode(loaded, [ItemInput(), ItemInput(None, " \n ")])
+    assert not features.has_image.any() and not features.has_text.any()
+    assert np.isfinite(features.last[3]).all()
+    np.testing.assert_allclose(features.last[3][0], features.last[3][1], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.new("RGB", (1, 1), "red"),
+        Image.new("L", (300, 2), 80),
+        Image.new("RGBA", (9, 200), (0, 0, 255, 20)),
+        Image.new("CMYK", (30, 30)),
+        Image.new("P", (30, 30)),
+    ],
+    ids=["1x1", "grey, thin", "transparent, tall", "CMYK", "palette"],
+)
+def test_odd_pictures_are_read(loaded, image):
+    features = encode(loaded, [ItemInput(image, "thing"), ItemInput(picture(1), "thing")])
+    assert np.isfinite(features.vision).all() and features.has_image.all()
+
+
+def test_what_is_wrong_with_pictures_and_layers_is_said(loaded):
+    cache = loaded.image_features([picture(0)])
+    with pytest.raises(ModelError, match="row of the cache"):
+        loaded.collate([[Turn(ItemInput(picture(0)))]], images=cache)
+    with pytest.raises(ModelError, match="no image cache"):
+        loaded.collate([[Turn(ItemInput(0))]])
+    with pytest.raises(ImageError, match="PIL"):
+        loaded.image_features([np.zeros((8, 8, 3))])
+    with pytest.raises(ConfigError, match="layer 9"):
+        loaded.encode([ItemInput(None, "red")], layers=[9])
+    with pytest.raises(ModelError, match="longer than"):
+        loaded.collate([[Turn(ItemInput(None, "Nova 7 " * 2000))]])
+
+
+def test_no_torchvision_is_needed(loaded, items):
+    encode(loaded, items[:1])
+    assert "torchvision" not in sys.modules
+    assert type(loaded.processor.image_processor).__name__.endswith("Pil")
+    assert getattr(loaded.processor, "video_processor", None) is None

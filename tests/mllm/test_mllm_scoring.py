@@ -1,0 +1,139 @@
+"""Scores are the log-likelihoods of a full forward pass; generation is its argmax."""
+
+import numpy as np
+import pytest
+import torch
+
+from tpad.errors import ModelError
+from tpad.mllm import ItemInput, Turn
+from tpad.mllm import scoring as scoring_module
+
+CANDIDATES = ["a red case", "a red phone case", "green", "", "a red case for Nova 7", "green"]
+
+
+def explicit(mllm, conversation, answer):
+    """The log-likelihood from one forward over the whole conversation, token by token."""
+    last = conversation[-1]
+    closed = [*conversation[:-1], Turn(last.item, last.instruction, answer)]
+    batch = mllm.collate([closed])
+    with torch.no_grad():
+        logits = mllm.forward(batch).logits[0]  # (L, V)
+    marker = int(batch.markers[0, -1])
+    ids = mllm.tokenize_answers([answer])[0]
+    logprobs = logits.double().log_softmax(-1)
+    return sum(float(logprobs[marker + n, token]) for n, token in enumerate(ids))
+
+
+def conversations(items):
+    return [
+        [Turn(items[0], "Next?")],
+        [Turn(items[1], "Next?", "a red case"), Turn(items[2], "Next?"), Turn(items[3], "Next?")],
+        [Turn(items[2], "Next?", ""), Turn(items[4], "Next?")],
+    ]
+
+
+def test_score_is_the_explicit_log_likelihood(loaded, items):
+    for conversation in conversations(items):
+        expected = [explicit(loaded, conversation, answer) for answer in CANDIDATES]
+        got = loaded.score(conversation, CANDIDATES)
+        np.testing.assert_allclose(got, expected, atol=2e-4)
+
+
+def test_many_conversations_score_as_each_does(loaded, items, monkeypatch):
+    chats = conversations(items)
+    ids = loaded.tokenize_answers(CANDIDATES)
+    lists = [ids, ids[:1], list(reversed(ids))]
+    expected = [loaded.score(c, given) for c, given in zip(chats, lists, strict=True)]
+    for row_nodes, batch_size in ((192, 32), (8, 2)):
+        monkeypatch.setattr(scoring_module, "ROW_NODES", row_nodes)
+        got = loaded.score_many(chats, lists, batch_size=batch_size)
+        for one, other in zip(expected, got, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+    np.testing.assert_allclose(expected[2][::-1], loaded.score(chats[2], CANDIDATES), atol=1e-4)
+    small = loaded.score(chats[0], CANDIDATES, batch_size=1)
+    np.testing.assert_allclose(small, expected[0], atol=1e-4)
+
+
+def test_candidates_may_continue_one_another(loaded, items):
+    chat = conversations(items)[0]
+    whole = loaded.tokenize_answers(["a red case"])[0]
+    scores = loaded.score(chat, [whole[:1], whole, whole[:2]])
+    assert scores[1] < scores[2] < scores[0] < 0
+
+
+def test_scores_use_cached_pictures(loaded, items):
+    cache = loaded.image_features([item.image for item in items])
+    rows = [ItemInput(n, item.text) for n, item in enumerate(items)]
+    got = loaded.score_many(conversations(rows), [CANDIDATES] * 3, images=cache)
+    expected = loaded.score_many(conversations(items), [CANDIDATES] * 3)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_the_loss_is_the_mean_log_likelihood(loaded, items):
+    answers = ["a red case", "green"]
+    chats = [[Turn(item, "Next?", a)] for item, a in zip(items, answers, strict=False)]
+    batch = loaded.collate(chats, with_labels=True)
+    with torch.no_grad():
+        out = loaded.forward(batch)
+    ids = loaded.tokenize_answers(answers)
+    assert out.targets.tolist() == [*ids[0], *ids[1]]
+    assert out.rows.tolist() == [0] * len(ids[0]) + [1] * len(ids[1])
+    total = sum(explicit(loaded, [Turn(c[0].item, "Next?")], c[0].answer) for c in chats)
+    assert float(out.loss) == pytest.approx(-total / len(out.targets), abs=1e-4)
+
+
+def test_generation_is_the_argmax_of_a_full_forward(loaded, items):
+    written = loaded.generate(items, instruction="Describe it.", max_new_tokens=4, batch_size=3)
+    for item, text in zip(items, written, strict=True):
+        batch = loaded.collate([[Turn(item, "Describe it.")]])
+        ids = batch.input_ids[0].tolist()
+        prompt = len(ids)
+        for _ in range(4):
+            batch.input_ids = torch.tensor([ids])
+            batch.attention_mask = torch.ones_like(batch.input_ids)
+            following = torch.arange(len(ids) - prompt) + batch.position_ids.max() + 1
+            positions = torch.cat(
+                [batch.position_ids, following.expand(*batch.position_ids.shape[:-1], -1)], -1
+            )
+            run = torch.no_grad()(loaded.model.model)(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=positions,
+                **loaded_pictures(loaded, batch),
+            )
+            token = int(loaded.logits(run.last_hidden_state[0, -1]).argmax())
+            if token in loaded.text.stop_ids:
+                break
+            ids.append(token)
+        assert text == loaded.text.decode(ids[prompt:])
+
+
+def loaded_pictures(mllm, batch):
+    if batch.vision is None:
+        return {}
+    inputs = dict(batch.vision.tensors)
+    if mllm.family in ("idefics3", "smolvlm"):  # (batch, pictures, …)
+        inputs = {name: value.transpose(0, 1) for name, value in inputs.items()}
+    return inputs
+
+
+def test_generation_stops_at_an_end_token(mllm, items):
+    first = mllm.generate(items[:1], instruction="Describe it.", max_new_tokens=1)
+    ids = mllm.tokenizer(first[0], add_special_tokens=False)["input_ids"]
+    batch = mllm.collate([[Turn(items[0], "Describe it.")]])
+    with torch.no_grad():
+        token = int(mllm.forward(batch).logits[0, -1].argmax())
+    mllm.text.stop_ids.add(token)
+    assert mllm.generate(items[:1], instruction="Describe it.", max_new_tokens=9) == [""]
+    assert len(ids) >= 0
+
+
+def test_what_cannot_be_scored_is_said(loaded, items):
+    with pytest.raises(ModelError, match="must be open"):
+        loaded.score([Turn(items[2], "Next?", "green")], ["red"])
+    with pytest.raises(ModelError, match="one list for each"):
+        loaded.score_many(conversations(items), [["red"]])
+    with pytest.raises(ModelError, match="no tokens"):
+        loaded.score([Turn(items[2], "Next?")], [np.array([], dtype=np.int64)])
+    assert loaded.score([Turn(items[2], "Next?")], []).shape == (0,)
+    assert loaded.score_many([], []) == []
