@@ -48,9 +48,8 @@ class TestLoad:
         assert bundle.sets == ("tpad", "vision_tfidf", "knowledge", "vision")
         assert bundle.config == {"preset": "fake", "seed": 0}
         assert bundle.info["seeds"] == [0]
-        assert (
-            bundle.dataset.fingerprint == shop.fingerprint == bundle.info["dataset"]["fingerprint"]
-        )
+        assert bundle.dataset.fingerprint == shop.fingerprint
+        assert bundle.info["dataset"]["fingerprint"] == shop.fingerprint
         assert bundle.cold.sum() == bundle.info["dataset"]["n_cold"] == 6
         for name in bundle.sets:
             assert bundle.recommenders[name].n_items == len(bundle.embeddings[name]) == 60
@@ -113,7 +112,7 @@ class TestFaults:
         path = copy / "images" / "item-0003.webp"
         path.write_bytes(bytes(path.stat().st_size))
         load(copy)
-        with pytest.raises(BundleError, match="item-0003.webp was changed"):
+        with pytest.raises(BundleError, match=r"item-0003\.webp was changed"):
             load(copy, verify="full")
 
     def test_another_format_version(self, copy):
@@ -171,7 +170,7 @@ class TestFaults:
         info = read_info(copy)
         del info["checksums"]["recommenders/tpad.safetensors"]
         edit_info(copy, checksums=info["checksums"])
-        with pytest.raises(BundleError, match="does not list recommenders/tpad.safetensors"):
+        with pytest.raises(BundleError, match="does not list recommenders/tpad"):
             load(copy)
 
     def test_embeddings_of_other_items(self, copy, fake_bundle):
@@ -227,7 +226,7 @@ class TestHub:
     def test_a_repository_that_is_no_bundle(self, tmp_path, monkeypatch):
         monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: str(tmp_path))
         monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path))
-        with pytest.raises(BundleError, match="holds no bundle.json"):
+        with pytest.raises(BundleError, match=r"holds no bundle\.json"):
             Bundle.load("shop/other")
 
 
@@ -377,10 +376,9 @@ class TestCard:
 
 def test_importing_tpad_imports_nothing_slow():
     code = "import tpad, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert not {"torch", "pandas", "numpy", "PIL", "transformers"} & set(loaded.stdout.split())
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert "tpad" in loaded
+    assert not {"torch", "pandas", "numpy", "PIL", "transformers"} & set(loaded)
 
 
 def test_public_names_resolve():

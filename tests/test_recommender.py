@@ -282,7 +282,7 @@ class TestAddItems:
     def test_unreadable_pictures(self, recommender, tmp_path):
         (tmp_path / "bad.png").write_bytes(b"\x89PNG nothing")
         (tmp_path / "more.csv").write_text("item_id,title,image\nt-1,green cap,bad.png\n")
-        with pytest.raises(ImageError, match="Item 't-1': bad.png is not a picture"):
+        with pytest.raises(ImageError, match=r"Item 't-1': bad\.png is not a picture"):
             recommender.add_items(tmp_path / "more.csv")
         assert recommender.add_items(tmp_path / "more.csv", strict=False) == 1
         assert recommender.image("t-1") is None

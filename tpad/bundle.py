@@ -188,7 +188,7 @@ class Bundle:
         """Turns new items into embeddings; loaded when first asked for.
 
         Raises:
-            BundleError: its weights cannot be read.
+            TpadError: its weights or settings cannot be read.
         """
         with self._lock:
             if self._encoder is None:
@@ -235,7 +235,7 @@ class Bundle:
         check_target(folder)
         if not seeds and "seed" in config:
             seeds = [config["seed"]]
-        info = {
+        info: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "package_version": __version__,
             "git_commit": _git_commit(),

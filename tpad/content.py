@@ -49,7 +49,7 @@ class Content:
                 f"{type(element).__name__}."
             )
         fields = (item.title, item.description, item.category, item.price)
-        digest = hashlib.blake2b(repr(fields).encode(), digest_size=32)
+        digest = hashlib.sha256(repr(fields).encode())
         if item.image is not None:
             digest.update(repr(item.image.size).encode())
             digest.update(item.image.tobytes())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from tpad.data.report import ReportBuilder
 from tpad.errors import DataError, ImageError
 from tpad.items import NewItem
 
-Pairs = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
-ItemTable = str | Path | pd.DataFrame | Pairs
+Pairs: TypeAlias = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
+ItemTable: TypeAlias = str | Path | pd.DataFrame | Pairs
 
 _POSITION = "position of the pair"
 _GIVEN = "given"  # stands for a picture that lies in memory, while the table is checked
@@ -81,8 +82,9 @@ def _from_table(
     for row in frame[list(ITEM_COLUMNS)].itertuples(index=False):
         price = None if np.isnan(row.price) else float(row.price)
         item = NewItem(None, row.title, row.description, row.category, price)
-        has_picture = row.image and image_root is not None
-        path = resolve_image(image_root, row.image) if has_picture else None
+        path = None
+        if row.image and image_root is not None:
+            path = resolve_image(image_root, row.image)
         added.append(Added(row.item_id, item, path))
     return frame, added
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from tpad.new_items import Added, ItemTable, read_new_items
 if TYPE_CHECKING:
     from tpad.training.fitted_session_model import FittedSessionModel
 
-Element = str | Image.Image | NewItem
+Element: TypeAlias = str | Image.Image | NewItem
 MODEL = "model"
 CLOSE_IDS = 3  # suggested for an id that is not known
 
