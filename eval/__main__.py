@@ -3,9 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,11 @@ from eval.protocol import RankingModel, TestCases
 from eval.report import markdown
 from eval.runner import code_version, run_models
 from eval.store import Store
+from tpad.bundle import Bundle
 from tpad.data.dataset import Dataset
-from tpad.errors import BundleError, DataError, TpadError
+from tpad.errors import DataError, TpadError
 from tpad.training.session_model import EpochReport, SessionModelConfig
+from tpad.world.oracle import Oracle
 
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 WORLD_FILE = "world.json"
@@ -32,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
         description="Holds TPAD against baselines on the test sessions of a bundle.",
     )
     source = result.add_mutually_exclusive_group(required=True)
-    source.add_argument("--bundle", type=Path, help="bundle folder, made by `python -m tpad train`")
+    source.add_argument("--bundle", help="bundle, made by `python -m tpad train`")
     source.add_argument(
         "--world",
         type=Path,
@@ -124,21 +125,14 @@ def _run(options: argparse.Namespace) -> int:
 
 def _load(
     options: argparse.Namespace,
-) -> tuple[Dataset, dict[str, np.ndarray], RankingModel | None, str]:
+) -> tuple[Dataset, Mapping[str, np.ndarray], RankingModel | None, str]:
     """Dataset, embedding sets, oracle if there is one, and a name."""
     if options.world is not None:
         dataset = Dataset.from_world(options.world)
         return dataset, {}, _oracle(dataset, [options.world]), options.world.resolve().name
-    if not options.bundle.is_dir():
-        raise BundleError(
-            f"There is no bundle folder {options.bundle}; make one with `python -m tpad train`."
-        )
-    # The module is looked up here, so that shops without a bundle can be measured without it.
-    bundle = import_module("tpad.bundle").Bundle.load(options.bundle)
-    folders = [options.bundle, bundle.dataset.image_root]
-    embeddings = {name: np.asarray(values) for name, values in bundle.embeddings.items()}
-    oracle = _oracle(bundle.dataset, folders)
-    return bundle.dataset, embeddings, oracle, options.bundle.resolve().name
+    bundle = Bundle.load(options.bundle)
+    oracle = _oracle(bundle.dataset, [bundle.path, bundle.dataset.image_root])
+    return bundle.dataset, bundle.embeddings, oracle, bundle.path.resolve().name
 
 
 def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:
@@ -146,7 +140,7 @@ def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:
     path = next((f / WORLD_FILE for f in map(Path, folders) if (f / WORLD_FILE).is_file()), None)
     if path is None:
         return None
-    return import_module("tpad.world.oracle").Oracle.load(dataset.items, path)
+    return Oracle.load(dataset.items, path)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The models that are compared, by name, and the part that each plays."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal
@@ -24,7 +24,7 @@ from tpad.training.session_tuning import SessionTuning, tune_session_model
 Progress = Callable[[EpochReport], None] | None
 Role = Literal["baseline", "tpad", "reference", "oracle"]
 SUBJECT = "tpad"
-VISION = "vision"
+VISION, RANDOM = "vision", "random"
 
 
 class EmbeddingModel:
@@ -128,7 +128,7 @@ def embedding_entry(
 
 def all_entries(
     dataset: Dataset,
-    embeddings: dict[str, np.ndarray],
+    embeddings: Mapping[str, np.ndarray],
     config: SessionModelConfig,
     oracle: RankingModel | None = None,
 ) -> list[Entry]:
@@ -137,7 +137,8 @@ def all_entries(
     Args:
         dataset: items and sessions.
         embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
-            variants, "vision" is the vision tower alone, all others are baselines.
+            variants, all others are baselines. From "vision" a further one is made, joined with
+            this package's own TF-IDF, price and category.
         config: settings of the recommender, the same for all.
         oracle: the exact law, where it is known.
 
@@ -150,18 +151,12 @@ def all_entries(
                 f"Embedding set {name} has shape {values.shape} but the dataset has "
                 f"{len(dataset.items)} items; the bundle's parts do not belong together."
             )
-    text, fields = text_features(dataset), field_features(dataset)
+    # TPAD reads price and category too, so the text baselines have all that TPAD is given.
+    text = join(text_features(dataset), field_features(dataset))
     fixed: dict[str, tuple[Role, np.ndarray]] = {"text": ("baseline", text)}
     if VISION in embeddings:
-        vision = embeddings[VISION]
-        fixed["vision"] = ("baseline", vision)
-        fixed["vision+text"] = ("baseline", join(vision, text))
-        # TPAD reads price and category too; this baseline has all that TPAD is given.
-        fixed["vision+text+fields"] = ("baseline", join(vision, text, fields))
-    else:
-        fixed["text+fields"] = ("baseline", join(text, fields))
-    others = [name for name in embeddings if name != VISION]
-    for name in sorted(others, key=lambda name: (name == SUBJECT, name.startswith(SUBJECT))):
+        fixed["vision+text"] = ("baseline", join(embeddings[VISION], text))
+    for name in sorted(embeddings, key=lambda name: (name == SUBJECT, name.startswith(SUBJECT))):
         fixed[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", embeddings[name])
     attributes = attribute_features(dataset)
     if attributes is not None:
@@ -170,8 +165,11 @@ def all_entries(
     entries = [
         Entry("popularity", "baseline", lambda *_: Popularity()),
         Entry("markov", "baseline", lambda *_: Markov()),
-        embedding_entry("random", "baseline", lambda seed: random_features(dataset, seed), config),
     ]
+    if RANDOM not in embeddings:
+        entries.append(
+            embedding_entry(RANDOM, "baseline", lambda seed: random_features(dataset, seed), config)
+        )
     for name, (role, values) in fixed.items():
         entries.append(embedding_entry(name, role, lambda _, values=values: values, config))
     if oracle is not None:
