@@ -57,14 +57,14 @@ def run_export(args: argparse.Namespace) -> int:
         raise ConfigError("Nothing to export; give --out FOLDER, --embeddings FILE, or both.")
     if args.out is None and (args.sets or args.without_sessions):
         raise ConfigError("--sets and --without-sessions shape the copy; give --out FOLDER too.")
-    # `export` checks every file itself.
+    # `export` checks every file itself, before the vectors are read.
     bundle = Bundle.load(args.bundle, args.revision, verify="fast" if args.out else "standard")
-    if args.embeddings is not None:
-        write_vectors(bundle, args.model, args.embeddings)
-        sys.stdout.write(f"Wrote {bundle.dataset.n_items:,} vectors to {args.embeddings}.\n")
     if args.out is not None:
         bundle.export(args.out, sets=args.sets, sessions=not args.without_sessions)
         sys.stdout.write(f"Wrote the bundle to {args.out}.\n")
+    if args.embeddings is not None:
+        write_vectors(bundle, args.model, args.embeddings)
+        sys.stdout.write(f"Wrote {bundle.dataset.n_items:,} vectors to {args.embeddings}.\n")
     return 0
 
 
