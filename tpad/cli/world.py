@@ -40,6 +40,8 @@ def run_world(args: Namespace) -> None:
 
         print(report(world, args.mllm or default_base()))
         return
+    if args.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {args.workers}.")
     if args.out is None:
         raise ConfigError("Say where to write the shop with --out, or measure it with --report.")
     with tqdm(desc="drawing", unit="picture") as bar:

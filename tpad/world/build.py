@@ -1,9 +1,7 @@
-"""Makes a demo shop from a seed and writes it as tables and pictures, byte for byte the same each time."""
+"""Makes a demo shop from a seed and writes it as tables and pictures, always the same bytes."""
 
 import json
-import os
 import random
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,7 +13,17 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError
-from tpad.world.attributes import ALL_TYPES, BRANDS, DEPARTMENT_OF, SPECS, TIERS, Look, Product, looks
+from tpad.files import replacing_folder
+from tpad.world.attributes import (
+    ALL_TYPES,
+    BRANDS,
+    DEPARTMENT_OF,
+    SPECS,
+    TIERS,
+    Look,
+    Product,
+    looks,
+)
 from tpad.world.drawing import draw
 from tpad.world.language import ShopText, describe, write
 from tpad.world.law import Law, LawConfig, popularity_weights
@@ -58,7 +66,15 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         if self.items < 2 * len(ALL_TYPES):
-            raise ConfigError(f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}.")
+            raise ConfigError(
+                f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}."
+            )
+        if self.seed < 0:
+            raise ConfigError(f"The seed must not be negative, but is {self.seed}.")
+        if self.arrivals < 0:
+            raise ConfigError(
+                f"The number of arrivals must not be negative, but is {self.arrivals}."
+            )
         if not 0 <= self.cold_share <= 0.5:
             raise ConfigError(f"The cold share must lie between 0 and 0.5, not {self.cold_share}.")
         for name in ("train_sessions", "validation_sessions", "test_sessions"):
@@ -75,7 +91,7 @@ class World:
 
     @cached_property
     def _catalogue(self) -> list[Product]:
-        """The shop's products, followed by the new arrivals (whose looks the shop does not have)."""
+        """The shop's products, then the new arrivals (whose looks the shop does not have)."""
         rng = random.Random(f"{self.config.seed}/catalogue")
         owned: dict[str, list[Look]] = {kind: [] for kind in ALL_TYPES}
         for look in looks(reserved=True):
@@ -117,7 +133,7 @@ class World:
 
     @cached_property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool: items kept out of training and validation, chosen before anything else."""
+        """(n_items,) bool: items kept out of training and validation, chosen first."""
         rng = np.random.default_rng([self.config.seed, 11])
         cold = np.zeros(self.config.items, dtype=bool)
         cold[rng.permutation(self.config.items)[: round(self.config.cold_share * len(cold))]] = True
@@ -223,21 +239,24 @@ def write_world(
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} already exists and is not an empty folder; choose another --out.")
-    beside = out.with_name(out.name + ".partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    (beside / "images").mkdir(parents=True)
-    (beside / "arrivals").mkdir()
+    with replacing_folder(out) as beside:
+        _write_files(world, beside, workers, progress)
 
+
+def _write_files(
+    world: World, folder: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    (folder / "images").mkdir()
+    (folder / "arrivals").mkdir()
     items, arrivals = world.item_table(), world.arrivals_table()
-    items.to_csv(beside / "items.csv", index=False, lineterminator="\n")
-    arrivals.assign(image=arrivals["image"].str.removeprefix("arrivals/")).to_csv(
-        beside / "arrivals" / "arrivals.csv", index=False, lineterminator="\n"
+    items.to_csv(folder / "items.csv", index=False, lineterminator="\n")
+    names = [Path(path).name for path in arrivals[Columns.IMAGE]]
+    arrivals.assign(**{Columns.IMAGE: names}).to_csv(
+        folder / "arrivals" / "arrivals.csv", index=False, lineterminator="\n"
     )
-    world.interaction_table().to_csv(
-        beside / "interactions.csv", index=False, lineterminator="\n"
-    )
+    world.interaction_table().to_csv(folder / "interactions.csv", index=False, lineterminator="\n")
     cold_ids = items[Columns.ITEM_ID][world.cold]
-    (beside / "cold_items.txt").write_text("".join(f"{i}\n" for i in cold_ids), "utf-8")
+    (folder / "cold_items.txt").write_text("".join(f"{i}\n" for i in cold_ids), "utf-8")
     facts = {
         "version": VERSION,
         "seed": world.config.seed,
@@ -245,10 +264,10 @@ def write_world(
         "law": world.law.as_json(),
         "popularity": world.law.popularity.tolist(),
     }
-    (beside / "world.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    (folder / "world.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
 
     jobs = [
-        (product.look, f"{world.config.seed}/{path}", beside / path)
+        (product.look, f"{world.config.seed}/{path}", folder / path)
         for products, table in ((world.products, items), (world.arrivals, arrivals))
         for product, path in zip(products, table[Columns.IMAGE], strict=True)
     ]
@@ -256,9 +275,6 @@ def write_world(
         for done, _ in enumerate(pool.map(_draw_file, jobs, chunksize=16), 1):
             if progress:
                 progress(done, len(jobs))
-    if out.exists():
-        out.rmdir()
-    os.replace(beside, out)
 
 
 def picture_seed(key: str) -> int:
