@@ -3,6 +3,8 @@
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
+from tpad.errors import ConfigError
+
 
 def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
     """Adds the command."""
@@ -22,6 +24,8 @@ def run_pretrain(args: Namespace) -> None:
     """Runs the command."""
     from tpad.mllm.pretraining import PretrainingConfig, pretrain
 
+    if args.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {args.workers}.")
     given = {
         name: getattr(args, name)
         for name in ("pictures", "see_steps", "describe_steps")

@@ -13,9 +13,7 @@ No picture shows an attribute combination that a shop owns (`Look.is_reserved`).
 
 import json
 import math
-import os
 import random
-import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
+from tpad.errors import ConfigError, DataError
+from tpad.files import replacing_folder
 from tpad.mllm import tiny
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.precision import faster_cpu_dtype
@@ -54,6 +54,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "emblem": EMBLEMS,
 }
 IGNORE = -100
+RECORD = "pretraining.json"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,13 @@ class PretrainingConfig:
     weight_decay: float = 0.05
     """Decoupled weight decay on matrices."""
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"The seed must not be negative, but is {self.seed}.")
+        for name in ("pictures", "see_steps", "see_batch", "describe_steps", "describe_batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+
 
 def pretrain(
     config: PretrainingConfig,
@@ -89,7 +97,11 @@ def pretrain(
 
     Returns:
         The share of right facts on reserved (never trained) combinations, by fact and on average.
+
+    Raises:
+        DataError: `out` holds something else than an earlier checkpoint of this function.
     """
+    _refuse_foreign(Path(out))
     start = time.monotonic()
 
     def say(text: str) -> None:
@@ -219,7 +231,9 @@ def _tower(model: Idefics3ForConditionalGeneration, pixels: Tensor) -> Tensor:
     """Patch features of the vision tower, (B, patches, d_vision)."""
     side = tiny.IMAGE_SIZE // tiny.PATCH_SIZE
     mask = torch.ones(len(pixels), side, side, dtype=torch.bool)
-    return model.model.vision_model(pixel_values=pixels, patch_attention_mask=mask).last_hidden_state
+    return model.model.vision_model(
+        pixel_values=pixels, patch_attention_mask=mask
+    ).last_hidden_state
 
 
 def _see(
@@ -340,7 +354,7 @@ def _answer_loss(
     """Cross-entropy of the answers' tokens."""
     length = max(len(ids) for ids, _, _ in batch)
     ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
-    labels = torch.tensor([l + [IGNORE] * (length - len(l)) for _, l, _ in batch])  # (B, L)
+    labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
     rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
     pixels = _augment(pictures[rows], generator)
     with _fast():
@@ -369,9 +383,9 @@ def measure(
 ) -> dict[str, float]:
     """Share of right facts in the descriptions of `count` products with reserved looks.
 
-    A fact is right when the greedy description holds it at its place; the picture and a title with all
-    facts are given. Returns the share by fact, `visible` (mean of the four facts that are seen) and
-    `read` (spec and brand).
+    A fact is right when the greedy description holds it at its place. Picture, title and
+    description are given; spec and brand are only asked for where the text tells them. Returns the
+    share by fact, and `visible`, the mean of the four facts that are seen.
     """
     rng = random.Random(f"{seed}/measure")
     reserved = looks(reserved=True)
@@ -390,7 +404,7 @@ def measure(
             right[fact] += found == getattr(look, fact)
         if written.tells_spec:
             asked["spec"] += 1
-            right["spec"] += f" {product.spec}" in answer.split(" emblem", 1)[-1].split(", by")[0]
+            right["spec"] += answer.split(", by ")[0].endswith(f" {product.spec}")
         if written.tells_brand:
             asked["brand"] += 1
             right["brand"] += answer.endswith(f"by {product.brand}")
@@ -436,14 +450,15 @@ def _save(
     facts: dict[str, float],
     out: Path,
 ) -> None:
-    """Writes model (bf16), processor and a record beside `out`, then renames."""
-    out = Path(out)
-    beside = out.with_name(out.name + ".partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    model.to(torch.bfloat16).save_pretrained(beside)
-    tiny.make_processor(tokenizer).save_pretrained(beside)
+    """Writes model (bf16), processor and a record; an earlier checkpoint at `out` is replaced."""
     record = {"config": asdict(config), "right_on_unseen_combinations": facts}
-    (beside / "pretraining.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    if out.exists():
-        shutil.rmtree(out)
-    os.replace(beside, out)
+    with replacing_folder(out) as beside:
+        model.to(torch.bfloat16).save_pretrained(beside)
+        tiny.make_processor(tokenizer).save_pretrained(beside)
+        (beside / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _refuse_foreign(out: Path) -> None:
+    """An earlier checkpoint may be replaced, anything else must not be."""
+    if out.exists() and not (out / RECORD).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} already exists and is no checkpoint of ours; choose another --out.")
