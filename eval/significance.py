@@ -47,7 +47,10 @@ def bootstrap_interval(
         means = []
         for start in range(0, samples, SAMPLES_AT_ONCE):
             size = min(SAMPLES_AT_ONCE, samples - start)
-            weights = rng.multinomial(n, np.full(n, 1 / n), size=size)  # (size, n_sessions)
+            drawn = rng.integers(0, n, size=(size, n), dtype=np.int32)
+            drawn += n * np.arange(size, dtype=np.int32)[:, None]
+            weights = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+            weights = weights.astype(np.float64)  # (size, n_sessions), how often each was drawn
             means.append((weights @ sums) / (weights @ counts)[:, None])
         tail = (1 - level) / 2
         bounds = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0).T  # (m, 2)
