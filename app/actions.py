@@ -77,7 +77,7 @@ def step(
     raise DataError("The page and the app are of different versions; reload the page.")
 
 
-def uploaded(shop: Shop, path: str | None, title: str, price: Any, model: str) -> Element:
+def uploaded(shop: Shop, path: str | None, title: str, price: Any) -> Element:
     """An uploaded picture, its title, or both, as an element; it is encoded here, so later steps
     find it in the recommender's cache.
 
@@ -91,7 +91,7 @@ def uploaded(shop: Shop, path: str | None, title: str, price: Any, model: str) -
     if price is not None and not (np.isfinite(price) and price >= 0):
         raise DataError("The price must be a number of zero or more; correct it or leave it empty.")
     content = NewItem(image=image, title=title, price=None if price is None else float(price))
-    shop.recommender.recommend([content], k=1, model=model)
+    shop.recommender.compare([content], k=1)  # one forward serves all models
     key = f"upload:{time.monotonic_ns()}"
     return Element("", title or "Your picture", thumbnail, content.price, True, content, key)
 

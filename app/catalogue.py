@@ -60,7 +60,7 @@ class Catalogue:
                 ),
                 Columns.CATEGORY: source[Columns.CATEGORY],
                 Columns.PRICE: source[Columns.PRICE],
-                Columns.IS_COLD: self.dataset.cold[:known],
+                Columns.IS_COLD: recommender.cold[:known],
                 "picture": [
                     f"pictures/item/{row}?v={self.version}" if has else ""
                     for row, has in enumerate(has_picture)

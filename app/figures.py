@@ -6,61 +6,76 @@ import plotly.graph_objects as go
 from app.agreement import top
 
 # Okabe and Ito's palette, which the colour-blind can tell apart; black is left out for dark mode.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9A8F00")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#9A8F00")
 TRUTH = "#D55E00"
-GREY = "rgba(128,128,128,0.28)"
-FLOOR = 1000  # ranks beyond it are drawn on one line
+GREY = "rgba(128,128,128,0.22)"
+ROW = 34  # pixels between two places
 
 
 def bump_chart(
     table: pd.DataFrame,
-    names: list[str],
+    items: pd.DataFrame,
     titles: dict[str, str],
+    k: int = 10,
     per_model: int = 5,
     target: int | None = None,
 ) -> go.Figure:
-    """Where each model's first items stand in the other models.
+    """Where each model's first items stand in the other models, drawn with their pictures.
 
     Args:
         table: ranks, one row an item, one column a model; 0 is an item that takes no part.
-        names: the items' titles, by row.
+        items: one row an item: title, picture.
         titles: human name of each model.
+        k: places drawn one by one; what lies beyond shares one line below them.
         per_model: items taken from the top of each model.
         target: row of the true next item, drawn bold, if it is known.
     """
     models = list(table.columns)
-    x = [titles[model] for model in models]
-    rows: list[int] = []
-    for model in models:
-        rows += [row for row in top(table, model, per_model) if row not in rows]
-    if target is not None and (table.iloc[target] > 0).all():
-        rows = [row for row in rows if row != target] + [target]
-    worst = 10
+    rows = _followed(table, per_model, target)
+    below = k + 1.3
     figure = go.Figure()
     for number, row in enumerate(rows):
-        places = table.iloc[row].tolist()
-        worst = max(worst, *places)
-        is_target = row == target
-        home = models[places.index(min(places))]
-        colour = TRUTH if is_target else PALETTE[models.index(home) % 5]
-        name = _short(names[row])
+        item, places = items.iloc[row], table.iloc[row].tolist()
+        heights = [place if place <= k else below for place in places]
+        truth = row == target
+        name = _plain(item["title"])
         figure.add_scatter(
-            x=x,
-            y=[min(place, FLOOR) for place in places],
-            customdata=places,
-            name=("true next: " if is_target else "") + name,
+            x=list(range(len(models))),
+            y=heights,
+            customdata=[
+                [titles[model], place] for model, place in zip(models, places, strict=True)
+            ],
+            name=name,
             mode="lines+markers",
-            line={"color": colour, "width": 4 if is_target else 2, "shape": "spline"},
-            marker={"size": 11 if is_target else 8, "symbol": "star" if is_target else "circle"},
-            opacity=1 if is_target else 0.85,
-            hovertemplate=f"<b>{name}</b><br>%{{x}}: place %{{customdata}}<extra></extra>",
-            legendrank=number if not is_target else -1,
+            line={
+                "color": TRUTH if truth else PALETTE[number % len(PALETTE)],
+                "width": 5 if truth else 3,
+                "shape": "spline",
+                "smoothing": 0.6,
+            },
+            marker={"size": [8 if height == below else 30 for height in heights]},
+            hovertemplate=(
+                f"<b>{'True next item: ' if truth else ''}{name}</b><br>"
+                "%{customdata[0]}: place %{customdata[1]}<extra></extra>"
+            ),
         )
-    ticks = [tick for tick in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000) if tick <= worst * 1.6]
-    text = [str(tick) if tick < FLOOR else "1000+" for tick in ticks]
+        for x, height in enumerate(heights):
+            if height != below and item["picture"]:
+                figure.add_layout_image(
+                    source=item["picture"],
+                    x=x,
+                    y=height,
+                    xref="x",
+                    yref="y",
+                    sizex=0.3,
+                    sizey=0.78,
+                    xanchor="center",
+                    yanchor="middle",
+                    layer="above",
+                )
     figure.update_layout(
-        height=430,
-        margin={"l": 56, "r": 24, "t": 12, "b": 40},
+        height=80 + ROW * (k + 2),
+        margin={"l": 64, "r": 20, "t": 34, "b": 16},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 13},
@@ -69,20 +84,37 @@ def bump_chart(
         hoverlabel={"font": {"size": 13}},
     )
     figure.update_yaxes(
-        type="log",
-        autorange="reversed",
-        tickvals=ticks,
-        ticktext=text,
-        title_text="place in the ranking",
+        range=[below + 0.6, 0.4],
+        tickvals=[*range(1, k + 1), below],
+        ticktext=[*map(str, range(1, k + 1)), f"beyond {k}"],
         gridcolor=GREY,
         zeroline=False,
+        fixedrange=True,
     )
     figure.update_xaxes(
-        showgrid=True, gridcolor=GREY, tickangle=0, range=[-0.15, len(models) - 0.85]
+        side="top",
+        tickvals=list(range(len(models))),
+        ticktext=[titles[model] for model in models],
+        range=[-0.35, len(models) - 0.65],
+        showgrid=False,
+        zeroline=False,
+        tickangle=0,
+        fixedrange=True,
     )
     return figure
 
 
-def _short(text: str, length: int = 44) -> str:
+def _followed(table: pd.DataFrame, per_model: int, target: int | None) -> list[int]:
+    """Rows to draw: the first of each model, and the true next item last, so on top."""
+    rows: list[int] = []
+    for model in table.columns:
+        rows += [row for row in top(table, model, per_model) if row not in rows]
+    if target is not None and (table.iloc[target] > 0).all():
+        rows = [*(row for row in rows if row != target), target]
+    return rows
+
+
+def _plain(text: str, length: int = 60) -> str:
+    """A title that plotly's own markup leaves alone."""
     text = text.replace("<", "‹").replace(">", "›").replace("%{", "% {")
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -21,7 +21,7 @@ class Element:
         picture: address of its thumbnail, relative to the page, or a data URL; "" without picture.
         price: in the shop's own currency; None if unknown.
         is_cold: whether nobody clicked it in the training sessions.
-        content: the item itself, for one that is in no catalogue. Not compared: `key` stands for it.
+        content: the item itself, for one that is in no catalogue (not compared: `key` is).
         key: tells uploads apart that look alike.
     """
 
@@ -91,7 +91,8 @@ class VisitorSession:
         """
         if len(self) >= MAX_ELEMENTS:
             raise ConfigError(
-                f"A session holds at most {MAX_ELEMENTS} items here; remove one before adding another."
+                f"A session holds at most {MAX_ELEMENTS} items here; "
+                "remove one before you add another."
             )
         return self._changed((*self.elements, element))
 

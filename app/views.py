@@ -17,12 +17,12 @@ def header(n_items: int, n_cold: int) -> str:
     """The line above everything."""
     return (
         '<header class="tp-header"><div><h1>What comes next?</h1>'
-        "<p>Put products in a row, as a shopper looks at them. TPAD reads their pictures and words "
-        "and ranks what follows, new products included.</p></div>"
+        "<p>TPAD reads the pictures and words of a session and ranks the next item.</p></div>"
         f'<div class="tp-facts"><span><b>{n_items:,}</b> products</span>'
-        f'<span title="in no session that a model was trained on"><b>{n_cold:,}</b> never clicked</span>'
-        '<button type="button" data-act="theme" aria-label="Switch between light and dark">◐</button>'
-        "</div></header>"
+        '<span title="in no session that a model was trained on">'
+        f"<b>{n_cold:,}</b> never clicked</span>"
+        '<button type="button" data-act="theme" aria-label="Switch between light and dark">◐'
+        "</button></div></header>"
     )
 
 
@@ -35,9 +35,13 @@ def picture(address: str, title: str, *, lazy: bool = True) -> str:
     """An image, or the title's first letters where there is none."""
     if not address:
         letters = "".join(word[0] for word in title.split()[:2]).upper() or "?"
-        return f'<span class="tp-nopic" role="img" aria-label="{_a(title)}">{escape(letters)}</span>'
+        return (
+            f'<span class="tp-nopic" role="img" aria-label="{_a(title)}">{escape(letters)}</span>'
+        )
     loading = ' loading="lazy"' if lazy else ""
-    return f'<img src="{_a(address)}" alt="{_a(title)}"{loading} decoding="async" draggable="false">'
+    return (
+        f'<img src="{_a(address)}" alt="{_a(title)}"{loading} decoding="async" draggable="false">'
+    )
 
 
 def strip(session: VisitorSession, target: Element | None = None) -> str:
@@ -55,7 +59,8 @@ def strip(session: VisitorSession, target: Element | None = None) -> str:
         + _tool("clear", "Clear", "Take everything out of the session", icon="✕", off=not count)
     )
     head = (
-        f'<div class="tp-strip-head"><h2>Session</h2><span class="tp-muted">{escape(source)}</span>'
+        '<div class="tp-strip-head"><h2>Session</h2>'
+        f'<span class="tp-muted tp-source">{escape(source)}</span>'
         f'<div class="tp-tools">{tools}</div></div>'
     )
     if not count:
@@ -190,7 +195,7 @@ def comparison(
             for place, row in enumerate(lists[model], 1)
         )
         if model == first:
-            figures = '<span class="tp-muted">the ranking the others are held against</span>'
+            figures = "<span>the list the others are held against</span>"
         else:
             figures = (
                 f"<span><b>{facts.shared[model]}</b> of {k} shared</span>"
@@ -206,7 +211,8 @@ def comparison(
     legend = (
         '<p class="tp-legend"><span class="tp-key tp-all"></span>in every list '
         '<span class="tp-key tp-some"></span>in several '
-        '<span class="tp-key tp-one"></span>only here'
+        '<span class="tp-key tp-one"></span>only here '
+        f'<span class="tp-arrows">▲▼ places gained or lost against {escape(titles[first])}</span>'
         + ('<span class="tp-key tp-truth"></span>true next item' if target is not None else "")
         + "</p>"
     )
@@ -247,7 +253,7 @@ def _compared(
     else:
         other = int(table[first].iat[row])
         change = other - place
-        arrow = "=" if change == 0 else f"▲{change:,}" if change > 0 else f"▼{-change:,}"
+        arrow = "same" if change == 0 else f"▲{change:,}" if change > 0 else f"▼{-change:,}"
         spoken = f"place {other:,} in the first list"
         note = f'<span title="{spoken}" aria-label="{spoken}">{arrow}</span>'
     truth = " tp-truth" if row == target else ""
@@ -276,12 +282,11 @@ def _target_line(table: pd.DataFrame, model: str, target: int | None, k: int) ->
 
 def _strip_cell(element: Element, index: int, count: int) -> str:
     title = element.title
-    badge = '<span class="tp-badge tp-badge-new">yours</span>' if element.key[:6] == "upload" else ""
-    badge = badge or (
-        '<span class="tp-badge tp-badge-new">arrival</span>'
-        if element.is_new
-        else _cold_badge(element.is_cold)
-    )
+    if element.is_new:
+        origin = "yours" if element.key.startswith("upload") else "arrival"
+        badge = f'<span class="tp-badge tp-badge-new">{origin}</span>'
+    else:
+        badge = _cold_badge(element.is_cold)
     buttons = (
         _small("left", index, "‹", f"Move {title} to the left", off=index == 0)
         + _small("remove", index, "×", f"Remove {title}")
@@ -321,14 +326,19 @@ def _cold_badge(cold: bool) -> str:
 
 
 def _cold_word(cold: bool) -> str:
-    return '<span class="tp-coldword" title="Nobody clicked it in training">cold</span>' if cold else ""
+    return (
+        '<span class="tp-coldword" title="Nobody clicked it in training">cold</span>'
+        if cold
+        else ""
+    )
 
 
 def _tool(act: str, text: str, label: str, *, icon: str, off: bool = False) -> str:
     disabled = " disabled" if off else ""
     return (
         f'<button type="button" data-act="{act}" aria-label="{_a(label)}" title="{_a(label)}"'
-        f'{disabled}><span aria-hidden="true">{icon}</span> <span class="tp-word">{text}</span></button>'
+        f'{disabled}><span aria-hidden="true">{icon}</span> '
+        f'<span class="tp-word">{text}</span></button>'
     )
 
 

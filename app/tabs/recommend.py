@@ -8,19 +8,11 @@ from app import views
 from app.actions import Shop, recommendations_html, uploaded
 from app.catalogue import ALL
 from app.events import guarded, html
+from app.picture_input import PictureInput
 from app.state import Element, VisitorSession
 
-DEFAULT_K = 12
+COUNTS = (12, 20, 48)  # recommendations to show, the default first
 PILLS = 6  # departments up to this number are shown as pills, more as a menu
-
-
-class PictureInput(gr.Image):
-    """An image input that hands over the uploaded file unopened, to be read by our own loader."""
-
-    is_template = True
-
-    def preprocess(self, payload):  # type: ignore[no-untyped-def, override]
-        return payload.path if payload else None
 
 
 @dataclass(frozen=True)
@@ -30,7 +22,7 @@ class RecommendTab:
     catalogue: gr.HTML
     cards: gr.HTML
     model: gr.Dropdown
-    k: gr.Slider
+    k: gr.Dropdown
     exclude_seen: gr.Checkbox
     pending: gr.State
     upload: gr.Button
@@ -55,24 +47,25 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                     elem_id="search",
                 )
                 cold = gr.Checkbox(
-                    label="never clicked only", container=False, scale=1, min_width=150
+                    label="never clicked only", container=False, elem_classes="tp-check"
                 )
             place = _place_filter(shop)
-            with gr.Accordion("Add a picture of your own", open=False, elem_id="own"):
-                with gr.Row():
-                    picture = PictureInput(
-                        type="filepath",
-                        sources=["upload", "clipboard", "webcam"],
-                        label="Picture: drop, paste, choose or take one",
-                        height=190,
-                        scale=2,
-                        min_width=200,
-                        elem_id="own-picture",
+            with gr.Accordion("Add a picture of your own", open=False, elem_id="own"), gr.Row():
+                picture = PictureInput(
+                    type="filepath",
+                    sources=["upload", "clipboard", "webcam"],
+                    label="Picture",
+                    height=200,
+                    scale=2,
+                    min_width=200,
+                    elem_id="own-picture",
+                )
+                with gr.Column(scale=2, min_width=180):
+                    title = gr.Textbox(
+                        label="Title (optional)", max_length=200, elem_id="own-title"
                     )
-                    with gr.Column(scale=2, min_width=180):
-                        title = gr.Textbox(label="Title (optional)", max_length=200)
-                        price = gr.Number(label="Price (optional)", value=None, minimum=0)
-                        upload = gr.Button("Add to session", variant="primary")
+                    price = gr.Number(label="Price (optional)", value=None, minimum=0)
+                    upload = gr.Button("Add to session", variant="primary", elem_id="own-add")
             cards_of_catalogue = html(
                 views.gallery(everything), elem_id="catalogue", elem_classes="tp-scroll"
             )
@@ -81,19 +74,30 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                 model = gr.Dropdown(
                     [(shop.titles[name], name) for name in shop.models],
                     value=shop.models[0],
-                    label="Embeddings",
-                    show_label=True,
+                    label="Embeddings that rank",
+                    show_label=False,
+                    container=False,
                     filterable=False,
                     scale=3,
-                    min_width=180,
+                    min_width=170,
                     elem_id="model",
                 )
-                k = gr.Slider(4, 48, DEFAULT_K, step=4, label="How many", scale=3, min_width=150)
+                k = gr.Dropdown(
+                    [(f"first {number}", number) for number in COUNTS],
+                    value=COUNTS[0],
+                    label="How many to show",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=1,
+                    min_width=110,
+                    elem_id="k",
+                )
                 exclude_seen = gr.Checkbox(
-                    True, label="leave out what was seen", scale=2, min_width=150
+                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
                 )
             cards = html(
-                recommendations_html(shop, first, shop.models[0], DEFAULT_K, True),
+                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
                 elem_id="next",
                 elem_classes="tp-scroll",
             )
@@ -111,7 +115,8 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
 
     filters = [query, place, cold]
     gr.on(
-        [query.input, place.input, cold.input],
+        # `change`, as `input` stays silent on text that is pasted.
+        [query.change, place.input, cold.input],
         search,
         filters,
         [cards_of_catalogue, pages],
@@ -130,12 +135,12 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
     pending = gr.State(None)
 
     @guarded(1)
-    def prepare(path: str | None, text: str, cost: float | None, name: str) -> Element:
-        return uploaded(shop, path, text, cost, name)
+    def prepare(path: str | None, text: str, cost: float | None) -> Element:
+        return uploaded(shop, path, text, cost)
 
     upload.click(
         prepare,
-        [picture, title, price, model],
+        [picture, title, price],
         pending,
         show_progress="minimal",
         show_progress_on=picture,
