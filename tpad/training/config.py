@@ -59,6 +59,10 @@ class TransferConfig:
 class DistillConfig:
     """Stage 2b: alignment and distillation into the student."""
 
+    describe_epochs: int = 20
+    """Passes over the items in which the student learns to hold a whole description in one token."""
+    describe_learning_rate: float = 2e-3
+    """Peak learning rate of the student's adapter in those passes."""
     sessions: int = 4_000
     """Session prefixes whose candidates the teacher judges."""
     candidates: int = 64
@@ -202,7 +206,7 @@ def preset(name: str) -> TrainingConfig:
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=1, max_sessions=64, width=32),
             distill=DistillConfig(
-                sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
+                describe_epochs=1, sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
             ),
             recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
             feedback=FeedbackConfig(epochs=1, adapter_every=2),

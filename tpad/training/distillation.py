@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.mllm.adapters import LoraSettings
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
@@ -24,7 +23,7 @@ from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
-from tpad.training.student import ADAPTER, Student, table_of
+from tpad.training.student import ADAPTER, Student
 from tpad.training.teacher import Judgement
 from tpad.training.transfer import Transfer
 from tpad.training.workspace import Stage, named_tensors
@@ -58,31 +57,19 @@ def run(
     stage: Stage,
     *,
     layers: tuple[int, ...],
-    knowledge_adapter: str | None = None,
     seed: int = 0,
 ) -> Distilled:
-    """Trains heads and student; the student's adapter is left in `shop.mllm` as `student`."""
-    mllm, folder = shop.mllm, stage.folder / "adapter"
+    """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`)."""
     torch.manual_seed(seed)
-    if stage.done:
-        mllm.load_adapter(ADAPTER, folder)
-    elif knowledge_adapter is not None:
-        # The student begins as the Knowledge-MLLM.
-        mllm.save_adapter(knowledge_adapter, stage.folder / "start")
-        mllm.load_adapter(ADAPTER, stage.folder / "start")
-    else:
-        mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     training = _Training(config, shop, knowledge, transfer, judgement, stage, layers, seed)
     if not stage.done:
         training.run()
-        mllm.save_adapter(ADAPTER, folder)
-        arrays = {k: v.detach().cpu().numpy() for k, v in training.weights().items()}
-        stage.save_arrays("heads", arrays)
+        stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()})
         stage.finish()
     else:
-        arrays = stage.load_arrays("heads")
-        for name, tensor in training.weights().items():
-            with torch.no_grad():
+        arrays = stage.load_arrays("weights")
+        with torch.no_grad():
+            for name, tensor in training.weights().items():
                 tensor.copy_(torch.from_numpy(arrays[name]))
     return Distilled(
         training.scaler, training.heads.eval(), training.transfer_heads.eval(), training.student
@@ -106,13 +93,12 @@ class _Training:
         self.config, self.stage, self.seed, self.mllm = config, stage, seed, shop.mllm
         device = shop.mllm.device
         rows = shop.warm_rows
-        warm = ~shop.dataset.cold
-        joined = table_of(knowledge.features)  # (n_items, D)
-        self.scaler = FeatureScaler.fit(joined.numpy(), warm).to(device)
-        self.table = self.scaler(joined.to(device))[torch.from_numpy(rows)]  # (n_warm, D)
         self.student = Student(shop.mllm, shop.items(rows.tolist()), shop.images, layers)
+        features = self.student.features()  # (n_warm, D)
+        self.scaler = FeatureScaler.fit(features.cpu().numpy(), np.ones(len(rows), bool)).to(device)
+        self.table = self.scaler(features)  # (n_warm, D)
 
-        self.column = torch.full((len(warm),), -1, device=device)  # item row -> row of the table
+        self.column = torch.full((len(shop.dataset),), -1, device=device)  # item row -> row of the table
         self.column[torch.from_numpy(rows)] = torch.arange(len(rows), device=device)
         answers = shop.mllm.tokenize_answers(knowledge.descriptions)
         vocabulary, words = description_words(answers, rows.tolist())
@@ -143,7 +129,10 @@ class _Training:
 
     def weights(self) -> dict[str, Tensor]:
         """What the stage keeps."""
-        return named_tensors(heads=self.heads, transfer_heads=self.transfer_heads)
+        adapter = self.mllm.trainable_parameters(ADAPTER)
+        return named_tensors(
+            heads=self.heads, transfer_heads=self.transfer_heads, scaler=self.scaler
+        ) | {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
 
     def run(self) -> None:
         config = self.config

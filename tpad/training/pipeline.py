@@ -21,6 +21,7 @@ from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.training import (
+    describing,
     distillation,
     feedback,
     knowledge,
@@ -121,6 +122,7 @@ def fit(
 
     stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data)
     known = knowledge.run(config.knowledge, shop, stage, seed)
+    knowledge_key = stage.key
     layers = knowledge.chosen_layers(config.knowledge, mllm)
 
     stage = workspace.stage("transfer", "2 transfer", config.transfer, seed, stage.key)
@@ -133,11 +135,17 @@ def fit(
         judgement = teacher.run(config.distill, shop, known, transferred, judging, seed)
         key = judging.key
 
-    stage = workspace.stage("distillation", "4 distillation", config.distill, seed, key)
-    distilled = distillation.run(
-        config.distill, shop, known, transferred, judgement, stage, layers=layers,
+    described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
+                 config.distill.rank]  # fmt: skip
+    stage = workspace.stage("describing", "4a student", described, seed, knowledge_key)
+    describing.run(
+        config.distill, shop, known, stage,
         knowledge_adapter=knowledge.adapter_name(config.knowledge), seed=seed,
     )  # fmt: skip
+    stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
+    distilled = distillation.run(
+        config.distill, shop, known, transferred, judgement, stage, layers=layers, seed=seed
+    )
 
     items, warm = contents(dataset), shop.warm_rows
     fields = None

@@ -1,0 +1,98 @@
+"""Stage 4a: the student learns to hold in one token what the Knowledge-MLLM would write in many [ours].
+
+The Knowledge-MLLM tells a fact when its turn comes in a description; before the first word, its last
+token mostly holds that first word. A representation from one forward cannot wait, so the student's
+adapter is tuned until a linear layer names all words of the item's description from its last token.
+Linear probes showed why: see the README's limits.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+
+from tpad.mllm.adapters import LoraSettings
+from tpad.mllm.instructions import DESCRIBE
+from tpad.mllm.prompts import Turn
+from tpad.training.config import DistillConfig
+from tpad.training.heads import description_words
+from tpad.training.knowledge import Knowledge
+from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.shop import Shop
+from tpad.training.student import ADAPTER
+from tpad.training.workspace import Stage, named_tensors
+
+BATCH = 32
+
+
+def run(
+    config: DistillConfig,
+    shop: Shop,
+    knowledge: Knowledge,
+    stage: Stage,
+    *,
+    knowledge_adapter: str | None,
+    seed: int = 0,
+) -> None:
+    """Makes the student's adapter and tunes it; it is left in `shop.mllm` as `student`."""
+    mllm, folder = shop.mllm, stage.folder / "adapter"
+    if stage.done:
+        mllm.load_adapter(ADAPTER, folder)
+        return
+    torch.manual_seed(seed)
+    if knowledge_adapter is not None:
+        # The student begins as the Knowledge-MLLM.
+        mllm.save_adapter(knowledge_adapter, stage.folder / "start")
+        mllm.load_adapter(ADAPTER, stage.folder / "start")
+    else:
+        mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+    if config.describe_epochs:
+        _tune(config, shop, knowledge, stage, seed)
+    mllm.save_adapter(ADAPTER, folder)
+    stage.finish()
+
+
+def _tune(
+    config: DistillConfig, shop: Shop, knowledge: Knowledge, stage: Stage, seed: int
+) -> None:
+    mllm, rows = shop.mllm, shop.warm_rows
+    answers = mllm.tokenize_answers(knowledge.descriptions)
+    _, words = description_words(answers, rows.tolist())
+    words = words.to(mllm.device)  # (n_items, W)
+    reader = nn.Linear(mllm.hidden_size, words.shape[1]).to(mllm.device)
+    adapter = mllm.trainable_parameters(ADAPTER)
+    steps = -(-len(rows) // BATCH)
+    optimisation = Optimisation(
+        [{"params": adapter, "lr": config.describe_learning_rate},
+         {"params": reader.parameters(), "lr": 5e-3}],
+        steps=config.describe_epochs * steps,
+    )  # fmt: skip
+    tensors = named_tensors(reader=reader)
+    tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
+    first = stage.load_epoch(tensors, optimisation.optimizer)
+    optimisation.taken = first * steps
+    with mllm.use_adapter(ADAPTER):
+        for epoch in range(first, config.describe_epochs):
+            order = epoch_generator(seed, "describing", epoch).permutation(rows)
+            mllm.model.train()
+            total, what = 0.0, f"epoch {epoch + 1}/{config.describe_epochs}"
+            for start in stage.bar(range(0, len(order), BATCH), steps, what):
+                some = order[start : start + BATCH]
+                loss = _loss(shop, some, reader, words)
+                optimisation.step(loss)
+                total += loss.item() / steps
+            mllm.model.eval()
+            stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+            stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
+
+
+def _loss(shop: Shop, rows: np.ndarray, reader: nn.Linear, words: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the description's words read from the last token, summed over words."""
+    mllm = shop.mllm
+    chats = [[Turn(item, DESCRIBE)] for item in shop.items(rows.tolist())]
+    batch = mllm.collate(chats, images=shop.images)
+    with mllm.autocast():
+        hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
+    last = hidden[torch.arange(len(rows)), batch.markers[:, 0]].float()  # (B, d)
+    truth = words[torch.from_numpy(rows).to(words.device)]  # (B, W)
+    named = nn.functional.binary_cross_entropy_with_logits(reader(last), truth, reduction="none")
+    return named.sum(1).mean()
