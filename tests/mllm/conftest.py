@@ -7,6 +7,15 @@ from mllm_models import MAKERS, picture
 from tpad.mllm import MLLM, ItemInput
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """These models are so small that threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session", params=list(MAKERS))
 def folder(request, tmp_path_factory):
     """A checkpoint folder of each family."""

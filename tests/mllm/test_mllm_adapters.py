@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tpad.errors import ModelError
 from tpad.mllm import MLLM, LoraSettings, Turn
@@ -88,6 +89,32 @@ def test_adapters_are_saved_and_loaded(mllm, folder, items, tmp_path):
         with fresh.use_adapter(name):
             np.testing.assert_allclose(last(fresh, items), expected, atol=1e-6)
     assert train(fresh, "two", items)[0] != 0.0  # what was loaded can be trained on
+
+
+def test_a_damaged_adapter_is_said(mllm, tmp_path):
+    mllm.add_adapter("a", LoraSettings(rank=2))
+    mllm.save_adapter("a", tmp_path / "adapter")
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-40])
+    with pytest.raises(ModelError, match="is damaged"):
+        mllm.load_adapter("b", tmp_path / "adapter")
+    assert mllm.adapters.names == ["a"]
+
+
+def test_an_adapter_of_another_model_is_said(mllm, items, tmp_path):
+    mllm.add_adapter("a", LoraSettings(rank=2))
+    mllm.save_adapter("a", tmp_path / "adapter")
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    base = last(mllm, items)
+    for alter in (lambda t: t[:, :-1], lambda t: None):
+        state = {
+            k: alter(t) if "layers.0.mlp.up" in k else t for k, t in load_file(weights).items()
+        }
+        save_file({k: t.contiguous() for k, t in state.items() if t is not None}, weights)
+        with pytest.raises(ModelError, match="does not fit this model"):
+            mllm.load_adapter("b", tmp_path / "adapter")
+        assert mllm.adapters.names == ["a"]
+    np.testing.assert_array_equal(last(mllm, items), base)
 
 
 def test_the_base_is_saved_without_its_adapters(mllm, items, tmp_path):

@@ -39,7 +39,7 @@ def test_a_hub_id_that_is_not_at_hand(monkeypatch):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(ModelError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match=r"no config\.json"):
         MLLM.load(tmp_path)
 
 

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
-from safetensors.torch import save_file
+from peft import (
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from tpad.errors import ModelError
 from tpad.mllm.files import replacing_folder
@@ -67,14 +74,7 @@ class Adapters:
             lora_dropout=settings.dropout,
             target_modules=targets,
         )
-        self._refuse_twice(name)
-        try:
-            if self._peft is None:
-                self._peft = PeftModel(self._model, config, adapter_name=name)
-            else:
-                self._peft.add_adapter(name, config)
-        except ValueError as error:
-            raise ModelError(f"The adapter {name!r} fits no layer of the model: {error}") from error
+        self._attach(name, config)
         self.set(self.active)
 
     def set(self, name: str | None) -> None:
@@ -128,19 +128,23 @@ class Adapters:
         """Add an adapter with the weights that `save` (or PEFT) wrote."""
         if not (Path(folder) / "adapter_config.json").is_file():
             raise ModelError(f"There is no adapter in {folder}: adapter_config.json is missing.")
-        self._refuse_twice(name)
         try:
-            if self._peft is None:
-                self._peft = PeftModel.from_pretrained(
-                    self._model, str(folder), adapter_name=name, is_trainable=True
-                )
-            else:
-                self._peft.load_adapter(str(folder), adapter_name=name, is_trainable=True)
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
-            raise ModelError(
-                f"The adapter in {folder} does not fit this model or is damaged: {error}"
-            ) from error
-        self.set(self.active)
+            state = load_file(Path(folder) / "adapter_model.safetensors")
+            config = PeftConfig.from_pretrained(str(folder))
+        except (ValueError, TypeError, OSError, KeyError, SafetensorError) as error:
+            raise ModelError(f"The adapter in {folder} is damaged: {error}.") from error
+        config.inference_mode = False
+        self._attach(name, config)
+        try:
+            result = set_peft_model_state_dict(self._peft, state, adapter_name=name)
+            own = [key for key in result.missing_keys if f".{name}." in key]
+            if own or result.unexpected_keys:
+                raise RuntimeError(f"weights missing or left over: {own + result.unexpected_keys}")
+        except RuntimeError as error:
+            self._peft.delete_adapter(name)
+            raise ModelError(f"The adapter in {folder} does not fit this model: {error}") from error
+        finally:
+            self.set(self.active)
 
     def base_state(self) -> dict[str, torch.Tensor]:
         """The base model's weights under their own names, adapters left out."""
@@ -150,6 +154,14 @@ class Adapters:
             if ".lora_" not in key
         }
 
-    def _refuse_twice(self, name: str) -> None:
+    def _attach(self, name: str, config: PeftConfig) -> None:
+        """Put fresh LoRA layers of this name into the model."""
         if name in self.names:
             raise ModelError(f"There already is an adapter {name!r}; choose another name.")
+        try:
+            if self._peft is None:
+                self._peft = PeftModel(self._model, config, adapter_name=name)
+            else:
+                self._peft.add_adapter(name, config)
+        except ValueError as error:
+            raise ModelError(f"The adapter {name!r} fits no layer of the model: {error}") from error

@@ -33,7 +33,9 @@ def read_checkpoint(
         hub["revision"] = revision
     with _loading(path):
         settings, _ = PreTrainedConfig.get_config_dict(path, **hub)
-    family = check_family(settings.get("model_type", "unknown"), f"The model {path}")
+    if "model_type" not in settings:
+        raise ModelError(f"The model {path} has no config.json that names its model_type.")
+    family = check_family(settings["model_type"], f"The model {path}")
     with _loading(path):
         processor = load_processor(
             path, family, split_images=split_images, max_pixels=max_pixels, **hub
@@ -71,8 +73,6 @@ def _loading(path: str) -> Iterator[None]:
     """Whatever goes wrong in reading a checkpoint as a ModelError."""
     try:
         yield
-    except ModelError:
-        raise
     except (*_BROKEN, httpx.HTTPError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
