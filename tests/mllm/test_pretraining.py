@@ -1,0 +1,306 @@
+"""Pretraining of the embedded model: it reads exactly as the model will be read later."""
+
+import json
+import math
+import random
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_base import make_tiny_base
+
+from tpad.errors import ConfigError, DataError
+from tpad.mllm import MLLM, ItemInput, Turn, pretraining, tiny
+from tpad.mllm.instructions import DESCRIBE
+from tpad.mllm.pretraining import PretrainingConfig, _Prompter, pretrain, read_facts
+from tpad.world.attributes import SPECS, looks
+from tpad.world.drawing import draw
+from tpad.world.language import describe
+
+TEXTS = [
+    "Kipo phone case Nova 5\nMade for Nova5. See picture for the design.",
+    "",
+    "  smoothie, 500 g, frais\u0301e (SALE) 手机 'quoted' ",
+]
+ANSWERS = ["red plain phone case with no emblem, series nova 5", "jam", "teal dotted juice, by X"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="module")
+def mllm(base):
+    return MLLM.load(base, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Image.Image]:
+    some = random.Random(0).sample(looks(), 3)
+    return [draw(look, seed, tiny.IMAGE_SIZE) for seed, look in enumerate(some)]
+
+
+def as_tensor(pictures: list[Image.Image]) -> torch.Tensor:
+    """(n, 3, 96, 96) uint8, as pretraining keeps its pictures."""
+    return torch.stack([torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in pictures])
+
+
+def conversation(pictures, shown: tuple[bool, ...], answered: tuple[bool, ...]) -> list[Turn]:
+    return [
+        Turn(ItemInput(picture if there else None, text), DESCRIBE, answer if given else None)
+        for picture, text, answer, there, given in zip(
+            pictures, TEXTS, ANSWERS, shown, answered, strict=False
+        )
+    ]
+
+
+def prompted(prompter: _Prompter, turns: list[Turn]) -> tuple[list[int], list[int]]:
+    ids, labels = [], []
+    for turn in turns:
+        # Whoever reads later strips texts; those of the shop have nothing to strip.
+        more = prompter.turn(turn.item.text.strip(), turn.answer, turn.item.image is not None)
+        ids, labels = ids + more[0], labels + more[1]
+    return ids, labels
+
+
+@pytest.mark.parametrize(
+    ("shown", "answered"),
+    [
+        ((True,), (True,)),
+        ((True,), (False,)),
+        ((False, True), (True, False)),
+        ((True, True, True), (True, True, True)),
+        ((True, False, True), (True, True, False)),
+    ],
+)
+def test_prompts_are_those_that_are_read_later(mllm, pictures, shown, answered):
+    """Ids and labels equal those of `MLLM.collate`, and ids those of processor and template."""
+    turns = conversation(pictures, shown, answered)
+    ids, labels = prompted(_Prompter(mllm.tokenizer), turns)
+    batch = mllm.collate([turns], with_labels=True)
+    assert ids == batch.input_ids[0].tolist()
+    assert labels == batch.labels[0].tolist()
+
+    messages = []
+    for turn in turns:
+        words = f"{turn.item.text.strip()}\n{DESCRIBE}" if turn.item.text else DESCRIBE
+        content = [{"type": "image"}] if turn.item.image is not None else []
+        messages.append({"role": "user", "content": [*content, {"type": "text", "text": words}]})
+        if turn.answer is not None:
+            messages.append({"role": "assistant", "content": turn.answer})
+    string = mllm.processor.apply_chat_template(
+        messages, add_generation_prompt=turns[-1].answer is None
+    )
+    seen = [turn.item.image for turn in turns if turn.item.image is not None]
+    assert mllm.processor(text=string, images=[seen])["input_ids"][0] == ids
+
+
+def test_pixels_are_those_of_the_processor(mllm, pictures):
+    wanted = mllm.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
+    drawn = as_tensor(pictures).float() / 127.5 - 1.0
+    assert torch.allclose(wanted.reshape(drawn.shape), drawn, atol=1e-6)
+
+
+def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
+    with torch.no_grad():
+        patches = pretraining._tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
+    assert torch.allclose(patches.mean(1), mllm.image_features(pictures).tower, atol=1e-5)
+
+
+def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch):
+    """One batch of conversations of different lengths, once through each of the two paths."""
+    monkeypatch.setattr(pretraining, "_augment", lambda some, _: some.float() / 127.5 - 1.0)
+    monkeypatch.setattr(pretraining, "_fast", nullcontext)
+    chats = [
+        conversation(pictures, (True, True, False), (True, True, True)),
+        conversation(pictures[1:], (True,), (True,)),
+    ]
+    prompter = _Prompter(mllm.tokenizer)
+    batch = [(*prompted(prompter, chats[0]), [0, 1]), (*prompted(prompter, chats[1]), [1])]
+    with torch.no_grad():
+        mine = pretraining._answer_loss(
+            mllm.model, batch, as_tensor(pictures), torch.Generator(), mllm.tokenizer.pad_token_id
+        )
+        theirs = mllm.forward(mllm.collate(chats, with_labels=True)).loss
+    assert mine.item() == pytest.approx(theirs.item(), abs=1e-4)
+
+
+def test_greedy_writes_what_the_common_class_generates(mllm, pictures):
+    with torch.no_grad():
+        mine = pretraining._greedy(
+            mllm.model, _Prompter(mllm.tokenizer), TEXTS[0], as_tensor(pictures[:1])
+        )
+    theirs = mllm.generate(
+        [ItemInput(pictures[0], TEXTS[0])], instruction=DESCRIBE, max_new_tokens=40
+    )  # an untrained model seldom ends before
+    assert mine == theirs[0].strip()
+
+
+def test_augmented_pictures_stay_pictures(pictures):
+    pixels = as_tensor(pictures)
+    generator = torch.Generator().manual_seed(0)
+    changed = pretraining._augment(pixels, generator)
+    assert changed.shape == (3, 3, 96, 96) and changed.abs().max() <= 1.0
+    plain = pixels.float() / 127.5 - 1.0
+    assert not torch.allclose(changed, plain, atol=0.05)
+    assert (changed - plain).abs().mean() < 0.5
+    again = pretraining._augment(pixels, torch.Generator().manual_seed(0))
+    assert torch.equal(changed, again)
+
+
+def test_conversations_ask_only_for_what_is_told(mllm, monkeypatch):
+    """No answer names colour or spec where neither picture nor text tells it."""
+    prompter = _Prompter(mllm.tokenizer)
+    rng = random.Random(1)
+    answers = []
+
+    def recorded(product, tells_spec=True, tells_brand=True, is_seen=True):
+        answers.append((is_seen, tells_spec, describe(product, tells_spec, tells_brand, is_seen)))
+        return answers[-1][2]
+
+    monkeypatch.setattr(pretraining, "describe", recorded)
+    some = looks(reserved=False)
+    pictured = 0
+    for row in range(300):
+        ids, labels, rows = pretraining._conversation(prompter, [(row, some[row])], rng)
+        seen = ids.count(prompter.image) == tiny.IMAGE_TOKENS
+        pictured += seen
+        assert rows == ([row] if seen else []) and seen == answers[-1][0]
+        written = [label for label in labels if label != pretraining.IGNORE]
+        assert mllm.tokenizer.decode(written[:-1]) == answers[-1][2]
+        assert written[-1] == prompter.end
+    assert 0.88 < pictured / 300 < 0.99
+    assert all((" emblem" in text) == seen for seen, _, text in answers)
+    assert all((", " in text.replace(", by", "")) == spec for _, spec, text in answers)
+
+
+@pytest.mark.parametrize("look", random.Random(2).sample(looks(), 20), ids=str)
+def test_facts_are_read_back_from_a_description(look):
+    product = pretraining.random_product(look, random.Random(0))
+    for tells in ((True, True), (False, False)):
+        facts = read_facts(describe(product, *tells))
+        assert facts == {
+            "type": look.type, "colour": look.colour, "pattern": look.pattern,
+            "emblem": look.emblem,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "red", "phone case", "mauve tartan hovercraft with a hat"])
+def test_facts_that_are_not_told_are_none(text):
+    facts = read_facts(text)
+    assert facts["pattern"] is None and facts["type"] is None and facts["emblem"] is None
+    assert facts["colour"] == ("red" if text == "red" else None)
+
+
+def test_measuring_counts_what_is_right(monkeypatch):
+    """A perfect writer is right everywhere; one that is wrong in one fact is so in that fact."""
+    told = []
+    real_write = pretraining.write
+    sports = [look for look in looks(reserved=True) if look.type in ("shoe", "cap")]
+    monkeypatch.setattr(pretraining, "looks", lambda reserved=None: sports)
+    monkeypatch.setattr(
+        pretraining, "_draw_all", lambda some, n, *_: torch.zeros(n, 3, 96, 96, dtype=torch.uint8)
+    )
+    monkeypatch.setattr(
+        pretraining, "write", lambda product, rng: told.append(product) or real_write(product, rng)
+    )
+
+    class Tokenizer:
+        def convert_tokens_to_ids(self, _):
+            return 0
+
+    def measured(wrong: str | None) -> dict[str, float]:
+        def greedy(*_):
+            product = told[-1]
+            text = describe(product)
+            sizes = SPECS["sports"]
+            other = sizes[sizes.index(product.spec) - 1]
+            change = {
+                "spec": (f", size {product.spec},", f", size {other},"),
+                "brand": (f"by {product.brand}", "by Nobody"),
+                "colour": (f"{product.look.colour} ", "mauve "),
+                "type": (product.look.type, "sock"),
+            }
+            return text.replace(*change[wrong], 1) if wrong else text
+
+        monkeypatch.setattr(pretraining, "_greedy", greedy)
+        return pretraining.measure(None, Tokenizer(), seed=0, count=40)
+
+    assert set(measured(None).values()) == {1.0}
+    assert measured("spec")["spec"] == 0.0 and measured("spec")["brand"] == 1.0
+    assert measured("brand")["brand"] == 0.0
+    wrong = measured("colour")
+    assert wrong["colour"] == 0.0 and wrong["visible"] == 0.75
+    assert measured("type")["type"] == 0.0
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Few texts for the tokenizer, few products to measure on."""
+    texts, measure = pretraining._texts, pretraining.measure
+    monkeypatch.setattr(pretraining, "_texts", lambda seed: texts(seed, 500))
+    monkeypatch.setattr(
+        pretraining, "measure", lambda *args, **kwargs: measure(*args, **kwargs, count=2)
+    )
+    return PretrainingConfig(
+        pictures=16, see_steps=2, see_batch=4, describe_steps=2, describe_batch=3
+    )
+
+
+def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
+    lines = []
+    out = tmp_path / "base"
+    facts = pretrain(cheap, out, workers=1, log=lines.append)
+    assert set(facts) == {*pretraining.FACTS, "spec", "brand", "visible"}
+    assert all(0 <= share <= 1 for share in facts.values())
+    assert [p.name for p in tmp_path.iterdir()] == ["base"]
+    assert sum(path.stat().st_size for path in out.iterdir()) < 10e6
+    record = json.loads((out / "pretraining.json").read_text())
+    assert record["right_on_unseen_combinations"] == facts
+    assert record["config"]["see_steps"] == 2
+    assert any("see 2/2" in line for line in lines)
+    losses = [float(line.split()[-1]) for line in lines if "loss a token" in line]
+    assert losses and all(math.isfinite(loss) for loss in losses)
+    mllm = MLLM.load(out, device="cpu")
+    written = mllm.generate(
+        [ItemInput(Image.new("RGB", (96, 96)), "x")], instruction=DESCRIBE, max_new_tokens=3
+    )
+    assert isinstance(written[0], str)
+
+
+def test_an_earlier_checkpoint_is_replaced_and_nothing_else(cheap, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretraining, "_see", lambda *_: None)
+    monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
+    monkeypatch.setattr(pretraining, "_draw_all", lambda *_: torch.zeros(16, 3, 96, 96))
+    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
+    earlier, foreign = tmp_path / "earlier", tmp_path / "thesis"
+    for folder, name in ((earlier, "pretraining.json"), (foreign, "chapter1.txt")):
+        folder.mkdir()
+        (folder / name).write_text("old")
+    pretrain(cheap, earlier, log=lambda _: None)
+    assert json.loads((earlier / "pretraining.json").read_text())["config"]["pictures"] == 16
+    with pytest.raises(DataError, match="no checkpoint of ours"):
+        pretrain(cheap, foreign, log=lambda _: None)
+    assert (foreign / "chapter1.txt").read_text() == "old"
+
+
+def test_pretraining_never_shows_what_a_shop_owns(cheap, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(pretraining, "_see", lambda *_: None)
+    monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
+    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
+    monkeypatch.setattr(
+        pretraining, "_draw_all",
+        lambda some, *_: drawn.extend(some) or torch.zeros(16, 3, 96, 96),
+    )  # fmt: skip
+    pretrain(cheap, tmp_path / "base", log=lambda _: None)
+    assert drawn and not any(look.is_reserved for look in drawn)
+
+
+@pytest.mark.parametrize("settings", [{"see_steps": 0}, {"pictures": 0}, {"seed": -1}])
+def test_a_budget_that_cannot_work_is_refused(settings):
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        PretrainingConfig(**settings)

@@ -1,0 +1,87 @@
+"""The embedded model: its tokenizer, its processor, and that the common class serves it."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_base import make_tiny_base, tokenizer_texts
+
+from tpad.mllm import MLLM, ItemInput, tiny
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny.make_tokenizer(tokenizer_texts(200), 600)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_tiny_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=40))
+def test_every_text_comes_back_from_its_tokens(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Чехол для телефона", "手机壳 红色", "حافظة هاتف", "फ़ोन कवर", "👟🏽 zapatilla nº 42",
+        "a  b\n\tc", "Ñ e\u0301\u0308",
+    ],
+)  # fmt: skip
+def test_no_script_is_unknown(tokenizer, text):
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    special = {tokenizer.convert_tokens_to_ids(token) for token in tiny.SPECIAL_TOKENS}
+    assert not special & set(ids)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_digits_are_tokens_of_their_own(tokenizer):
+    tokens = tokenizer.tokenize("Nova 57")
+    assert tokens[-2:] == ["5", "7"]
+
+
+def test_common_words_of_the_shop_are_short(tokenizer):
+    text = "plain phone case with no emblem, series nova 5"
+    assert len(tokenizer.tokenize(text)) < len(text) / 2.5
+
+
+def test_special_tokens_have_ids_that_the_model_knows(base):
+    mllm = MLLM.load(base, device="cpu")
+    ids = [mllm.tokenizer.convert_tokens_to_ids(token) for token in tiny.SPECIAL_TOKENS]
+    assert ids == list(range(len(tiny.SPECIAL_TOKENS)))
+    config = mllm.model.config
+    assert config.image_token_id == ids[tiny.SPECIAL_TOKENS.index(tiny.IMAGE)]
+    assert config.text_config.eos_token_id == ids[tiny.SPECIAL_TOKENS.index(tiny.END)]
+    assert mllm.vocab_size == len(mllm.tokenizer)
+
+
+def test_a_checkpoint_is_small_and_served_by_the_common_class(base):
+    size = sum(path.stat().st_size for path in base.iterdir())
+    assert size < 10e6  # of the usual vocabulary it is 0.5 MB more
+    mllm = MLLM.load(base, device="cpu")
+    assert (mllm.num_layers, mllm.hidden_size) == (tiny.LAYERS, tiny.WIDTH)
+    assert 3e6 < sum(p.numel() for p in mllm.model.parameters()) < 6e6
+    picture = Image.new("RGB", (200, 120), "teal")
+    cache = mllm.image_features([picture, None])
+    assert cache.counts.tolist() == [tiny.IMAGE_TOKENS, 0]
+    found = mllm.encode([ItemInput(picture, "Kipo case")], layers=[0, tiny.LAYERS])
+    assert torch.isfinite(torch.from_numpy(found.last[tiny.LAYERS])).all()
+
+
+def test_the_template_writes_turns_and_opens_the_reply(base):
+    tokenizer = MLLM.load(base, device="cpu").processor
+    messages = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "A"}]},
+        {"role": "assistant", "content": "B"},
+        {"role": "user", "content": "C"},
+    ]
+    assert tokenizer.apply_chat_template(messages, add_generation_prompt=True) == (
+        "<|user|><image>A<end_of_utterance><|assistant|>B<end_of_utterance>"
+        "<|user|>C<end_of_utterance><|assistant|>"
+    )
