@@ -163,7 +163,7 @@ class Catalogue:
                 Columns.TITLE: [arrival.title for arrival in self.arrivals],
                 Columns.CATEGORY: [arrival.category for arrival in self.arrivals],
                 Columns.PRICE: pd.Series([a.price for a in self.arrivals], dtype="float64"),
-                Columns.IS_COLD: True,
+                Columns.IS_COLD: False,  # all are new here; a badge on each would tell nothing
                 "picture": [self._arrival_picture(n) for n in range(len(self.arrivals))],
             }
         )

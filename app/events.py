@@ -53,10 +53,10 @@ def guarded(outputs: int) -> Callable[[Callable], Callable]:
             try:
                 return handler(*args)
             except TpadError as error:
-                gr.Warning(str(error), duration=8, title="")
+                gr.Warning(str(error), duration=8)
             except Exception:
                 log.exception("%s failed", handler.__name__)
-                gr.Warning("That did not work; the server's log says why.", duration=8, title="")
+                gr.Warning("That did not work; the server's log says why.", duration=8)
             return gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
 
         return safe

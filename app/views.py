@@ -123,7 +123,7 @@ def recommendations(
         n_items: size of the catalogue.
         milliseconds: how long it took.
         target: item_id of the true next item, once revealed.
-        target_rank: its place in the whole ranking.
+        target_rank: its place in the whole ranking; 0 if it was left out as seen.
     """
     took = f" in {milliseconds:.0f} ms" if milliseconds is not None else ""
     note = f"{escape(model_title)} ranked {n_items:,} products{took}"
@@ -133,6 +133,11 @@ def recommendations(
         verdict = (
             f'<p class="tp-verdict {inside}">The shopper’s true next item is at place '
             f"<b>{target_rank:,}</b> of {n_items:,}.</p>"
+        )
+    elif target:
+        verdict = (
+            '<p class="tp-verdict tp-miss">The shopper’s true next item is one that was '
+            "in the session already; it is left out here.</p>"
         )
     shares = relative_likelihood(found[Columns.SCORE])
     cards = "".join(

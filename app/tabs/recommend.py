@@ -1,6 +1,7 @@
 """The Recommend tab: look through the catalogue, and see what comes next."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -10,6 +11,7 @@ from app.catalogue import ALL
 from app.events import guarded, html
 from app.picture_input import PictureInput
 from app.state import Element, VisitorSession
+from tpad.errors import ImageError
 
 COUNTS = (12, 20, 48)  # recommendations to show, the default first
 PILLS = 6  # departments up to this number are shown as pills, more as a menu
@@ -66,9 +68,7 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                     )
                     price = gr.Number(label="Price (optional)", value=None, minimum=0)
                     upload = gr.Button("Add to session", variant="primary", elem_id="own-add")
-            cards_of_catalogue = html(
-                views.gallery(everything), elem_id="catalogue", elem_classes="tp-scroll"
-            )
+            cards_of_catalogue = html(views.gallery(everything), elem_id="catalogue")
         with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
             with gr.Row(elem_classes="tp-settings"):
                 model = gr.Dropdown(
@@ -99,7 +99,6 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
             cards = html(
                 recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
                 elem_id="next",
-                elem_classes="tp-scroll",
             )
 
     pages = gr.State(1)
@@ -134,14 +133,18 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
 
     pending = gr.State(None)
 
-    @guarded(1)
-    def prepare(path: str | None, text: str, cost: float | None) -> Element:
-        return uploaded(shop, path, text, cost)
+    @guarded(2)
+    def prepare(path: str | None, text: str, cost: float | None) -> tuple[Element | None, Any]:
+        try:
+            return uploaded(shop, path, text, cost), gr.skip()
+        except ImageError as error:  # the picture goes away, so that another can take its place
+            gr.Warning(str(error), duration=8)
+            return None, None
 
     upload.click(
         prepare,
         [picture, title, price],
-        pending,
+        [pending, picture],
         show_progress="minimal",
         show_progress_on=picture,
         api_visibility="private",

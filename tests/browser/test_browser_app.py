@@ -1,0 +1,220 @@
+"""A person's path through the app, in a real browser, with the network cable out."""
+
+import os
+import re
+import shutil
+
+import pytest
+from fake_bundle import FakeEncoder, picture
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from playwright.sync_api import expect  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+if not os.access(CHROMIUM, os.X_OK):
+    pytest.skip("Chromium is not installed (apt install chromium)", allow_module_level=True)
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def address(fake_bundle, tmp_path_factory):
+    """The app, served in this process on a free port."""
+    import app  # noqa: F401
+    from app.ui import build_app, launch_options
+    from tpad.bundle import Bundle
+    from tpad.recommender import Recommender
+
+    folder = tmp_path_factory.mktemp("browser") / "bundle"
+    shutil.copytree(fake_bundle, folder)
+    (folder / "arrivals").mkdir()
+    picture("green", 9).save(folder / "arrivals" / "one.webp")
+    (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    page = build_app(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
+    )
+    yield url.rstrip("/")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page for a new visitor; at the end no error and no foreign request was seen."""
+    contexts, faults = [], []
+
+    def open_page(viewport=LAPTOP, **options):
+        context = browser.new_context(viewport=viewport, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+
+        def only_here(route):
+            url = route.request.url
+            if url.startswith((address, "data:", "blob:")):
+                route.continue_()
+            else:
+                faults.append(f"asked for {url}")
+                route.abort()
+
+        page.route("**/*", only_here)
+        page.goto(address)
+        expect(page.locator("#next .tp-card").first).to_be_visible()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def elements(page):
+    return page.locator("#session .tp-cell:not(.tp-target)")
+
+
+def first_titles(page, n: int = 3) -> list[str]:
+    return page.locator("#next .tp-title").all_inner_texts()[:n]
+
+
+def test_build_a_session_and_read_what_comes_next(visit):
+    page = visit()
+    page.get_by_role("button", name="Take everything out of the session").click()
+    expect(page.get_by_text("Start with one product.")).to_be_visible()
+
+    page.locator("#search textarea").fill("red case")
+    expect(page.locator("#catalogue .tp-title").first).to_have_text(re.compile("red case"))
+    page.locator("#catalogue .tp-card").first.click()
+    expect(elements(page)).to_have_count(1)
+    expect(page.locator("#next .tp-card")).to_have_count(12)
+    alone = first_titles(page, 12)
+
+    page.locator("#search textarea").fill("")
+    expect(page.locator("#catalogue .tp-card")).to_have_count(48)
+    page.get_by_role("button", name="Show 12 more").click()
+    expect(page.locator("#catalogue .tp-card")).to_have_count(60)
+    for number in (3, 4, 5):  # quick clicks, none of which may get lost
+        page.locator("#catalogue .tp-card").nth(number).click()
+    expect(elements(page)).to_have_count(4)
+    expect(page.locator("#next .tp-title").first).not_to_have_text("")
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('#next .tp-title')].map(e => e.innerText)"
+        ".join() !== before",
+        arg=",".join(alone),
+    )
+
+    names = [c.get_attribute("title") for c in elements(page).all()]
+    elements(page).nth(0).get_by_role("button", name="to the right").click()
+    expect(elements(page).nth(0)).to_have_attribute("title", names[1])
+    elements(page).nth(0).get_by_role("button", name="Remove").click()
+    expect(elements(page)).to_have_count(3)
+    page.get_by_role("button", name="Undo the last change").click()
+    expect(elements(page)).to_have_count(4)
+    page.locator("#next .tp-card").first.click()
+    expect(elements(page)).to_have_count(5)
+
+
+def test_upload_a_picture_and_see_a_bad_one_refused(visit, tmp_path):
+    picture("blue", 5, 300).save(tmp_path / "mine.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture at all")
+    page = visit()
+    before = elements(page).count()
+    page.get_by_role("button", name="Add a picture of your own").click()
+    page.locator("#own-picture input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(page.locator("#own-picture img")).to_be_visible()
+    page.get_by_label("Title (optional)").fill("blue thing")
+    page.locator("#own-add").click()
+    expect(elements(page)).to_have_count(before + 1)
+    last = elements(page).last
+    expect(last).to_have_attribute("title", "blue thing")
+    expect(last).to_contain_text("yours")
+    assert last.locator("img").get_attribute("src").startswith("data:image/webp")
+    expect(page.locator("#own-picture img")).to_have_count(0)
+
+    page.locator("#own-picture input[type=file]").set_input_files(tmp_path / "bad.png")
+    expect(page.locator("#own-picture img")).to_have_count(1)
+    page.locator("#own-add").click()
+    expect(page.get_by_text("bad.png is not a picture that can be read")).to_be_visible()
+    expect(elements(page)).to_have_count(before + 1)
+
+
+def test_add_a_new_arrival(visit):
+    page = visit()
+    page.locator("#place").get_by_text("New arrivals").click()
+    expect(page.locator("#catalogue .tp-card")).to_have_count(1)
+    page.locator("#catalogue .tp-card").click()
+    expect(elements(page).last).to_contain_text("arrival")
+
+
+def test_reveal_and_compare(visit):
+    page = visit()
+    expect(page.locator(".tp-verdict")).to_have_count(0)
+    page.get_by_role("button", name="Reveal the item").click()
+    expect(page.locator(".tp-verdict")).to_contain_text("true next item")
+
+    page.get_by_role("tab", name="Compare").click()
+    columns = page.locator("#compare .tp-col")
+    expect(columns).to_have_count(4)
+    expect(columns.nth(1)).to_contain_text("of 10 shared")
+    expect(columns.nth(1)).to_contain_text("RBO")
+    expect(columns.nth(0)).to_contain_text("true next item: #")
+    expect(page.locator("#bump .js-plotly-plot")).to_be_visible()
+    expect(
+        page.locator("#bump .imagelayer-above image, #bump .layer-above image").first
+    ).to_be_visible()
+
+    page.locator("#places").get_by_text("first 5").click()
+    expect(columns.nth(0).locator(".tp-line")).to_have_count(5)
+    page.get_by_role("button", name="Take everything out").click()
+    expect(page.locator("#compare")).to_contain_text("Start with one product.")
+
+
+def test_visitors_do_not_see_each_other(visit):
+    first, second = visit(), visit()
+    count = elements(second).count()
+    first.get_by_role("button", name="Take everything out").click()
+    expect(elements(first)).to_have_count(0)
+    second.locator("#catalogue .tp-card").first.click()
+    expect(elements(second)).to_have_count(count + 1)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_fits_a_phone_in_light_and_dark(visit, mode):
+    page = visit(PHONE, color_scheme=mode, is_mobile=True, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    colour = page.locator("#next .tp-title").first.evaluate("e => getComputedStyle(e).color")
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (brightness(colour) > brightness(back)) == (mode == "dark")
+    assert abs(brightness(colour) - brightness(back)) > 120
+    page.locator("#catalogue .tp-card").first.tap()
+    expect(elements(page).last).to_be_visible()
+
+
+def brightness(colour: str) -> float:
+    return sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) / 3
+
+
+def test_all_pictures_load_and_have_words(visit):
+    page = visit()
+    page.wait_for_load_state("networkidle")
+    images = page.locator("#session img, #next img")
+    for image in images.all():
+        assert image.get_attribute("alt")
+        assert image.evaluate("e => e.complete && e.naturalWidth > 0")
