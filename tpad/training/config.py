@@ -1,12 +1,16 @@
 """Settings of all training stages, the presets, and the ablations."""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from tpad.errors import ConfigError
 from tpad.training.session_network import SessionModelConfig
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
+BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
+MAY_BE_ZERO = ("adapt_epochs", "describe_epochs", "seed")
+"""Whole numbers that may be zero; all others are counts of at least one."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class TrainingConfig:
     """Whether price and category join the representation (of every embedding set alike)."""
     text_components: int = 128
     """Dimensions of the TF-IDF+SVD text baseline."""
-    baselines: tuple[str, ...] = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
+    baselines: tuple[str, ...] = BASELINES
     """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
     seed: int = 0
     """Everything random follows from it."""
@@ -155,6 +159,14 @@ class TrainingConfig:
             raise ConfigError(f"inputs must be both, image or text, not {self.inputs!r}.")
         if self.knowledge.targets not in ("shop", "written"):
             raise ConfigError(f"targets must be shop or written, not {self.knowledge.targets!r}.")
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ConfigError(
+                    f"There is no embedding set {name!r}; baselines are {', '.join(BASELINES)}."
+                )
+        _check_numbers(self, "")
+        for part in ("knowledge", "transfer", "distill", "feedback"):
+            _check_numbers(getattr(self, part), f"{part}.")
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -165,13 +177,48 @@ class TrainingConfig:
         return _override(self, path.split("."), value, path)
 
 
+def _check_numbers(config: Any, path: str) -> None:
+    """Refuses numbers that no stage can work with."""
+    for one in fields(config):
+        value, name = getattr(config, one.name), path + one.name
+        if one.type in (int, int | None) and value is not None:
+            least = 0 if one.name in MAY_BE_ZERO or name == "feedback.epochs" else 1
+            if value < least:
+                raise ConfigError(f"{name} must be at least {least}, not {value}.")
+        elif one.type is float and not 0.0 <= value < float("inf"):
+            raise ConfigError(f"{name} must not be negative or infinite, but is {value}.")
+        if one.name == "dropout" and value >= 1.0:
+            raise ConfigError(f"{name} must be below 1, not {value}.")
+        if one.name == "temperature" and value == 0.0:
+            raise ConfigError(f"{name} must be above 0.")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type; whole numbers also serve as fractions."""
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_fits(v, get_args(kind)[0]) for v in value)
+    if kind in (int, float):
+        allowed = (int, float) if kind is float else int
+        return isinstance(value, allowed) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
 def _override(config: Any, names: list[str], value: Any, path: str) -> Any:
-    known = {f.name for f in fields(config)}
+    known = {f.name: f.type for f in fields(config)}
     if names[0] not in known:
         raise ConfigError(f"There is no setting {path!r}; there are: {', '.join(sorted(known))}.")
     old = getattr(config, names[0])
     if len(names) > 1 and not is_dataclass(old):
         raise ConfigError(f"The setting {names[0]!r} in {path!r} has no parts.")
+    if len(names) == 1:
+        value = tuple(value) if isinstance(value, list) else value
+        if is_dataclass(old) and not isinstance(value, type(old)):
+            parts = ", ".join(f.name for f in fields(old))
+            raise ConfigError(f"The setting {path!r} has parts, name one of them: {parts}.")
+        if not _fits(value, known[names[0]]):
+            raise ConfigError(f"The setting {path!r} wants a value like {old!r}, not {value!r}.")
     return replace(
         config,
         **{names[0]: _override(old, names[1:], value, path) if len(names) > 1 else value},

@@ -146,13 +146,17 @@ class _Training:
         )  # fmt: skip
         tensors = named_tensors(**self.modules, apart_k=self.apart_k, apart_t=self.apart_t)
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-        first = self.stage.load_epoch(tensors, optimisation.optimizer)
+        # q of each upper bound is fitted by an optimiser of its own.
+        optimizers = (
+            optimisation.optimizer, self.apart_k.club.optimizer, self.apart_t.club.optimizer,
+        )  # fmt: skip
+        first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
         if first:
             self._read_again()
         for epoch in range(first, config.epochs):
             self._epoch(epoch, steps, optimisation)
-            self.stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+            self.stage.save_epoch(epoch + 1, tensors, *optimizers)
 
     def _epoch(self, epoch: int, steps: int, optimisation: Optimisation) -> None:
         config = self.config

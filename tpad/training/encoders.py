@@ -204,7 +204,7 @@ class ItemEncoder:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if "path" in self.base:
-            self.mllm.save(folder / self.base["path"], dtype=torch.bfloat16)
+            self.mllm.save(folder / self.base["path"], dtype=_smallest_dtype(self.mllm))
         adapters = [STUDENT, TRANSFER, self.reading.knowledge_adapter]
         for name in filter(None, adapters):
             self.mllm.save_adapter(name, folder / "adapters" / name)
@@ -264,6 +264,13 @@ class ItemEncoder:
             mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
             distill, facts["sets"], base,
         )  # fmt: skip
+
+
+def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
+    """bfloat16 where it keeps every weight as it is; otherwise embeddings would change."""
+    weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
+    exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
+    return torch.bfloat16 if exact else None
 
 
 def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:

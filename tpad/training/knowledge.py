@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tpad.data.columns import Columns
+from tpad.errors import ConfigError
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.features import ItemFeatures
 from tpad.mllm.instructions import DESCRIBE, item_text
@@ -41,6 +42,11 @@ def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
     """The layers to keep, counted from 0 (input embeddings); negative ones from the end."""
     last = mllm.num_layers
     layers = config.layers if config.layers is not None else (0, last // 2, last)
+    for layer in layers:
+        if not -last - 1 <= layer <= last:
+            raise ConfigError(
+                f"knowledge.layers names layer {layer}, but this model has layers 0 to {last}."
+            )
     return tuple(sorted({layer % (last + 1) for layer in layers}))
 
 
@@ -136,12 +142,16 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
     titles = shop.titles
     rows = [row for row in shop.warm_rows if targets[row] != "unknown"]
     batch_size = 32
+    steps = -(-len(rows) // batch_size)
+    adapter = mllm.trainable_parameters(ADAPTER)
     optimisation = Optimisation(
-        [{"params": mllm.trainable_parameters(ADAPTER), "lr": 1e-3}],
-        steps=config.adapt_epochs * -(-len(rows) // batch_size),
+        [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps
     )
+    tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
+    first = stage.load_epoch(tensors, optimisation.optimizer)
+    optimisation.taken = first * steps
     with mllm.use_adapter(ADAPTER):
-        for epoch in range(config.adapt_epochs):
+        for epoch in range(first, config.adapt_epochs):
             rng = epoch_generator(seed, "knowledge", epoch)
             order = rng.permutation(rows)
             total = 0.0
@@ -161,4 +171,5 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
                 f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
                 epoch=epoch + 1, loss=total / len(starts),
             )  # fmt: skip
+            stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
     mllm.save_adapter(ADAPTER, folder)

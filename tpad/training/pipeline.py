@@ -8,6 +8,7 @@ setting repeats only what depends on it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.errors import ConfigError
+from tpad.files import sha256
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.model import MLLM
@@ -49,6 +51,16 @@ class Base:
     path: str
     revision: str | None = None
     is_hub: bool = False
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the model; a folder by its contents, since it may be trained again in place."""
+        folder = Path(self.path)
+        if self.is_hub or not folder.is_dir():
+            return digest(self.path, self.revision)
+        kinds = (".json", ".safetensors", ".jinja")
+        files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
+        return digest([[file.name, sha256(file)] for file in files])
 
     @property
     def record(self) -> dict[str, Any]:
@@ -116,7 +128,7 @@ def fit(
     dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
 ) -> ItemEncoder:
     """All stages up to the representation: from a base model to an encoder of items."""
-    seed, data = config.seed, [dataset.fingerprint, base.path, base.revision, config.inputs]
+    seed, data = config.seed, [dataset.fingerprint, base.fingerprint, config.inputs]
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
 
@@ -195,8 +207,7 @@ def read_pictures(
 ) -> ImageCache:
     """What the frozen vision tower makes of every picture, computed once."""
     stage = workspace.stage(
-        "pictures", "0 pictures", dataset.fingerprint, base.path, base.revision,
-        config.inputs == "text",
+        "pictures", "0 pictures", dataset.fingerprint, base.fingerprint, config.inputs == "text",
     )  # fmt: skip
     path = stage.folder / "images.safetensors"
     if not stage.done:

@@ -120,6 +120,10 @@ class FieldFeatures:
         means, deviations = [], []
         for group in groups:
             known = logs[group & np.isfinite(logs)]
+            if len(known) < 2 and means:  # too few prices in a category: judged as in the shop
+                means.append(means[0])
+                deviations.append(deviations[0])
+                continue
             means.append(known.mean() if len(known) else 0.0)
             deviations.append(max(known.std(), 1e-3) if len(known) > 1 else 1.0)
         return cls(kept, np.array(means, np.float32), np.array(deviations, np.float32))

@@ -82,22 +82,21 @@ class Stage:
     # --- resuming within a stage -----------------------------------------------------------------
 
     def save_epoch(
-        self, epoch: int, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
+        self, epoch: int, tensors: dict[str, Tensor], *optimizers: torch.optim.Optimizer
     ) -> None:
-        """Keeps weights and optimiser state after an epoch."""
+        """Keeps weights and the optimisers' state after an epoch."""
         state: dict[str, Tensor] = {f"weights.{k}": v for k, v in tensors.items()}
-        for index, values in optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                state[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+        for number, optimizer in enumerate(optimizers):
+            for index, values in optimizer.state_dict()["state"].items():
+                for name, value in values.items():
+                    state[f"optimizer{number}.{index}.{name}"] = torch.as_tensor(value)
         state["epoch"] = torch.tensor(epoch)
         path = self.folder / "epoch.safetensors"
         beside = path.with_suffix(".part")
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, beside)
         os.replace(beside, path)
 
-    def load_epoch(
-        self, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer
-    ) -> int:
+    def load_epoch(self, tensors: dict[str, Tensor], *optimizers: torch.optim.Optimizer) -> int:
         """Restores what `save_epoch` kept, in place; returns the number of finished epochs."""
         path = self.folder / "epoch.safetensors"
         if not path.is_file():
@@ -106,13 +105,14 @@ class Stage:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(state[f"weights.{name}"])
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in state.items():
-            if name.startswith("optimizer."):
-                _, index, part = name.split(".", 2)
-                moments.setdefault(int(index), {})[part] = value
-        whole = optimizer.state_dict()
-        optimizer.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
+        for number, optimizer in enumerate(optimizers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in state.items():
+                if name.startswith(f"optimizer{number}."):
+                    _, index, part = name.split(".", 2)
+                    moments.setdefault(int(index), {})[part] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
         return int(state["epoch"])
 
     # --- progress --------------------------------------------------------------------------------
