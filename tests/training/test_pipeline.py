@@ -1,0 +1,289 @@
+"""A whole training run: what it leaves behind, and that it never does anything twice."""
+
+import json
+import os
+from dataclasses import replace
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tpad import Bundle, NewItem
+from tpad.data.columns import Columns
+from tpad.errors import BundleError, ConfigError
+from tpad.mllm import MLLM
+from tpad.training import (
+    describing,
+    distillation,
+    feedback,
+    knowledge,
+    pipeline,
+    recommend_stage,
+    teacher,
+    transfer,
+)
+from tpad.training.encoders import SET_TITLES, ItemEncoder
+from tpad.training.pipeline import Base, contents, train
+from tpad.training.workspace import Workspace
+
+STAGES = ("pictures", "knowledge", "transfer", "teacher", "describing", "distillation", "feedback")
+
+
+@pytest.fixture(scope="module")
+def bundle(trained) -> Bundle:
+    return Bundle.load(trained.bundle)
+
+
+def items_with_pictures(dataset) -> list[NewItem]:
+    return [
+        NewItem(dataset.image(row), item.title, item.description, item.category, item.price)
+        for row, item in enumerate(contents(dataset))
+    ]
+
+
+def test_the_bundle_loads_and_names_what_made_it(bundle, trained):
+    assert bundle.sets == ("tpad", *trained.config.baselines)
+    assert bundle.info["config"] == json.loads(json.dumps(trained.config.as_json()))
+    assert bundle.info["dataset"]["fingerprint"] == trained.dataset.fingerprint
+    assert bundle.info["dataset"]["n_items"] == 96
+    assert (trained.bundle / "world.json").is_file()
+    assert (trained.bundle / "arrivals" / "arrivals.csv").is_file()
+    assert not list(trained.bundle.rglob("*.pkl")) and not list(trained.bundle.rglob("*.bin"))
+
+
+def test_embeddings_are_those_that_the_weights_make_of_the_pictures(bundle, trained):
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    made = encoder.encode(items_with_pictures(trained.dataset))
+    assert set(made) == set(bundle.sets)
+    for name, x in made.items():
+        assert np.allclose(x, bundle.embeddings[name], atol=1e-3), name
+        assert x.dtype == np.float32 and np.isfinite(x).all()
+
+
+def test_every_set_has_a_recommender_that_ranks_all_items(bundle, trained):
+    prefixes = [s[:-1] for s in trained.dataset.test.items[:6]]
+    scores = {name: bundle.recommenders[name].scores(prefixes) for name in bundle.sets}
+    for name, of in scores.items():
+        assert of.shape == (6, 96) and np.isfinite(of).all(), name
+    assert not np.allclose(scores["tpad"], scores["knowledge"])
+
+
+def test_all_sets_go_through_the_same_recommender(bundle):
+    """Same settings and size: only what is fed in differs."""
+    configs = {bundle.recommenders[name].config for name in bundle.sets}
+    assert len(configs) == 1
+
+
+def test_price_and_category_join_every_content_set_alike(bundle, trained):
+    width = {name: bundle.embeddings[name].shape[1] for name in bundle.sets}
+    extra = 3 + trained.dataset.items[Columns.CATEGORY].nunique()
+    distill = trained.config.distill
+    assert width["tpad"] == distill.tau + distill.nu + extra
+    assert width["vision_tfidf"] == width["vision"] + width["tfidf"] - extra
+    shared = bundle.embeddings["tpad"][:, -extra:]
+    for name in bundle.sets:
+        if name != "random":
+            assert np.allclose(bundle.embeddings[name][:, -extra:], shared), name
+
+
+def test_a_new_item_costs_one_pass_and_is_recommended(bundle, trained, monkeypatch):
+    passes = []
+    real = MLLM.forward
+    monkeypatch.setattr(
+        MLLM, "forward", lambda self, *a, **k: passes.append(1) or real(self, *a, **k)
+    )
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    item = NewItem(Image.new("RGB", (80, 80), "teal"), "Kipo case Nova 5", price=12.0)
+    x = encoder.encode([item], sets=["tpad"])
+    assert len(passes) == 1 and set(x) == {"tpad"}
+    encoder.encode([item], sets=["tfidf", "vision", "random"])
+    assert len(passes) == 1
+    vectors = bundle.recommenders["tpad"].encode_new(x["tpad"])
+    assert np.isfinite(vectors).all()
+
+
+def test_items_without_picture_or_text_are_embedded(trained):
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    picture = Image.new("RGB", (60, 90), "red")
+    some = [NewItem(picture), NewItem(title="Stride cap L"), NewItem(), NewItem(picture, "Kipo")]
+    whole = encoder.encode(some)
+    for name, x in whole.items():
+        assert x.shape[0] == 4 and np.isfinite(x).all(), name
+    assert not np.allclose(whole["tpad"][0], whole["tpad"][3], atol=1e-3)
+    # An item's embedding does not depend on those that are encoded with it.
+    alone = encoder.encode(some[1:2])
+    for name in whole:
+        assert np.allclose(alone[name][0], whole[name][1], atol=1e-4), name
+
+
+def test_the_text_alone_or_the_picture_alone_changes_the_embedding(trained):
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    red, blue = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
+    some = [NewItem(red, "Kipo case"), NewItem(blue, "Kipo case"), NewItem(red, "Grove jam")]
+    x = encoder.encode(some)
+    for name in ("tpad", "knowledge", "transfer", "vision_tfidf"):
+        assert not np.allclose(x[name][0], x[name][1], atol=1e-3), name
+        assert not np.allclose(x[name][0], x[name][2], atol=1e-3), name
+    assert np.allclose(x["vision"][0], x["vision"][2]), "the picture alone"
+    assert np.allclose(x["tfidf"][0], x["tfidf"][1]), "the text alone"
+
+
+def test_unknown_sets_are_refused(trained):
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    with pytest.raises(ConfigError, match="no embedding set 'clip'"):
+        encoder.encode([NewItem(title="x")], sets=["clip"])
+    with pytest.raises(ConfigError, match="no embedding set 'clip'"):
+        trained.config.override("baselines", ("clip",))
+    assert set(trained.config.baselines) | {"tpad"} == set(SET_TITLES)
+
+
+def folders(work) -> set[str]:
+    return {p.name for p in work.iterdir() if p.is_dir()}
+
+
+def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
+    """Nothing is computed again, and the bundle is the same."""
+
+    def never(*_, **__):
+        raise AssertionError("a finished stage was run again")
+
+    monkeypatch.setattr(MLLM, "generate", never)
+    monkeypatch.setattr(MLLM, "score_many", never)
+    monkeypatch.setattr(MLLM, "image_features", never)
+    monkeypatch.setattr(knowledge, "_write", never)
+    monkeypatch.setattr(transfer._Training, "run", never)
+    monkeypatch.setattr(describing, "_tune", never)
+    monkeypatch.setattr(distillation._Training, "run", never)
+    monkeypatch.setattr(feedback, "fit_session_model", never)
+    monkeypatch.setattr(recommend_stage, "fit_session_model", never)
+    before = folders(trained.work)
+    again = train(
+        trained.dataset, trained.base, trained.config, tmp_path / "again", work=trained.work,
+        device="cpu", quiet=True,
+    )  # fmt: skip
+    assert folders(trained.work) == before
+    one, other = Bundle.load(trained.bundle), Bundle.load(again)
+    for name in one.sets:
+        assert np.array_equal(one.embeddings[name], other.embeddings[name]), name
+
+
+class Stop(Exception):
+    """Ends a run once the folders of its stages are known."""
+
+
+def stages_of(dataset, base, config, work) -> dict[str, str]:
+    """The folder of each stage that a run would use; no stage computes anything."""
+    made: dict[str, str] = {}
+    real = Workspace.stage
+
+    def recorded(self, name, *rest):
+        stage = real(self, name, *rest)
+        made[name] = stage.folder.name
+        return stage
+
+    def stop(*_, **__):
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (knowledge, transfer, teacher, describing, distillation):
+            patch.setattr(module, "run", Mock())
+        patch.setattr(feedback, "run", stop)
+        patch.setattr(knowledge, "chosen_layers", Mock())
+        patch.setattr(pipeline, "ImageCache", Mock())
+        shop = SimpleNamespace(warm_rows=np.arange(len(dataset)))
+        patch.setattr(pipeline.Shop, "read", Mock(return_value=shop))
+        patch.setattr(Workspace, "stage", recorded)
+        with pytest.raises(Stop):
+            pipeline.fit(dataset, Mock(), base, config, Workspace(work, quiet=True))
+    return made
+
+
+LATER = {"transfer", "teacher", "distillation", "feedback"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "repeated"),
+    [
+        ("knowledge.max_text", 100, {"knowledge", "describing", *LATER}),
+        ("knowledge.layers", (1, 4), {"knowledge", "describing", *LATER}),
+        ("transfer.epochs", 5, LATER),
+        ("distill.sessions", 25, LATER - {"transfer"}),
+        ("distill.describe_epochs", 2, {"describing", "distillation", "feedback"}),
+        ("distill.tau", 20, {"distillation", "feedback"}),
+        ("feedback.epochs", 2, {"feedback"}),
+        ("recommender.width", 48, {"feedback"}),
+        ("fields", False, {"feedback"}),
+        ("text_components", 8, set()),
+        ("inputs", "image", {"knowledge", "describing", *LATER}),
+        ("inputs", "text", set(STAGES)),
+        ("seed", 1, set(STAGES) - {"pictures"}),
+    ],
+)
+def test_a_changed_setting_repeats_what_depends_on_it(
+    dataset, base_folder, config, tmp_path, setting, value, repeated
+):
+    base = Base(str(base_folder))
+    before = stages_of(dataset, base, config, tmp_path / "work")
+    assert set(before) == set(STAGES)
+    after = stages_of(dataset, base, config.override(setting, value), tmp_path / "work")
+    assert {name for name in before if before[name] != after[name]} == repeated
+
+
+def test_another_shop_repeats_everything(dataset, base_folder, config, tmp_path):
+    base = Base(str(base_folder))
+    items = dataset.items.assign(title="the same")
+    other = replace(dataset, items=items)
+    before = stages_of(dataset, base, config, tmp_path)
+    after = stages_of(other, base, config, tmp_path)
+    assert all(before[name] != after[name] for name in STAGES)
+
+
+def test_a_base_trained_again_in_place_is_another_base(base_folder, tmp_path):
+    copy = tmp_path / "base"
+    copy.mkdir()
+    for file in base_folder.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    first = Base(str(copy)).fingerprint
+    assert first == Base(str(base_folder)).fingerprint  # wherever it lies
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert Base(str(copy)).fingerprint != first
+    assert Base("org/model", "main", True).fingerprint != Base("org/model", "v2", True).fingerprint
+
+
+def test_base_weights_are_kept_exactly(trained, base_folder, tmp_path):
+    """Halved to bfloat16 only where that loses nothing: embeddings come from the saved weights."""
+    saved, given = MLLM.load(trained.bundle / "base"), MLLM.load(base_folder)
+    for (name, one), (_, other) in zip(
+        saved.model.state_dict().items(), given.model.state_dict().items(), strict=True
+    ):
+        assert torch.equal(one, other), name
+    size = os.path.getsize(trained.bundle / "base" / "model.safetensors")
+    assert size < 1.1 * os.path.getsize(base_folder / "model.safetensors")
+    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    with torch.no_grad():
+        weight = next(p for n, p in encoder.mllm.model.named_parameters() if "q_proj" in n)
+        weight.add_(1e-5)
+    encoder.save(tmp_path / "again")
+    again = ItemEncoder.load(tmp_path / "again", device="cpu")
+    item = [NewItem(Image.new("RGB", (64, 64), "red"), "Kipo case")]
+    one, other = encoder.encode(item), again.encode(item)
+    for name in one:
+        assert np.allclose(one[name], other[name], atol=1e-5), name
+
+
+def test_a_damaged_encoder_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(BundleError, match="incomplete or damaged"):
+        ItemEncoder.load(tmp_path)
+
+
+def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, config, tmp_path):
+    empty = replace(dataset, train=replace(dataset.train, ids=dataset.train.ids[:0],
+                                           items=[], starts=dataset.train.starts[:0],
+                                           times=None))  # fmt: skip
+    with pytest.raises(ConfigError, match="no training sessions"):
+        train(empty, Base(str(base_folder)), config, tmp_path / "out", quiet=True)
