@@ -1,0 +1,83 @@
+"""Settings: presets, overrides by name, ablations, and refusals in a sentence."""
+
+from dataclasses import asdict
+
+import pytest
+
+from tpad.errors import ConfigError
+from tpad.training.config import ABLATIONS, TrainingConfig, apply_ablation, preset
+
+
+def flat(config: TrainingConfig) -> dict[str, object]:
+    """Every setting by its path."""
+    found = {}
+    for name, value in asdict(config).items():
+        parts = value.items() if isinstance(value, dict) else [(None, value)]
+        found |= {f"{name}.{part}" if part else name: one for part, one in parts}
+    return found
+
+
+@pytest.mark.parametrize("name", ["demo", "smoke", "shop"])
+def test_presets_exist(name):
+    assert isinstance(preset(name), TrainingConfig)
+
+
+def test_presets_differ_where_they_should():
+    assert preset("demo").knowledge.targets == "written"
+    assert preset("shop").knowledge.targets == "shop" and preset("shop").knowledge.adapt_epochs > 0
+    assert preset("smoke").transfer.max_sessions < 100
+    with pytest.raises(ConfigError, match="no preset 'big'"):
+        preset("big")
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_what_it_names_and_nothing_else(name):
+    before, after = flat(preset("demo")), flat(apply_ablation(preset("demo"), name))
+    changed = {path: after[path] for path in after if after[path] != before[path]}
+    assert changed == ABLATIONS[name][1]
+
+
+def test_ablations_add_up():
+    both = apply_ablation(apply_ablation(preset("demo"), "no-feedback"), "jsd")
+    assert both.feedback.epochs == 0 and both.distill.lower_bound == "jsd"
+    with pytest.raises(ConfigError, match=r"no ablation 'no-magic'.*no-generation"):
+        apply_ablation(preset("demo"), "no-magic")
+
+
+def test_settings_are_changed_by_their_path():
+    config = preset("demo").override("distill.epochs", 3).override("knowledge.layers", [0, 2])
+    assert config.distill.epochs == 3 and config.knowledge.layers == (0, 2)
+    assert config.override("knowledge.layers", None).knowledge.layers is None
+    assert config.override("distill.temperature", 2).distill.temperature == 2
+    assert preset("demo").distill.epochs != 3  # the original stays
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("distil.epochs", 3, "no setting 'distil.epochs'"),
+        ("distill.epoch", 3, "no setting 'distill.epoch'.*epochs"),
+        ("seed.epochs", 3, "'seed' in 'seed.epochs' has no parts"),
+        ("distill", 3, "'distill' has parts, name one of them: .*epochs"),
+        ("distill.epochs", "many", "'distill.epochs' wants a value like"),
+        ("distill.epochs", 2.5, "wants a value like"),
+        ("distill.epochs", True, "wants a value like"),
+        ("distill.epochs", 0, "distill.epochs must be at least 1"),
+        ("transfer.batch_size", -4, "transfer.batch_size must be at least 1"),
+        ("distill.temperature", 0.0, "temperature must be above 0"),
+        ("distill.dropout", 1.0, "dropout must be below 1"),
+        ("distill.kd_weight", -1.0, "kd_weight must not be negative"),
+        ("distill.kd_weight", float("nan"), "kd_weight must not be negative or infinite"),
+        ("distill.lower_bound", "clip", "no estimator 'clip'"),
+        ("knowledge.layers", (0, "last"), "wants a value like"),
+        ("knowledge.targets", "oracle", "targets must be shop or written"),
+        ("recommender.heads", 5, "must divide"),
+        ("inputs", "audio", "inputs must be both, image or text"),
+        ("baselines", ("clip",), "no embedding set 'clip'"),
+        ("seed", -1, "seed must be at least 0"),
+        ("fields", 1, "'fields' wants a value like True"),
+    ],
+)
+def test_what_cannot_work_is_refused(path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        preset("demo").override(path, value)
