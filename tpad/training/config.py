@@ -9,7 +9,7 @@ from tpad.training.session_network import SessionModelConfig
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
 BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
-MAY_BE_ZERO = ("adapt_epochs", "describe_epochs", "seed")
+MAY_BE_ZERO = ("adapt_epochs", "adapter_every", "describe_epochs", "imagined", "seed")
 """Whole numbers that may be zero; all others are counts of at least one."""
 
 
@@ -63,6 +63,8 @@ class TransferConfig:
 class DistillConfig:
     """Stage 2b: alignment and distillation into the student."""
 
+    imagined: int = 0
+    """Imagined items for each training item (its picture with another's text), see `imagined.py`."""
     describe_epochs: int = 20
     """Passes over the items in which the student learns to hold a whole description in one token."""
     describe_learning_rate: float = 2e-3
@@ -82,7 +84,8 @@ class DistillConfig:
     adapter_learning_rate: float = 5e-4
     """Peak learning rate of the student's adapter."""
     adapter_every: int = 80
-    """Steps of the heads between two steps of the student's adapter, which reads all items once."""
+    """Steps of the heads between two steps of the student's adapter, which reads all items once; 0
+    leaves the adapter as it is after learning to describe."""
     rank: int = 8
     """Rank of the student's LoRA adapter."""
     tau: int = 96
@@ -247,13 +250,19 @@ def preset(name: str) -> TrainingConfig:
     """The settings of a preset: `demo` (the demo shop), `smoke` (a minute, for tests), `shop`."""
     if name == "demo":
         # The demo shop's own descriptions never tell what can only be seen; see METHOD.
-        return TrainingConfig(knowledge=KnowledgeConfig(targets="written"))
+        return TrainingConfig(
+            knowledge=KnowledgeConfig(targets="written"),
+            transfer=TransferConfig(epochs=2),
+            distill=DistillConfig(
+                imagined=5, describe_epochs=4, epochs=12, batch_size=512, adapter_every=0
+            ),
+        )
     if name == "smoke":
         return TrainingConfig(
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=1, max_sessions=64, width=32),
             distill=DistillConfig(
-                describe_epochs=1, sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
+                imagined=1, describe_epochs=1, sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
             ),
             recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
             feedback=FeedbackConfig(epochs=1, adapter_every=2),

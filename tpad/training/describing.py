@@ -6,15 +6,15 @@ adapter is tuned until a linear layer names all words of the item's description 
 Linear probes showed why: see the README's limits.
 """
 
-import numpy as np
 import torch
 from torch import nn
 
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.instructions import DESCRIBE
-from tpad.mllm.prompts import Turn
+from tpad.mllm.prompts import ItemInput, Turn
 from tpad.training.config import DistillConfig
 from tpad.training.heads import description_words
+from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
@@ -28,6 +28,7 @@ def run(
     config: DistillConfig,
     shop: Shop,
     knowledge: Knowledge,
+    imagined: Imagined,
     stage: Stage,
     *,
     knowledge_adapter: str | None,
@@ -46,21 +47,27 @@ def run(
     else:
         mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     if config.describe_epochs:
-        _tune(config, shop, knowledge, stage, seed)
+        _tune(config, shop, knowledge, imagined, stage, seed)
     mllm.save_adapter(ADAPTER, folder)
     stage.finish()
 
 
 def _tune(
-    config: DistillConfig, shop: Shop, knowledge: Knowledge, stage: Stage, seed: int
+    config: DistillConfig,
+    shop: Shop,
+    knowledge: Knowledge,
+    imagined: Imagined,
+    stage: Stage,
+    seed: int,
 ) -> None:
-    mllm, rows = shop.mllm, shop.warm_rows
-    answers = mllm.tokenize_answers(knowledge.descriptions)
-    _, words = description_words(answers, rows.tolist())
-    words = words.to(mllm.device)  # (n_items, W)
+    mllm = shop.mllm
+    items = shop.items(shop.warm_rows.tolist()) + imagined.items
+    texts = [knowledge.descriptions[row] for row in shop.warm_rows] + imagined.descriptions
+    _, words = description_words(mllm.tokenize_answers(texts), range(len(shop.warm_rows)))
+    words = words.to(mllm.device)  # (n, W)
     reader = nn.Linear(mllm.hidden_size, words.shape[1]).to(mllm.device)
     adapter = mllm.trainable_parameters(ADAPTER)
-    steps = -(-len(rows) // BATCH)
+    steps = -(-len(items) // BATCH)
     optimisation = Optimisation(
         [{"params": adapter, "lr": config.describe_learning_rate},
          {"params": reader.parameters(), "lr": 5e-3}],
@@ -72,12 +79,12 @@ def _tune(
     optimisation.taken = first * steps
     with mllm.use_adapter(ADAPTER):
         for epoch in range(first, config.describe_epochs):
-            order = epoch_generator(seed, "describing", epoch).permutation(rows)
+            order = epoch_generator(seed, "describing", epoch).permutation(len(items))
             mllm.model.train()
             total, what = 0.0, f"epoch {epoch + 1}/{config.describe_epochs}"
             for start in stage.bar(range(0, len(order), BATCH), steps, what):
-                some = order[start : start + BATCH]
-                loss = _loss(shop, some, reader, words)
+                some = order[start : start + BATCH].tolist()
+                loss = _loss(shop, [items[n] for n in some], reader, words[some])
                 optimisation.step(loss)
                 total += loss.item() / steps
             mllm.model.eval()
@@ -85,14 +92,14 @@ def _tune(
             stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
 
 
-def _loss(shop: Shop, rows: np.ndarray, reader: nn.Linear, words: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the description's words read from the last token, summed over words."""
+def _loss(
+    shop: Shop, items: list[ItemInput], reader: nn.Linear, words: torch.Tensor
+) -> torch.Tensor:
+    """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
     mllm = shop.mllm
-    chats = [[Turn(item, DESCRIBE)] for item in shop.items(rows.tolist())]
-    batch = mllm.collate(chats, images=shop.images)
+    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
     with mllm.autocast():
         hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
-    last = hidden[torch.arange(len(rows)), batch.markers[:, 0]].float()  # (B, d)
-    truth = words[torch.from_numpy(rows).to(words.device)]  # (B, W)
-    named = nn.functional.binary_cross_entropy_with_logits(reader(last), truth, reduction="none")
+    last = hidden[torch.arange(len(items)), batch.markers[:, 0]].float()  # (B, d)
+    named = nn.functional.binary_cross_entropy_with_logits(reader(last), words, reduction="none")
     return named.sum(1).mean()

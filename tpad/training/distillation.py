@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
+from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
 from tpad.training.optimisation import Optimisation, epoch_generator
@@ -28,7 +29,7 @@ from tpad.training.teacher import Judgement
 from tpad.training.transfer import Transfer
 from tpad.training.workspace import Stage, named_tensors
 
-KD_BATCH = 64  # judged prefixes a step
+KD_BATCH = 32  # judged prefixes a step
 ALIGN_BATCH = 256  # items a step on which mutual information is estimated
 
 
@@ -52,6 +53,7 @@ def run(
     config: DistillConfig,
     shop: Shop,
     knowledge: Knowledge,
+    imagined: Imagined,
     transfer: Transfer,
     judgement: Judgement | None,
     stage: Stage,
@@ -61,7 +63,9 @@ def run(
 ) -> Distilled:
     """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`)."""
     torch.manual_seed(seed)
-    training = _Training(config, shop, knowledge, transfer, judgement, stage, layers, seed)
+    training = _Training(
+        config, shop, knowledge, imagined, transfer, judgement, stage, layers, seed
+    )
     if not stage.done:
         training.run()
         stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()})
@@ -84,6 +88,7 @@ class _Training:
         config: DistillConfig,
         shop: Shop,
         knowledge: Knowledge,
+        imagined: Imagined,
         transfer: Transfer,
         judgement: Judgement | None,
         stage: Stage,
@@ -97,12 +102,21 @@ class _Training:
         features = self.student.features()  # (n_warm, D)
         self.scaler = FeatureScaler.fit(features.cpu().numpy(), np.ones(len(rows), bool)).to(device)
         self.table = self.scaler(features)  # (n_warm, D)
+        self.n_warm, self.imagined = len(rows), self.table[:0]  # (m, D)
+        if imagined.items:
+            reader = Student(shop.mllm, imagined.items, shop.images, layers)
+            self.imagined = self.scaler(reader.features())
 
-        self.column = torch.full((len(shop.dataset),), -1, device=device)  # item row -> row of the table
-        self.column[torch.from_numpy(rows)] = torch.arange(len(rows), device=device)
-        answers = shop.mllm.tokenize_answers(knowledge.descriptions)
-        vocabulary, words = description_words(answers, rows.tolist())
-        self.words = words[torch.from_numpy(rows)].to(device)  # (n_warm, W)
+        # Row of an item, or number of an imagined one after all items -> row of the table.
+        n_items, n_known = len(shop.dataset), len(rows) + len(imagined.items)
+        self.column = torch.full((n_items + len(imagined.items),), -1, device=device)
+        known = np.concatenate([rows, np.arange(n_items, len(self.column))])
+        self.column[torch.from_numpy(known)] = torch.arange(n_known, device=device)
+        texts = [knowledge.descriptions[row] for row in rows] + imagined.descriptions
+        vocabulary, words = description_words(
+            shop.mllm.tokenize_answers(texts), range(len(rows))
+        )
+        self.words = words.to(device)  # (n_warm + m, W)
 
         d, width = self.table.shape[1], config.tau if config.disentangle else config.tau + config.nu
         intrinsic = config.nu if config.disentangle else width
@@ -175,7 +189,9 @@ class _Training:
             torch.stack(list(losses.values())).sum().backward()
             # The last step of an epoch reads too, so that a resumed run starts from equal features.
             taken = optimisation.taken + 1
-            adapts = taken % config.adapter_every == 0 or (step == steps - 1 and taken > 1)
+            adapts = config.adapter_every and (
+                taken % config.adapter_every == 0 or (step == steps - 1 and taken > 1)
+            )
             if adapts:
                 gradient = self.table.grad / self.scaler.deviation  # (n_warm, D), of raw features
                 self.student.backward(gradient)
@@ -199,7 +215,14 @@ class _Training:
 
     def _losses(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         config, device = self.config, self.table.device
-        tau, nu = self.heads(self.table)  # (n_warm, h_tau), (n_warm, h_nu)
+        judged = self._drawn_judgements(rng)
+        others = torch.empty(0, dtype=torch.long, device=device)
+        if judged is not None:  # only those imagined items are read that this step needs
+            others = torch.unique(judged[1][judged[1] >= self.n_warm])
+        table = torch.cat([self.table, self.imagined[others - self.n_warm]])  # (n, D)
+        every = torch.cat([torch.arange(self.n_warm, device=device), others])  # (n,), ascending
+        both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
+        tau, nu = both_tau[: self.n_warm], both_nu[: self.n_warm]
         losses = {}
         chosen = torch.from_numpy(rows).to(device)
         t_tau, _ = self.transfer_heads(self.t[chosen])  # (B, h_tau)
@@ -208,8 +231,8 @@ class _Training:
         losses["next"] = config.next_weight * info_nce(
             scores, targets, exclude=self._seen(self.train, rows)
         )
-        if self.judgement is not None:
-            losses["kd"] = config.kd_weight * self._distil(tau, rng)
+        if judged is not None:
+            losses["kd"] = config.kd_weight * self._distil(both_tau, every, *judged)
         if config.align or config.disentangle:
             some = rng.permutation(len(tau))[:ALIGN_BATCH]
             some = torch.from_numpy(some).to(device)
@@ -221,19 +244,37 @@ class _Training:
                     self.apart_k(tau[some], nu[some]).loss + self.apart_t(i_tau, i_nu).loss
                 )
         losses["intrinsic"] = config.describe_weight * self.intrinsic(
-            nu, self.words, self.table.detach()
+            both_nu, self.words[every], table.detach()
         )
         return losses
 
-    def _distil(self, tau: Tensor, rng: np.random.Generator) -> Tensor:
-        """`L_kd = KL(softmax_j(log p_teacher / T) ‖ softmax_j(t_tau · k_tau(j) / T))`."""
-        judged, temperature = self.judgement, self.config.temperature
+    def _drawn_judgements(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor] | None:
+        """A batch of what the teacher judged: t (S, d), columns (S, C), log-likelihoods (S, C)."""
+        judged, device = self.judgement, self.table.device
+        if judged is None:
+            return None
         some = rng.integers(0, len(judged.prefix), KD_BATCH)
-        t = self.t[torch.from_numpy(judged.prefix[some]).to(tau.device)]  # (S, d)
+        return (
+            self.t[torch.from_numpy(judged.prefix[some]).to(device)],
+            self.column[torch.from_numpy(judged.candidates[some]).to(device)],
+            torch.from_numpy(judged.log_likelihood[some]).to(device),
+        )
+
+    def _distil(
+        self, tau: Tensor, every: Tensor, t: Tensor, columns: Tensor, teacher: Tensor
+    ) -> Tensor:
+        """`L_kd = KL(softmax_j(log p_teacher / T) ‖ softmax_j(t_tau · k_tau(j) / T))`.
+
+        Args:
+            tau: (n, h_tau), k_tau of the items in `every`.
+            every: (n,) ascending columns.
+            t: (S, d) session features.
+            columns: (S, C) candidates, all in `every`.
+            teacher: (S, C) log-likelihoods.
+        """
+        temperature = self.config.temperature
         t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
-        columns = self.column[torch.from_numpy(judged.candidates[some]).to(tau.device)]  # (S, C)
-        scores = self._scores(t_tau, tau, 1).gather(1, columns)  # (S, C)
-        teacher = torch.from_numpy(judged.log_likelihood[some]).to(tau.device)  # (S, C)
+        scores = self._scores(t_tau, tau, 1).gather(1, torch.searchsorted(every, columns))  # (S, C)
         return F.kl_div(
             F.log_softmax(scores / temperature, dim=1),
             F.log_softmax(teacher / temperature, dim=1),

@@ -26,6 +26,7 @@ from tpad.training import (
     describing,
     distillation,
     feedback,
+    imagined,
     knowledge,
     recommend_stage,
     teacher,
@@ -140,23 +141,30 @@ def fit(
     stage = workspace.stage("transfer", "2 transfer", config.transfer, seed, stage.key)
     transferred = transfer.run(config.transfer, shop, known, stage, seed)
 
-    judgement, key = None, stage.key
+    adapter, transfer_key = knowledge.adapter_name(config.knowledge), stage.key
+    stage = workspace.stage(
+        "imagined", "3a imagined", config.distill.imagined, seed, knowledge_key
+    )
+    mixed = imagined.run(
+        config.distill.imagined, shop, stage, adapter=adapter,
+        max_new_tokens=config.knowledge.max_new_tokens, seed=seed,
+    )  # fmt: skip
+    judgement, key = None, [transfer_key, stage.key]
     if config.distill.generative:
         asked = [config.distill.sessions, config.distill.candidates]
-        judging = workspace.stage("teacher", "3 teacher", asked, seed, key)
-        judgement = teacher.run(config.distill, shop, known, transferred, judging, seed)
+        judging = workspace.stage("teacher", "3b teacher", asked, seed, key)
+        judgement = teacher.run(config.distill, shop, known, mixed, transferred, judging, seed)
         key = judging.key
 
     described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
                  config.distill.rank]  # fmt: skip
-    stage = workspace.stage("describing", "4a student", described, seed, knowledge_key)
+    stage = workspace.stage("describing", "4a student", described, seed, stage.key)
     describing.run(
-        config.distill, shop, known, stage,
-        knowledge_adapter=knowledge.adapter_name(config.knowledge), seed=seed,
-    )  # fmt: skip
+        config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed
+    )
     stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
     distilled = distillation.run(
-        config.distill, shop, known, transferred, judgement, stage, layers=layers, seed=seed
+        config.distill, shop, known, mixed, transferred, judgement, stage, layers=layers, seed=seed
     )
 
     items, warm = contents(dataset), shop.warm_rows
@@ -180,7 +188,7 @@ def fit(
 
     reading = Reading(
         layers, config.inputs, config.knowledge.max_text, config.transfer.max_title,
-        knowledge.adapter_name(config.knowledge),
+        adapter,
     )  # fmt: skip
     texts = item_texts([items[row] for row in warm]) if config.inputs != "image" else [""]
     text = TextFeatures.fit(texts, config.text_components, seed)

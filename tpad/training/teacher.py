@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tpad.training.config import DistillConfig
+from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.shop import Shop
 from tpad.training.transfer import ADAPTER, Prefixes, Transfer
@@ -25,7 +26,7 @@ class Judgement:
 
     Attributes:
         prefix: (S,) number of each judged prefix among the training prefixes.
-        candidates: (S, C) item rows, distinct within a row.
+        candidates: (S, C) item rows, distinct within a row; from n_items on, imagined items.
         log_likelihood: (S, C) float32, log p_teacher(description of the candidate | session).
     """
 
@@ -35,13 +36,13 @@ class Judgement:
 
 
 def run(
-    config: DistillConfig, shop: Shop, knowledge: Knowledge, transfer: Transfer, stage: Stage,
-    seed: int = 0,
+    config: DistillConfig, shop: Shop, knowledge: Knowledge, imagined: Imagined,
+    transfer: Transfer, stage: Stage, seed: int = 0,
 ) -> Judgement:  # fmt: skip
     """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
     if not stage.done:
-        prefix, candidates = sample(config, shop, transfer, seed)
-        answers = shop.mllm.tokenize_answers(knowledge.descriptions)
+        prefix, candidates = sample(config, shop, transfer, seed, len(imagined.items))
+        answers = shop.mllm.tokenize_answers(knowledge.descriptions + imagined.descriptions)
         found = [np.zeros((0, candidates.shape[1]), np.float32)]
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
@@ -65,21 +66,33 @@ def run(
 
 
 def sample(
-    config: DistillConfig, shop: Shop, transfer: Transfer, seed: int
+    config: DistillConfig, shop: Shop, transfer: Transfer, seed: int, n_imagined: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prefixes (S,) and candidates (S, C): half likely by the next-item head, half by chance."""
+    """Prefixes (S,) and candidates (S, C): half likely by the next-item head, half by chance.
+
+    With imagined items, half of the likely ones are replaced by an imagined item with the same
+    picture, and most of those by chance are imagined.
+    """
     rng = np.random.default_rng([seed, 31])
     warm = shop.warm_rows
     prefix = np.sort(rng.permutation(len(transfer.train))[: config.sessions])
     count = min(config.candidates, len(warm))
     likely = min(count // 2, len(warm))
     pool = min(LIKELY_POOL * likely, len(warm))
+    n_items, per_item = len(shop.dataset), n_imagined // len(warm)
+    place = np.full(n_items, -1)
+    place[warm] = np.arange(len(warm))
+    everything = np.concatenate([warm, n_items + np.arange(n_imagined)])
     candidates = np.empty((len(prefix), count), np.int64)
     for row, number in enumerate(prefix):
         scores = transfer.item_vectors[warm] @ transfer.session_vectors[number]  # (n_warm,)
         best = warm[np.argpartition(-scores, pool - 1)[:pool]]
         drawn = rng.choice(best, likely, replace=False)
-        others = np.setdiff1d(warm, drawn)
+        if per_item:
+            swap = slice(0, likely // 2)
+            variant = rng.integers(0, per_item, likely)[swap]
+            drawn[swap] = n_items + place[drawn[swap]] * per_item + variant
+        others = np.setdiff1d(everything, drawn)
         candidates[row] = np.concatenate(
             [drawn, rng.choice(others, count - likely, replace=False)]
         )
