@@ -1,6 +1,7 @@
 """The whole page: header, session strip, tabs, and what listens to what."""
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -65,13 +66,23 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
             changed = present.add(element)
             return changed, strip_html(shop, changed), None, None, "", None
 
-        @guarded(3)
-        def refresh(
-            present: VisitorSession, tab: str, model: str, k: int, exclude: bool, beside, places
-        ) -> tuple[Any, Any, Any]:
-            if tab == COMPARE:
-                return gr.skip(), *compare.render(shop, present, beside, places)
-            return recommendations_html(shop, present, model, k, exclude), gr.skip(), gr.skip()
+        @guarded(1)
+        def show_cards(present: VisitorSession, model: str, k: int, exclude: bool) -> str:
+            return recommendations_html(shop, present, model, k, exclude)
+
+        @guarded(2)
+        def show_comparison(present: VisitorSession, beside: list[str], places: int) -> Any:
+            return compare.render(shop, present, beside, places)
+
+        def only(tab: str, show: Callable, outputs: int) -> Callable:
+            """The same, but nothing happens while another tab is open."""
+
+            def shown(opened: str, *inputs: Any) -> Any:
+                if opened == tab:
+                    return show(*inputs)
+                return gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
+
+            return shown
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         # One change of a session at a time, so that quick clicks never overwrite each other.
@@ -93,22 +104,40 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
         )
         recommend_tab.select(lambda: RECOMMEND, None, active, **quiet)
         compare_tab.select(lambda: COMPARE, None, active, **quiet)
+        # One ranking at a time too, so that an older answer never comes after a newer one.
+        ranking = {"trigger_mode": "always_last", "concurrency_limit": 1, "concurrency_id": "rank"}
+        settings = [session, left.model, left.k, left.exclude_seen]
+        beside = [session, right.beside, right.k]
+        # A tab is drawn when it is opened or its settings change, and when the session does while
+        # it is open.
         gr.on(
-            [
-                session.change,
-                active.change,
-                left.model.change,
-                left.k.change,
-                left.exclude_seen.change,
-                right.beside.change,
-                right.k.change,
-            ],
-            refresh,
-            [session, active, left.model, left.k, left.exclude_seen, right.beside, right.k],
-            [left.cards, right.columns, right.chart],
-            trigger_mode="always_last",
-            concurrency_limit=2,
-            concurrency_id="rank",
+            [recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input],
+            show_cards,
+            settings,
+            left.cards,
+            **ranking,
+            **quiet,
+        )
+        gr.on(
+            [compare_tab.select, right.beside.input, right.k.input],
+            show_comparison,
+            beside,
+            [right.columns, right.chart],
+            **ranking,
+            **quiet,
+        )
+        session.change(
+            only(RECOMMEND, show_cards, 1),
+            [active, *settings],
+            left.cards,
+            **ranking,
+            **quiet,
+        )
+        session.change(
+            only(COMPARE, show_comparison, 2),
+            [active, *beside],
+            [right.columns, right.chart],
+            **ranking,
             **quiet,
         )
     app.queue(max_size=256)
