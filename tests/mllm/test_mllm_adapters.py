@@ -51,6 +51,27 @@ def test_adapters_switch_on_and_off(mllm, items):
     np.testing.assert_array_equal(last(mllm, items), base)
 
 
+def test_scores_are_those_of_the_active_adapter(mllm, items):
+    chat = [Turn(items[0], "Next?")]
+    base = mllm.score(chat, ["green", "red"])
+    mllm.add_adapter("a", LoraSettings(rank=4, dropout=0.1))
+    train(mllm, "a", items)
+    mllm.set_adapter("a")
+    before = {name: value.clone() for name, value in mllm.model.state_dict().items()}
+    tuned = mllm.score(chat, ["green", "red"])
+    for name, value in mllm.model.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert mllm.adapters.active == "a"
+    assert all(p.requires_grad for p in mllm.trainable_parameters("a"))
+    assert np.abs(tuned - base).min() > 1e-2
+    closed = mllm.collate([[Turn(items[0], "Next?", "green")]], with_labels=True)
+    with torch.no_grad():
+        out = mllm.forward(closed)  # the adapter beside the weights, dropout off
+    assert tuned[0] == pytest.approx(-out.loss.item() * len(out.targets), abs=1e-3)
+    mllm.set_adapter(None)
+    np.testing.assert_array_equal(mllm.score(chat, ["green", "red"]), base)
+
+
 def test_training_one_adapter_leaves_all_else_alone(mllm, items):
     mllm.add_adapter("a", LoraSettings(rank=2))
     mllm.add_adapter("b", LoraSettings(rank=2))

@@ -52,6 +52,21 @@ def test_the_batch_is_what_the_processor_makes(loaded, items):
     assert torch.equal(pixels, inputs["pixel_values"].flatten())
 
 
+def test_a_forward_pass_is_the_models_own(loaded, items):
+    conversation = [Turn(items[0], "What?", "red"), Turn(items[1], "And?")]
+    inputs = loaded.processor(
+        images=[[items[0].image, items[1].image]],
+        text=[loaded.render(conversation, True)],
+        return_tensors="pt",
+    )
+    with torch.no_grad():
+        expected = loaded.model(**inputs, output_hidden_states=True)
+        out = loaded.forward(loaded.collate([conversation]), layers=[0, 1, 2, 3])
+    torch.testing.assert_close(out.logits, expected.logits, atol=2e-5, rtol=0)
+    for layer, states in out.hidden.items():
+        torch.testing.assert_close(states, expected.hidden_states[layer], atol=2e-5, rtol=0)
+
+
 def test_every_part_is_found(loaded, items):
     batch = loaded.collate([chat(items)], with_labels=True)
     written = tokens(loaded, batch, batch.text_mask)

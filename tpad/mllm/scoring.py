@@ -112,7 +112,7 @@ def score_many(
         range(len(conversations)),
         key=lambda i: (len(conversations[i]), sum(len(t.item.text) for t in conversations[i])),
     )
-    with mllm.inference():
+    with mllm.inference(), mllm.adapters.merged():
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
             batch = mllm.collate([conversations[i] for i in chunk], images=images)
