@@ -262,7 +262,15 @@ def preset(name: str) -> TrainingConfig:
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=1, max_sessions=64, width=32),
             distill=DistillConfig(
-                imagined=1, describe_epochs=1, sessions=32, candidates=16, epochs=2, tau=16, nu=32, hidden=48, adapter_every=4
+                imagined=1,
+                describe_epochs=1,
+                sessions=32,
+                candidates=16,
+                epochs=2,
+                tau=16,
+                nu=32,
+                hidden=48,
+                adapter_every=4,
             ),
             recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
             feedback=FeedbackConfig(epochs=1, adapter_every=2),

@@ -68,7 +68,9 @@ def run(
     )
     if not stage.done:
         training.run()
-        stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()})
+        stage.save_arrays(
+            "weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()}
+        )
         stage.finish()
     else:
         arrays = stage.load_arrays("weights")
@@ -113,9 +115,7 @@ class _Training:
         known = np.concatenate([rows, np.arange(n_items, len(self.column))])
         self.column[torch.from_numpy(known)] = torch.arange(n_known, device=device)
         texts = [knowledge.descriptions[row] for row in rows] + imagined.descriptions
-        vocabulary, words = description_words(
-            shop.mllm.tokenize_answers(texts), range(len(rows))
-        )
+        vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(rows)))
         self.words = words.to(device)  # (n_warm + m, W)
 
         d, width = self.table.shape[1], config.tau if config.disentangle else config.tau + config.nu
@@ -288,7 +288,9 @@ class _Training:
 
     def _seen(self, prefixes, numbers: np.ndarray) -> Tensor:
         """(n, n_warm) bool: items that a prefix already holds."""
-        seen = torch.zeros(len(numbers), len(self.table), dtype=torch.bool, device=self.table.device)
+        seen = torch.zeros(
+            len(numbers), len(self.table), dtype=torch.bool, device=self.table.device
+        )
         for n, number in enumerate(numbers.tolist()):
             held = torch.from_numpy(prefixes.prefix(number).astype(np.int64)).to(seen.device)
             seen[n, self.column[held]] = True

@@ -94,7 +94,12 @@ class ItemEncoder:
                 f"There is no embedding set {unknown[0]!r}; choose from {', '.join(SET_TITLES)}."
             )
         self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
-        self.scaler, self.heads, self.distill, self.sets = scaler, heads.eval(), distill, tuple(sets)
+        self.scaler, self.heads, self.distill, self.sets = (
+            scaler,
+            heads.eval(),
+            distill,
+            tuple(sets),
+        )
         self.base = base or {"path": "base"}
 
     def encode(
@@ -212,7 +217,10 @@ class ItemEncoder:
         arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
         arrays |= {f"text.{k}": v for k, v in self.text.arrays().items()}
         if self.fields is not None:
-            arrays |= {"fields.means": self.fields.means, "fields.deviations": self.fields.deviations}
+            arrays |= {
+                "fields.means": self.fields.means,
+                "fields.deviations": self.fields.deviations,
+            }
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()},
                   folder / "heads.safetensors")  # fmt: skip
         facts = {
@@ -275,7 +283,9 @@ def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
 
 def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
     return {
-        k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)
+        k.removeprefix(prefix): torch.from_numpy(v)
+        for k, v in arrays.items()
+        if k.startswith(prefix)
     }
 
 

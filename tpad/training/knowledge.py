@@ -102,9 +102,7 @@ def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:
     items = shop.dataset.items
     words = [
         item_text(title, description).replace("\n", ". ")
-        for title, description in zip(
-            items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True
-        )
+        for title, description in zip(items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True)
     ]
     tokenizer = shop.mllm.tokenizer
     cut = []

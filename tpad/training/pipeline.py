@@ -98,7 +98,9 @@ def train(
         The bundle's folder.
     """
     if not len(dataset.train):
-        raise ConfigError("There are no training sessions; give clicks with at least two per session.")
+        raise ConfigError(
+            "There are no training sessions; give clicks with at least two per session."
+        )
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
     mllm = MLLM.load(base.path, revision=base.revision, device=device)
     encoder = fit(dataset, mllm, base, config, workspace)
@@ -142,9 +144,7 @@ def fit(
     transferred = transfer.run(config.transfer, shop, known, stage, seed)
 
     adapter, transfer_key = knowledge.adapter_name(config.knowledge), stage.key
-    stage = workspace.stage(
-        "imagined", "3a imagined", config.distill.imagined, seed, knowledge_key
-    )
+    stage = workspace.stage("imagined", "3a imagined", config.distill.imagined, seed, knowledge_key)
     mixed = imagined.run(
         config.distill.imagined, shop, stage, adapter=adapter,
         max_new_tokens=config.knowledge.max_new_tokens, seed=seed,
@@ -159,9 +159,7 @@ def fit(
     described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
                  config.distill.rank]  # fmt: skip
     stage = workspace.stage("describing", "4a student", described, seed, stage.key)
-    describing.run(
-        config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed
-    )
+    describing.run(config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed)
     stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
     distilled = distillation.run(
         config.distill, shop, known, mixed, transferred, judgement, stage, layers=layers, seed=seed
@@ -180,7 +178,13 @@ def fit(
             dataset.items[Columns.CATEGORY].tolist(), dataset.items[Columns.PRICE].to_numpy()
         )
     stage = workspace.stage(
-        "feedback", "5 feedback", config.feedback, config.recommender, seed, config.fields, stage.key
+        "feedback",
+        "5 feedback",
+        config.feedback,
+        config.recommender,
+        seed,
+        config.fields,
+        stage.key,
     )
     feedback.run(
         config.feedback, config.recommender, shop, distilled, field_table, stage, seed=seed

@@ -109,9 +109,7 @@ class FieldFeatures:
         self._place = {category: i for i, category in enumerate(self.categories)}
 
     @classmethod
-    def fit(
-        cls, categories: Sequence[str], prices: np.ndarray, most: int = 64
-    ) -> "FieldFeatures":
+    def fit(cls, categories: Sequence[str], prices: np.ndarray, most: int = 64) -> "FieldFeatures":
         """Learns from training items; the `most` most frequent categories are kept."""
         names, counts = np.unique([c for c in categories if c], return_counts=True)
         kept = [str(n) for n in names[np.argsort(-counts, kind="stable")][:most]]

@@ -34,7 +34,9 @@ class Shop:
     titles: list[str]
 
     @classmethod
-    def read(cls, dataset: Dataset, mllm: MLLM, images: ImageCache, config: TrainingConfig) -> "Shop":
+    def read(
+        cls, dataset: Dataset, mllm: MLLM, images: ImageCache, config: TrainingConfig
+    ) -> "Shop":
         """Prepares a dataset's texts; `images` come from `MLLM.image_features`."""
         texts, titles = read_texts(dataset.items, config)
         return cls(dataset, mllm, images, texts, titles)
@@ -52,9 +54,7 @@ class Shop:
         """Items by row; all by default."""
         return [self.item(row) for row in (range(len(self.texts)) if rows is None else rows)]
 
-    def conversation(
-        self, session: np.ndarray, answers: Sequence[str] | None = None
-    ) -> list[Turn]:
+    def conversation(self, session: np.ndarray, answers: Sequence[str] | None = None) -> list[Turn]:
         """A session as a chat: each item is shown, and the reply describes the item that came next.
 
         Args:

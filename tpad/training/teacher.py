@@ -93,9 +93,7 @@ def sample(
             variant = rng.integers(0, per_item, likely)[swap]
             drawn[swap] = n_items + place[drawn[swap]] * per_item + variant
         others = np.setdiff1d(everything, drawn)
-        candidates[row] = np.concatenate(
-            [drawn, rng.choice(others, count - likely, replace=False)]
-        )
+        candidates[row] = np.concatenate([drawn, rng.choice(others, count - likely, replace=False)])
     return prefix, candidates
 
 

@@ -254,9 +254,7 @@ class _Training:
         places = batch.markers[rows, turns].to(self.mllm.device)
         return output, output.last_hidden[rows.to(self.mllm.device), places]  # (n, d)
 
-    def _losses(
-        self, windows: list[np.ndarray], rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _losses(self, windows: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         output, t = self._read(windows, labels=self.config.generation)
         written = output.loss if self.config.generation else t.new_zeros(())
         session, place, target = _places(windows)
@@ -309,7 +307,9 @@ class _Training:
         """Computes everything later stages need of the teacher, once."""
         arrays: dict[str, np.ndarray] = {}
         for split, windows in self.windows.items():
-            features = np.zeros((sum(len(w) - 1 for w in windows), self.mllm.hidden_size), np.float32)
+            features = np.zeros(
+                (sum(len(w) - 1 for w in windows), self.mllm.hidden_size), np.float32
+            )
             starts = np.concatenate([[0], np.cumsum([len(w) - 1 for w in windows])])
             order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
             size = 4 * self.config.batch_size

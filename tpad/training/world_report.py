@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
 from tpad.data.columns import Columns
 from tpad.data.sessions import Sessions
 from tpad.mllm.instructions import item_text
@@ -40,9 +41,7 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
     )
     texts = [
         item_text(title, description)
-        for title, description in zip(
-            items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True
-        )
+        for title, description in zip(items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True)
     ]
     reader = TextFeatures.fit([texts[i] for i in np.flatnonzero(warm)], 128, seed=0)
     mllm = MLLM.load(base)
@@ -71,9 +70,7 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
     }  # fmt: skip
     hits = {name: _hits(ranker, prefixes, targets) for name, ranker in rankers.items()}
     cold = world.cold[targets]
-    table = {
-        name: (hit.mean(), hit[~cold].mean(), hit[cold].mean()) for name, hit in hits.items()
-    }
+    table = {name: (hit.mean(), hit[~cold].mean(), hit[cold].mean()) for name, hit in hits.items()}
     lines = [f"| ranks by | P@{K} all | warm | cold |", "| --- | --- | --- | --- |"]
     lines += [f"| {n} | {a:.3f} | {w:.3f} | {c:.3f} |" for n, (a, w, c) in table.items()]
     lines += ["", *_conditions(table)]

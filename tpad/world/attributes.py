@@ -85,7 +85,10 @@ class Look:
     @property
     def is_reserved(self) -> bool:
         """Whether shops (of any seed) own this combination; pretraining never sees it."""
-        return zlib.crc32("/".join((self.type, self.colour, self.pattern, self.emblem)).encode()) % 4 == 0
+        return (
+            zlib.crc32("/".join((self.type, self.colour, self.pattern, self.emblem)).encode()) % 4
+            == 0
+        )
 
 
 @dataclass(frozen=True)
