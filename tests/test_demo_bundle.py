@@ -1,0 +1,45 @@
+"""The bundle that ships: it is whole, small enough for a Space, and made by its own weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tpad
+from tpad.bundle import Bundle
+from tpad.training.pipeline import contents
+
+DEMO = Path(__file__).parents[1] / "assets" / "demo"
+pytestmark = pytest.mark.skipif(
+    not (DEMO / "bundle.json").is_file(), reason="there is no demo bundle in assets/demo"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load(DEMO, verify="full")
+
+
+def test_no_file_is_over_ten_megabytes():
+    assert [f.name for f in DEMO.rglob("*") if f.is_file() and f.stat().st_size > 10_000_000] == []
+
+
+def test_its_embeddings_are_what_its_weights_make_of_its_pictures(bundle):
+    rows = np.random.default_rng(0).permutation(len(bundle.dataset))[:24]
+    items = contents(bundle.dataset)
+    shown = [replace(items[row], image=bundle.dataset.image(row)) for row in rows]
+    made = bundle.encoder.encode(shown)
+    for name in bundle.sets:
+        # Stored embeddings come from pictures read in other batches.
+        np.testing.assert_allclose(made[name], bundle.embeddings[name][rows], atol=2e-2, rtol=1e-2)
+
+
+def test_a_cold_item_is_recommended_and_a_new_one_can_begin_a_session(bundle):
+    shop = tpad.Recommender(bundle)
+    cold = bundle.dataset.items["item_id"][bundle.cold]
+    first = bundle.dataset.items["item_id"][int(np.flatnonzero(~bundle.cold)[0])]
+    shown = shop.recommend([first], k=len(bundle.dataset))
+    assert set(cold) <= set(shown["item_id"])
+    new = tpad.NewItem(image=bundle.dataset.image(0), title="something nobody has seen")
+    assert len(shop.recommend([new, first], k=5)) == 5
