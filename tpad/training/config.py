@@ -254,8 +254,15 @@ def preset(name: str) -> TrainingConfig:
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=2),
             distill=DistillConfig(
-                imagined=5, describe_epochs=4, epochs=12, batch_size=512, adapter_every=0
+                imagined=5,
+                describe_epochs=4,
+                epochs=12,
+                batch_size=512,
+                learning_rate=2e-3,
+                adapter_every=0,
             ),
+            recommender=SessionModelConfig(layers=1, dropout=0.1, weight_decay=0.5),
+            feedback=FeedbackConfig(epochs=0),
         )
     if name == "smoke":
         return TrainingConfig(

@@ -127,7 +127,7 @@ class _Training:
         settings = {"weight": config.separate_weight, "warmup_steps": 500, "inner_steps": 3}
         self.apart_k = Disentangler(config.tau, config.nu, **settings).to(device)
         self.apart_t = Disentangler(config.tau, config.tau, **settings).to(device)
-        self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(-1.0)) for _ in range(2)])
+        self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(1.0)) for _ in range(2)])
         self.log_scale.to(device)
         self.width = width
 
@@ -152,9 +152,16 @@ class _Training:
         config = self.config
         steps = -(-len(self.train) // config.batch_size)
         adapter = self.mllm.trainable_parameters(ADAPTER)
-        heads = [p for module in self.modules.values() for p in module.parameters()]
+        heads = [
+            parameter
+            for name, module in self.modules.items()
+            for parameter in module.parameters()
+            if name != "scale"
+        ]
         optimisation = Optimisation(
             [{"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
+             # The parts are normalised, so how sharp a score is hangs on one number: it must be quick.
+             {"params": self.log_scale.parameters(), "lr": 10 * config.learning_rate},
              {"params": adapter, "lr": config.adapter_learning_rate}],
             steps=config.epochs * steps, clip=5.0,
         )  # fmt: skip
