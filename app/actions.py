@@ -77,7 +77,7 @@ def step(
     raise DataError("The page and the app are of different versions; reload the page.")
 
 
-def uploaded(shop: Shop, path: str | None, title: str, price: Any) -> Element:
+def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
     """An uploaded picture, its title, or both, as an element; it is encoded here, so later steps
     find it in the recommender's cache.
 
@@ -88,9 +88,7 @@ def uploaded(shop: Shop, path: str | None, title: str, price: Any) -> Element:
     if not path and not title:
         raise DataError("Choose a picture or write a title first.")
     image, thumbnail = reencode(path) if path else (None, "")
-    if price is not None and not (np.isfinite(price) and price >= 0):
-        raise DataError("The price must be a number of zero or more; correct it or leave it empty.")
-    content = NewItem(image=image, title=title, price=None if price is None else float(price))
+    content = NewItem(image=image, title=title, price=_price(price))
     shop.recommender.compare([content], k=1)  # one forward serves all models
     key = f"upload:{time.monotonic_ns()}"
     return Element("", title or "Your picture", thumbnail, content.price, True, content, key)
@@ -151,6 +149,18 @@ def with_facts(shop: Shop, found: pd.DataFrame) -> pd.DataFrame:
 def _seen(shop: Shop, session: VisitorSession) -> list[int]:
     rows = shop.catalogue.rows
     return sorted({rows[e.item_id] for e in session.elements if e.item_id in rows})
+
+
+def _price(text: str) -> float | None:
+    if not str(text or "").strip():
+        return None
+    try:
+        price = float(str(text).strip().replace(",", "."))
+    except ValueError:
+        price = np.nan
+    if not (np.isfinite(price) and price >= 0):
+        raise DataError("The price must be a number of zero or more; correct it or leave it empty.")
+    return price
 
 
 def _place(text: str) -> int:

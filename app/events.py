@@ -23,11 +23,42 @@ element.addEventListener('click', (event) => {
 """
 
 
-def html(value: str, **options: Any) -> gr.HTML:
-    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`)."""
+# A longer session ends in the item that was added last: bring it into sight.
+FOLLOW = """
+const count = () => element.querySelectorAll('.tp-cell').length;
+let cells = count();
+watch('value', () => {
+  const row = element.querySelector('.tp-row');
+  if (row && count() > cells) row.scrollLeft = row.scrollWidth;
+  cells = count();
+});
+"""
+
+# The same item lights up in every list.
+LIGHT_UP = """
+const light = (event, on) => {
+  const line = event.target.closest('.tp-line');
+  if (!line) return;
+  for (const other of element.querySelectorAll('.tp-line'))
+    other.classList.toggle('tp-lit', on && other.dataset.id === line.dataset.id);
+};
+element.addEventListener('pointerover', (event) => light(event, true));
+element.addEventListener('pointerout', (event) => light(event, false));
+element.addEventListener('focusin', (event) => light(event, true));
+element.addEventListener('focusout', (event) => light(event, false));
+"""
+
+
+def html(value: str, script: str = "", **options: Any) -> gr.HTML:
+    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`).
+
+    Args:
+        script: JavaScript to run beside, when the block is shown.
+        options: further arguments of `gr.HTML`.
+    """
     return gr.HTML(
         value,
-        js_on_load=DELEGATE + options.pop("more_js", ""),
+        js_on_load=DELEGATE + script,
         apply_default_css=False,
         container=False,
         **options,

@@ -9,7 +9,7 @@ import gradio as gr
 from app import style, views
 from app.actions import Shop, recommendations_html, step, strip_html
 from app.catalogue import Catalogue
-from app.events import guarded, html, told
+from app.events import FOLLOW, guarded, html, told
 from app.pictures import picture_routes
 from app.state import Element, VisitorSession
 from app.tabs import compare, recommend
@@ -47,7 +47,7 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
         session = gr.State(first, time_to_live=FORGET_AFTER)
         active = gr.State(RECOMMEND)
         html(views.header(len(items), int(items["is_cold"].sum())))
-        strip = html(strip_html(shop, first), elem_id="session")
+        strip = html(strip_html(shop, first), FOLLOW, elem_id="session")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Recommend", id=RECOMMEND) as recommend_tab:
                 left = recommend.build(shop, first)
@@ -64,7 +64,7 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
             if element is None:
                 return tuple(gr.skip() for _ in range(6))
             changed = present.add(element)
-            return changed, strip_html(shop, changed), None, None, "", None
+            return changed, strip_html(shop, changed), None, None, "", ""
 
         @guarded(1)
         def show_cards(present: VisitorSession, model: str, k: int, exclude: bool) -> str:

@@ -213,15 +213,16 @@ def comparison(
             f'<p class="tp-figures">{figures}</p>{_target_line(table, model, target, k)}'
             f'<ol class="tp-list">{cells}</ol></section>'
         )
-    legend = (
-        '<p class="tp-legend"><span class="tp-key tp-all"></span>in every list '
-        '<span class="tp-key tp-some"></span>in several '
-        '<span class="tp-key tp-one"></span>only here '
-        f'<span class="tp-arrows">▲▼ places gained or lost against {escape(titles[first])}</span>'
-        + ('<span class="tp-key tp-truth"></span>true next item' if target is not None else "")
-        + "</p>"
+    keys = [("all", "in every list"), ("some", "in several"), ("one", "only here")]
+    keys += [("truth", "true next item")] if target is not None else []
+    legend = "".join(
+        f'<span><span class="tp-key tp-{kind}"></span>{text}</span>' for kind, text in keys
     )
-    return f'<div class="tp-compare">{legend}<div class="tp-cols">{"".join(columns)}</div></div>'
+    legend += f"<span>▲▼ places gained or lost against {escape(titles[first])}</span>"
+    return (
+        f'<div class="tp-compare"><p class="tp-legend">{legend}</p>'
+        f'<div class="tp-cols">{"".join(columns)}</div></div>'
+    )
 
 
 def relative_likelihood(scores: Sequence[float] | pd.Series) -> list[float]:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app import figures, views
 from app.actions import Shop, compared
-from app.events import html
+from app.events import LIGHT_UP, html
 from app.state import VisitorSession
 
 BESIDE = 3  # embeddings beside the first, at most
@@ -57,7 +57,7 @@ def build(shop: Shop) -> CompareTab:
             elem_classes="tp-pills",
             elem_id="places",
         )
-    columns = html("", elem_id="compare")
+    columns = html("", LIGHT_UP, elem_id="compare")
     gr.HTML(
         '<h2 class="tp-h2">How places change from model to model</h2>'
         '<p class="tp-muted">The first five of each list, followed through all of them. '

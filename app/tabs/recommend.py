@@ -30,7 +30,7 @@ class RecommendTab:
     upload: gr.Button
     picture: gr.Image
     title: gr.Textbox
-    price: gr.Number
+    price: gr.Textbox
 
 
 def build(shop: Shop, first: VisitorSession) -> RecommendTab:
@@ -66,7 +66,7 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                     title = gr.Textbox(
                         label="Title (optional)", max_length=200, elem_id="own-title"
                     )
-                    price = gr.Number(label="Price (optional)", value=None, minimum=0)
+                    price = gr.Textbox(label="Price (optional)", max_length=20)
                     upload = gr.Button("Add to session", variant="primary", elem_id="own-add")
             cards_of_catalogue = html(views.gallery(everything), elem_id="catalogue")
         with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
@@ -134,7 +134,7 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
     pending = gr.State(None)
 
     @guarded(2)
-    def prepare(path: str | None, text: str, cost: float | None) -> tuple[Element | None, Any]:
+    def prepare(path: str | None, text: str, cost: str) -> tuple[Element | None, Any]:
         try:
             return uploaded(shop, path, text, cost), gr.skip()
         except ImageError as error:  # the picture goes away, so that another can take its place

@@ -152,7 +152,8 @@ def test_comparison_covers_the_chosen_models_and_skips_unknown_ones(shop):
 
 def test_an_upload_becomes_an_element_that_is_ranked_from(shop, tmp_path):
     Image.new("RGB", (1200, 600), "teal").save(tmp_path / "big.png")
-    element = actions.uploaded(shop, str(tmp_path / "big.png"), "  my \n thing ", 3.5)
+    element = actions.uploaded(shop, str(tmp_path / "big.png"), "  my \n thing ", " 3,5 ")
+    assert element.price == 3.5
     assert element.title == "my thing"
     assert element.picture.startswith("data:image/webp;base64,")
     assert element.content.image.size == (UPLOAD_SIDE, UPLOAD_SIDE // 2)
@@ -164,7 +165,8 @@ def test_an_upload_is_encoded_once_for_all_models(folder, tmp_path):
     encoder = FakeEncoder()
     shop = open_shop(Recommender(Bundle.load(folder, encoder=encoder)))
     picture("blue", 3).save(tmp_path / "a.png")
-    element = actions.uploaded(shop, str(tmp_path / "a.png"), "", None)
+    element = actions.uploaded(shop, str(tmp_path / "a.png"), "", "")
+    assert element.price is None
     calls = len(encoder.calls)
     for model in shop.models:
         actions.recommendations_html(shop, VisitorSession().add(element), model, 5, True)
@@ -174,9 +176,10 @@ def test_an_upload_is_encoded_once_for_all_models(folder, tmp_path):
 @pytest.mark.parametrize(
     ("path", "title", "price", "says"),
     [
-        (None, " ", None, "picture or write"),
-        (None, "x", -1, "price"),
-        (None, "x", float("nan"), "price"),
+        (None, " ", "", "picture or write"),
+        (None, "x", "-1", "price"),
+        (None, "x", "1.000,5", "price"),
+        (None, "x", "nan", "price"),
     ],
 )
 def test_uploads_that_say_nothing_are_refused(shop, path, title, price, says):
@@ -187,7 +190,7 @@ def test_uploads_that_say_nothing_are_refused(shop, path, title, price, says):
 def test_a_hostile_upload_gets_a_sentence(shop, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"<svg onload=alert(1)>")
     with pytest.raises(ImageError, match="not a picture"):
-        actions.uploaded(shop, str(tmp_path / "bad.png"), "", None)
+        actions.uploaded(shop, str(tmp_path / "bad.png"), "", "")
 
 
 def test_nothing_of_an_uploaded_file_survives_but_its_pixels(tmp_path):

@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 if not os.access(CHROMIUM, os.X_OK):
     pytest.skip("Chromium is not installed (apt install chromium)", allow_module_level=True)
 
-expect.set_options(timeout=20_000)  # a busy machine is no fault
+expect.set_options(timeout=30_000)  # a busy machine is no fault
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -64,7 +64,7 @@ def visit(browser, address):
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
 
