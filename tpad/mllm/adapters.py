@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import (
@@ -60,7 +60,7 @@ class Adapters:
 
     def __init__(self, model: "PreTrainedModel") -> None:
         self._model = model
-        self._peft: PeftModel | None = None
+        self._peft: Any = None  # a PeftModel once there is an adapter
         self.active: str | None = None
 
     @property
@@ -71,7 +71,7 @@ class Adapters:
         targets = LANGUAGE_PROJECTIONS if settings.targets == "auto" else settings.targets
         config = LoraConfig(
             r=settings.rank,
-            lora_alpha=settings.alpha,
+            lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number works
             lora_dropout=settings.dropout,
             target_modules=targets,
         )
@@ -113,7 +113,9 @@ class Adapters:
         if name is None or self._model.dtype != torch.float32:
             yield
             return
-        layers = [m for m in self._model.modules() if isinstance(m, LoraLayer) and name in m.lora_A]
+        layers: list[Any] = [
+            m for m in self._model.modules() if isinstance(m, LoraLayer) and name in m.lora_A
+        ]
         kept = [layer.get_base_layer().weight.data for layer in layers]
         with torch.no_grad():
             for layer, weight in zip(layers, kept, strict=True):
@@ -145,7 +147,7 @@ class Adapters:
             with replacing_folder(folder) as part:
                 tensors = {key: value.contiguous().cpu() for key, value in state.items()}
                 save_file(tensors, part / "adapter_model.safetensors", {"format": "pt"})
-                config.save_pretrained(part)
+                config.save_pretrained(str(part))
         finally:
             config.base_model_name_or_path, config.inference_mode = named, trains
 
@@ -161,7 +163,7 @@ class Adapters:
         config.inference_mode = False
         self._attach(name, config)
         try:
-            result = set_peft_model_state_dict(self._peft, state, adapter_name=name)
+            result: Any = set_peft_model_state_dict(self._peft, state, adapter_name=name)
             own = [key for key in result.missing_keys if f".{name}." in key]
             if own or result.unexpected_keys:
                 raise RuntimeError(f"weights missing or left over: {own + result.unexpected_keys}")

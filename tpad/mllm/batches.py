@@ -172,16 +172,17 @@ def _vision(
             raise ModelError(
                 "With an image cache, an item's image is the row of the cache, not a picture."
             )
-        there = [image is not None and bool(images.has_image[image]) for image in shown]
-        rows = [image for image, is_there in zip(shown, there, strict=True) if is_there]
-        vision = images.rows(rows) if rows else None
+        there = [isinstance(row, int | np.integer) and bool(images.has_image[row]) for row in shown]
+        rows = [row for row, is_there in zip(shown, there, strict=True) if is_there]
+        vision = images.rows(rows) if rows else None  # type: ignore[arg-type]
     else:
         if any(not isinstance(image, Image.Image) for image in given):
             raise ModelError(
                 "An item's image is a row number, but no image cache was given; pass images=."
             )
         there = [image is not None for image in shown]
-        vision = preprocess(mllm.processor, given) if given else None
+        pictures = [image for image in given if isinstance(image, Image.Image)]
+        vision = preprocess(mllm.processor, pictures) if pictures else None
     stands_for = iter(vision.expansions if vision is not None else ())
     flat = iter([next(stands_for) if is_there else None for is_there in there])
     return vision, [[next(flat) for _ in conversation] for conversation in conversations]
@@ -203,7 +204,7 @@ def _positions(
     position_ids, _ = mllm.model.model.get_rope_index(
         input_ids,
         mm_token_type_ids=image_mask.int(),
-        image_grid_thw=vision.grids.cpu(),
+        image_grid_thw=vision.grids,
         attention_mask=attention_mask,
     )
     return position_ids

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class ImageCache:
         tower: (n, d_vision) mean over the vision tower's output patches.
         expansions: per picture, what stands for it in the prompt.
         grids: Qwen: (n, 3) frames, rows and columns of patches.
+        has_image: (n,) bool.
         deepstack: Qwen3: further (sum of counts, d) tokens, added at the first layers.
     """
 
@@ -48,14 +49,10 @@ class ImageCache:
     def __post_init__(self) -> None:
         self._starts = (self.counts.cumsum(0) - self.counts).tolist()
         self._counts = self.counts.tolist()
+        self.has_image = np.asarray(self._counts) > 0
 
     def __len__(self) -> int:
         return len(self.counts)
-
-    @property
-    def has_image(self) -> np.ndarray:
-        """(n,) bool."""
-        return np.asarray(self._counts) > 0
 
     @property
     def tokens(self) -> torch.Tensor:
@@ -102,7 +99,8 @@ class ImageCache:
     def as_outputs(self) -> BaseModelOutputWithPooling:
         """As the model's own `get_image_features` returns it."""
         sizes = self._counts
-        out = BaseModelOutputWithPooling(pooler_output=list(self.flat.split(sizes)))
+        tokens: Any = list(self.flat.split(sizes))  # one tensor a picture, as the models do it
+        out = BaseModelOutputWithPooling(pooler_output=tokens)
         if self.deepstack:
             out["deepstack_features"] = [list(extra.split(sizes)) for extra in self.deepstack]
         return out
@@ -216,7 +214,7 @@ def _spread(mllm: "MLLM", parts: list[ImageCache], counts: torch.Tensor) -> Imag
     grids = None
     if parts[0].grids is not None:
         grids = torch.zeros(n, 3, dtype=torch.long)
-        grids[there] = torch.cat([part.grids for part in parts])
+        grids[there] = torch.cat([part.grids for part in parts if part.grids is not None])
     return ImageCache(
         torch.cat([part.flat for part in parts]).float(),
         counts,
@@ -244,7 +242,9 @@ def encode(
     n, d = len(items), mllm.hidden_size
     features = ItemFeatures(
         np.zeros((n, mllm.vision_size), np.float32),
-        *({layer: np.zeros((n, d), np.float32) for layer in layers} for _ in range(3)),
+        {layer: np.zeros((n, d), np.float32) for layer in layers},
+        {layer: np.zeros((n, d), np.float32) for layer in layers},
+        {layer: np.zeros((n, d), np.float32) for layer in layers},
         np.zeros(n, bool),
         np.zeros(n, bool),
     )

@@ -40,7 +40,7 @@ def read_checkpoint(
         processor = load_processor(
             path, family, split_images=split_images, max_pixels=max_pixels, **hub
         )
-        model, info = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
             dtype=weights,
             attn_implementation="sdpa",
@@ -48,6 +48,7 @@ def read_checkpoint(
             output_loading_info=True,
             **hub,
         )
+    model, info = loaded
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"The model {path} lacks weights ({some}, …); get it whole again.")

@@ -63,8 +63,8 @@ class MLLM:
         self.family = check_family(model.config.model_type, "This model")
         self.device = choose_device(device)
         self.dtype, self.fast_dtype, weights = choose_dtypes(dtype, self.device)
-        self.model = model.to(device=self.device, dtype=weights).eval()
-        self.processor = processor
+        self.model: Any = model.to(device=self.device, dtype=weights).eval()  # type: ignore[call-arg]
+        self.processor: Any = processor
         self.tokenizer = processor.tokenizer
         self.adapters = Adapters(self.model)
         text_config = model.config.get_text_config()
@@ -244,11 +244,10 @@ class MLLM:
             candidates: texts, or what `tokenize_answers` makes of them.
             batch_size: candidates read at once.
         """
-        if len(candidates) and isinstance(candidates[0], str):
-            candidates = self.tokenize_answers(candidates)
-        longest = max((len(ids) for ids in candidates), default=1)
+        ids = scoring.tokenized(self, candidates)
+        longest = max(map(len, ids), default=1)
         return scoring.score_many(
-            self, [conversation], [candidates], images=images, pass_nodes=batch_size * longest
+            self, [conversation], [ids], images=images, pass_nodes=batch_size * longest
         )[0]
 
     def score_many(

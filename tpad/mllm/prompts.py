@@ -69,7 +69,7 @@ class Rendered:
 
 
 # A conversation's structure: for each turn, has it an image, a text, an instruction, an answer?
-_Shapes = tuple[tuple[bool, bool, bool, bool], ...]
+_Shapes = tuple[tuple[bool, ...], ...]
 _KINDS = ("image", "text", "instruction", "answer")
 # Stands for the contents of one part; private use characters are in no template.
 _SLOT = re.compile("\ue000(\\d+)-(\\w+)\ue001")
@@ -147,7 +147,7 @@ class PromptRenderer:
         """
         contents = [(None, None, "?", "?")]
         rendered = self._fill(self._layout(((False, False, True, True),), False), contents)
-        start, end = rendered.answers[0]
+        start, end = rendered.answers[0] or (0, 0)
         context = self._reserved.split(rendered.string[:start])[-1]
         lead, _, tail = rendered.string[start:end].partition("?")
         return context, lead, tail

@@ -30,6 +30,9 @@ PASS_NODES = 8192
 LOGITS_AT_ONCE = 2**22
 """Logits held at once."""
 
+_NONE = -2
+"""In place of a node: nothing follows this token, so it needs not be read."""
+
 
 @dataclass
 class _Row:
@@ -43,34 +46,30 @@ class _Row:
     edge_tokens: list[int] = field(default_factory=list)
     paths: list[list[int]] = field(default_factory=list)  # per candidate, its edges
     candidates: list[int] = field(default_factory=list)  # per candidate, its number
+    last_nodes: list[int] = field(default_factory=list)  # of the tokens of the last candidate
 
     def add(self, number: int, ids: list[int], previous: list[int]) -> None:
         """Add a candidate; `previous` is the one added before, in sorted order."""
-        shared = 0
-        if self.paths:
-            limit = min(len(ids), len(previous))
-            while shared < limit and ids[shared] == previous[shared]:
-                shared += 1
-            path, nodes = self.paths[-1][:shared], self._nodes[:shared]
-        else:
-            path, nodes = [], []
+        shared, limit = 0, min(len(ids), len(previous)) if self.paths else 0
+        while shared < limit and ids[shared] == previous[shared]:
+            shared += 1
+        path = self.paths[-1][:shared] if self.paths else []
+        nodes = self.last_nodes[:shared]
+        parent = -1 if not shared else nodes[-1]
         for depth in range(shared, len(ids)):
-            parent = -1
-            if depth:
-                parent = nodes[depth - 1]
-                if parent is None:  # so far nothing followed this token
-                    parent = len(self.tokens)
-                    self.tokens.append(ids[depth - 1])
-                    self.parents.append(nodes[depth - 2] if depth > 1 else -1)
-                    self.depths.append(depth - 1)
-                    nodes[depth - 1] = parent
+            if parent == _NONE:  # so far nothing followed this token
+                parent = nodes[-1] = len(self.tokens)
+                self.tokens.append(ids[depth - 1])
+                self.parents.append(nodes[-2] if depth > 1 else -1)
+                self.depths.append(depth - 1)
             path.append(len(self.edge_tokens))
             self.edge_parents.append(parent)
             self.edge_tokens.append(ids[depth])
-            nodes.append(None)
+            nodes.append(_NONE)
+            parent = _NONE
         self.paths.append(path)
         self.candidates.append(number)
-        self._nodes = nodes
+        self.last_nodes = nodes
 
 
 def _rows(prompt: int, candidates: Sequence[np.ndarray], row_nodes: int) -> list[_Row]:
@@ -105,7 +104,7 @@ def score_many(
         )
     if any(c[-1].answer is not None for c in conversations):
         raise ModelError("The last turn of a scored conversation must be open: answer=None.")
-    tokenized = [_tokenized(mllm, given) for given in candidates]
+    token_ids = [tokenized(mllm, given) for given in candidates]
     scores = [np.zeros(len(given), np.float64) for given in candidates]
     # Prompts of like length together: less padding.
     order = sorted(
@@ -123,16 +122,17 @@ def score_many(
             markers = prompt.last_hidden[each, ends]  # (B, d)
             depth0 = batch.position_ids.reshape(-1, *batch.input_ids.shape)[0][each, ends] + 1
             context = _Context(markers, depth0, batch.attention_mask.bool(), list(prompt.cache))
-            rows = [r for n, i in enumerate(chunk) for r in _rows(n, tokenized[i], ROW_NODES)]
+            rows = [r for n, i in enumerate(chunk) for r in _rows(n, token_ids[i], ROW_NODES)]
             for group in _groups(rows, pass_nodes):
                 for row, values in zip(group, _score_rows(mllm, context, group), strict=True):
                     scores[chunk[row.prompt]][row.candidates] = values
     return scores
 
 
-def _tokenized(mllm: "MLLM", candidates: Candidates) -> list[np.ndarray]:
+def tokenized(mllm: "MLLM", candidates: Candidates) -> list[np.ndarray]:
+    """Candidates as token ids."""
     if len(candidates) and isinstance(candidates[0], str):
-        return mllm.tokenize_answers(candidates)
+        return mllm.tokenize_answers([str(text) for text in candidates])
     return [np.asarray(ids) for ids in candidates]
 
 
@@ -171,7 +171,7 @@ def _score_rows(mllm: "MLLM", context: _Context, rows: list[_Row]) -> list[np.nd
         states = torch.cat([states, nodes[real.to(device)]])
     parents = np.concatenate(
         [
-            np.where((own := np.asarray(row.edge_parents)) < 0, r, own + start)
+            np.where(np.asarray(row.edge_parents) < 0, r, np.asarray(row.edge_parents) + start)
             for r, (row, start) in enumerate(zip(rows, starts, strict=True))
         ]
     )
@@ -203,8 +203,8 @@ def _read_nodes(
     sees = np.zeros((*size, size[1]), bool)  # (R, N, N): a node sees itself and its ancestors
     sees[:, np.arange(size[1]), np.arange(size[1])] = True
     for depth in range(1, depths.max() + 1):
-        r, n = np.nonzero(depths == depth)
-        sees[r, n] |= sees[r, parents[r, n]]
+        where = np.nonzero(depths == depth)
+        sees[where] |= sees[where[0], parents[where]]
     prompt_mask = context.mask[prompts][:, None].expand(-1, size[1], -1)  # (R, N, P)
     mask = torch.cat([prompt_mask, torch.from_numpy(sees).to(mllm.device)], dim=-1)
     positions = context.positions[prompts, None] + torch.from_numpy(depths).to(mllm.device)

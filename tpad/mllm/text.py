@@ -1,9 +1,9 @@
 """Strings to tokens and back: chat template, tokenizer and the answers' exact tokens."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ModelError
 from tpad.mllm.prompts import PromptRenderer
@@ -22,7 +22,7 @@ class TextReader:
         stop_ids: tokens that end an answer.
     """
 
-    def __init__(self, processor: ProcessorMixin, end_ids: Sequence[int]) -> None:
+    def __init__(self, processor: Any, end_ids: Sequence[int]) -> None:
         tokenizer = processor.tokenizer
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError("The model's tokenizer gives no character offsets; use a fast one.")
