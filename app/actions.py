@@ -3,7 +3,7 @@
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -131,7 +131,9 @@ def recommendations_html(
     )
 
 
-def compared(shop: Shop, session: VisitorSession, models: list[str]) -> tuple[pd.DataFrame, Any]:
+def compared(
+    shop: Shop, session: VisitorSession, models: list[str]
+) -> tuple[pd.DataFrame, int | None]:
     """Ranks of every item under each of `models`, and the row of the true next item if revealed."""
     scores = {model: shop.recommender.scores(session.values, model) for model in models}
     known = len(shop.catalogue.items)

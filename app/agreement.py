@@ -13,9 +13,8 @@ def ranks(scores: np.ndarray, seen: Sequence[int] = ()) -> np.ndarray:
     """
     scores = np.asarray(scores, dtype=np.float64).copy()
     scores[np.isnan(scores)] = -np.inf
-    seen = np.asarray(list(seen), dtype=np.int64)
     taking_part = np.ones(len(scores), dtype=bool)
-    taking_part[seen] = False
+    taking_part[np.asarray(list(seen), dtype=np.int64)] = False
     places = np.zeros(len(scores), dtype=np.int64)
     order = np.argsort(-scores, kind="stable")  # (n_items,)
     order = order[taking_part[order]]
@@ -55,8 +54,8 @@ def rank_biased_overlap(first: Sequence[int], second: Sequence[int], p: float = 
     k = min(len(first), len(second))
     if k == 0:
         return 0.0
+    shared = np.array([overlap(first[:depth], second[:depth]) for depth in range(1, k + 1)])
     depths = np.arange(1, k + 1)
-    shared = np.array([overlap(first[:depth], second[:depth]) for depth in depths])
     powers = p**depths
     return float(shared[-1] / k * powers[-1] + (1 - p) / p * np.sum(shared / depths * powers))
 

@@ -1,7 +1,6 @@
 """The shop as the app shows it: items to look through, new arrivals, shoppers to borrow."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,7 +141,9 @@ class Catalogue:
         """
         sessions = self.dataset.test.items
         for _ in range(200):
-            rows = sessions[rng.randrange(len(sessions))] if sessions else ()
+            if not sessions:
+                break
+            rows = sessions[rng.randrange(len(sessions))]
             if len(rows) >= 2:
                 return self._borrowed(rows, "A random shopper from the test sessions")
         raise DataError("This bundle holds no test sessions to borrow; build a session by hand.")
@@ -151,8 +152,8 @@ class Catalogue:
         """The picture of a new arrival; None if there is no such arrival."""
         return self.arrivals[number].path if 0 <= number < len(self.arrivals) else None
 
-    def _borrowed(self, rows: Sequence[int], source: str) -> Table:
-        ids = [str(item) for item in self.items[Columns.ITEM_ID].to_numpy()[np.asarray(rows)]]
+    def _borrowed(self, rows: np.ndarray, source: str) -> Table:
+        ids = [str(item) for item in self.items[Columns.ITEM_ID].to_numpy()[rows]]
         shown = ids[:-1][-LONGEST_BORROWED:]
         return Table(tuple(self.element(item) for item in shown), source, target=ids[-1])
 

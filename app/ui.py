@@ -84,9 +84,13 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
 
             return shown
 
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # One change of a session at a time, so that quick clicks never overwrite each other.
-        in_turn = {"concurrency_limit": 1, "concurrency_id": "session", "trigger_mode": "multiple"}
+        in_turn: dict[str, Any] = {
+            "concurrency_limit": 1,
+            "concurrency_id": "session",
+            "trigger_mode": "multiple",
+        }
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -105,7 +109,11 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
         recommend_tab.select(lambda: RECOMMEND, None, active, **quiet)
         compare_tab.select(lambda: COMPARE, None, active, **quiet)
         # One ranking at a time too, so that an older answer never comes after a newer one.
-        ranking = {"trigger_mode": "always_last", "concurrency_limit": 1, "concurrency_id": "rank"}
+        ranking: dict[str, Any] = {
+            "trigger_mode": "always_last",
+            "concurrency_limit": 1,
+            "concurrency_id": "rank",
+        }
         settings = [session, left.model, left.k, left.exclude_seen]
         beside = [session, right.beside, right.k]
         # A tab is drawn when it is opened or its settings change, and when the session does while

@@ -158,7 +158,7 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
 
 def _place_filter(shop: Shop) -> gr.Radio | gr.Dropdown:
     places = shop.catalogue.places
-    options = {
+    options: dict[str, Any] = {
         "choices": [(place[:1].upper() + place[1:], place) for place in places],
         "value": ALL,
         "label": "Department",
