@@ -158,7 +158,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
     return {
         "theme": style.theme(),
         "css": style.CSS,
-        "app_kwargs": {"routes": picture_routes(app.shop.catalogue)},
+        "app_kwargs": {"routes": picture_routes(app.shop.catalogue)},  # type: ignore[attr-defined]
         "max_file_size": MAX_UPLOAD,
         "footer_links": [],
         "ssr_mode": False,
