@@ -25,9 +25,9 @@ Candidates = Sequence[str] | Sequence[np.ndarray]
 
 ROW_NODES = 192
 """Nodes in a row: more share more, but all nodes of a row are compared with each other."""
-PASS_NODES = 8192
-"""Nodes read in one pass: bounds the memory."""
-LOGITS_AT_ONCE = 2**22
+PASS_NODES = 2048
+"""Nodes read in one pass: bounds the memory, whose first touch is what larger passes pay for."""
+LOGITS_AT_ONCE = 2**21
 """Logits held at once."""
 
 _NONE = -2
