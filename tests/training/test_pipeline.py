@@ -19,6 +19,7 @@ from tpad.training import (
     describing,
     distillation,
     feedback,
+    imagined,
     knowledge,
     pipeline,
     recommend_stage,
@@ -29,7 +30,16 @@ from tpad.training.encoders import SET_TITLES, ItemEncoder
 from tpad.training.pipeline import Base, contents, train
 from tpad.training.workspace import Workspace
 
-STAGES = ("pictures", "knowledge", "transfer", "teacher", "describing", "distillation", "feedback")
+STAGES = (
+    "pictures",
+    "knowledge",
+    "transfer",
+    "imagined",
+    "teacher",
+    "describing",
+    "distillation",
+    "feedback",
+)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +163,7 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(MLLM, "generate", never)
     monkeypatch.setattr(MLLM, "score_many", never)
     monkeypatch.setattr(MLLM, "image_features", never)
-    monkeypatch.setattr(knowledge, "_write", never)
+    monkeypatch.setattr(knowledge, "write_descriptions", never)
     monkeypatch.setattr(transfer._Training, "run", never)
     monkeypatch.setattr(describing, "_tune", never)
     monkeypatch.setattr(distillation._Training, "run", never)
@@ -188,7 +198,7 @@ def stages_of(dataset, base, config, work) -> dict[str, str]:
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (knowledge, transfer, teacher, describing, distillation):
+        for module in (knowledge, transfer, imagined, teacher, describing, distillation):
             patch.setattr(module, "run", Mock())
         patch.setattr(feedback, "run", stop)
         patch.setattr(knowledge, "chosen_layers", Mock())
@@ -207,17 +217,19 @@ LATER = {"transfer", "teacher", "distillation", "feedback"}
 @pytest.mark.parametrize(
     ("setting", "value", "repeated"),
     [
-        ("knowledge.max_text", 100, {"knowledge", "describing", *LATER}),
-        ("knowledge.layers", (1, 4), {"knowledge", "describing", *LATER}),
+        ("knowledge.max_text", 100, {"knowledge", "imagined", "describing", *LATER}),
+        ("knowledge.layers", (1, 4), {"knowledge", "imagined", "describing", *LATER}),
         ("transfer.epochs", 5, LATER),
         ("distill.sessions", 25, LATER - {"transfer"}),
+        ("distill.imagined", 2, {"imagined", "describing", *LATER} - {"transfer"}),
+        ("distill.imagined", 2, set(STAGES) - {"pictures", "knowledge", "transfer"}),
         ("distill.describe_epochs", 2, {"describing", "distillation", "feedback"}),
         ("distill.tau", 20, {"distillation", "feedback"}),
         ("feedback.epochs", 2, {"feedback"}),
         ("recommender.width", 48, {"feedback"}),
         ("fields", False, {"feedback"}),
         ("text_components", 8, set()),
-        ("inputs", "image", {"knowledge", "describing", *LATER}),
+        ("inputs", "image", {"knowledge", "imagined", "describing", *LATER}),
         ("inputs", "text", set(STAGES)),
         ("seed", 1, set(STAGES) - {"pictures"}),
     ],

@@ -32,7 +32,7 @@ def test_presets_differ_where_they_should():
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_it_names_and_nothing_else(name):
-    before, after = flat(preset("demo")), flat(apply_ablation(preset("demo"), name))
+    before, after = flat(TrainingConfig()), flat(apply_ablation(TrainingConfig(), name))
     changed = {path: after[path] for path in after if after[path] != before[path]}
     assert changed == ABLATIONS[name][1]
 
