@@ -1,8 +1,10 @@
 """Runs single stages on what an earlier run of the whole pipeline left behind."""
 
+import inspect
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -15,16 +17,17 @@ class Captured(Exception):
     """Ends a run where a stage's arguments are known."""
 
 
-def arguments_of(run, module: ModuleType) -> tuple[tuple, dict]:
-    """What `module.run` of a stage gets in a run: a fresh model, and the results before it.
+def arguments_of(run, module: ModuleType) -> dict[str, Any]:
+    """What `module.run` of a stage gets in a run, by name: a fresh model, and earlier results.
 
-    The stages before are loaded from the run's workspace. Give the stage a folder of its own in
-    place of the captured one before calling it.
+    The stages before are loaded from the run's workspace. Give the stage a folder of its own
+    before calling it: `module.run(**arguments | {"stage": new_stage(folder)})`.
     """
-    kept: list[tuple[tuple, dict]] = []
+    kept: list[dict[str, Any]] = []
+    signature = inspect.signature(module.run)
 
     def capture(*args, **kwargs):
-        kept.append((args, kwargs))
+        kept.append(signature.bind(*args, **kwargs).arguments)
         raise Captured
 
     mllm = MLLM.load(run.base.path, device="cpu")
@@ -32,7 +35,7 @@ def arguments_of(run, module: ModuleType) -> tuple[tuple, dict]:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured):
         patch.setattr(module, "run", capture)
         pipeline.fit(run.dataset, mllm, run.base, run.config, Workspace(run.work, quiet=True))
-    return kept[0]
+    return dict(kept[0])
 
 
 def new_stage(folder: Path) -> Stage:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tpad.data.columns import Columns
-from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput
+from tpad.training.knowledge import write_descriptions
 from tpad.training.shop import Shop
 from tpad.training.workspace import Stage
 
 NEIGHBOURS = 12  # a text comes from one of the items that look most alike
-CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,11 @@ def run(
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)
     ]
     if not stage.done:
-        written: list[str] = []
-        starts = range(0, len(items), CHUNK)
         with shop.mllm.use_adapter(adapter):
-            for start in stage.bar(starts, len(starts), "describing imagined items"):
-                written += shop.mllm.generate(
-                    items[start : start + CHUNK],
-                    instruction=DESCRIBE,
-                    max_new_tokens=max_new_tokens,
-                    images=shop.images,
-                )
-        stage.save_json("descriptions", [text.strip() or "unknown" for text in written])
+            descriptions = write_descriptions(
+                items, shop, stage, max_new_tokens, "describing imagined items"
+            )
+        stage.save_json("descriptions", descriptions)
         stage.say(f"described {len(items):,} imagined items")
         stage.finish()
     return Imagined(items, stage.load_json("descriptions"))

@@ -5,6 +5,7 @@ last token, and the vision tower's mean. Where descriptions are needed as target
 task, they are the shop's own, or the ones that the model writes about picture and text [ours].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from tpad.training.shop import Shop
 from tpad.training.workspace import Stage
 
 ADAPTER = "knowledge"
+WRITING_CHUNK = 64  # items described at once
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
         return Knowledge(stage.load_arrays("features"), stage.load_json("descriptions"))
     with mllm.use_adapter(adapter_name(config)):
         if config.targets == "written":
-            descriptions = _write(config, shop, stage)
+            descriptions = write_descriptions(
+                shop.items(), shop, stage, config.max_new_tokens, "writing descriptions"
+            )
         else:
             descriptions = shop_descriptions(shop, config)
         features = named_features(
@@ -112,18 +116,28 @@ def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:
     return cut
 
 
-def _write(config: KnowledgeConfig, shop: Shop, stage: Stage, chunk: int = 64) -> list[str]:
-    """What the model itself writes about each item."""
-    written: list[str] = []
-    starts = range(0, len(shop.texts), chunk)
-    for start in stage.bar(starts, len(starts), "writing descriptions"):
-        rows = range(start, min(start + chunk, len(shop.texts)))
+def write_descriptions(
+    items: Sequence[ItemInput], shop: Shop, stage: Stage, max_new_tokens: int, what: str
+) -> list[str]:
+    """What the model, as it is at present, writes about each item; resumes by chunks.
+
+    Args:
+        items: pictures as rows of the shop's cache.
+        stage: keeps what is written so far.
+        max_new_tokens: most tokens of a description.
+        what: what a person reads at the progress bar.
+    """
+    written: list[str] = stage.load_json("partial") if stage.has_json("partial") else []
+    starts = range(len(written), len(items), WRITING_CHUNK)
+    for n, start in enumerate(stage.bar(starts, len(starts), what), 1):
         written += shop.mllm.generate(
-            shop.items(rows),
+            items[start : start + WRITING_CHUNK],
             instruction=DESCRIBE,
-            max_new_tokens=config.max_new_tokens,
+            max_new_tokens=max_new_tokens,
             images=shop.images,
         )
+        if n % 4 == 0:
+            stage.save_json("partial", written)
     return [text.strip() or "unknown" for text in written]
 
 

@@ -46,7 +46,7 @@ class Stage:
     def finish(self, **facts: Any) -> None:
         """Marks the result as complete, with some facts about it."""
         self.save_json("done", facts)
-        for left in self.folder.glob("epoch.*"):
+        for left in (*self.folder.glob("epoch.*"), *self.folder.glob("partial.*")):
             left.unlink()
 
     def facts(self) -> dict[str, Any]:
@@ -74,6 +74,10 @@ class Stage:
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
         os.replace(beside, path)
+
+    def has_json(self, name: str) -> bool:
+        """Whether `save_json(name)` was called in this or an earlier run."""
+        return (self.folder / f"{name}.json").is_file()
 
     def load_json(self, name: str) -> Any:
         """Reads what `save_json` kept."""
