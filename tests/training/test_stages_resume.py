@@ -1,0 +1,94 @@
+"""Stages that are killed go on where they were, and end where an uninterrupted run ends."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from stage_runs import arguments_of, new_stage
+
+from tpad.training import describing, distillation, knowledge, teacher, transfer
+
+
+def run_stage(run, module, folder, change, stop=None):
+    """Runs one stage as in a new process; `stop` is (object, name of a method, at which call)."""
+    arguments = arguments_of(run, module)
+    arguments |= {"config": replace(arguments["config"], **change), "stage": new_stage(folder)}
+    torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
+    with pytest.MonkeyPatch.context() as patch:
+        if stop is not None:
+            owner, name, call = stop
+            real, calls = getattr(owner, name), []
+
+            def stopping(*some, **named):
+                calls.append(1)
+                if len(calls) == call:
+                    raise KeyboardInterrupt
+                return real(*some, **named)
+
+            patch.setattr(owner, name, stopping)
+        return arguments["shop"].mllm, module.run(**arguments)
+
+
+CASES = {
+    "knowledge": (
+        knowledge, {"targets": "shop", "adapt_epochs": 2, "max_new_tokens": 12},
+        (knowledge, "epoch_generator", 2), knowledge.ADAPTER,
+    ),
+    "transfer": (
+        transfer, {"epochs": 2, "max_sessions": 16, "batch_size": 8},
+        (transfer._Training, "_epoch", 2), transfer.ADAPTER,
+    ),
+    "describing": (
+        describing, {"describe_epochs": 2}, (describing, "epoch_generator", 2),
+        describing.ADAPTER,
+    ),
+    "distillation": (
+        distillation, {"epochs": 3}, (distillation._Training, "_epoch", 2), "student",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_path):
+    module, change, stop, adapter = CASES[name]
+    mllm, _ = run_stage(trained, module, tmp_path / "whole", change)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(trained, module, tmp_path / "parts", change, stop)
+    assert (tmp_path / "parts" / "epoch.safetensors").is_file()
+    again, _ = run_stage(trained, module, tmp_path / "parts", change)
+    pairs = zip(
+        mllm.trainable_parameters(adapter), again.trainable_parameters(adapter), strict=True
+    )
+    assert all(torch.equal(one, other) for one, other in pairs)
+    whole, parts = new_stage(tmp_path / "whole"), new_stage(tmp_path / "parts")
+    assert whole.done and parts.done
+    for path in whole.folder.glob("*.safetensors"):
+        one, other = whole.load_arrays(path.stem), parts.load_arrays(path.stem)
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[key], other[key]) for key in one), path.stem
+
+
+def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "CHUNK", 2)
+    judged = []
+
+    def judge(shop, known, prefixes, numbers, candidates, answers):
+        judged.extend(numbers.tolist())
+        if len(judged) == 20 and stop:
+            raise KeyboardInterrupt
+        return (numbers[:, None] + candidates / 1000).astype(np.float32)
+
+    monkeypatch.setattr(teacher, "_judge", judge)
+    stop = False
+    _, whole = run_stage(trained, teacher, tmp_path / "whole", {})
+    first, stop = list(judged), True
+    judged.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(trained, teacher, tmp_path / "parts", {})
+    stop = False
+    judged.clear()
+    _, parts = run_stage(trained, teacher, tmp_path / "parts", {})
+    assert judged == first[16:]  # what is done is kept every eight chunks
+    assert np.array_equal(whole.log_likelihood, parts.log_likelihood)
+    assert np.array_equal(whole.candidates, parts.candidates)
