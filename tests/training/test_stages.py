@@ -32,8 +32,11 @@ def distil_arguments(trained):
 
 
 def distilled(arguments, folder, **change):
-    """The distillation stage with some settings changed: its training, its result, its log."""
-    config = replace(arguments["config"], epochs=1, **change)
+    """The distillation stage with some settings changed: its training, its result, its log.
+
+    The adapter, whose steps are dear, stays as it is unless `adapter_every` is given.
+    """
+    config = replace(arguments["config"], epochs=1, **{"adapter_every": 0} | change)
     stage, made = new_stage(folder / "distillation"), []
     with pytest.MonkeyPatch.context() as patch:
         real = distillation._Training.run
@@ -187,13 +190,21 @@ def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
 
 
 def test_every_loss_is_there_by_default(distil_arguments, tmp_path):
-    training, result, log = distilled(distil_arguments, tmp_path)
+    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+    before = [parameter.detach().clone() for parameter in adapter]
+    training, result, log = distilled(distil_arguments, tmp_path, adapter_every=3)
     assert {"next", "kd", "align", "apart", "intrinsic"} <= set(log)
     assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))
     assert 0 <= log["validation"] <= 1
     assert result.heads.split and len(training.words) == 2 * len(training.table)
-    moved = training.mllm.trainable_parameters("student")
-    assert any(parameter.abs().sum() > 0 for parameter in moved)
+    assert any(not torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
+
+
+def test_the_adapter_can_be_left_as_it_is(distil_arguments, tmp_path):
+    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+    before = [parameter.detach().clone() for parameter in adapter]
+    distilled(distil_arguments, tmp_path, adapter_every=0)
+    assert all(torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
 
 
 @pytest.mark.parametrize(

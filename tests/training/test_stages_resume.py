@@ -44,7 +44,7 @@ CASES = {
         describing.ADAPTER,
     ),
     "distillation": (
-        distillation, {"epochs": 3}, (distillation._Training, "_epoch", 2), "student",
+        distillation, {"epochs": 2}, (distillation._Training, "_epoch", 2), "student",
     ),
 }  # fmt: skip
 
