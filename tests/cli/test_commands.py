@@ -51,7 +51,6 @@ def nothing_is_trained(monkeypatch):
     return got
 
 
-@pytest.mark.xfail(reason="a fault that this test found, not mended yet", strict=False)
 def test_a_folder_that_is_in_use_is_refused(refused, tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     assert str(tmp_path) in refused("world", "--out", tmp_path, "--items", 48)

@@ -46,7 +46,6 @@ def test_a_fact_with_one_value_cannot_be_probed(facts):
     assert np.isnan(accuracy(noise, np.full(400, "red"), judged))
 
 
-@pytest.mark.xfail(reason="a fault that this test found, not mended yet", strict=False)
 def test_known_facts_are_the_true_attributes_or_category_and_price(dataset):
     assert {"type", "colour", "pattern", "emblem", "spec", "brand", "tier"} <= set(
         known_facts(dataset)
@@ -60,7 +59,6 @@ def test_known_facts_are_the_true_attributes_or_category_and_price(dataset):
         known_facts(replace(dataset, items=bare))
 
 
-@pytest.mark.xfail(reason="a fault that this test found, not mended yet", strict=False)
 def test_missing_prices_make_no_band(dataset):
     plain = dataset.items[[c for c in dataset.items if not c.startswith("attr_")]].copy()
     plain.loc[:9, "price"] = np.nan
@@ -68,7 +66,6 @@ def test_missing_prices_make_no_band(dataset):
     assert all(isinstance(value, str) for value in facts["price band"])
 
 
-@pytest.mark.xfail(reason="a fault that this test found, not mended yet", strict=False)
 def test_every_stage_of_a_bundle_is_probed(trained):
     table = probe_bundle(Bundle.load(trained.bundle))
     stages = set(table.index.get_level_values("stage"))

@@ -104,7 +104,7 @@ def _own_world(work: Path, name: str) -> Path:
     if not folder.exists():
         config = WorldConfig(**(SMOKE_WORLD if name == "smoke" else {}))
         work.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc="drawing the shop", unit="picture") as bar:
+        with tqdm(desc="drawing the shop", unit="picture", delay=0.5) as bar:
 
             def show(done: int, total: int) -> None:
                 bar.total = total

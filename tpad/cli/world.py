@@ -44,7 +44,7 @@ def run_world(args: Namespace) -> None:
         raise ConfigError(f"--workers must be at least 1, not {args.workers}.")
     if args.out is None:
         raise ConfigError("Say where to write the shop with --out, or measure it with --report.")
-    with tqdm(desc="drawing", unit="picture") as bar:
+    with tqdm(desc="drawing", unit="picture", delay=0.5) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

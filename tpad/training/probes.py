@@ -51,10 +51,10 @@ def known_facts(dataset: Dataset) -> dict[str, np.ndarray]:
     }
     if not facts and (items[Columns.CATEGORY] != "").any():
         facts["category"] = items[Columns.CATEGORY].to_numpy()
-    if not facts.get("tier", []) and items[Columns.PRICE].notna().sum() > 10 * PRICE_BANDS:
-        facts["price band"] = (
-            pd.qcut(items[Columns.PRICE], PRICE_BANDS, duplicates="drop").astype(str).to_numpy()
-        )
+    known = items[Columns.PRICE].notna()
+    if "tier" not in facts and known.sum() > 10 * PRICE_BANDS:
+        bands = pd.qcut(items[Columns.PRICE], PRICE_BANDS, duplicates="drop").astype(str)
+        facts["price band"] = np.where(known, bands.to_numpy(dtype=object), "unknown").astype(str)
     if not facts:
         raise DataError("The items have no category, price or attr_* column to probe for.")
     return facts

@@ -217,9 +217,10 @@ class _Training:
             with self.mllm.autocast():
                 written, following = self._losses(batch, rng)
             optimisation.step(written + self.config.next_weight * following)
-            sums += float(written.detach()), float(following.detach())
+            now = float(written.detach()), float(following.detach())
+            sums += now
             if hasattr(bar, "set_postfix"):
-                bar.set_postfix(gen=f"{float(written):.3f}", next=f"{float(following):.3f}")
+                bar.set_postfix(gen=f"{now[0]:.3f}", next=f"{now[1]:.3f}")
         self.mllm.model.eval()
         self.heads.eval()
         generation, following = sums / len(batches)
