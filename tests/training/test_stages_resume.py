@@ -1,6 +1,7 @@
 """Stages that are killed go on where they were, and end where an uninterrupted run ends."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,3 +93,29 @@ def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypat
     assert judged == first[16:]  # what is done is kept every eight chunks
     assert np.array_equal(whole.log_likelihood, parts.log_likelihood)
     assert np.array_equal(whole.candidates, parts.candidates)
+
+
+def test_a_stopped_writer_writes_only_what_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(knowledge, "WRITING_CHUNK", 2)
+    asked = []
+
+    class Writer:
+        stops = True
+
+        def generate(self, items, **_):
+            asked.extend(items)
+            if self.stops and len(asked) == 14:
+                raise KeyboardInterrupt
+            return [f" about {item} " if item else " " for item in items]
+
+    shop, stage = SimpleNamespace(mllm=Writer(), images=None), new_stage(tmp_path / "knowledge")
+    items = list(range(19))
+    with pytest.raises(KeyboardInterrupt):
+        knowledge.write_descriptions(items, shop, stage, 8, "writing")
+    asked.clear()
+    Writer.stops = False
+    written = knowledge.write_descriptions(items, shop, stage, 8, "writing")
+    assert asked == items[8:]  # what is written is kept every four chunks
+    assert written == ["unknown", *(f"about {item}" for item in items[1:])]
+    stage.finish()
+    assert not list(stage.folder.glob("partial*"))
