@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tpad.errors import ModelError
-from tpad.mllm.files import replacing_folder
+from tpad.files import replacing_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from tpad.errors import ModelError
-from tpad.mllm.files import replacing
+from tpad.files import replacing
 from tpad.mllm.processors import Pixels, is_qwen, preprocess
 from tpad.mllm.prompts import ItemInput, Turn
 

@@ -12,11 +12,11 @@ from transformers import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ConfigError
+from tpad.files import replacing_folder
 from tpad.mllm import batches, features, scoring
 from tpad.mllm.adapters import Adapters, LoraSettings
 from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.features import ImageCache, ItemFeatures
-from tpad.mllm.files import replacing_folder
 from tpad.mllm.loading import check_family, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
 from tpad.mllm.processors import Pixels
