@@ -12,9 +12,19 @@ from PIL import Image
 from tiny_base import make_tiny_base
 
 from tpad.errors import ConfigError, DataError
-from tpad.mllm import MLLM, ItemInput, Turn, pretraining, tiny
+from tpad.mllm import (
+    MLLM,
+    ItemInput,
+    Turn,
+    pretraining,
+    pretraining_data,
+    pretraining_measure,
+    tiny,
+)
 from tpad.mllm.instructions import DESCRIBE
-from tpad.mllm.pretraining import PretrainingConfig, _Prompter, pretrain, read_facts
+from tpad.mllm.pretraining import PretrainingConfig, pretrain
+from tpad.mllm.pretraining_data import Prompter
+from tpad.mllm.pretraining_measure import read_facts
 from tpad.world.attributes import SPECS, looks
 from tpad.world.drawing import draw
 from tpad.world.language import describe
@@ -57,7 +67,7 @@ def conversation(pictures, shown: tuple[bool, ...], answered: tuple[bool, ...]) 
     ]
 
 
-def prompted(prompter: _Prompter, turns: list[Turn]) -> tuple[list[int], list[int]]:
+def prompted(prompter: Prompter, turns: list[Turn]) -> tuple[list[int], list[int]]:
     ids, labels = [], []
     for turn in turns:
         # Whoever reads later strips texts; those of the shop have nothing to strip.
@@ -79,7 +89,7 @@ def prompted(prompter: _Prompter, turns: list[Turn]) -> tuple[list[int], list[in
 def test_prompts_are_those_that_are_read_later(mllm, pictures, shown, answered):
     """Ids and labels equal those of `MLLM.collate`, and ids those of processor and template."""
     turns = conversation(pictures, shown, answered)
-    ids, labels = prompted(_Prompter(mllm.tokenizer), turns)
+    ids, labels = prompted(Prompter(mllm.tokenizer), turns)
     batch = mllm.collate([turns], with_labels=True)
     assert ids == batch.input_ids[0].tolist()
     assert labels == batch.labels[0].tolist()
@@ -106,19 +116,19 @@ def test_pixels_are_those_of_the_processor(mllm, pictures):
 
 def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
     with torch.no_grad():
-        patches = pretraining._tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
+        patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
     assert torch.allclose(patches.mean(1), mllm.image_features(pictures).tower, atol=1e-5)
 
 
 def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch):
     """One batch of conversations of different lengths, once through each of the two paths."""
-    monkeypatch.setattr(pretraining, "_augment", lambda some, _: some.float() / 127.5 - 1.0)
+    monkeypatch.setattr(pretraining, "augment", lambda some, _: some.float() / 127.5 - 1.0)
     monkeypatch.setattr(pretraining, "_fast", nullcontext)
     chats = [
         conversation(pictures, (True, True, False), (True, True, True)),
         conversation(pictures[1:], (True,), (True,)),
     ]
-    prompter = _Prompter(mllm.tokenizer)
+    prompter = Prompter(mllm.tokenizer)
     batch = [(*prompted(prompter, chats[0]), [0, 1]), (*prompted(prompter, chats[1]), [1])]
     with torch.no_grad():
         mine = pretraining._answer_loss(
@@ -130,8 +140,8 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch):
 
 def test_greedy_writes_what_the_common_class_generates(mllm, pictures):
     with torch.no_grad():
-        mine = pretraining._greedy(
-            mllm.model, _Prompter(mllm.tokenizer), TEXTS[0], as_tensor(pictures[:1])
+        mine = pretraining_measure.greedy(
+            mllm.model, Prompter(mllm.tokenizer), TEXTS[0], as_tensor(pictures[:1])
         )
     theirs = mllm.generate(
         [ItemInput(pictures[0], TEXTS[0])], instruction=DESCRIBE, max_new_tokens=40
@@ -142,18 +152,18 @@ def test_greedy_writes_what_the_common_class_generates(mllm, pictures):
 def test_augmented_pictures_stay_pictures(pictures):
     pixels = as_tensor(pictures)
     generator = torch.Generator().manual_seed(0)
-    changed = pretraining._augment(pixels, generator)
+    changed = pretraining_data.augment(pixels, generator)
     assert changed.shape == (3, 3, 96, 96) and changed.abs().max() <= 1.0
     plain = pixels.float() / 127.5 - 1.0
     assert not torch.allclose(changed, plain, atol=0.05)
     assert (changed - plain).abs().mean() < 0.5
-    again = pretraining._augment(pixels, torch.Generator().manual_seed(0))
+    again = pretraining_data.augment(pixels, torch.Generator().manual_seed(0))
     assert torch.equal(changed, again)
 
 
 def test_conversations_ask_only_for_what_is_told(mllm, monkeypatch):
     """No answer names colour or spec where neither picture nor text tells it."""
-    prompter = _Prompter(mllm.tokenizer)
+    prompter = Prompter(mllm.tokenizer)
     rng = random.Random(1)
     answers = []
 
@@ -161,15 +171,15 @@ def test_conversations_ask_only_for_what_is_told(mllm, monkeypatch):
         answers.append((is_seen, tells_spec, describe(product, tells_spec, tells_brand, is_seen)))
         return answers[-1][2]
 
-    monkeypatch.setattr(pretraining, "describe", recorded)
+    monkeypatch.setattr(pretraining_data, "describe", recorded)
     some = looks(reserved=False)
     pictured = 0
     for row in range(300):
-        ids, labels, rows = pretraining._conversation(prompter, [(row, some[row])], rng)
+        ids, labels, rows = pretraining_data.conversation(prompter, [(row, some[row])], rng)
         seen = ids.count(prompter.image) == tiny.IMAGE_TOKENS
         pictured += seen
         assert rows == ([row] if seen else []) and seen == answers[-1][0]
-        written = [label for label in labels if label != pretraining.IGNORE]
+        written = [label for label in labels if label != pretraining_data.IGNORE]
         assert mllm.tokenizer.decode(written[:-1]) == answers[-1][2]
         assert written[-1] == prompter.end
     assert 0.88 < pictured / 300 < 0.99
@@ -179,7 +189,7 @@ def test_conversations_ask_only_for_what_is_told(mllm, monkeypatch):
 
 @pytest.mark.parametrize("look", random.Random(2).sample(looks(), 20), ids=str)
 def test_facts_are_read_back_from_a_description(look):
-    product = pretraining.random_product(look, random.Random(0))
+    product = pretraining_data.random_product(look, random.Random(0))
     for tells in ((True, True), (False, False)):
         facts = read_facts(describe(product, *tells))
         assert facts == {
@@ -198,14 +208,18 @@ def test_facts_that_are_not_told_are_none(text):
 def test_measuring_counts_what_is_right(monkeypatch):
     """A perfect writer is right everywhere; one that is wrong in one fact is so in that fact."""
     told = []
-    real_write = pretraining.write
+    real_write = pretraining_measure.write
     sports = [look for look in looks(reserved=True) if look.type in ("shoe", "cap")]
-    monkeypatch.setattr(pretraining, "looks", lambda reserved=None: sports)
+    monkeypatch.setattr(pretraining_measure, "looks", lambda reserved=None: sports)
     monkeypatch.setattr(
-        pretraining, "_draw_all", lambda some, n, *_: torch.zeros(n, 3, 96, 96, dtype=torch.uint8)
+        pretraining_measure,
+        "draw_all",
+        lambda some, n, *_: torch.zeros(n, 3, 96, 96, dtype=torch.uint8),
     )
     monkeypatch.setattr(
-        pretraining, "write", lambda product, rng: told.append(product) or real_write(product, rng)
+        pretraining_measure,
+        "write",
+        lambda product, rng: told.append(product) or real_write(product, rng),
     )
 
     class Tokenizer:
@@ -226,8 +240,8 @@ def test_measuring_counts_what_is_right(monkeypatch):
             }
             return text.replace(*change[wrong], 1) if wrong else text
 
-        monkeypatch.setattr(pretraining, "_greedy", greedy)
-        return pretraining.measure(None, Tokenizer(), seed=0, count=40)
+        monkeypatch.setattr(pretraining_measure, "greedy", greedy)
+        return pretraining_measure.measure(None, Tokenizer(), seed=0, count=40)
 
     assert set(measured(None).values()) == {1.0}
     assert measured("spec")["spec"] == 0.0 and measured("spec")["brand"] == 1.0
@@ -240,8 +254,8 @@ def test_measuring_counts_what_is_right(monkeypatch):
 @pytest.fixture
 def cheap(monkeypatch):
     """Few texts for the tokenizer, few products to measure on."""
-    texts, measure = pretraining._texts, pretraining.measure
-    monkeypatch.setattr(pretraining, "_texts", lambda seed: texts(seed, 500))
+    texts, measure = pretraining.texts, pretraining.measure
+    monkeypatch.setattr(pretraining, "texts", lambda seed: texts(seed, 500))
     monkeypatch.setattr(
         pretraining, "measure", lambda *args, **kwargs: measure(*args, **kwargs, count=2)
     )
@@ -254,7 +268,7 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
     lines = []
     out = tmp_path / "base"
     facts = pretrain(cheap, out, workers=1, log=lines.append)
-    assert set(facts) == {*pretraining.FACTS, "spec", "brand", "visible"}
+    assert set(facts) == {*pretraining_data.FACTS, "spec", "brand", "visible"}
     assert all(0 <= share <= 1 for share in facts.values())
     assert [p.name for p in tmp_path.iterdir()] == ["base"]
     assert sum(path.stat().st_size for path in out.iterdir()) < 10e6
@@ -274,7 +288,7 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
 def test_an_earlier_checkpoint_is_replaced_and_nothing_else(cheap, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "_see", lambda *_: None)
     monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
-    monkeypatch.setattr(pretraining, "_draw_all", lambda *_: torch.zeros(16, 3, 96, 96))
+    monkeypatch.setattr(pretraining, "draw_all", lambda *_: torch.zeros(16, 3, 96, 96))
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
     earlier, foreign = tmp_path / "earlier", tmp_path / "thesis"
     for folder, name in ((earlier, "pretraining.json"), (foreign, "chapter1.txt")):
@@ -293,7 +307,7 @@ def test_pretraining_never_shows_what_a_shop_owns(cheap, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
     monkeypatch.setattr(
-        pretraining, "_draw_all",
+        pretraining, "draw_all",
         lambda some, *_: drawn.extend(some) or torch.zeros(16, 3, 96, 96),
     )  # fmt: skip
     pretrain(cheap, tmp_path / "base", log=lambda _: None)

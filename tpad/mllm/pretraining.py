@@ -16,11 +16,9 @@ import math
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,31 +27,20 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 from tpad.errors import ConfigError, DataError
 from tpad.files import replacing_folder
 from tpad.mllm import tiny
-from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.precision import faster_cpu_dtype
-from tpad.world.attributes import (
-    ALL_TYPES,
-    BRANDS,
-    COLOURS,
-    DEPARTMENT_OF,
-    EMBLEMS,
-    PATTERNS,
-    SPECS,
-    TIERS,
-    Look,
-    Product,
-    looks,
+from tpad.mllm.pretraining_data import (
+    FACTS,
+    IGNORE,
+    Prompter,
+    augment,
+    codes,
+    conversation,
+    draw_all,
+    texts,
 )
-from tpad.world.drawing import draw
-from tpad.world.language import describe, write
+from tpad.mllm.pretraining_measure import measure
+from tpad.world.attributes import Look, looks
 
-FACTS: dict[str, tuple[str, ...]] = {
-    "type": ALL_TYPES,
-    "colour": COLOURS,
-    "pattern": PATTERNS,
-    "emblem": EMBLEMS,
-}
-IGNORE = -100
 RECORD = "pretraining.json"
 
 
@@ -108,12 +95,12 @@ def pretrain(
         log(f"[{time.monotonic() - start:6.0f} s] {text}")
 
     torch.manual_seed(config.seed)
-    tokenizer = tiny.make_tokenizer(_texts(config.seed))
+    tokenizer = tiny.make_tokenizer(texts(config.seed))
     model = tiny.make_model(tokenizer)
     say(f"drawing {config.pictures:,} pictures")
     owned = looks(reserved=False)
-    pictures = _draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
-    labels = torch.tensor([_codes(owned[i % len(owned)]) for i in range(config.pictures)])
+    pictures = draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
+    labels = torch.tensor([codes(owned[i % len(owned)]) for i in range(config.pictures)])
     say("phase 1: see")
     _see(model, pictures, labels, config, say)
     say("phase 2: describe")
@@ -123,60 +110,6 @@ def pretrain(
     say(json.dumps(facts))
     _save(model, tokenizer, config, facts, out)
     return facts
-
-
-# --- data -----------------------------------------------------------------------------------------
-
-
-def _texts(seed: int, count: int = 20_000) -> list[str]:
-    """Titles, descriptions and plain descriptions to train the tokenizer on."""
-    rng = random.Random(f"{seed}/tokenizer")
-    owned, texts = looks(reserved=False), []
-    for _ in range(count):
-        product = random_product(rng.choice(owned), rng)
-        text = write(product, rng)
-        texts += [text.title, text.description, describe(product)]
-    return texts
-
-
-def random_product(look: Look, rng: random.Random) -> Product:
-    """A product with the given look and everything else by chance."""
-    department = DEPARTMENT_OF[look.type]
-    return Product(
-        look, rng.choice(SPECS[department]), rng.choice(BRANDS[department]), rng.choice(TIERS)
-    )
-
-
-def _codes(look: Look) -> list[int]:
-    return [names.index(getattr(look, fact)) for fact, names in FACTS.items()]
-
-
-def _draw_one(job: tuple[Look, int]) -> np.ndarray:
-    return np.asarray(draw(job[0], job[1], tiny.IMAGE_SIZE))
-
-
-def _draw_all(chosen: list[Look], count: int, seed: int, workers: int) -> Tensor:
-    jobs = [(chosen[i % len(chosen)], seed * 1_000_003 + i) for i in range(count)]
-    with ProcessPoolExecutor(workers) as pool:
-        drawn = np.stack(list(pool.map(_draw_one, jobs, chunksize=64)))
-    return torch.from_numpy(drawn).permute(0, 3, 1, 2).contiguous()  # (n, 3, 96, 96)
-
-
-def _augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Shifts by up to 6 pixels, mirrors, dims; returns normalised pixels (B, 3, 96, 96)."""
-    size, margin = pictures.shape[-1], 6
-    pixels = pictures.float().div_(127.5).sub_(1.0)  # (B, 3, 96, 96) in −1…1
-    padded = F.pad(pixels, [margin] * 4, mode="replicate")
-    shifts = torch.randint(0, 2 * margin + 1, (len(pixels), 2), generator=generator).tolist()
-    flips = torch.rand(len(pixels), generator=generator).lt(0.5).tolist()
-    for i, ((top, left), flip) in enumerate(zip(shifts, flips, strict=True)):
-        view = padded[i, :, top : top + size, left : left + size]
-        pixels[i] = view.flip(-1) if flip else view
-    gain = 0.9 + 0.2 * torch.rand(len(pixels), 1, 1, 1, generator=generator)
-    return ((pixels + 1.0) * gain - 1.0).clamp_(-1.0, 1.0)
-
-
-# --- training -------------------------------------------------------------------------------------
 
 
 def _fast() -> torch.autocast:
@@ -227,15 +160,6 @@ class _Schedule:
         self.rate.step()
 
 
-def _tower(model: Idefics3ForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """Patch features of the vision tower, (B, patches, d_vision)."""
-    side = tiny.IMAGE_SIZE // tiny.PATCH_SIZE
-    mask = torch.ones(len(pixels), side, side, dtype=torch.bool)
-    return model.model.vision_model(
-        pixel_values=pixels, patch_attention_mask=mask
-    ).last_hidden_state
-
-
 def _see(
     model: Idefics3ForConditionalGeneration,
     pictures: Tensor,
@@ -252,7 +176,7 @@ def _see(
     for step in range(1, config.see_steps + 1):
         rows = torch.randint(0, len(pictures), (config.see_batch,), generator=generator)
         with _fast():
-            named = reader(_tower(model, _augment(pictures[rows], generator)))
+            named = reader(tiny.tower(model, augment(pictures[rows], generator)))
         truth = labels[rows]  # (B, facts)
         losses = [F.cross_entropy(n.float(), truth[:, i]) for i, n in enumerate(named)]
         schedule.step(torch.stack(losses).sum())
@@ -265,59 +189,6 @@ def _see(
             right.zero_()
 
 
-@dataclass
-class _Prompter:
-    """Token ids of conversations, the same as the processor makes of the chat template."""
-
-    tokenizer: PreTrainedTokenizerFast
-
-    def __post_init__(self) -> None:
-        ids = self.tokenizer.convert_tokens_to_ids
-        self.user, self.assistant, self.end = ids(tiny.USER), ids(tiny.ASSISTANT), ids(tiny.END)
-        self.image = ids(tiny.IMAGE)
-        fake, image_tag = ids(tiny.FAKE), ids(tiny.GLOBAL)
-        self.picture = [fake, image_tag, *[self.image] * tiny.IMAGE_TOKENS, fake]
-
-    def turn(self, text: str, answer: str | None, has_picture: bool) -> tuple[list[int], list[int]]:
-        """Ids and labels of one turn; without an answer it ends where the answer begins."""
-        words = f"{text}\n{DESCRIBE}" if text else DESCRIBE
-        words = self.tokenizer.encode(words, add_special_tokens=False)
-        picture = self.picture if has_picture else []
-        ids = [self.user, *picture, *words, self.end, self.assistant]
-        labels = [IGNORE] * len(ids)
-        if answer is not None:
-            written = [*self.tokenizer.encode(answer, add_special_tokens=False), self.end]
-            ids, labels = ids + written, labels + written
-        return ids, labels
-
-
-def _conversation(
-    prompter: _Prompter, chosen: list[tuple[int, Look]], rng: random.Random
-) -> tuple[list[int], list[int], list[int]]:
-    """Ids, labels and picture rows of one conversation about the chosen pictures."""
-    ids: list[int] = []
-    labels: list[int] = []
-    rows: list[int] = []
-    for row, look in chosen:
-        product = random_product(look, rng)
-        written = write(product, rng)
-        chance = rng.random()
-        text = item_text(written.title, written.description)
-        tells = (written.tells_spec, written.tells_brand)
-        if chance < 0.1:  # a picture alone
-            text, tells = "", (False, False)
-        elif chance < 0.5 and written.title:  # a picture and its title
-            text = written.title
-            tells = (written.title_tells_spec, written.title_tells_brand)
-        has_picture = chance < 0.95
-        answer = describe(product, *tells, is_seen=has_picture)
-        more_ids, more_labels = prompter.turn(text, answer, has_picture)
-        ids, labels = ids + more_ids, labels + more_labels
-        if has_picture:
-            rows.append(row)
-    return ids, labels, rows
-
-
 def _describe(
     model: Idefics3ForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
@@ -328,14 +199,14 @@ def _describe(
 ) -> None:
     generator = torch.Generator().manual_seed(config.seed + 1)
     rng = random.Random(f"{config.seed}/describe")
-    prompter = _Prompter(tokenizer)
+    prompter = Prompter(tokenizer)
     schedule = _Schedule(model, config.describe_steps, config)
     total, every = 0.0, max(1, min(200, config.describe_steps // 4))
     for step in range(1, config.describe_steps + 1):
         batch = []
         for _ in range(config.describe_batch):
             rows = [rng.randrange(len(pictures)) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
-            batch.append(_conversation(prompter, [(r, owned[r % len(owned)]) for r in rows], rng))
+            batch.append(conversation(prompter, [(r, owned[r % len(owned)]) for r in rows], rng))
         loss = _answer_loss(model, batch, pictures, generator, tokenizer.pad_token_id)
         schedule.step(loss)
         total += float(loss.detach())
@@ -356,9 +227,9 @@ def _answer_loss(
     ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
     labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
     rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
-    pixels = _augment(pictures[rows], generator)
+    pixels = augment(pictures[rows], generator)
     with _fast():
-        seen = model.model.connector(_tower(model, pixels))  # (n_pictures, image tokens, d)
+        seen = model.model.connector(tiny.tower(model, pixels))  # (n_pictures, image tokens, d)
         embedded = model.get_input_embeddings()(ids)  # (B, L, d)
         place = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
         embedded = embedded.masked_scatter(place, seen.to(embedded.dtype))
@@ -367,80 +238,6 @@ def _answer_loss(
         answer = labels[:, 1:] != IGNORE  # (B, L − 1)
         logits = model.lm_head(hidden[:, :-1][answer])  # (n_tokens, vocabulary)
     return F.cross_entropy(logits.float(), labels[:, 1:][answer])
-
-
-# --- measuring and saving -------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def measure(
-    model: Idefics3ForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    seed: int,
-    count: int = 768,
-    workers: int = 2,
-) -> dict[str, float]:
-    """Share of right facts in the descriptions of `count` products with reserved looks.
-
-    A fact is right when the greedy description holds it at its place. Picture, title and
-    description are given; spec and brand are only asked for where the text tells them. Returns the
-    share by fact, and `visible`, the mean of the four facts that are seen.
-    """
-    rng = random.Random(f"{seed}/measure")
-    reserved = looks(reserved=True)
-    chosen = rng.sample(reserved, min(count, len(reserved)))
-    pictures = _draw_all(chosen, len(chosen), seed + 9_999, workers)
-    prompter = _Prompter(tokenizer)
-    right = {name: 0 for name in (*FACTS, "spec", "brand")}
-    asked = dict(right)
-    for row, look in enumerate(chosen):
-        product = random_product(look, rng)
-        written = write(product, rng)
-        text = item_text(written.title, written.description)
-        answer = _greedy(model, prompter, text, pictures[row : row + 1])
-        asked |= {fact: asked[fact] + 1 for fact in FACTS}
-        for fact, found in read_facts(answer).items():
-            right[fact] += found == getattr(look, fact)
-        if written.tells_spec:
-            asked["spec"] += 1
-            right["spec"] += answer.split(", by ")[0].endswith(f" {product.spec}")
-        if written.tells_brand:
-            asked["brand"] += 1
-            right["brand"] += answer.endswith(f"by {product.brand}")
-    shares = {name: round(right[name] / max(asked[name], 1), 4) for name in right}
-    shares["visible"] = round(sum(shares[fact] for fact in FACTS) / len(FACTS), 4)
-    return shares
-
-
-def read_facts(description: str) -> dict[str, str | None]:
-    """The facts that a plain description tells of what is seen; None where it does not."""
-    words = description.split(" ")
-    kind = " ".join(words[2:]).split(" with ")[0]
-    emblem = description.split(" with ", 1)[-1].split(" emblem")[0]
-    found = {
-        "type": kind,
-        "colour": words[0],
-        "pattern": words[1] if len(words) > 1 else "",
-        "emblem": "none" if emblem == "no" else emblem,
-    }
-    return {fact: value if value in FACTS[fact] else None for fact, value in found.items()}
-
-
-def _greedy(
-    model: Idefics3ForConditionalGeneration, prompter: _Prompter, text: str, picture: Tensor
-) -> str:
-    ids, _ = prompter.turn(text, None, has_picture=True)
-    seen = model.model.connector(_tower(model, picture.float() / 127.5 - 1.0))
-    embedded = model.get_input_embeddings()(torch.tensor([ids]))  # (1, L, d)
-    place = (torch.tensor([ids]) == prompter.image)[..., None].expand_as(embedded)
-    written = model.generate(
-        inputs_embeds=embedded.masked_scatter(place, seen.to(embedded.dtype)),
-        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-        max_new_tokens=40,
-        do_sample=False,
-    )
-    return prompter.tokenizer.decode(written[0], skip_special_tokens=True).strip()
 
 
 def _save(

@@ -5,6 +5,7 @@ It has the architecture of SmolVLM-256M/500M, so the code that serves it serves 
 
 from collections.abc import Iterable
 
+import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Idefics3Config,
@@ -105,3 +106,12 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGene
         pad_token_id=special[PAD],
     )
     return Idefics3ForConditionalGeneration(config)
+
+
+def tower(model: Idefics3ForConditionalGeneration, pixels: torch.Tensor) -> torch.Tensor:
+    """Patch features of the vision tower, (B, patches, d_vision)."""
+    side = IMAGE_SIZE // PATCH_SIZE
+    mask = torch.ones(len(pixels), side, side, dtype=torch.bool)
+    return model.model.vision_model(
+        pixel_values=pixels, patch_attention_mask=mask
+    ).last_hidden_state
