@@ -114,9 +114,8 @@ def test_only_the_most_recent_items_are_read(shop):
 
 
 def test_sessions_longer_than_the_window_train_on_every_click():
-    from tpad.training.session_model import _windows
 
-    windows = _windows(sessions_of([range(8), [3], [1, 2]]), max_length=3)
+    windows = sessions_of([range(8), [3], [1, 2]]).windows(max_length=3)
     targets = [list(window[1:]) for window in windows]
     assert targets == [[1, 2, 3], [4, 5, 6], [7], [2]]
 

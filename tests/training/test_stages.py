@@ -22,7 +22,7 @@ from tpad.training.config import DistillConfig, apply_ablation
 from tpad.training.feedback import LiveTable
 from tpad.training.pipeline import Base
 from tpad.training.shop import Shop
-from tpad.training.transfer import Prefixes, session_windows
+from tpad.training.transfer import Prefixes
 from tpad.training.workspace import Workspace
 
 
@@ -108,7 +108,7 @@ def test_sessions_become_windows_that_lose_no_transition(dataset):
     long = np.arange(11, dtype=np.int32)
     some = replace(dataset.train, ids=dataset.train.ids[:3], starts=dataset.train.starts[:3],
                    items=[long, long[:1], long[:2]], times=None)  # fmt: skip
-    windows = session_windows(some, 4)
+    windows = some.windows(4)
     assert [w.tolist() for w in windows] == [
         [0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10], [0, 1]
     ]  # fmt: skip

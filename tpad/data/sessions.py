@@ -62,6 +62,17 @@ class Sessions:
         """(number of clicks,) int32, the item rows of all sessions, one after the other."""
         return np.concatenate(self.items) if self.items else np.zeros(0, np.int32)
 
+    def windows(self, max_length: int) -> list[np.ndarray]:
+        """Pieces of at most `max_length` + 1 clicks, the last one of each the first of the next.
+
+        So every click but a session's first is a target once; sessions of one click yield none.
+        """
+        return [
+            items[start : start + max_length + 1]
+            for items in self.items
+            for start in range(0, max(len(items) - 1, 0), max_length)
+        ]
+
     def prefixes(self, max_length: int | None = None) -> Cases:
         """Every prefix of every session, to predict the item that follows it.
 

@@ -23,6 +23,7 @@ from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
 from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.ranking import reciprocal_ranks
 from tpad.training.shop import Shop
 from tpad.training.student import ADAPTER, Student
 from tpad.training.teacher import Judgement
@@ -318,7 +319,5 @@ class _Training:
             scores = self._scores(self.transfer_heads(t)[0], tau, 0)  # (n, n_warm)
             scores = scores.masked_fill(self._seen(self.validation, numbers), -torch.inf)
             target = torch.from_numpy(self.validation.target[numbers]).to(tau.device)
-            own = scores.gather(1, self.column[target][:, None])  # (n, 1)
-            rank = 1 + (scores > own).sum(1)  # (n,)
-            found.append(torch.where(rank <= 20, 1.0 / rank, 0.0))
+            found.append(reciprocal_ranks(scores, self.column[target]))
         return float(torch.cat(found).mean())

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from tpad.training.config import FeedbackConfig
 from tpad.training.distillation import Distilled
 from tpad.training.optimisation import epoch_generator
-from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
+from tpad.training.recommend_stage import epoch_teller
+from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.training.shop import Shop
 from tpad.training.student import ADAPTER
 from tpad.training.workspace import Stage, named_tensors
@@ -107,13 +108,6 @@ def run(
             with torch.no_grad():
                 start = table().cpu().numpy()
 
-            def report(told: EpochReport) -> None:
-                stage.say(
-                    f"epoch {told.epoch}/{told.epochs}: loss {told.loss:.3f}, "
-                    f"validation MRR@20 {told.validation:.4f}",
-                    epoch=told.epoch, loss=told.loss, validation=told.validation,
-                )  # fmt: skip
-
             settings = replace(
                 recommender, epochs=config.epochs, pca=None, seed=seed, patience=config.epochs
             )
@@ -123,7 +117,7 @@ def run(
                 shop.dataset.validation,
                 ~shop.dataset.cold,
                 settings,
-                progress=report,
+                progress=epoch_teller(stage),
                 table_fn=table,
                 table_learning_rate=config.learning_rate,
                 device=str(shop.mllm.device),

@@ -6,6 +6,7 @@ Both are kept as JSON and arrays, never as pickles.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
@@ -48,8 +49,6 @@ class TextFeatures:
         return np.asarray(self._matrix(texts) @ self.components.T, dtype=np.float32)
 
     def _matrix(self, texts: Sequence[str]):
-        from scipy.sparse import hstack
-
         return hstack([self.words.transform(texts), self.letters.transform(texts)]).tocsr()
 
     def as_json(self) -> dict:

@@ -94,7 +94,7 @@ class _Fit:
             )
         self.config, self.device, self.table_fn = config, device, table_fn
         self.table_learning_rate = config.learning_rate
-        self.windows = _windows(train, config.max_length)
+        self.windows = train.windows(config.max_length)
         if not self.windows:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
         self.scaler = FeatureScaler.fit(features, warm, config.pca).to(device)
@@ -234,13 +234,3 @@ def _rate(step: int, steps: int) -> float:
     """Linear warm-up, then cosine decay to zero; as a share of the peak."""
     warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
-
-
-def _windows(sessions: Sessions, max_length: int) -> list[np.ndarray]:
-    """Pieces of at most max_length + 1 clicks in which every click but a session's first is once
-    a target."""
-    windows = []
-    for items in sessions.items:
-        starts = range(0, max(len(items) - 1, 0), max_length)
-        windows += [items[start : start + max_length + 1] for start in starts]
-    return windows

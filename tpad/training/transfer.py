@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tpad.data.sessions import Sessions
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.training.config import TransferConfig
@@ -22,6 +21,7 @@ from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.knowledge import Knowledge, named_features
 from tpad.training.mutual_information import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.ranking import reciprocal_ranks
 from tpad.training.shop import Shop
 from tpad.training.workspace import Stage, named_tensors
 
@@ -101,11 +101,11 @@ def run(
     The adapter is left in `shop.mllm` under the name `transfer`.
     """
     windows = {
-        "train": session_windows(shop.dataset.train, config.max_items),
+        "train": shop.dataset.train.windows(config.max_items),
         "validation": [
             # A validation session may hold items that came after training; they cannot be ranked yet.
             window
-            for window in session_windows(shop.dataset.validation, config.max_items)
+            for window in shop.dataset.validation.windows(config.max_items)
             if not shop.dataset.cold[window].any()
         ],
     }
@@ -126,20 +126,6 @@ def run(
         prefixes["train"], prefixes["validation"], items,
         arrays["train.vectors"], arrays["item_vectors"],
     )  # fmt: skip
-
-
-def session_windows(sessions: Sessions, max_items: int) -> list[np.ndarray]:
-    """Sessions of at least two clicks, cut into windows of `max_items` + 1 clicks.
-
-    Neighbouring windows share one click, so that no transition is lost.
-    """
-    windows = []
-    for session in sessions.items:
-        for start in range(0, max(1, len(session) - 1), max_items):
-            window = session[start : start + max_items + 1]
-            if len(window) > 1:
-                windows.append(window)
-    return windows
 
 
 def item_matrix(features: dict[str, np.ndarray], warm: np.ndarray) -> Tensor:
@@ -295,9 +281,7 @@ class _Training:
                 seen = _seen(batch, session, place, len(self.table)).to(t.device)[:, self.warm]
                 scores = scores.masked_fill(seen, -torch.inf)
                 where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
-                own = scores.gather(1, where[:, None])  # (n, 1)
-                rank = 1 + (scores > own).sum(1)  # (n,)
-                reciprocal += torch.where(rank <= 20, 1.0 / rank, 0.0).tolist()
+                reciprocal += reciprocal_ranks(scores, where).tolist()
         judged = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
         if losses:
             judged["L_gen"] = round(float(np.mean(losses)), 4)
