@@ -8,13 +8,7 @@ from typing import Literal
 import numpy as np
 
 from eval.baselines import Markov, Popularity
-from eval.features import (
-    attribute_features,
-    field_features,
-    join,
-    random_features,
-    text_features,
-)
+from eval.features import attribute_features, random_features, text_features
 from eval.protocol import RankingModel
 from tpad.data.dataset import Dataset
 from tpad.errors import ConfigError
@@ -24,7 +18,8 @@ from tpad.training.session_tuning import SessionTuning, tune_session_model
 Progress = Callable[[EpochReport], None] | None
 Role = Literal["baseline", "tpad", "reference", "oracle"]
 SUBJECT = "tpad"
-VISION, RANDOM = "vision", "random"
+SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
+"""Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
 
 
 class EmbeddingModel:
@@ -137,8 +132,8 @@ def all_entries(
     Args:
         dataset: items and sessions.
         embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
-            variants, all others are baselines. From "vision" a further one is made, joined with
-            this package's own TF-IDF, price and category.
+            variants, all others are baselines. Without any, the sets that need no language model
+            and no picture are made here.
         config: settings of the recommender, the same for all.
         oracle: the exact law, where it is known.
 
@@ -151,30 +146,33 @@ def all_entries(
                 f"Embedding set {name} has shape {values.shape} but the dataset has "
                 f"{len(dataset.items)} items; the bundle's parts do not belong together."
             )
-    # TPAD reads price and category too, so the text baselines have all that TPAD is given.
-    text = join(text_features(dataset), field_features(dataset))
-    fixed: dict[str, tuple[Role, np.ndarray]] = {"text": ("baseline", text)}
-    if VISION in embeddings:
-        fixed["vision+text"] = ("baseline", join(embeddings[VISION], text))
-    for name in sorted(embeddings, key=lambda name: (name == SUBJECT, name.startswith(SUBJECT))):
-        fixed[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", embeddings[name])
-    attributes = attribute_features(dataset)
-    if attributes is not None:
-        fixed["attributes"] = ("reference", attributes)
-
     entries = [
         Entry("popularity", "baseline", lambda *_: Popularity()),
         Entry("markov", "baseline", lambda *_: Markov()),
     ]
-    if RANDOM not in embeddings:
+    sets: dict[str, tuple[Role, np.ndarray]] = {}
+    if not embeddings:
         entries.append(
-            embedding_entry(RANDOM, "baseline", lambda seed: random_features(dataset, seed), config)
+            embedding_entry(
+                "random", "baseline", lambda seed: random_features(dataset, seed), config
+            )
         )
-    for name, (role, values) in fixed.items():
+        sets["tfidf"] = ("baseline", text_features(dataset))
+    for name in sorted(embeddings, key=_place):
+        sets[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", embeddings[name])
+    attributes = attribute_features(dataset)
+    if attributes is not None:
+        sets["attributes"] = ("reference", attributes)
+    for name, (role, values) in sets.items():
         entries.append(embedding_entry(name, role, lambda _, values=values: values, config))
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return entries
+
+
+def _place(name: str) -> tuple[bool, bool, int]:
+    known = SETS.index(name) if name in SETS else len(SETS)
+    return name == SUBJECT, name.startswith(SUBJECT), known
 
 
 def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:

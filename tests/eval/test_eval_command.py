@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from eval import __main__ as command
-from eval.features import attribute_features
 from eval.models import all_entries, select
 from eval.protocol import TestCases, rank_targets
 from eval.report import Result, compare, markdown
 from eval.runner import run_models
 from eval.store import Store
 from tpad.errors import ConfigError
+from tpad.training.encoders import SET_TITLES
 from tpad.training.session_model import SessionModelConfig
 from tpad.world.build import World, WorldConfig
+from tpad.world.oracle import attribute_table
 
 FAST = SessionModelConfig(
     width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
@@ -34,9 +35,18 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def embeddings(shop):
-    attributes = attribute_features(shop)
+    """In the order of a bundle, TPAD first."""
+    attributes = attribute_table(shop.items)
     noise = np.random.default_rng(0).standard_normal((24, 12)).astype(np.float32)
-    return {"tpad": attributes, "vision": attributes[:, :4], "knowledge": noise}
+    return {
+        "tpad": attributes,
+        "vision_tfidf": attributes[:, :6],
+        "knowledge": noise,
+        "vision": attributes[:, :4],
+        "tfidf": attributes[:, 4:],
+        "transfer": noise[:, :6],
+        "random": noise[:, 6:],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +54,39 @@ def entries(shop, embeddings):
     return all_entries(shop, embeddings, FAST, Oracle())
 
 
-def test_all_embedding_sets_and_baselines_are_compared(entries, shop, embeddings):
+def test_a_bundle_brings_its_own_sets_and_none_is_made_beside_them(entries, embeddings):
     assert [(entry.name, entry.role) for entry in entries] == [
         ("popularity", "baseline"),
         ("markov", "baseline"),
         ("random", "baseline"),
-        ("text", "baseline"),
-        ("vision+text", "baseline"),
+        ("tfidf", "baseline"),
         ("vision", "baseline"),
+        ("vision_tfidf", "baseline"),
         ("knowledge", "baseline"),
+        ("transfer", "baseline"),
         ("tpad", "tpad"),
         ("attributes", "reference"),
         ("oracle", "oracle"),
     ]
-    without = all_entries(shop, {}, FAST)
-    assert {"text", "random"} <= {entry.name for entry in without}
-    given = all_entries(shop, embeddings | {"random": embeddings["knowledge"]}, FAST)
-    random = [entry for entry in given if entry.name == "random"]
-    assert len(random) == 1 and random[0].features(0) is embeddings["knowledge"]
+    for entry in entries:
+        if entry.name in embeddings:
+            assert entry.features(0) is embeddings[entry.name]
+
+
+def test_without_a_bundle_the_plain_sets_are_made_under_the_same_names(shop):
+    names = [entry.name for entry in all_entries(shop, {}, FAST, Oracle())]
+    assert names == ["popularity", "markov", "random", "tfidf", "attributes", "oracle"]
+    assert set(names[2:4]) <= set(SET_TITLES)
+
+
+def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
+    x = embeddings["tpad"]
+    given = {"tpad": x, "tpad_image": x, "clip": x, "vision": x}
+    names = [entry.name for entry in all_entries(shop, given, FAST)]
+    assert names[2:-1] == ["vision", "clip", "tpad_image", "tpad"]
+
+
+def test_models_are_chosen_by_name(shop, entries, embeddings):
     assert [entry.name for entry in select(entries, ["tpad", "markov"])] == ["markov", "tpad"]
     with pytest.raises(ConfigError, match="no model 'gru'"):
         select(entries, ["gru"])
@@ -131,7 +156,7 @@ def results(shop):
     n = len(TestCases.of(shop))
     return [
         result("markov", "baseline", [np.full(n, np.inf)]),
-        result("text", "baseline", [np.full(n, 4), np.full(n, 2)]),
+        result("tfidf", "baseline", [np.full(n, 4), np.full(n, 2)]),
         result("tpad", "tpad", [np.full(n, 1), np.full(n, 2)]),
         result("oracle", "oracle", [np.full(n, 1)]),
     ]
@@ -143,7 +168,7 @@ def test_the_best_baseline_is_tested_against(shop, results):
         (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
     }
     test = next(c for c in found if (c.slice, c.metric) == ("all", "MRR"))
-    assert test.baseline_name == "text"
+    assert test.baseline_name == "tfidf"
     assert (test.subject, test.baseline) == (0.75, 0.375)
     assert test.p_value < 0.01
     assert compare(results[:2], TestCases.of(shop)) == []

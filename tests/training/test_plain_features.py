@@ -3,9 +3,15 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from tpad.training.plain_features import FieldFeatures, TextFeatures
+from tpad.training.plain_features import (
+    FieldFeatures,
+    TextFeatures,
+    field_table,
+    text_table,
+)
 
 TEXTS = [
     "Kipo phone case Nova 5", "Aeris case for Nova 7", "charger 20 W Nova 5", "cap size L",
@@ -39,15 +45,40 @@ def test_one_letter_words_count():
     assert not np.allclose(x[0], x[1], atol=1e-3)
 
 
-def test_it_comes_back_from_json_and_arrays(text):
+def test_it_comes_back_bit_by_bit_from_json_and_arrays(text):
     arrays = {name: array.copy() for name, array in text.arrays().items()}
+    assert arrays["components"].dtype == np.float16
     again = TextFeatures.restore(json.loads(json.dumps(text.as_json())), arrays)
     new = [*TEXTS, "", "something never seen", "NOVA 5 мёд 手机"]
-    assert np.allclose(text(new), again(new), atol=1e-6)
+    assert np.array_equal(text(new), again(new))
     assert np.abs(text(new)).max() > 0.1
 
 
-@pytest.mark.parametrize("texts", [[""], ["", "", ""], ["one"], ["a b", "a b"]])
+def test_components_of_single_precision_are_read_too(text):
+    arrays = {name: array.astype(np.float32) for name, array in text.arrays().items()}
+    assert np.array_equal(TextFeatures.restore(text.as_json(), arrays)(TEXTS), text(TEXTS))
+
+
+def test_accents_and_case_make_no_difference(text):
+    x = text(["Crème brûlée NOVA 5", "creme brulee nova 5"])
+    assert np.array_equal(x[0], x[1])
+
+
+def test_in_a_larger_shop_a_term_of_one_text_says_nothing():
+    texts = [f"nova {number % 5} case" for number in range(60)]
+    text = TextFeatures.fit([*texts, "zyzzyx"])
+    x = text(["nova 3 case", "nova 3 case zyzzyx", "zyzzyx"])
+    assert "zyzzyx" not in text.as_json()["words"]
+    assert np.array_equal(x[0], x[1]) and not x[2].any()
+
+
+def test_texts_without_any_common_term_work():
+    texts = [chr(0x4E00 + number) for number in range(60)]
+    x = TextFeatures.fit(texts)(texts)
+    assert len(x) == 60 and np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("texts", [[""], ["", "", ""], ["!!!", "?"], ["one"], ["a b"] * 2])
 def test_shops_with_next_to_no_text_work(texts):
     text = TextFeatures.fit(texts, 128, seed=0)
     x = text(["", "one", "else"])
@@ -101,3 +132,22 @@ def test_only_the_most_frequent_categories_are_kept():
     fields = FieldFeatures.fit(["a"] * 3 + ["b"] * 2 + ["c", ""], np.ones(7), most=2)
     assert fields.categories == ["a", "b"]
     assert fields(["c"], np.ones(1))[0, 3:].sum() == 0
+
+
+def test_tables_are_read_whole_and_learnt_on_warm_rows():
+    items = pd.DataFrame(
+        {
+            "title": ["red phone", "blue phone", "red case", "zebra"],
+            "description": ["for Nova 5", "", "", ""],
+            "category": ["phones", "phones", "cases", "zoo"],
+            "price": [100.0, 200.0, np.nan, 1e6],
+        }
+    )
+    warm = np.array([True, True, True, False])
+    text, fields = text_table(items, warm), field_table(items, warm)
+    assert len(text) == len(fields) == 4
+    assert not np.allclose(text[0], text_table(items.assign(description=""), warm)[0])
+    other = items.assign(title=[*items.title[:3], "zoo"], price=[100.0, 200.0, np.nan, 1.0])
+    assert np.array_equal(text_table(other, warm)[:3], text[:3])
+    assert np.array_equal(field_table(other, warm)[:3], fields[:3])
+    assert fields[3, 3:].sum() == 0, "a category of cold items only is not known"

@@ -145,7 +145,7 @@ class TrainingConfig:
     """Which modality of an item is read: "both", "image" or "text"."""
     fields: bool = True
     """Whether price and category join the representation (of every embedding set alike)."""
-    text_components: int = 128
+    text_components: int = 256
     """Dimensions of the TF-IDF+SVD text baseline."""
     baselines: tuple[str, ...] = BASELINES
     """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""

@@ -25,7 +25,7 @@ from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.heads import KnowledgeHeads
 from tpad.training.knowledge import named_features
-from tpad.training.plain_features import FieldFeatures, TextFeatures
+from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.student import table_of
 
 SET_TITLES = {
@@ -153,7 +153,9 @@ class ItemEncoder:
         return images.tower.float().cpu().numpy()
 
     def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return self.text(self._texts(items))
+        # The whole text, as it was fitted on: nothing limits how much of it TF-IDF can read.
+        texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
+        return self.text(texts)
 
     def _vision_tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return np.concatenate([self._vision(items, images), self._tfidf(items, images)], axis=1)

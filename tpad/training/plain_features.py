@@ -6,23 +6,30 @@ Both are kept as JSON and arrays, never as pickles.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
+from tpad.data.columns import Columns
 from tpad.items import NewItem
 from tpad.mllm.instructions import item_text
+
+TEXT_SIZE = 256
+MOST_TERMS = 20_000  # words and pairs; as many letter groups
+FEW_TEXTS = 50  # among so few, a term need not occur twice
 
 
 class TextFeatures:
     """TF-IDF of title and description (words, word pairs and letter groups), reduced by SVD.
 
     Fitted on training items only. The strong plain reader of text: pairs of words see "nova 5",
-    letter groups survive typing errors and "Nova5".
+    letter groups survive typing errors and "Nova5". All numbers are rounded to the precision they
+    are saved with, so what is restored gives the very same features.
 
     Args:
         words, letters: fitted vocabularies.
-        components: (d, n_terms) of the SVD.
+        components: (d, n_terms) of the SVD, float32.
     """
 
     def __init__(
@@ -31,17 +38,13 @@ class TextFeatures:
         self.words, self.letters, self.components = words, letters, components
 
     @classmethod
-    def fit(cls, texts: Sequence[str], size: int, seed: int) -> "TextFeatures":
+    def fit(cls, texts: Sequence[str], size: int = TEXT_SIZE, seed: int = 0) -> "TextFeatures":
         """Learns vocabulary, idf and components from texts; `size` is lowered to what they give."""
-        words, letters = (_vectorizer(analyzer) for analyzer in ("word", "char_wb"))
-        texts = [text or "nothing" for text in texts]
-        words.fit(texts)
-        letters.fit(texts)
-        fitted = cls(words, letters, np.zeros((0, 0), np.float32))
+        fitted = cls(_fitted("word", texts), _fitted("char_wb", texts), np.zeros((0, 0)))
         matrix = fitted._matrix(texts)
         size = min(size, min(matrix.shape) - 1)
         _, _, components = randomized_svd(matrix, max(1, size), random_state=seed)
-        fitted.components = components.astype(np.float32)
+        fitted.components = components.astype(np.float16).astype(np.float32)
         return fitted
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
@@ -59,32 +62,46 @@ class TextFeatures:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """idf weights and components."""
+        """idf weights and components; half precision keeps the files of large shops small."""
         return {
             "words.idf": self.words.idf_.astype(np.float32),
             "letters.idf": self.letters.idf_.astype(np.float32),
-            "components": self.components,
+            "components": self.components.astype(np.float16),
         }
 
     @classmethod
     def restore(cls, vocabularies: dict, arrays: dict[str, np.ndarray]) -> "TextFeatures":
-        """From what `as_json` and `arrays` gave."""
+        """From what `as_json` and `arrays` gave (or an earlier version, in single precision)."""
         made = []
         for name, analyzer in (("words", "word"), ("letters", "char_wb")):
             vectorizer = _vectorizer(analyzer, {t: i for i, t in enumerate(vocabularies[name])})
             vectorizer.idf_ = arrays[f"{name}.idf"].astype(np.float64)
             made.append(vectorizer)
-        return cls(made[0], made[1], arrays["components"])
+        return cls(made[0], made[1], arrays["components"].astype(np.float32))
 
 
-def _vectorizer(analyzer: str, vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
+def _fitted(analyzer: str, texts: Sequence[str]) -> TfidfVectorizer:
+    """A vocabulary of the terms that occur in two texts: a term of one says nothing of others."""
+    vectorizer = _vectorizer(analyzer, min_df=2 if len(texts) > FEW_TEXTS else 1)
+    try:
+        vectorizer.fit(texts)
+    except ValueError:  # not a single term is left
+        vectorizer = _vectorizer(analyzer).fit(["nothing"])
+    vectorizer.idf_ = vectorizer.idf_.astype(np.float32).astype(np.float64)
+    return vectorizer
+
+
+def _vectorizer(
+    analyzer: str, vocabulary: dict[str, int] | None = None, min_df: int = 1
+) -> TfidfVectorizer:
     return TfidfVectorizer(
         analyzer=analyzer,
-        ngram_range=(1, 2) if analyzer == "word" else (3, 5),
+        ngram_range=(1, 2) if analyzer == "word" else (2, 5),
         # One-letter words count: sizes are such words.
         token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
-        max_features=None if vocabulary else 20_000,
-        min_df=1,
+        strip_accents="unicode",
+        max_features=None if vocabulary else MOST_TERMS,
+        min_df=min_df,
         sublinear_tf=True,
         vocabulary=vocabulary,
     )
@@ -150,3 +167,17 @@ class FieldFeatures:
 def item_texts(items: Sequence[NewItem]) -> list[str]:
     """Title and description of each item."""
     return [item_text(item.title, item.description) for item in items]
+
+
+def text_table(items: pd.DataFrame, warm: np.ndarray) -> np.ndarray:
+    """TF-IDF of a whole item table, learnt on its warm rows: (n_items, d) float32."""
+    titles, descriptions = items[Columns.TITLE], items[Columns.DESCRIPTION]
+    texts = [item_text(*both) for both in zip(titles, descriptions, strict=True)]
+    return TextFeatures.fit([texts[row] for row in np.flatnonzero(warm)])(texts)
+
+
+def field_table(items: pd.DataFrame, warm: np.ndarray) -> np.ndarray:
+    """Price and category of a whole item table, learnt on its warm rows: (n_items, d) float32."""
+    categories, prices = items[Columns.CATEGORY].to_numpy(), items[Columns.PRICE].to_numpy()
+    fitted = FieldFeatures.fit(categories[warm].tolist(), prices[warm])
+    return fitted(categories.tolist(), prices)

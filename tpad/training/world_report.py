@@ -7,13 +7,12 @@ import numpy as np
 
 from tpad.data.columns import Columns
 from tpad.data.sessions import Sessions
-from tpad.mllm.instructions import item_text
 from tpad.mllm.model import MLLM
-from tpad.training.plain_features import FieldFeatures, TextFeatures
+from tpad.training.plain_features import field_table, text_table
 from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.world.build import PICTURE_SIZE, World, picture_seed
 from tpad.world.drawing import draw
-from tpad.world.oracle import ATTRIBUTE_PREFIX, ATTRIBUTES, Oracle
+from tpad.world.oracle import Oracle, attribute_table
 
 K = 20
 Ranker = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -33,17 +32,8 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
     chosen = np.random.default_rng(0).permutation(len(test.targets))[:cases]
     prefixes, targets = [test.prefixes[i] for i in chosen], test.targets[chosen]
 
-    fields = FieldFeatures.fit(
-        items[Columns.CATEGORY][warm].tolist(), items[Columns.PRICE].to_numpy()[warm]
-    )(items[Columns.CATEGORY].tolist(), items[Columns.PRICE].to_numpy())
-    attributes = np.concatenate(
-        [_one_hot(items[ATTRIBUTE_PREFIX + name].to_numpy()) for name in ATTRIBUTES], axis=1
-    )
-    texts = [
-        item_text(title, description)
-        for title, description in zip(items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True)
-    ]
-    reader = TextFeatures.fit([texts[i] for i in np.flatnonzero(warm)], 128, seed=0)
+    fields, texts = field_table(items, warm), text_table(items, warm)
+    attributes = attribute_table(items)
     mllm = MLLM.load(base)
     pictures = (
         draw(product.look, picture_seed(f"{world.config.seed}/{path}"), PICTURE_SIZE)
@@ -65,7 +55,7 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
             [attributes @ attributes[p[-1]] for p in some]
         ) + 1e-6 * popularity,
         "Markov chain by id": _markov(sessions["train"], popularity),
-        "vision tower + TF-IDF": fitted(np.concatenate([seen, reader(texts)], axis=1)),
+        "vision tower + TF-IDF": fitted(np.concatenate([seen, texts], axis=1)),
         "true attributes": fitted(attributes),
     }  # fmt: skip
     hits = {name: _hits(ranker, prefixes, targets) for name, ranker in rankers.items()}
@@ -97,11 +87,6 @@ def _conditions(table: dict[str, tuple[float, float, float]]) -> list[str]:
 def _sessions(rows: list[np.ndarray]) -> Sessions:
     ids = np.array([str(i) for i in range(len(rows))], dtype=object)
     return Sessions(ids, rows, np.arange(len(rows), dtype=np.int64))
-
-
-def _one_hot(values: np.ndarray) -> np.ndarray:
-    names = sorted(set(values))
-    return np.eye(len(names), dtype=np.float32)[[names.index(value) for value in values]]
 
 
 def _markov(train: Sessions, popularity: np.ndarray) -> Ranker:

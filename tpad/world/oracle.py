@@ -30,6 +30,16 @@ def products_of(items: pd.DataFrame) -> list[Product]:
     ]
 
 
+def attribute_table(items: pd.DataFrame) -> np.ndarray:
+    """The true attributes, one-hot: (n_items, n) float32; n is 0 where the table has none."""
+    one_hot = [np.zeros((len(items), 0), np.float32)]
+    for name in items.columns:
+        if str(name).startswith(ATTRIBUTE_PREFIX):
+            codes, values = pd.factorize(items[name].astype(str), sort=True)
+            one_hot.append(np.eye(len(values), dtype=np.float32)[codes])
+    return np.concatenate(one_hot, axis=1)
+
+
 class Oracle:
     """A model that ranks by the exact law of the demo shop."""
 
