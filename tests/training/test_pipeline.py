@@ -244,6 +244,17 @@ def test_a_changed_setting_repeats_what_depends_on_it(
     assert {name for name in before if before[name] != after[name]} == repeated
 
 
+@pytest.mark.parametrize(("epochs", "knows"), [(0, False), (2, True)])
+def test_an_adapted_base_depends_on_how_titles_are_cut(
+    dataset, base_folder, config, tmp_path, epochs, knows
+):
+    base, config = Base(str(base_folder)), config.override("knowledge.adapt_epochs", epochs)
+    before = stages_of(dataset, base, config, tmp_path)
+    after = stages_of(dataset, base, config.override("transfer.max_title", 20), tmp_path)
+    assert (before["knowledge"] != after["knowledge"]) == knows
+    assert before["transfer"] != after["transfer"]
+
+
 def test_another_shop_repeats_everything(dataset, base_folder, config, tmp_path):
     base = Base(str(base_folder))
     items = dataset.items.assign(title="the same")
@@ -263,7 +274,10 @@ def test_a_base_trained_again_in_place_is_another_base(base_folder, tmp_path):
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
-    assert Base(str(copy)).fingerprint != first
+    again = Base(str(copy)).fingerprint
+    assert again != first
+    (copy / "merges.txt").write_text("a b")  # part of some tokenizers
+    assert Base(str(copy)).fingerprint != again
     assert Base("org/model", "main", True).fingerprint != Base("org/model", "v2", True).fingerprint
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
+from tpad.embeddings import as_stored
 from tpad.errors import ConfigError
 from tpad.files import sha256
 from tpad.items import NewItem
@@ -59,7 +60,7 @@ class Base:
         folder = Path(self.path)
         if self.is_hub or not folder.is_dir():
             return digest(self.path, self.revision)
-        kinds = (".json", ".safetensors", ".jinja")
+        kinds = (".json", ".safetensors", ".jinja", ".txt", ".model")
         files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
         return digest([[file.name, sha256(file)] for file in files])
 
@@ -105,7 +106,9 @@ def train(
     mllm = MLLM.load(base.path, revision=base.revision, device=device)
     encoder = fit(dataset, mllm, base, config, workspace)
     images = read_pictures(dataset, mllm, base, config, workspace)
-    embeddings = encoder.encode(contents(dataset), images=images)
+    encoded = encoder.encode(contents(dataset), images=images)
+    # The recommenders learn from the very numbers that the bundle gives back.
+    embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
     recommenders = {}
     for name, features in embeddings.items():
         stage = workspace.stage(
@@ -135,7 +138,9 @@ def fit(
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
 
-    stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data)
+    # Only an adapted base reads titles as they are cut for sessions.
+    cut = [config.transfer.max_title] if config.knowledge.adapt_epochs else []
+    stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data, *cut)
     known = knowledge.run(config.knowledge, shop, stage, seed)
     knowledge_key = stage.key
     layers = knowledge.chosen_layers(config.knowledge, mllm)
