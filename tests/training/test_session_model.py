@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stage_runs import new_stage
 from torch import nn
 
 from tpad.data.sessions import Sessions
@@ -237,6 +238,83 @@ def test_downstream_feedback_trains_the_features_too(shop):
     model = fit_session_model(noise, train, validation, ~cold, CONFIG, table_fn=table)
     assert np.abs(model.features - noise).max() > 0.05
     np.testing.assert_array_equal(model.features, table.features.detach().numpy())
+
+
+def resumed(shop, config, folder, stops, told=None, **options):
+    """A training killed after each of some epochs, then run to its end; reports go to `told`."""
+    told, stops = [] if told is None else told, list(stops)
+
+    def tell(report):
+        told.append(report)
+        if stops and report.epoch == stops[0]:
+            stops.pop(0)
+            raise KeyboardInterrupt
+
+    for _ in range(len(stops)):
+        with pytest.raises(KeyboardInterrupt):
+            resumed_once(shop, config, folder, tell, **options)
+    return resumed_once(shop, config, folder, tell, **options)
+
+
+def resumed_once(shop, config, folder, tell, table=False):
+    """One start, as in a new process."""
+    features, cold, train, validation = shop
+    torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
+    return fit_session_model(
+        features, train, validation, ~cold, config, progress=tell,
+        checkpoint=new_stage(folder), table_fn=Table(features) if table else None,
+        table_learning_rate=1e-3,
+    )  # fmt: skip
+
+
+def assert_equal_models(one: FittedSessionModel, other: FittedSessionModel) -> None:
+    assert one.history == other.history
+    np.testing.assert_array_equal(one.features, other.features)
+    weights = other.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in one.state_dict().items())
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_a_killed_training_ends_where_an_uninterrupted_one_does(shop, tmp_path, table):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, epochs=5, id_embedding=True)
+    whole = fit_session_model(
+        features, train, validation, ~cold, config,
+        table_fn=Table(features) if table else None, table_learning_rate=1e-3,
+    )  # fmt: skip
+    told = []
+    parts = resumed(shop, config, tmp_path / "parts", [1, 3, 5], told, table=table)
+    assert_equal_models(whole, parts)
+    assert [report.epoch for report in told] == [1, 2, 3, 4, 5]  # no epoch is run twice
+
+
+def test_patience_reaches_across_a_kill(shop, tmp_path):
+    features, cold, train, _ = shop
+    rng = np.random.default_rng(1)
+    warm = np.flatnonzero(~cold)
+    noise = sessions_of([rng.choice(warm, 2, replace=False) for _ in range(60)])
+    shop = features, cold, train, noise  # nothing can be learnt about it for long
+    config = replace(CONFIG, patience=3)
+    whole = fit_session_model(features, train, noise, ~cold, config)
+    reached = [report.validation for report in whole.history]
+    best = 1 + reached.index(max(reached))
+    assert len(reached) == best + 3 < config.epochs
+    for stops in ([best], [best + 1, best + 2], [best + 3]):
+        parts = resumed(shop, config, tmp_path / f"parts-{stops[0]}", stops)
+        assert_equal_models(whole, parts)
+
+
+def test_an_epoch_shows_its_batches(shop):
+    features, cold, train, validation = shop
+    shown = []
+
+    def bar(batches, total, what):
+        batches = list(batches)
+        shown.append((len(batches), total, what))
+        return batches
+
+    fit_session_model(features, train, validation, ~cold, replace(CONFIG, epochs=2), bar=bar)
+    assert shown == [(19, 19, "epoch 1/2"), (19, 19, "epoch 2/2")]
 
 
 def test_repeats_are_no_targets_when_history_is_masked():

@@ -2,19 +2,37 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from stage_runs import arguments_of, new_stage
 
-from tpad.training import describing, distillation, knowledge, teacher, transfer
+from tpad.data.dataset import Dataset
+from tpad.training import (
+    describing,
+    distillation,
+    feedback,
+    knowledge,
+    recommend_stage,
+    teacher,
+    transfer,
+)
+from tpad.training.fitted_session_model import FittedSessionModel
+from tpad.training.session_model import _Fit
+from tpad.training.workspace import Stage
 
 
-def run_stage(run, module, folder, change, stop=None):
-    """Runs one stage as in a new process; `stop` is (object, name of a method, at which call)."""
+def run_stage(run, module, folder, change, stop=None, alter=None):
+    """Runs one stage as in a new process; `stop` is (object, name of a method, at which call).
+
+    `alter` is given the stage's arguments by name, to change them.
+    """
     arguments = arguments_of(run, module)
     arguments |= {"config": replace(arguments["config"], **change), "stage": new_stage(folder)}
+    if alter is not None:
+        alter(arguments)
     torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
     with pytest.MonkeyPatch.context() as patch:
         if stop is not None:
@@ -50,24 +68,69 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_path):
-    module, change, stop, adapter = CASES[name]
-    mllm, _ = run_stage(trained, module, tmp_path / "whole", change)
+def assert_resumes(run, folder, module, change, stop, adapter, alter=None):
+    """Kills a stage, runs it again, and compares it with one that nobody disturbed."""
+    mllm, _ = run_stage(run, module, folder / "whole", change, alter=alter)
     with pytest.raises(KeyboardInterrupt):
-        run_stage(trained, module, tmp_path / "parts", change, stop)
-    assert (tmp_path / "parts" / "epoch.safetensors").is_file()
-    again, _ = run_stage(trained, module, tmp_path / "parts", change)
+        run_stage(run, module, folder / "parts", change, stop, alter)
+    assert (folder / "parts" / "epoch.safetensors").is_file()
+    again, _ = run_stage(run, module, folder / "parts", change, alter=alter)
     pairs = zip(
         mllm.trainable_parameters(adapter), again.trainable_parameters(adapter), strict=True
     )
     assert all(torch.equal(one, other) for one, other in pairs)
-    whole, parts = new_stage(tmp_path / "whole"), new_stage(tmp_path / "parts")
+    whole, parts = new_stage(folder / "whole"), new_stage(folder / "parts")
     assert whole.done and parts.done
+    assert not list(parts.folder.glob("epoch.*"))  # no longer needed
     for path in whole.folder.glob("*.safetensors"):
         one, other = whole.load_arrays(path.stem), parts.load_arrays(path.stem)
         assert one.keys() == other.keys()
         assert all(np.array_equal(one[key], other[key]) for key in one), path.stem
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_path):
+    assert_resumes(trained, tmp_path, *CASES[name])
+
+
+@pytest.mark.parametrize(("every", "validated"), [(0, True), (3, True), (3, False)])
+def test_killed_feedback_ends_where_an_uninterrupted_one_does(every, validated, trained, tmp_path):
+    steps = []
+
+    def alter(arguments):
+        # Five steps an epoch, so that the adapter steps at other places in each epoch.
+        arguments["recommender"] = replace(arguments["recommender"], batch_size=32)
+        if not validated:
+            shop = arguments["shop"]
+            nothing = shop.dataset.validation.take(np.arange(0))
+            arguments["shop"] = replace(shop, dataset=replace(shop.dataset, validation=nothing))
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = feedback.LiveTable._step_adapter
+        patch.setattr(
+            feedback.LiveTable, "_step_adapter",
+            lambda self, gradient: (steps.append(self.calls), real(self, gradient)),
+        )  # fmt: skip
+        change, stop = {"epochs": 3, "adapter_every": every}, (Stage, "say", 2)
+        assert_resumes(trained, tmp_path, feedback, change, stop, "student", alter)
+    assert steps == ([3, 9, 12, 15] * 2 if every else [])  # 6 is the first of an epoch
+
+
+def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
+    dataset: Dataset, config, tmp_path, monkeypatch
+):
+    features = np.random.default_rng(0).standard_normal((len(dataset), 8)).astype(np.float32)
+    settings = replace(config.recommender, epochs=3)
+    whole = recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "whole"), "cpu")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FittedSessionModel, "save", Mock(side_effect=KeyboardInterrupt))
+        recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "parts"), "cpu")
+    # All epochs are done: none is run again.
+    monkeypatch.setattr(_Fit, "_epoch", None)
+    parts = recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "parts"), "cpu")
+    weights = parts.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
+    assert not list((tmp_path / "parts").glob("epoch.*"))
 
 
 def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypatch):

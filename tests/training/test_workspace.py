@@ -98,6 +98,18 @@ def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(workspace):
     assert not list(stage.folder.glob("epoch.*"))  # no longer needed
 
 
+def test_a_state_keeps_tensors_and_facts_together(workspace):
+    stage = workspace.stage("x", "X", 1)
+    assert stage.load_state() is None
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(True)}
+    facts = {"random": np.random.default_rng(0).bit_generator.state, "loss": [0.1, float("inf")]}
+    stage.save_state({}, {"an": "older one"})
+    stage.save_state(tensors, facts)
+    back, told = workspace.stage("x", "X", 1).load_state()
+    assert back.keys() == tensors.keys() and told == facts
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+
+
 def test_the_optimisers_matter_for_that(workspace):
     """Without the optimisers' state the result would be another: the test above can fail."""
     whole = Problem(workspace.stage("whole", "W")).run(4)

@@ -7,6 +7,7 @@ the same one, trained from scratch, afterwards.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,12 @@ from torch import Tensor, nn
 
 from tpad.training.config import FeedbackConfig
 from tpad.training.distillation import Distilled
-from tpad.training.optimisation import epoch_generator
+from tpad.training.optimisation import (
+    epoch_generator,
+    optimizer_tensors,
+    restore_optimizer,
+    under,
+)
 from tpad.training.recommend_stage import epoch_teller
 from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.training.shop import Shop
@@ -25,7 +31,7 @@ from tpad.training.workspace import Stage, named_tensors
 class LiveTable(nn.Module):
     """Item representations (n_items, d) with gradients into heads and adapter.
 
-    Rows of cold items stay zero: they take no part in training.
+    Rows of cold items stay zero: they take no part in training. Evaluation reads the items anew.
 
     Args:
         distilled: scaler, heads and student.
@@ -53,15 +59,17 @@ class LiveTable(nn.Module):
         self.rows, self.n_items, self.every = torch.from_numpy(rows), n_items, config.adapter_every
         self.fields = None if fields is None else torch.from_numpy(fields)
         self.calls = 0
-        self.table = self._read()
+        self.table: Tensor | None = None  # (n_warm, D); None: to be read
 
     def forward(self) -> Tensor:
+        if self.table is None or not self.training:
+            self.table = self._read()
         if self.training:
             self.calls += 1
-            if self.calls % self.every == 0 and self.table.grad is not None:
-                self._step_adapter()
-        elif self.calls:
-            self.table = self._read()
+            gradient = self.table.grad
+            if self.every and self.calls % self.every == 0 and gradient is not None:
+                self._step_adapter(gradient)
+                self.table = self._read()
         x = self.heads.represent(self.table)  # (n_warm, d)
         full = x.new_zeros(self.n_items, x.shape[1]).index_copy(0, self.rows.to(x.device), x)
         if self.fields is None:
@@ -73,13 +81,33 @@ class LiveTable(nn.Module):
             table = self.scaler(self.student.features().to(self.scaler.mean.device))
         return table.requires_grad_(True)  # (n_warm, D)
 
-    def _step_adapter(self) -> None:
+    def _step_adapter(self, gradient: Tensor) -> None:
         self.adapter_optimizer.zero_grad(set_to_none=True)
-        self.student.backward(self.table.grad / self.scaler.deviation)
+        self.student.backward(gradient / self.scaler.deviation)
         nn.utils.clip_grad_norm_(list(self.adapter), 1.0)
         self.adapter_optimizer.step()
         self.adapter_optimizer.zero_grad(set_to_none=True)
-        self.table = self._read()
+
+
+class _Checkpoint:
+    """The stage's checkpoint, with what a live table knows beside its weights."""
+
+    def __init__(self, stage: Stage, table: LiveTable) -> None:
+        self.stage, self.table = stage, table
+
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        kept = self.stage.load_state()
+        if kept is not None:
+            tensors, facts = kept
+            restore_optimizer(self.table.adapter_optimizer, under("adapter_optimizer.", tensors))
+            self.table.calls = facts["calls"]
+            self.table.table = None  # the adapter is about to get other weights
+        return kept
+
+    def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        own = optimizer_tensors(self.table.adapter_optimizer)
+        tensors = tensors | {f"adapter_optimizer.{k}": v for k, v in own.items()}
+        self.stage.save_state(tensors, facts | {"calls": self.table.calls})
 
 
 def run(
@@ -118,6 +146,8 @@ def run(
                 ~shop.dataset.cold,
                 settings,
                 progress=epoch_teller(stage),
+                bar=stage.bar,
+                checkpoint=_Checkpoint(stage, table),
                 table_fn=table,
                 table_learning_rate=config.learning_rate,
                 device=str(shop.mllm.device),

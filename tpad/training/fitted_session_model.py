@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tpad.errors import BundleError, DataError
 from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.optimisation import under
 from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
@@ -173,8 +174,8 @@ class FittedSessionModel:
                 len(state["scaler.mean"]), None if components is None else len(components)
             )
             network = SessionModel(scaler.n_outputs, state["network.warm"], config)
-            network.load_state_dict(_under("network.", state))
-            scaler.load_state_dict(_under("scaler.", state))
+            network.load_state_dict(under("network.", state))
+            scaler.load_state_dict(under("scaler.", state))
         except BundleError:
             raise
         except Exception as error:  # whatever a broken file causes, the remedy is the same
@@ -211,7 +212,3 @@ def pad(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 
 def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:
     return [prefixes[start : start + CHUNK] for start in range(0, len(prefixes), CHUNK)]
-
-
-def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -33,7 +33,7 @@ def run(
     if not stage.done:
         fitted = fit_session_model(
             features, dataset.train, dataset.validation, ~dataset.cold, config,
-            progress=epoch_teller(stage), device=device,
+            progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
         )  # fmt: skip
         fitted.save(path)
         stage.finish(validation=max(told.validation for told in fitted.history))

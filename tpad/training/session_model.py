@@ -6,7 +6,9 @@ that learnt "cold items are not clicked" would be useless for them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,9 +19,11 @@ from tpad.data.sessions import Sessions
 from tpad.errors import DataError
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks, pad
+from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
 from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
 
 __all__ = [
+    "Checkpoint",
     "EpochReport",
     "FeatureScaler",
     "FittedSessionModel",
@@ -32,6 +36,16 @@ WARM_UP_STEPS = 100
 BUCKET = 8  # batches among which sessions are sorted by length, to save padding
 
 
+class Checkpoint(Protocol):
+    """Where a training keeps its state after each epoch; a `Stage` is one."""
+
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved last, or None."""
+
+    def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Keeps tensors and plain values together, in place of what was kept before."""
+
+
 def fit_session_model(
     features: np.ndarray,
     train: Sessions,
@@ -40,6 +54,8 @@ def fit_session_model(
     config: SessionModelConfig,
     *,
     progress: Callable[[EpochReport], None] | None = None,
+    bar: Callable[[Iterable, int, str], Iterable] | None = None,
+    checkpoint: Checkpoint | None = None,
     table_fn: nn.Module | None = None,
     table_learning_rate: float | None = None,
     device: str = "cpu",
@@ -53,6 +69,10 @@ def fit_session_model(
         warm: (n_items,) bool, items that may be targets and negatives.
         config: settings.
         progress: called after each epoch.
+        bar: shows the way through an epoch: given its batches, their number and a text, it yields
+            the batches.
+        checkpoint: keeps the state after each epoch. A training that finds a state there goes on
+            from it, to the result that an uninterrupted one has; all other arguments must be equal.
         table_fn: for downstream feedback: a module that gives, without arguments, the features
             (n_items, n_features) with gradients; its parameters are trained along (and hold the
             best epoch's values afterwards). `features` then only fits the scaler.
@@ -65,12 +85,14 @@ def fit_session_model(
     # The caller's own random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        fit = _Fit(features, train, validation, warm, config, table_fn, torch.device(device))
-        fit.table_learning_rate = table_learning_rate or config.learning_rate
-        history = fit.run(progress)
+        fit = _Fit(
+            features, train, validation, warm, config, table_fn,
+            table_learning_rate or config.learning_rate, torch.device(device),
+        )  # fmt: skip
+        fit.run(progress, bar, checkpoint)
     with torch.no_grad():
         final = features if table_fn is None else table_fn().cpu().numpy()
-    return FittedSessionModel(fit.network, fit.scaler, final, history)
+    return FittedSessionModel(fit.network, fit.scaler, final, fit.history)
 
 
 class _Fit:
@@ -84,6 +106,7 @@ class _Fit:
         warm: np.ndarray,
         config: SessionModelConfig,
         table_fn: nn.Module | None,
+        table_learning_rate: float,
         device: torch.device,
     ) -> None:
         warm = np.asarray(warm, dtype=bool)
@@ -93,7 +116,6 @@ class _Fit:
                 "compute the features again."
             )
         self.config, self.device, self.table_fn = config, device, table_fn
-        self.table_learning_rate = config.learning_rate
         self.windows = train.windows(config.max_length)
         if not self.windows:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
@@ -113,19 +135,17 @@ class _Fit:
         self.prefixes = [cases.prefixes[i] for i in keep]
         self.targets = cases.targets[keep]  # (n_cases,)
         self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
-        self.rng = np.random.default_rng(config.seed)
-
-    def run(self, progress: Callable[[EpochReport], None] | None) -> list[EpochReport]:
-        config = self.config
-        parameters = [p for p in self.trained.parameters() if p.requires_grad]
-        of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
-        optimizer = torch.optim.AdamW(
+        self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
+        of_table = set(table_fn.parameters()) if table_fn is not None else set()
+        self.optimizer = torch.optim.AdamW(
             [
                 {
                     "params": [
-                        p for p in parameters if (p in of_table) == live and (p.ndim > 1) == wide
+                        p
+                        for p in self.parameters
+                        if (p in of_table) == live and (p.ndim > 1) == wide
                     ],
-                    "lr": self.table_learning_rate if live else config.learning_rate,
+                    "lr": table_learning_rate if live else config.learning_rate,
                     "weight_decay": config.weight_decay if wide else 0.0,
                 }
                 for live in (False, True)
@@ -134,38 +154,92 @@ class _Fit:
             lr=config.learning_rate,
             betas=(0.9, 0.98),
         )
-        steps = config.epochs * math.ceil(len(self.windows) / config.batch_size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
-        history: list[EpochReport] = []
-        best, best_epoch, best_state = -math.inf, 0, {}
-        for epoch in range(1, config.epochs + 1):
-            self.trained.train()
-            total, count = 0.0, 0
-            for batch in self._batches():
-                loss, n_cases = self._loss(batch)
-                if not n_cases:
-                    continue
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimizer.step()
-                schedule.step()
-                total, count = total + loss.item() * n_cases, count + n_cases
-            if not count:
-                raise DataError("No training case has a warm target; check the sessions.")
+        self.per_epoch = math.ceil(len(self.windows) / config.batch_size)  # steps
+        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.rng = np.random.default_rng(config.seed)
+        self.taken = 0  # steps
+        self.history: list[EpochReport] = []
+        self.best_epoch, self.best_state = 0, dict[str, Tensor]()
+
+    def run(
+        self,
+        progress: Callable[[EpochReport], None] | None,
+        bar: Callable[[Iterable, int, str], Iterable] | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        kept = checkpoint.load_state() if checkpoint is not None else None
+        if kept is not None:
+            self._restore(*kept)
+        for epoch in range(len(self.history) + 1, self.config.epochs + 1):
+            if epoch - self.best_epoch > self.config.patience:
+                break
+            loss = self._epoch(epoch, bar)
             reached = self._validate()
-            history.append(EpochReport(epoch, config.epochs, total / count, reached))
-            if progress is not None:
-                progress(history[-1])
+            best = self.history[self.best_epoch - 1].validation if self.best_epoch else -math.inf
+            self.history.append(EpochReport(epoch, self.config.epochs, loss, reached))
             # Without validation cases the last epoch is kept.
             if math.isnan(reached) or reached > best:
-                best, best_epoch = reached, epoch
-                best_state = {k: v.clone() for k, v in self.trained.state_dict().items()}
-            elif epoch - best_epoch >= config.patience:
-                break
-        self.trained.load_state_dict(best_state)
+                self.best_epoch = epoch
+                self.best_state = {k: v.clone() for k, v in self.trained.state_dict().items()}
+            if checkpoint is not None:
+                checkpoint.save_state(*self._state())
+            if progress is not None:
+                progress(self.history[-1])
+        self.trained.load_state_dict(self.best_state)
         self.trained.eval()
-        return history
+
+    def _epoch(self, epoch: int, bar: Callable[[Iterable, int, str], Iterable] | None) -> float:
+        """One pass over the sessions; returns the mean loss of a case."""
+        self.trained.train()
+        total, count = 0.0, 0
+        batches: Iterable[Tensor] = self._batches()
+        if bar is not None:
+            batches = bar(batches, self.per_epoch, f"epoch {epoch}/{self.config.epochs}")
+        for batch in batches:
+            loss, n_cases = self._loss(batch)
+            if not n_cases:
+                continue
+            self._step(loss)
+            total, count = total + loss.item() * n_cases, count + n_cases
+        if not count:
+            raise DataError("No training case has a warm target; check the sessions.")
+        return total / count
+
+    def _step(self, loss: Tensor) -> None:
+        rate = _rate(self.taken, self.config.epochs * self.per_epoch)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * rate
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.taken += 1
+
+    def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next epochs and the result depend on, for a `Checkpoint`."""
+        tensors = {f"weights.{k}": v for k, v in self.trained.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
+        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors, {
+            "taken": self.taken,
+            "best_epoch": self.best_epoch,
+            "history": [asdict(report) for report in self.history],
+            "random": self.rng.bit_generator.state,
+        }
+
+    def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        self.trained.load_state_dict(under("weights.", tensors))
+        self.best_state = under("best.", tensors)
+        restore_optimizer(self.optimizer, under("optimizer.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.taken, self.best_epoch = facts["taken"], facts["best_epoch"]
+        self.history = [EpochReport(**report) for report in facts["history"]]
+        self.rng.bit_generator.state = facts["random"]
 
     def _table(self) -> Tensor:
         return self.scaler(self.raw if self.table_fn is None else self.table_fn())
@@ -209,10 +283,12 @@ class _Fit:
     @torch.no_grad()
     def _validate(self) -> float:
         """MRR@20 over the validation cases, among warm items."""
+        self.trained.eval()
+        # Called even without cases: a table that reads its items anew when it is evaluated begins
+        # each epoch as after a restart.
+        features = self.raw if self.table_fn is None else self.table_fn()
         if not self.prefixes:
             return math.nan
-        self.trained.eval()
-        features = self.raw if self.table_fn is None else self.table_fn()
         model = FittedSessionModel(self.network, self.scaler, features.cpu().numpy())
         found, start = 0.0, 0
         cold = (self.column < 0).cpu().numpy()

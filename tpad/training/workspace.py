@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
 
 
 class Stage:
@@ -91,33 +94,39 @@ class Stage:
         """Keeps weights and the optimisers' state after an epoch."""
         state: dict[str, Tensor] = {f"weights.{k}": v for k, v in tensors.items()}
         for number, optimizer in enumerate(optimizers):
-            for index, values in optimizer.state_dict()["state"].items():
-                for name, value in values.items():
-                    state[f"optimizer{number}.{index}.{name}"] = torch.as_tensor(value)
-        state["epoch"] = torch.tensor(epoch)
-        path = self.folder / "epoch.safetensors"
-        beside = path.with_suffix(".part")
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, beside)
-        os.replace(beside, path)
+            for name, value in optimizer_tensors(optimizer).items():
+                state[f"optimizer{number}.{name}"] = value
+        self.save_state(state | {"epoch": torch.tensor(epoch)}, {})
 
     def load_epoch(self, tensors: dict[str, Tensor], *optimizers: torch.optim.Optimizer) -> int:
         """Restores what `save_epoch` kept, in place; returns the number of finished epochs."""
-        path = self.folder / "epoch.safetensors"
-        if not path.is_file():
+        kept = self.load_state()
+        if kept is None:
             return 0
-        state = load_file(path)
+        state, _ = kept
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(state[f"weights.{name}"])
         for number, optimizer in enumerate(optimizers):
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in state.items():
-                if name.startswith(f"optimizer{number}."):
-                    _, index, part = name.split(".", 2)
-                    moments.setdefault(int(index), {})[part] = value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            restore_optimizer(optimizer, under(f"optimizer{number}.", state))
         return int(state["epoch"])
+
+    def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Keeps tensors and plain values, in one file so that they always belong together."""
+        path = self.folder / "epoch.safetensors"
+        beside = path.with_suffix(".part")
+        plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        save_file(plain, beside, metadata={"facts": json.dumps(facts)})
+        os.replace(beside, path)
+
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Reads what `save_state` kept; None if nothing was kept."""
+        path = self.folder / "epoch.safetensors"
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
 
     # --- progress --------------------------------------------------------------------------------
 
