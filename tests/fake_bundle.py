@@ -3,7 +3,7 @@
     path = make_fake_bundle(tmp_path / "bundle")
     bundle = Bundle.load(path, encoder=FakeEncoder())
 
-The embeddings are those which `FakeEncoder` gives for the items' contents.
+The embeddings are those which `FakeEncoder` gives for the items' contents, in half precision.
 """
 
 import hashlib

@@ -16,6 +16,7 @@ from fake_bundle import FakeEncoder, contents, make_fake_bundle, make_fake_datas
 import tpad
 from tpad import Bundle
 from tpad.bundle_files import read_info, summarise
+from tpad.embeddings import as_stored
 from tpad.errors import BundleError, ConfigError
 from tpad.model_card import model_card
 
@@ -59,7 +60,7 @@ class TestLoad:
         bundle = load(fake_bundle)
         again = bundle.encoder.encode(contents(bundle.dataset))
         for name in bundle.sets:
-            np.testing.assert_allclose(bundle.embeddings[name], again[name], atol=1e-5)
+            np.testing.assert_allclose(bundle.embeddings[name], again[name], atol=1e-5, rtol=1e-3)
 
     def test_a_set_that_is_not_there(self, fake_bundle):
         bundle = load(fake_bundle)
@@ -258,6 +259,42 @@ class TestWrite:
         assert bundle.info["base"] == {"hub_id": "org/model", "revision": "abc"}
         assert bundle.info["seeds"] == [3]
         assert (tmp_path / "b" / "README.md").read_text() == "# Mine"
+
+    def test_embeddings_come_back_as_they_were_stored(self, parts, tmp_path):
+        """In half of the bytes; what was rounded before is not changed by storing."""
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=parts["embeddings"]["tpad"].shape).astype(np.float32)
+        x[0, :3] = [1e6, -1e6, 1e-9]
+        embeddings = parts["embeddings"] | {"tpad": x}
+        Bundle.write(tmp_path / "b", **parts | {"embeddings": embeddings})
+        read = load(tmp_path / "b").embeddings["tpad"]
+        assert read.dtype == np.float32 and np.isfinite(read).all()
+        np.testing.assert_array_equal(read, as_stored("tpad", x))
+        np.testing.assert_array_equal(read, as_stored("tpad", read))
+        np.testing.assert_allclose(read[1:], x[1:], rtol=1e-3, atol=1e-7)
+        assert read[0, :3].tolist() == [65504, -65504, 0]
+        file = tmp_path / "b" / "embeddings" / "tpad.safetensors"
+        assert file.stat().st_size < 2 * x.size + 200
+
+    def test_single_precision_is_read_as_it_is(self, copy):
+        from safetensors.numpy import save_file
+
+        x = np.random.default_rng(0).normal(size=(60, 24)).astype(np.float32)
+        save_file({"x": x}, copy / "embeddings" / "tpad.safetensors")
+        edit_info(copy, **summarise(copy))
+        np.testing.assert_array_equal(load(copy).embeddings["tpad"], x)
+
+    def test_everybody_may_read_the_files(self, parts, tmp_path):
+        (tmp_path / "private").mkdir()
+        (tmp_path / "private" / "note.txt").write_text("arrivals")
+        (tmp_path / "private" / "note.txt").chmod(0o600)
+        (tmp_path / "private").chmod(0o700)
+        Bundle.write(tmp_path / "b", **parts, extra_files={"arrivals": tmp_path / "private"})
+        load(tmp_path / "b").export(tmp_path / "out")
+        for folder in (tmp_path / "b", tmp_path / "out"):
+            for path in [folder, *folder.rglob("*")]:
+                expected = 0o755 if path.is_dir() else 0o644
+                assert path.stat().st_mode & 0o777 == expected, path
 
     def test_a_failure_leaves_the_old_bundle(self, parts, copy):
         before = (copy / "bundle.json").read_bytes()

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from tpad.bundle_files import (
     CARD_FILE,
@@ -31,6 +29,7 @@ from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.data.images import resolve_image
 from tpad.data.sessions import Sessions
+from tpad.embeddings import read_embeddings, write_embeddings
 from tpad.errors import BundleError, ConfigError, DataError, ImageError
 from tpad.files import replacing_folder
 from tpad.items import NewItem
@@ -218,7 +217,8 @@ class Bundle:
             folder: where to; a bundle that is there already is replaced, anything else is not.
             dataset: items, with their pictures, and sessions.
             encoder: what made the embeddings.
-            embeddings: (n_items, d) of each set, in display order, the model's own first.
+            embeddings: (n_items, d) of each set, in display order, the model's own first; they are
+                stored in half precision, see `tpad.embeddings.as_stored`.
             recommenders: one of each set.
             config: the training's settings, as JSON values.
             seeds: that the training used; by default `config["seed"]`.
@@ -261,8 +261,7 @@ class Bundle:
             for kind in ("embeddings", "recommenders"):
                 (part / kind).mkdir()
             for name, vectors in embeddings.items():
-                vectors = np.ascontiguousarray(vectors, np.float32)
-                save_file({"x": vectors}, part / set_file("embeddings", name))
+                write_embeddings(part / set_file("embeddings", name), name, vectors)
                 recommenders[name].save(part / set_file("recommenders", name))
             for name, source in (extra_files or {}).items():
                 _copy(Path(source), safe_path(part, name))
@@ -315,17 +314,7 @@ class Bundle:
         return folder
 
     def _read_embeddings(self, name: str) -> np.ndarray:
-        path = self.path / set_file("embeddings", name)
-        try:
-            vectors = load_file(path)["x"]
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise BundleError(f"{path} cannot be read; train the bundle again.") from error
-        if vectors.ndim != 2 or len(vectors) != self.dataset.n_items:
-            raise BundleError(
-                f"{path} has shape {vectors.shape}, but there are {self.dataset.n_items} items; "
-                "train the bundle again."
-            )
-        return np.ascontiguousarray(vectors, np.float32)
+        return read_embeddings(self.path / set_file("embeddings", name), self.dataset.n_items)
 
     def _read_recommender(self, name: str) -> "FittedSessionModel":
         from tpad.training.fitted_session_model import FittedSessionModel
@@ -345,8 +334,6 @@ def _check_parts(
                 f"The embeddings {name!r} have shape {np.shape(vectors)}, but there are "
                 f"{dataset.n_items} items; compute them again."
             )
-        if not np.isfinite(vectors).all():
-            raise BundleError(f"The embeddings {name!r} contain NaN or infinity; train again.")
 
 
 def _image_root(dataset: Dataset) -> str:

@@ -1,0 +1,51 @@
+"""Embedding sets as a bundle keeps them: in half precision, one file a set."""
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from tpad.errors import BundleError
+
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def as_stored(name: str, vectors: np.ndarray) -> np.ndarray:
+    """Rounded to what float16 holds, clipped to its range: (n_items, d) float32.
+
+    What is trained or measured on these numbers sees exactly what a bundle's reader sees.
+
+    Args:
+        name: of the set, to be named in an error.
+        vectors: (n_items, d).
+
+    Raises:
+        BundleError: a value is NaN or infinite.
+    """
+    if not np.isfinite(vectors).all():
+        raise BundleError(f"The embeddings {name!r} contain NaN or infinity; train again.")
+    return np.clip(vectors, -LARGEST, LARGEST).astype(np.float16).astype(np.float32)
+
+
+def write_embeddings(path: Path, name: str, vectors: np.ndarray) -> None:
+    """Writes a set; `vectors` as in `as_stored`."""
+    save_file({"x": as_stored(name, vectors).astype(np.float16)}, path)
+
+
+def read_embeddings(path: Path, n_items: int) -> np.ndarray:
+    """(n_items, d) float32 of a file in half precision, or in single precision as of old.
+
+    Raises:
+        BundleError: it cannot be read, or holds other items.
+    """
+    try:
+        vectors = load_file(path)["x"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read; train the bundle again.") from error
+    if vectors.ndim != 2 or len(vectors) != n_items:
+        raise BundleError(
+            f"{path} has shape {vectors.shape}, but there are {n_items} items; "
+            "train the bundle again."
+        )
+    return np.ascontiguousarray(vectors, np.float32)
