@@ -12,6 +12,7 @@ from PIL import Image
 
 from tpad.bundle import Bundle
 from tpad.data.images import load_image
+from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError
 from tpad.items import NewItem
 
@@ -102,7 +103,8 @@ class EncodingCache:
                     f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the "
                     "bundle's parts do not belong together, train it again."
                 )
-        return {name: np.asarray(vectors[name], dtype=np.float32) for name in sets}
+        # Rounded as the catalogue's are, so that an item is the same in it and out of it.
+        return {name: as_stored(name, vectors[name]) for name in sets}
 
     def _width(self, name: str) -> int:
         return self.bundle.embeddings[name].shape[1]
