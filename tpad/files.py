@@ -19,6 +19,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     try:
         yield part
+        _let_others_read(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -32,7 +33,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
     try:
         yield part
-        part.chmod(0o755)  # mkdtemp makes it private
+        _let_others_read(part)
         if path.is_dir():
             old = part.with_name(part.name + ".old")
             os.replace(path, old)
@@ -42,6 +43,13 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _let_others_read(path: Path) -> None:
+    """mkdtemp makes a folder private, and safetensors a file: a server may run as somebody else."""
+    for found in [path, *path.rglob("*")]:
+        if not found.is_symlink():
+            found.chmod(0o755 if found.is_dir() else 0o644)
 
 
 def sha256(path: Path) -> str:

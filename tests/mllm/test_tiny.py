@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_base import make_tiny_base, tokenizer_texts
 
 from tpad.mllm import MLLM, ItemInput, tiny
@@ -85,3 +86,20 @@ def test_the_template_writes_turns_and_opens_the_reply(base):
         "<|user|><image>A<end_of_utterance><|assistant|>B<end_of_utterance>"
         "<|user|>C<end_of_utterance><|assistant|>"
     )
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_the_tied_vocabulary_is_saved_once(base, tmp_path, dtype):
+    mllm = MLLM.load(base, device="cpu")
+    assert mllm.model.lm_head.weight is mllm.model.get_input_embeddings().weight
+    mllm.add_adapter("a")
+    mllm.save(tmp_path / "saved", dtype=dtype)
+    file = tmp_path / "saved" / "model.safetensors"
+    shape = mllm.model.lm_head.weight.shape
+    assert [tensor.shape for tensor in load_file(file).values()].count(shape) == 1
+    assert file.stat().st_mode & 0o777 == 0o644
+    again = MLLM.load(tmp_path / "saved", device="cpu")
+    assert again.model.lm_head.weight is again.model.get_input_embeddings().weight
+    items = [ItemInput(None, "Nova 7 phone"), ItemInput(Image.new("RGB", (64, 64), "red"), "case")]
+    one, other = (m.encode(items, instruction="?", layers=[2]).last[2] for m in (mllm, again))
+    assert (one == other).all()

@@ -122,7 +122,9 @@ class MLLM:
         """
         state = self.adapters.base_state()
         if dtype is not None:
-            state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+            # Tied weights share their memory and go on to do so: a file holds them once.
+            cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
+            state = {k: cast.get(_place(v), v) for k, v in state.items()}
         with replacing_folder(folder) as part:
             self.model.save_pretrained(part, state_dict=state)
             self.processor.save_pretrained(part)
@@ -389,3 +391,7 @@ class MLLM:
     def load_adapter(self, name: str, folder: str | Path) -> None:
         """Read an adapter that `save_adapter` or PEFT wrote, under this name."""
         self.adapters.load(name, folder)
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    return tensor.data_ptr(), tensor.shape

@@ -217,14 +217,13 @@ class ItemEncoder:
             self.mllm.save_adapter(name, folder / "adapters" / name)
         arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
         arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
-        arrays |= {f"text.{k}": v for k, v in self.text.arrays().items()}
         if self.fields is not None:
             arrays |= {
                 "fields.means": self.fields.means,
                 "fields.deviations": self.fields.deviations,
             }
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()},
-                  folder / "heads.safetensors")  # fmt: skip
+        _save_arrays(folder / "heads.safetensors", arrays)
+        _save_arrays(folder / "text.safetensors", self.text.arrays())
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
@@ -247,6 +246,7 @@ class ItemEncoder:
             facts = json.loads((folder / "encoder.json").read_text("utf-8"))
             vocabularies = json.loads((folder / "text.json").read_text("utf-8"))
             arrays = load_file(folder / "heads.safetensors")
+            text = TextFeatures.restore(vocabularies, _text_arrays(folder, arrays))
             base = facts["base"]
             source = folder / base["path"] if "path" in base else base["hub_id"]
             mllm = MLLM.load(source, revision=base.get("revision"), device=device)
@@ -262,9 +262,6 @@ class ItemEncoder:
             raise BundleError(
                 f"The encoder in {folder} is incomplete or damaged ({error}); export it again."
             ) from error
-        text = TextFeatures.restore(
-            vocabularies, {k.removeprefix("text."): v for k, v in arrays.items() if "text." in k}
-        )
         fields = None
         if facts["categories"] is not None:
             fields = FieldFeatures(
@@ -289,6 +286,18 @@ def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tens
         for k, v in arrays.items()
         if k.startswith(prefix)
     }
+
+
+def _text_arrays(folder: Path, heads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    path = folder / "text.safetensors"
+    if path.is_file():
+        return load_file(path)
+    # Earlier bundles keep them with the heads.
+    return {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -131,7 +131,8 @@ class FieldFeatures:
         kept = [str(n) for n in names[np.argsort(-counts, kind="stable")][:most]]
         logs = np.log1p(np.maximum(prices, 0.0))
         groups = [np.ones(len(logs), bool), *(np.array(categories) == name for name in kept)]
-        means, deviations = [], []
+        means: list[float] = []
+        deviations: list[float] = []
         for group in groups:
             known = logs[group & np.isfinite(logs)]
             if len(known) < 2 and means:  # too few prices in a category: judged as in the shop
