@@ -91,7 +91,12 @@ class DistillConfig:
     tau: int = 96
     """Size of the transitional part."""
     nu: int = 160
-    """Size of the intrinsic part."""
+    """Size of the intrinsic part, where that is no words."""
+    words: bool = True
+    """Whether the intrinsic part is what the student would say of the item (a probability a word),
+    from which the transitional part is computed; otherwise both are heads over all features."""
+    imagined_batch: int = 1_024
+    """Imagined items a step on which the heads learn to describe."""
     hidden: int = 384
     """Hidden units of a head."""
     dropout: float = 0.2
@@ -239,6 +244,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "mine": ("MINE in place of InfoNCE", {"distill.lower_bound": "mine"}),
     "nwj": ("NWJ in place of InfoNCE", {"distill.lower_bound": "nwj"}),
     "jsd": ("JSD in place of InfoNCE", {"distill.lower_bound": "jsd"}),
+    "no-words": ("heads over all features in place of words", {"distill.words": False}),
     "last-layer": ("last layer only", {"knowledge.layers": (-1,)}),
     "no-feedback": ("without downstream feedback", {"feedback.epochs": 0}),
     "no-fields": ("without price and category", {"fields": False}),
@@ -254,14 +260,13 @@ def preset(name: str) -> TrainingConfig:
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=2),
             distill=DistillConfig(
-                imagined=5,
+                imagined=10,
                 describe_epochs=4,
                 epochs=12,
                 batch_size=512,
                 learning_rate=2e-3,
                 adapter_every=0,
             ),
-            recommender=SessionModelConfig(layers=1, dropout=0.1, weight_decay=0.5),
             feedback=FeedbackConfig(epochs=0),
         )
     if name == "smoke":

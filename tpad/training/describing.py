@@ -13,7 +13,7 @@ from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.training.config import DistillConfig
-from tpad.training.heads import description_words
+from tpad.training.heads import description_words, naming_loss
 from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.optimisation import Optimisation, epoch_generator
@@ -34,7 +34,10 @@ def run(
     knowledge_adapter: str | None,
     seed: int = 0,
 ) -> None:
-    """Makes the student's adapter and tunes it; it is left in `shop.mllm` as `student`."""
+    """Makes the student's adapter and tunes it; it is left in `shop.mllm` as `student`.
+
+    The stage keeps the linear layer that reads the words, as `reader` (see `load_reader`).
+    """
     mllm, folder = shop.mllm, stage.folder / "adapter"
     if stage.done:
         mllm.load_adapter(ADAPTER, folder)
@@ -90,6 +93,16 @@ def _tune(
             mllm.model.eval()
             stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
             stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
+    reader_arrays = {k: v.detach().cpu().numpy() for k, v in reader.state_dict().items()}
+    stage.save_arrays("reader", reader_arrays)
+
+
+def load_reader(stage: Stage) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Weight (W, d) and bias (W,) that read the words from the raw last token; None if untrained."""
+    if not stage.has("reader"):
+        return None
+    arrays = stage.load_arrays("reader")
+    return torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
 
 
 def _loss(
@@ -101,5 +114,4 @@ def _loss(
     with mllm.autocast():
         hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
     last = hidden[torch.arange(len(items)), batch.markers[:, 0]].float()  # (B, d)
-    named = nn.functional.binary_cross_entropy_with_logits(reader(last), words, reduction="none")
-    return named.sum(1).mean()
+    return naming_loss(reader(last), words)

@@ -18,7 +18,13 @@ from torch.nn import functional as F
 
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
+from tpad.training.heads import (
+    Intrinsic,
+    KnowledgeHeads,
+    TransferHeads,
+    description_words,
+    naming_loss,
+)
 from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
@@ -60,12 +66,16 @@ def run(
     stage: Stage,
     *,
     layers: tuple[int, ...],
+    reader: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> Distilled:
-    """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`)."""
+    """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`).
+
+    `reader` is what `describing.load_reader` gives: where the words begin.
+    """
     torch.manual_seed(seed)
     training = _Training(
-        config, shop, knowledge, imagined, transfer, judgement, stage, layers, seed
+        config, shop, knowledge, imagined, transfer, judgement, stage, layers, reader, seed
     )
     if not stage.done:
         training.run()
@@ -96,6 +106,7 @@ class _Training:
         judgement: Judgement | None,
         stage: Stage,
         layers: tuple[int, ...],
+        reader: tuple[Tensor, Tensor] | None,
         seed: int,
     ) -> None:
         self.config, self.stage, self.seed, self.mllm = config, stage, seed, shop.mllm
@@ -107,8 +118,8 @@ class _Training:
         self.table = self.scaler(features)  # (n_warm, D)
         self.n_warm, self.imagined = len(rows), self.table[:0]  # (m, D)
         if imagined.items:
-            reader = Student(shop.mllm, imagined.items, shop.images, layers)
-            self.imagined = self.scaler(reader.features())
+            others = Student(shop.mllm, imagined.items, shop.images, layers)
+            self.imagined = self.scaler(others.features())
 
         # Row of an item, or number of an imagined one after all items -> row of the table.
         n_items, n_known = len(shop.dataset), len(rows) + len(imagined.items)
@@ -119,14 +130,22 @@ class _Training:
         vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(rows)))
         self.words = words.to(device)  # (n_warm + m, W)
 
-        d, width = self.table.shape[1], config.tau if config.disentangle else config.tau + config.nu
-        intrinsic = config.nu if config.disentangle else width
-        self.heads = KnowledgeHeads(d, config).to(device)
-        self.transfer_heads = TransferHeads(shop.mllm.hidden_size, config).to(device)
-        self.intrinsic = Intrinsic(intrinsic, len(vocabulary), d).to(device)
+        d, d_last = self.table.shape[1], shop.mllm.hidden_size
+        self.heads = KnowledgeHeads(d, d_last, len(vocabulary), config).to(device)
+        if config.words and reader is not None:
+            # The reader's weights are for the raw last token; the table is standardised.
+            mean, deviation = self.scaler.mean[-d_last:], self.scaler.deviation[-d_last:]
+            weight, bias = (part.to(device) for part in reader)  # (W, d_last), (W,)
+            with torch.no_grad():
+                self.heads.describe.weight.copy_(weight * deviation)
+                self.heads.describe.bias.copy_(bias + weight @ mean)
+        width, nu_width = self.heads.tau_width, self.heads.nu_width
+        self.transfer_heads = TransferHeads(d_last, config).to(device)
+        own = nu_width if config.disentangle else width
+        self.intrinsic = Intrinsic(own, len(vocabulary), d).to(device)
         self.bound = make_lower_bound(config.lower_bound, width, width).to(device)
         settings = {"weight": config.separate_weight, "warmup_steps": 500, "inner_steps": 3}
-        self.apart_k = Disentangler(config.tau, config.nu, **settings).to(device)
+        self.apart_k = Disentangler(config.tau, nu_width, **settings).to(device)
         self.apart_t = Disentangler(config.tau, config.tau, **settings).to(device)
         self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(1.0)) for _ in range(2)])
         self.log_scale.to(device)
@@ -224,9 +243,12 @@ class _Training:
     def _losses(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         config, device = self.config, self.table.device
         judged = self._drawn_judgements(rng)
-        others = torch.empty(0, dtype=torch.long, device=device)
-        if judged is not None:  # only those imagined items are read that this step needs
-            others = torch.unique(judged[1][judged[1] >= self.n_warm])
+        # Only some imagined items are read: those judged in this step, and some to be described.
+        some = rng.permutation(len(self.imagined))[: config.imagined_batch] + self.n_warm
+        others = torch.from_numpy(some).to(device)
+        if judged is not None:
+            others = torch.cat([others, judged[1][judged[1] >= self.n_warm]])
+        others = torch.unique(others)
         table = torch.cat([self.table, self.imagined[others - self.n_warm]])  # (n, D)
         every = torch.cat([torch.arange(self.n_warm, device=device), others])  # (n,), ascending
         both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
@@ -251,9 +273,11 @@ class _Training:
                 losses["apart"] = (
                     self.apart_k(tau[some], nu[some]).loss + self.apart_t(i_tau, i_nu).loss
                 )
-        losses["intrinsic"] = config.describe_weight * self.intrinsic(
-            both_nu, self.words[every], table.detach()
-        )
+        if config.words and config.disentangle:
+            own = naming_loss(self.heads.words(table), self.words[every])
+        else:
+            own = self.intrinsic(both_nu, self.words[every], table.detach())
+        losses["intrinsic"] = config.describe_weight * own
         return losses
 
     def _drawn_judgements(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor] | None:

@@ -256,7 +256,8 @@ class ItemEncoder:
             distill = DistillConfig(**facts["distill"])
             scaler = FeatureScaler(len(arrays["scaler.mean"]))
             scaler.load_state_dict(_tensors(arrays, "scaler."))
-            heads = KnowledgeHeads(scaler.n_features, distill)
+            words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
+            heads = KnowledgeHeads(scaler.n_features, mllm.hidden_size, words, distill)
             heads.load_state_dict(_tensors(arrays, "heads."))
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BundleError(

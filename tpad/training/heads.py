@@ -1,10 +1,12 @@
 """The small heads that split features into a transitional and an intrinsic part [paper: disentangle].
 
-Both parts are layer-normalised: free features would let vCLUB fool its own q (see METHOD).
+All parts are bounded (layer-normalised, or probabilities): free features would let vCLUB fool its own
+q (see METHOD).
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tpad.training.config import DistillConfig
 
@@ -31,31 +33,48 @@ class Head(nn.Module):
 class KnowledgeHeads(nn.Module):
     """`k → (k_tau, k_nu)` for items.
 
+    With `config.words`, what is read from `k` passes through words: a linear layer on the last token
+    gives the probability that each word of the shop's vocabulary describes the item. That is `k_nu`,
+    and `k_tau` is computed from it [ours]. An item that was trained on and one that was not then look
+    alike to what follows; heads over raw features know the former by heart and misread the latter.
+
     Args:
         d: size of the concatenated, standardised item features.
+        d_last: size of the last token's feature, which comes last in them.
+        n_words: size W of the vocabulary.
         config: sizes; without disentanglement one head gives both, and tau is the whole of it.
     """
 
-    def __init__(self, d: int, config: DistillConfig) -> None:
+    def __init__(self, d: int, d_last: int, n_words: int, config: DistillConfig) -> None:
         super().__init__()
-        self.split = config.disentangle
+        self.split, self.d_last = config.disentangle, d_last
         self.dropout = nn.Dropout(config.dropout)
-        both = config.tau + config.nu
+        self.describe = nn.Linear(d_last, n_words) if config.words else None
+        d_in, self.nu_width = (n_words, n_words) if config.words else (d, config.nu)
+        self.tau_width = config.tau if self.split else config.tau + config.nu
         sizes = (config.hidden, config.dropout)
-        self.tau = Head(d, config.tau if self.split else both, *sizes)
-        self.nu = Head(d, config.nu, *sizes) if self.split else None
-        self.width = both
+        self.tau = Head(d_in, self.tau_width, *sizes)
+        self.nu = Head(d, config.nu, *sizes) if self.split and not config.words else None
+        self.width = self.tau_width + (self.nu_width if self.split else 0)
 
     def forward(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """(n, d) -> tau (n, h_tau) and nu (n, h_nu); both are the same where nothing is split."""
+        if self.describe is not None:
+            said = self.words(k).sigmoid()  # (n, W)
+            tau = self.tau(self.dropout(said))
+            return tau, said if self.split else tau
         k = self.dropout(k)
         tau = self.tau(k)
         return tau, tau if self.nu is None else self.nu(k)
 
+    def words(self, k: Tensor) -> Tensor:
+        """Log-odds of each word as a part of the item's description: (n, d) -> (n, W)."""
+        return self.describe(k[:, -self.d_last :])
+
     def represent(self, k: Tensor) -> Tensor:
         """The modal representation `[k_nu ; k_tau]`, (n, width)."""
         tau, nu = self(k)
-        return tau if self.nu is None else torch.cat([nu, tau], dim=-1)
+        return torch.cat([nu, tau], dim=-1) if self.split else tau
 
 
 class TransferHeads(nn.Module):
@@ -77,7 +96,7 @@ class TransferHeads(nn.Module):
 
 
 class Intrinsic(nn.Module):
-    """The intrinsic part's own objective: describe and reconstruct [ours].
+    """The own objective of an intrinsic part that is no words: describe and reconstruct [ours].
 
     From `k_nu` alone, a linear layer names the words of the item's description, and another one
     gives the frozen features back. Without it a narrow bottleneck forgets what does not help to
@@ -91,12 +110,16 @@ class Intrinsic(nn.Module):
 
     def forward(self, nu: Tensor, words: Tensor, features: Tensor) -> Tensor:
         """Loss of nu (n, h_nu) for words (n, W) in 0/1 and standardised features (n, d)."""
-        named = nn.functional.binary_cross_entropy_with_logits(
-            self.describe(nu), words, reduction="none"
-        )
-        # A sum over words: each fact counts as much in a large vocabulary as in a small one.
-        back = nn.functional.mse_loss(self.reconstruct(nu), features)
-        return 0.1 * named.sum(1).mean() + back
+        back = F.mse_loss(self.reconstruct(nu), features)
+        return 0.1 * naming_loss(self.describe(nu), words) + back
+
+
+def naming_loss(log_odds: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy in nats an item, of log-odds (n, W) for words in 0/1 (n, W).
+
+    A sum over words: each fact counts as much in a large vocabulary as in a small one.
+    """
+    return F.binary_cross_entropy_with_logits(log_odds, words, reduction="none").sum(1).mean()
 
 
 def description_words(answers: list, warm_rows, min_items: int = 5) -> tuple[list[int], Tensor]:

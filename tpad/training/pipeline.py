@@ -165,10 +165,12 @@ def fit(
                  config.distill.rank]  # fmt: skip
     stage = workspace.stage("describing", "4a student", described, seed, stage.key)
     describing.run(config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed)
+    reader = describing.load_reader(stage)
     stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
     distilled = distillation.run(
-        config.distill, shop, known, mixed, transferred, judgement, stage, layers=layers, seed=seed
-    )
+        config.distill, shop, known, mixed, transferred, judgement, stage,
+        layers=layers, reader=reader, seed=seed,
+    )  # fmt: skip
 
     items, warm = contents(dataset), shop.warm_rows
     fields = None

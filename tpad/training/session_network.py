@@ -29,18 +29,19 @@ class SessionModelConfig:
     """Size h of states and projected items."""
     hidden: int = 192
     """Hidden size of the two projection MLPs."""
-    layers: int = 2
+    layers: int = 1
     """Transformer blocks."""
     heads: int = 4
     """Attention heads; must divide `width`."""
-    dropout: float = 0.2
+    dropout: float = 0.1
     """Dropout inside the blocks and the projections."""
     feature_dropout: float = 0.0
     """Dropout on the item features themselves."""
     max_length: int = 20
     """Most recent items of a session that are read."""
-    item_bias: bool = True
-    """Whether each warm item has a learnt bias, which takes its popularity off the features."""
+    item_bias: bool = False
+    """Whether each warm item has a learnt bias; without it popularity is read from the features, and
+    so for cold items too."""
     cold_offset: float = 0.0
     """Added to the scores of items without a training click, see `session_tuning`."""
     id_embedding: bool = False
@@ -55,9 +56,9 @@ class SessionModelConfig:
     """Most passes over the training sessions."""
     batch_size: int = 256
     """Sessions per step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
-    weight_decay: float = 0.05
+    weight_decay: float = 2.0
     """Weight decay of AdamW on matrices; norms, biases and scales are exempt."""
     patience: int = 5
     """Epochs without a better validation MRR@20 after which training stops."""
@@ -158,6 +159,8 @@ class SessionModel(nn.Module):
         self.input_projection = _Projection(n_features, config)
         self.input_norm = nn.LayerNorm(config.width)
         self.output_projection = _Projection(n_features, config)
+        # Distances tell the last item; only its place tells which one was the first.
+        self.positions = nn.Parameter(0.02 * torch.randn(config.max_length, config.width))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.state_norm = nn.LayerNorm(config.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(config.width)))
@@ -196,6 +199,7 @@ class SessionModel(nn.Module):
 
     def encode(self, elements: Tensor) -> Tensor:
         """Embedded sessions (B, L, h), padded at the end -> states after each element (B, L, h)."""
+        elements = elements + self.positions[: elements.shape[1]]
         for block in self.blocks:
             elements = block(elements)
         return self.state_norm(elements)
