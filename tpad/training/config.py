@@ -290,7 +290,20 @@ def preset(name: str) -> TrainingConfig:
             baselines=("vision_tfidf", "knowledge"),
         )
     if name == "shop":
-        return TrainingConfig(knowledge=KnowledgeConfig(targets="shop", adapt_epochs=3))
+        # The student's adapter rests after it has learnt to describe, as in the demo: on two cores
+        # its further steps cost hours in a shop of thousands of items.
+        return TrainingConfig(
+            knowledge=KnowledgeConfig(targets="shop", adapt_epochs=3),
+            transfer=TransferConfig(epochs=2),
+            distill=DistillConfig(
+                describe_epochs=8,
+                epochs=12,
+                batch_size=512,
+                learning_rate=2e-3,
+                adapter_every=0,
+            ),
+            feedback=FeedbackConfig(epochs=0),
+        )
     raise ConfigError(f"There is no preset {name!r}; choose demo, smoke or shop.")
 
 

@@ -4,7 +4,8 @@
         + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic
 
 `I_low` and `I_up` make up the paper's transitional pattern alignment [paper: mutual-information
-estimators tie the transitional parts]; which estimators, `L_kd` and `L_intrinsic` are [ours].
+estimators tie the transitional parts]; which estimators, `L_kd` and `L_intrinsic` (naming the words of
+the item's description) are [ours].
 Teacher features are computed once; the heads train on them for many epochs, and the student's
 adapter takes a step now and then (see `student.py`).
 """
