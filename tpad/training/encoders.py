@@ -139,15 +139,15 @@ class ItemEncoder:
     # --- one method a set --------------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        joined = table_of(self._features(items, images, STUDENT)).to(self.scaler.mean.device)
+        joined = table_of(self.read(items, images, STUDENT)).to(self.scaler.mean.device)
         with torch.no_grad():
             return self.heads.represent(self.scaler(joined)).cpu().numpy()
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return table_of(self._features(items, images, self.reading.knowledge_adapter)).numpy()
+        return table_of(self.read(items, images, self.reading.knowledge_adapter)).numpy()
 
     def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return table_of(self._features(items, images, TRANSFER, in_session=True)).numpy()
+        return table_of(self.read(items, images, TRANSFER, in_session=True)).numpy()
 
     def _vision(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return images.tower.float().cpu().numpy()
@@ -172,13 +172,21 @@ class ItemEncoder:
             return [""] * len(items)
         return [item_text(i.title, i.description)[: self.reading.max_text] for i in items]
 
-    def _features(
+    def read(
         self,
         items: Sequence[NewItem],
         images: ImageCache,
         adapter: str | None,
         in_session: bool = False,
     ) -> dict[str, np.ndarray]:
+        """Features of items as one of the models reads them: name -> (n, d), see `named_features`.
+
+        Args:
+            items: their contents.
+            images: cached features of their pictures.
+            adapter: STUDENT, TRANSFER, or the Knowledge-MLLM's (None: the frozen base).
+            in_session: read as a session of one, by its title.
+        """
         texts = self._texts(items)
         if in_session and self.reading.inputs != "image":
             texts = [

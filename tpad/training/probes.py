@@ -74,7 +74,7 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
         "student": (STUDENT, False),
     }
     for stage, (adapter, in_session) in passes.items():
-        features = encoder._features(items, images, adapter, in_session)
+        features = encoder.read(items, images, adapter, in_session)
         for name, values in features.items():
             if name == "vision" and stage != "knowledge":
                 continue  # the vision tower is frozen: the same in every stage
