@@ -164,10 +164,15 @@ def all_entries(
     if attributes is not None:
         sets["attributes"] = ("reference", attributes)
     for name, (role, values) in sets.items():
-        entries.append(embedding_entry(name, role, lambda _, values=values: values, config))
+        entries.append(embedding_entry(name, role, _always(values), config))
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return entries
+
+
+def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:
+    """The same features whatever the seed."""
+    return lambda seed: values
 
 
 def _place(name: str) -> tuple[bool, bool, int]:

@@ -73,8 +73,10 @@ def compare(
     cases of the test, which favours the baseline.
     """
     chosen = next((result for result in results if result.name == subject), None)
+    if chosen is None:
+        return []
     found = []
-    for name in SLICES if chosen is not None else ():
+    for name in SLICES:
         mask = cases.slice(name)
         for metric, k in HEADLINES if mask.any() else ():
             column = metric_names().index((metric, k))

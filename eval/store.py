@@ -59,7 +59,7 @@ class OpenRun:
             score_seconds: time of ranking all cases.
             found: what was settled during the run (such as sizes chosen), added to its config.
         """
-        rows = [RankRow(run_id=self.id, ranks=ranks.astype("<f4").tobytes())]
+        rows: list[Base] = [RankRow(run_id=self.id, ranks=ranks.astype("<f4").tobytes())]
         rows += [
             MetricRow(run_id=self.id, slice=s, name=name, k=k, value=value, low=low, high=high)
             for s, name, k, value, low, high in figures(ranks, self.cases)

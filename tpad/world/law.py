@@ -10,7 +10,7 @@ first one next, so an early item can matter late; `fresh` dampens types that the
 an item never comes twice in one session.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -124,7 +124,9 @@ def _codes(values: Sequence[str], names: Sequence[str]) -> np.ndarray:
     return np.array([position[value] for value in values])
 
 
-def _goes_with(table: dict[str, tuple[str, ...]], names: Sequence[str], other: float) -> np.ndarray:
+def _goes_with(
+    table: Mapping[str, tuple[str, ...]], names: Sequence[str], other: float
+) -> np.ndarray:
     matrix = np.full((len(names), len(names)), other)
     for i, name in enumerate(names):
         for partner in table[name]:

@@ -56,10 +56,10 @@ def phone(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.shade(back, "gloss", 0, 0.1)
     if variant:
         bump = rect(0.17, 0.112, 0.385, 0.327, 0.055)
-        spots = ((0.23, 0.172), (0.23, 0.267), (0.325, 0.22))
+        spots = [(0.23, 0.172), (0.23, 0.267), (0.325, 0.22)]
     else:
         bump = rect(0.17, 0.112, 0.29, 0.36, 0.055)
-        spots = ((0.23, 0.174), (0.23, 0.296))
+        spots = [(0.23, 0.174), (0.23, 0.296)]
     canvas.shadow(bump, back, 0.55)
     canvas.solid(bump, mix(tones.base, tones.deep, 0.3), 0.01, 0.4, 0.55)
     for x, y in spots:
@@ -185,8 +185,8 @@ def headphones(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.solid(pad, DARK, 0.035, 0.6, 0.35)
     canvas.fill(ellipse(0.735, 0.63, 0.055, 0.13), (18, 19, 23))
     # Headband: the inner cushion, then the shell.
-    arch = ((0.34, 0.5), (0.3, 0.31), (0.4, 0.15), (0.58, 0.115), (0.74, 0.2), (0.8, 0.34))
-    arch += ((0.805, 0.48),)
+    arch = [(0.34, 0.5), (0.3, 0.31), (0.4, 0.15), (0.58, 0.115), (0.74, 0.2), (0.8, 0.34)]
+    arch += [(0.805, 0.48)]
     inner = stroke(0.085, *((x + 0.0, y + 0.035) for x, y in arch[1:6]))
     canvas.solid(inner, DARK, 0.03, 0.6, 0.4)
     steel = stroke(0.034, *arch)

@@ -95,7 +95,9 @@ def _apply(m, x: float, y: float) -> tuple[float, float]:
 def _place(layer: Image.Image, seen: View) -> Image.Image:
     """The product's layer as the camera sees it, same size."""
     side = layer.width
-    x0, y0, x1, y1 = (v / side for v in layer.getchannel(3).getbbox())
+    drawn = layer.getchannel(3).getbbox()
+    assert drawn is not None, "nothing is drawn on the layer"
+    x0, y0, x1, y1 = (v / side for v in drawn)
     cos, sin = math.cos(seen.angle), math.sin(seen.angle)
     flip = -1 if seen.mirrored else 1
     # From the picture back to the layer: unrotate, perspective, mirror, to the layer's place.
@@ -127,7 +129,9 @@ def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
         near = ImageChops.offset(small, 1, 1).filter(ImageFilter.GaussianBlur(0.9))
         dark = ImageChops.add(far.point(lambda v: v * 0.34), near.point(lambda v: v * 0.22))
     else:
-        x0, _, x1, y1 = small.point(lambda v: 255 if v > 60 else 0).getbbox()
+        solid = small.point(lambda v: 255 if v > 60 else 0).getbbox()
+        assert solid is not None, "the product is too faint to throw a shadow"
+        x0, _, x1, y1 = solid
         # The product laid down to the right on the floor: x' = x + 0.35 · height, y' = y / 4.
         laid = small.transform(
             small.size,

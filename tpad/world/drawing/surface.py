@@ -47,7 +47,8 @@ TONES: dict[str, Tones] = {
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """`a` with a share of `b`."""
-    return tuple(int(x + (y - x) * share + 0.5) for x, y in zip(a, b, strict=True))
+    red, green, blue = (int(x + (y - x) * share + 0.5) for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 # --- patterns ---------------------------------------------------------------------------------
@@ -154,7 +155,7 @@ def _glyph(emblem: str, cx: float, cy: float, r: float) -> Path:
             points.append((cx + hx * r / 18, cy - (hy + 2) * r / 18 + 0.02 * r))
         return polygon(*points)
     if emblem == "bolt":
-        outline = (
+        bolt = (
             (0.22, -1.02),
             (-0.62, 0.18),
             (-0.08, 0.18),
@@ -162,8 +163,8 @@ def _glyph(emblem: str, cx: float, cy: float, r: float) -> Path:
             (0.64, -0.3),
             (0.06, -0.3),
         )
-        return polygon(*((cx + a * r, cy + b * r) for a, b in outline), radius=0.06 * r)
-    outline = (
+        return polygon(*((cx + a * r, cy + b * r) for a, b in bolt), radius=0.06 * r)
+    leaf = (
         (0.82, -0.82),
         (0.86, -0.1),
         (0.52, 0.5),
@@ -173,7 +174,7 @@ def _glyph(emblem: str, cx: float, cy: float, r: float) -> Path:
         (-0.5, -0.46),
         (0.1, -0.74),
     )
-    return smooth(*((cx + a * r, cy + b * r) for a, b in outline))
+    return smooth(*((cx + a * r, cy + b * r) for a, b in leaf))
 
 
 def _badge(canvas: Canvas, tones: Tones, emblem: str, cx: float, cy: float, width: float) -> None:

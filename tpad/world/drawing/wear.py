@@ -53,13 +53,13 @@ def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
     )
     surface.cover(torso)
     # Soft folds run from the armpits and the hem.
-    for points in (
+    for fold in (
         ((0.24, 0.42), (0.32, 0.5), (0.36, 0.62)),
         ((0.76, 0.42), (0.69, 0.52), (0.65, 0.6)),
         ((0.34, 0.94), (0.37, 0.8), (0.35, 0.7)),
         ((0.64, 0.94), (0.62, 0.84), (0.66, 0.72)),
     ):
-        canvas.shadow(stroke(0.022, *points), torso, 0.32, 0.014, 0.006, 0.0)
+        canvas.shadow(stroke(0.022, *fold), torso, 0.32, 0.014, 0.006, 0.0)
     canvas.shade(torso, "cylinder", 0.28, 0.14)
     canvas.bevel(torso, 0.022, 0.3, 0.28)
     for x0, y0, x1, y1 in ((0.265, 0.135, 0.235, 0.42), (0.735, 0.135, 0.765, 0.42)):
