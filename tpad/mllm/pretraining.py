@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +138,7 @@ class _Schedule:
 
     def __init__(self, modules: nn.Module, steps: int, config: PretrainingConfig) -> None:
         self.parameters = [p for p in modules.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -250,7 +251,7 @@ def _save(
     """Writes model (bf16), processor and a record; an earlier checkpoint at `out` is replaced."""
     record = {"config": asdict(config), "right_on_unseen_combinations": facts}
     with replacing_folder(out) as beside:
-        model.to(torch.bfloat16).save_pretrained(beside)
+        model.bfloat16().save_pretrained(beside)
         tiny.make_processor(tokenizer).save_pretrained(beside)
         (beside / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 

@@ -92,10 +92,10 @@ class Prompter:
     tokenizer: PreTrainedTokenizerFast
 
     def __post_init__(self) -> None:
-        ids = self.tokenizer.convert_tokens_to_ids
-        self.user, self.assistant, self.end = ids(tiny.USER), ids(tiny.ASSISTANT), ids(tiny.END)
-        self.image = ids(tiny.IMAGE)
-        fake, image_tag = ids(tiny.FAKE), ids(tiny.GLOBAL)
+        ids = self.tokenizer.get_vocab()
+        self.user, self.assistant, self.end = ids[tiny.USER], ids[tiny.ASSISTANT], ids[tiny.END]
+        self.image = ids[tiny.IMAGE]
+        fake, image_tag = ids[tiny.FAKE], ids[tiny.GLOBAL]
         self.picture = [fake, image_tag, *[self.image] * tiny.IMAGE_TOKENS, fake]
 
     def turn(self, text: str, answer: str | None, has_picture: bool) -> tuple[list[int], list[int]]:

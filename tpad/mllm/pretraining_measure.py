@@ -81,4 +81,6 @@ def greedy(
         max_new_tokens=40,
         do_sample=False,
     )
-    return prompter.tokenizer.decode(written[0], skip_special_tokens=True).strip()
+    answer = prompter.tokenizer.decode(written[0], skip_special_tokens=True)
+    assert isinstance(answer, str)  # one row was given, so it is no list
+    return answer.strip()

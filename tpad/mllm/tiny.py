@@ -4,6 +4,7 @@ It has the architecture of SmolVLM-256M/500M, so the code that serves it serves 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -75,7 +76,9 @@ def make_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGeneration:
     """An untrained model of about 4 million parameters; seed torch before the call."""
-    special = {name: tokenizer.convert_tokens_to_ids(name) for name in (PAD, END, IMAGE)}
+    ids = tokenizer.get_vocab()
+    # The class takes the padding's id but does not declare it as one of its fields.
+    undeclared: dict[str, Any] = {"pad_token_id": ids[PAD]}
     config = Idefics3Config(
         vision_config={
             "hidden_size": WIDTH,
@@ -96,14 +99,14 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGene
             "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-5,
             "tie_word_embeddings": True,
-            "pad_token_id": special[PAD],
+            "pad_token_id": ids[PAD],
             "bos_token_id": None,
-            "eos_token_id": special[END],
+            "eos_token_id": ids[END],
         },
         scale_factor=SCALE_FACTOR,
-        image_token_id=special[IMAGE],
+        image_token_id=ids[IMAGE],
         tie_word_embeddings=True,
-        pad_token_id=special[PAD],
+        **undeclared,
     )
     return Idefics3ForConditionalGeneration(config)
 
