@@ -133,21 +133,25 @@ class _Training:
 
         d, d_last = self.table.shape[1], shop.mllm.hidden_size
         self.heads = KnowledgeHeads(d, d_last, len(vocabulary), config).to(device)
-        if config.words and reader is not None:
+        describe = self.heads.describe  # None without words
+        if describe is not None and reader is not None:
             # The reader's weights are for the raw last token; the table is standardised.
             mean, deviation = self.scaler.mean[-d_last:], self.scaler.deviation[-d_last:]
             weight, bias = (part.to(device) for part in reader)  # (W, d_last), (W,)
             with torch.no_grad():
-                self.heads.describe.weight.copy_(weight * deviation)
-                self.heads.describe.bias.copy_(bias + weight @ mean)
+                describe.weight.copy_(weight * deviation)
+                describe.bias.copy_(bias + weight @ mean)
         width, nu_width = self.heads.tau_width, self.heads.nu_width
         self.transfer_heads = TransferHeads(d_last, config).to(device)
         own = nu_width if config.disentangle else width
         self.intrinsic = Intrinsic(own, len(vocabulary), d).to(device)
         self.bound = make_lower_bound(config.lower_bound, width, width).to(device)
-        settings = {"weight": config.separate_weight, "warmup_steps": 500, "inner_steps": 3}
-        self.apart_k = Disentangler(config.tau, nu_width, **settings).to(device)
-        self.apart_t = Disentangler(config.tau, config.tau, **settings).to(device)
+        self.apart_k, self.apart_t = (
+            Disentangler(
+                config.tau, d_nu, weight=config.separate_weight, warmup_steps=500, inner_steps=3
+            ).to(device)
+            for d_nu in (nu_width, config.tau)
+        )
         self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(1.0)) for _ in range(2)])
         self.log_scale.to(device)
         self.width = width
@@ -265,14 +269,14 @@ class _Training:
         if judged is not None:
             losses["kd"] = config.kd_weight * self._distil(both_tau, every, *judged)
         if config.align or config.disentangle:
-            some = rng.permutation(len(tau))[:ALIGN_BATCH]
-            some = torch.from_numpy(some).to(device)
-            i_tau, i_nu = self.transfer_heads(self.t_items[some])  # (b, h_tau), (b, h_tau)
+            drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
+            aligned = torch.from_numpy(drawn).to(device)  # (b,)
+            i_tau, i_nu = self.transfer_heads(self.t_items[aligned])  # (b, h_tau), (b, h_tau)
             if config.align:
-                losses["align"] = config.align_weight * self.bound.loss(tau[some], i_tau)
+                losses["align"] = config.align_weight * self.bound.loss(tau[aligned], i_tau)
             if config.disentangle:
                 losses["apart"] = (
-                    self.apart_k(tau[some], nu[some]).loss + self.apart_t(i_tau, i_nu).loss
+                    self.apart_k(tau[aligned], nu[aligned]).loss + self.apart_t(i_tau, i_nu).loss
                 )
         if config.words and config.disentangle:
             own = naming_loss(self.heads.words(table), self.words[every])

@@ -19,6 +19,10 @@ class FeatureScaler(nn.Module):
         (n, n_features) -> (n, n_outputs)
     """
 
+    mean: Tensor
+    deviation: Tensor
+    components: Tensor | None
+
     def __init__(self, n_features: int, n_outputs: int | None = None) -> None:
         super().__init__()
         self.n_features, self.n_outputs = n_features, n_outputs or n_features
@@ -58,6 +62,7 @@ class FeatureScaler(nn.Module):
         scaler.mean.copy_(torch.from_numpy(mean))
         scaler.deviation.copy_(torch.from_numpy(deviation))
         if pca is not None:
+            assert scaler.components is not None  # there are some where a number is given
             scaled = (known - mean) / deviation
             _, vectors = np.linalg.eigh(scaled.T @ scaled)  # eigenvalues ascend
             components = vectors[:, ::-1][:, :pca].T  # (pca, n_features)

@@ -69,6 +69,7 @@ class KnowledgeHeads(nn.Module):
 
     def words(self, k: Tensor) -> Tensor:
         """Log-odds of each word as a part of the item's description: (n, d) -> (n, W)."""
+        assert self.describe is not None, "heads without words name none"
         return self.describe(k[:, -self.d_last :])
 
     def represent(self, k: Tensor) -> Tensor:

@@ -154,7 +154,8 @@ def fit(
         config.distill.imagined, shop, stage, adapter=adapter,
         max_new_tokens=config.knowledge.max_new_tokens, seed=seed,
     )  # fmt: skip
-    judgement, key = None, [transfer_key, stage.key]
+    judgement = None
+    key: str | list[str] = [transfer_key, stage.key]
     if config.distill.generative:
         asked = [config.distill.sessions, config.distill.candidates]
         judging = workspace.stage("teacher", "3b teacher", asked, seed, key)

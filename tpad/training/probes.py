@@ -29,6 +29,7 @@ def probe_bundle(bundle: Bundle) -> pd.DataFrame:
     a fifth of the items is kept for judging.
     """
     dataset, encoder = bundle.dataset, bundle.encoder
+    assert isinstance(encoder, ItemEncoder)  # only a bundle made by hand has another one
     labels = known_facts(dataset)
     judged = dataset.cold.copy()
     if judged.sum() < 10:

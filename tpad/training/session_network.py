@@ -152,6 +152,8 @@ class SessionModel(nn.Module):
     A table may have more rows than `warm`: further items are new ones, treated as cold.
     """
 
+    warm: Tensor
+
     def __init__(self, n_features: int, warm: Tensor, config: SessionModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tpad.mllm.batches import Batch
@@ -47,15 +48,15 @@ class Student:
         for start in range(0, self.n, batch_size):
             rows = order[start : start + batch_size]
             batch = mllm.collate([[Turn(items[i], DESCRIBE)] for i in rows], images=images)
-            tower = torch.stack(
-                [
-                    self.vision[items[i].image]
-                    if items[i].image is not None
-                    else torch.zeros(mllm.vision_size)
-                    for i in rows
-                ]
-            )  # (B, d_vision)
+            tower = torch.stack([self._tower(items[i]) for i in rows])  # (B, d_vision)
             self.chunks.append((rows, batch, tower))
+
+    def _tower(self, item: ItemInput) -> Tensor:
+        """What the vision tower gave for an item's picture, zeros without one: (d_vision,)."""
+        if item.image is None:
+            return torch.zeros(self.mllm.vision_size)
+        assert not isinstance(item.image, Image.Image), "pictures are given as rows of `images`"
+        return self.vision[item.image]
 
     def features(self) -> Tensor:
         """(n, D) features of all items in the order of `knowledge.named_features`, no gradients."""

@@ -233,8 +233,8 @@ class _Training:
         answers = self.descriptions if self.config.generation else None
         chats = []
         for window in windows:
-            turns = self.shop.conversation(window, answers)
-            chats.append(turns[:-1])  # nothing follows the last item: it is only a target
+            chat = self.shop.conversation(window, answers)
+            chats.append(chat[:-1])  # nothing follows the last item: it is only a target
         batch = self.mllm.collate(chats, images=self.shop.images, with_labels=labels)
         output = self.mllm.forward(batch, need_logits=labels)
         rows, turns = torch.nonzero(batch.markers >= 0, as_tuple=True)

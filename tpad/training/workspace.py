@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class Stage:
     # --- resuming within a stage -----------------------------------------------------------------
 
     def save_epoch(
-        self, epoch: int, tensors: dict[str, Tensor], *optimizers: torch.optim.Optimizer
+        self, epoch: int, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
     ) -> None:
         """Keeps weights and the optimisers' state after an epoch."""
         state: dict[str, Tensor] = {f"weights.{k}": v for k, v in tensors.items()}
@@ -98,7 +98,7 @@ class Stage:
                 state[f"optimizer{number}.{name}"] = value
         self.save_state(state | {"epoch": torch.tensor(epoch)}, {})
 
-    def load_epoch(self, tensors: dict[str, Tensor], *optimizers: torch.optim.Optimizer) -> int:
+    def load_epoch(self, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer) -> int:
         """Restores what `save_epoch` kept, in place; returns the number of finished epochs."""
         kept = self.load_state()
         if kept is None:
