@@ -150,7 +150,8 @@ def recommendations(
         f'<span class="tp-bar" title="score {score:.2f}; {share:.0%} as likely as the first">'
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
         f'<span class="tp-title">{escape(title)}</span>'
-        f'<span class="tp-price">{price_tag(price)}</span></button></li>'
+        f'<span class="tp-price">{price_tag(price)}<span class="tp-score">score {score:.2f}</span>'
+        f"</span></button></li>"
         for (i, title, price, cold, address), rank, score, share in zip(
             _card_fields(found), found[Columns.RANK], found[Columns.SCORE], shares, strict=True
         )
