@@ -1,7 +1,7 @@
 """Baselines on hand-made sessions."""
 
 import numpy as np
-from conftest import dataset_of
+from small_shops import dataset_of
 
 from eval.baselines import Markov, Popularity
 

@@ -1,7 +1,7 @@
 """Features of the baselines where there is no bundle."""
 
 import numpy as np
-from conftest import dataset_of
+from small_shops import dataset_of
 
 from eval.features import attribute_features, random_features, text_features
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import dataset_of
+from small_shops import dataset_of
 
 from eval.protocol import TestCases, rank_targets
 
