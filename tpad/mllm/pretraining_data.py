@@ -92,11 +92,15 @@ class Prompter:
     tokenizer: PreTrainedTokenizerFast
 
     def __post_init__(self) -> None:
-        ids = self.tokenizer.get_vocab()
-        self.user, self.assistant, self.end = ids[tiny.USER], ids[tiny.ASSISTANT], ids[tiny.END]
-        self.image = ids[tiny.IMAGE]
-        fake, image_tag = ids[tiny.FAKE], ids[tiny.GLOBAL]
+        self.user, self.assistant = self._id(tiny.USER), self._id(tiny.ASSISTANT)
+        self.end, self.image = self._id(tiny.END), self._id(tiny.IMAGE)
+        fake, image_tag = self._id(tiny.FAKE), self._id(tiny.GLOBAL)
         self.picture = [fake, image_tag, *[self.image] * tiny.IMAGE_TOKENS, fake]
+
+    def _id(self, name: str) -> int:
+        number = self.tokenizer.convert_tokens_to_ids(name)
+        assert isinstance(number, int)  # one name was given, so it is no list
+        return number
 
     def turn(self, text: str, answer: str | None, has_picture: bool) -> tuple[list[int], list[int]]:
         """Ids and labels of one turn; without an answer it ends where the answer begins."""
