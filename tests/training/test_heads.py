@@ -9,12 +9,18 @@ import torch
 from tpad.training.config import DistillConfig
 from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
 
-CONFIG = DistillConfig(tau=6, nu=10, hidden=16, dropout=0.3)
+CONFIG = DistillConfig(tau=6, nu=10, hidden=16, dropout=0.3, words=False)
+WORDS = replace(CONFIG, words=True)
+
+
+def make_heads(config: DistillConfig) -> KnowledgeHeads:
+    """Heads over 20 features, of which the last 8 are the last token's, and 5 words."""
+    return KnowledgeHeads(20, 8, 5, config)
 
 
 @pytest.mark.parametrize("disentangle", [True, False])
 def test_both_ways_give_a_representation_of_the_same_size(disentangle):
-    heads = KnowledgeHeads(20, replace(CONFIG, disentangle=disentangle)).eval()
+    heads = make_heads(replace(CONFIG, disentangle=disentangle)).eval()
     k = torch.randn(7, 20)
     tau, nu = heads(k)
     assert heads.represent(k).shape == (7, 16)
@@ -25,9 +31,22 @@ def test_both_ways_give_a_representation_of_the_same_size(disentangle):
         assert tau is nu and torch.equal(heads.represent(k), tau)
 
 
+def test_words_are_probabilities_read_from_the_last_token_and_all_that_tau_knows():
+    heads, k = make_heads(WORDS).eval(), torch.randn(7, 20)
+    tau, nu = heads(k)
+    assert tau.shape == (7, 6) and nu.shape == (7, 5) and heads.width == 11
+    assert torch.equal(nu, heads.words(k).sigmoid())
+    assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
+    other = torch.cat([torch.randn(7, 12), k[:, 12:]], 1)  # another item with the same last token
+    assert torch.equal(heads.represent(other), heads.represent(k))
+    whole = make_heads(replace(WORDS, disentangle=False)).eval()
+    tau, nu = whole(k)
+    assert tau is nu and whole.represent(k).shape == (7, 16)
+
+
 def test_parts_are_layer_normalised():
     """Free parts would let the upper bound's q be fooled by growing."""
-    heads, transfer = KnowledgeHeads(20, CONFIG).eval(), TransferHeads(12, CONFIG).eval()
+    heads, transfer = make_heads(CONFIG).eval(), TransferHeads(12, CONFIG).eval()
     for part in (*heads(100 * torch.randn(7, 20)), *transfer(100 * torch.randn(7, 12))):
         assert torch.allclose(part.mean(1), torch.zeros(7), atol=1e-5)
         assert torch.allclose(part.std(1, unbiased=False), torch.ones(7), atol=1e-2)
@@ -36,14 +55,14 @@ def test_parts_are_layer_normalised():
 @pytest.mark.parametrize("disentangle", [True, False])
 def test_session_and_item_parts_have_one_size(disentangle):
     config = replace(CONFIG, disentangle=disentangle)
-    k_tau, _ = KnowledgeHeads(20, config)(torch.randn(3, 20))
+    k_tau, _ = make_heads(config)(torch.randn(3, 20))
     t_tau, t_nu = TransferHeads(12, config)(torch.randn(3, 12))
     assert k_tau.shape == t_tau.shape
     assert (t_tau is t_nu) != disentangle
 
 
 def test_dropout_acts_in_training_only():
-    heads, k = KnowledgeHeads(20, CONFIG), torch.randn(4, 20)
+    heads, k = make_heads(CONFIG), torch.randn(4, 20)
     assert not torch.equal(heads.train().represent(k), heads.represent(k))
     assert torch.equal(heads.eval().represent(k), heads.represent(k))
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 
 from tpad import Bundle, NewItem
 from tpad.data.columns import Columns
+from tpad.embeddings import as_stored
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
 from tpad.training import (
@@ -26,6 +28,7 @@ from tpad.training import (
     teacher,
     transfer,
 )
+from tpad.training.config import apply_ablation
 from tpad.training.encoders import SET_TITLES, ItemEncoder
 from tpad.training.pipeline import Base, contents, train
 from tpad.training.workspace import Workspace
@@ -91,8 +94,8 @@ def test_all_sets_go_through_the_same_recommender(bundle):
 def test_price_and_category_join_every_content_set_alike(bundle, trained):
     width = {name: bundle.embeddings[name].shape[1] for name in bundle.sets}
     extra = 3 + trained.dataset.items[Columns.CATEGORY].nunique()
-    distill = trained.config.distill
-    assert width["tpad"] == distill.tau + distill.nu + extra
+    n_words = len(load_file(trained.bundle / "heads.safetensors")["heads.describe.weight"])
+    assert width["tpad"] == trained.config.distill.tau + n_words + extra
     assert width["vision_tfidf"] == width["vision"] + width["tfidf"] - extra
     shared = bundle.embeddings["tpad"][:, -extra:]
     for name in bundle.sets:
@@ -149,6 +152,36 @@ def test_unknown_sets_are_refused(trained):
     with pytest.raises(ConfigError, match="no embedding set 'clip'"):
         trained.config.override("baselines", ("clip",))
     assert set(trained.config.baselines) | {"tpad"} == set(SET_TITLES)
+
+
+@pytest.mark.parametrize("name", ["no-words", "no-disentanglement"])
+def test_an_ablated_run_gives_an_encoder_that_reloads(name, trained, tmp_path):
+    config = apply_ablation(trained.config, name).override("baselines", ())
+    folder = train(
+        trained.dataset, trained.base, config, tmp_path / "bundle", work=trained.work,
+        device="cpu", quiet=True,
+    )  # fmt: skip
+    bundle, encoder = Bundle.load(folder), ItemEncoder.load(folder, device="cpu")
+    assert (encoder.heads.describe is None) == (name == "no-words")
+    assert encoder.heads.split == (name != "no-disentanglement")
+    made = encoder.encode(items_with_pictures(trained.dataset))["tpad"]
+    stored = bundle.embeddings["tpad"]
+    distill, extra = config.distill, 3 + trained.dataset.items[Columns.CATEGORY].nunique()
+    assert stored.shape[1] == distill.tau + distill.nu + extra
+    assert np.ptp(stored[:, : distill.nu], axis=0).max() > 0.01  # items are told apart
+    assert np.allclose(as_stored("tpad", made), stored, atol=1e-3, rtol=1e-3)
+    encoder.save(tmp_path / "again")
+    again = ItemEncoder.load(tmp_path / "again", device="cpu").encode(contents(trained.dataset)[:9])
+    np.testing.assert_array_equal(
+        again["tpad"], encoder.encode(contents(trained.dataset)[:9])["tpad"]
+    )
+
+
+def test_words_need_the_last_layer(trained, tmp_path):
+    config = trained.config.override("knowledge.layers", (0,))
+    with pytest.raises(ConfigError, match="add it to knowledge.layers"):
+        train(trained.dataset, trained.base, config, tmp_path / "bundle", device="cpu", quiet=True)
+    assert not (tmp_path / "bundle").exists()
 
 
 def folders(work) -> set[str]:

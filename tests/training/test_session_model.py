@@ -55,7 +55,7 @@ def fitted(shop):
 
 def network(n_items: int = 10, **changes) -> SessionModel:
     torch.manual_seed(0)
-    config = replace(CONFIG, layers=2, **changes)
+    config = replace(CONFIG, **{"layers": 2} | changes)
     return SessionModel(5, torch.ones(n_items, dtype=torch.bool), config).eval()
 
 
@@ -105,6 +105,32 @@ def test_padding_and_batch_mates_change_nothing(fitted):
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+def test_it_matters_which_of_two_items_came_first():
+    """Distances alone tell the last item only: one layer then mixes the others in any order."""
+    model, table = network(layers=1), torch.randn(10, 5)
+    one, other = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 1, 3]])
+
+    def last_scores(sessions):
+        with torch.no_grad():
+            return model.scores(model(table, sessions)[:, 2], model.item_vectors(table))
+
+    padded = torch.tensor([[1, 2, 3, -1, -1]])
+    assert torch.allclose(last_scores(padded), last_scores(one), atol=1e-6)
+    assert (last_scores(one) - last_scores(other)).abs().max() > 1e-4
+    with torch.no_grad():
+        model.positions.zero_()
+    assert torch.allclose(last_scores(one), last_scores(other), atol=1e-6)
+
+
+def test_a_fitted_model_reads_the_order_of_the_first_items(fitted):
+    one, other = np.array([1, 9, 3]), np.array([9, 1, 3])
+    long = np.array([4, 5, 6, 7, 10, 11])  # the others are padded to its length
+    together = fitted.scores([one, other, long])
+    np.testing.assert_allclose(together[:1], fitted.scores([one]), atol=1e-5)
+    np.testing.assert_allclose(together[1:2], fitted.scores([other]), atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-2
+
+
 def test_only_the_most_recent_items_are_read(shop):
     features, cold, train, validation = shop
     config = replace(CONFIG, max_length=2, epochs=1)
@@ -136,7 +162,7 @@ def test_same_seed_same_model_and_the_callers_randomness_is_untouched(shop):
     assert not np.allclose(first.scores(prefix), other.scores(prefix))
 
 
-@pytest.mark.parametrize("changes", [{}, {"pca": 6, "id_embedding": True, "item_bias": False}])
+@pytest.mark.parametrize("changes", [{}, {"pca": 6, "id_embedding": True, "item_bias": True}])
 def test_saved_and_loaded_scores_are_equal(shop, tmp_path, changes):
     features, cold, train, validation = shop
     config = replace(CONFIG, epochs=1, **changes)

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stage_runs import arguments_of, logged, new_stage
+from stage_runs import Captured, arguments_of, logged, new_stage
 
 from tpad.mllm import MLLM
+from tpad.mllm.instructions import DESCRIBE
+from tpad.mllm.prompts import Turn
 from tpad.training import (
     describing,
     distillation,
@@ -48,6 +50,20 @@ def distilled(arguments, folder, **change):
             changed["judgement"] = None
         result = distillation.run(**arguments | changed)
     return made[0], result, logged(stage.folder)[-1]
+
+
+def begun(arguments, folder, **given):
+    """The training of a distillation stage before its first step."""
+    made = []
+
+    def stop(self):
+        made.append(self)
+        raise Captured
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured):
+        patch.setattr(distillation._Training, "run", stop)
+        distillation.run(**arguments | {"stage": new_stage(folder / "distillation")} | given)
+    return made[0]
 
 
 # --- what enters ----------------------------------------------------------------------------------
@@ -186,6 +202,24 @@ def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
     assert len(training.words) == len(training.table) and np.isfinite(log["kd"])
 
 
+def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_arguments, tmp_path):
+    shop, (weight, bias) = distil_arguments["shop"], distil_arguments["reader"]
+    mllm, items = shop.mllm, shop.items(shop.warm_rows[:9].tolist())
+    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
+    with mllm.use_adapter("student"), torch.no_grad():
+        hidden = mllm.forward(batch, need_logits=False).last_hidden
+    last = hidden[torch.arange(9), batch.markers[:, 0]].float()  # as the reader was trained
+    wanted = last @ weight.T + bias
+    training = begun(distil_arguments, tmp_path)
+    with torch.no_grad():
+        said = training.heads.words(training.table[:9])
+        unread = begun(distil_arguments, tmp_path, reader=None).heads.words(training.table[:9])
+    assert said.shape == (9, training.words.shape[1])
+    # Features may be kept in half precision.
+    assert torch.allclose(said, wanted, atol=2e-3), (said - wanted).abs().max()
+    assert not torch.allclose(unread, wanted, atol=0.1)
+
+
 # --- ablations ------------------------------------------------------------------------------------
 
 
@@ -214,12 +248,15 @@ def test_the_adapter_can_be_left_as_it_is(distil_arguments, tmp_path):
         ({"align": False}, {"align"}),
         ({"disentangle": False}, {"apart"}),
         ({"disentangle": False, "align": False}, {"align", "apart"}),
+        ({"words": False}, set()),
+        ({"words": False, "disentangle": False}, {"apart"}),
     ],
 )
 def test_an_ablation_leaves_its_loss_out(distil_arguments, tmp_path, change, missing):
     _, result, log = distilled(distil_arguments, tmp_path, **change)
     assert {"next", "kd", "align", "apart", "intrinsic"} - set(log) == missing
     assert result.heads.split == ("apart" not in missing)
+    assert (result.heads.describe is None) == (not change.get("words", True))
     config = DistillConfig()
     x = result.heads.represent(torch.zeros(2, len(result.scaler.mean)))
     assert x.shape == (2, result.heads.width) and result.heads.width != config.tau
@@ -294,6 +331,13 @@ def test_the_student_learns_to_name_the_words_of_a_description(trained, tmp_path
     describing.run(**given | {"config": config, "stage": stage})
     losses = [line["loss"] for line in logged(tmp_path / "describing")]
     assert len(losses) == 3 and losses[-1] < losses[0]
+
+
+def test_a_student_that_learnt_no_words_has_no_reader(trained, tmp_path):
+    given = arguments_of(trained, describing)
+    config, stage = replace(given["config"], describe_epochs=0), new_stage(tmp_path / "describing")
+    describing.run(**given | {"config": config, "stage": stage})
+    assert stage.done and describing.load_reader(stage) is None
 
 
 @pytest.fixture(scope="module")

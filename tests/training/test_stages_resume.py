@@ -93,6 +93,24 @@ def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_
     assert_resumes(trained, tmp_path, *CASES[name])
 
 
+def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):
+    """Also when it is killed after the last epoch, before the reader is kept."""
+    change, folder = {"describe_epochs": 1}, tmp_path / "parts"
+    run_stage(trained, describing, tmp_path / "whole", change)
+    weight, bias = describing.load_reader(new_stage(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(trained, describing, folder, change, (Stage, "save_arrays", 1))
+    assert describing.load_reader(new_stage(folder)) is None
+    for _ in range(2):  # the rest of the stage, and a start that finds it finished
+        run_stage(trained, describing, folder, change)
+        again = describing.load_reader(new_stage(folder))
+        assert torch.equal(again[0], weight) and torch.equal(again[1], bias)
+    # A pipeline that finds the stage finished hands the kept reader on.
+    kept, *more = trained.work.glob("describing-*")
+    given = arguments_of(trained, distillation)["reader"]
+    assert not more and torch.equal(given[0], describing.load_reader(new_stage(kept))[0])
+
+
 @pytest.mark.parametrize(("every", "validated"), [(0, True), (3, True), (3, False)])
 def test_killed_feedback_ends_where_an_uninterrupted_one_does(every, validated, trained, tmp_path):
     steps = []

@@ -104,6 +104,13 @@ def train(
         )
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
     mllm = MLLM.load(base.path, revision=base.revision, device=device)
+    if config.distill.words and mllm.num_layers not in knowledge.chosen_layers(
+        config.knowledge, mllm
+    ):
+        raise ConfigError(
+            f"The words are read from the last layer, {mllm.num_layers}; add it to knowledge.layers "
+            "or set distill.words to false."
+        )
     encoder = fit(dataset, mllm, base, config, workspace)
     images = read_pictures(dataset, mllm, base, config, workspace)
     encoded = encoder.encode(contents(dataset), images=images)
