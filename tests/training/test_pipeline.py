@@ -179,7 +179,7 @@ def test_an_ablated_run_gives_an_encoder_that_reloads(name, trained, tmp_path):
 
 def test_words_need_the_last_layer(trained, tmp_path):
     config = trained.config.override("knowledge.layers", (0,))
-    with pytest.raises(ConfigError, match="add it to knowledge.layers"):
+    with pytest.raises(ConfigError, match=r"add it to knowledge\.layers"):
         train(trained.dataset, trained.base, config, tmp_path / "bundle", device="cpu", quiet=True)
     assert not (tmp_path / "bundle").exists()
 
