@@ -216,7 +216,10 @@ class SessionModel(nn.Module):
         Returns:
             (B, L, h); positions of padding hold nothing of use.
         """
-        return self.encode(self.item_inputs(table)[sessions.clamp(min=0)])
+        # Not by indexing: its gradient adds up in the order in which threads come, so that the same
+        # seed would not give the same model.
+        elements = F.embedding(sessions.clamp(min=0), self.item_inputs(table))  # (B, L, h)
+        return self.encode(elements)
 
     def scores(self, states: Tensor, item_vectors: Tensor) -> Tensor:
         """Scaled dot product plus the item's bias: (…, h), (n_items, h + 1) -> (…, n_items)."""
