@@ -252,6 +252,11 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 """Ablations by flag: what it says in a table, and the settings that it changes."""
 
 
+# The student's adapter rests after it has learnt to describe: on two cores its further steps cost
+# hours in a shop of thousands of items.
+_BRIEF_DISTILLATION = DistillConfig(epochs=12, batch_size=512, learning_rate=2e-3, adapter_every=0)
+
+
 def preset(name: str) -> TrainingConfig:
     """The settings of a preset: `demo` (the demo shop), `smoke` (a minute, for tests), `shop`."""
     if name == "demo":
@@ -259,14 +264,7 @@ def preset(name: str) -> TrainingConfig:
         return TrainingConfig(
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=2),
-            distill=DistillConfig(
-                imagined=10,
-                describe_epochs=4,
-                epochs=12,
-                batch_size=512,
-                learning_rate=2e-3,
-                adapter_every=0,
-            ),
+            distill=replace(_BRIEF_DISTILLATION, imagined=10, describe_epochs=4),
             feedback=FeedbackConfig(epochs=0),
         )
     if name == "smoke":
@@ -290,18 +288,10 @@ def preset(name: str) -> TrainingConfig:
             baselines=("vision_tfidf", "knowledge"),
         )
     if name == "shop":
-        # The student's adapter rests after it has learnt to describe, as in the demo: on two cores
-        # its further steps cost hours in a shop of thousands of items.
         return TrainingConfig(
             knowledge=KnowledgeConfig(targets="shop", adapt_epochs=3),
             transfer=TransferConfig(epochs=2),
-            distill=DistillConfig(
-                describe_epochs=8,
-                epochs=12,
-                batch_size=512,
-                learning_rate=2e-3,
-                adapter_every=0,
-            ),
+            distill=replace(_BRIEF_DISTILLATION, describe_epochs=8),
             feedback=FeedbackConfig(epochs=0),
         )
     raise ConfigError(f"There is no preset {name!r}; choose demo, smoke or shop.")
