@@ -3,10 +3,9 @@
 import numpy as np
 
 from tpad.data.dataset import Dataset
+from tpad.training.encoders import RANDOM_SIZE
 from tpad.training.plain_features import field_table, text_table
 from tpad.world.oracle import attribute_table
-
-RANDOM_SIZE = 128
 
 
 def random_features(dataset: Dataset, seed: int) -> np.ndarray:

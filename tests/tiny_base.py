@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tpad.mllm import tiny
-from tpad.mllm.pretraining_data import random_product
+from tpad.training.pretraining_data import random_product
 from tpad.world.attributes import looks
 from tpad.world.language import describe, write
 

@@ -12,6 +12,7 @@ def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
         "pretrain", help="train the embedded multimodal LLM from scratch (half an hour on 2 cores)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--work", type=Path, help="folder of what is half done (OUT.work)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw (2)")
     parser.add_argument("--pictures", type=int, help="how many pictures are drawn")
@@ -22,7 +23,7 @@ def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
 
 def run_pretrain(args: Namespace) -> None:
     """Runs the command."""
-    from tpad.mllm.pretraining import PretrainingConfig, pretrain
+    from tpad.training.pretraining import PretrainingConfig, pretrain
 
     if args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {args.workers}.")
@@ -32,5 +33,5 @@ def run_pretrain(args: Namespace) -> None:
         if getattr(args, name) is not None
     }
     config = PretrainingConfig(seed=args.seed, **given)
-    pretrain(config, args.out, workers=args.workers, log=lambda text: print(text, flush=True))
+    pretrain(config, args.out, work=args.work, workers=args.workers)
     print(f"wrote the checkpoint to {args.out}")

@@ -143,8 +143,11 @@ class _Training:
                 describe.bias.copy_(bias + weight @ mean)
         width, nu_width = self.heads.tau_width, self.heads.nu_width
         self.transfer_heads = TransferHeads(d_last, config).to(device)
-        own = nu_width if config.disentangle else width
-        self.intrinsic = Intrinsic(own, len(vocabulary), d).to(device)
+        # Words are their own objective; any other intrinsic part gets one.
+        self.intrinsic = None
+        if not (config.words and config.disentangle):
+            own = nu_width if config.disentangle else width
+            self.intrinsic = Intrinsic(own, len(vocabulary), d).to(device)
         self.bound = make_lower_bound(config.lower_bound, width, width).to(device)
         self.apart_k, self.apart_t = (
             Disentangler(
@@ -161,10 +164,12 @@ class _Training:
         last = f"last.{shop.mllm.num_layers}"
         self.t_items = torch.from_numpy(transfer.items[last][rows]).to(device)  # (n_warm, d)
         self.judgement = judgement
-        self.modules = {
+        self.modules: dict[str, nn.Module] = {
             "heads": self.heads, "transfer_heads": self.transfer_heads,
-            "intrinsic": self.intrinsic, "bound": self.bound, "scale": self.log_scale,
+            "bound": self.bound, "scale": self.log_scale,
         }  # fmt: skip
+        if self.intrinsic is not None:
+            self.modules["intrinsic"] = self.intrinsic
 
     def weights(self) -> dict[str, Tensor]:
         """What the stage keeps."""
@@ -278,7 +283,7 @@ class _Training:
                 losses["apart"] = (
                     self.apart_k(tau[aligned], nu[aligned]).loss + self.apart_t(i_tau, i_nu).loss
                 )
-        if config.words and config.disentangle:
+        if self.intrinsic is None:
             own = naming_loss(self.heads.words(table), self.words[every])
         else:
             own = self.intrinsic(both_nu, self.words[every], table.detach())

@@ -19,10 +19,16 @@ class Optimisation:
         steps: number of steps in all.
         weight_decay: of matrices; norms and biases are exempt.
         clip: largest norm of the gradient.
+        warm_up: most steps of the warm-up, which takes a tenth of all steps.
     """
 
     def __init__(
-        self, groups: list[dict[str, Any]], steps: int, weight_decay: float = 0.0, clip: float = 1.0
+        self,
+        groups: list[dict[str, Any]],
+        steps: int,
+        weight_decay: float = 0.0,
+        clip: float = 1.0,
+        warm_up: int = 100,
     ) -> None:
         split = []
         for group in groups:
@@ -35,7 +41,7 @@ class Optimisation:
         self.parameters = [p for group in split for p in group["params"]]
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.steps, self.taken, self.clip = max(1, steps), 0, clip
-        self.warm_up = max(1, min(100, steps // 10))
+        self.warm_up = max(1, min(warm_up, steps // 10))
 
     def step(self, loss: Tensor | None = None) -> None:
         """One step down the gradient of `loss`, or of what `backward` has left in the parameters."""

@@ -20,6 +20,7 @@ from tpad.errors import DataError
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks, pad
 from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
+from tpad.training.ranking import reciprocal_ranks
 from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
 
 __all__ = [
@@ -295,13 +296,11 @@ class _Fit:
         for prefixes in chunks(self.prefixes):
             scores = model.scores(prefixes)  # (n, n_items)
             scores[:, cold] = -np.inf
-            targets = self.targets[start : start + len(prefixes)]
-            own = scores[np.arange(len(targets)), targets][:, None]  # (n, 1)
             if self.config.mask_seen:
                 for i, prefix in enumerate(prefixes):
                     scores[i, prefix] = -np.inf
-            rank = 1 + (scores > own).sum(1)  # (n,)
-            found += float(np.where(rank <= 20, 1.0 / rank, 0.0).sum())
+            targets = torch.from_numpy(self.targets[start : start + len(prefixes)]).long()
+            found += float(reciprocal_ranks(torch.from_numpy(scores), targets).sum())
             start += len(prefixes)
         return found / len(self.prefixes)
 

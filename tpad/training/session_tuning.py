@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tpad.data.sessions import Sessions
+from tpad.training.ranking import reciprocal_ranks
 from tpad.training.session_model import (
     EpochReport,
     FittedSessionModel,
@@ -121,9 +122,7 @@ def _read(
             scores[row, prefix] = -np.inf
     offset = cold_offset(scores, targets, ~known)
     scores[:, ~known] += offset
-    own = scores[np.arange(len(targets)), targets][:, None]  # (n, 1)
-    rank = 1 + (scores > own).sum(1)  # (n,)
-    found = np.where(rank <= 20, 1.0 / rank, 0.0)
+    found = reciprocal_ranks(torch.from_numpy(scores), torch.from_numpy(targets).long()).numpy()
     groups = [found[known[targets]], found[~known[targets]]]
     return float(np.mean([group.mean() for group in groups if len(group)])), offset
 

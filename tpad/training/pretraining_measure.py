@@ -8,7 +8,7 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 
 from tpad.mllm import tiny
 from tpad.mllm.instructions import item_text
-from tpad.mllm.pretraining_data import FACTS, Prompter, draw_all, random_product
+from tpad.training.pretraining_data import FACTS, Prompter, draw_all, random_product
 from tpad.world.attributes import looks
 from tpad.world.language import write
 

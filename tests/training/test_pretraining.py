@@ -4,6 +4,7 @@ import json
 import math
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,19 +13,13 @@ from PIL import Image
 from tiny_base import make_tiny_base
 
 from tpad.errors import ConfigError, DataError
-from tpad.mllm import (
-    MLLM,
-    ItemInput,
-    Turn,
-    pretraining,
-    pretraining_data,
-    pretraining_measure,
-    tiny,
-)
+from tpad.mllm import MLLM, ItemInput, Turn, tiny
 from tpad.mllm.instructions import DESCRIBE
-from tpad.mllm.pretraining import PretrainingConfig, pretrain
-from tpad.mllm.pretraining_data import Prompter
-from tpad.mllm.pretraining_measure import read_facts
+from tpad.training import pretraining, pretraining_data, pretraining_measure
+from tpad.training.pretraining import PretrainingConfig, pretrain
+from tpad.training.pretraining_data import Prompter
+from tpad.training.pretraining_measure import read_facts
+from tpad.training.workspace import Stage
 from tpad.world.attributes import SPECS, looks
 from tpad.world.drawing import draw
 from tpad.world.language import describe
@@ -251,6 +246,10 @@ def test_measuring_counts_what_is_right(monkeypatch):
     assert measured("type")["type"] == 0.0
 
 
+def logged(work) -> list[dict]:
+    return [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture
 def cheap(monkeypatch):
     """Few texts for the tokenizer, few products to measure on."""
@@ -265,18 +264,20 @@ def cheap(monkeypatch):
 
 
 def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
-    lines = []
     out = tmp_path / "base"
-    facts = pretrain(cheap, out, workers=1, log=lines.append)
+    facts = pretrain(cheap, out, workers=1, quiet=True)
     assert set(facts) == {*pretraining_data.FACTS, "spec", "brand", "visible"}
     assert all(0 <= share <= 1 for share in facts.values())
-    assert [p.name for p in tmp_path.iterdir()] == ["base"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base", "base.work"]
     assert sum(path.stat().st_size for path in out.iterdir()) < 10e6
     record = json.loads((out / "pretraining.json").read_text())
     assert record["right_on_unseen_combinations"] == facts
     assert record["config"]["see_steps"] == 2
-    assert any("see 2/2" in line for line in lines)
-    losses = [float(line.split()[-1]) for line in lines if "loss a token" in line]
+    log = logged(tmp_path / "base.work")
+    assert [line["text"].split(":")[0] for line in log if "step" in line["text"]] == [
+        "step 2 of 2"
+    ] * 2
+    losses = [line["loss a token"] for line in log if "loss a token" in line]
     assert losses and all(math.isfinite(loss) for loss in losses)
     mllm = MLLM.load(out, device="cpu")
     written = mllm.generate(
@@ -285,32 +286,86 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
     assert isinstance(written[0], str)
 
 
+def skip_training(monkeypatch) -> None:
+    for name in ("_see", "_describe", "_load"):
+        monkeypatch.setattr(pretraining, name, lambda *_: None)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("phase", ["see", "describe"])
+def test_a_killed_run_goes_on_to_the_same_weights(cheap, tmp_path, monkeypatch, phase):
+    """Killed before the second of three saves of a phase; what was done is not done again."""
+    monkeypatch.setattr(pretraining, "EPOCH", 2)
+    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
+    config = replace(cheap, see_steps=5, describe_steps=5)
+    pretrain(config, tmp_path / "whole", workers=1, quiet=True)
+
+    real, saved = Stage.save_epoch, []
+
+    def killed(self, epoch, *rest):
+        if self.title.endswith(phase) and epoch == 2:
+            raise Killed
+        real(self, epoch, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Stage, "save_epoch", killed)
+        pretrain(config, tmp_path / "killed", workers=1, quiet=True)
+    assert not (tmp_path / "killed").exists()
+
+    def counted(self, epoch, *rest):
+        saved.append((self.title, epoch))
+        real(self, epoch, *rest)
+
+    monkeypatch.setattr(Stage, "save_epoch", counted)
+    pretrain(config, tmp_path / "killed", workers=1, quiet=True)
+    assert saved[:2] == [(f"{'1 see' if phase == 'see' else '2 describe'}", n) for n in (2, 3)]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
+    assert weights[0] == weights[1]
+
+
+def test_batches_hold_conversations_of_like_length(mllm):
+    """Every picture and every number of products may occur, and little of a batch is padding."""
+    rng = random.Random(0)
+    prompter, some = Prompter(mllm.tokenizer), looks()[:50]
+    batches = list(pretraining_data.conversation_batches(prompter, some, 120, 20, 8, rng))
+    assert [len(batch) for batch in batches] == [8] * 20
+    lengths = [[len(ids) for ids, _, _ in batch] for batch in batches]
+    padded = sum(8 * max(some) for some in lengths)
+    assert sum(map(sum, lengths)) > 0.85 * padded
+    firsts = [some[0] for some in lengths]
+    assert firsts != sorted(firsts)  # short ones do not all come first
+    shown = [rows for batch in batches for _, _, rows in batch]
+    assert {len(rows) for rows in shown} >= {1, 2, 3}
+    assert {row for rows in shown for row in rows} <= set(range(120))
+
+
 def test_an_earlier_checkpoint_is_replaced_and_nothing_else(cheap, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretraining, "_see", lambda *_: None)
-    monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
+    skip_training(monkeypatch)
     monkeypatch.setattr(pretraining, "draw_all", lambda *_: torch.zeros(16, 3, 96, 96))
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
     earlier, foreign = tmp_path / "earlier", tmp_path / "thesis"
     for folder, name in ((earlier, "pretraining.json"), (foreign, "chapter1.txt")):
         folder.mkdir()
         (folder / name).write_text("old")
-    pretrain(cheap, earlier, log=lambda _: None)
+    pretrain(cheap, earlier, quiet=True)
     assert json.loads((earlier / "pretraining.json").read_text())["config"]["pictures"] == 16
     with pytest.raises(DataError, match="no checkpoint of ours"):
-        pretrain(cheap, foreign, log=lambda _: None)
+        pretrain(cheap, foreign, quiet=True)
     assert (foreign / "chapter1.txt").read_text() == "old"
 
 
 def test_pretraining_never_shows_what_a_shop_owns(cheap, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(pretraining, "_see", lambda *_: None)
-    monkeypatch.setattr(pretraining, "_describe", lambda *_: None)
+    skip_training(monkeypatch)
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
     monkeypatch.setattr(
         pretraining, "draw_all",
         lambda some, *_: drawn.extend(some) or torch.zeros(16, 3, 96, 96),
     )  # fmt: skip
-    pretrain(cheap, tmp_path / "base", log=lambda _: None)
+    pretrain(cheap, tmp_path / "base", quiet=True)
     assert drawn and not any(look.is_reserved for look in drawn)
 
 

@@ -8,17 +8,15 @@ It stands in for a public checkpoint where no model hub can be reached. Two phas
 2. *Describe*: vision tower, connector and language model together learn to write the plain
    description of a product after its picture and text, in conversations of one to three products.
 
-No picture shows an attribute combination that a shop owns (`Look.is_reserved`).
+Both keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture shows an attribute combination that a shop owns (`Look.is_reserved`).
 """
 
 import json
-import math
 import random
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +27,27 @@ from tpad.errors import ConfigError, DataError
 from tpad.files import replacing_folder
 from tpad.mllm import tiny
 from tpad.mllm.precision import faster_cpu_dtype
-from tpad.mllm.pretraining_data import (
+from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.pretraining_data import (
     FACTS,
     IGNORE,
+    Conversation,
     Prompter,
     augment,
     codes,
-    conversation,
+    conversation_batches,
     draw_all,
     texts,
 )
-from tpad.mllm.pretraining_measure import measure
+from tpad.training.pretraining_measure import measure
+from tpad.training.workspace import Stage, Workspace, named_tensors
 from tpad.world.attributes import Look, looks
 
 RECORD = "pretraining.json"
+EPOCH = 200  # steps between two saves
+WARM_UP = 200  # steps
+
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,18 @@ def pretrain(
     config: PretrainingConfig,
     out: Path,
     *,
+    work: Path | None = None,
     workers: int = 2,
-    log: Callable[[str], None] = print,
+    quiet: bool = False,
 ) -> dict[str, float]:
     """Runs both phases, measures on unseen combinations, and writes the checkpoint to `out`.
+
+    Args:
+        config: budget and seed.
+        out: the checkpoint's folder.
+        work: where the phases keep their state; `out` + ".work" by default.
+        workers: processes that draw.
+        quiet: no progress on the screen.
 
     Returns:
         The share of right facts on reserved (never trained) combinations, by fact and on average.
@@ -90,25 +103,24 @@ def pretrain(
         DataError: `out` holds something else than an earlier checkpoint of this function.
     """
     _refuse_foreign(Path(out))
-    start = time.monotonic()
-
-    def say(text: str) -> None:
-        log(f"[{time.monotonic() - start:6.0f} s] {text}")
+    workspace = Workspace(work or Path(str(out) + ".work"), quiet)
+    sight = {k: v for k, v in asdict(config).items() if not k.startswith("describe")}
+    see = workspace.stage("see", "1 see", sight)
+    describe = workspace.stage("describe", "2 describe", config)
+    measured = workspace.stage("measure", "3 measure", config)
 
     torch.manual_seed(config.seed)
     tokenizer = tiny.make_tokenizer(texts(config.seed))
     model = tiny.make_model(tokenizer)
-    say(f"drawing {config.pictures:,} pictures")
     owned = looks(reserved=False)
-    pictures = draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
-    labels = torch.tensor([codes(owned[i % len(owned)]) for i in range(config.pictures)])
-    say("phase 1: see")
-    _see(model, pictures, labels, config, say)
-    say("phase 2: describe")
-    _describe(model, tokenizer, pictures, owned, config, say)
-    say("measuring on combinations never trained on")
+    if not describe.done:
+        see.say(f"drawing {config.pictures:,} pictures")
+        pictures = draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
+        _see(model, pictures, owned, config, see)
+        _describe(model, tokenizer, pictures, owned, config, describe)
+    _load(model, describe)
     facts = measure(model, tokenizer, seed=config.seed, workers=workers)
-    say(json.dumps(facts))
+    measured.say(f"right on combinations never trained on: {json.dumps(facts)}", **facts)
     _save(model, tokenizer, config, facts, out)
     return facts
 
@@ -133,61 +145,76 @@ class _Reader(nn.Module):
         return [head(read[:, i]) for i, head in enumerate(self.heads)]
 
 
-class _Schedule:
-    """AdamW with linear warm-up and cosine decay, gradient clipping."""
+def _train(
+    modules: nn.ModuleDict,
+    steps: int,
+    config: PretrainingConfig,
+    stage: Stage,
+    batches: Callable[[int, random.Random], Iterator[Batch]],
+    loss: Callable[[Batch, torch.Generator], tuple[Tensor, dict[str, float]]],
+) -> None:
+    """AdamW over `steps` batches with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
 
-    def __init__(self, modules: nn.Module, steps: int, config: PretrainingConfig) -> None:
-        self.parameters = [p for p in modules.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.parameters if p.ndim > 1]},
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
-        )
-        warm_up = max(1, min(200, steps // 10))
-        self.rate = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda step: min(
-                (step + 1) / warm_up, 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))) + 0.01
-            ),
-        )
-
-    def step(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.rate.step()
+    Args:
+        modules: what is trained, by the name under which it is kept.
+        steps: number of steps.
+        config: learning rate, weight decay and seed.
+        stage: keeps the state.
+        batches: so many batches, by a source of randomness.
+        loss: loss of a batch, and what to tell of it.
+    """
+    optimisation = Optimisation(
+        [{"params": modules.parameters(), "lr": config.learning_rate}],
+        steps=steps, weight_decay=config.weight_decay, warm_up=WARM_UP,
+    )  # fmt: skip
+    tensors = named_tensors(**modules)
+    first = stage.load_epoch(tensors, optimisation.optimizer)
+    for epoch in range(first, -(-steps // EPOCH)):
+        optimisation.taken = epoch * EPOCH
+        count = min(EPOCH, steps - optimisation.taken)
+        draw = epoch_generator(config.seed, stage.title, epoch)
+        rng = random.Random(int(draw.integers(2**62)))
+        generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
+        sums: dict[str, float] = {}
+        what = f"steps {optimisation.taken + 1:,} to {optimisation.taken + count:,} of {steps:,}"
+        for batch in stage.bar(batches(count, rng), count, what):
+            value, told = loss(batch, generator)
+            optimisation.step(value)
+            sums = {name: sums.get(name, 0.0) + told[name] / count for name in told}
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
+        stage.say(f"step {optimisation.taken:,} of {steps:,}: {shown}", **sums)
+        stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
 
 
 def _see(
     model: Idefics3ForConditionalGeneration,
     pictures: Tensor,
-    labels: Tensor,
+    owned: list[Look],
     config: PretrainingConfig,
-    say: Callable[[str], None],
+    stage: Stage,
 ) -> None:
-    generator = torch.Generator().manual_seed(config.seed)
+    """Phase 1; loads the tower where that is done."""
+    labels = torch.tensor([codes(owned[n % len(owned)]) for n in range(len(pictures))])
     reader = _Reader(tiny.WIDTH)
-    both = nn.ModuleList([model.model.vision_model, reader])
-    schedule = _Schedule(both, config.see_steps, config)
-    right = torch.zeros(len(FACTS))
-    every = max(1, min(200, config.see_steps // 4))
-    for step in range(1, config.see_steps + 1):
-        rows = torch.randint(0, len(pictures), (config.see_batch,), generator=generator)
+
+    def batches(count: int, rng: random.Random) -> Iterator[Tensor]:
+        for _ in range(count):
+            yield torch.tensor(rng.choices(range(len(pictures)), k=config.see_batch))  # (B,)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         with _fast():
             named = reader(tiny.tower(model, augment(pictures[rows], generator)))
         truth = labels[rows]  # (B, facts)
         losses = [F.cross_entropy(n.float(), truth[:, i]) for i, n in enumerate(named)]
-        schedule.step(torch.stack(losses).sum())
-        right += torch.tensor(
-            [(n.argmax(1) == truth[:, i]).float().mean() for i, n in enumerate(named)]
-        )
-        if step % every == 0:
-            shares = " ".join(f"{f} {r / every:.3f}" for f, r in zip(FACTS, right, strict=True))
-            say(f"see {step}/{config.see_steps}: right while training: {shares}")
-            right.zero_()
+        right = [float((n.argmax(1) == truth[:, i]).float().mean()) for i, n in enumerate(named)]
+        return torch.stack(losses).sum(), dict(zip(FACTS, right, strict=True))
+
+    tower = nn.ModuleDict({"tower": model.model.vision_model})
+    if not stage.done:
+        trained = nn.ModuleDict({**tower, "reader": reader})
+        _train(trained, config.see_steps, config, stage, batches, loss)
+        _keep(tower, stage)
+    _load(tower, stage)
 
 
 def _describe(
@@ -196,29 +223,42 @@ def _describe(
     pictures: Tensor,
     owned: list[Look],
     config: PretrainingConfig,
-    say: Callable[[str], None],
+    stage: Stage,
 ) -> None:
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    rng = random.Random(f"{config.seed}/describe")
+    """Phase 2."""
     prompter = Prompter(tokenizer)
-    schedule = _Schedule(model, config.describe_steps, config)
-    total, every = 0.0, max(1, min(200, config.describe_steps // 4))
-    for step in range(1, config.describe_steps + 1):
-        batch = []
-        for _ in range(config.describe_batch):
-            rows = [rng.randrange(len(pictures)) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
-            batch.append(conversation(prompter, [(r, owned[r % len(owned)]) for r in rows], rng))
-        loss = _answer_loss(model, batch, pictures, generator, tokenizer.pad_token_id)
-        schedule.step(loss)
-        total += float(loss.detach())
-        if step % every == 0:
-            say(f"describe {step}/{config.describe_steps}: loss a token {total / every:.4f}")
-            total = 0.0
+
+    def batches(count: int, rng: random.Random) -> Iterator[list[Conversation]]:
+        size = config.describe_batch
+        return conversation_batches(prompter, owned, len(pictures), count, size, rng)
+
+    def loss(
+        batch: list[Conversation], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        value = _answer_loss(model, batch, pictures, generator, tokenizer.pad_token_id)
+        return value, {"loss a token": float(value.detach())}
+
+    _train(nn.ModuleDict({"model": model}), config.describe_steps, config, stage, batches, loss)
+    _keep(model, stage)
+
+
+def _keep(module: nn.Module, stage: Stage) -> None:
+    """The phase's result; tied weights are kept once."""
+    stage.save_arrays("weights", {k: v.detach().numpy() for k, v in module.named_parameters()})
+    stage.finish()
+
+
+def _load(module: nn.Module, stage: Stage) -> None:
+    """Takes over what `_keep` kept."""
+    arrays = stage.load_arrays("weights")
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(arrays[name]))
 
 
 def _answer_loss(
     model: Idefics3ForConditionalGeneration,
-    batch: list[tuple[list[int], list[int], list[int]]],
+    batch: list[Conversation],
     pictures: Tensor,
     generator: torch.Generator,
     pad: int,

@@ -1,6 +1,7 @@
 """What the embedded model is pretrained on: drawn products, their texts, and conversations about them."""
 
 import random
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -35,6 +36,10 @@ FACTS: dict[str, tuple[str, ...]] = {
     "emblem": EMBLEMS,
 }
 IGNORE = -100
+BUCKET = 16  # batches among which conversations are sorted by length, to save padding
+
+Conversation = tuple[list[int], list[int], list[int]]
+"""Token ids, labels, and rows of the pictures shown."""
 
 
 def texts(seed: int, count: int = 20_000) -> list[str]:
@@ -117,8 +122,8 @@ class Prompter:
 
 def conversation(
     prompter: Prompter, chosen: list[tuple[int, Look]], rng: random.Random
-) -> tuple[list[int], list[int], list[int]]:
-    """Ids, labels and picture rows of one conversation about the chosen pictures."""
+) -> Conversation:
+    """One conversation about the chosen pictures."""
     ids: list[int] = []
     labels: list[int] = []
     rows: list[int] = []
@@ -140,3 +145,35 @@ def conversation(
         if has_picture:
             rows.append(row)
     return ids, labels, rows
+
+
+def conversation_batches(
+    prompter: Prompter,
+    looks_of: list[Look],
+    n_pictures: int,
+    steps: int,
+    batch_size: int,
+    rng: random.Random,
+) -> Iterator[list[Conversation]]:
+    """`steps` batches of conversations about one to three random pictures, each of like length.
+
+    Half of what a batch of mixed lengths computes is padding.
+
+    Args:
+        prompter: makes the token ids.
+        looks_of: picture n shows look n modulo their number.
+        n_pictures: how many pictures there are.
+        steps: number of batches.
+        batch_size: conversations a batch.
+        rng: everything random follows from it.
+    """
+    for first in range(0, steps, BUCKET):
+        count = min(BUCKET, steps - first)
+        pool = []
+        for _ in range(count * batch_size):
+            rows = [rng.randrange(n_pictures) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+            chosen = [(row, looks_of[row % len(looks_of)]) for row in rows]
+            pool.append(conversation(prompter, chosen, rng))
+        pool.sort(key=lambda one: len(one[0]))
+        for n in rng.sample(range(count), count):
+            yield pool[n * batch_size : (n + 1) * batch_size]
