@@ -16,11 +16,7 @@ from eval.protocol import RankingModel, TestCases
 from eval.report import markdown
 from eval.runner import code_version, run_models
 from eval.store import Store
-from tpad.bundle import Bundle
-from tpad.data.dataset import Dataset
-from tpad.errors import DataError, TpadError
-from tpad.training.session_model import EpochReport, SessionModelConfig
-from tpad.world.oracle import Oracle
+from tpad import Bundle, DataError, Dataset, EpochReport, Oracle, SessionModelConfig, TpadError
 
 INTERRUPTED = 130  # the shell's code for Ctrl-C
 WORLD_FILE = "world.json"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tpad.data.dataset import Dataset
+from tpad import Dataset
 
 
 class Popularity:

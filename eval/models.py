@@ -10,10 +10,15 @@ import numpy as np
 from eval.baselines import Markov, Popularity
 from eval.features import attribute_features, random_features, text_features
 from eval.protocol import RankingModel
-from tpad.data.dataset import Dataset
-from tpad.errors import ConfigError
-from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
-from tpad.training.session_tuning import SessionTuning, tune_session_model
+from tpad import (
+    ConfigError,
+    Dataset,
+    EpochReport,
+    SessionModelConfig,
+    SessionTuning,
+    fit_session_model,
+    tune_session_model,
+)
 
 Progress = Callable[[EpochReport], None] | None
 Role = Literal["baseline", "tpad", "reference", "oracle"]

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from eval.metrics import target_ranks
-from tpad.data.dataset import Dataset
+from tpad import Dataset
 
 CELLS_AT_ONCE = 8_000_000  # scores held in memory at once: 32 MB
 SLICES = ("all", "warm", "cold")

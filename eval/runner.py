@@ -15,9 +15,7 @@ from eval.models import Entry, tune
 from eval.protocol import TestCases, rank_targets
 from eval.report import Result
 from eval.store import Store
-from tpad.data.dataset import Dataset
-from tpad.training.session_model import EpochReport, SessionModelConfig
-from tpad.training.session_tuning import SessionTuning
+from tpad import Dataset, EpochReport, SessionModelConfig, SessionTuning
 
 
 def run_models(

@@ -33,8 +33,7 @@ from eval.schema import (
     SchemaVersion,
 )
 from eval.significance import bootstrap_interval
-from tpad.data.dataset import Dataset
-from tpad.errors import DataError
+from tpad import DataError, Dataset
 
 WAIT_SECONDS = 30  # for another writer
 

@@ -23,34 +23,66 @@ from tpad.version import __version__
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
     from tpad.data import Cases, Dataset, Sessions
+    from tpad.data.columns import Columns
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
+    from tpad.training.encoders import RANDOM_SIZE
+    from tpad.training.fitted_session_model import EpochReport, FittedSessionModel
+    from tpad.training.plain_features import field_table, text_table
+    from tpad.training.session_model import fit_session_model
+    from tpad.training.session_network import SessionModelConfig
+    from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.world.oracle import Oracle, attribute_table
 
 _LAZY = {
     "Bundle": "tpad.bundle",
     "Cases": "tpad.data",
+    "Columns": "tpad.data.columns",
     "Dataset": "tpad.data",
+    "EpochReport": "tpad.training.fitted_session_model",
+    "FittedSessionModel": "tpad.training.fitted_session_model",
     "NewItem": "tpad.items",
+    "Oracle": "tpad.world.oracle",
+    "RANDOM_SIZE": "tpad.training.encoders",
     "Recommender": "tpad.recommender",
+    "SessionModelConfig": "tpad.training.session_network",
+    "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "attribute_table": "tpad.world.oracle",
+    "field_table": "tpad.training.plain_features",
+    "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "text_table": "tpad.training.plain_features",
+    "tune_session_model": "tpad.training.session_tuning",
 }
 
 __all__ = [
+    "RANDOM_SIZE",
     "Bundle",
     "BundleError",
     "Cases",
+    "Columns",
     "ConfigError",
     "DataError",
     "Dataset",
+    "EpochReport",
+    "FittedSessionModel",
     "ImageError",
     "ModelError",
     "NewItem",
+    "Oracle",
     "Recommender",
+    "SessionModelConfig",
+    "SessionTuning",
     "Sessions",
     "TpadError",
     "__version__",
+    "attribute_table",
+    "field_table",
+    "fit_session_model",
     "load",
+    "text_table",
+    "tune_session_model",
 ]
 
 
