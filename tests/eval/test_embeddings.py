@@ -1,0 +1,108 @@
+"""Embedding sets from files: every form gives the same table, and every fault a sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from eval.embeddings import load_embeddings, parse_named_file
+from tpad import ConfigError, DataError
+
+IDS = ["a", "b", "c", "d"]
+VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def in_order(path: Path, order: list[int], present: list[int] | None = None) -> Path:
+    """The vectors in one of the forms, chosen by the file's name."""
+    ids, vectors = [IDS[i] for i in order], VECTORS[order]
+    more = {} if present is None else {"present": np.array(present, np.uint8)}
+    if path.name == "named.safetensors":
+        save_file(dict(zip(ids, vectors, strict=True)), path)
+    elif path.suffix == ".safetensors":
+        save_file({"features": vectors, **more}, path)
+    elif path.suffix == ".npz":
+        np.savez(path, features=vectors, item_id=np.array(ids), **more)
+    elif path.name == "lists.parquet":
+        pd.DataFrame({"item_id": ids, "vector": list(vectors), **more}).to_parquet(path)
+    else:
+        columns = {f"x{i}": vectors[:, i] for i in range(2)}
+        pd.DataFrame({"item_id": ids, **columns, **more}).to_parquet(path)
+    return path
+
+
+FORMS = ["rows.safetensors", "named.safetensors", "all.npz", "lists.parquet", "wide.parquet"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_gives_the_same_table(tmp_path, name):
+    order = [0, 1, 2, 3] if name == "rows.safetensors" else [2, 0, 3, 1]
+    assert np.array_equal(load_embeddings(in_order(tmp_path / name, order), IDS), VECTORS)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "rows.safetensors"])
+def test_an_item_without_a_vector_gets_the_mean_and_a_mark(tmp_path, name):
+    table = load_embeddings(in_order(tmp_path / name, [3, 0, 1]), IDS)
+    assert table[:, 2].tolist() == [1, 1, 0, 1]
+    assert np.allclose(table[2, :2], VECTORS[[0, 1, 3]].mean(0))
+    assert np.array_equal(table[[0, 1, 3], :2], VECTORS[[0, 1, 3]])
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "named.safetensors"])
+def test_a_mask_hides_what_stands_in_its_row(tmp_path, name):
+    table = load_embeddings(in_order(tmp_path / name, [0, 1, 2, 3], [1, 0, 1, 1]), IDS)
+    assert table[:, 2].tolist() == [1, 0, 1, 1]
+    assert np.allclose(table[1, :2], VECTORS[[0, 2, 3]].mean(0))
+
+
+def test_vectors_of_other_items_do_not_matter(tmp_path):
+    path = in_order(tmp_path / "all.npz", [2, 0, 3, 1])
+    assert np.array_equal(load_embeddings(path, ["d", "a"]), VECTORS[[3, 0]])
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00nonsense")
+
+
+def pickled(path: Path) -> None:
+    np.savez(path, features=np.array([{"a": 1}], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "named"),
+    [
+        ("x.pkl", damaged, "no embedding file"),
+        ("x.npz", None, "does not exist"),
+        ("x.npz", damaged, "damaged"),
+        ("x.safetensors", damaged, "damaged"),
+        ("x.parquet", damaged, "damaged"),
+        ("x.npz", pickled, "damaged"),
+        ("x.npz", lambda p: np.savez(p, vectors=VECTORS), "no array `features`"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS[:3]), "add an item_id"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS[:, 0]), "one row an item"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=["a"]), "1 item ids"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=list("aabc")), "item 'a'"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=list("wxyz")), "for no item"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, present=[1]), "one value a row"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS * np.nan), "item 'a'"),
+        ("x.parquet", lambda p: pd.DataFrame({"x": [1.0]}).to_parquet(p), "no column item_id"),
+        (
+            "x.safetensors",
+            lambda p: save_file({"a": np.ones(2), "b": np.ones(3)}, p),
+            "differ in shape",
+        ),
+    ],
+)
+def test_a_file_that_does_not_fit_gets_a_sentence(tmp_path, name, write, named):
+    if write is not None:
+        write(tmp_path / name)
+    with pytest.raises(DataError, match=named):
+        load_embeddings(tmp_path / name, IDS)
+
+
+def test_names_come_before_the_file():
+    assert parse_named_file("clip-b32=some/clip=1.npz") == ("clip-b32", Path("some/clip=1.npz"))
+    for text in ("clip.npz", "=clip.npz", "clip=", "a b=c.npz"):
+        with pytest.raises(ConfigError, match="name=FILE"):
+            parse_named_file(text)
