@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tpad.bundle import Bundle
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
+    from tpad.data.splits import assert_no_leak, split_by_time
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.encoders import RANDOM_SIZE
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import SessionModelConfig
     from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
 
 _LAZY = {
@@ -41,6 +43,7 @@ _LAZY = {
     "Dataset": "tpad.data",
     "EpochReport": "tpad.training.fitted_session_model",
     "FittedSessionModel": "tpad.training.fitted_session_model",
+    "Look": "tpad.world.attributes",
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
     "RANDOM_SIZE": "tpad.training.encoders",
@@ -48,10 +51,12 @@ _LAZY = {
     "SessionModelConfig": "tpad.training.session_network",
     "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "assert_no_leak": "tpad.data.splits",
     "attribute_table": "tpad.world.oracle",
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
     "tune_session_model": "tpad.training.session_tuning",
 }
@@ -68,6 +73,7 @@ __all__ = [
     "EpochReport",
     "FittedSessionModel",
     "ImageError",
+    "Look",
     "ModelError",
     "NewItem",
     "Oracle",
@@ -77,10 +83,12 @@ __all__ = [
     "Sessions",
     "TpadError",
     "__version__",
+    "assert_no_leak",
     "attribute_table",
     "field_table",
     "fit_session_model",
     "load",
+    "split_by_time",
     "text_table",
     "tune_session_model",
 ]

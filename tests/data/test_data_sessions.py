@@ -188,3 +188,47 @@ def test_take():
     )
     assert sessions.take(np.array([2, 0])).ids.tolist() == ["c", "a"]
     assert sessions.take(np.array([True, False, True])).starts.tolist() == [5, 7]
+
+
+def sessions_of(lists, history=None, times=True):
+    starts = np.arange(len(lists), dtype=np.int64) * 100
+    return Sessions(
+        np.array([str(i) for i in range(len(lists))], dtype=object),
+        [np.array(items, np.int32) for items in lists],
+        starts,
+        [start + np.arange(len(items)) for start, items in zip(starts, lists, strict=True)]
+        if times
+        else None,
+        None if history is None else np.array(history, dtype=np.int64),
+    )
+
+
+def test_a_known_beginning_is_predicted_from_and_never_a_target():
+    sessions = sessions_of([[0, 1, 2, 3], [4, 5], [3, 2]], history=[3, 2, 0])
+    cases = sessions.prefixes()
+    found = [(p.tolist(), t) for p, t in zip(cases.prefixes, cases.targets, strict=True)]
+    assert found == [([0, 1, 2], 3), ([3], 2)] and cases.session.tolist() == [0, 2]
+    assert sessions.prefixes(2).prefixes[0].tolist() == [1, 2]
+    assert [w.tolist() for w in sessions.windows(5)] == [[2, 3], [3, 2]]
+    assert sessions.take(np.array([2, 0])).history.tolist() == [0, 3]
+
+
+@given(session_lists, st.booleans(), st.data())
+def test_clicks_are_taken_out_and_the_others_keep_their_order(lists, times, data):
+    history = [data.draw(st.integers(0, len(items))) for items in lists]
+    sessions = sessions_of(lists, history, times)
+    count = len(sessions.clicks)
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)), dtype=bool)
+    left, at = sessions.where(keep), 0
+    expected = {}
+    for number, items in enumerate(lists):
+        mask = keep[at : at + len(items)]
+        at += len(items)
+        if mask.any():
+            kept = np.array(items)[mask].tolist()
+            expected[str(number)] = (kept, int(mask[: history[number]].sum()))
+    found = zip(left.ids, left.items, left.history, strict=True)
+    assert {name: (items.tolist(), known) for name, items, known in found} == expected
+    assert (np.diff(left.starts) >= 0).all() and (left.times is None) != times
+    if times:
+        assert [each[0] for each in left.times] == left.starts.tolist()

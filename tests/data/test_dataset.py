@@ -274,6 +274,21 @@ def test_sessions_without_times_can_be_saved(tmp_path):
     assert again.fingerprint == dataset.fingerprint
 
 
+def test_a_known_beginning_is_saved_and_counts(tmp_path):
+    plain = load(write_shop(tmp_path))
+    known = replace(plain.test, history=plain.test.lengths - 1)
+    dataset = replace(plain, test=known)
+    assert dataset.fingerprint != plain.fingerprint
+    dataset.save(tmp_path / "saved")
+    again = Dataset.load_saved(tmp_path / "saved", tmp_path)
+    assert again.fingerprint == dataset.fingerprint
+    assert again.test.history.tolist() == known.history.tolist()
+    assert len(again.test.prefixes()) == len(again.test)
+    assert not again.train.history.any()  # the column is there, and says no for every click
+    again.save(tmp_path / "again")
+    assert Dataset.load_saved(tmp_path / "again", tmp_path).fingerprint == again.fingerprint
+
+
 def test_strict_is_off_by_default():
     assert inspect.signature(Dataset.load).parameters["strict"].default is False
     assert ReportBuilder().strict is False

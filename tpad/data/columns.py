@@ -15,6 +15,7 @@ class Columns:
     USER_ID = "user_id"
     TIMESTAMP = "timestamp"
     SPLIT = "split"
+    HISTORY = "history"
 
     SCORE = "score"
     RANK = "rank"

@@ -85,6 +85,8 @@ class Dataset:
             digest.update("\x1f".join([name, *sessions.ids]).encode() + b"\x1e")
             for values in (sessions.lengths, sessions.clicks, sessions.starts):
                 digest.update(values.astype("<i8").tobytes())
+            if (sessions.first_targets > 1).any():
+                digest.update(b"history" + sessions.first_targets.astype("<i8").tobytes())
         return digest.hexdigest()
 
     def image(self, row: int, size: int | None = None) -> Image.Image | None:
@@ -220,6 +222,7 @@ class Dataset:
             frame[Columns.TIMESTAMP].to_numpy(np.int64),
             frame[Columns.SESSION_ID].to_numpy(dtype=object)[first],
             splits[first].astype(np.int8),
+            frame[Columns.HISTORY].to_numpy(bool) if Columns.HISTORY in frame.columns else None,
         )
         parts = _parts(clicks)
         return cls(items, Path(image_root or folder), *parts)
@@ -231,7 +234,7 @@ class Dataset:
             times = np.repeat(sessions.starts, lengths)
         else:
             times = np.concatenate([*sessions.times, np.zeros(0, np.int64)])
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 Columns.SESSION_ID: pd.Series(np.repeat(sessions.ids, lengths), dtype="str"),
                 Columns.ITEM_ID: self.items[Columns.ITEM_ID].to_numpy()[sessions.clicks],
@@ -239,6 +242,9 @@ class Dataset:
                 Columns.SPLIT: split,
             }
         ).astype({Columns.ITEM_ID: "str", Columns.SPLIT: "str"})
+        if any(getattr(self, name).history is not None for name in SPLITS):
+            frame[Columns.HISTORY] = sessions.is_history
+        return frame
 
 
 def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Dataset:

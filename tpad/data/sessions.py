@@ -1,6 +1,6 @@
 """Sessions: reading clicks, cutting them into sessions, and the prediction cases they yield."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,15 @@ class Sessions:
         items: n int32 arrays of item rows in time order, each of length >= 1.
         starts: (n,) int64, time of the first click in Unix seconds.
         times: n int64 arrays, the time of each click in Unix seconds; None if not known.
+        history: (n,) int64, so many first clicks of a session are known from an earlier split: they
+            are what is predicted from and never a target. None: a session's first click alone.
     """
 
     ids: np.ndarray
     items: list[np.ndarray]
     starts: np.ndarray
     times: list[np.ndarray] | None = None
+    history: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -62,15 +65,31 @@ class Sessions:
         """(number of clicks,) int32, the item rows of all sessions, one after the other."""
         return np.concatenate(self.items) if self.items else np.zeros(0, np.int32)
 
+    @property
+    def first_targets(self) -> np.ndarray:
+        """(n,) int64, place of each session's first click that is a target, at least 1."""
+        if self.history is None:
+            return np.ones(len(self), np.int64)
+        return np.maximum(self.history, 1)
+
+    @property
+    def is_history(self) -> np.ndarray:
+        """(number of clicks,) bool, whether a click lies within its session's `history`."""
+        lengths = self.lengths
+        if self.history is None:
+            return np.zeros(lengths.sum(), dtype=bool)
+        place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return place < np.repeat(self.history, lengths)
+
     def windows(self, max_length: int) -> list[np.ndarray]:
         """Pieces of at most `max_length` + 1 clicks, the last one of each the first of the next.
 
-        So every click but a session's first is a target once; sessions of one click yield none.
+        So every target is in one piece, not as its first click; sessions of one click yield none.
         """
         return [
             items[start : start + max_length + 1]
-            for items in self.items
-            for start in range(0, max(len(items) - 1, 0), max_length)
+            for items, first in zip(self.items, self.first_targets.tolist(), strict=True)
+            for start in range(first - 1, len(items) - 1, max_length)
         ]
 
     def prefixes(self, max_length: int | None = None) -> Cases:
@@ -80,17 +99,21 @@ class Sessions:
             max_length: keep only so many of a prefix's most recent items; None keeps all.
 
         Returns:
-            One case for each click but a session's first; sessions of one click yield none.
+            One case for each click but a session's first (or its `history`); sessions of one click
+            yield none.
         """
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1, not {max_length}")
-        lengths = self.lengths
-        session = np.repeat(np.arange(len(self), dtype=np.int64), np.maximum(lengths - 1, 0))
+        lengths, firsts = self.lengths, self.first_targets
+        session = np.repeat(np.arange(len(self), dtype=np.int64), np.maximum(lengths - firsts, 0))
         reach = max_length if max_length is not None else int(lengths.max(initial=1))
+        begins = list(zip(self.items, firsts.tolist(), strict=True))
         prefixes = [
-            items[max(0, end - reach) : end] for items in self.items for end in range(1, len(items))
+            items[max(0, end - reach) : end]
+            for items, first in begins
+            for end in range(first, len(items))
         ]
-        targets = [items[1:] for items in self.items]
+        targets = [items[first:] for items, first in begins]
         return Cases(
             session, prefixes, np.concatenate(targets) if targets else np.zeros(0, np.int32)
         )
@@ -103,7 +126,26 @@ class Sessions:
             [self.items[row] for row in rows],
             self.starts[rows],
             None if self.times is None else [self.times[row] for row in rows],
+            None if self.history is None else self.history[rows],
         )
+
+    def where(self, keep: np.ndarray) -> "Sessions":
+        """The clicks where `keep` is True, those before and after a removed one being neighbours.
+
+        Args:
+            keep: (number of clicks,) bool, in the order of `clicks`.
+
+        Returns:
+            Ordered by start; sessions left without any click vanish.
+        """
+        lengths = self.lengths
+        owner = np.repeat(np.arange(len(self), dtype=np.int64), lengths)
+        times = np.repeat(self.starts, lengths)
+        if self.times is not None:
+            times = np.concatenate([*self.times, np.zeros(0, np.int64)])
+        history = None if self.history is None else self.is_history
+        left = Clicks(owner, self.clicks, times, self.ids, None, history).select(keep).sessions()
+        return left if self.times is not None else replace(left, times=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +158,8 @@ class Clicks:
         time: (n,) int64, Unix seconds.
         ids: (n_sessions,) str object, the sessions' names.
         split: (n_sessions,) int8, index into `SPLITS`; None if the table has no such column.
+        history: (n,) bool, whether a click is known from an earlier split and no target; None if
+            none is.
     """
 
     session: np.ndarray
@@ -123,6 +167,7 @@ class Clicks:
     time: np.ndarray
     ids: np.ndarray
     split: np.ndarray | None
+    history: np.ndarray | None = None
 
     def select(self, keep: np.ndarray) -> "Clicks":
         """The clicks where the mask `keep` (n,) is True; sessions left without any vanish."""
@@ -133,6 +178,7 @@ class Clicks:
             self.time[keep],
             self.ids[sessions],
             None if self.split is None else self.split[sessions],
+            None if self.history is None else self.history[keep],
         )
 
     @property
@@ -152,6 +198,9 @@ class Clicks:
             [self.item[begin:end] for begin, end in bounds],
             starts[order],
             [self.time[begin:end] for begin, end in bounds],
+            None
+            if self.history is None
+            else np.bincount(self.session[self.history], minlength=len(self.ids))[order],
         )
 
 
