@@ -1,0 +1,134 @@
+"""Results as plotly figures and as one HTML page that works without a network."""
+
+import html
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from eval.tables import wide
+
+INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
+ROLE_COLOURS = {
+    "baseline": "#9aa5b8",
+    "tpad": "#4f46e5",
+    "reference": "#0d9488",
+    "oracle": "#d97706",
+}
+ROLE_TITLES = {
+    "baseline": "baseline",
+    "tpad": "TPAD",
+    "reference": "knows the true attributes",
+    "oracle": "knows the law",
+}
+HEADLINES = (("P", 20), ("MRR", 20), ("NDCG", 20))
+
+
+def interval_figure(frame: pd.DataFrame, part: str, metric: str, k: int) -> go.Figure:
+    """Every model of one slice with its 95 % interval, the best at the top.
+
+    Args:
+        frame: as `eval.tables.results_frame` gives it.
+        part: name of the slice.
+        metric, k: what is shown.
+    """
+    some = frame[(frame.slice == part) & (frame.metric == metric) & (frame.k == k)]
+    some = some.sort_values("mean")
+    figure = go.Figure()
+    for role, colour in ROLE_COLOURS.items():
+        rows = some[some.role == role]
+        if rows.empty:
+            continue
+        figure.add_bar(
+            x=rows["mean"], y=rows.model, orientation="h", name=ROLE_TITLES[role],
+            marker_color=colour, text=[f"{value:.3f}" for value in rows["mean"]],
+            textposition="inside", insidetextanchor="start",
+            error_x={"type": "data", "symmetric": False, "array": rows.high - rows["mean"],
+                     "arrayminus": rows["mean"] - rows.low, "color": INK, "thickness": 1.2},
+            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+        )  # fmt: skip
+    cases = int(some.cases.iloc[0]) if len(some) else 0
+    _style(figure, f"{metric}@{k}, {part} targets ({cases:,} cases)", len(some))
+    figure.update_yaxes(categoryorder="array", categoryarray=some.model.tolist())
+    return figure
+
+
+def slice_figure(frame: pd.DataFrame, metric: str, k: int) -> go.Figure:
+    """Models against slices: where each is strong."""
+    some = frame[(frame.metric == metric) & (frame.k == k)]
+    table = some.pivot(index="model", columns="slice", values="mean")
+    table = table.loc[some.model.unique()[::-1], some.slice.unique()]
+    figure = go.Figure(
+        go.Heatmap(
+            z=table.to_numpy(), x=table.columns, y=table.index, colorscale="Purples", zmin=0,
+            texttemplate="%{z:.3f}", showscale=False,
+            hovertemplate="%{y}, %{x}: %{z:.4f}<extra></extra>",
+        )
+    )  # fmt: skip
+    _style(figure, f"{metric}@{k} by slice", len(table))
+    return figure
+
+
+def page(
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    metrics: Sequence[tuple[str, int]] = HEADLINES,
+) -> str:
+    """A whole HTML page: figures and tables of every slice.
+
+    plotly's script is part of the page (4 MB), so that it opens offline.
+    """
+    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in notes)]
+    figures = [slice_figure(frame, *metrics[0])]
+    blocks = [(None, figures)]
+    for part in frame.slice.unique():
+        blocks.append(
+            (part, [interval_figure(frame, part, metric, k) for metric, k in metrics[:2]])
+        )
+    is_first = True
+    for name, some in blocks:
+        if name is not None:
+            parts.append(f"<h2>{html.escape(str(name)).capitalize()} targets</h2>")
+        parts.append('<div class="figures">')
+        for figure in some:
+            parts.append(
+                figure.to_html(
+                    full_html=False,
+                    include_plotlyjs=is_first,
+                    config={"displaylogo": False, "responsive": True},
+                )
+            )
+            is_first = False
+        parts.append("</div>")
+        if name is not None:
+            parts.append(wide(frame, name, metrics).to_html(border=0, classes="results"))
+    return PAGE.format(title=html.escape(title), body="\n".join(parts))
+
+
+def _style(figure: go.Figure, title: str, rows: int) -> None:
+    figure.update_layout(
+        title={"text": title, "font": {"size": 15}}, template="plotly_white", barmode="overlay",
+        font={"family": "system-ui, sans-serif", "color": INK, "size": 12},
+        height=110 + 30 * max(rows, 3), margin={"l": 10, "r": 20, "t": 46, "b": 40},
+        legend={"orientation": "h", "y": -0.12},
+    )  # fmt: skip
+    figure.update_xaxes(gridcolor=GRID, automargin=True)
+    figure.update_yaxes(automargin=True)
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2430; max-width: 1180px; margin: 24px auto;
+        padding: 0 16px; }}
+p {{ color: #4b5563; }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 12px; }}
+.results {{ border-collapse: collapse; margin: 12px 0 32px; font-variant-numeric: tabular-nums; }}
+.results th, .results td {{ padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e5e7eb; }}
+.results th:first-child {{ text-align: left; font-weight: 500; }}
+</style></head><body>
+{body}
+</body></html>
+"""
