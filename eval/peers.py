@@ -1,0 +1,226 @@
+"""Lists of an outside model, so that it stands in the same table; and the cases it is to answer.
+
+Three forms of table are read, told apart by their columns:
+
+| columns | one row is | made by |
+| --- | --- | --- |
+| `case`, `items` | a case's ranked items, the best first | whoever answers `python -m eval export cases` |
+| `SessionId`, `Position`, `Recommendations` | the same by session and place | session-rec's `Saver` |
+| `session_id`, `item_id`, `score` (or `rank`) and perhaps `position` | one item of one list | RecBole's `full_sort_topk`, written out |
+
+Position 0 predicts a session's second click. Without a position a list answers the last case of its
+session. An item that no list holds is not found, whatever its place would have been.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eval.metrics import NOT_FOUND
+from eval.protocol import TestCases
+from tpad import Columns, ConfigError, DataError, Dataset
+
+SEPARATOR = ","
+POSITION = "position"
+
+
+@dataclass(frozen=True)
+class PeerRanks:
+    """What an outside model's lists say.
+
+    Attributes:
+        ranks: (n_cases,) float32, inf where the target is in no list.
+        unanswered: number of cases without a list.
+        longest: length of the longest list; figures at a larger k are a lower bound.
+    """
+
+    ranks: np.ndarray
+    unanswered: int
+    longest: int
+
+
+def cases_frame(
+    cases: TestCases, dataset: Dataset, *, separator: str = SEPARATOR, targets: bool = False
+) -> pd.DataFrame:
+    """The questions: case, session_id, position and prefix (item ids), perhaps the target.
+
+    Raises:
+        ConfigError: an item id holds the separator.
+    """
+    ids = dataset.items[Columns.ITEM_ID].to_numpy(dtype=object)
+    _refuse_separator(ids, separator)
+    frame = pd.DataFrame(
+        {
+            "case": np.arange(len(cases)),
+            Columns.SESSION_ID: dataset.test.ids[cases.session],
+            POSITION: [len(prefix) - 1 for prefix in cases.prefixes],
+            "prefix": [separator.join(ids[prefix]) for prefix in cases.prefixes],
+        }
+    )
+    return frame.assign(target=ids[cases.targets]) if targets else frame
+
+
+def read_peer(
+    path: Path,
+    cases: TestCases,
+    dataset: Dataset,
+    *,
+    separator: str = SEPARATOR,
+    allow_missing: bool = False,
+) -> PeerRanks:
+    """Ranks of the targets in an outside model's lists.
+
+    Where the protocol masks the history, items of the prefix are taken out of a list, as they are
+    no candidates for any model.
+
+    Args:
+        path: CSV (comma, semicolon or tab between columns) or Parquet, in one of the module's forms.
+        cases, dataset: what was asked.
+        separator: between the items of one list.
+        allow_missing: count a case without a list as not found instead of refusing the table.
+
+    Raises:
+        DataError: the table does not fit; the sentence names the row.
+    """
+    lists, rows = _read_lists(Path(path), cases, dataset, separator)
+    index = pd.Index(dataset.items[Columns.ITEM_ID])
+    ranks = np.full(len(cases), NOT_FOUND, np.float32)
+    longest = 0
+    for case, items in lists.items():
+        places = index.get_indexer(pd.Index(items, dtype=object))
+        unknown = np.flatnonzero(places < 0)
+        if len(unknown):
+            raise DataError(
+                f"{path} row {rows[case]} ranks the unknown item '{items[unknown[0]]}'; "
+                "use the shop's item ids."
+            )
+        if len(np.unique(places)) < len(places):
+            raise DataError(f"{path} row {rows[case]} ranks an item twice; rank each once.")
+        longest = max(longest, len(places))
+        if cases.mask_history:
+            places = places[~np.isin(places, cases.prefixes[case])]
+        found = np.flatnonzero(places == cases.targets[case])
+        if len(found):
+            ranks[case] = found[0] + 1
+    unanswered = len(cases) - len(lists)
+    if unanswered and not allow_missing:
+        first = next(case for case in range(len(cases)) if case not in lists)
+        raise DataError(
+            f"{path} has no list for {unanswered:,} of {len(cases):,} cases (the first is case "
+            f"{first}, session '{dataset.test.ids[cases.session[first]]}'); rank them too, or allow "
+            "missing cases, which then count as not found."
+        )
+    return PeerRanks(ranks, unanswered, longest)
+
+
+Lists = tuple[dict[int, list[str]], dict[int, int]]
+"""case -> item ids, the best first; and case -> the table's row, the header being row 1."""
+
+
+def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) -> Lists:
+    frame = _read_frame(path)
+    columns = set(frame.columns)
+    if {"case", "items"} <= columns:
+        numbers = pd.to_numeric(frame["case"], errors="coerce")
+        wrong = np.flatnonzero(~(numbers.isin(range(len(cases)))))
+        if len(wrong):
+            raise DataError(
+                f"{path} row {wrong[0] + 2} names case {frame['case'].iloc[wrong[0]]!r}; cases go "
+                f"from 0 to {len(cases) - 1}."
+            )
+        return _split(path, numbers.astype(int).tolist(), frame["items"], separator)
+    if {"SessionId", "Position", "Recommendations"} <= columns:
+        numbers = _find(path, frame["SessionId"], frame["Position"], cases, dataset)
+        return _split(path, numbers, frame["Recommendations"], SEPARATOR)
+    if {Columns.SESSION_ID, Columns.ITEM_ID} <= columns and columns & {"score", "rank"}:
+        return _long(path, frame, cases, dataset)
+    raise DataError(
+        f"{path} has the columns {', '.join(map(str, frame.columns))}; it must have case and items, "
+        "or SessionId, Position and Recommendations, or session_id, item_id and score (or rank)."
+    )
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a CSV or Parquet table of ranked items.")
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path).astype(str)
+        with path.open(encoding="utf-8") as file:
+            head = file.readline()
+        mark = max(",;\t", key=head.count)
+        return pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a table ({error}).") from error
+
+
+def _split(path: Path, numbers: Sequence[int], texts: pd.Series, separator: str) -> Lists:
+    lists: dict[int, list[str]] = {}
+    rows: dict[int, int] = {}
+    for row, (case, text) in enumerate(zip(numbers, texts, strict=True), 2):
+        if case in lists:
+            raise DataError(f"{path} row {row} answers case {case} a second time; keep one list.")
+        lists[case] = [item.strip() for item in text.split(separator) if item.strip()]
+        rows[case] = row
+    return lists, rows
+
+
+def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -> Lists:
+    given = frame.get(POSITION)
+    numbers = _find(path, frame[Columns.SESSION_ID], given, cases, dataset)
+    by_rank = "rank" in frame
+    values = pd.to_numeric(frame["rank" if by_rank else "score"], errors="coerce")
+    if values.isna().any():
+        row = int(np.flatnonzero(values.isna())[0])
+        raise DataError(
+            f"{path} row {row + 2} has no number as its {'rank' if by_rank else 'score'}."
+        )
+    order = pd.DataFrame({"case": numbers, "value": values if by_rank else -values})
+    lists: dict[int, list[str]] = {}
+    rows: dict[int, int] = {}
+    for at in order.sort_values(["case", "value"], kind="stable").index:
+        case = numbers[at]
+        lists.setdefault(case, []).append(frame[Columns.ITEM_ID].iat[at])
+        rows.setdefault(case, at + 2)
+    return lists, rows
+
+
+def _find(
+    path: Path,
+    sessions: pd.Series,
+    positions: pd.Series | None,
+    cases: TestCases,
+    dataset: Dataset,
+) -> list[int]:
+    """The case of each row, by session and place."""
+    names = dataset.test.ids[cases.session]
+    at = {
+        (name, len(prefix) - 1): n
+        for n, (name, prefix) in enumerate(zip(names, cases.prefixes, strict=True))
+    }
+    last = {name: n for n, name in enumerate(names)}  # cases of a session are in order
+    found = []
+    for row, session in enumerate(sessions):
+        if positions is None:
+            case, which = last.get(session), f"session '{session}'"
+        else:
+            text = positions.iat[row]
+            place = int(text) if text.lstrip("-").isdigit() else -1
+            case, which = at.get((session, place)), f"session '{session}', position {text}"
+        if case is None:
+            raise DataError(f"{path} row {row + 2} answers {which}, which is no test case.")
+        found.append(case)
+    return found
+
+
+def _refuse_separator(ids: np.ndarray, separator: str) -> None:
+    bad = next((item for item in ids if separator in item), None)
+    if not separator or bad is not None:
+        raise ConfigError(
+            f"{separator!r} cannot separate item ids"
+            + (f" such as '{bad}'" if bad is not None else "")
+            + "; choose another separator."
+        )
