@@ -1,22 +1,8 @@
-"""Baselines that know items by ID alone."""
+"""First-order Markov chain over item IDs."""
 
 import numpy as np
 
 from tpad import Dataset
-
-
-class Popularity:
-    """Ranks by number of training clicks, whatever the session."""
-
-    can_score_new_items = False
-
-    def fit(self, dataset: Dataset) -> "Popularity":
-        counts = dataset.popularity.astype(np.float32)
-        self._scores = np.where(dataset.cold, -np.inf, counts).astype(np.float32)
-        return self
-
-    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
-        return np.tile(self._scores, (len(sessions), 1))
 
 
 class Markov:
@@ -24,8 +10,8 @@ class Markov:
 
     `P(j | i) = (n(i → j) + s · pop(j)) / (n(i → ·) + s)` with n counted over adjacent clicks of
     training sessions; only the last item i of a session counts. The weight s is the one of
-    `SMOOTHING` that gives the validation sessions the highest likelihood. After a cold item the
-    chain knows popularity only.
+    `SMOOTHING` that gives the validation sessions the highest likelihood. After a cold item,
+    and before the first one, the chain knows popularity only.
     """
 
     SMOOTHING = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -46,10 +32,16 @@ class Markov:
         return self
 
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
-        return np.stack([self._log_row(int(session[-1])) for session in sessions])
+        result = np.empty((len(sessions), len(self._popularity)), dtype=np.float32)
+        for row, session in enumerate(sessions):
+            result[row] = self._log_row(int(session[-1]) if len(session) else None)
+        return result
 
-    def _log_row(self, last: int) -> np.ndarray:
+    def _log_row(self, last: int | None) -> np.ndarray:
         row = self.smoothing * self._popularity  # (n_items,)
+        if last is None:
+            with np.errstate(divide="ignore"):
+                return np.log(self._popularity).astype(np.float32)
         span = slice(self._start[last], self._start[last + 1])
         row[self._after[span]] += self._counts[span]
         with np.errstate(divide="ignore"):  # log 0 = −inf: a cold item cannot be scored

@@ -1,0 +1,57 @@
+"""Baselines that TPAD is held against, all with the contract of `eval.protocol.RankingModel`.
+
+    model = BASELINES["vsknn"].make(0, {"k": 200}, None).fit(dataset)
+    model.scores(sessions)  # (n, n_items) float32, −inf for what it cannot score
+
+| model | knows | scores new items |
+| --- | --- | --- |
+| `Popularity`, `SessionPopularity`, `Markov`, `ItemKNN`, `VSKNN` | counts of clicks | no |
+| `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learnt embedding of each item | no |
+| `ContentNeighbours` | features of the items | yes |
+
+Wherever a model by item ID knows nothing of a session, as after a cold item, it answers with
+popularity.
+"""
+
+from eval.baselines.content import ContentConfig, ContentNeighbours
+from eval.baselines.gru4rec import GRU4Rec, GRU4RecConfig
+from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
+from eval.baselines.markov import Markov
+from eval.baselines.narm import NARM
+from eval.baselines.neural import NeuralConfig, NeuralModel
+from eval.baselines.popularity import Popularity, SessionPopularity
+from eval.baselines.registry import BASELINES, SEARCH, Baseline, content_baseline
+from eval.baselines.sasrec import SASRec, SASRecConfig
+from eval.baselines.srgnn import SRGNN, SRGNNConfig
+from eval.baselines.tuning import Tuning, baseline_of, tune
+from eval.baselines.validation import ValidationCases
+from eval.baselines.vsknn import VSKNN, VSKNNConfig
+
+__all__ = [
+    "BASELINES",
+    "NARM",
+    "SEARCH",
+    "SRGNN",
+    "VSKNN",
+    "Baseline",
+    "ContentConfig",
+    "ContentNeighbours",
+    "GRU4Rec",
+    "GRU4RecConfig",
+    "ItemKNN",
+    "ItemKNNConfig",
+    "Markov",
+    "NeuralConfig",
+    "NeuralModel",
+    "Popularity",
+    "SASRec",
+    "SASRecConfig",
+    "SRGNNConfig",
+    "SessionPopularity",
+    "Tuning",
+    "VSKNNConfig",
+    "ValidationCases",
+    "baseline_of",
+    "content_baseline",
+    "tune",
+]

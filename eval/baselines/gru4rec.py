@@ -1,0 +1,53 @@
+"""GRU4Rec: a recurrent network over the items of a session.
+
+Hidasi et al. 2016 (ICLR) with what the authors found to matter later: cross-entropy or BPR-max over
+many negatives (Hidasi & Karatzoglou 2018, CIKM) and one embedding for session and candidates with a
+bias an item, the "shared embedding" of Hidasi & Czapp 2023 (RecSys), who show how far from their
+model many reimplementations are. Theirs goes through sessions side by side and learns from one step
+at a time; here the gradient flows through the whole session.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from eval.baselines.neural import NeuralConfig, NeuralModel, SequenceNetwork
+from eval.baselines.settings import need_count
+
+
+@dataclass(frozen=True)
+class GRU4RecConfig(NeuralConfig):
+    """Settings of GRU4Rec."""
+
+    layers: int = 1
+    """GRU layers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        need_count(self, "layers")
+
+
+class GRU4RecNetwork(SequenceNetwork):
+    """Item embeddings through a GRU of the same width."""
+
+    def __init__(self, n_known: int, config: GRU4RecConfig) -> None:
+        super().__init__(n_known, config, bias=True)
+        self.dropout = nn.Dropout(config.dropout)
+        between = config.dropout if config.layers > 1 else 0.0
+        self.gru = nn.GRU(
+            config.width, config.width, config.layers, batch_first=True, dropout=between
+        )
+
+    def forward(self, sessions: Tensor) -> Tensor:
+        states, _ = self.gru(self.dropout(self.embed(sessions)))  # (B, L, h)
+        return self.dropout(states)
+
+
+class GRU4Rec(NeuralModel):
+    """GRU4Rec with the common training of the neural baselines."""
+
+    Config = GRU4RecConfig
+    config: GRU4RecConfig
+
+    def build(self, n_known: int) -> SequenceNetwork:
+        return GRU4RecNetwork(n_known, self.config)

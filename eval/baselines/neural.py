@@ -1,0 +1,345 @@
+"""What all neural baselines by item ID share: settings, training, scoring.
+
+The networks differ, the rest is one and the same for all: windows of sessions, the loss over all
+training items, AdamW with linear warm-up and cosine decay, the epoch with the best validation MRR@20
+kept, one budget of epochs. Every prefix of a training session is a case. As the judge masks the
+items of a session, they are no candidates in the loss either (`mask_seen`), as for TPAD.
+
+An item of no training session has no embedding: it is left out where it occurs in a session, and
+scored −inf. A session without any known item is answered by popularity.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
+from eval.baselines.settings import need_choice, need_count, need_number
+from eval.baselines.validation import CASES, ValidationCases
+from tpad import ConfigError, DataError, Dataset, EpochReport
+
+PADDING = -1
+CHUNK = 512  # sessions scored at once
+WARM_UP_STEPS = 100
+BUCKET = 8  # batches among which windows are sorted by length, to save padding
+
+
+@dataclass(frozen=True)
+class NeuralConfig:
+    """Settings of a neural baseline and its training."""
+
+    width: int = 96
+    """Size h of item embeddings and states."""
+    dropout: float = 0.2
+    """Dropout on embeddings and states."""
+    max_length: int = 20
+    """Most recent items of a session that are read."""
+    loss: str = "cross-entropy"
+    """"cross-entropy" or "bpr-max"."""
+    score_regularisation: float = 1.0
+    """Weight of the scores' penalty in BPR-max; without effect on cross-entropy."""
+    negatives: int | None = None
+    """Training items drawn anew each step as negatives of all cases; None: all training items."""
+    mask_seen: bool = True
+    """Whether items already in the session are no candidates (nor targets), as when ranking."""
+    validation: str = "every prefix"
+    """Which cases of validation sessions count: "every prefix" or "last item"."""
+    epochs: int = 20
+    """Most passes over the training sessions."""
+    batch_size: int = 128
+    """Sessions per step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
+    weight_decay: float = 0.01
+    """Weight decay of AdamW on matrices; norms and biases are exempt."""
+    patience: int = 5
+    """Epochs without a better validation MRR@20 after which training stops."""
+    seed: int = 0
+    """Seed of initialisation, order, negatives and dropout."""
+
+    def __post_init__(self) -> None:
+        need_count(self, "width", "max_length", "epochs", "batch_size", "patience")
+        need_count(self, "seed", least=0)
+        if self.negatives is not None:
+            need_count(self, "negatives")
+        need_number(self, "dropout", below=1.0)
+        need_number(self, "weight_decay", "score_regularisation")
+        need_number(self, "learning_rate")
+        if not self.learning_rate:
+            raise ConfigError("learning_rate must be above 0.")
+        need_choice(self, "loss", LOSSES)
+        need_choice(self, "validation", CASES)
+
+
+class SequenceNetwork(nn.Module):
+    """Reads sessions of known items; one embedding table serves sessions and candidates.
+
+    A subclass gives `forward(sessions) -> (B, L, h)`, the state after each element, or overrides
+    `states`.
+
+    Args:
+        n_known: number of training items.
+        config: settings.
+        bias: whether each item has a learnt bias.
+    """
+
+    def __init__(self, n_known: int, config: NeuralConfig, *, bias: bool = False) -> None:
+        super().__init__()
+        self.items = nn.Embedding(n_known, config.width)
+        bound = 1 / math.sqrt(config.width)
+        nn.init.uniform_(self.items.weight, -bound, bound)
+        self.bias = nn.Parameter(torch.zeros(n_known)) if bias else None
+
+    def embed(self, sessions: Tensor) -> Tensor:
+        """(B, L) columns, padded with `PADDING` -> (B, L, h)."""
+        # Not by indexing: its gradient adds up in the order in which threads come, so that the same
+        # seed would not give the same model.
+        return self.items(sessions.clamp(min=0))
+
+    def states(self, sessions: Tensor, row: Tensor, step: Tensor) -> Tensor:
+        """States after chosen elements.
+
+        Args:
+            sessions: (B, L) int64 columns, padded at the end with `PADDING`.
+            row, step: (n,) each, the state after element `step` of session `row`.
+
+        Returns:
+            (n, h).
+        """
+        return self(sessions)[row, step]
+
+    def logits(self, states: Tensor, columns: Tensor | None = None) -> Tensor:
+        """Scores of all known items or of the given columns: (n, h) -> (n, C)."""
+        every = torch.arange(self.items.num_embeddings) if columns is None else columns
+        table = self.items.weight if columns is None else self.items.weight[columns]
+        scores = states @ table.T  # (n, C)
+        return scores if self.bias is None else scores + self.bias[every]
+
+    def own_logits(self, states: Tensor, targets: Tensor) -> Tensor:
+        """The score of each state's own target: (n, h), (n,) -> (n,)."""
+        own = (states * self.items(targets)).sum(1)
+        return own if self.bias is None else own + self.bias[targets]
+
+
+class PrefixNetwork(SequenceNetwork):
+    """A network that has to read each prefix by itself: `forward(prefixes) -> (n, h)`."""
+
+    def states(self, sessions: Tensor, row: Tensor, step: Tensor) -> Tensor:
+        place = torch.arange(sessions.shape[1])
+        prefixes = sessions[row].masked_fill(place > step[:, None], PADDING)  # (n, L)
+        return self(prefixes[:, : int(step.max()) + 1])
+
+
+class NeuralModel:
+    """A neural baseline: what the judge asks of it. A subclass names its network and settings.
+
+    Args:
+        config: settings; those of the class by default.
+        progress: called after each epoch.
+    """
+
+    can_score_new_items = False
+    Config: type[NeuralConfig] = NeuralConfig
+    network: SequenceNetwork
+
+    def __init__(
+        self,
+        config: NeuralConfig | None = None,
+        progress: Callable[[EpochReport], None] | None = None,
+    ) -> None:
+        self.config = config or self.Config()
+        self.progress = progress
+        self.history: list[EpochReport] = []
+
+    def build(self, n_known: int) -> SequenceNetwork:
+        """The untrained network for so many items."""
+        raise NotImplementedError
+
+    def fit(self, dataset: Dataset) -> "NeuralModel":
+        """Trains on the training sessions; the best epoch by validation MRR@20 is kept.
+
+        Raises:
+            DataError: no training session has two clicks.
+        """
+        self._known = np.flatnonzero(~dataset.cold)  # (n_known,) item rows
+        self._column = np.full(len(dataset), PADDING, dtype=np.int64)  # item row -> column
+        self._column[self._known] = np.arange(len(self._known))
+        popularity = dataset.popularity[self._known]
+        self._popularity = np.log(popularity / max(popularity.sum(), 1)).astype(np.float32)
+        windows = [self._column[window] for window in dataset.train.windows(self.config.max_length)]
+        if not windows:
+            raise DataError("No training session has two clicks; there is nothing to learn from.")
+        cases = ValidationCases.of(
+            dataset, mask_seen=self.config.mask_seen, cases=self.config.validation
+        )
+        # The caller's own random state stays as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            self.network = self.build(len(self._known))
+            training = _Training(self.network, windows, self.config)
+            self.history = training.run(lambda: cases.mrr(self.scores), self.progress)
+        return self
+
+    def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:
+        """Score of every item as the next one: (n, n_items) float32; −inf for unknown items."""
+        result = np.full((len(sessions), len(self._column)), -np.inf, dtype=np.float32)
+        self.network.eval()
+        for start in range(0, len(sessions), CHUNK):
+            known = [self._read(session) for session in sessions[start : start + CHUNK]]
+            rows = np.array([i for i, columns in enumerate(known) if len(columns)], dtype=np.int64)
+            table = np.tile(self._popularity, (len(known), 1))  # (chunk, n_known)
+            if len(rows):
+                padded, last = pad([known[row] for row in rows])  # (m, L), (m,)
+                with torch.inference_mode():
+                    states = self.network.states(padded, torch.arange(len(rows)), last)  # (m, h)
+                    table[rows] = self.network.logits(states).numpy()
+            result[start : start + len(known), self._known] = table
+        return result
+
+    def _read(self, session: np.ndarray) -> np.ndarray:
+        """The columns of a session's most recent known items."""
+        columns = self._column[np.asarray(session, dtype=np.int64)]
+        return columns[columns >= 0][-self.config.max_length :]
+
+
+class _Training:
+    """One training run."""
+
+    def __init__(
+        self, network: SequenceNetwork, windows: list[np.ndarray], config: NeuralConfig
+    ) -> None:
+        self.network, self.windows, self.config = network, windows, config
+        self.n_known = network.items.num_embeddings
+        parameters = list(network.parameters())
+        self.optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": [p for p in parameters if (p.ndim > 1) == wide],
+                    "weight_decay": config.weight_decay if wide else 0.0,
+                }
+                for wide in (True, False)
+            ],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
+        self.rng = np.random.default_rng(config.seed)
+        self.taken = 0  # steps
+
+    def run(
+        self, validate: Callable[[], float], progress: Callable[[EpochReport], None] | None
+    ) -> list[EpochReport]:
+        """Trains, and leaves the best epoch's weights in the network."""
+        history: list[EpochReport] = []
+        best, best_epoch, best_state = -math.inf, 0, dict[str, Tensor]()
+        for epoch in range(1, self.config.epochs + 1):
+            loss = self._epoch()
+            reached = validate()
+            history.append(EpochReport(epoch, self.config.epochs, loss, reached))
+            # Without validation cases the last epoch is kept.
+            if math.isnan(reached) or reached > best:
+                best, best_epoch = reached, epoch
+                best_state = {k: v.clone() for k, v in self.network.state_dict().items()}
+            if progress is not None:
+                progress(history[-1])
+            if epoch - best_epoch >= self.config.patience:
+                break
+        self.network.load_state_dict(best_state)
+        self.network.eval()
+        return history
+
+    def _epoch(self) -> float:
+        """One pass over the sessions; returns the mean loss of a case."""
+        self.network.train()
+        total, count = 0.0, 0
+        for batch in self._batches():
+            loss, n_cases = self._loss(batch)
+            if not n_cases:
+                continue
+            rate = _rate(self.taken, self.config.epochs * self.per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * rate
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            self.taken += 1
+            total, count = total + loss.item() * n_cases, count + n_cases
+        if not count:
+            raise DataError(
+                "Every training session only repeats its items; with mask_seen there is nothing to "
+                "learn from."
+            )
+        return total / count
+
+    def _batches(self) -> list[Tensor]:
+        """The windows in random order, those of a batch of similar length."""
+        order = self.rng.permutation(len(self.windows))
+        size, batches = self.config.batch_size, []
+        for start in range(0, len(order), size * BUCKET):
+            bucket = sorted(
+                order[start : start + size * BUCKET], key=lambda i: len(self.windows[i])
+            )
+            batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
+        return [
+            pad([self.windows[i] for i in batches[b]])[0]
+            for b in self.rng.permutation(len(batches))
+        ]
+
+    def _loss(self, windows: Tensor) -> tuple[Tensor, int]:
+        """Mean loss over the cases of a batch (B, L + 1), and their number."""
+        inputs, targets = windows[:, :-1], windows[:, 1:]  # (B, L)
+        length = inputs.shape[1]
+        past = torch.ones(length, length, dtype=torch.bool).tril()
+        wanted = targets >= 0  # (B, L)
+        if self.config.mask_seen:
+            wanted &= ~((targets[:, :, None] == inputs[:, None, :]) & past).any(2)
+        row, step = torch.nonzero(wanted, as_tuple=True)  # (n,), (n,)
+        if not len(row):
+            return torch.zeros(()), 0
+        states = self.network.states(inputs, row, step)  # (n, h)
+        answers = targets[row, step]  # (n,)
+        drawn = self._draw()  # (C,) or None for all
+        logits = self.network.logits(states, drawn)  # (n, C)
+        own = self.network.own_logits(states, answers)  # (n,)
+        place = torch.arange(self.n_known)
+        if drawn is not None:
+            place = torch.full((self.n_known,), PADDING)
+            place[drawn] = torch.arange(len(drawn))  # column -> its place among the drawn
+        # The target is no negative, nor is what the judge would mask.
+        case, column = torch.arange(len(row)), answers
+        if self.config.mask_seen:
+            seen = inputs[row].masked_fill(~past[step], PADDING)  # (n, L)
+            at, where = torch.nonzero(seen >= 0, as_tuple=True)
+            case, column = torch.cat([case, at]), torch.cat([column, seen[at, where]])
+        column = place[column]
+        case, column = case[column >= 0], column[column >= 0]
+        logits.index_put_((case, column), logits.new_tensor(MASKED))
+        if self.config.loss == "bpr-max":
+            return bpr_max(own, logits, self.config.score_regularisation), len(row)
+        return cross_entropy(own, logits), len(row)
+
+    def _draw(self) -> Tensor | None:
+        """(C,) sorted columns drawn as negatives of this step; None where all items are."""
+        if self.config.negatives is None or self.config.negatives >= self.n_known:
+            return None
+        drawn = self.rng.choice(self.n_known, self.config.negatives, replace=False)
+        return torch.from_numpy(np.sort(drawn))
+
+
+def pad(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Padded rows (n, L) int64 and the position of each session's last item (n,)."""
+    lengths = np.array([len(session) for session in sessions])
+    padded = np.full((len(sessions), int(lengths.max())), PADDING, dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(sessions)
+    return torch.from_numpy(padded), torch.from_numpy(lengths - 1)
+
+
+def _rate(step: int, steps: int) -> float:
+    """Linear warm-up, then cosine decay to zero; as a share of the peak."""
+    warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))

@@ -1,0 +1,124 @@
+"""All baselines by name, and what the search may try of each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from eval.baselines.content import ContentConfig, ContentNeighbours
+from eval.baselines.gru4rec import GRU4Rec
+from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
+from eval.baselines.markov import Markov
+from eval.baselines.narm import NARM
+from eval.baselines.neural import NeuralModel
+from eval.baselines.popularity import Popularity, SessionPopularity
+from eval.baselines.sasrec import SASRec
+from eval.baselines.settings import build
+from eval.baselines.srgnn import SRGNN
+from eval.baselines.vsknn import VSKNN, VSKNNConfig
+from eval.protocol import RankingModel
+from tpad import EpochReport
+
+Progress = Callable[[EpochReport], None] | None
+Settings = Mapping[str, Any]
+Factory = Callable[[int, Settings | None, Progress], RankingModel]
+
+_NEURAL: Mapping[str, tuple[Any, ...]] = {
+    "width": (64, 96, 128),
+    "dropout": (0.1, 0.2, 0.4),
+    "learning_rate": (1e-3, 2e-3, 5e-3),
+    "weight_decay": (0.01, 0.3),
+}
+SEARCH: dict[str, Mapping[str, tuple[Any, ...]]] = {
+    "popularity": {},
+    "session_popularity": {},
+    "markov": {},  # it settles its smoothing by itself, on the validation sessions
+    "item_knn": {"k": (20, 50, 100, 200, 500), "regularisation": (0.0, 5.0, 20.0, 50.0, 100.0)},
+    "vsknn": {
+        "k": (50, 100, 200, 500, 1000, 1500),
+        "sample_size": (500, 1000, 2500, 5000, 10000),
+        "similarity": ("dot", "cosine"),
+        "weighting": ("same", "linear", "div", "log", "quadratic"),
+        "weighting_score": ("same", "linear", "div", "log", "quadratic"),
+        "idf_weighting": (0.0, 1.0, 2.0, 5.0, 10.0),
+    },
+    "gru4rec": {**_NEURAL, "loss": ("cross-entropy", "bpr-max")},
+    "narm": _NEURAL,
+    "srgnn": {**_NEURAL, "steps": (1, 2)},
+    "sasrec": {**_NEURAL, "layers": (1, 2)},
+    "content": {"query": ("last", "mean"), "centre": (False, True)},
+}
+"""What `tune` may try: name of the model -> setting -> values."""
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """Settings of a model that has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """One baseline.
+
+    Attributes:
+        title: its name for people.
+        make: builds the unfitted model for a seed, its settings (names as in `config`; what is not
+            named keeps its default) and a progress function. Raises ConfigError for settings that
+            cannot work.
+        config: the frozen dataclass of its settings.
+        search: what `tune` may try.
+        seeded: whether the seed changes anything.
+    """
+
+    title: str
+    make: Factory
+    config: type = NoConfig
+    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    seeded: bool = False
+
+
+def _plain(name: str, title: str, kind: type, config: type = NoConfig) -> Baseline:
+    def make(seed: int, settings: Settings | None, progress: Progress) -> RankingModel:
+        checked: Any = build(config, settings)
+        return kind() if config is NoConfig else kind(checked)
+
+    return Baseline(title, make, config, SEARCH[name])
+
+
+def _neural(name: str, title: str, kind: type[NeuralModel]) -> Baseline:
+    def make(seed: int, settings: Settings | None, progress: Progress) -> RankingModel:
+        return kind(replace(build(kind.Config, settings), seed=seed), progress)
+
+    return Baseline(title, make, kind.Config, SEARCH[name], seeded=True)
+
+
+BASELINES: dict[str, Baseline] = {
+    "popularity": _plain("popularity", "Popularity", Popularity),
+    "session_popularity": _plain("session_popularity", "Session popularity", SessionPopularity),
+    "markov": _plain("markov", "Markov chain", Markov),
+    "item_knn": _plain("item_knn", "Item-kNN", ItemKNN, ItemKNNConfig),
+    "vsknn": _plain("vsknn", "V-SKNN", VSKNN, VSKNNConfig),
+    "gru4rec": _neural("gru4rec", "GRU4Rec", GRU4Rec),
+    "narm": _neural("narm", "NARM", NARM),
+    "srgnn": _neural("srgnn", "SR-GNN", SRGNN),
+    "sasrec": _neural("sasrec", "SASRec", SASRec),
+}
+"""Baselines by item ID, in the order of a table; those by content need features, see below."""
+
+
+def content_baseline(
+    features: np.ndarray, title: str = "Nearest neighbours", present: np.ndarray | None = None
+) -> Baseline:
+    """Nearest neighbours over an embedding set, as a baseline like those of `BASELINES`.
+
+    Args:
+        features: (n_items, n_features).
+        title: its name for people.
+        present: (n_items,) bool, which items have features; all by default.
+    """
+
+    def make(seed: int, settings: Settings | None, progress: Progress) -> RankingModel:
+        return ContentNeighbours(features, build(ContentConfig, settings), present)
+
+    return Baseline(title, make, ContentConfig, SEARCH["content"])

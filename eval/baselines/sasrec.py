@@ -1,0 +1,72 @@
+"""SASRec: causal self-attention over the items of a session (Kang & McAuley 2018, ICDM).
+
+Here with the cross-entropy over all training items in place of the original binary cross-entropy on
+one negative, which is known to be better (Klenitskiy & Vasilev 2023, RecSys; Petrov & Macdonald
+2023, RecSys).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from eval.baselines.neural import NeuralConfig, NeuralModel, SequenceNetwork
+from eval.baselines.settings import need_count
+from tpad import ConfigError
+
+
+@dataclass(frozen=True)
+class SASRecConfig(NeuralConfig):
+    """Settings of SASRec."""
+
+    layers: int = 2
+    """Transformer blocks."""
+    heads: int = 2
+    """Attention heads; must divide `width`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        need_count(self, "layers", "heads")
+        if self.width % self.heads:
+            raise ConfigError(
+                f"heads={self.heads} must divide width={self.width}; change one of them."
+            )
+
+
+class SASRecNetwork(SequenceNetwork):
+    """Item embeddings plus learnt positions through pre-norm transformer blocks."""
+
+    def __init__(self, n_known: int, config: SASRecConfig) -> None:
+        super().__init__(n_known, config)
+        nn.init.normal_(self.items.weight, std=0.02)
+        self.positions = nn.Parameter(0.02 * torch.randn(config.max_length, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+        block = nn.TransformerEncoderLayer(
+            config.width,
+            config.heads,
+            dim_feedforward=2 * config.width,
+            dropout=config.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.blocks = nn.TransformerEncoder(
+            block, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False
+        )
+
+    def forward(self, sessions: Tensor) -> Tensor:
+        length = sessions.shape[1]
+        x = self.dropout(self.embed(sessions) + self.positions[:length])  # (B, L, h)
+        # Padding comes last and nobody sees the future, so it needs no mask of its own.
+        future = nn.Transformer.generate_square_subsequent_mask(length)
+        return self.blocks(x, mask=future, is_causal=True)  # (B, L, h)
+
+
+class SASRec(NeuralModel):
+    """SASRec with the common training of the neural baselines."""
+
+    Config = SASRecConfig
+    config: SASRecConfig
+
+    def build(self, n_known: int) -> SequenceNetwork:
+        return SASRecNetwork(n_known, self.config)
