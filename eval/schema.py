@@ -1,11 +1,15 @@
-"""Tables of the results database."""
+"""Tables of the results database.
+
+Whoever changes them adds a file to `eval/migrations/versions/` and raises `SCHEMA_VERSION`; a test
+holds the two against each other. Versions that were released are never edited.
+"""
 
 from datetime import datetime
 
 from sqlalchemy import JSON, DateTime, Float, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Base(DeclarativeBase):
@@ -58,6 +62,28 @@ class ModelRow(Base):
     role: Mapped[str]
 
 
+class SplitRow(Base):
+    """A division of a dataset's items, made by name and seed and known by its content."""
+
+    __tablename__ = "split"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    seed: Mapped[int]
+    params: Mapped[dict] = mapped_column(JSON)
+
+
+class SplitItemRow(Base):
+    """The part that one item plays in a split."""
+
+    __tablename__ = "split_item"
+    split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), primary_key=True)
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+
+
 class RunRow(Base):
     """One fit of one model and its evaluation; never overwritten."""
 
@@ -77,6 +103,7 @@ class RunRow(Base):
     process: Mapped[int]
     fit_seconds: Mapped[float | None]
     score_seconds: Mapped[float | None]
+    split_id: Mapped[int | None] = mapped_column(ForeignKey("split.id"), index=True)
 
 
 class MetricRow(Base):
@@ -87,10 +114,10 @@ class MetricRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
     slice: Mapped[str]
     name: Mapped[str]
-    k: Mapped[int]
+    k: Mapped[int]  # 0 for a metric without a cut-off
     value: Mapped[float]
-    low: Mapped[float] = mapped_column(Float)
-    high: Mapped[float] = mapped_column(Float)
+    low: Mapped[float | None] = mapped_column(Float)  # both ends, or no interval
+    high: Mapped[float | None] = mapped_column(Float)
     __table_args__ = (UniqueConstraint("run_id", "slice", "name", "k"),)
 
 
@@ -100,3 +127,16 @@ class RankRow(Base):
     __tablename__ = "rank"
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     ranks: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <f4; inf is not found, .5 a tie
+
+
+class VerdictRow(Base):
+    """What a person said of one case of a run; a change of mind is a further row."""
+
+    __tablename__ = "verdict"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    case: Mapped[int]  # from 0, in the order of the run's cases
+    verdict: Mapped[str]
+    note: Mapped[str]
+    who: Mapped[str]
+    time: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -7,22 +7,26 @@ the database is opened on that machine. Nothing is ever overwritten.
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import Engine, create_engine, event, inspect, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Engine, Select, insert, select, update
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from eval.metrics import all_case_values, metric_names
-from eval.protocol import SLICES, TestCases
+from eval.failures import reason
+from eval.figures import Figure, figures
+from eval.opening import WAIT_SECONDS, default_target, open_database
+from eval.processes import is_running
+from eval.protocol import TestCases
+from eval.queries import Reader
 from eval.schema import (
-    SCHEMA_VERSION,
     Base,
     CasesRow,
     DatasetRow,
@@ -30,12 +34,13 @@ from eval.schema import (
     ModelRow,
     RankRow,
     RunRow,
-    SchemaVersion,
+    SplitItemRow,
+    SplitRow,
+    VerdictRow,
 )
-from eval.significance import bootstrap_interval
 from tpad import DataError, Dataset
 
-WAIT_SECONDS = 30  # for another writer
+__all__ = ["Figure", "OpenRun", "Store", "default_target"]
 
 
 @dataclass
@@ -48,7 +53,12 @@ class OpenRun:
     done: bool = field(default=False, init=False)
 
     def finish(
-        self, ranks: np.ndarray, fit_seconds: float, score_seconds: float, found: dict | None = None
+        self,
+        ranks: np.ndarray,
+        fit_seconds: float,
+        score_seconds: float,
+        found: dict | None = None,
+        more: Iterable[Figure] = (),
     ) -> None:
         """Writes ranks and figures, and marks the run done, all or nothing.
 
@@ -57,12 +67,30 @@ class OpenRun:
             fit_seconds: time of training, tuning included.
             score_seconds: time of ranking all cases.
             found: what was settled during the run (such as sizes chosen), added to its config.
+            more: figures besides those that follow from the ranks of every slice.
+
+        Raises:
+            DataError: ranks are not one a case and at least 1, a figure is no number, the run has
+                its results already, or they cannot be written.
         """
+        if self.done:
+            raise DataError(f"Run {self.id} has its results; they are never overwritten.")
+        if ranks.shape != (len(self.cases),):
+            raise DataError(
+                f"A run of {len(self.cases)} cases needs as many ranks, not an array of shape "
+                f"{ranks.shape}."
+            )
+        if not (ranks >= 1).all():  # NaN is not
+            raise DataError("Ranks begin at 1; an item that was not found has inf.")
         rows: list[Base] = [RankRow(run_id=self.id, ranks=ranks.astype("<f4").tobytes())]
-        rows += [
-            MetricRow(run_id=self.id, slice=s, name=name, k=k, value=value, low=low, high=high)
-            for s, name, k, value, low, high in figures(ranks, self.cases)
-        ]
+        for figure in (*figures(ranks, self.cases), *more):
+            numbers = [figure.value, figure.low, figure.high]
+            if not np.isfinite([number for number in numbers if number is not None]).all():
+                raise DataError(
+                    f"The figure {figure.name}@{figure.k} of slice {figure.slice} is no number; "
+                    "leave it out where it cannot be told."
+                )
+            rows.append(MetricRow(run_id=self.id, **figure._asdict()))
         with self.store.write() as session:
             session.add_all(rows)
             run = session.get_one(RunRow, self.id)
@@ -72,57 +100,56 @@ class OpenRun:
         self.done = True
 
 
-def figures(
-    ranks: np.ndarray, cases: TestCases
-) -> Iterator[tuple[str, str, int, float, float, float]]:
-    """Every figure of a run as (slice, metric, k, value, low, high); empty slices have none."""
-    values = all_case_values(ranks)  # (n, n_metrics)
-    for name in SLICES:
-        mask = cases.slice(name)
-        if not mask.any():
-            continue
-        bounds = bootstrap_interval(values[mask], cases.session[mask])  # (n_metrics, 2)
-        means = values[mask].mean(0)
-        for (metric, k), mean, (low, high) in zip(metric_names(), means, bounds, strict=True):
-            yield name, metric, k, float(mean), float(low), float(high)
-
-
-class Store:
+class Store(Reader):
     """A results database.
 
     Args:
-        target: path of a SQLite file, or any SQLAlchemy URL.
+        target: path of a SQLite file, or any SQLAlchemy URL. One that is new gets its tables, an
+            older one is upgraded.
+        read_only: change nothing. A file that cannot be written is opened so by itself.
+        wait: seconds to wait for another writer.
 
     Raises:
         DataError: it cannot be opened, is no such database, or is of a newer version.
     """
 
-    def __init__(self, target: str | Path) -> None:
+    def __init__(
+        self, target: str | Path, *, read_only: bool = False, wait: float = WAIT_SECONDS
+    ) -> None:
         self.target = str(target)
-        self.read_only = False
-        try:
-            self.engine = self._open()
-            self._check_version()
-        except DataError:
-            raise
-        except DatabaseError as error:
-            raise DataError(
-                f"{self.target} cannot be opened as a results database ({error.orig})."
-            ) from error
+        self.wait = wait
+        self.opened = open_database(target, read_only=read_only, wait=wait)
         if not self.read_only:
-            self._mark_interrupted()
+            try:
+                self._mark_interrupted()
+            except BaseException:
+                self.close()
+                raise
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine, for queries of one's own."""
+        return self.opened.engine
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written."""
+        return self.opened.read_only
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction: all of it is kept, or nothing."""
         if self.read_only:
-            raise DataError(f"{self.target} is read-only; name another file with --database.")
+            raise DataError(f"{self.opened.name} is read-only; name another with --database.")
         try:
-            with Session(self.engine) as session, session.begin():
+            with Session(self.opened.writing) as session, session.begin():
                 yield session
-        except OperationalError as error:
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
             raise DataError(
-                f"{self.target} cannot be written ({error.orig}); nothing of this run was stored."
+                f"{self.opened.name} cannot be written: {reason(error, self.wait)}. "
+                "Nothing of this step was stored; what was there before is whole."
             ) from error
 
     @contextmanager
@@ -136,6 +163,7 @@ class Store:
         config: dict,
         key: str,
         version: tuple[str, str],
+        split_id: int | None = None,
     ) -> Iterator[OpenRun]:
         """Opens a run; leaving the block without `finish` marks it interrupted (or failed).
 
@@ -146,13 +174,15 @@ class Store:
             seed, config: of the run, as JSON values.
             key: equal for runs that must come out equal.
             version: package version and commit.
+            split_id: what `add_split` gave, if the dataset is a stored split of another.
         """
         with self.write() as session:
             row = RunRow(
                 id=uuid4().hex,
                 model_id=_model_id(session, *model),
                 cases_id=_cases_id(session, dataset, name, cases),
-                seed=seed,
+                split_id=split_id,
+                seed=int(seed),
                 config=config,
                 key=key,
                 package_version=version[0],
@@ -169,7 +199,8 @@ class Store:
         except BaseException as error:
             if not run.done:
                 status = "failed" if isinstance(error, Exception) else "interrupted"
-                with self.write() as session:
+                # Where not even this can be written, what went wrong first is what is told.
+                with suppress(DataError), self.write() as session:
                     self.close_run(session, run.id, status)
             raise
         if not run.done:
@@ -184,10 +215,14 @@ class Store:
         fit_seconds: float | None = None,
         score_seconds: float | None = None,
     ) -> None:
-        """Sets the end of a run that is running."""
+        """Sets the end of a run that is running.
+
+        A run that another process took for dead may still be finished: its results are whole.
+        """
+        earlier = ["running", "interrupted"] if status == "done" else ["running"]
         session.execute(
             update(RunRow)
-            .where(RunRow.id == run_id, RunRow.status == "running")
+            .where(RunRow.id == run_id, RunRow.status.in_(earlier))
             .values(
                 status=status,
                 ended=datetime.now(UTC),
@@ -196,124 +231,124 @@ class Store:
             )
         )
 
-    def find(self, key: str) -> str | None:
-        """Id of the latest finished run with a key, if there is one."""
-        with Session(self.engine) as session:
-            return session.scalar(
-                select(RunRow.id)
-                .where(RunRow.key == key, RunRow.status == "done")
-                .order_by(RunRow.started.desc())
-                .limit(1)
+    def add_split(
+        self,
+        dataset: Dataset,
+        dataset_name: str,
+        *,
+        name: str,
+        kind: str,
+        seed: int,
+        params: Mapping,
+        fingerprint: str,
+        rows: Iterable[tuple[str, str]],
+    ) -> int:
+        """Stores a split item by item, once: one with the same fingerprint is left as it is.
+
+        Args:
+            dataset, dataset_name: what was split, and what to call it.
+            name, kind, seed, params: how it was made; params as JSON values.
+            fingerprint: equal for splits of the same content, at most 64 characters.
+            rows: (item id, role) of every item that plays a role.
+
+        Returns:
+            The split's number, for `run(split_id=...)`.
+        """
+        known = select(SplitRow.id).where(SplitRow.fingerprint == fingerprint)
+        with self.read() as session:
+            found = session.scalar(known)
+        if found is not None:
+            return found
+        items = list(dict.fromkeys((str(item), str(role)) for item, role in rows))
+        with self.write() as session:
+            dataset_id = _dataset_id(session, dataset, dataset_name)
+            row = SplitRow(
+                dataset_id=dataset_id,
+                fingerprint=fingerprint,
+                name=name,
+                kind=kind,
+                seed=int(seed),
+                params=dict(params),
+            )
+            split_id, is_new = _once(session, known, lambda: row)
+            if is_new and items:
+                session.execute(
+                    insert(SplitItemRow),
+                    [{"split_id": split_id, "item_id": i, "role": r} for i, r in items],
+                )
+        return split_id
+
+    def add_verdict(
+        self, run_id: str, case: int, verdict: str, *, note: str = "", who: str = ""
+    ) -> None:
+        """Stores what a person says of one case; a change of mind is added, not replaced.
+
+        Args:
+            run_id: the run that was looked at.
+            case: number of the case from 0, in the order of the run's ranks.
+            verdict: in a word, such as "good".
+            note, who: in the person's own words, and their name; may be empty.
+
+        Raises:
+            DataError: there is no such run or case, or the verdict is empty.
+        """
+        if not verdict.strip():
+            raise DataError("A verdict needs a word, such as good or bad.")
+        n = len(self.case_table(run_id))
+        if not 0 <= case < n:
+            raise DataError(f"Run {run_id} has cases 0 to {n - 1}, not {case}.")
+        with self.write() as session:
+            session.add(
+                VerdictRow(
+                    run_id=run_id,
+                    case=int(case),
+                    verdict=verdict.strip(),
+                    note=note,
+                    who=who,
+                    time=datetime.now(UTC),
+                )
             )
 
-    def runs(self) -> list[RunRow]:
-        """All runs, the oldest first."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            return list(session.scalars(select(RunRow).order_by(RunRow.started)))
-
-    def get(self, run_id: str) -> RunRow:
-        """One run."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            return session.get_one(RunRow, run_id)
-
-    def ranks(self, run_id: str) -> np.ndarray:
-        """(n_cases,) float32, in the order of the run's cases."""
-        with Session(self.engine) as session:
-            return np.frombuffer(session.get_one(RankRow, run_id).ranks, "<f4")
-
-    def metrics(self, run_id: str) -> list[MetricRow]:
-        """All figures of a run."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            return list(session.scalars(select(MetricRow).where(MetricRow.run_id == run_id)))
-
     def close(self) -> None:
-        """Gives the file back."""
-        self.engine.dispose()
-
-    def _open(self) -> Engine:
-        if "://" in self.target:
-            engine = create_engine(self.target)
-            Base.metadata.create_all(engine)
-            return engine
-        path = Path(self.target)
-        if path.is_dir() or not path.parent.is_dir():
-            raise DataError(f"{path} cannot be a database: name a file in a folder that exists.")
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": WAIT_SECONDS})
-
-        @event.listens_for(engine, "connect")
-        def _(connection, record) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA foreign_keys=ON")
-
-        try:
-            if path.exists() and not os.access(path, os.W_OK):
-                raise PermissionError
-            Base.metadata.create_all(engine)
-        except (OperationalError, PermissionError):
-            if not path.exists():
-                raise DataError(f"{path} cannot be written; name another --database.") from None
-            # A shipped database on a read-only disk: WAL needs to write beside it, `immutable` not.
-            engine.dispose()
-            self.read_only = True
-            uri = f"file:{path.resolve().as_posix()}?immutable=1&uri=true"
-            return create_engine(f"sqlite:///{uri}")
-        return engine
-
-    def _check_version(self) -> None:
-        with Session(self.engine) as session:
-            if not inspect(self.engine).has_table(SchemaVersion.__tablename__):
-                raise DataError(f"{self.target} is no results database of this package.")
-            version = session.scalar(select(SchemaVersion.version))
-            if version is None and not self.read_only:
-                session.add(SchemaVersion(version=SCHEMA_VERSION))
-                session.commit()
-            elif version != SCHEMA_VERSION:
-                raise DataError(
-                    f"{self.target} has schema version {version}, this package reads "
-                    f"{SCHEMA_VERSION}; install the matching package or name another --database."
-                )
+        """Gives the file or the server's connections back."""
+        self.opened.close()
 
     def _mark_interrupted(self) -> None:
         """Closes runs of this machine whose process is gone."""
-        if os.name != "posix":  # elsewhere a process cannot be asked about without ending it
-            return
-        with self.write() as session:
-            running = session.scalars(
-                select(RunRow).where(
-                    RunRow.status == "running", RunRow.host == socket.gethostname()
-                )
-            )
-            for run in running:
-                if not _is_alive(run.process):
-                    run.status, run.ended = "interrupted", datetime.now(UTC)
+        mine = RunRow.status == "running", RunRow.host == socket.gethostname()
+        with self.read() as session:
+            running = session.scalars(select(RunRow).where(*mine))
+            dead = [run.id for run in running if not is_running(run.process, run.started)]
+        if dead:
+            with self.write() as session:
+                for run_id in dead:
+                    self.close_run(session, run_id, "interrupted")
 
 
-def _is_alive(process: int) -> bool:
+def _once(session: Session, known: Select[int], row: Callable[[], Any]) -> tuple[int, bool]:
+    """Number of a row that is stored once, whichever of two writers is first; whether it is new."""
+    found = session.scalar(known)
+    if found is not None:
+        return found, False
+    made = row()
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with session.begin_nested():
+            session.add(made)
+    except IntegrityError:
+        return session.scalars(known).one(), False
+    return made.id, True
 
 
 def _model_id(session: Session, name: str, role: str) -> int:
-    row = session.scalar(select(ModelRow).where(ModelRow.name == name))
-    if row is None:
-        row = ModelRow(name=name, role=role)
-        session.add(row)
-        session.flush()
-    return row.id
+    known = select(ModelRow.id).where(ModelRow.name == name)
+    return _once(session, known, lambda: ModelRow(name=name, role=role))[0]
 
 
-def _cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -> int:
-    row = session.scalar(select(CasesRow).where(CasesRow.fingerprint == cases.fingerprint))
-    if row is not None:
-        return row.id
-    owner = session.scalar(select(DatasetRow).where(DatasetRow.fingerprint == dataset.fingerprint))
-    if owner is None:
-        owner = DatasetRow(
+def _dataset_id(session: Session, dataset: Dataset, name: str) -> int:
+    known = select(DatasetRow.id).where(DatasetRow.fingerprint == dataset.fingerprint)
+
+    def row() -> DatasetRow:
+        return DatasetRow(
             fingerprint=dataset.fingerprint,
             name=name,
             n_items=len(dataset.items),
@@ -321,20 +356,25 @@ def _cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -
             n_validation=len(dataset.validation),
             n_test=len(dataset.test),
         )
-        session.add(owner)
-        session.flush()
-    lengths = np.array([len(prefix) for prefix in cases.prefixes])
-    row = CasesRow(
-        dataset_id=owner.id,
-        fingerprint=cases.fingerprint,
-        protocol=cases.protocol,
-        n=len(cases),
-        left_out=cases.left_out,
-        session=cases.session.astype("<i4").tobytes(),
-        length=lengths.astype("<i4").tobytes(),
-        target=cases.targets.astype("<i4").tobytes(),
-        cold=cases.cold.astype("u1").tobytes(),
-    )
-    session.add(row)
-    session.flush()
-    return row.id
+
+    return _once(session, known, row)[0]
+
+
+def _cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -> int:
+    known = select(CasesRow.id).where(CasesRow.fingerprint == cases.fingerprint)
+
+    def row() -> CasesRow:
+        lengths = np.array([len(prefix) for prefix in cases.prefixes])
+        return CasesRow(
+            dataset_id=_dataset_id(session, dataset, name),
+            fingerprint=cases.fingerprint,
+            protocol=cases.protocol,
+            n=len(cases),
+            left_out=cases.left_out,
+            session=cases.session.astype("<i4").tobytes(),
+            length=lengths.astype("<i4").tobytes(),
+            target=cases.targets.astype("<i4").tobytes(),
+            cold=cases.cold.astype("u1").tobytes(),
+        )
+
+    return _once(session, known, row)[0]

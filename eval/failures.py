@@ -1,0 +1,42 @@
+"""What a database's error means, in words that say what to do."""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError
+
+
+def _codes(error: DBAPIError) -> tuple[int, str]:
+    """SQLite's primary error code, or the SQLSTATE of a server."""
+    code = getattr(error.orig, "sqlite_errorcode", None) or 0
+    return code & 0xFF, getattr(error.orig, "sqlstate", None) or ""
+
+
+def is_unwritable(error: DBAPIError) -> bool:
+    """Whether a SQLite file or its folder may not be written."""
+    return _codes(error)[0] in (
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+    )
+
+
+def reason(error: DBAPIError, wait: float) -> str:
+    """Why a database failed: half a sentence, without a full stop.
+
+    Args:
+        error: as SQLAlchemy raised it.
+        wait: seconds that a lock was waited for.
+    """
+    code, state = _codes(error)
+    said = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+    if code == sqlite3.SQLITE_FULL or state == "53100":
+        return f"the disk is full ({said}); make room and start again"
+    if code == sqlite3.SQLITE_IOERR:
+        return f"the disk failed or is full ({said}); make room and start again"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or state in ("55P03", "40P01"):
+        return f"another program kept it locked for {wait:g} s ({said}); end that and start again"
+    if is_unwritable(error):
+        return f"the file or its folder may not be written ({said})"
+    if error.connection_invalidated or state[:2] in ("08", "57"):
+        return f"the connection to the server was lost ({said}); start again"
+    return said

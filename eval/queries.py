@@ -1,0 +1,324 @@
+"""What reports, comparisons and a dashboard ask of the results database."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from eval.failures import reason
+from eval.opening import WAIT_SECONDS, Opened
+from eval.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
+from eval.schema import (
+    CasesRow,
+    DatasetRow,
+    MetricRow,
+    ModelRow,
+    RankRow,
+    RunRow,
+    SplitItemRow,
+    SplitRow,
+    VerdictRow,
+)
+from tpad import DataError
+
+
+class Reader:
+    """The reading half of a `Store`."""
+
+    opened: Opened
+    wait: float = WAIT_SECONDS
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that reads; what it finds can be used after it."""
+        try:
+            with Session(self.opened.engine, expire_on_commit=False) as session:
+                yield session
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
+            raise DataError(
+                f"{self.opened.name} cannot be read: {reason(error, self.wait)}."
+            ) from error
+
+    def find(self, key: str) -> str | None:
+        """Id of the latest finished run with a key, if there is one."""
+        with self.read() as session:
+            return session.scalar(
+                select(RunRow.id)
+                .where(RunRow.key == key, RunRow.status == "done")
+                .order_by(RunRow.started.desc())
+                .limit(1)
+            )
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the oldest first."""
+        with self.read() as session:
+            return list(session.scalars(select(RunRow).order_by(RunRow.started)))
+
+    def get(self, run_id: str) -> RunRow:
+        """One run."""
+        with self.read() as session:
+            row = session.get(RunRow, run_id)
+        if row is None:
+            raise DataError(f"There is no run {run_id} in {self.opened.name}.")
+        return row
+
+    def list_runs(
+        self,
+        *,
+        model: str | Sequence[str] | None = None,
+        dataset: str | Sequence[str] | None = None,
+        cases: str | Sequence[str] | None = None,
+        split: str | Sequence[str] | None = None,
+        status: str | Sequence[str] | None = None,
+        seed: int | Sequence[int] | None = None,
+    ) -> list[RunInfo]:
+        """Runs, the oldest first.
+
+        Args:
+            model, status, seed: only runs of this one, or of one of these.
+            dataset: name or fingerprint.
+            cases: fingerprint; runs of the same one can be compared case by case.
+            split: name or fingerprint.
+        """
+        query = (
+            select(RunRow, ModelRow, CasesRow.fingerprint, CasesRow.protocol, CasesRow.n)
+            .add_columns(DatasetRow.name, DatasetRow.fingerprint, SplitRow.name)
+            .join(ModelRow, RunRow.model_id == ModelRow.id)
+            .join(CasesRow, RunRow.cases_id == CasesRow.id)
+            .join(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
+            .outerjoin(SplitRow, RunRow.split_id == SplitRow.id)
+            .order_by(RunRow.started, RunRow.id)
+        )
+        query = _only(query, model, ModelRow.name)
+        query = _only(query, dataset, DatasetRow.name, DatasetRow.fingerprint)
+        query = _only(query, cases, CasesRow.fingerprint)
+        query = _only(query, split, SplitRow.name, SplitRow.fingerprint)
+        query = _only(query, status, RunRow.status)
+        query = _only(query, seed, RunRow.seed)
+        with self.read() as session:
+            rows = session.execute(query).all()
+        return [
+            RunInfo(
+                id=run.id,
+                model=of.name,
+                role=of.role,
+                dataset=dataset_name,
+                dataset_fingerprint=dataset_print,
+                cases=cases_print,
+                protocol=protocol,
+                n_cases=n,
+                split=split_name,
+                split_id=run.split_id,
+                seed=run.seed,
+                config=run.config,
+                key=run.key,
+                status=run.status,
+                started=as_utc(run.started),
+                ended=None if run.ended is None else as_utc(run.ended),
+                fit_seconds=run.fit_seconds,
+                score_seconds=run.score_seconds,
+                package_version=run.package_version,
+                commit=run.commit,
+            )
+            for run, of, cases_print, protocol, n, dataset_name, dataset_print, split_name in rows
+        ]
+
+    def metrics(self, run_id: str) -> list[MetricRow]:
+        """All figures of a run."""
+        with self.read() as session:
+            return list(session.scalars(select(MetricRow).where(MetricRow.run_id == run_id)))
+
+    def figures(
+        self,
+        run_ids: Sequence[str] | None = None,
+        *,
+        slice: str | Sequence[str] | None = None,
+        name: str | Sequence[str] | None = None,
+        k: int | Sequence[int] | None = None,
+    ) -> pd.DataFrame:
+        """Figures of finished runs, one a row.
+
+        Args:
+            run_ids: of these runs; of all by default.
+            slice, name, k: only this one, or one of these.
+
+        Returns:
+            Columns run_id, model, role, dataset, seed, slice, name, k, value, low, high; the oldest
+            run first. `low` and `high` are NaN where a figure has no interval.
+        """
+        columns = {
+            "run_id": RunRow.id,
+            "model": ModelRow.name,
+            "role": ModelRow.role,
+            "dataset": DatasetRow.name,
+            "seed": RunRow.seed,
+            "slice": MetricRow.slice,
+            "name": MetricRow.name,
+            "k": MetricRow.k,
+            "value": MetricRow.value,
+            "low": MetricRow.low,
+            "high": MetricRow.high,
+        }
+        query = (
+            select(*columns.values())
+            .select_from(MetricRow)
+            .join(RunRow, MetricRow.run_id == RunRow.id)
+            .join(ModelRow, RunRow.model_id == ModelRow.id)
+            .join(CasesRow, RunRow.cases_id == CasesRow.id)
+            .join(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
+            .where(RunRow.status == "done")
+            .order_by(RunRow.started, RunRow.id, MetricRow.id)
+        )
+        query = _only(query, None if run_ids is None else list(run_ids), RunRow.id)
+        query = _only(query, slice, MetricRow.slice)
+        query = _only(query, name, MetricRow.name)
+        query = _only(query, k, MetricRow.k)
+        with self.read() as session:
+            rows = session.execute(query).all()
+        table = pd.DataFrame(rows, columns=list(columns))
+        kinds = {"seed": "int64", "k": "int64", "value": float, "low": float, "high": float}
+        return table.astype(kinds)
+
+    def ranks(self, run_id: str) -> np.ndarray:
+        """(n_cases,) float32, in the order of the run's cases."""
+        return self.rank_matrix([run_id])[0]
+
+    def rank_matrix(self, run_ids: Sequence[str]) -> np.ndarray:
+        """Ranks of runs on the same cases.
+
+        Args:
+            run_ids: at least one.
+
+        Returns:
+            (n_runs, n_cases) float32, in the order given; inf is not found, a half a tie.
+
+        Raises:
+            DataError: a run is not there, has no ranks, or has other cases than the first.
+        """
+        query = (
+            select(RunRow.id, RunRow.cases_id, RunRow.status, RankRow.ranks)
+            .outerjoin(RankRow, RankRow.run_id == RunRow.id)
+            .where(RunRow.id.in_(run_ids))
+        )
+        with self.read() as session:
+            rows = {row.id: row for row in session.execute(query)}
+        if not run_ids:
+            raise DataError("Ranks of no run were asked for; name at least one.")
+        for run_id in run_ids:
+            row = rows.get(run_id)
+            if row is None:
+                raise DataError(f"There is no run {run_id} in {self.opened.name}.")
+            if row.ranks is None:
+                raise DataError(f"Run {run_id} has no ranks: it is {row.status}.")
+            if row.cases_id != rows[run_ids[0]].cases_id:
+                raise DataError(
+                    f"Runs {run_ids[0]} and {run_id} were asked different cases; only runs of the "
+                    "same dataset, split and protocol can be compared case by case."
+                )
+        return np.stack([np.frombuffer(rows[run_id].ranks, "<f4") for run_id in run_ids])
+
+    def case_table(self, run_id: str) -> CaseTable:
+        """What a run was asked, as arrays."""
+        query = select(CasesRow).join(RunRow, RunRow.cases_id == CasesRow.id)
+        with self.read() as session:
+            row = session.scalar(query.where(RunRow.id == run_id))
+        if row is None:
+            raise DataError(f"There is no run {run_id} in {self.opened.name}.")
+        return CaseTable(
+            fingerprint=row.fingerprint,
+            protocol=row.protocol,
+            left_out=row.left_out,
+            session=np.frombuffer(row.session, "<i4"),
+            length=np.frombuffer(row.length, "<i4"),
+            target=np.frombuffer(row.target, "<i4"),
+            cold=np.frombuffer(row.cold, "u1").astype(bool),
+        )
+
+    def side_by_side(self, first: str, second: str) -> pd.DataFrame:
+        """Two runs' ranks, one case a row.
+
+        Returns:
+            Columns case, session, length, target, cold, first, second: the last two are ranks,
+            inf where the target was not found.
+        """
+        ranks = self.rank_matrix([first, second])  # (2, n)
+        cases = self.case_table(first)
+        return pd.DataFrame(
+            {
+                "case": np.arange(len(cases)),
+                "session": cases.session,
+                "length": cases.length,
+                "target": cases.target,
+                "cold": cases.cold,
+                "first": ranks[0],
+                "second": ranks[1],
+            }
+        )
+
+    def splits(self, *, name: str | None = None, seed: int | None = None) -> list[SplitInfo]:
+        """Stored splits in the order they were added, all or those of a name and a seed."""
+        query = select(SplitRow, DatasetRow.name, DatasetRow.fingerprint).join(
+            DatasetRow, SplitRow.dataset_id == DatasetRow.id
+        )
+        query = _only(_only(query, name, SplitRow.name), seed, SplitRow.seed)
+        counted = select(SplitItemRow.split_id, SplitItemRow.role, func.count()).group_by(
+            SplitItemRow.split_id, SplitItemRow.role
+        )
+        with self.read() as session:
+            rows = session.execute(query.order_by(SplitRow.id)).all()
+            counts: dict[int, dict[str, int]] = {}
+            for split_id, role, count in session.execute(counted.order_by(SplitItemRow.role)):
+                counts.setdefault(split_id, {})[role] = count
+        return [
+            SplitInfo(
+                id=row.id,
+                name=row.name,
+                kind=row.kind,
+                seed=row.seed,
+                params=row.params,
+                fingerprint=row.fingerprint,
+                dataset=dataset,
+                dataset_fingerprint=fingerprint,
+                counts=counts.get(row.id, {}),
+            )
+            for row, dataset, fingerprint in rows
+        ]
+
+    def split_items(self, split_id: int, role: str | None = None) -> pd.DataFrame:
+        """Items of a split: columns item_id and role, sorted by both; all roles by default."""
+        query = select(SplitItemRow.item_id, SplitItemRow.role)
+        query = _only(query.where(SplitItemRow.split_id == split_id), role, SplitItemRow.role)
+        with self.read() as session:
+            if session.get(SplitRow, split_id) is None:
+                raise DataError(f"There is no split {split_id} in {self.opened.name}.")
+            rows = session.execute(query).all()
+        # Sorted here: servers order text by their own language.
+        return pd.DataFrame(sorted(map(tuple, rows)), columns=["item_id", "role"], dtype=object)
+
+    def verdicts(self, run_id: str | None = None, case: int | None = None) -> list[Verdict]:
+        """Verdicts of a run, of one of its cases, or all of them; the oldest first."""
+        query = select(VerdictRow).order_by(VerdictRow.id)
+        query = _only(_only(query, run_id, VerdictRow.run_id), case, VerdictRow.case)
+        with self.read() as session:
+            return [
+                Verdict(row.run_id, row.case, row.verdict, row.note, row.who, as_utc(row.time))
+                for row in session.scalars(query)
+            ]
+
+
+def _only(query: Select, wanted: Any, *columns: InstrumentedAttribute) -> Select:
+    """Rows of which one of the columns has the value, or one of the values, that is wanted."""
+    if wanted is None:
+        return query
+    several = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+    values = [
+        v.item() if isinstance(v, np.generic) else v for v in (wanted if several else [wanted])
+    ]
+    return query.where(or_(*(column.in_(values) for column in columns)))
