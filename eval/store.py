@@ -7,16 +7,15 @@ the database is opened on that machine. Nothing is ever overwritten.
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import Engine, Select, insert, select, update
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -28,16 +27,14 @@ from eval.protocol import TestCases
 from eval.queries import Reader
 from eval.schema import (
     Base,
-    CasesRow,
-    DatasetRow,
     MetricRow,
-    ModelRow,
     RankRow,
     RunRow,
     SplitItemRow,
     SplitRow,
     VerdictRow,
 )
+from eval.unique_rows import cases_id, dataset_id, model_id, once
 from tpad import DataError, Dataset
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]
@@ -179,8 +176,8 @@ class Store(Reader):
         with self.write() as session:
             row = RunRow(
                 id=uuid4().hex,
-                model_id=_model_id(session, *model),
-                cases_id=_cases_id(session, dataset, name, cases),
+                model_id=model_id(session, *model),
+                cases_id=cases_id(session, dataset, name, cases),
                 split_id=split_id,
                 seed=int(seed),
                 config=config,
@@ -261,16 +258,15 @@ class Store(Reader):
             return found
         items = list(dict.fromkeys((str(item), str(role)) for item, role in rows))
         with self.write() as session:
-            dataset_id = _dataset_id(session, dataset, dataset_name)
             row = SplitRow(
-                dataset_id=dataset_id,
+                dataset_id=dataset_id(session, dataset, dataset_name),
                 fingerprint=fingerprint,
                 name=name,
                 kind=kind,
                 seed=int(seed),
                 params=dict(params),
             )
-            split_id, is_new = _once(session, known, lambda: row)
+            split_id, is_new = once(session, known, lambda: row)
             if is_new and items:
                 session.execute(
                     insert(SplitItemRow),
@@ -323,58 +319,3 @@ class Store(Reader):
             with self.write() as session:
                 for run_id in dead:
                     self.close_run(session, run_id, "interrupted")
-
-
-def _once(session: Session, known: Select[int], row: Callable[[], Any]) -> tuple[int, bool]:
-    """Number of a row that is stored once, whichever of two writers is first; whether it is new."""
-    found = session.scalar(known)
-    if found is not None:
-        return found, False
-    made = row()
-    try:
-        with session.begin_nested():
-            session.add(made)
-    except IntegrityError:
-        return session.scalars(known).one(), False
-    return made.id, True
-
-
-def _model_id(session: Session, name: str, role: str) -> int:
-    known = select(ModelRow.id).where(ModelRow.name == name)
-    return _once(session, known, lambda: ModelRow(name=name, role=role))[0]
-
-
-def _dataset_id(session: Session, dataset: Dataset, name: str) -> int:
-    known = select(DatasetRow.id).where(DatasetRow.fingerprint == dataset.fingerprint)
-
-    def row() -> DatasetRow:
-        return DatasetRow(
-            fingerprint=dataset.fingerprint,
-            name=name,
-            n_items=len(dataset.items),
-            n_train=len(dataset.train),
-            n_validation=len(dataset.validation),
-            n_test=len(dataset.test),
-        )
-
-    return _once(session, known, row)[0]
-
-
-def _cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -> int:
-    known = select(CasesRow.id).where(CasesRow.fingerprint == cases.fingerprint)
-
-    def row() -> CasesRow:
-        lengths = np.array([len(prefix) for prefix in cases.prefixes])
-        return CasesRow(
-            dataset_id=_dataset_id(session, dataset, name),
-            fingerprint=cases.fingerprint,
-            protocol=cases.protocol,
-            n=len(cases),
-            left_out=cases.left_out,
-            session=cases.session.astype("<i4").tobytes(),
-            length=lengths.astype("<i4").tobytes(),
-            target=cases.targets.astype("<i4").tobytes(),
-            cold=cases.cold.astype("u1").tobytes(),
-        )
-
-    return _once(session, known, row)[0]

@@ -5,7 +5,7 @@ from threading import Lock
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from eval.schema import SCHEMA_VERSION, SchemaVersion
 from tpad import DataError
@@ -67,5 +67,5 @@ def upgrade(connection: Connection, name: str) -> None:
         if version:  # databases of the first version were made without Alembic
             command.stamp(config, str(version))
         command.upgrade(config, str(SCHEMA_VERSION))
-    connection.execute(SchemaVersion.__table__.delete())
-    connection.execute(SchemaVersion.__table__.insert().values(version=SCHEMA_VERSION))
+    connection.execute(delete(SchemaVersion))
+    connection.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))

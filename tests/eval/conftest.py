@@ -1,7 +1,10 @@
-"""A hand-sized shop for the tests of `eval`."""
+"""A hand-sized shop for the tests of `eval`, and databases of both kinds."""
+
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from postgres_server import postgres_server
 from small_shops import dataset_of
 
 from tpad.data.dataset import Dataset
@@ -38,3 +41,24 @@ def shop() -> Dataset:
         attr_kind=[kinds[k] for k in kind],
         attr_colour=[colours[c] for c in colour],
     )
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """URL of a PostgreSQL server's empty database; skips where there is no server to start."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def target(request, tmp_path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "results.db")
+    url = request.getfixturevalue("postgres")
+    import psycopg
+
+    schema = f"test_{uuid4().hex}"  # quicker to make than a database
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    return f"{url}&options=-csearch_path%3D{schema}"

@@ -1,0 +1,71 @@
+"""Rows that are stored once, whichever of two writers is first: models, datasets, cases, splits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Select, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from eval.protocol import TestCases
+from eval.schema import CasesRow, DatasetRow, ModelRow
+from tpad import Dataset
+
+
+def once(session: Session, known: Select[int], row: Callable[[], Any]) -> tuple[int, bool]:
+    """Number of a row that is stored once, whichever of two writers is first; whether it is new."""
+    found = session.scalar(known)
+    if found is not None:
+        return found, False
+    made = row()
+    try:
+        with session.begin_nested():
+            session.add(made)
+    except IntegrityError:
+        return session.scalars(known).one(), False
+    return made.id, True
+
+
+def model_id(session: Session, name: str, role: str) -> int:
+    """Number of a model, known by its name."""
+    known = select(ModelRow.id).where(ModelRow.name == name)
+    return once(session, known, lambda: ModelRow(name=name, role=role))[0]
+
+
+def dataset_id(session: Session, dataset: Dataset, name: str) -> int:
+    """Number of a dataset, known by its content; it keeps the name it had first."""
+    known = select(DatasetRow.id).where(DatasetRow.fingerprint == dataset.fingerprint)
+
+    def row() -> DatasetRow:
+        return DatasetRow(
+            fingerprint=dataset.fingerprint,
+            name=name,
+            n_items=len(dataset.items),
+            n_train=len(dataset.train),
+            n_validation=len(dataset.validation),
+            n_test=len(dataset.test),
+        )
+
+    return once(session, known, row)[0]
+
+
+def cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -> int:
+    """Number of the cases asked, known by their content."""
+    known = select(CasesRow.id).where(CasesRow.fingerprint == cases.fingerprint)
+
+    def row() -> CasesRow:
+        lengths = np.array([len(prefix) for prefix in cases.prefixes])
+        return CasesRow(
+            dataset_id=dataset_id(session, dataset, name),
+            fingerprint=cases.fingerprint,
+            protocol=cases.protocol,
+            n=len(cases),
+            left_out=cases.left_out,
+            session=cases.session.astype("<i4").tobytes(),
+            length=lengths.astype("<i4").tobytes(),
+            target=cases.targets.astype("<i4").tobytes(),
+            cold=cases.cold.astype("u1").tobytes(),
+        )
+
+    return once(session, known, row)[0]
