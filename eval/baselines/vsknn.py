@@ -135,7 +135,8 @@ class VSKNN:
             similarity = similarity / size[row]
         near = (place_in_group(row) < self.config.sample_size) & (similarity > 0)
         row, other, similarity, latest = row[near], other[near], similarity[near], latest[near]
-        order = np.lexsort((other, -similarity, row))
+        # Rounded, so that sums in another order are equal and recency decides.
+        order = np.lexsort((other, -np.round(similarity, 12), row))
         order = order[place_in_group(row[order]) < self.config.k]
         vote = similarity[order] * SCORE_WEIGHTINGS[self.config.weighting_score](latest[order])
         return sparse.csr_array((vote, (row[order], other[order])), shape)

@@ -35,6 +35,8 @@ BEAUTY_NEURAL = {
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "beauty": {name: BEAUTY_NEURAL for name in ("gru4rec", "narm", "srgnn", "sasrec")},
     "yoochoose": {
+        # As session-rec's own example configuration for this sample has it.
+        "vsknn": {"k": 500, "sample_size": 5000, "weighting": "quadratic", "idf_weighting": 5},
         "gru4rec": {"mask_seen": False},
         "narm": {"mask_seen": False},
         "srgnn": {"mask_seen": False},
@@ -97,6 +99,18 @@ def _sessions(items: list[np.ndarray], name: str) -> Sessions:
     return Sessions(ids, items, np.arange(len(items), dtype=np.int64))
 
 
+def _fitting(dataset: Dataset, data: str, name: str) -> Dataset:
+    """What a model is fitted on."""
+    train, validation = dataset.train, dataset.validation
+    if data == "beauty" and not BASELINES[name].seeded:
+        # All but the last step of a validation sequence are training steps too.
+        validation = _sessions([items[-2:] for items in validation.items], "validation")
+    elif name in ("popularity", "item_knn", "vsknn"):
+        # What needs no validation learns from the whole training part, as in session-rec.
+        train = _sessions([*train.items, *validation.items], "train")
+    return Dataset(dataset.items, dataset.image_root, train, validation, dataset.test)
+
+
 def measure(
     name: str, dataset: Dataset, prefixes: list[np.ndarray], targets: np.ndarray, args: Any
 ) -> None:
@@ -109,14 +123,8 @@ def measure(
     if args.epochs and "epochs" in settings:
         settings["epochs"] = args.epochs
     begin = time.perf_counter()
-    data = dataset
-    if args.dataset == "beauty" and not settings.get("validation"):
-        # All but the last step of a validation sequence are training steps too.
-        pairs = [items[-2:] for items in dataset.validation.items]
-        data = Dataset(
-            dataset.items, dataset.image_root, dataset.train, _sessions(pairs, "v"), dataset.test
-        )
-    model = BASELINES[name].make(args.seed, settings, progress).fit(data)
+    model = BASELINES[name].make(args.seed, settings, progress)
+    model.fit(_fitting(dataset, args.dataset, name))
     fitted = time.perf_counter()
     ranks = np.empty(len(prefixes))
     for start in range(0, len(prefixes), 512):

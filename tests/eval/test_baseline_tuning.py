@@ -1,0 +1,86 @@
+"""The declared search over settings, and the validation cases that it asks."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from small_shops import dataset_of
+
+from eval.baselines import BASELINES, SEARCH, ValidationCases, content_baseline, tune
+from tpad import ConfigError
+
+DATA = dataset_of([[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[4, 0]], 5)
+
+
+def test_validation_cases_have_known_targets_outside_the_prefix():
+    data = dataset_of([[0, 1, 2]], [[0, 3, 1, 0], [2, 1]], [], 4)
+    cases = ValidationCases.of(data)
+    assert [list(p) for p in cases.prefixes] == [[0, 3], [2]] and list(cases.targets) == [1, 1]
+    assert list(ValidationCases.of(data, mask_seen=False).targets) == [1, 0, 1]
+    last = ValidationCases.of(data, mask_seen=False, cases="last item")
+    assert [list(p) for p in last.prefixes] == [[0, 3, 1], [2]] and list(last.targets) == [0, 1]
+    assert len(ValidationCases.of(dataset_of([[0, 1]], [], [], 2), cases="last item")) == 0
+
+
+def test_validation_mrr_masks_the_history_and_shares_ties():
+    data = dataset_of([[0, 1, 2, 3]], [[0, 1], [0, 2]], [], 4)
+    table = np.array([[9.0, 2.0, 1.0, 1.0]])
+    found = ValidationCases.of(data).mrr(lambda sessions: np.repeat(table, len(sessions), 0))
+    assert np.isclose(found, (1 + 1 / 2.5) / 2)  # ranks 1, and 2 or 3
+
+
+def test_the_search_is_recorded_and_takes_the_best():
+    found = tune("item_knn", DATA, seed=0, tries=6)
+    assert len(found.tries) == 6
+    assert found.tries[0][0] == {"k": 100, "regularisation": 20.0}  # the defaults come first
+    assert len({json.dumps(settings) for settings, _ in found.tries}) == 6
+    values = [value for _, value in found.tries]
+    assert found.settings == found.tries[int(np.argmax(values))][0]
+    assert json.loads(json.dumps(asdict(found)))["settings"] == found.settings
+    model = BASELINES["item_knn"].make(0, found.settings, None).fit(DATA)
+    assert ValidationCases.of(DATA).mrr(model.scores) == max(values)
+
+
+def test_the_search_follows_its_seed():
+    assert tune("vsknn", DATA, 3, 4) == tune("vsknn", DATA, 3, 4)
+    assert tune("vsknn", DATA, 3, 4).tries != tune("vsknn", DATA, 4, 4).tries
+
+
+def test_every_model_gets_the_same_number_of_tries():
+    shared = {"epochs": 1, "width": 8}
+    for name in ("vsknn", "gru4rec", "narm", "srgnn", "sasrec"):
+        settings = shared if BASELINES[name].seeded else None
+        assert len(tune(name, DATA, 0, 3, settings=settings).tries) == 3
+    few = tune(content_baseline(np.eye(5)), DATA, 0, 9)
+    assert len(few.tries) == 4  # as many as there are
+    assert tune("markov", DATA, 0, 9).tries == [] and tune("markov", DATA, 0, 9).settings == {}
+
+
+def test_what_is_shared_is_not_searched():
+    found = tune("gru4rec", DATA, 0, 3, settings={"epochs": 1, "width": 8}, mask_seen=False)
+    for settings, _ in found.tries:
+        assert settings["epochs"] == 1 and settings["width"] == 8
+        assert settings["mask_seen"] is False and settings["validation"] == "every prefix"
+
+
+def test_test_sessions_have_no_part_in_the_search():
+    other = dataset_of(
+        [[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[3, 2, 1]] * 9, 5
+    )
+    assert tune("vsknn", DATA, 0, 4) == tune("vsknn", other, 0, 4)
+
+
+def test_a_wrong_call_gets_a_sentence():
+    with pytest.raises(ConfigError, match="There is no baseline 'als'; choose from popularity"):
+        tune("als", DATA, 0, 3)
+    with pytest.raises(ConfigError, match="tries must be at least 1"):
+        tune("vsknn", DATA, 0, 0)
+    with pytest.raises(ConfigError, match="There is no setting 'depth'"):
+        tune("vsknn", DATA, 0, 3, settings={"depth": 1})
+
+
+def test_tables_are_in_plain_sight():
+    assert set(SEARCH) == {*BASELINES, "content"}
+    for name, entry in BASELINES.items():
+        assert entry.search is SEARCH[name]
