@@ -230,15 +230,11 @@ class Dataset:
     def _session_frame(self, split: str) -> pd.DataFrame:
         sessions: Sessions = getattr(self, split)
         lengths = sessions.lengths
-        if sessions.times is None:
-            times = np.repeat(sessions.starts, lengths)
-        else:
-            times = np.concatenate([*sessions.times, np.zeros(0, np.int64)])
         frame = pd.DataFrame(
             {
                 Columns.SESSION_ID: pd.Series(np.repeat(sessions.ids, lengths), dtype="str"),
                 Columns.ITEM_ID: self.items[Columns.ITEM_ID].to_numpy()[sessions.clicks],
-                Columns.TIMESTAMP: times.astype(np.int64),
+                Columns.TIMESTAMP: sessions.click_times.astype(np.int64),
                 Columns.SPLIT: split,
             }
         ).astype({Columns.ITEM_ID: "str", Columns.SPLIT: "str"})

@@ -73,13 +73,29 @@ class Sessions:
         return np.maximum(self.history, 1)
 
     @property
+    def owners(self) -> np.ndarray:
+        """(number of clicks,) int64, row of the session of each click of `clicks`."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
+
+    @property
+    def places(self) -> np.ndarray:
+        """(number of clicks,) int64, place of each click in its session, from 0 on."""
+        lengths = self.lengths
+        return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+    @property
+    def click_times(self) -> np.ndarray:
+        """(number of clicks,) int64, Unix seconds; the session's start where `times` is None."""
+        if self.times is None:
+            return self.starts[self.owners]
+        return np.concatenate([*self.times, np.zeros(0, np.int64)])
+
+    @property
     def is_history(self) -> np.ndarray:
         """(number of clicks,) bool, whether a click lies within its session's `history`."""
-        lengths = self.lengths
         if self.history is None:
-            return np.zeros(lengths.sum(), dtype=bool)
-        place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return place < np.repeat(self.history, lengths)
+            return np.zeros(self.lengths.sum(), dtype=bool)
+        return self.places < self.history[self.owners]
 
     def windows(self, max_length: int) -> list[np.ndarray]:
         """Pieces of at most `max_length` + 1 clicks, the last one of each the first of the next.
@@ -138,13 +154,9 @@ class Sessions:
         Returns:
             Ordered by start; sessions left without any click vanish.
         """
-        lengths = self.lengths
-        owner = np.repeat(np.arange(len(self), dtype=np.int64), lengths)
-        times = np.repeat(self.starts, lengths)
-        if self.times is not None:
-            times = np.concatenate([*self.times, np.zeros(0, np.int64)])
         history = None if self.history is None else self.is_history
-        left = Clicks(owner, self.clicks, times, self.ids, None, history).select(keep).sessions()
+        clicks = Clicks(self.owners, self.clicks, self.click_times, self.ids, None, history)
+        left = clicks.select(keep).sessions()
         return left if self.times is not None else replace(left, times=None)
 
 

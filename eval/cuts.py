@@ -1,0 +1,287 @@
+"""How each kind of split cuts the sessions of a dataset again, and which items it draws."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+
+from tpad import Columns, ConfigError, DataError, Dataset, Sessions, split_by_time
+
+DRAWS = ("random", "popularity", "category")
+POPULARITY_STRATA = 10
+PARTS = ("train", "validation", "test")
+
+Cut = Callable[[Dataset, Mapping[str, Any], np.random.Generator], tuple[Dataset, np.ndarray]]
+"""(dataset, parameters, random state) -> (dataset cut again, (n_items,) bool items held out)."""
+
+
+def given(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """The dataset as it comes."""
+    return dataset, np.zeros(len(dataset), dtype=bool)
+
+
+def cold_items(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """Drawn items lose their training and validation clicks; with an `n`, all but so many."""
+    chosen = draw_items(dataset, params["draw"], params["fraction"], rng)
+    return hold_out(dataset, chosen, params.get("n", 0), rng), chosen
+
+
+def new_category(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """All items of a category lose their training and validation clicks."""
+    categories = _categories(dataset)
+    names, name = sorted(set(categories.tolist()) - {""}), params["category"]
+    if name is None:
+        asked = set(categories[dataset.test.prefixes().targets].tolist())
+        names = [name for name in names if name in asked]
+        if not names:
+            raise DataError("No test session asks for an item with a category; give more sessions.")
+        name = names[int(rng.integers(len(names)))]
+    elif name not in names:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise ConfigError(f"No item has the category {name!r}; choose one of {shown}.")
+    chosen = categories == name
+    return hold_out(dataset, chosen, 0, rng), chosen
+
+
+def launch_date(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """Sessions that start after a day test; items first clicked after it are held out."""
+    day, end = params["day"], end_of_day(params["day"])
+    sessions = joined(dataset)
+    if sessions.times is None:
+        raise DataError(
+            "The sessions have no time of each click, which a launch date needs; load them from a "
+            "table with timestamps."
+        )
+    first_seen = np.full(len(dataset), np.iinfo(np.int64).max)
+    np.minimum.at(first_seen, sessions.clicks, sessions.click_times)
+    clicked = np.bincount(sessions.clicks, minlength=len(dataset)) > 0
+    chosen = clicked & (first_seen >= end)
+    if not chosen.any():
+        last = datetime.fromtimestamp(int(first_seen[clicked].max()), UTC).date()
+        raise ConfigError(
+            f"No item is first clicked after {day} (the last one is on {last}); take an earlier day."
+        )
+    before = sessions.take(sessions.starts < end)
+    # A session that is under way at midnight ends there, so that nothing later is trained on.
+    before = without(before, before.click_times >= end)
+    if not len(before):
+        raise ConfigError(
+            f"No session of two clicks lies before the end of {day}; take a later one."
+        )
+    part = split_by_time(before.starts, params["validation_fraction"], 0.0)
+    after = sessions.take(sessions.starts >= end)
+    return (
+        replace(
+            dataset, train=before.take(part == 0), validation=before.take(part == 1), test=after
+        ),
+        chosen,
+    )
+
+
+def short_sessions(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """Test sessions end after `length` clicks and the one to predict."""
+    short = dataset.test.where(dataset.test.places <= params["length"])
+    return given(replace(dataset, test=short), params, rng)
+
+
+def temporal(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """The latest sessions test, those before them validate."""
+    sessions = joined(dataset)
+    if len(sessions) > 1 and sessions.starts.min() == sessions.starts.max():
+        raise DataError(
+            "All sessions start at the same time, so they cannot be split by it; load them from a "
+            "table with timestamps."
+        )
+    part = split_by_time(sessions.starts, params["validation_fraction"], params["test_fraction"])
+    train, validation, test = (sessions.take(part == code) for code in range(len(PARTS)))
+    return given(replace(dataset, train=train, validation=validation, test=test), params, rng)
+
+
+def leave_one_out(
+    dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[Dataset, np.ndarray]:
+    """The last click of each sequence tests, the last but one validates, the others train.
+
+    As in SASRec (Kang & McAuley 2018): what comes before the click is its history, and sequences of
+    fewer than three clicks only train. A user's three sequences are named `user:train`,
+    `user:validation` and `user:test`.
+    """
+    users = joined(dataset)
+    long = users.take(users.lengths >= 3)
+
+    def part(name: str, whole: Sessions, lengths: np.ndarray) -> Sessions:
+        return replace(
+            _first_clicks(whole, lengths),
+            ids=np.array([f"{user}:{name}" for user in whole.ids], dtype=object),
+            history=None if name == "train" else lengths - 1,
+        )
+
+    cut = replace(
+        dataset,
+        train=part("train", users, users.lengths - np.where(users.lengths >= 3, 2, 0)),
+        validation=part("validation", long, long.lengths - 1),
+        test=part("test", long, long.lengths),
+    )
+    return given(cut, params, rng)
+
+
+CUTS: dict[str, Cut] = {
+    "given": given,
+    "cold_items": cold_items,
+    "few_shot": cold_items,
+    "new_category": new_category,
+    "launch_date": launch_date,
+    "short_sessions": short_sessions,
+    "temporal": temporal,
+    "leave_one_out": leave_one_out,
+}
+
+
+def draw_items(
+    dataset: Dataset, draw: str, fraction: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws a share of the items with training clicks, each stratum giving its part.
+
+    Args:
+        dataset: its items and their training clicks.
+        draw: "random", "popularity" or "category".
+        fraction: share, above 0 and below 1.
+        rng: random state.
+
+    Returns:
+        (n_items,) bool; of a stratum of s items ⌊fraction · s⌋ or ⌈fraction · s⌉, as near as the
+        total can be.
+
+    Raises:
+        ConfigError: the share is less than one item.
+        DataError: by category, and no item has one.
+    """
+    pool = np.flatnonzero(dataset.popularity > 0)
+    count = round(fraction * len(pool))
+    if count < 1:
+        raise ConfigError(
+            f"A fraction of {fraction} of {len(pool):,} clicked items is none; choose a larger one."
+        )
+    strata = np.zeros(len(pool), dtype=np.int64)
+    shuffled = rng.permutation(len(pool))  # ties fall by chance
+    if draw == "popularity":
+        by_clicks = shuffled[np.argsort(dataset.popularity[pool][shuffled], kind="stable")]
+        strata[by_clicks] = np.arange(len(pool)) * POPULARITY_STRATA // len(pool)
+    elif draw == "category":
+        strata = np.unique(_categories(dataset)[pool], return_inverse=True)[1]
+    order = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    # Systematic sampling (Cochran 1977, ch. 8): every (n / count)-th, from a start drawn at random.
+    places = (np.arange(count) + rng.random()) * len(pool) / count
+    chosen = np.zeros(len(dataset), dtype=bool)
+    chosen[pool[order[places.astype(np.int64)]]] = True
+    return chosen
+
+
+def hold_out(
+    dataset: Dataset, chosen: np.ndarray, at_most: int, rng: np.random.Generator
+) -> Dataset:
+    """Takes the chosen items out of validation, and out of training but for some clicks.
+
+    Args:
+        dataset: the dataset.
+        chosen: (n_items,) bool.
+        at_most: training clicks that each chosen item keeps; which ones is drawn.
+        rng: random state of that draw.
+    """
+    clicks = dataset.train.clicks  # (n_clicks,)
+    order = np.lexsort((rng.random(len(clicks)), clicks))
+    first = np.searchsorted(clicks[order], clicks[order])
+    surplus = np.zeros(len(clicks), dtype=bool)
+    surplus[order] = np.arange(len(clicks)) - first >= at_most
+    return replace(
+        dataset,
+        train=without(dataset.train, surplus & chosen[clicks]),
+        validation=without(dataset.validation, chosen[dataset.validation.clicks]),
+    )
+
+
+def without(sessions: Sessions, removed: np.ndarray) -> Sessions:
+    """The sessions without the clicks where `removed` (n_clicks,) is True.
+
+    The clicks before and after a removed one become neighbours. A session that is left with a
+    single click by it holds nothing to predict and goes too.
+    """
+    if not removed.any():
+        return sessions
+    owner = sessions.owners  # (n_clicks,)
+    left = np.bincount(owner[~removed], minlength=len(sessions))
+    return sessions.where(~removed & ((left > 1) | (left == sessions.lengths))[owner])
+
+
+def joined(dataset: Dataset) -> Sessions:
+    """The sessions of all three parts, in order of their start.
+
+    Raises:
+        DataError: the dataset has been cut by `leave_one_out`.
+    """
+    parts = [getattr(dataset, name) for name in PARTS]
+    parts = [part for part in parts if len(part)]
+    if any((part.first_targets > 1).any() for part in parts):
+        raise DataError(
+            "The dataset's sequences overlap, as it was split by leave_one_out; split the dataset "
+            "that it was made from."
+        )
+    known = all(part.times is not None for part in parts)
+    whole = Sessions(
+        np.concatenate([np.zeros(0, object), *(part.ids for part in parts)]),
+        [items for part in parts for items in part.items],
+        np.concatenate([np.zeros(0, np.int64), *(part.starts for part in parts)]),
+        [times for part in parts for times in part.times] if known else None,
+    )
+    return whole.take(np.argsort(whole.starts, kind="stable"))
+
+
+def end_of_day(day: str | None) -> int:
+    """The Unix second at which a day (YYYY-MM-DD, UTC) is over."""
+    try:
+        start = datetime.combine(date.fromisoformat(day or ""), time(), UTC)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            f"day must be the last day to train on, as YYYY-MM-DD, not {day!r}."
+        ) from None
+    return int((start + timedelta(days=1)).timestamp())
+
+
+def _first_clicks(sessions: Sessions, counts: np.ndarray) -> Sessions:
+    """So many first clicks of each session, counts (n,) being 1 or more."""
+    cuts = counts.tolist()
+    times = sessions.times
+    return replace(
+        sessions,
+        items=[items[:cut] for items, cut in zip(sessions.items, cuts, strict=True)],
+        times=None if times is None else [t[:cut] for t, cut in zip(times, cuts, strict=True)],
+    )
+
+
+def _categories(dataset: Dataset) -> np.ndarray:
+    """(n_items,) str object.
+
+    Raises:
+        DataError: no item has one.
+    """
+    categories = dataset.items[Columns.CATEGORY].to_numpy(dtype=object)
+    if not (categories != "").any():
+        raise DataError(
+            "No item has a category, which this split needs; fill the column "
+            f"'{Columns.CATEGORY}' of the item table, or make another split."
+        )
+    return categories

@@ -1,0 +1,398 @@
+"""Splits: what they hold out is held out, nothing else changes, and a seed says it all."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from small_shops import dataset_of
+
+from eval.cuts import draw_items
+from eval.protocol import Protocol, TestCases
+from eval.splits import DEFAULTS, Split, SplitConfig, make_split
+from tpad import ConfigError, DataError, Dataset, Sessions
+
+DAY = 86_400
+PARTS = ("train", "validation", "test")
+ITEM_SPLITS = ("cold_items", "few_shot", "new_category", "launch_date")
+
+
+def random_shop(seed: int, n_items: int = 30, counts=(80, 15, 25), times: bool = True) -> Dataset:
+    """Random sessions of one to six clicks, six sessions a day; a later item appears later."""
+    rng = np.random.default_rng(seed)
+    at, parts = 0, []
+    for count in counts:
+        part = []
+        for _ in range(count):
+            born = 1 + int((n_items - 1) * (at + 1) / sum(counts))
+            part.append(rng.integers(0, born, rng.integers(1, 7)))
+            at += 1
+        parts.append(part)
+    bare = dataset_of(*parts, n_items, category=[f"kind {i % 4}" for i in range(n_items)])
+    starts = np.arange(at) * (DAY // 6)
+    dated, begin = {}, 0
+    for name, count in zip(PARTS, counts, strict=True):
+        sessions, own = getattr(bare, name), starts[begin : begin + count]
+        clicks = [
+            start + 1200 * np.arange(len(items))
+            for start, items in zip(own, sessions.items, strict=True)
+        ]
+        dated[name] = replace(sessions, starts=own, times=clicks if times else None)
+        begin += count
+    return replace(bare, **dated)
+
+
+def clicks_of(*parts: Sessions) -> Counter:
+    """How often each (session, item, time) occurs."""
+    return Counter(
+        (name, int(item), int(time))
+        for part in parts
+        for name, items, times in zip(part.ids, part.items, part.times, strict=True)
+        for item, time in zip(items, times, strict=True)
+    )
+
+
+def all_clicks(dataset: Dataset) -> Counter:
+    return clicks_of(dataset.train, dataset.validation, dataset.test)
+
+
+def split_or_nothing(dataset: Dataset, config: SplitConfig) -> Split:
+    """The split; an example in which nothing is left is drawn again."""
+    try:
+        return make_split(dataset, config)
+    except DataError:
+        assume(False)
+        raise
+
+
+configs = st.one_of(
+    st.builds(
+        SplitConfig,
+        st.just("cold_items"),
+        st.integers(0, 99),
+        draw=st.sampled_from(["random", "popularity", "category"]),
+        fraction=st.floats(0.1, 0.5),
+    ),
+    st.builds(
+        SplitConfig,
+        st.just("few_shot"),
+        st.integers(0, 99),
+        draw=st.sampled_from(["random", "popularity", "category"]),
+        fraction=st.floats(0.1, 0.5),
+        n=st.integers(0, 6),
+    ),
+    st.builds(
+        SplitConfig,
+        st.just("new_category"),
+        st.integers(0, 99),
+        category=st.sampled_from([None, "kind 0", "kind 3"]),
+    ),
+    st.builds(
+        SplitConfig, st.just("launch_date"), day=st.sampled_from(["1970-01-08", "1970-01-13"])
+    ),
+    st.builds(SplitConfig, st.just("short_sessions"), length=st.integers(1, 3)),
+    st.builds(SplitConfig, st.just("temporal"), test_fraction=st.floats(0.05, 0.5)),
+    st.just(SplitConfig("given")),
+)
+seeds = st.integers(0, 50)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, configs)
+def test_no_click_is_made_up_and_only_what_is_held_out_goes(seed, config):
+    dataset = random_shop(seed)
+    before = dataset.fingerprint
+    split = split_or_nothing(dataset, config)
+    cut = split.dataset
+    assert replace(dataset).fingerprint == before  # a copy, whose fingerprint is computed anew
+    assert all_clicks(cut) <= all_clicks(dataset)
+    assert cut.items is dataset.items
+    ids = np.concatenate([getattr(cut, part).ids for part in PARTS])
+    assert len(set(ids)) == len(ids)
+    if config.kind in ("temporal", "given"):
+        assert all_clicks(cut) == all_clicks(dataset)
+    if config.kind in ("cold_items", "few_shot", "new_category"):
+        assert clicks_of(cut.test) == clicks_of(dataset.test)
+    if config.kind == "short_sessions":
+        assert clicks_of(cut.train, cut.validation) == clicks_of(dataset.train, dataset.validation)
+        assert (TestCases.of(cut).lengths <= config.length).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, configs)
+def test_no_held_out_item_is_trained_on_whatever_the_draw(seed, config):
+    split = split_or_nothing(random_shop(seed), config)
+    train = split.dataset.popularity
+    validation = np.bincount(split.dataset.validation.clicks, minlength=30)
+    assert not (train + validation)[split.held_out].any()
+    assert not validation[split.few_shot].any()
+    assert (train[split.few_shot] <= split.params.get("n", 0)).all()
+    assert (train[split.roles == "warm"] > 0).all() and not train[split.roles == "cold"].any()
+    chosen = split.held_out | split.few_shot
+    assert chosen.any() == (config.kind in ITEM_SPLITS)
+    targets = split.dataset.test.prefixes().targets
+    assert split.info["cases"] == len(targets)
+    assert split.info["chosen_cases"] == chosen[targets].sum()
+    assert chosen[targets].any() == (config.kind in ITEM_SPLITS)
+    roles = ("held_out", "few_shot", "warm", "cold")
+    assert sum(split.info[role] for role in roles) == 30 == len(dict(split.rows()))
+    assert dict(split.rows())["i7"] == split.roles[7]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, configs)
+def test_equal_seeds_give_equal_splits(seed, config):
+    first = split_or_nothing(random_shop(seed), config)
+    second = make_split(random_shop(seed), SplitConfig.parse(config.name))
+    assert first.fingerprint == second.fingerprint and first.name == second.name
+    assert first.dataset.fingerprint == second.dataset.fingerprint
+    assert list(first.rows()) == list(second.rows()) and first.info == second.info
+
+
+@pytest.mark.parametrize("draw", ["random", "popularity", "category"])
+@pytest.mark.parametrize("kind", ["cold_items", "few_shot"])
+def test_different_seeds_draw_different_items(kind, draw):
+    dataset = random_shop(0)
+    splits = [make_split(dataset, SplitConfig(kind, seed, draw=draw)) for seed in range(8)]
+    chosen = {(split.held_out | split.few_shot).tobytes() for split in splits}
+    assert len(chosen) == 8 == len({split.fingerprint for split in splits})
+
+
+def test_a_drawn_category_follows_the_seed():
+    dataset = random_shop(0)
+    drawn = set()
+    for seed in range(20):
+        split = make_split(dataset, SplitConfig("new_category", seed))
+        names = set(dataset.items["category"][split.held_out])
+        assert len(names) == 1
+        drawn |= names
+    assert drawn == {f"kind {i}" for i in range(4)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 999), st.floats(0.05, 0.9), st.sampled_from(["random", "popularity", "category"])
+)
+def test_every_stratum_gives_its_share(seed, fraction, draw):
+    rng = np.random.default_rng(seed)
+    n = 120
+    clicks = [list(rng.zipf(1.6, 5).clip(max=n) - 1) for _ in range(60)]
+    dataset = dataset_of(clicks, [], [], n, category=[f"c{row % 7}" for row in range(n)])
+    pool = np.flatnonzero(~dataset.cold)
+    assume(round(fraction * len(pool)) > 0)
+    chosen = draw_items(dataset, draw, fraction, np.random.default_rng(seed))
+    assert chosen.sum() == round(fraction * len(pool)) and not chosen[dataset.cold].any()
+    share = chosen.sum() / len(pool)
+    if draw == "category":
+        for name in set(dataset.items["category"]):
+            rows = pool[(dataset.items["category"] == name).to_numpy()[pool]]
+            assert abs(chosen[rows].sum() - share * len(rows)) < 1 + 1e-9
+
+
+def test_popularity_strata_hold_out_the_best_sellers_too():
+    # A random draw may miss all ten of the most clicked items; this one cannot.
+    dataset = dataset_of([[row] * (100 - row) for row in range(100)], [], [], 100)
+    for seed in range(30):
+        chosen = draw_items(dataset, "popularity", 0.2, np.random.default_rng(seed))
+        assert [int(chosen[start : start + 10].sum()) for start in range(0, 100, 10)] == [2] * 10
+
+
+def test_few_shots_of_nothing_are_cold_items():
+    dataset = random_shop(3)
+    few = make_split(dataset, SplitConfig("few_shot", 5, n=0))
+    cold = make_split(dataset, SplitConfig("cold_items", 5))
+    assert few.dataset.fingerprint == cold.dataset.fingerprint
+    np.testing.assert_array_equal(few.few_shot, cold.held_out)
+    assert few.fingerprint != cold.fingerprint
+
+
+def test_few_shots_keep_what_they_may():
+    # Of an item's 40 clicks, each in a long session, 5 remain; those of the others all remain.
+    dataset = dataset_of([[s % 4, 4, 5, 6, 7] for s in range(160)], [], [[1, 0, 2, 3, 4]], 8)
+    split = make_split(dataset, SplitConfig("few_shot", 1, fraction=0.5, n=5))
+    assert (split.dataset.popularity[split.few_shot] == 5).all() and split.few_shot.sum() == 4
+    others = ~split.few_shot
+    np.testing.assert_array_equal(split.dataset.popularity[others], dataset.popularity[others])
+
+
+def test_neighbours_of_a_removed_click_join_and_lone_clicks_go():
+    dataset = dataset_of(
+        [[0, 1, 2], [1, 0], [2, 0, 1, 1, 2], [0]], [[1, 2], [2, 0, 1]], [[0, 1]], 3,
+        category=["a", "b", "a"],
+    )  # fmt: skip
+    cut = make_split(dataset, SplitConfig("new_category", category="b")).dataset
+    assert [items.tolist() for items in cut.train.items] == [[0, 2], [2, 0, 2], [0]]
+    assert cut.train.ids.tolist() == ["train0", "train2", "train3"]  # [0] was alone before
+    assert [items.tolist() for items in cut.validation.items] == [[2, 0]]
+    assert [items.tolist() for items in cut.test.items] == [[0, 1]]
+
+
+def test_a_launch_date_parts_time_in_two():
+    dataset = random_shop(1)
+    split = make_split(dataset, SplitConfig("launch_date", day="1970-01-13"))
+    end, cut = 13 * DAY, split.dataset
+    learned = clicks_of(cut.train, cut.validation)
+    assert max(time for _, _, time in learned) < end <= cut.test.starts.min()
+    assert cut.train.starts.max() <= cut.validation.starts.min()
+    # Whoever is held out was first clicked later; everybody else was clicked by then.
+    earlier = {item for _, item, time in all_clicks(dataset) if time < end}
+    later = {item for _, item, time in all_clicks(dataset) if time >= end} - earlier
+    assert set(np.flatnonzero(split.held_out)) == later
+    # All that was there by then is trained on or validates, but for lone clicks.
+    lost = Counter({c: n for c, n in all_clicks(dataset).items() if c[2] < end}) - learned
+    assert all(count == 1 for count in Counter(name for name, _, _ in lost.elements()).values())
+
+
+def test_a_session_under_way_at_midnight_ends_there():
+    times = [DAY - 20, DAY - 10, DAY + 10]
+    base = dataset_of([[0, 1, 0]], [], [[1, 2]], 3)
+    dataset = replace(
+        base,
+        train=replace(base.train, starts=np.array([times[0]]), times=[np.array(times)]),
+        test=replace(base.test, starts=np.array([2 * DAY]), times=[2 * DAY + np.arange(2)]),
+    )
+    config = SplitConfig("launch_date", day="1970-01-01", validation_fraction=0.0)
+    split = make_split(dataset, config)
+    assert [items.tolist() for items in split.dataset.train.items] == [[0, 1]]
+    assert split.roles.tolist() == ["warm", "warm", "held_out"]
+
+
+def test_temporal_sessions_are_in_order_and_their_shares_right():
+    cut = make_split(random_shop(2), SplitConfig("temporal", test_fraction=0.25)).dataset
+    assert [len(cut.train), len(cut.validation), len(cut.test)] == [78, 12, 30]
+    assert cut.train.starts.max() <= cut.validation.starts.min()
+    assert cut.validation.starts.max() <= cut.test.starts.min()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.booleans())
+def test_leave_one_out_asks_each_user_once(seed, times):
+    dataset = random_shop(seed, times=times)
+    split = make_split(dataset, SplitConfig("leave_one_out"))
+    cut = split.dataset
+    whole = {
+        name: items.tolist()
+        for part in PARTS
+        for name, items in zip(
+            getattr(dataset, part).ids, getattr(dataset, part).items, strict=True
+        )
+    }
+    long = {name: items for name, items in whole.items() if len(items) >= 3}
+    train = {name: items[: -2 if name in long else None] for name, items in whole.items()}
+    expected = {f"{name}:train": items for name, items in train.items()}
+    assert expected == {k: v.tolist() for k, v in zip(cut.train.ids, cut.train.items, strict=True)}
+    for part, less in (("validation", 1), ("test", 0)):
+        sessions = getattr(cut, part)
+        cases = sessions.prefixes()
+        found = {
+            sessions.ids[s]: (p.tolist(), int(t))
+            for s, p, t in zip(cases.session, cases.prefixes, cases.targets, strict=True)
+        }
+        assert len(found) == len(cases)
+        ends = {name: len(items) - less for name, items in long.items()}
+        assert found == {
+            f"{name}:{part}": (long[name][: end - 1], long[name][end - 1])
+            for name, end in ends.items()
+        }
+    assert split.protocol == Protocol("last_item")
+    assert len(TestCases.of(cut, replace(split.protocol, mask_history=False))) == len(long)
+
+
+def test_splits_can_be_laid_over_each_other():
+    whole = make_split(random_shop(4), SplitConfig("leave_one_out")).dataset
+    split = make_split(whole, SplitConfig("cold_items", fraction=0.3))
+    assert not split.dataset.popularity[split.held_out].any()
+    # Each user is still asked for the last click alone, with the history that he or she had.
+    assert len(split.dataset.test.prefixes()) == len(whole.test)
+    assert split.source == whole.fingerprint
+    with pytest.raises(DataError, match="leave_one_out"):
+        make_split(whole, SplitConfig("temporal"))
+
+
+def test_a_saved_split_comes_back(tmp_path):
+    for kind in ("leave_one_out", "cold_items"):
+        split = make_split(random_shop(5), SplitConfig(kind))
+        split.dataset.save(tmp_path / kind)
+        again = Dataset.load_saved(tmp_path / kind)
+        assert TestCases.of(again).targets.tolist() == TestCases.of(split.dataset).targets.tolist()
+        assert again.fingerprint == split.dataset.fingerprint
+
+
+def test_every_kind_has_a_name_that_can_be_read():
+    given = {"category": "Home, garden=x", "day": "2026-03-01"}
+    for kind, params in DEFAULTS.items():
+        values = {key: given[key] for key in params if key in given}
+        config = SplitConfig(kind, 3, **values)
+        assert SplitConfig.parse(config.name).params == config.params
+        assert SplitConfig.parse(config.name).name == config.name
+    assert SplitConfig.parse("cold_items") == SplitConfig("cold_items")
+    assert SplitConfig("few_shot", n=2).name == "few_shot:draw=random,fraction=0.15,n=2,seed=0"
+
+
+@pytest.mark.parametrize(
+    "kind, values, words",
+    [
+        ("lukewarm", {}, "choose one of given, cold_items"),
+        ("cold_items", {"fraction": 0.0}, "fraction must be above 0"),
+        ("cold_items", {"fraction": 1.0}, "fraction must be above 0"),
+        ("cold_items", {"fraction": float("nan")}, "fraction must be above 0"),
+        ("cold_items", {"draw": "worst"}, "choose one of random, popularity, category"),
+        ("cold_items", {"n": 3}, "no parameter n; it has draw, fraction"),
+        ("given", {"day": "2026-01-01"}, "no parameter day; it has none"),
+        ("few_shot", {"n": -1}, "n must be 0 or more"),
+        ("short_sessions", {"length": 0}, "length must be at least 1"),
+        ("launch_date", {}, "YYYY-MM-DD"),
+        ("launch_date", {"day": "soon"}, "YYYY-MM-DD, not 'soon'"),
+        ("temporal", {"test_fraction": 0.95}, "less than 1"),
+        ("temporal", {"test_fraction": -0.1}, "0 or more"),
+        ("cold_items", {"seed": -1}, "seed must be 0 or more"),
+    ],
+)
+def test_settings_that_cannot_work_get_a_sentence(kind, values, words):
+    with pytest.raises(ConfigError, match=words):
+        SplitConfig(kind, **values)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("few_shot:n=many", "n of the split few_shot must be a number, not 'many'"),
+        ("few_shot:m=3", "'m=3' is no parameter"),
+        ("few_shot:n", "'n' is no parameter"),
+        ("few:n=3", "no split 'few'"),
+    ],
+)
+def test_texts_that_name_no_split_get_a_sentence(text, words):
+    with pytest.raises(ConfigError, match=words):
+        SplitConfig.parse(text)
+
+
+def test_data_that_does_not_fit_gets_a_sentence():
+    shop = random_shop(0)
+    bare = dataset_of([[0, 1], [1, 2, 3]], [[0, 1]], [[0, 1, 2]], 4)
+
+    def refuse(dataset, words, *config, error=DataError, **values):
+        with pytest.raises(error, match=words):
+            make_split(dataset, SplitConfig(*config, **values))
+
+    refuse(shop, "choose one of kind 0, kind 1", "new_category", category="x", error=ConfigError)
+    refuse(bare, "No item has a category", "new_category", category="x")
+    refuse(bare, "No item has a category", "cold_items", draw="category", fraction=0.5)
+    refuse(bare, "is none; choose a larger", "cold_items", fraction=0.01, error=ConfigError)
+    refuse(random_shop(0, times=False), "no time of each click", "launch_date", day="1970-01-09")
+    refuse(
+        shop, "No item is first clicked after", "launch_date", day="2026-01-01", error=ConfigError
+    )
+    refuse(shop, "take a later one", "launch_date", day="1969-01-01", error=ConfigError)
+    alike = {
+        name: replace(getattr(shop, name), starts=getattr(shop, name).starts * 0) for name in PARTS
+    }
+    refuse(replace(shop, **alike), "start at the same time", "temporal")
+    refuse(bare, "too few to split", "temporal", validation_fraction=0.4, test_fraction=0.59)
+    whole = dataset_of([[0, 1, 0]], [], [[0, 1]], 2, category=["a", "a"])
+    refuse(whole, "leaves no training session", "new_category", category="a")
+    refuse(dataset_of([[0, 1, 2]], [], [[0]], 3), "leaves no test session", "given")
+    unasked = dataset_of([[0, 1, 2]], [], [[0, 1]], 3, category=["a", "a", "b"])
+    refuse(unasked, "No test session asks for one of the 1 items", "new_category", category="b")
