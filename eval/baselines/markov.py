@@ -48,7 +48,10 @@ class Markov:
             return np.log(row / (self._total[last] + self.smoothing)).astype(np.float32)
 
     def _choose_smoothing(self, dataset: Dataset) -> float:
-        steps = [np.stack([s[:-1], s[1:]]) for s in dataset.validation.items if len(s) > 1]
+        # A validation session may begin with training clicks; those say nothing about smoothing.
+        validation = dataset.validation
+        parts = zip(validation.items, validation.first_targets.tolist(), strict=True)
+        steps = [np.stack([s[first - 1 : -1], s[first:]]) for s, first in parts if len(s) > first]
         before, after = np.concatenate([*steps, np.zeros((2, 0), int)], axis=1).astype(np.int64)
         known = ~dataset.cold[after]
         before, after = before[known], after[known]

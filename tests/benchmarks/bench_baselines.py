@@ -11,6 +11,7 @@ are fixed here, from the papers and the declared search; nothing is tuned on the
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +23,23 @@ from eval.baselines import BASELINES
 from eval.metrics import case_values, target_ranks
 from tpad import Dataset, EpochReport, Sessions
 
+NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")
 # 1,024 of 12,101 items as negatives and few epochs, so that two slow cores are done in an hour.
 BEAUTY_NEURAL = {
     "width": 64,
     "max_length": 50,
     "dropout": 0.3,
     "negatives": 1024,
-    "validation": "last item",
     "epochs": 16,
     "batch_size": 64,
 }
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "beauty": {name: BEAUTY_NEURAL for name in ("gru4rec", "narm", "srgnn", "sasrec")},
+    "beauty": {name: BEAUTY_NEURAL for name in NEURAL},
     "yoochoose": {
         # As session-rec's own example configuration for this sample has it.
         "vsknn": {"k": 500, "sample_size": 5000, "weighting": "quadratic", "idf_weighting": 5},
-        "gru4rec": {"mask_seen": False},
-        "narm": {"mask_seen": False},
-        "srgnn": {"mask_seen": False},
-        "sasrec": {"mask_seen": False},
+        # Shoppers come back to items: a third of the test targets. Few epochs for slow cores.
+        **{name: {"mask_seen": False, "epochs": 10} for name in NEURAL},
     },
 }
 PUBLISHED = {
@@ -57,7 +56,8 @@ def beauty(folder: Path) -> tuple[Dataset, list[np.ndarray], np.ndarray]:
     names = [line.split()[1:] for line in lines]
     ids, rows = np.unique(np.concatenate(names), return_inverse=True)
     users = np.split(rows.astype(np.int32), np.cumsum([len(name) for name in names])[:-1])
-    dataset = _dataset(ids, [u[:-2] for u in users], [u[:-1] for u in users])
+    train, validation = [user[:-2] for user in users], [user[:-1] for user in users]
+    dataset = _dataset(ids, train, validation, history=[len(items) for items in train])
     return dataset, [user[:-1] for user in users], np.array([user[-1] for user in users])
 
 
@@ -83,15 +83,20 @@ def yoochoose(folder: Path) -> tuple[Dataset, list[np.ndarray], np.ndarray]:
     return dataset, [prefix for prefix, _ in cases], np.array([target for _, target in cases])
 
 
-def _dataset(ids: np.ndarray, train: list[np.ndarray], validation: list[np.ndarray]) -> Dataset:
+def _dataset(
+    ids: np.ndarray,
+    train: list[np.ndarray],
+    validation: list[np.ndarray],
+    history: list[int] | None = None,
+) -> Dataset:
     items = pd.DataFrame({"item_id": ids.astype(str)})
     for column in ("title", "description", "category", "image"):
         items[column] = ""
     items["price"] = np.nan
-    return Dataset(
-        items, Path("."), _sessions(train, "train"), _sessions(validation, "validation"),
-        _sessions([], "test"),
-    )  # fmt: skip
+    parts = [_sessions(train, "train"), _sessions(validation, "validation"), _sessions([], "test")]
+    if history is not None:
+        parts[1] = replace(parts[1], history=np.array(history))
+    return Dataset(items, Path("."), *parts)
 
 
 def _sessions(items: list[np.ndarray], name: str) -> Sessions:
@@ -100,15 +105,11 @@ def _sessions(items: list[np.ndarray], name: str) -> Sessions:
 
 
 def _fitting(dataset: Dataset, data: str, name: str) -> Dataset:
-    """What a model is fitted on."""
-    train, validation = dataset.train, dataset.validation
-    if data == "beauty" and not BASELINES[name].seeded:
-        # All but the last step of a validation sequence are training steps too.
-        validation = _sessions([items[-2:] for items in validation.items], "validation")
-    elif name in ("popularity", "item_knn", "vsknn"):
-        # What needs no validation learns from the whole training part, as in session-rec.
-        train = _sessions([*train.items, *validation.items], "train")
-    return Dataset(dataset.items, dataset.image_root, train, validation, dataset.test)
+    """What a model is fitted on: what needs no validation learns from it too, as in session-rec."""
+    if data == "beauty" or name not in ("popularity", "item_knn", "vsknn"):
+        return dataset
+    train = _sessions([*dataset.train.items, *dataset.validation.items], "train")
+    return replace(dataset, train=train)
 
 
 def measure(

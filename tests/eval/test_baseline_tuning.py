@@ -1,7 +1,7 @@
 """The declared search over settings, and the validation cases that it asks."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -21,6 +21,8 @@ def test_validation_cases_have_known_targets_outside_the_prefix():
     last = ValidationCases.of(data, mask_seen=False, cases="last item")
     assert [list(p) for p in last.prefixes] == [[0, 3, 1], [2]] and list(last.targets) == [0, 1]
     assert len(ValidationCases.of(dataset_of([[0, 1]], [], [], 2), cases="last item")) == 0
+    known = replace(data, validation=replace(data.validation, history=np.array([3, 0])))
+    assert list(ValidationCases.of(known, mask_seen=False).targets) == [0, 1]
 
 
 def test_validation_mrr_masks_the_history_and_shares_ties():

@@ -1,5 +1,7 @@
 """Baselines on hand-made sessions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_shops import dataset_of
@@ -66,6 +68,14 @@ def test_markov_smooths_as_the_validation_sessions_ask():
     unsure = dataset_of(train, [[0, 3], [0, 2], [0, 3], [0, 2]], [], 4)
     assert Markov().fit(sure).smoothing == min(Markov.SMOOTHING)
     assert Markov().fit(unsure).smoothing == max(Markov.SMOOTHING)
+
+
+def test_markov_does_not_settle_smoothing_by_the_history_of_validation_sessions():
+    train = [[0, 1]] * 3 + [[2, 3]] * 30
+    data = dataset_of(train, [[0, 1, 0, 1, 0, 3]] * 4, [], 4)
+    assert Markov().fit(data).smoothing < max(Markov.SMOOTHING)
+    validation = replace(data.validation, history=np.full(4, 5))  # only 0 → 3 is new
+    assert Markov().fit(replace(data, validation=validation)).smoothing == max(Markov.SMOOTHING)
 
 
 def test_item_knn_is_the_cosine_of_sessions():
