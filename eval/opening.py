@@ -101,7 +101,7 @@ def _url(target: str) -> URL | None:
     try:
         url = make_url(target)
         url.get_dialect()
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: of a port
         kind = target.split("://", 1)[0]
         raise DataError(
             f"{kind}://… is no database URL that can be read; it should look like "

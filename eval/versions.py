@@ -3,8 +3,6 @@
 from pathlib import Path
 from threading import Lock
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from eval.schema import SCHEMA_VERSION, SchemaVersion
@@ -60,6 +58,9 @@ def upgrade(connection: Connection, name: str) -> None:
     version = stored_version(connection, name)  # again: another process may just have done it
     if version == SCHEMA_VERSION:
         return
+    from alembic import command  # takes long to import, and few databases need it
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -47,14 +47,15 @@ def write_many(target: str, name: str, count: str) -> None:
     store.close()
 
 
-def stop_within(target: str, place: str) -> None:
-    """Is killed before, or in the midst of, the transaction that writes a run's results."""
+def stop_within(target: str) -> None:
+    """Is killed with a run open, in the midst of the transaction that writes another's results."""
     shop, store = tiny_shop(), Store(target)
-    with open_run(store, shop, key="killed") as run:
-        if place == "transaction":
-            store.close_run = lambda *_: say_and_wait(run.id)
-            run.finish(some_ranks(shop), 0, 0)
-        say_and_wait(run.id)
+    with (
+        open_run(store, shop, key="killed") as first,
+        open_run(store, shop, key="killed") as second,
+    ):
+        store.close_run = lambda *_: say_and_wait(f"{first.id} {second.id}")
+        second.finish(some_ranks(shop), 0, 0)
 
 
 if __name__ == "__main__":
