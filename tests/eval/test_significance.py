@@ -4,8 +4,19 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from eval.significance import bootstrap_interval, paired_permutation_test
+from eval.metrics import oracle_ratio
+from eval.significance import (
+    bootstrap_interval,
+    holm,
+    over_seeds,
+    paired_permutation_test,
+    ratio_interval,
+    seed_interval,
+)
 
 
 def test_interval_holds_the_mean_and_narrows_with_more_sessions():
@@ -86,3 +97,74 @@ def test_p_values_are_uniform_where_nothing_differs():
 def test_pairs_must_match():
     with pytest.raises(ValueError, match="same cases"):
         paired_permutation_test(np.ones(3), np.ones(2), np.arange(3))
+
+
+def test_interval_agrees_with_scipy():
+    rng = np.random.default_rng(7)
+    sessions = np.repeat(np.arange(40), 3)  # sessions of one length: the mean of their means
+    values = rng.random(120) ** 2
+    per_session = values.reshape(40, 3).mean(1)
+    theirs = stats.bootstrap(
+        (per_session,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    ours = bootstrap_interval(values, sessions, samples=4000)
+    np.testing.assert_allclose(ours, theirs, atol=0.1 * (theirs.high - theirs.low))
+
+
+def test_p_value_agrees_with_scipy():
+    rng = np.random.default_rng(8)
+    for shift in (0.0, 0.15, 0.4):
+        first, second = rng.random(10) + shift, rng.random(10)
+        theirs = stats.permutation_test(  # 2^10 exchanges: exact
+            (first, second),
+            lambda x, y: np.mean(x - y),
+            permutation_type="samples",
+            n_resamples=np.inf,
+            vectorized=False,
+        ).pvalue
+        ours = paired_permutation_test(first, second, np.arange(10))
+        assert ours == pytest.approx(theirs, abs=0.02)
+
+
+def test_ratio_interval_holds_the_ratio_and_is_narrow_where_both_vary_together():
+    rng = np.random.default_rng(9)
+    oracle = rng.random((500, 2)) + 0.1
+    values = 0.5 * oracle
+    values[:, 1] = rng.random(500)
+    together, apart = ratio_interval(values, oracle, np.arange(500))
+    np.testing.assert_allclose(together, 0.5)
+    assert apart[0] < oracle_ratio(values, oracle)[1] < apart[1]
+    np.testing.assert_allclose(ratio_interval(values[:, 1], oracle[:, 1], np.arange(500)), apart)
+    assert np.isnan(ratio_interval(np.ones(3), np.zeros(3), np.arange(3))).all()
+    assert np.isnan(ratio_interval(np.zeros(0), np.zeros(0), np.zeros(0))).all()
+
+
+def test_over_seeds():
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.5]])
+    mean, deviation = over_seeds(values)
+    assert mean == pytest.approx(np.mean([0.5, 1.0, 0.25]))
+    assert deviation == pytest.approx(np.std([0.5, 1.0, 0.25], ddof=1))
+    assert np.isnan(over_seeds(values[:1])[1])
+    assert over_seeds(np.ones((2, 5, 4)))[0].shape == (4,)
+    ours = seed_interval(values, np.arange(2), seed=3)
+    np.testing.assert_array_equal(ours, bootstrap_interval(values.mean(0), np.arange(2), seed=3))
+
+
+def test_holm_by_hand():
+    # Ascending .01 .02 .03 .04, times 4 3 2 1: .04 .06 .06 .04, and never below the one before.
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.04, 0.02]), [0.06, 0.04, 0.06, 0.06])
+    np.testing.assert_allclose(holm([0.5, np.nan, 0.3]), [0.6, np.nan, 0.6])
+    assert holm([]).shape == (0,)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([1.2])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_holm_never_lowers_keeps_the_order_and_does_not_mind_it(p_values, random):
+    p, corrected = np.array(p_values), holm(p_values)
+    assert (corrected >= p).all() and (corrected <= 1).all()
+    assert (corrected <= np.minimum(p * len(p), 1) + 1e-12).all()  # never above Bonferroni's
+    order = np.argsort(p)
+    assert (np.diff(corrected[order]) >= 0).all()
+    shuffled = random.sample(range(len(p)), len(p))
+    np.testing.assert_array_equal(holm(p[shuffled]), corrected[shuffled])
