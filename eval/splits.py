@@ -9,7 +9,7 @@ Splits can be laid one over another: `make_split(make_split(d, temporal).dataset
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from json import dumps
@@ -154,7 +154,7 @@ class Split:
     """A split that was made.
 
     Attributes:
-        config: how.
+        config: how; a category that was drawn is named.
         dataset: the items with their sessions cut again; train on this.
         roles: (n_items,) str object: "held_out", "few_shot", "warm" (in training sessions) or "cold" (in
             none, though not held out).
@@ -228,6 +228,8 @@ def make_split(dataset: Dataset, config: SplitConfig) -> Split:
     """
     rng = np.random.default_rng(config.seed)
     cut, chosen = CUTS[config.kind](dataset, config.params, rng)
+    if config.kind == "new_category":  # one that was drawn belongs to the record
+        config = replace(config, category=dataset.items[Columns.CATEGORY][chosen].iat[0])
     roles = np.where(cut.cold, COLD, WARM).astype(object)
     roles[chosen] = FEW_SHOT if config.kind == "few_shot" else HELD_OUT
     targets = cut.test.prefixes().targets

@@ -232,3 +232,12 @@ def test_clicks_are_taken_out_and_the_others_keep_their_order(lists, times, data
     assert (np.diff(left.starts) >= 0).all() and (left.times is None) != times
     if times:
         assert [each[0] for each in left.times] == left.starts.tolist()
+
+
+def test_known_beginnings_are_read(tmp_path):
+    table = "session_id,item_id,timestamp,is_history\n1,a,1,True\n1,b,2,true\n1,c,3,False\n2,a,9,\n2,b,10,0\n"
+    clicks, _ = load(tmp_path, table)
+    assert clicks.sessions().history.tolist() == [2, 0]
+    assert [p.tolist() for p in clicks.sessions().prefixes().prefixes] == [[0, 1], [0]]
+    with pytest.raises(DataError, match="row 6 is history, but a click before it"):
+        load(tmp_path, table.replace("2,b,10,0", "2,b,10,1"))

@@ -15,7 +15,7 @@ class Columns:
     USER_ID = "user_id"
     TIMESTAMP = "timestamp"
     SPLIT = "split"
-    HISTORY = "history"
+    IS_HISTORY = "is_history"
 
     SCORE = "score"
     RANK = "rank"

@@ -134,7 +134,8 @@ class Dataset:
             items: table with item_id and title or image; description, category, price if known.
                 Pictures are given relative to the table's folder.
             interactions: table with session_id or user_id, item_id, timestamp (Unix seconds or
-                ISO 8601), and perhaps split (train, validation, test).
+                ISO 8601), and perhaps split (train, validation, test) and is_history (true for the
+                first clicks of a session that are known from an earlier split, and no targets).
             session_gap_minutes: with user_id, minutes without a click that end a session.
             strict: raise at the first row error instead of counting it in `report`. A user's
                 single clicks are no error; a single-click session_id is.
@@ -222,7 +223,9 @@ class Dataset:
             frame[Columns.TIMESTAMP].to_numpy(np.int64),
             frame[Columns.SESSION_ID].to_numpy(dtype=object)[first],
             splits[first].astype(np.int8),
-            frame[Columns.HISTORY].to_numpy(bool) if Columns.HISTORY in frame.columns else None,
+            frame[Columns.IS_HISTORY].to_numpy(bool)
+            if Columns.IS_HISTORY in frame.columns
+            else None,
         )
         parts = _parts(clicks)
         return cls(items, Path(image_root or folder), *parts)
@@ -239,7 +242,7 @@ class Dataset:
             }
         ).astype({Columns.ITEM_ID: "str", Columns.SPLIT: "str"})
         if any(getattr(self, name).history is not None for name in SPLITS):
-            frame[Columns.HISTORY] = sessions.is_history
+            frame[Columns.IS_HISTORY] = sessions.is_history
         return frame
 
 

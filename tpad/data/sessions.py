@@ -233,7 +233,8 @@ def read_clicks(
     table's order. Clicks on the same item in a row are kept unless `merge_repeats`.
 
     Args:
-        path: CSV or Parquet with session_id or user_id, item_id, timestamp, and perhaps split.
+        path: CSV or Parquet with session_id or user_id, item_id, timestamp, and perhaps split and
+            is_history.
         item_ids: (n_items,) str, the known items; a click's item row is its place in here.
         report: counts rows that are left out or mended.
         session_gap_minutes: minutes without a click that end a user's session.
@@ -254,6 +255,9 @@ def read_clicks(
     rows, item = frame.index.to_numpy(), pd.Index(item_ids).get_indexer(clicked)
     time, bad_time = to_unix_seconds(frame[Columns.TIMESTAMP], name)
     split = _split_codes(frame, name)
+    history = None
+    if Columns.IS_HISTORY in frame.columns:
+        history = to_text(frame[Columns.IS_HISTORY]).str.lower().isin(("true", "1")).to_numpy(bool)
     keep = np.ones(len(frame), dtype=bool)
 
     def leave_out(reason: str, bad: np.ndarray, shown: pd.Series | None = None) -> None:
@@ -280,10 +284,12 @@ def read_clicks(
     rows, time, item = rows[keep], time[keep], item[keep].astype(np.int32)
     owner, owner_ids = pd.factorize(owners[keep])
     split = None if split is None else split[keep]
+    history = None if history is None else history[keep]
     order = np.lexsort((time, owner))  # stable: ties keep the table's order
     _count_disorder(owner, time, rows, name, report)
     owner, time, item, rows = owner[order], time[order], item[order], rows[order]
     split = None if split is None else split[order]
+    history = None if history is None else history[order]
 
     new_owner = np.diff(owner, prepend=-1) != 0
     begins = new_owner.copy()
@@ -305,7 +311,15 @@ def read_clicks(
                 f"{name} row {rows[mixed[0]]} puts session '{names[session[mixed[0]]]}' into a "
                 "second split; give all clicks of a session the same split."
             )
-    clicks = Clicks(session, item, time, names, None if split is None else split[at])
+    late = (
+        np.flatnonzero(~begins[1:] & history[1:] & ~history[:-1]) if history is not None else at[:0]
+    )
+    if late.size:
+        raise DataError(
+            f"{name} row {rows[late[0] + 1]} is history, but a click before it in its session is "
+            f"not; the column {Columns.IS_HISTORY} may be true for the first clicks only."
+        )
+    clicks = Clicks(session, item, time, names, None if split is None else split[at], history)
     if merge_repeats:
         repeats = (np.diff(item, prepend=-1) == 0) & ~begins
         report.note("repeated click in a row", "merged into one", (), int(repeats.sum()))
