@@ -23,7 +23,7 @@ from eval.baselines.validation import CASES, ValidationCases
 from tpad import ConfigError, DataError, Dataset, EpochReport
 
 PADDING = -1
-CHUNK = 512  # sessions scored at once
+CHUNK = 128  # sessions scored at once
 WARM_UP_STEPS = 100
 BUCKET = 8  # batches among which windows are sorted by length, to save padding
 
@@ -168,8 +168,9 @@ class NeuralModel:
         self._known = np.flatnonzero(~dataset.cold)  # (n_known,) item rows
         self._column = np.full(len(dataset), PADDING, dtype=np.int64)  # item row -> column
         self._column[self._known] = np.arange(len(self._known))
-        popularity = dataset.popularity[self._known]
-        self._popularity = np.log(popularity / max(popularity.sum(), 1)).astype(np.float32)
+        with np.errstate(divide="ignore"):  # log 0 = −inf: a cold item cannot be scored
+            share = dataset.popularity / max(dataset.popularity.sum(), 1)
+            self._popularity = np.log(share).astype(np.float32)  # (n_items,)
         windows = [self._column[window] for window in dataset.train.windows(self.config.max_length)]
         if not windows:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
@@ -186,18 +187,23 @@ class NeuralModel:
 
     def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:
         """Score of every item as the next one: (n, n_items) float32; −inf for unknown items."""
-        result = np.full((len(sessions), len(self._column)), -np.inf, dtype=np.float32)
-        self.network.eval()
-        for start in range(0, len(sessions), CHUNK):
-            known = [self._read(session) for session in sessions[start : start + CHUNK]]
-            rows = np.array([i for i, columns in enumerate(known) if len(columns)], dtype=np.int64)
-            table = np.tile(self._popularity, (len(known), 1))  # (chunk, n_known)
-            if len(rows):
+        network = self.network.eval()
+        known = [self._read(session) for session in sessions]
+        lengths = np.array([len(columns) for columns in known], dtype=np.int64)
+        result = np.empty((len(sessions), len(self._column)), dtype=np.float32)
+        result[lengths == 0] = self._popularity
+        # Sessions of like length together, to save padding.
+        order = np.argsort(lengths, kind="stable")[int((lengths == 0).sum()) :]
+        with torch.inference_mode():
+            table = torch.zeros(len(self._column), self.config.width)  # (n_items, h)
+            table[self._known] = network.items.weight
+            bias = torch.full((len(table),), -math.inf)  # what is not known cannot be scored
+            bias[self._known] = 0.0 if network.bias is None else network.bias
+            for start in range(0, len(order), CHUNK):
+                rows = order[start : start + CHUNK]
                 padded, last = pad([known[row] for row in rows])  # (m, L), (m,)
-                with torch.inference_mode():
-                    states = self.network.states(padded, torch.arange(len(rows)), last)  # (m, h)
-                    table[rows] = self.network.logits(states).numpy()
-            result[start : start + len(known), self._known] = table
+                states = network.states(padded, torch.arange(len(rows)), last)  # (m, h)
+                result[rows] = torch.addmm(bias, states, table.T).numpy()
         return result
 
     def _read(self, session: np.ndarray) -> np.ndarray:
