@@ -1,15 +1,17 @@
 """The models that are compared, by name, and the part that each plays."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from eval.baselines import Markov, Popularity
+from eval.baselines import BASELINES
+from eval.baselines.registry import Baseline, content_baseline
+from eval.baselines.tuning import tune
 from eval.features import attribute_features, random_features, text_features
-from eval.protocol import RankingModel
+from eval.protocol import CASES, Protocol, RankingModel
 from tpad import (
     ConfigError,
     Dataset,
@@ -22,9 +24,14 @@ from tpad import (
 
 Progress = Callable[[EpochReport], None] | None
 Role = Literal["baseline", "tpad", "reference", "oracle"]
+Tuned = dict[str, Any]
 SUBJECT = "tpad"
 SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
 """Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
+NEIGHBOURS = "_neighbours"
+"""What follows the name of a set whose nearest neighbours are recommended."""
+TRIES = 3
+"""Settings that are tried of each model, if nothing else is wished: as many as PCA sizes."""
 
 
 class EmbeddingModel:
@@ -93,15 +100,20 @@ class Entry:
         name: name in tables and database.
         role: "baseline" is what TPAD is tested against; "tpad" is TPAD or a part of it;
             "reference" and "oracle" know what no real model can.
-        make: builds the unfitted model for a seed, its tuning and a progress function.
+        make: builds the unfitted model for a seed, what was tuned, and a progress function.
+        tune: settles settings on validation sessions, for a seed; gives plain values to record, or
+            None where there is nothing to settle.
         features: features for a seed, where the model rests on an embedding set.
+        settings: everything else that its result depends on, as JSON values.
         seeded: whether the seed changes anything; one that it does not is run once.
     """
 
     name: str
     role: Role
-    make: Callable[[int, SessionTuning | None, Progress], RankingModel]
+    make: Callable[[int, Tuned | None, Progress], RankingModel]
+    tune: Callable[[Dataset, int, Progress], Tuned | None] = lambda *_: None
     features: Callable[[int], np.ndarray] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = False
 
     def digest(self, seed: int) -> str | None:
@@ -115,15 +127,61 @@ class Entry:
 def embedding_entry(
     name: str, role: Role, features: Callable[[int], np.ndarray], config: SessionModelConfig
 ) -> Entry:
-    """An embedding set through the session recommender."""
+    """An embedding set through the session recommender; its PCA size and cold offset are tuned."""
 
-    def make(seed: int, tuning: SessionTuning | None, progress: Progress) -> RankingModel:
+    def make(seed: int, tuned: Tuned | None, progress: Progress) -> RankingModel:
         settings = replace(config, seed=seed)
-        if tuning is not None:
-            settings = tuning.apply(settings)
+        if tuned is not None:
+            settings = SessionTuning(**tuned).apply(settings)
         return EmbeddingModel(name, features(seed), settings, progress)
 
-    return Entry(name, role, make, features, seeded=True)
+    def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned:
+        found = tune_session_model(
+            features(seed), dataset.train, dataset.validation, ~dataset.cold,
+            replace(config, seed=seed), progress=progress,
+        )  # fmt: skip
+        return asdict(found)
+
+    return Entry(name, role, make, settle, features, asdict(config), seeded=True)
+
+
+def baseline_entry(
+    name: str,
+    role: Role,
+    baseline: Baseline,
+    *,
+    tries: int = TRIES,
+    epochs: int | None = None,
+    protocol: Protocol | None = None,
+    features: Callable[[int], np.ndarray] | None = None,
+) -> Entry:
+    """A baseline of `eval.baselines`, searched with so many tries.
+
+    Args:
+        name, role: of the row.
+        baseline: the model.
+        tries: settings tried on validation sessions.
+        epochs: budget of a model that is trained in epochs; its own if None.
+        protocol: what is asked; validation asks the same.
+        features: what the model rests on, for `Entry.features`.
+    """
+    asked = protocol or Protocol()
+    budget = {}
+    if epochs is not None and "epochs" in {one.name for one in fields(baseline.config)}:
+        budget = {"epochs": epochs}
+
+    def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned | None:
+        found = tune(
+            baseline, dataset, seed, tries, settings=budget, mask_seen=asked.mask_history,
+            cases=CASES[asked.cases], progress=progress,
+        )  # fmt: skip
+        return asdict(found) if found.settings else None
+
+    def make(seed: int, tuned: Tuned | None, progress: Progress) -> RankingModel:
+        return baseline.make(seed, budget if tuned is None else tuned["settings"], progress)
+
+    settings = {"tries": tries, **budget}
+    return Entry(name, role, make, settle, features, settings, seeded=baseline.seeded)
 
 
 def all_entries(
@@ -131,6 +189,10 @@ def all_entries(
     embeddings: Mapping[str, np.ndarray],
     config: SessionModelConfig,
     oracle: RankingModel | None = None,
+    *,
+    extra: Mapping[str, np.ndarray] | None = None,
+    tries: int = TRIES,
+    protocol: Protocol | None = None,
 ) -> list[Entry]:
     """Everything that can be compared on a dataset, in the order of the report.
 
@@ -139,21 +201,19 @@ def all_entries(
         embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
             variants, all others are baselines. Without any, the sets that need no language model
             and no picture are made here.
-        config: settings of the recommender, the same for all.
+        config: settings of the recommender, the same for all; neural baselines get its epochs.
         oracle: the exact law, where it is known.
+        extra: further embedding sets, such as those of a file; baselines.
+        tries: settings tried of each baseline that is no embedding set through the recommender.
+        protocol: what is asked.
 
     Raises:
-        ConfigError: an embedding set does not have one row an item.
+        ConfigError: an embedding set does not have one row an item, or a name is taken.
     """
-    for name, values in embeddings.items():
-        if values.ndim != 2 or len(values) != len(dataset.items):
-            raise ConfigError(
-                f"Embedding set {name} has shape {values.shape} but the dataset has "
-                f"{len(dataset.items)} items; the bundle's parts do not belong together."
-            )
+    budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
     entries = [
-        Entry("popularity", "baseline", lambda *_: Popularity()),
-        Entry("markov", "baseline", lambda *_: Markov()),
+        baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
+        for name, one in BASELINES.items()
     ]
     sets: dict[str, tuple[Role, np.ndarray]] = {}
     if not embeddings:
@@ -163,16 +223,32 @@ def all_entries(
             )
         )
         sets["tfidf"] = ("baseline", text_features(dataset))
-    for name in sorted(embeddings, key=_place):
-        sets[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", embeddings[name])
+    for name, values in (extra or {}).items():
+        if name in sets or name in embeddings or name in BASELINES or name == "attributes":
+            raise ConfigError(f"There is a model {name} already; give the embeddings another name.")
+        sets[name] = ("baseline", values)
+    for name, values in embeddings.items():
+        sets[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", values)
+    for name, (_, values) in sets.items():
+        if values.ndim != 2 or len(values) != len(dataset.items):
+            raise ConfigError(
+                f"Embedding set {name} has shape {values.shape} but the dataset has "
+                f"{len(dataset.items)} items; the two do not belong together."
+            )
     attributes = attribute_features(dataset)
     if attributes is not None:
         sets["attributes"] = ("reference", attributes)
     for name, (role, values) in sets.items():
-        entries.append(embedding_entry(name, role, _always(values), config))
+        features = _always(values)
+        entries.append(embedding_entry(name, role, features, config))
+        if name != "random":
+            near = content_baseline(values, f"Nearest neighbours, {name}")
+            entries.append(
+                baseline_entry(name + NEIGHBOURS, role, near, features=features, **budget)
+            )
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
-    return entries
+    return sorted(entries, key=lambda entry: order_of(entry.name))
 
 
 def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:
@@ -180,9 +256,18 @@ def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:
     return lambda seed: values
 
 
-def _place(name: str) -> tuple[bool, bool, int]:
-    known = SETS.index(name) if name in SETS else len(SETS)
-    return name == SUBJECT, name.startswith(SUBJECT), known
+def order_of(name: str) -> tuple[int, int, str]:
+    """Where a model stands in a table: ids, sets and their neighbours, TPAD, what knows more."""
+    base = name.removesuffix(NEIGHBOURS)
+    by_id, plain = list(BASELINES), list(SETS)
+    if name in by_id:
+        return 0, by_id.index(name), ""
+    if base in ("attributes", "oracle"):
+        return 5, 2 * (base == "oracle") + (base == name), ""
+    if base.startswith(SUBJECT):
+        return 3 + (base == name == SUBJECT), 0, name
+    place = plain.index(base) if base in plain else len(plain)
+    return 1 + (base == name), place, name
 
 
 def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:
@@ -194,23 +279,3 @@ def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]
         if name not in known:
             raise ConfigError(f"There is no model {name!r} here; choose from {', '.join(known)}.")
     return [entry for entry in entries if entry.name in names]
-
-
-def tune(
-    entry: Entry,
-    dataset: Dataset,
-    config: SessionModelConfig,
-    seed: int,
-    progress: Progress = None,
-) -> SessionTuning | None:
-    """PCA size and cold offset of an embedding set; None for a model that has neither."""
-    if entry.features is None:
-        return None
-    return tune_session_model(
-        entry.features(seed),
-        dataset.train,
-        dataset.validation,
-        ~dataset.cold,
-        replace(config, seed=seed),
-        progress=progress,
-    )

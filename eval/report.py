@@ -1,6 +1,6 @@
 """Results as a Markdown page: what was measured, how sure it is, and who won."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from eval.metrics import all_case_values, metric_names
 from eval.models import SUBJECT
 from eval.protocol import SLICES, TestCases
+from eval.records import CaseTable
 from eval.significance import bootstrap_interval, paired_permutation_test
 
 HEADLINES = (("P", 20), ("MRR", 20))
@@ -26,7 +27,7 @@ class Result:
         role: the part it plays, see `eval.models.Entry`.
         seeds: seeds of the runs.
         ranks: (n_seeds, n_cases).
-        tuned: fields of `SessionTuning`; None for a model that has nothing to tune.
+        tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over runs.
     """
 
@@ -65,19 +66,27 @@ def best_baseline(results: Sequence[Result], mask: np.ndarray, column: int) -> R
 
 
 def compare(
-    results: Sequence[Result], cases: TestCases, subject: str = SUBJECT
+    results: Sequence[Result],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    subject: str = SUBJECT,
 ) -> list[Comparison]:
     """Tests the subject against the best baseline of each slice and headline metric.
 
     The values of a case are averaged over seeds first. The best baseline is picked on the very
     cases of the test, which favours the baseline.
+
+    Args:
+        results: of all models.
+        sessions: (n_cases,) session of each case.
+        masks: slice -> (n_cases,) bool.
+        subject: name of the model that is tested.
     """
     chosen = next((result for result in results if result.name == subject), None)
     if chosen is None:
         return []
     found = []
-    for name in SLICES:
-        mask = cases.slice(name)
+    for name, mask in masks.items():
         for metric, k in HEADLINES if mask.any() else ():
             column = metric_names().index((metric, k))
             rival = best_baseline(results, mask, column)
@@ -85,8 +94,8 @@ def compare(
                 continue
             ours = chosen.values(mask)[..., column].mean(0)  # (n,)
             theirs = rival.values(mask)[..., column].mean(0)  # (n,)
-            sessions = cases.session[mask]
-            low, high = bootstrap_interval(ours - theirs, sessions)
+            own = sessions[mask]
+            low, high = bootstrap_interval(ours - theirs, own)
             found.append(
                 Comparison(
                     name,
@@ -97,7 +106,7 @@ def compare(
                     rival.name,
                     float(low),
                     float(high),
-                    paired_permutation_test(ours, theirs, sessions),
+                    paired_permutation_test(ours, theirs, own),
                 )
             )
     return found
@@ -105,7 +114,8 @@ def compare(
 
 def markdown(
     results: Sequence[Result],
-    cases: TestCases,
+    cases: TestCases | CaseTable,
+    masks: Mapping[str, np.ndarray],
     *,
     title: str,
     notes: Sequence[str] = (),
@@ -116,11 +126,13 @@ def markdown(
     Args:
         results: in the order of the tables.
         cases: what was asked.
+        masks: slice -> (n_cases,) bool, in the order of the report.
         title: name of the dataset.
         notes: lines that say how it was made (command, versions).
         subject: name of the model that is tested against the best baseline.
     """
-    counts = ", ".join(f"{int(cases.slice(name).sum()):,} {name}" for name in SLICES)
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    counts = ", ".join(f"{int(mask.sum()):,} {name}" for name, mask in masks.items())
     sessions = len(np.unique(cases.session))
     lines = [f"# Results on {title}", ""]
     lines += [
@@ -132,18 +144,18 @@ def markdown(
         "",
         *notes,
     ]
-    for name in SLICES:
-        mask = cases.slice(name)
-        if mask.any():
-            lines += ["", f"## {name.capitalize()} targets", "", *_table(results, cases, mask)]
-    tests = compare(results, cases, subject)
+    for name, mask in masks.items():
+        heading = f"{name} targets" if name in SLICES else name
+        table = _table(results, cases.session, mask)
+        lines += ["", f"## {heading[0].upper()}{heading[1:]}", "", *table]
+    tests = compare(results, cases.session, masks, subject)
     if tests:
         lines += ["", f"## {subject} against the best baseline", "", *_tests(tests)]
     lines += ["", "## Runs", "", *_runs(results), ""]
     return "\n".join(lines)
 
 
-def _table(results: Sequence[Result], cases: TestCases, mask: np.ndarray) -> list[str]:
+def _table(results: Sequence[Result], sessions: np.ndarray, mask: np.ndarray) -> list[str]:
     names = metric_names()
     values = [result.values(mask).mean(1) for result in results]  # each (n_seeds, n_metrics)
     means = np.array([value.mean(0) for value in values])  # (n_models, n_metrics)
@@ -166,7 +178,7 @@ def _table(results: Sequence[Result], cases: TestCases, mask: np.ndarray) -> lis
                 text += f" ± {values[i][:, column].std(ddof=1):.3f}"
             row.append(text)
         per_case = result.values(mask)[..., headline_columns].mean(0)  # (n, n_headlines)
-        bounds = bootstrap_interval(per_case, cases.session[mask])  # (n_headlines, 2)
+        bounds = bootstrap_interval(per_case, sessions[mask])  # (n_headlines, 2)
         row += [f"{low:.3f}–{high:.3f}" for low, high in bounds]
         if oracle is not None:
             row += [_ratio(means[i, c], means[oracle, c]) for c in headline_columns]
@@ -189,18 +201,23 @@ def _tests(tests: Sequence[Comparison]) -> list[str]:
 
 
 def _runs(results: Sequence[Result]) -> list[str]:
-    lines = ["| model | seeds | PCA | cold offset | fit (s) | scoring (s) | note |"]
-    lines.append("| --- | --- | ---: | ---: | ---: | ---: | --- |")
+    lines = ["| model | seeds | settled on validation | fit (s) | scoring (s) | note |"]
+    lines.append("| --- | --- | --- | ---: | ---: | --- |")
     for result in results:
         seeds = " ".join(map(str, result.seeds))
-        size, offset = "–", "–"
-        if result.tuned:
-            size, offset = result.tuned["pca"] or "all", f"{result.tuned['cold_offset']:+.2f}"
         lines.append(
-            f"| {result.name} | {seeds} | {size} | {offset} | {result.fit_seconds:.1f} | "
+            f"| {result.name} | {seeds} | {_settled(result.tuned)} | {result.fit_seconds:.1f} | "
             f"{result.score_seconds:.1f} | {ROLE_NOTE.get(result.role, '')} |"
         )
     return lines
+
+
+def _settled(tuned: dict | None) -> str:
+    if not tuned:
+        return "–"
+    if "pca" in tuned:
+        return f"PCA {tuned['pca'] or 'all'}, cold offset {tuned['cold_offset']:+.2f}"
+    return ", ".join(f"{name} {value}" for name, value in tuned["settings"].items())
 
 
 def _ratio(value: float, of: float) -> str:

@@ -4,18 +4,17 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from eval.models import Entry, tune
+from eval.models import Entry
 from eval.protocol import TestCases, rank_targets
 from eval.report import Result
 from eval.store import Store
-from tpad import Dataset, EpochReport, SessionModelConfig, SessionTuning
+from tpad import Dataset, EpochReport
 
 
 def run_models(
@@ -24,16 +23,16 @@ def run_models(
     name: str,
     entries: Sequence[Entry],
     seeds: Sequence[int],
-    config: SessionModelConfig,
     *,
     cases: TestCases | None = None,
+    split_id: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[EpochReport], None] | None = None,
 ) -> list[Result]:
     """Fits and evaluates every model with every seed.
 
     A finished run of the same model, data, settings, seed and commit is taken from the store, so an
-    interrupted evaluation continues where it was. PCA size and cold offset of an embedding set are
+    interrupted evaluation continues where it was. What is searched on validation sessions is
     settled once, with the first seed.
 
     Args:
@@ -41,8 +40,8 @@ def run_models(
         dataset, name: the data and what to call it.
         entries: models; those that no seed changes are run once.
         seeds: at least one.
-        config: settings of the session recommender.
         cases: what to ask; by default every prefix of the test sessions.
+        split_id: number of the stored split that the dataset is, if it is one.
         say: called with one line per run.
         progress: called after each epoch.
 
@@ -62,28 +61,28 @@ def run_models(
                 "seed": seed,
                 "tuning_seed": seeds[0],
                 "features": entry.digest(seed),
-                "recommender": asdict(config) | {"seed": seed} if entry.features else None,
+                "settings": dict(entry.settings),
                 "version": stamp,
             }
             key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
             known = None if stamp[1].endswith("-dirty") else store.find(key)
             if known is None:
-                settings = {k: facts[k] for k in ("features", "recommender", "tuning_seed")}
+                settings = {k: facts[k] for k in ("features", "settings", "tuning_seed")}
                 with store.run(
-                    dataset, name, cases, (entry.name, entry.role), seed, settings, key, stamp
-                ) as run:
+                    dataset, name, cases, (entry.name, entry.role), seed, settings, key, stamp,
+                    split_id,
+                ) as run:  # fmt: skip
                     begin = time.perf_counter()
                     if tuned is None:
-                        tuned = tune(entry, dataset, config, seeds[0], progress)
+                        tuned = entry.tune(dataset, seeds[0], progress)
                     model = entry.make(seed, tuned, progress).fit(dataset)
                     fitted = time.perf_counter()
                     ranks = rank_targets(model, cases, len(dataset.items))
-                    record = {"tuned": asdict(tuned) if tuned else None}
+                    record = {"tuned": tuned}
                     run.finish(ranks, fitted - begin, time.perf_counter() - fitted, record)
                 known = run.id
             else:
-                found = store.get(known).config["tuned"]
-                tuned = SessionTuning(**found) if found else None
+                tuned = store.get(known).config["tuned"]
             run_ids.append(known)
             say(_line(store, known, entry.name, seed))
         results.append(_result(store, entry, run_ids))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from eval import __main__ as command
-from eval.models import all_entries, select
-from eval.protocol import TestCases, rank_targets
+from eval.baselines import BASELINES
+from eval.cli import run, sources
+from eval.models import NEIGHBOURS, all_entries, select
+from eval.protocol import SLICES, TestCases, rank_targets
 from eval.report import Result, compare, markdown
 from eval.runner import run_models
 from eval.store import Store
@@ -56,15 +58,21 @@ def entries(shop, embeddings):
 
 def test_a_bundle_brings_its_own_sets_and_none_is_made_beside_them(entries, embeddings):
     assert [(entry.name, entry.role) for entry in entries] == [
-        ("popularity", "baseline"),
-        ("markov", "baseline"),
+        *((name, "baseline") for name in BASELINES),
+        ("tfidf_neighbours", "baseline"),
+        ("vision_neighbours", "baseline"),
+        ("vision_tfidf_neighbours", "baseline"),
+        ("knowledge_neighbours", "baseline"),
+        ("transfer_neighbours", "baseline"),
         ("random", "baseline"),
         ("tfidf", "baseline"),
         ("vision", "baseline"),
         ("vision_tfidf", "baseline"),
         ("knowledge", "baseline"),
         ("transfer", "baseline"),
+        ("tpad_neighbours", "tpad"),
         ("tpad", "tpad"),
+        ("attributes_neighbours", "reference"),
         ("attributes", "reference"),
         ("oracle", "oracle"),
     ]
@@ -75,15 +83,30 @@ def test_a_bundle_brings_its_own_sets_and_none_is_made_beside_them(entries, embe
 
 def test_without_a_bundle_the_plain_sets_are_made_under_the_same_names(shop):
     names = [entry.name for entry in all_entries(shop, {}, FAST, Oracle())]
-    assert names == ["popularity", "markov", "random", "tfidf", "attributes", "oracle"]
-    assert set(names[2:4]) <= set(SET_TITLES)
+    sets = [name for name in names if name not in BASELINES and not name.endswith(NEIGHBOURS)]
+    assert sets == ["random", "tfidf", "attributes", "oracle"]
+    assert set(sets[:2]) <= set(SET_TITLES)
 
 
 def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
     x = embeddings["tpad"]
-    given = {"tpad": x, "tpad_image": x, "clip": x, "vision": x}
-    names = [entry.name for entry in all_entries(shop, given, FAST)]
-    assert names[2:-1] == ["vision", "clip", "tpad_image", "tpad"]
+    given = {"tpad": x, "tpad_image": x, "vision": x}
+    entries = all_entries(shop, given, FAST, extra={"clip": x})
+    sets = [entry for entry in entries if entry.name in (*given, "clip")]
+    assert [entry.name for entry in sets] == ["vision", "clip", "tpad_image", "tpad"]
+    assert [entry.role for entry in sets] == ["baseline", "baseline", "tpad", "tpad"]
+    for taken in ("vision", "markov"):
+        with pytest.raises(ConfigError, match=f"a model {taken} already"):
+            all_entries(shop, given, FAST, extra={taken: x})
+
+
+def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings):
+    entries = {e.name: e for e in all_entries(shop, embeddings, FAST, tries=2)}
+    found = entries["gru4rec"].tune(shop, 0, None)
+    assert len(found["tries"]) == 2 and found["settings"]["epochs"] == FAST.epochs
+    assert len(entries["tfidf_neighbours"].tune(shop, 0, None)["tries"]) == 2
+    assert entries["popularity"].tune(shop, 0, None) is None
+    assert entries["oracle" if "oracle" in entries else "markov"].tune(shop, 0, None) is None
 
 
 def test_models_are_chosen_by_name(shop, entries, embeddings):
@@ -94,22 +117,25 @@ def test_models_are_chosen_by_name(shop, entries, embeddings):
         all_entries(shop, {"knowledge": embeddings["knowledge"][:5]}, FAST)
 
 
-def test_runs_are_reused_and_only_missing_ones_are_made(shop, entries, tmp_path, monkeypatch):
+def test_runs_are_reused_and_only_missing_ones_are_made(
+    shop, entries, embeddings, tmp_path, monkeypatch
+):
     monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc"))
     store = Store(tmp_path / "results.db")
     chosen = select(entries, ["markov", "tpad"])
-    first = run_models(store, shop, "shop", chosen, [0], FAST)
-    second = run_models(store, shop, "shop", chosen, [0, 1], FAST)
+    first = run_models(store, shop, "shop", chosen, [0])
+    second = run_models(store, shop, "shop", chosen, [0, 1])
     assert [result.seeds for result in second] == [(0,), (0, 1)]  # no seed changes Markov
     assert len(store.runs()) == 3
     np.testing.assert_array_equal(first[1].ranks[0], second[1].ranks[0])
     assert second[1].tuned == first[1].tuned
-    assert store.runs()[1].config["recommender"]["width"] == FAST.width
-    run_models(store, shop, "shop", chosen, [0], replace(FAST, epochs=1))
+    assert store.runs()[1].config["settings"]["width"] == FAST.width
+    others = all_entries(shop, embeddings, replace(FAST, epochs=1), Oracle())
+    run_models(store, shop, "shop", select(others, ["markov", "tpad"]), [0])
     assert len(store.runs()) == 4  # other settings, other run; Markov has none
     monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc-dirty"))
-    run_models(store, shop, "shop", select(entries, ["markov"]), [0], FAST)
-    run_models(store, shop, "shop", select(entries, ["markov"]), [0], FAST)
+    run_models(store, shop, "shop", select(entries, ["markov"]), [0])
+    run_models(store, shop, "shop", select(entries, ["markov"]), [0])
     assert len(store.runs()) == 6  # changed code is never trusted to be the same
     store.close()
 
@@ -122,7 +148,7 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         chosen = select(entries, ["markov", "tpad"])
-        run_models(store, shop, "shop", chosen, [0], FAST, progress=stop)
+        run_models(store, shop, "shop", chosen, [0], progress=stop)
     assert [run.status for run in store.runs()] == ["done", "interrupted"]
     store.close()
 
@@ -151,6 +177,10 @@ def result(name, role, ranks):
     return Result(name, role, tuple(range(len(ranks))), np.array(ranks, dtype=np.float32))
 
 
+def masks_of(cases):
+    return {name: cases.slice(name) for name in SLICES}
+
+
 @pytest.fixture
 def results(shop):
     n = len(TestCases.of(shop))
@@ -163,7 +193,8 @@ def results(shop):
 
 
 def test_the_best_baseline_is_tested_against(shop, results):
-    found = compare(results, TestCases.of(shop))
+    cases = TestCases.of(shop)
+    found = compare(results, cases.session, masks_of(cases))
     assert {(c.slice, c.metric) for c in found} == {
         (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
     }
@@ -171,11 +202,12 @@ def test_the_best_baseline_is_tested_against(shop, results):
     assert test.baseline_name == "tfidf"
     assert (test.subject, test.baseline) == (0.75, 0.375)
     assert test.p_value < 0.01
-    assert compare(results[:2], TestCases.of(shop)) == []
+    assert compare(results[:2], cases.session, masks_of(cases)) == []
 
 
 def test_the_table_gives_deviation_interval_and_ratio(shop, results):
-    page = markdown(results, TestCases.of(shop), title="the shop")
+    cases = TestCases.of(shop)
+    page = markdown(results, cases, masks_of(cases), title="the shop")
     lines = page.splitlines()
     tables = [line for line in lines if line.startswith("| tpad")]
     cells = [cell.strip() for cell in tables[0].strip("|").split("|")]
@@ -199,8 +231,9 @@ def bundle(shop, embeddings, monkeypatch, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={}, path=folder)
-    monkeypatch.setattr(command, "Bundle", SimpleNamespace(load=lambda path: loaded))
-    monkeypatch.setattr(command, "SessionModelConfig", lambda: FAST)
+    monkeypatch.setattr(sources, "Bundle", SimpleNamespace(load=lambda path: loaded))
+    monkeypatch.setattr(sources, "assert_no_leaks", lambda *_, **__: ["nothing leaks"])
+    monkeypatch.setattr(run, "SessionModelConfig", lambda: FAST)
     return folder
 
 
@@ -268,7 +301,7 @@ def test_interrupt_is_one_sentence(bundle, monkeypatch, capsys, tmp_path):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "run_models", stop)
+    monkeypatch.setattr(run, "run_models", stop)
     code = command.main(["--bundle", str(bundle), "--database", str(tmp_path / "r.db")])
     assert code == command.INTERRUPTED
     assert "finished runs are kept" in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""`python -m eval compare`: two models on the same cases, and the sessions where they differ most."""
+
+from argparse import Namespace, _SubParsersAction
+
+import numpy as np
+
+from eval.cli.report import add_selection
+from eval.cli.sources import add_database, database_of
+from eval.metrics import METRICS, case_values
+from eval.selection import results_of, select_runs
+from eval.significance import bootstrap_interval, paired_permutation_test
+from eval.store import Store
+from tpad import ConfigError
+
+
+def add_parser(commands: _SubParsersAction) -> None:
+    """Adds the command."""
+    parser = commands.add_parser("compare", help="difference, interval and p-value of two models")
+    parser.add_argument("first", help="a model, as in tpad")
+    parser.add_argument("second", help="another one, as in vision_tfidf")
+    add_database(parser)
+    add_selection(parser)
+    parser.add_argument("--metric", default="MRR@20", help="P, MRR or NDCG at k (%(default)s)")
+    parser.add_argument("--slice", default="all", help="all, warm, cold, … (%(default)s)")
+    parser.add_argument("--most", type=int, default=10, help="sessions shown (%(default)s)")
+    parser.set_defaults(act=act)
+
+
+def act(options: Namespace) -> None:
+    """Runs the command."""
+    name, k = parse_metric(options.metric)
+    store = Store(database_of(options), read_only=True)
+    try:
+        chosen = select_runs(
+            store, models=[options.first, options.second], dataset=options.dataset,
+            cases=options.cases, split=options.split,
+        )  # fmt: skip
+        results = {result.name: result for result in results_of(store, chosen)}
+    finally:
+        store.close()
+    masks = chosen.masks()
+    if options.slice not in masks:
+        raise ConfigError(f"There is no slice {options.slice!r}; choose from {', '.join(masks)}.")
+    mask = masks[options.slice]
+    sessions = chosen.cases.session[mask]
+    first, second = (
+        case_values(results[model].ranks[:, mask], name, k).mean(0)  # (n,), mean over seeds
+        for model in (options.first, options.second)
+    )
+    low, high = bootstrap_interval(first - second, sessions)
+    p = paired_permutation_test(first, second, sessions)
+    rows, place = np.unique(sessions, return_inverse=True)
+    by_session = np.bincount(place, first - second)  # (n_sessions,)
+    seeds = {m: " ".join(map(str, results[m].seeds)) for m in (options.first, options.second)}
+    print(f"{chosen.title}: {options.metric} on {options.slice} targets, {mask.sum():,} cases")
+    print(f"  {options.first}: {first.mean():.4f} (seeds {seeds[options.first]})")
+    print(f"  {options.second}: {second.mean():.4f} (seeds {seeds[options.second]})")
+    print(
+        f"  difference {first.mean() - second.mean():+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, p {p:.4f}"
+    )
+    wins, losses = int((by_session > 1e-9).sum()), int((by_session < -1e-9).sum())
+    print(
+        f"  {len(rows):,} sessions: {options.first} wins {wins:,}, "
+        f"ties {len(rows) - wins - losses:,}, loses {losses:,}"
+    )
+    if options.most > 0:
+        print("\nSessions that differ most (row of the test session: sum of the differences)")
+        for at in np.argsort(-np.abs(by_session), kind="stable")[: options.most]:
+            print(f"  {rows[at]}: {by_session[at]:+.3f}")
+
+
+def parse_metric(text: str) -> tuple[str, int]:
+    """Name and k of "MRR@20".
+
+    Raises:
+        ConfigError: it is not of that form.
+    """
+    name, _, k = text.partition("@")
+    if name not in METRICS or not k.isdigit() or int(k) < 1:
+        raise ConfigError(f"{text!r} is no metric; write one of {', '.join(METRICS)} as in MRR@20.")
+    return name, int(k)

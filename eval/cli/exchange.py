@@ -1,0 +1,125 @@
+"""`python -m eval export` and `import`: the cases for others to answer, and their answers."""
+
+import hashlib
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+
+from eval.cli.sources import (
+    add_database,
+    add_protocol,
+    add_source,
+    cases_of,
+    database_of,
+    load_source,
+)
+from eval.cli.writing import write_text
+from eval.models import all_entries
+from eval.peers import SEPARATOR, cases_frame, read_peer
+from eval.runner import code_version
+from eval.selection import select_runs
+from eval.store import Store
+from tpad import ConfigError, DataError, SessionModelConfig
+
+WHAT = ("cases", "ranks", "figures")
+
+
+def add_parser(commands: _SubParsersAction) -> None:
+    """Adds both commands."""
+    parser = commands.add_parser(
+        "export", help="write the cases, or the stored ranks or figures, as CSV",
+        description="cases: what an outside model is to rank (needs a source). ranks: the rank of "
+        "every case by every stored run. figures: every stored figure with its interval.",
+    )  # fmt: skip
+    parser.add_argument("what", choices=WHAT)
+    parser.add_argument("--out", type=Path, required=True, help="CSV file")
+    add_source(parser)
+    parser.add_argument("--keep-history", action="store_true", help="history stays candidate")
+    parser.add_argument("--targets", action="store_true", help="with cases: tell the answers too")
+    parser.add_argument("--separator", default=SEPARATOR, help="between item ids (%(default)s)")
+    add_database(parser)
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--dataset", help="name or fingerprint of the dataset")
+    parser.add_argument("--cases", help="every_prefix or last_item; or a stored cases' fingerprint")
+    parser.set_defaults(act=export)
+
+    parser = commands.add_parser(
+        "import", help="let an outside model's lists stand in the same table",
+        description="The table has the columns case and items; or SessionId, Position and "
+        "Recommendations, as session-rec saves them; or session_id, item_id and score (or rank), "
+        "as RecBole's full_sort_topk written out.",
+    )  # fmt: skip
+    parser.add_argument("file", type=Path, help="CSV or Parquet table of ranked items")
+    parser.add_argument("--model", required=True, help="name of the model in tables")
+    parser.add_argument("--seed", type=int, default=0, help="seed it was trained with (0)")
+    add_source(parser)
+    add_protocol(parser)
+    parser.add_argument("--separator", default=SEPARATOR, help="between item ids (%(default)s)")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="cases without a list count as not found"
+    )
+    add_database(parser)
+    parser.set_defaults(act=import_lists)
+
+
+def export(options: Namespace) -> None:
+    """Runs `export`."""
+    if not options.out.resolve().parent.is_dir():
+        raise DataError(f"The folder of {options.out} does not exist; name another --out.")
+    if options.what == "cases":
+        source = load_source(options)
+        cases = cases_of(options, source)
+        frame = cases_frame(
+            cases, source.dataset, separator=options.separator, targets=options.targets
+        )
+    else:
+        store = Store(database_of(options), read_only=True)
+        try:
+            chosen = select_runs(
+                store, models=options.models, dataset=options.dataset, cases=options.cases,
+                split=options.split,
+            )  # fmt: skip
+            runs = [run for some in chosen.runs.values() for run in some]
+            if options.what == "figures":
+                frame = store.figures([run.id for run in runs])
+            else:
+                first = chosen.runs[next(iter(chosen.runs))][0].id
+                frame = store.side_by_side(first, first).drop(columns=["first", "second"])
+                ranks = store.rank_matrix([run.id for run in runs])
+                for run, values in zip(runs, ranks, strict=True):
+                    frame[f"{run.model}/{run.seed}"] = values
+        finally:
+            store.close()
+    write_text(options.out, frame.to_csv(index=False))
+    print(f"{len(frame):,} rows: {options.out}")
+
+
+def import_lists(options: Namespace) -> None:
+    """Runs `import`."""
+    source = load_source(options)
+    own = all_entries(source.dataset, source.embeddings, SessionModelConfig(), source.oracle)
+    if options.model in {entry.name for entry in own}:
+        raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
+    cases = cases_of(options, source)
+    peer = read_peer(
+        options.file, cases, source.dataset, separator=options.separator,
+        allow_missing=options.allow_missing,
+    )  # fmt: skip
+    content = hashlib.sha256(options.file.read_bytes()).hexdigest()
+    facts = {"file": options.file.name, "sha256": content, "longest_list": peer.longest}
+    key = hashlib.sha256(f"{options.model}/{options.seed}/{cases.fingerprint}/{content}".encode())
+    store = Store(database_of(options))
+    try:
+        if store.find(key.hexdigest()) is None:
+            with store.run(
+                source.dataset, source.name, cases, (options.model, "baseline"), options.seed,
+                {"imported": facts}, key.hexdigest(), code_version(),
+            ) as run:  # fmt: skip
+                run.finish(peer.ranks, 0.0, 0.0)
+    finally:
+        store.close()
+    found = int((peer.ranks <= 20).sum())
+    print(
+        f"{options.model}: {len(cases):,} cases, {found:,} found within 20; the longest list has "
+        f"{peer.longest} items"
+        + (f", {peer.unanswered:,} cases unanswered" if peer.unanswered else "")
+    )

@@ -1,0 +1,49 @@
+"""`python -m eval report`: the table of a database, in four formats."""
+
+from argparse import Namespace, _SubParsersAction
+from pathlib import Path
+
+from eval.cli.sources import add_database, database_of
+from eval.cli.writing import SUFFIXES, check_report, write_report
+from eval.models import SUBJECT
+from eval.selection import results_of, select_runs
+from eval.store import Store
+
+
+def add_parser(commands: _SubParsersAction) -> None:
+    """Adds the command."""
+    parser = commands.add_parser("report", help="print or write the table of stored runs")
+    add_database(parser)
+    add_selection(parser)
+    parser.add_argument("--models", nargs="+", help="only these")
+    parser.add_argument("--subject", default=SUBJECT, help="model to test (%(default)s)")
+    parser.add_argument("--out", type=Path, help=f"file that ends in {' '.join(SUFFIXES)}")
+    parser.set_defaults(act=act)
+
+
+def add_selection(parser) -> None:
+    """The options that choose runs where a database holds several data sets."""
+    parser.add_argument("--dataset", help="name or fingerprint of the dataset")
+    parser.add_argument("--split", help="name or fingerprint of a stored split")
+    parser.add_argument("--cases", help="beginning of the fingerprint of the cases")
+
+
+def act(options: Namespace) -> None:
+    """Runs the command."""
+    if options.out:
+        check_report(options.out)
+    store = Store(database_of(options), read_only=True)
+    try:
+        chosen = select_runs(
+            store, models=options.models, dataset=options.dataset, cases=options.cases,
+            split=options.split,
+        )  # fmt: skip
+        results = results_of(store, chosen)
+    finally:
+        store.close()
+    runs = [run for some in chosen.runs.values() for run in some]
+    versions = sorted({f"{run.package_version}, commit {run.commit or 'unknown'}" for run in runs})
+    write_report(
+        options.out, results, chosen.cases, chosen.masks(), title=chosen.title,
+        notes=[f"Package version {version}." for version in versions], subject=options.subject,
+    )  # fmt: skip

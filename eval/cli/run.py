@@ -1,0 +1,109 @@
+"""`python -m eval run`: fits models on a source, and stores every rank."""
+
+import sys
+from argparse import Namespace, _SubParsersAction
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from eval.cli.sources import (
+    add_database,
+    add_protocol,
+    add_source,
+    cases_of,
+    database_of,
+    load_source,
+    protocol_of,
+)
+from eval.cli.writing import SUFFIXES, check_report, write_report
+from eval.models import SUBJECT, TRIES, all_entries, select
+from eval.runner import code_version, run_models
+from eval.slices import slices
+from eval.store import Store
+from tpad import ConfigError, EpochReport, SessionModelConfig
+
+
+def add_parser(commands: _SubParsersAction) -> None:
+    """Adds the command."""
+    parser = commands.add_parser("run", help="fit models over seeds and store their ranks")
+    add_source(parser, sets=True)
+    add_protocol(parser)
+    add_database(parser)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
+    parser.add_argument("--models", nargs="+", help="only these; all by default, see --list")
+    parser.add_argument("--list", action="store_true", help="list the models and stop")
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of every model that is trained in epochs"
+    )
+    parser.add_argument(
+        "--tries", type=int, default=TRIES, help="settings tried of each baseline (%(default)s)"
+    )
+    parser.add_argument("--subject", default=SUBJECT, help="model to test (%(default)s)")
+    parser.add_argument("--report", type=Path, help=f"write a report, {' '.join(SUFFIXES)}")
+    parser.add_argument("--threads", type=int, help="CPU threads; all cores by default")
+    parser.set_defaults(act=act)
+
+
+def act(options: Namespace) -> None:
+    """Runs the command."""
+    for name in ("threads", "epochs", "tries"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {value}.")
+    if options.report:
+        check_report(options.report)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    source = load_source(options)
+    cases = cases_of(options, source)
+    config = SessionModelConfig()
+    if options.epochs is not None:
+        config = replace(config, epochs=options.epochs)
+    entries = all_entries(
+        source.dataset, source.embeddings, config, source.oracle, extra=source.extra,
+        tries=options.tries, protocol=protocol_of(options, source.split),
+    )  # fmt: skip
+    entries = select(entries, options.models)
+    if options.list:
+        print("\n".join(f"{entry.name}\t{entry.role}" for entry in entries))
+        return
+    store = Store(database_of(options))
+    try:
+        split_id = None
+        if source.split is not None:
+            split = source.split
+            split_id = store.add_split(
+                source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
+                params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
+            )  # fmt: skip
+        with tqdm(unit="epoch", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
+
+            def progress(report: EpochReport) -> None:
+                bar.set_postfix(loss=f"{report.loss:.3f}", validation=f"{report.validation:.3f}")
+                bar.update()
+
+            results = run_models(
+                store,
+                source.dataset,
+                source.name,
+                entries,
+                list(dict.fromkeys(options.seeds)),
+                cases=cases,
+                split_id=split_id,
+                say=lambda line: tqdm.write(line, file=sys.stdout),
+                progress=progress,
+            )
+    finally:
+        store.close()
+    package, commit = code_version()
+    title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
+    write_report(
+        options.report, results, cases, slices(cases, source.dataset), title=title,
+        subject=options.subject,
+        notes=[
+            f"Package version {package}, commit {commit or 'unknown'}.",
+            f"Checked for leaks: {'; '.join(source.proven)}.",
+        ],
+    )  # fmt: skip

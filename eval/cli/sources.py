@@ -1,0 +1,174 @@
+"""Where the sessions and embedding sets come from: a bundle, a demo shop, or two tables."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.embeddings import load_embeddings, parse_named_file
+from eval.encoders import encode_items
+from eval.leaks import assert_no_leaks
+from eval.opening import default_target
+from eval.protocol import CASES, Protocol, RankingModel, TestCases
+from eval.splits import Split, SplitConfig, make_split
+from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle
+
+WORLD_FILE = "world.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is evaluated.
+
+    Attributes:
+        name: for people.
+        dataset: items and sessions, cut by the split if there is one.
+        embeddings: sets of a bundle.
+        extra: sets from files and encoders.
+        oracle: the exact law, where it is known.
+        split: the split, if one was asked for.
+        proven: what is proven of leaks, a sentence each.
+    """
+
+    name: str
+    dataset: Dataset
+    embeddings: Mapping[str, np.ndarray]
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    oracle: RankingModel | None = None
+    split: Split | None = None
+    proven: Sequence[str] = ()
+
+
+def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
+    """The options that name a source; with `sets`, also those of further embedding sets."""
+    source = parser.add_argument_group("what is evaluated (one of the first three)")
+    source.add_argument("--bundle", type=Path, help="bundle, made by `python -m tpad train`")
+    source.add_argument("--world", type=Path, help="demo shop, made by `python -m tpad world`")
+    source.add_argument("--items", type=Path, help="table of items, with --interactions")
+    source.add_argument("--interactions", type=Path, help="table of clicks, with --items")
+    source.add_argument(
+        "--split", help="cut the sessions again, as in few_shot:n=5,seed=1; see `splits --help`"
+    )
+    if sets:
+        source.add_argument(
+            "--embeddings", action="append", default=[], metavar="NAME=FILE",
+            help="a further embedding set: safetensors, npz or Parquet; may be repeated",
+        )  # fmt: skip
+        source.add_argument(
+            "--encoder", action="append", default=[], metavar="NAME=MODEL",
+            help="an embedding set by a Hugging Face encoder, folder or hub id; may be repeated",
+        )  # fmt: skip
+
+
+def add_protocol(parser: ArgumentParser) -> None:
+    """The options that say what is asked of a session."""
+    parser.add_argument(
+        "--cases", choices=tuple(CASES), help="prefixes that are asked (every_prefix; the split's)"
+    )
+    parser.add_argument(
+        "--keep-history", action="store_true", help="items of the session stay candidates"
+    )
+
+
+def add_database(parser: ArgumentParser) -> None:
+    """The option that names the database."""
+    parser.add_argument(
+        "--database",
+        help="SQLite file or SQLAlchemy URL (TPAD_DATABASE_URL, else results.db)",
+    )
+
+
+def database_of(options: Namespace) -> str:
+    """The database that is meant."""
+    return options.database or default_target()
+
+
+def protocol_of(options: Namespace, split: Split | None) -> Protocol:
+    """What is asked; a split has its own cases unless others are wished."""
+    cases = options.cases or (split.protocol.cases if split else "every_prefix")
+    return Protocol(cases, not options.keep_history)
+
+
+def cases_of(options: Namespace, source: Source) -> TestCases:
+    """The cases of a source.
+
+    Raises:
+        DataError: there are none.
+    """
+    cases = TestCases.of(source.dataset, protocol_of(options, source.split))
+    if not len(cases):
+        raise DataError(
+            f"{source.name} has no test session of two clicks; there is nothing to measure."
+        )
+    return cases
+
+
+def load_source(options: Namespace) -> Source:
+    """Reads what the options name, and proves that nothing held out has leaked into training.
+
+    Raises:
+        ConfigError: not exactly one source is named.
+        DataError: it cannot be used.
+    """
+    tables = options.items is not None or options.interactions is not None
+    if (options.bundle is not None) + (options.world is not None) + tables != 1:
+        raise ConfigError("Name one source: --bundle, --world, or --items with --interactions.")
+    embeddings: Mapping[str, np.ndarray] = {}
+    folders: list[Path] = []
+    if options.bundle is not None:
+        bundle = Bundle.load(options.bundle)
+        dataset, embeddings = bundle.dataset, bundle.embeddings
+        name, folders = bundle.path.resolve().name, [bundle.path, dataset.image_root]
+    elif options.world is not None:
+        dataset, name = Dataset.from_world(options.world), options.world.resolve().name
+        folders = [options.world]
+    else:
+        if options.items is None or options.interactions is None:
+            raise ConfigError("--items and --interactions go together; give both.")
+        dataset = Dataset.load(options.items, options.interactions)
+        name = options.items.resolve().parent.name
+    split = None
+    if options.split is not None:
+        split = make_split(dataset, SplitConfig.parse(options.split))
+        dataset = split.dataset
+    proven = assert_no_leaks(split or dataset, bundle=options.bundle)
+    return Source(
+        name,
+        dataset,
+        embeddings,
+        _extra(options, dataset),
+        _oracle(dataset, folders),
+        split,
+        proven,
+    )
+
+
+def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
+    sets: dict[str, np.ndarray] = {}
+    ids = dataset.items[Columns.ITEM_ID].tolist()
+    for text in getattr(options, "embeddings", []):
+        name, path = parse_named_file(text)
+        _refuse_twice(name, sets)
+        sets[name] = load_embeddings(path, ids)
+    for text in getattr(options, "encoder", []):
+        name, path = parse_named_file(text)
+        _refuse_twice(name, sets)
+        sets[name] = encode_items(
+            str(path), dataset,
+            bar=lambda steps, total, what: tqdm(steps, total=total, desc=what, leave=False),
+        )  # fmt: skip
+    return sets
+
+
+def _refuse_twice(name: str, sets: Mapping[str, np.ndarray]) -> None:
+    if name in sets:
+        raise ConfigError(f"Two embedding sets are called {name}; give them different names.")
+
+
+def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:
+    """The exact law, if the data is the demo shop's."""
+    path = next((f / WORLD_FILE for f in map(Path, folders) if (f / WORLD_FILE).is_file()), None)
+    return None if path is None else Oracle.load(dataset.items, path)

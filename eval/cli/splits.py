@@ -1,0 +1,64 @@
+"""`python -m eval splits`: makes, stores and shows splits."""
+
+from argparse import Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from pathlib import Path
+
+from eval.cli.sources import add_database, add_source, database_of, load_source
+from eval.cli.writing import write_text
+from eval.splits import DEFAULTS
+from eval.store import Store
+from tpad import ConfigError
+
+
+def add_parser(commands: _SubParsersAction) -> None:
+    """Adds the command."""
+    kinds = "\n".join(
+        f"  {kind}{':' if params else ''}"
+        + ",".join(f"{k}={'…' if v is None else v}" for k, v in params.items())
+        for kind, params in DEFAULTS.items()
+    )
+    parser = commands.add_parser(
+        "splits", help="make a split and store it item by item, or list the stored ones",
+        description="With a source and --split: makes and stores the split. Without: lists what is "
+        f"stored.\n\nKinds, with their parameters and defaults (all have a seed):\n{kinds}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add_source(parser)
+    add_database(parser)
+    parser.add_argument("--items-of", type=int, metavar="NUMBER", help="items of a stored split")
+    parser.add_argument("--out", type=Path, help="write the items (item_id, role) as CSV")
+    parser.set_defaults(act=act)
+
+
+def act(options: Namespace) -> None:
+    """Runs the command."""
+    named = options.bundle or options.world or options.items
+    if named and options.split is None:
+        raise ConfigError("Name the split to make with --split, as in cold_items:seed=1.")
+    if options.split and not named:
+        raise ConfigError("Name the source to split: --bundle, --world, or --items.")
+    source = load_source(options) if named else None
+    store = Store(database_of(options))
+    try:
+        number = options.items_of
+        if source is not None and source.split is not None:
+            split = source.split
+            number = store.add_split(
+                source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
+                params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
+            )  # fmt: skip
+            counts = ", ".join(f"{count:,} {name}" for name, count in split.info.items())
+            print(f"Split {number}: {split.name} ({counts})")
+        if number is not None and (options.out or source is None):
+            text = store.split_items(number).to_csv(index=False)
+            if options.out:
+                write_text(options.out, text)
+                print(f"Items: {options.out}")
+            else:
+                print(text, end="")
+        elif number is None:
+            for one in store.splits():
+                counts = ", ".join(f"{count:,} {role}" for role, count in one.counts.items())
+                print(f"{one.id}\t{one.dataset}\t{one.name}\t{counts}")
+    finally:
+        store.close()

@@ -1,0 +1,72 @@
+"""Reports as files: Markdown, HTML, CSV or LaTeX, by the file's ending."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval.charts import page
+from eval.models import SUBJECT
+from eval.protocol import TestCases
+from eval.records import CaseTable
+from eval.report import HEADLINES, Result, markdown
+from eval.tables import latex, results_frame
+from tpad import ConfigError, DataError
+
+SUFFIXES = (".md", ".html", ".csv", ".tex")
+
+
+def check_report(path: Path) -> None:
+    """Refuses a report that could not be written, before any work is done.
+
+    Raises:
+        ConfigError: the ending is none of `SUFFIXES`.
+        DataError: its folder does not exist.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    if not path.resolve().parent.is_dir():
+        raise DataError(f"The folder of {path} does not exist; name another --report.")
+
+
+def write_report(
+    path: Path | None,
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    masks: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    subject: str = SUBJECT,
+) -> None:
+    """Writes the report, or prints it as Markdown where no file is named."""
+    if path is None or path.suffix == ".md":
+        text = markdown(results, cases, masks, title=title, notes=notes, subject=subject)
+    else:
+        frame = results_frame(results, cases.session, masks)
+        if path.suffix == ".csv":
+            text = frame.to_csv(index=False)
+        elif path.suffix == ".tex":
+            text = latex(frame, HEADLINES, f"Results on {title}")
+        else:
+            about = (
+                f"{len(cases):,} cases; {cases.protocol}. 95 % intervals: bootstrap over sessions."
+            )
+            text = page(frame, title=f"Results on {title}", notes=[about, *notes])
+    if path is None:
+        print(text)
+    else:
+        write_text(path, text)
+        print(f"Report: {path}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or none."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written ({error.strerror}).") from error

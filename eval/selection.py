@@ -1,0 +1,124 @@
+"""Which stored runs belong into one table: runs of the same cases, the latest of each model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.models import order_of
+from eval.queries import Reader
+from eval.records import CaseTable, RunInfo
+from eval.report import Result
+from tpad import DataError
+
+LENGTHS = {"length 1": (1, 1), "length 2": (2, 2), "length 3–4": (3, 4), "length 5+": (5, None)}
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Finished runs that can be compared case by case.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: name of the split, None for the dataset as it is.
+        cases: what was asked.
+        runs: model -> its runs, one a seed, all of one version of the code.
+    """
+
+    dataset: str
+    split: str | None
+    cases: CaseTable
+    runs: Mapping[str, Sequence[RunInfo]]
+
+    @property
+    def title(self) -> str:
+        """The dataset, and the split if there is one."""
+        return self.dataset if self.split is None else f"{self.dataset}, split {self.split}"
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Slices that the stored cases tell: of the target, and by length. Each (n_cases,) bool."""
+        masks = {
+            "all": np.ones(len(self.cases), bool),
+            "warm": ~self.cases.cold,
+            "cold": self.cases.cold,
+        }
+        for name, (low, high) in LENGTHS.items():
+            masks[name] = (self.cases.length >= low) & (high is None or self.cases.length <= high)
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def select_runs(
+    store: Reader,
+    *,
+    models: Sequence[str] | None = None,
+    dataset: str | None = None,
+    cases: str | None = None,
+    split: str | None = None,
+) -> Selection:
+    """The runs of one table.
+
+    Of each model the latest finished run counts, and with it those of other seeds that have the
+    same settings and the same version of the code.
+
+    Args:
+        store: the database.
+        models: only these; each must have a run.
+        dataset, split: names or fingerprints.
+        cases: beginning of the cases' fingerprint.
+
+    Raises:
+        DataError: no run fits, or runs of several sets of cases do.
+    """
+    runs = store.list_runs(dataset=dataset, split=split, status="done")
+    runs = [run for run in runs if run.cases.startswith(cases or "")]
+    wanted = [run for run in runs if models is None or run.model in models]
+    if not wanted:
+        known = sorted({run.model for run in runs})
+        raise DataError(
+            "No finished run fits; " + (f"there are runs of {', '.join(known)}." if known else
+            "run `python -m eval run` first, or name another --database.")
+        )  # fmt: skip
+    groups = {
+        run.cases: f"{run.dataset} ({run.protocol}; --cases {run.cases[:8]})" for run in wanted
+    }
+    if len(groups) > 1:
+        raise DataError(
+            "Runs of several sets of cases fit: " + "; ".join(groups.values())
+            + ". Choose one with --dataset, --split or --cases."
+        )  # fmt: skip
+    chosen: dict[str, list[RunInfo]] = {}
+    for model in sorted({run.model for run in wanted}, key=order_of):
+        own = [run for run in wanted if run.model == model]
+        latest = own[-1]
+        by_seed = {run.seed: run for run in own if _kind(run) == _kind(latest)}
+        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    missing = [model for model in models or () if model not in chosen]
+    if missing:
+        raise DataError(f"There is no finished run of {', '.join(missing)} on these cases.")
+    first = wanted[-1]
+    return Selection(first.dataset, first.split, store.case_table(first.id), chosen)
+
+
+def results_of(store: Reader, selection: Selection) -> list[Result]:
+    """The selected runs with their ranks, in the order of a table."""
+    found = []
+    for model, runs in selection.runs.items():
+        seconds = [(run.fit_seconds or 0.0, run.score_seconds or 0.0) for run in runs]
+        found.append(
+            Result(
+                model,
+                runs[0].role,
+                tuple(run.seed for run in runs),
+                store.rank_matrix([run.id for run in runs]),
+                runs[0].config.get("tuned"),
+                *(float(value) for value in np.mean(seconds, axis=0)),
+            )
+        )
+    return found
+
+
+def _kind(run: RunInfo) -> tuple:
+    settings = {
+        k: v for k, v in run.config.items() if k not in ("recommender", "features", "tuned")
+    }
+    return run.package_version, run.commit, str(sorted(settings.items()))
