@@ -299,8 +299,9 @@ class Reader:
             if session.get(SplitRow, split_id) is None:
                 raise DataError(f"There is no split {split_id} in {self.opened.name}.")
             rows = session.execute(query).all()
+        table = pd.DataFrame(map(tuple, rows), columns=["item_id", "role"], dtype=str)
         # Sorted here: servers order text by their own language.
-        return pd.DataFrame(sorted(map(tuple, rows)), columns=["item_id", "role"], dtype=object)
+        return table.sort_values(["item_id", "role"], ignore_index=True)
 
     def verdicts(self, run_id: str | None = None, case: int | None = None) -> list[Verdict]:
         """Verdicts of a run, of one of its cases, or all of them; the oldest first."""

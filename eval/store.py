@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, Table, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -269,7 +270,7 @@ class Store(Reader):
             split_id, is_new = once(session, known, lambda: row)
             if is_new and items:
                 session.execute(
-                    insert(SplitItemRow),
+                    insert(cast(Table, SplitItemRow.__table__)),  # without the ORM: many rows
                     [{"split_id": split_id, "item_id": i, "role": r} for i, r in items],
                 )
         return split_id
