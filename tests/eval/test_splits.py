@@ -236,6 +236,9 @@ def test_a_launch_date_parts_time_in_two():
     learned = clicks_of(cut.train, cut.validation)
     assert max(time for _, _, time in learned) < end <= cut.test.starts.min()
     assert cut.train.starts.max() <= cut.validation.starts.min()
+    parts = [getattr(dataset, part) for part in PARTS]
+    after = {name for part in parts for name in part.ids[part.starts >= end]}
+    assert set(cut.test.ids) == after and end in cut.test.starts  # one starts at midnight
     # Whoever is held out was first clicked later; everybody else was clicked by then.
     earlier = {item for _, item, time in all_clicks(dataset) if time < end}
     later = {item for _, item, time in all_clicks(dataset) if time >= end} - earlier
