@@ -115,10 +115,12 @@ def test_the_callers_randomness_stays_as_it_was():
     torch.testing.assert_close(torch.rand(3), expected)
 
 
-def test_items_of_the_session_are_learnt_as_candidates_only_where_they_may_return():
-    data = dataset_of([[0, 1, 0, 1, 0, 1]] * 40 + [[2, 3]] * 5, [], [], 4)
-    free = BASELINES["gru4rec"].make(0, FAST | {"mask_seen": False}, None).fit(data)
+@pytest.mark.parametrize("name", NEURAL)
+def test_a_return_is_learnt_where_history_is_kept(name):
+    data = dataset_of([[0, 1, 0, 1]] * 40 + [[2, 3]] * 5, [[0, 1, 0]], [], 4)
+    free = BASELINES[name].make(0, FAST | {"epochs": 16, "mask_seen": False}, None).fit(data)
     assert free.scores([np.array([0, 1])])[0].argmax() == 0
+    assert free.history[-1].validation == 1.0  # also asked for 0 after 0, 1
 
 
 def test_losses_by_hand():
