@@ -1,7 +1,7 @@
 """Results as a Markdown page: what was measured, how sure it is, and who won."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from eval.metrics import all_case_values, metric_names
 from eval.models import SUBJECT
 from eval.protocol import SLICES, TestCases
 from eval.records import CaseTable
-from eval.significance import bootstrap_interval, paired_permutation_test
+from eval.significance import bootstrap_interval, holm, paired_permutation_test
 
 HEADLINES = (("P", 20), ("MRR", 20))
 ROLE_NOTE = {
@@ -29,6 +29,7 @@ class Result:
         ranks: (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over runs.
+        further: figures of lists and calibration by name, means over runs.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Result:
     tuned: dict | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
+    further: Mapping[str, float] = field(default_factory=dict)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""
@@ -151,6 +153,8 @@ def markdown(
     tests = compare(results, cases.session, masks, subject)
     if tests:
         lines += ["", f"## {subject} against the best baseline", "", *_tests(tests)]
+    if any(result.further for result in results):
+        lines += ["", "## What is shown, and how far scores can be trusted", "", *_further(results)]
     lines += ["", "## Runs", "", *_runs(results), ""]
     return "\n".join(lines)
 
@@ -188,16 +192,52 @@ def _table(results: Sequence[Result], sessions: np.ndarray, mask: np.ndarray) ->
 
 def _tests(tests: Sequence[Comparison]) -> list[str]:
     lines = [
-        "| slice | metric | ours | best baseline | difference | interval | p |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| slice | metric | ours | best baseline | difference | interval | p | Holm |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for test in tests:
+    corrected = holm([test.p_value for test in tests])
+    for test, p_corrected in zip(tests, corrected, strict=True):
         lines.append(
             f"| {test.slice} | {test.metric}@{test.k} | {test.subject:.3f} | "
             f"{test.baseline_name} {test.baseline:.3f} | {test.subject - test.baseline:+.3f} | "
-            f"{test.low:+.3f} – {test.high:+.3f} | {test.p_value:.4f} |"
+            f"{test.low:+.3f} – {test.high:+.3f} | {test.p_value:.4f} | {p_corrected:.4f} |"
         )
-    return [*lines, "", "Paired permutation test over sessions, two-sided, on means over seeds."]
+    note = "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
+    return [*lines, "", note + "for all rows of this table."]
+
+
+FURTHER = {
+    "coverage": ("coverage", ".3f"),
+    "gini": ("Gini", ".3f"),
+    "popularity": ("popularity", ".1f"),
+    "novelty": ("novelty (bits)", ".2f"),
+    "diversity": ("diversity", ".3f"),
+    "ece": ("ECE", ".3f"),
+    "brier": ("Brier", ".3f"),
+    "log_likelihood": ("log-likelihood", ".2f"),
+    "impossible": ("impossible", ".3f"),
+    "temperature": ("temperature", ".2f"),
+}
+
+
+def _further(results: Sequence[Result]) -> list[str]:
+    lines = [
+        "Lists of 20: share of the catalogue shown, inequality of exposure, mean training clicks, "
+        "self-information, and mean cosine distance of the items' TF-IDF texts. Calibration: expected "
+        "calibration error of the first item, Brier score, mean log-likelihood of the target where it "
+        "is possible and the share where it is not; scores are divided by a temperature fitted on "
+        "validation sessions unless they are log-probabilities.",
+        "",
+        "| model | " + " | ".join(title for title, _ in FURTHER.values()) + " |",
+        "| --- |" + " ---: |" * len(FURTHER),
+    ]
+    for result in results:
+        cells = [
+            format(result.further[name], form) if name in result.further else "–"
+            for name, (_, form) in FURTHER.items()
+        ]
+        lines.append(f"| {result.name} | {' | '.join(cells)} |")
+    return lines
 
 
 def _runs(results: Sequence[Result]) -> list[str]:

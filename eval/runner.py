@@ -4,14 +4,18 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
+from eval.features import text_features
+from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES, measure
 from eval.models import Entry
-from eval.protocol import TestCases, rank_targets
+from eval.protocol import Protocol, TestCases
+from eval.queries import Reader
 from eval.report import Result
 from eval.store import Store
 from tpad import Dataset, EpochReport
@@ -24,7 +28,7 @@ def run_models(
     entries: Sequence[Entry],
     seeds: Sequence[int],
     *,
-    cases: TestCases | None = None,
+    protocol: Protocol | None = None,
     split_id: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[EpochReport], None] | None = None,
@@ -40,7 +44,7 @@ def run_models(
         dataset, name: the data and what to call it.
         entries: models; those that no seed changes are run once.
         seeds: at least one.
-        cases: what to ask; by default every prefix of the test sessions.
+        protocol: what to ask; by default every prefix of the test sessions, history masked.
         split_id: number of the stored split that the dataset is, if it is one.
         say: called with one line per run.
         progress: called after each epoch.
@@ -48,7 +52,9 @@ def run_models(
     Returns:
         One result a model, in order.
     """
-    cases = cases or TestCases.of(dataset)
+    protocol = protocol or Protocol()
+    cases = TestCases.of(dataset, protocol)
+    texts = cache(lambda: text_features(dataset))  # what diversity is measured by
     stamp = code_version()
     results = []
     for entry in entries:
@@ -77,9 +83,9 @@ def run_models(
                         tuned = entry.tune(dataset, seeds[0], progress)
                     model = entry.make(seed, tuned, progress).fit(dataset)
                     fitted = time.perf_counter()
-                    ranks = rank_targets(model, cases, len(dataset.items))
+                    found = measure(model, dataset, cases, protocol, texts())
                     record = {"tuned": tuned}
-                    run.finish(ranks, fitted - begin, time.perf_counter() - fitted, record)
+                    run.finish(found.ranks, fitted - begin, found.seconds, record, found.figures)
                 known = run.id
             else:
                 tuned = store.get(known).config["tuned"]
@@ -131,4 +137,13 @@ def _result(store: Store, entry: Entry, run_ids: Sequence[str]) -> Result:
         rows[0].config["tuned"],
         float(np.mean([row.fit_seconds or 0.0 for row in rows])),
         float(np.mean([row.score_seconds or 0.0 for row in rows])),
+        further_figures(store, run_ids),
     )
+
+
+def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, float]:
+    """Figures of lists and calibration by name, means over some runs; those that are stored."""
+    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
+    table = store.figures(run_ids, slice="all", name=names)
+    means = table.groupby("name")["value"].mean()
+    return {name: float(means[name]) for name in names if name in means}

@@ -9,6 +9,7 @@ from eval.models import order_of
 from eval.queries import Reader
 from eval.records import CaseTable, RunInfo
 from eval.report import Result
+from eval.runner import further_figures
 from tpad import DataError
 
 LENGTHS = {"length 1": (1, 1), "length 2": (2, 2), "length 3–4": (3, 4), "length 5+": (5, None)}
@@ -63,7 +64,8 @@ def select_runs(
     Args:
         store: the database.
         models: only these; each must have a run.
-        dataset, split: names or fingerprints.
+        dataset: name or fingerprint.
+        split: name or fingerprint; by default the dataset as it is, if there are such runs.
         cases: beginning of the cases' fingerprint.
 
     Raises:
@@ -71,6 +73,8 @@ def select_runs(
     """
     runs = store.list_runs(dataset=dataset, split=split, status="done")
     runs = [run for run in runs if run.cases.startswith(cases or "")]
+    if split is None and cases is None and any(run.split is None for run in runs):
+        runs = [run for run in runs if run.split is None]
     wanted = [run for run in runs if models is None or run.model in models]
     if not wanted:
         known = sorted({run.model for run in runs})
@@ -103,15 +107,17 @@ def results_of(store: Reader, selection: Selection) -> list[Result]:
     """The selected runs with their ranks, in the order of a table."""
     found = []
     for model, runs in selection.runs.items():
-        seconds = [(run.fit_seconds or 0.0, run.score_seconds or 0.0) for run in runs]
+        ids = [run.id for run in runs]
         found.append(
             Result(
                 model,
                 runs[0].role,
                 tuple(run.seed for run in runs),
-                store.rank_matrix([run.id for run in runs]),
+                store.rank_matrix(ids),
                 runs[0].config.get("tuned"),
-                *(float(value) for value in np.mean(seconds, axis=0)),
+                float(np.mean([run.fit_seconds or 0.0 for run in runs])),
+                float(np.mean([run.score_seconds or 0.0 for run in runs])),
+                further_figures(store, ids),
             )
         )
     return found

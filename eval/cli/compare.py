@@ -2,13 +2,11 @@
 
 from argparse import Namespace, _SubParsersAction
 
-import numpy as np
-
 from eval.cli.report import add_selection
 from eval.cli.sources import add_database, database_of
+from eval.comparison import compare_runs
 from eval.metrics import METRICS, case_values
 from eval.selection import results_of, select_runs
-from eval.significance import bootstrap_interval, paired_permutation_test
 from eval.store import Store
 from tpad import ConfigError
 
@@ -44,29 +42,26 @@ def act(options: Namespace) -> None:
     mask = masks[options.slice]
     sessions = chosen.cases.session[mask]
     first, second = (
-        case_values(results[model].ranks[:, mask], name, k).mean(0)  # (n,), mean over seeds
+        case_values(results[model].ranks[:, mask], name, k)  # (n_seeds, n)
         for model in (options.first, options.second)
     )
-    low, high = bootstrap_interval(first - second, sessions)
-    p = paired_permutation_test(first, second, sessions)
-    rows, place = np.unique(sessions, return_inverse=True)
-    by_session = np.bincount(place, first - second)  # (n_sessions,)
+    found = compare_runs(first, second, sessions, shown=options.most)
     seeds = {m: " ".join(map(str, results[m].seeds)) for m in (options.first, options.second)}
     print(f"{chosen.title}: {options.metric} on {options.slice} targets, {mask.sum():,} cases")
-    print(f"  {options.first}: {first.mean():.4f} (seeds {seeds[options.first]})")
-    print(f"  {options.second}: {second.mean():.4f} (seeds {seeds[options.second]})")
+    print(f"  {options.first}: {found.first:.4f} (seeds {seeds[options.first]})")
+    print(f"  {options.second}: {found.second:.4f} (seeds {seeds[options.second]})")
     print(
-        f"  difference {first.mean() - second.mean():+.4f}, 95 % interval {low:+.4f} to {high:+.4f}, p {p:.4f}"
+        f"  difference {found.difference:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, "
+        f"p {found.p_value:.4f}"
     )
-    wins, losses = int((by_session > 1e-9).sum()), int((by_session < -1e-9).sum())
     print(
-        f"  {len(rows):,} sessions: {options.first} wins {wins:,}, "
-        f"ties {len(rows) - wins - losses:,}, loses {losses:,}"
+        f"  {found.sessions:,} sessions: {options.first} wins {found.wins:,}, ties {found.ties:,}, "
+        f"loses {found.losses:,}"
     )
-    if options.most > 0:
-        print("\nSessions that differ most (row of the test session: sum of the differences)")
-        for at in np.argsort(-np.abs(by_session), kind="stable")[: options.most]:
-            print(f"  {rows[at]}: {by_session[at]:+.3f}")
+    if found.most:
+        print("\nSessions that add most to the difference (row of the test session, cases, means)")
+    for one in found.most:
+        print(f"  {one.session}: {one.cases} cases, {one.first:.3f} against {one.second:.3f}")
 
 
 def parse_metric(text: str) -> tuple[str, int]:

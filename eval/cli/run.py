@@ -90,7 +90,7 @@ def act(options: Namespace) -> None:
                 source.name,
                 entries,
                 list(dict.fromkeys(options.seeds)),
-                cases=cases,
+                protocol=protocol_of(options, source.split),
                 split_id=split_id,
                 say=lambda line: tqdm.write(line, file=sys.stdout),
                 progress=progress,

@@ -106,8 +106,13 @@ def cases_of(options: Namespace, source: Source) -> TestCases:
     return cases
 
 
-def load_source(options: Namespace) -> Source:
+def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     """Reads what the options name, and proves that nothing held out has leaked into training.
+
+    Args:
+        options: of the command line.
+        evaluates: whether a bundle's embeddings are to be judged, so that what they have learned
+            from matters; its sessions can be split otherwise.
 
     Raises:
         ConfigError: not exactly one source is named.
@@ -134,7 +139,7 @@ def load_source(options: Namespace) -> Source:
     if options.split is not None:
         split = make_split(dataset, SplitConfig.parse(options.split))
         dataset = split.dataset
-    proven = assert_no_leaks(split or dataset, bundle=options.bundle)
+    proven = assert_no_leaks(split or dataset, bundle=options.bundle if evaluates else None)
     return Source(
         name,
         dataset,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from eval.cli.sources import add_database, add_source, database_of, load_source
 from eval.cli.writing import write_text
+from eval.split_files import save_split
 from eval.splits import DEFAULTS
 from eval.store import Store
 from tpad import ConfigError
@@ -27,6 +28,9 @@ def add_parser(commands: _SubParsersAction) -> None:
     add_database(parser)
     parser.add_argument("--items-of", type=int, metavar="NUMBER", help="items of a stored split")
     parser.add_argument("--out", type=Path, help="write the items (item_id, role) as CSV")
+    parser.add_argument(
+        "--folder", type=Path, help="write the split as tables and pictures to train on"
+    )
     parser.set_defaults(act=act)
 
 
@@ -37,7 +41,9 @@ def act(options: Namespace) -> None:
         raise ConfigError("Name the split to make with --split, as in cold_items:seed=1.")
     if options.split and not named:
         raise ConfigError("Name the source to split: --bundle, --world, or --items.")
-    source = load_source(options) if named else None
+    if options.folder and not named:
+        raise ConfigError("--folder writes a split that is made here; name a source and --split.")
+    source = load_source(options, evaluates=False) if named else None
     store = Store(database_of(options))
     try:
         number = options.items_of
@@ -49,6 +55,8 @@ def act(options: Namespace) -> None:
             )  # fmt: skip
             counts = ", ".join(f"{count:,} {name}" for name, count in split.info.items())
             print(f"Split {number}: {split.name} ({counts})")
+            if options.folder:
+                print(f"Folder: {save_split(split, options.folder)}")
         if number is not None and (options.out or source is None):
             text = store.split_items(number).to_csv(index=False)
             if options.out:

@@ -1,0 +1,62 @@
+"""Everything that is stored of a fitted model: ranks, figures of its lists, and calibration."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.calibration import calibration, temperature_of, validation_cases
+from eval.figures import Figure
+from eval.lists import list_figures
+from eval.protocol import Protocol, RankingModel, TestCases
+from eval.ranking import rank_all
+from tpad import Dataset
+
+SHOWN = 20
+"""Length of the lists that are looked at."""
+LIST_FIGURES = ("coverage", "gini", "popularity", "popularity_percentile", "novelty", "diversity")
+CALIBRATION_FIGURES = ("ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What one model did on one set of cases.
+
+    Attributes:
+        ranks: (n_cases,) float32.
+        figures: of the lists (k is `SHOWN`) and of calibration (k is 0), on all cases.
+        seconds: of ranking all cases.
+    """
+
+    ranks: np.ndarray
+    figures: tuple[Figure, ...]
+    seconds: float
+
+
+def measure(
+    model: RankingModel,
+    dataset: Dataset,
+    cases: TestCases,
+    protocol: Protocol,
+    features: np.ndarray | None = None,
+) -> Measured:
+    """Asks a fitted model all cases.
+
+    Args:
+        model: fitted.
+        dataset: what it was fitted on.
+        cases: the test cases.
+        protocol: how they were made; validation cases, which settle the temperature, are made so too.
+        features: (n_items, d) by which diversity is measured.
+    """
+    n_items = len(dataset)
+    temperature = temperature_of(model, validation_cases(dataset, protocol), n_items)
+    start = time.perf_counter()
+    ranking = rank_all(model, cases, n_items, k=SHOWN, temperature=temperature)
+    seconds = time.perf_counter() - start
+    lists = list_figures(ranking.lists, dataset.popularity, features)
+    found = [Figure("all", name, SHOWN, value) for name, value in lists.items()]
+    found += [Figure("all", k, 0, v) for k, v in calibration(ranking).figures().items()]
+    # Where a figure cannot be told, it is left out.
+    told = tuple(figure for figure in found if np.isfinite(figure.value))
+    return Measured(ranking.ranks, told, seconds)
