@@ -1,7 +1,7 @@
 """Opens a results database: SQLite in a file, on a read-only disk or in memory, or a server's.
 
 SQLite keeps a write-ahead log (WAL) beside the file, so that readers and a writer do not wait for
-each other. WAL needs shared memory, which a network disk has not; there the file keeps its journal.
+each other. WAL needs shared memory, which a network disk has not; there a plain journal does it.
 """
 
 import os
@@ -26,6 +26,7 @@ DEFAULT_TARGET = "results.db"
 URL_VARIABLE = "TPAD_DATABASE_URL"
 DRIVERS = {"psycopg": "psycopg[binary]==3.3.9"}
 NETWORK_DISKS = ("nfs", "cifs", "smb", "afs", "ceph", "fuse.sshfs", "fuse.rclone", "fuse.s3fs")
+MOUNTS = Path("/proc/self/mounts")
 WRITES = "writes"  # execution option of an engine whose transactions write
 
 
@@ -165,7 +166,7 @@ class _Sqlite:
 
     def _to_write(self, path: Path) -> Opened:
         is_new = not path.exists()
-        opened = Opened(self._engine(str(path), wal=not _on_network_disk(path)), self.name)
+        opened = Opened(self._engine(str(path), _journal(path)), self.name)
         try:
             _upgrade(opened, _version(opened.engine, self.name))
         except BaseException:
@@ -212,7 +213,9 @@ class _Sqlite:
             raise
         return opened
 
-    def _engine(self, database: str, *, wal: bool = False, query_only: bool = False) -> Engine:
+    def _engine(
+        self, database: str, journal: str | None = None, *, query_only: bool = False
+    ) -> Engine:
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(
                 database,
@@ -224,11 +227,11 @@ class _Sqlite:
             connection.execute("PRAGMA foreign_keys=ON")
             if query_only:
                 connection.execute("PRAGMA query_only=ON")
-            if wal:
+            if journal:
                 try:
-                    connection.execute("PRAGMA journal_mode=WAL")
+                    connection.execute(f"PRAGMA journal_mode={journal}")
                 except sqlite3.OperationalError as error:
-                    # Another process is turning it on: the mode belongs to the file.
+                    # Another process is using the file; the mode is the file's, not ours.
                     if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                         connection.close()
                         raise
@@ -263,13 +266,12 @@ def _upgrade(opened: Opened, version: int, even_read_only: bool = False) -> None
         upgrade(connection, opened.name)
 
 
-def _on_network_disk(path: Path) -> bool:
-    """Whether a file lies on a disk of another machine, as far as the system tells."""
+def _journal(path: Path) -> str:
+    """SQLite's journal mode for a file: WAL, unless the system says it is on a network disk."""
     try:
-        lines = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
+        lines = MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
-        return False
+        return "WAL"
     mounts = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
-    place = path.resolve()
-    kind = next((mounts[str(p)] for p in place.parents if str(p) in mounts), "")
-    return kind.startswith(NETWORK_DISKS)
+    kind = next((mounts[str(p)] for p in path.resolve().parents if str(p) in mounts), "")
+    return "DELETE" if kind.startswith(NETWORK_DISKS) else "WAL"

@@ -306,6 +306,12 @@ class Store(Reader):
                 )
             )
 
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Gives the file or the server's connections back."""
         self.opened.close()
