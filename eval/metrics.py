@@ -2,18 +2,26 @@
 
 Every case has one relevant item, the next one. With r its rank among all candidates (1 is best):
 
-    P@k    = [r <= k]                     (the hit rate; each case has one target)
+    P@k    = HR@k = Recall@k = [r <= k]   (one target: found or not)
     MRR@k  = [r <= k] / r
     NDCG@k = [r <= k] / log2(r + 1)       (the ideal gain is 1)
 
-A figure is the mean over cases.
+A figure is the mean over cases. P@k is named as in SR-GNN (Wu et al., AAAI 2019) and the session
+literature after it: it is not divided by k. NDCG is that of Järvelin and Kekäläinen (TOIS 2002).
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from tpad import ConfigError
+
 METRICS = ("P", "MRR", "NDCG")
+"""What is reported unless something else is asked for."""
+HITS = ("P", "HR", "Recall")
+"""Names of one metric, which differ only where a case has several targets."""
+KNOWN = (*HITS, "MRR", "NDCG")
 CUTOFFS = (5, 10, 20)
 NOT_FOUND = np.inf
 
@@ -47,20 +55,23 @@ def case_values(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
 
     Args:
         ranks: ranks from 1, `NOT_FOUND` where the target was not ranked.
-        metric: "P", "MRR" or "NDCG".
+        metric: one of `KNOWN`.
         k: cut-off, at least 1.
+
+    Raises:
+        ValueError: there is no such metric, or k is below 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     ranks = np.asarray(ranks, dtype=np.float64)
-    if metric == "P":
+    if metric in HITS:
         gain = np.ones_like(ranks)
     elif metric == "MRR":
         gain = 1.0 / ranks
     elif metric == "NDCG":
         gain = 1.0 / np.log2(ranks + 1.0)
     else:
-        raise ValueError(f"Unknown metric {metric!r}; choose from {', '.join(METRICS)}.")
+        raise ValueError(f"Unknown metric {metric!r}; choose from {', '.join(KNOWN)}.")
     return np.where(ranks <= k, gain, 0.0)
 
 
@@ -71,6 +82,47 @@ def metric_names(
     return [(metric, k) for metric in metrics for k in cutoffs]
 
 
-def all_case_values(ranks: np.ndarray) -> np.ndarray:
-    """Every metric of `metric_names()` for every case: (n,) -> (n, n_metrics)."""
-    return np.stack([case_values(ranks, metric, k) for metric, k in metric_names()], axis=-1)
+def all_case_values(
+    ranks: np.ndarray, metrics: Sequence[str] = METRICS, cutoffs: Sequence[int] = CUTOFFS
+) -> np.ndarray:
+    """Every metric of `metric_names()` for every case: (n,) -> (n, n_metrics) float64."""
+    names = metric_names(metrics, cutoffs)
+    return np.stack([case_values(ranks, metric, k) for metric, k in names], axis=-1)
+
+
+def parse_metric(text: str) -> tuple[str, int]:
+    """Reads "NDCG@10" as ("NDCG", 10); case does not matter.
+
+    Raises:
+        ConfigError: it is no metric with a cut-off.
+    """
+    found = re.fullmatch(r"(\w+)@([1-9]\d*)", text.strip(), re.ASCII)
+    by_name = {name.lower(): name for name in KNOWN}
+    if found is None or found[1].lower() not in by_name:
+        raise ConfigError(
+            f"{text!r} is no metric; write one of {', '.join(KNOWN)} with a cut-off, such as P@20."
+        )
+    return by_name[found[1].lower()], int(found[2])
+
+
+def oracle_ratio(values: np.ndarray, oracle: np.ndarray) -> np.ndarray:
+    """Share of what can be reached: mean of a model's values over the mean of the oracle's.
+
+    It is a ratio of means, not a mean of ratios: a case that the oracle cannot get right either
+    adds to neither. Chance may lift a model above 1 on few cases.
+
+    Args:
+        values: (n,) or (n, m) metric values of cases.
+        oracle: the same shape, the oracle's values for the same cases.
+
+    Returns:
+        () or (m,) float64; NaN where the oracle's mean is 0 or there are no cases.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    values, oracle = np.asarray(values, np.float64), np.asarray(oracle, np.float64)
+    if values.shape != oracle.shape:
+        raise ValueError("The ratio to the oracle needs both models' values for the same cases.")
+    best = oracle.sum(0)  # () or (m,)
+    return np.divide(values.sum(0), best, out=np.full(np.shape(best), np.nan), where=best > 0)

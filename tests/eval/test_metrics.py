@@ -7,8 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import (
+    label_ranking_average_precision_score,
+    ndcg_score,
+    top_k_accuracy_score,
+)
 
-from eval.metrics import CUTOFFS, METRICS, all_case_values, case_values, metric_names, target_ranks
+from eval.metrics import (
+    CUTOFFS,
+    KNOWN,
+    METRICS,
+    all_case_values,
+    case_values,
+    metric_names,
+    oracle_ratio,
+    parse_metric,
+    target_ranks,
+)
+from tpad import ConfigError
 
 # Few distinct values, so that ties and −inf are common.
 scores_and_targets = st.tuples(st.integers(1, 6), st.integers(1, 9)).flatmap(
@@ -96,3 +112,103 @@ def test_unknown_metric_and_cutoff_are_refused():
         case_values(np.ones(1), "AUC", 5)
     with pytest.raises(ValueError, match="at least 1"):
         case_values(np.ones(1), "P", 0)
+
+
+def test_one_target_makes_hit_rate_and_recall_the_same():
+    ranks = np.array([1, 4, 20, 20.5, np.inf])
+    for name in ("HR", "Recall"):
+        np.testing.assert_array_equal(case_values(ranks, name, 20), case_values(ranks, "P", 20))
+
+
+@given(scores_and_targets)
+def test_only_the_order_of_scores_counts(case):
+    scores, targets = case
+    other = np.where(np.isneginf(scores), -np.inf, np.exp(scores) * 4 - 7)
+    np.testing.assert_array_equal(target_ranks(scores, targets), target_ranks(other, targets))
+
+
+@given(scores_and_targets, st.integers(0, 1000))
+def test_order_of_cases_does_not_matter(case, seed):
+    scores, targets = case
+    order = np.random.default_rng(seed).permutation(len(targets))
+    values = all_case_values(target_ranks(scores, targets))
+    np.testing.assert_array_equal(
+        all_case_values(target_ranks(scores[order], targets[order])), values[order]
+    )
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_a_better_rank_is_never_worth_less(rank, k):
+    for metric in KNOWN:
+        better, worse = case_values(np.array([rank, rank + 0.5]), metric, k)
+        assert better >= worse
+
+
+def test_asked_for_metrics_come_in_the_order_asked_for():
+    ranks = np.array([2.0, 30.0])
+    values = all_case_values(ranks, ["Recall", "NDCG"], [1, 50])
+    np.testing.assert_allclose(values, [[0, 1, 0, 1 / math.log2(3)], [0, 1, 0, 1 / math.log2(31)]])
+
+
+def test_agreement_with_torchmetrics():
+    """An independent library, on rankings without ties (it knows no expected rank)."""
+    retrieval = pytest.importorskip("torchmetrics.functional.retrieval")
+    import torch
+
+    theirs = {
+        "P": retrieval.retrieval_hit_rate,
+        "Recall": retrieval.retrieval_recall,
+        "MRR": retrieval.retrieval_reciprocal_rank,
+        "NDCG": retrieval.retrieval_normalized_dcg,
+    }
+    rng = np.random.default_rng(0)
+    # From 1: it takes an item whose score is not above 0 for not retrieved.
+    scores = rng.permuted(np.tile(np.arange(1, 41, dtype=np.float32), (30, 1)), axis=1)
+    targets = rng.integers(0, 40, 30)
+    relevant = torch.from_numpy(np.arange(40) == targets[:, None])
+    for metric, function in theirs.items():
+        for k in (1, 3, 10, 40):
+            ours = case_values(target_ranks(scores, targets), metric, k)
+            expected = [
+                float(function(torch.from_numpy(row), right, top_k=k))
+                for row, right in zip(scores, relevant, strict=True)
+            ]
+            np.testing.assert_allclose(ours, expected, atol=1e-6, err_msg=f"{metric}@{k}")
+
+
+def test_agreement_with_scikit_learn():
+    rng = np.random.default_rng(1)
+    scores = rng.permuted(np.tile(np.arange(25.0), (50, 1)), axis=1)
+    targets = rng.integers(0, 25, 50)
+    relevant = (np.arange(25) == targets[:, None]).astype(int)
+    ranks = target_ranks(scores, targets)
+    for k in (1, 5, 20):
+        assert case_values(ranks, "P", k).mean() == pytest.approx(
+            top_k_accuracy_score(targets, scores, k=k, labels=np.arange(25))
+        )
+        assert case_values(ranks, "NDCG", k).mean() == pytest.approx(
+            ndcg_score(relevant, scores, k=k)
+        )
+    assert case_values(ranks, "MRR", 25).mean() == pytest.approx(
+        label_ranking_average_precision_score(relevant, scores)
+    )
+
+
+def test_metrics_are_read_by_name():
+    assert parse_metric("NDCG@10") == ("NDCG", 10)
+    assert parse_metric(" mrr@5 ") == ("MRR", 5)
+    for wrong in ("NDCG", "NDCG@0", "AUC@5", "P@-1", "P@x", ""):
+        with pytest.raises(ConfigError, match="no metric"):
+            parse_metric(wrong)
+
+
+def test_ratio_to_the_oracle():
+    oracle = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    values = np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    ratio = oracle_ratio(values, oracle)
+    assert ratio[0] == 0.5 and np.isnan(ratio[1])
+    assert oracle_ratio(values[:, 0], oracle[:, 0]) == 0.5
+    assert oracle_ratio(oracle[:, 0], oracle[:, 0]) == 1
+    assert np.isnan(oracle_ratio(np.zeros(0), np.zeros(0)))
+    with pytest.raises(ValueError, match="same cases"):
+        oracle_ratio(np.ones(2), np.ones(3))
