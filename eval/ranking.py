@@ -163,13 +163,14 @@ def top_items(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return lists, list_scores
     # argpartition alone would pick any of those that tie at the end of the list.
     last = np.partition(scores, n_items - taken, axis=1)[:, n_items - taken, None]  # (n, 1)
-    better = scores > last  # (n, n_items)
-    room = taken - better.sum(1)  # (n,) places left for those that tie
-    row, item = np.nonzero((scores == last) & np.isfinite(last))  # in order of rows, then items
-    first = np.searchsorted(row, np.arange(n))  # (n,) where the ties of each row begin
-    fits = np.arange(len(row)) - first[row] < room[row]
-    ties = row[fits], item[fits]
-    row, item = (np.concatenate(both) for both in zip(np.nonzero(better), ties, strict=True))
+    row, item = np.divmod(np.flatnonzero(scores > last), n_items)  # fewer than k a row
+    # Where few things tell items apart nearly all of them tie, so only the first are looked at.
+    tied = np.flatnonzero(scores == last)  # in order of rows, then items
+    first = np.searchsorted(tied, np.arange(n) * n_items)  # (n,) where the ties of a row begin
+    room = np.where(np.isneginf(last[:, 0]), 0, taken - np.bincount(row, minlength=n))  # (n,)
+    at = (first[:, None] + np.arange(taken))[np.arange(taken) < room[:, None]]
+    tied_row, tied_item = np.divmod(tied[at], n_items)
+    row, item = np.concatenate([row, tied_row]), np.concatenate([item, tied_item])
     value = scores[row, item]
     order = np.lexsort((item, -value, row))
     row, item, value = row[order], item[order], value[order]
