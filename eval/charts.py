@@ -42,7 +42,7 @@ def interval_figure(frame: pd.DataFrame, part: str, metric: str, k: int) -> go.F
         figure.add_bar(
             x=rows["mean"], y=rows.model, orientation="h", name=ROLE_TITLES[role],
             marker_color=colour, text=[f"{value:.3f}" for value in rows["mean"]],
-            textposition="inside", insidetextanchor="start",
+            textposition="inside", insidetextanchor="start", constraintext="none",
             error_x={"type": "data", "symmetric": False, "array": rows.high - rows["mean"],
                      "arrayminus": rows["mean"] - rows.low, "color": INK, "thickness": 1.2},
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
@@ -91,7 +91,8 @@ def page(
     for name, some in blocks:
         if name is not None:
             parts.append(f"<h2>{html.escape(str(name)).capitalize()} targets</h2>")
-        parts.append('<div class="figures">')
+        # Columns are fixed beforehand: a figure takes the width that it finds when it is drawn.
+        parts.append(f'<div class="figures {"one" if len(some) == 1 else "two"}">')
         for figure in some:
             parts.append(
                 figure.to_html(
@@ -103,7 +104,9 @@ def page(
             is_first = False
         parts.append("</div>")
         if name is not None:
-            parts.append(wide(frame, name, metrics).to_html(border=0, classes="results"))
+            parts.append(
+                wide(frame, name, metrics).to_html(border=0, classes="results", index_names=False)
+            )
     return PAGE.format(title=html.escape(title), body="\n".join(parts))
 
 
@@ -124,7 +127,9 @@ PAGE = """<!doctype html>
 body {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2430; max-width: 1180px; margin: 24px auto;
         padding: 0 16px; }}
 p {{ color: #4b5563; }}
-.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 12px; }}
+.figures {{ display: grid; gap: 12px; }}
+.two {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
+@media (max-width: 760px) {{ .two {{ grid-template-columns: minmax(0, 1fr); }} }}
 .results {{ border-collapse: collapse; margin: 12px 0 32px; font-variant-numeric: tabular-nums; }}
 .results th, .results td {{ padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e5e7eb; }}
 .results th:first-child {{ text-align: left; font-weight: 500; }}

@@ -97,10 +97,12 @@ def act(options: Namespace) -> None:
             )
     finally:
         store.close()
+    roles = None if source.split is None else source.split.roles
+    masks = slices(cases, source.dataset, roles=roles)
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
     write_report(
-        options.report, results, cases, slices(cases, source.dataset), title=title,
+        options.report, results, cases, masks, title=title,
         subject=options.subject,
         notes=[
             f"Package version {package}, commit {commit or 'unknown'}.",
