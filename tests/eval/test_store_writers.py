@@ -57,7 +57,7 @@ def count(store, table):
 
 
 def test_two_processes_that_make_and_fill_one_database_lose_nothing(target):
-    n, shop = 8, tiny_shop()
+    n, shop = 5, tiny_shop()
     with process("write", target, "a", n) as first, process("write", target, "b", n) as second:
         for child in (first, second):
             assert child.stdout.readline() == "ready\n"
