@@ -101,15 +101,18 @@ def diversity_values(lists: np.ndarray, features: np.ndarray) -> np.ndarray:
     features = np.asarray(features)
     n, k = lists.shape
     result = np.full(n, np.nan)
+    length = np.sqrt(np.einsum("id,id->i", features, features, dtype=np.float64))  # (n_items,)
+    known = (length > 0) & np.isfinite(length)  # (n_items,)
+    weight = np.divide(1, length, out=np.zeros(len(length)), where=known)  # (n_items,)
     step = max(1, CELLS_AT_ONCE // max(k * features.shape[1], 1))
     for start in range(0, n, step):
         part = lists[start : start + step]  # (c, k)
-        vectors = features[np.maximum(part, 0)].astype(np.float64)  # (c, k, d)
-        length = np.sqrt(np.einsum("ckd,ckd->ck", vectors, vectors))  # (c, k)
-        there = (part >= 0) & (length > 0) & np.isfinite(length)
-        vectors[~there] = 0
-        vectors /= np.where(there, length, 1)[..., None]
-        total = vectors.sum(1)  # (c, d)
+        items = np.maximum(part, 0)
+        there = (part >= 0) & known[items]  # (c, k)
+        vectors = features[items].astype(np.float64)  # (c, k, d)
+        vectors[~there] = 0  # 0 · NaN is no number
+        weights = np.where(there, weight[items], 0)  # (c, k)
+        total = (weights[:, None] @ vectors)[:, 0]  # (c, d)
         count = there.sum(1)  # (c,)
         # Σ over ordered pairs of u·v = |Σ u|² − Σ |u|², so no pair is ever formed.
         cosines = np.einsum("cd,cd->c", total, total) - count

@@ -1,5 +1,8 @@
 """The pass over scores: ranks, lists and probabilities."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -135,6 +138,26 @@ def test_no_more_scores_are_asked_for_than_fit(monkeypatch):
     model = Table(random_table())
     rank_all(model, shop_cases(), N_ITEMS)
     assert max(model.asked) == 3
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_memory_does_not_grow_with_the_number_of_cases(monkeypatch, ties):
+    n_items, chunk_bytes = 20_000, 4 * 10 * 20_000
+    monkeypatch.setattr("eval.ranking.CELLS_AT_ONCE", 10 * n_items)
+    table = np.random.default_rng(5).random((N_ITEMS, n_items)).astype(np.float32)
+    model, once = Table(table.round(0 if ties else 9)), shop_cases()
+    cases = replace(
+        once,
+        session=np.tile(once.session, 20),
+        prefixes=once.prefixes * 20,
+        targets=np.tile(once.targets, 20),
+    )
+    tracemalloc.start()
+    rank_all(model, cases, n_items)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(cases) * n_items * 4 > 50 * chunk_bytes  # what all scores at once would take
+    assert peak < 8 * chunk_bytes
 
 
 def test_the_scores_of_a_model_stay_as_they_are():
