@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eval.database.records import CaseTable
 from eval.metrics import all_case_values, metric_names
 from eval.models import SUBJECT
 from eval.protocol import SLICES, TestCases
-from eval.records import CaseTable
 from eval.significance import bootstrap_interval, holm, paired_permutation_test
 
 HEADLINES = (("P", 20), ("MRR", 20))

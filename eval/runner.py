@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.database.queries import Reader
+from eval.database.store import Store
 from eval.features import text_features
 from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES, measure
 from eval.models import Entry
 from eval.protocol import Protocol, TestCases
-from eval.queries import Reader
 from eval.report import Result
-from eval.store import Store
 from tpad import Dataset, EpochReport
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.database.queries import Reader
+from eval.database.records import CaseTable, RunInfo
 from eval.models import order_of
-from eval.queries import Reader
-from eval.records import CaseTable, RunInfo
 from eval.report import Result
 from eval.runner import further_figures
 from tpad import DataError

@@ -50,9 +50,9 @@ class NeuralConfig:
     """Which cases of validation sessions count: "every prefix" or "last item"."""
     epochs: int = 20
     """Most passes over the training sessions."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Sessions per step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
     weight_decay: float = 0.01
     """Weight decay of AdamW on matrices; norms and biases are exempt."""

@@ -27,7 +27,7 @@ Factory = Callable[[int, Settings | None, Progress], RankingModel]
 _NEURAL: Mapping[str, tuple[Any, ...]] = {
     "width": (64, 96, 128),
     "dropout": (0.1, 0.2, 0.4),
-    "learning_rate": (1e-3, 2e-3, 5e-3),
+    "learning_rate": (1e-3, 2e-3, 5e-3, 1e-2),
     "weight_decay": (0.01, 0.3),
 }
 SEARCH: dict[str, Mapping[str, tuple[Any, ...]]] = {

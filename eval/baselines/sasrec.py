@@ -19,6 +19,8 @@ from tpad import ConfigError
 class SASRecConfig(NeuralConfig):
     """Settings of SASRec."""
 
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW; attention bears less than the recurrent networks."""
     layers: int = 2
     """Transformer blocks."""
     heads: int = 2

@@ -5,9 +5,9 @@ from argparse import Namespace, _SubParsersAction
 from eval.cli.report import add_selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
+from eval.database.store import Store
 from eval.metrics import METRICS, case_values
 from eval.selection import results_of, select_runs
-from eval.store import Store
 from tpad import ConfigError
 
 

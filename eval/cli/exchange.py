@@ -13,11 +13,11 @@ from eval.cli.sources import (
     load_source,
 )
 from eval.cli.writing import write_text
+from eval.database.store import Store
 from eval.models import all_entries
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from eval.selection import select_runs
-from eval.store import Store
 from tpad import ConfigError, DataError, SessionModelConfig
 
 WHAT = ("cases", "ranks", "figures")

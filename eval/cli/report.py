@@ -5,9 +5,9 @@ from pathlib import Path
 
 from eval.cli.sources import add_database, database_of
 from eval.cli.writing import SUFFIXES, check_report, write_report
+from eval.database.store import Store
 from eval.models import SUBJECT
 from eval.selection import results_of, select_runs
-from eval.store import Store
 
 
 def add_parser(commands: _SubParsersAction) -> None:

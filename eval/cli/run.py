@@ -18,10 +18,10 @@ from eval.cli.sources import (
     protocol_of,
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
+from eval.database.store import Store
 from eval.models import SUBJECT, TRIES, all_entries, select
 from eval.runner import code_version, run_models
 from eval.slices import slices
-from eval.store import Store
 from tpad import ConfigError, EpochReport, SessionModelConfig
 
 

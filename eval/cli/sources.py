@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from eval.database.opening import default_target
 from eval.embeddings import load_embeddings, parse_named_file
 from eval.encoders import encode_items
 from eval.leaks import assert_no_leaks
-from eval.opening import default_target
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from eval.cli.sources import add_database, add_source, database_of, load_source
 from eval.cli.writing import write_text
+from eval.database.store import Store
 from eval.split_files import save_split
 from eval.splits import DEFAULTS
-from eval.store import Store
 from tpad import ConfigError
 
 

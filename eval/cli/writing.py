@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from eval.charts import page
+from eval.database.records import CaseTable
 from eval.models import SUBJECT
 from eval.protocol import TestCases
-from eval.records import CaseTable
 from eval.report import HEADLINES, Result, markdown
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError

@@ -19,9 +19,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from eval.database.store import Store
 from eval.figures import figures
 from eval.protocol import TestCases
-from eval.store import Store
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def main() -> int:
         with timed("compute the figures of a run (the judge)"):
             known = list(figures(ranks[0], cases))
         ids, version = [], ("benchmark", "")
-        with timed("store all runs", models), patch("eval.store.figures", lambda *_: known):
+        with timed("store all runs", models), patch("eval.database.store.figures", lambda *_: known):
             for row in range(models):
                 model = (f"model-{row}", "baseline")
                 with store.run(dataset, "random", cases, model, 0, {}, "key", version) as run:

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 from small_shops import dataset_of
 
+from eval.database.store import Store
 from eval.protocol import TestCases
-from eval.store import Store
 
 VERSION = ("0.1.0", "abc")
 

@@ -10,11 +10,11 @@ import pytest
 from eval import __main__ as command
 from eval.baselines import BASELINES
 from eval.cli import run, sources
+from eval.database.store import Store
 from eval.models import NEIGHBOURS, all_entries, select
 from eval.protocol import SLICES, TestCases, rank_targets
 from eval.report import Result, compare, markdown
 from eval.runner import run_models
-from eval.store import Store
 from tpad.errors import ConfigError
 from tpad.training.encoders import SET_TITLES
 from tpad.training.session_model import SessionModelConfig

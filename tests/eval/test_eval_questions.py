@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from eval.__main__ import main
-from eval.store import Store
+from eval.database.store import Store
 from tpad.world.build import World, WorldConfig
 
 

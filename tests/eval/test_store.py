@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks
 
+from eval.database.store import Figure, Store
 from eval.metrics import case_values
 from eval.protocol import SLICES, TestCases
-from eval.store import Figure, Store
 from tpad.errors import DataError
 
 

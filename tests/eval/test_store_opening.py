@@ -14,9 +14,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
 
-from eval.opening import default_target, open_database
-from eval.schema import SCHEMA_VERSION, Base
-from eval.store import Store
+from eval.database.opening import default_target, open_database
+from eval.database.schema import SCHEMA_VERSION, Base
+from eval.database.store import Store
 from tpad.errors import DataError
 
 FIRST_VERSION = Path(__file__).parent / "data" / "version_1.sql"
@@ -122,7 +122,7 @@ def test_the_shipped_database_can_be_read_and_upgraded(tmp_path):
 
 
 def test_the_first_version_is_upgraded_on_every_kind_of_database(target, monkeypatch):
-    for module in ("eval.opening", "eval.versions"):
+    for module in ("eval.database.opening", "eval.database.versions"):
         monkeypatch.setattr(f"{module}.SCHEMA_VERSION", 1)
     first = open_database(target)
     monkeypatch.undo()
@@ -143,7 +143,7 @@ def test_the_first_version_is_upgraded_on_every_kind_of_database(target, monkeyp
 def test_a_network_disk_gets_no_shared_memory(tmp_path, monkeypatch, kind, journal):
     mounts = tmp_path / "mounts"
     mounts.write_text(f"disk / ext4 rw 0 0\nshare {tmp_path} {kind} rw 0 0\n")
-    monkeypatch.setattr("eval.opening.MOUNTS", mounts)
+    monkeypatch.setattr("eval.database.opening.MOUNTS", mounts)
     with Store(tmp_path / "results.db") as store, store.engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == journal
 
@@ -154,7 +154,7 @@ def test_an_upgrade_that_fails_leaves_the_old_database(old, monkeypatch):
     def fail(*_):
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("eval.versions.insert", fail)  # the last step
+    monkeypatch.setattr("eval.database.versions.insert", fail)  # the last step
     with pytest.raises(RuntimeError, match="power cut"):
         Store(old)
     monkeypatch.undo()

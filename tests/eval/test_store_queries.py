@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import event
 from store_runs import open_run, some_ranks, tiny_shop
 
+from eval.database.store import Figure, Store
 from eval.protocol import TestCases
-from eval.store import Figure, Store
 from tpad.errors import DataError
 
 SPLIT = {"kind": "cold_items", "seed": 3, "params": {"fraction": 0.25}}

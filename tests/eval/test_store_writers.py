@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
 
-from eval.processes import is_running
-from eval.store import Store
+from eval.database.processes import is_running
+from eval.database.store import Store
 from tpad.errors import DataError
 
 PROGRAM = Path(__file__).with_name("store_runs.py")

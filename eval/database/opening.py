@@ -16,9 +16,9 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from eval.failures import is_unwritable, reason
-from eval.schema import SCHEMA_VERSION
-from eval.versions import stored_version, upgrade
+from eval.database.failures import is_unwritable, reason
+from eval.database.schema import SCHEMA_VERSION
+from eval.database.versions import stored_version, upgrade
 from tpad import DataError
 
 WAIT_SECONDS = 30.0  # for another writer

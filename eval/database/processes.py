@@ -4,7 +4,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from eval.records import as_utc
+from eval.database.records import as_utc
 
 CLOCK_SLACK = 10.0  # seconds that a clock may have been set by
 

@@ -10,10 +10,10 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from eval.failures import reason
-from eval.opening import WAIT_SECONDS, Opened
-from eval.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
-from eval.schema import (
+from eval.database.failures import reason
+from eval.database.opening import WAIT_SECONDS, Opened
+from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
+from eval.database.schema import (
     CasesRow,
     DatasetRow,
     MetricRow,

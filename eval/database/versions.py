@@ -5,7 +5,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, delete, insert, inspect, select, text
 
-from eval.schema import SCHEMA_VERSION, SchemaVersion
+from eval.database.schema import SCHEMA_VERSION, SchemaVersion
 from tpad import DataError
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -20,13 +20,11 @@ from sqlalchemy import Engine, Table, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from eval.failures import reason
-from eval.figures import Figure, figures
-from eval.opening import WAIT_SECONDS, default_target, open_database
-from eval.processes import is_running
-from eval.protocol import TestCases
-from eval.queries import Reader
-from eval.schema import (
+from eval.database.failures import reason
+from eval.database.opening import WAIT_SECONDS, default_target, open_database
+from eval.database.processes import is_running
+from eval.database.queries import Reader
+from eval.database.schema import (
     Base,
     MetricRow,
     RankRow,
@@ -35,7 +33,9 @@ from eval.schema import (
     SplitRow,
     VerdictRow,
 )
-from eval.unique_rows import cases_id, dataset_id, model_id, once
+from eval.database.unique_rows import cases_id, dataset_id, model_id, once
+from eval.figures import Figure, figures
+from eval.protocol import TestCases
 from tpad import DataError, Dataset
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]

@@ -8,8 +8,8 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from eval.database.schema import CasesRow, DatasetRow, ModelRow
 from eval.protocol import TestCases
-from eval.schema import CasesRow, DatasetRow, ModelRow
 from tpad import Dataset
 
 

@@ -1,6 +1,6 @@
 """Tables of the results database.
 
-Whoever changes them adds a file to `eval/migrations/versions/` and raises `SCHEMA_VERSION`; a test
+Whoever changes them adds a file to `eval/database/migrations/versions/` and raises `SCHEMA_VERSION`; a test
 holds the two against each other. Versions that were released are never edited.
 """
 

@@ -1,8 +1,8 @@
-"""What Alembic runs: it gets an open transaction from `eval.versions` and leaves its end to it."""
+"""What Alembic runs: it gets an open transaction from `eval.database.versions` and leaves its end to it."""
 
 from alembic import context
 
-from eval.schema import Base
+from eval.database.schema import Base
 
 connection = context.config.attributes.get("connection")
 if connection is None:
