@@ -31,7 +31,7 @@ BEAUTY_NEURAL = {
     "dropout": 0.3,
     "negatives": 1024,
     "epochs": 16,
-    "batch_size": 64,
+    "learning_rate": 2e-3,
 }
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "beauty": {name: BEAUTY_NEURAL for name in NEURAL},
