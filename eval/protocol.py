@@ -6,14 +6,12 @@ such a case has no candidate that is right and is left out; how many were is par
 """
 
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
 
-from eval.metrics import target_ranks
 from tpad import ConfigError, Dataset
 
 CELLS_AT_ONCE = 8_000_000  # scores held in memory at once: 32 MB
@@ -149,44 +147,3 @@ def _holds(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
     # Long sequences have many prefixes; joined, they would need memory squared in their length.
     pairs = zip(prefixes, targets, strict=True)
     return np.fromiter((target in prefix for prefix, target in pairs), bool, len(targets))
-
-
-def rank_targets(
-    model: RankingModel,
-    cases: TestCases,
-    n_items: int,
-    *,
-    chunk: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """Rank of every case's target among all items.
-
-    Args:
-        model: fitted.
-        cases: n cases.
-        n_items: number of items ranked.
-        chunk: cases scored at once; by default what keeps memory bounded. It changes no result.
-        progress: called with the number of cases done and of all.
-
-    Returns:
-        (n,) float32, inf where the target was not ranked; a half where it tied.
-    """
-    chunk = chunk or max(1, CELLS_AT_ONCE // max(n_items, 1))
-    ranks = np.empty(len(cases), dtype=np.float32)
-    for start in range(0, len(cases), chunk):
-        prefixes = cases.prefixes[start : start + chunk]
-        scores = np.array(model.scores(prefixes), dtype=np.float32)  # own copy: it gets masked
-        if scores.shape != (len(prefixes), n_items):
-            raise ValueError(
-                f"{type(model).__name__} gave scores of shape {scores.shape}, "
-                f"not {(len(prefixes), n_items)}."
-            )
-        if cases.mask_history:
-            row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
-            scores[row, np.concatenate(prefixes)] = -np.inf
-        ranks[start : start + len(prefixes)] = target_ranks(
-            scores, cases.targets[start : start + len(prefixes)]
-        )
-        if progress is not None:
-            progress(start + len(prefixes), len(cases))
-    return ranks

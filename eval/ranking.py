@@ -24,7 +24,7 @@ class Ranking:
     temperature is 1 they are the model's own, given that the next item is a candidate.
 
     Attributes:
-        ranks: (n,) float32, as `eval.protocol.rank_targets` gives them.
+        ranks: (n,) float32, inf where the target was not ranked, a half where it tied.
         lists: (n, k) int32, rows of the items shown, the best first; -1 where there are fewer.
         list_scores: (n, k) float32; −inf where there is no item.
         target_scores: (n,) float32; −inf where the target is no candidate.

@@ -6,7 +6,7 @@ from eval.cli.report import add_selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
 from eval.database.store import Store
-from eval.metrics import METRICS, case_values
+from eval.metrics import case_values, parse_metric
 from eval.selection import results_of, select_runs
 from tpad import ConfigError
 
@@ -62,15 +62,3 @@ def act(options: Namespace) -> None:
         print("\nSessions that add most to the difference (row of the test session, cases, means)")
     for one in found.most:
         print(f"  {one.session}: {one.cases} cases, {one.first:.3f} against {one.second:.3f}")
-
-
-def parse_metric(text: str) -> tuple[str, int]:
-    """Name and k of "MRR@20".
-
-    Raises:
-        ConfigError: it is not of that form.
-    """
-    name, _, k = text.partition("@")
-    if name not in METRICS or not k.isdigit() or int(k) < 1:
-        raise ConfigError(f"{text!r} is no metric; write one of {', '.join(METRICS)} as in MRR@20.")
-    return name, int(k)

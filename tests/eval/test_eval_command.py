@@ -12,7 +12,8 @@ from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.database.store import Store
 from eval.models import NEIGHBOURS, all_entries, select
-from eval.protocol import SLICES, TestCases, rank_targets
+from eval.protocol import SLICES, TestCases
+from eval.ranking import rank_all
 from eval.report import Result, compare, markdown
 from eval.runner import run_models
 from tpad.errors import ConfigError
@@ -156,7 +157,7 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_pa
 def test_same_seed_same_ranks(shop, entries):
     entry = select(entries, ["tpad"])[0]
     cases = TestCases.of(shop)
-    first, second = (rank_targets(entry.make(1, None, None).fit(shop), cases, 24) for _ in "ab")
+    first, second = (rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks for _ in "ab")
     np.testing.assert_array_equal(first, second)
 
 
@@ -164,7 +165,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
     cases = TestCases.of(shop)
     by_name = {entry.name: entry for entry in entries}
     ranks = {
-        name: rank_targets(by_name[name].make(0, None, None).fit(shop), cases, 24)
+        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks
         for name in ("popularity", "markov", "attributes", "oracle")
     }
     assert np.isinf(ranks["popularity"][cases.cold]).all()
