@@ -154,7 +154,9 @@ def test_unknown_sets_are_refused(trained):
     assert set(trained.config.baselines) | {"tpad"} == set(SET_TITLES)
 
 
-@pytest.mark.parametrize("name", ["no-words", "no-disentanglement"])
+@pytest.mark.parametrize(
+    "name", ["no-words", pytest.param("no-disentanglement", marks=pytest.mark.slow)]
+)
 def test_an_ablated_run_gives_an_encoder_that_reloads(name, trained, tmp_path):
     config = apply_ablation(trained.config, name).override("baselines", ())
     folder = train(
