@@ -80,7 +80,10 @@ def main() -> int:
         with timed("compute the figures of a run (the judge)"):
             known = list(figures(ranks[0], cases))
         ids, version = [], ("benchmark", "")
-        with timed("store all runs", models), patch("eval.database.store.figures", lambda *_: known):
+        with (
+            timed("store all runs", models),
+            patch("eval.database.store.figures", lambda *_: known),
+        ):
             for row in range(models):
                 model = (f"model-{row}", "baseline")
                 with store.run(dataset, "random", cases, model, 0, {}, "key", version) as run:
