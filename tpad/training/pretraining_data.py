@@ -36,7 +36,6 @@ FACTS: dict[str, tuple[str, ...]] = {
     "emblem": EMBLEMS,
 }
 IGNORE = -100
-BUCKET = 16  # batches among which conversations are sorted by length, to save padding
 
 Conversation = tuple[list[int], list[int], list[int]]
 """Token ids, labels, and rows of the pictures shown."""
@@ -155,9 +154,10 @@ def conversation_batches(
     batch_size: int,
     rng: random.Random,
 ) -> Iterator[list[Conversation]]:
-    """`steps` batches of conversations about one to three random pictures, each of like length.
+    """`steps` batches of conversations about one to three random pictures.
 
-    Half of what a batch of mixed lengths computes is padding.
+    Lengths are mixed. Batches of like length save the half that is padding, but with them (and a
+    sixth fewer steps) the model named 92 % of the visible facts where it had named 99 %.
 
     Args:
         prompter: makes the token ids.
@@ -167,13 +167,10 @@ def conversation_batches(
         batch_size: conversations a batch.
         rng: everything random follows from it.
     """
-    for first in range(0, steps, BUCKET):
-        count = min(BUCKET, steps - first)
-        pool = []
-        for _ in range(count * batch_size):
+    for _ in range(steps):
+        batch = []
+        for _ in range(batch_size):
             rows = [rng.randrange(n_pictures) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
             chosen = [(row, looks_of[row % len(looks_of)]) for row in rows]
-            pool.append(conversation(prompter, chosen, rng))
-        pool.sort(key=lambda one: len(one[0]))
-        for n in rng.sample(range(count), count):
-            yield pool[n * batch_size : (n + 1) * batch_size]
+            batch.append(conversation(prompter, chosen, rng))
+        yield batch
