@@ -46,6 +46,8 @@ from tpad.world.attributes import Look, looks
 RECORD = "pretraining.json"
 EPOCH = 200  # steps between two saves
 WARM_UP = 200  # steps
+TOGETHER = 8
+"""Conversations of like length that the language model reads at once."""
 
 Batch = TypeVar("Batch")
 
@@ -263,14 +265,33 @@ def _answer_loss(
     generator: torch.Generator,
     pad: int,
 ) -> Tensor:
-    """Cross-entropy of the answers' tokens."""
-    length = max(len(ids) for ids, _, _ in batch)
-    ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
-    labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
+    """Cross-entropy of the answers' tokens, a mean over those of the whole batch.
+
+    The language model reads conversations of like length together: half of a batch of mixed lengths
+    is padding. The loss and its gradient are those of the batch as a whole.
+    """
+    batch = sorted(batch, key=lambda conversation: len(conversation[0]))
     rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
     pixels = augment(pictures[rows], generator)
     with _fast():
         seen = model.model.connector(tiny.tower(model, pixels))  # (n_pictures, image tokens, d)
+    total, tokens, shown = torch.zeros(()), 0, 0
+    for start in range(0, len(batch), TOGETHER):
+        some = batch[start : start + TOGETHER]
+        own = sum(len(r) for _, _, r in some)
+        loss, count = _summed_loss(model, some, seen[shown : shown + own], pad)
+        total, tokens, shown = total + loss, tokens + count, shown + own
+    return total / tokens
+
+
+def _summed_loss(
+    model: Idefics3ForConditionalGeneration, batch: list[Conversation], seen: Tensor, pad: int
+) -> tuple[Tensor, int]:
+    """Sum of the answers' token losses and their number; `seen` are the batch's pictures in order."""
+    length = max(len(ids) for ids, _, _ in batch)
+    ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
+    labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
+    with _fast():
         embedded = model.get_input_embeddings()(ids)  # (B, L, d)
         place = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
         embedded = embedded.masked_scatter(place, seen.to(embedded.dtype))
@@ -278,7 +299,8 @@ def _answer_loss(
         hidden = model.model.text_model(inputs_embeds=embedded).last_hidden_state  # (B, L, d)
         answer = labels[:, 1:] != IGNORE  # (B, L − 1)
         logits = model.lm_head(hidden[:, :-1][answer])  # (n_tokens, vocabulary)
-    return F.cross_entropy(logits.float(), labels[:, 1:][answer])
+    loss = F.cross_entropy(logits.float(), labels[:, 1:][answer], reduction="sum")
+    return loss, len(logits)
 
 
 def _save(
