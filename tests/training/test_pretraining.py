@@ -115,8 +115,10 @@ def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
     assert torch.allclose(patches.mean(1), mllm.image_features(pictures).tower, atol=1e-5)
 
 
-def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch):
+@pytest.mark.parametrize("together", [1, 8])
+def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, together):
     """One batch of conversations of different lengths, once through each of the two paths."""
+    monkeypatch.setattr(pretraining, "TOGETHER", together)
     monkeypatch.setattr(pretraining, "augment", lambda some, _: some.float() / 127.5 - 1.0)
     monkeypatch.setattr(pretraining, "_fast", nullcontext)
     chats = [
@@ -131,6 +133,32 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch):
         )
         theirs = mllm.forward(mllm.collate(chats, with_labels=True)).loss
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-4)
+
+
+def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, monkeypatch):
+    """However many conversations are read at once, the step is that of the whole batch."""
+    monkeypatch.setattr(pretraining, "_fast", nullcontext)
+    prompter, rng, some = Prompter(mllm.tokenizer), random.Random(0), looks(reserved=False)
+    batch = [
+        pretraining_data.conversation(prompter, [(row, some[row]) for row in range(n)], rng)
+        for n in (3, 1, 2, 1, 3)
+    ]
+    assert len({len(ids) for ids, _, _ in batch}) == 5
+    found = []
+    for together in (5, 2):
+        monkeypatch.setattr(pretraining, "TOGETHER", together)
+        mllm.model.zero_grad()
+        loss = pretraining._answer_loss(
+            mllm.model, batch, as_tensor(pictures), torch.Generator().manual_seed(0),
+            mllm.tokenizer.pad_token_id,
+        )  # fmt: skip
+        loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in mllm.model.parameters()])
+        found.append((loss.item(), gradient))
+    mllm.model.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
+    assert found[0][1].norm() > 0.1
 
 
 def test_greedy_writes_what_the_common_class_generates(mllm, pictures):
