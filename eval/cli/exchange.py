@@ -11,6 +11,7 @@ from eval.cli.sources import (
     cases_of,
     database_of,
     load_source,
+    store_split,
 )
 from eval.cli.writing import write_text
 from eval.database.store import Store
@@ -106,13 +107,18 @@ def import_lists(options: Namespace) -> None:
     )  # fmt: skip
     content = hashlib.sha256(options.file.read_bytes()).hexdigest()
     facts = {"file": options.file.name, "sha256": content, "longest_list": peer.longest}
-    key = hashlib.sha256(f"{options.model}/{options.seed}/{cases.fingerprint}/{content}".encode())
+    parts = [options.model, str(options.seed), cases.fingerprint, content]
+    if source.split is not None:
+        # An early version stored such lists without their split; given again, they get it.
+        parts.append(source.split.fingerprint)
+    key = hashlib.sha256("/".join(parts).encode())
     store = Store(database_of(options))
     try:
         if store.find(key.hexdigest()) is None:
             with store.run(
                 source.dataset, source.name, cases, (options.model, "baseline"), options.seed,
                 {"imported": facts}, key.hexdigest(), code_version(),
+                store_split(store, source),
             ) as run:  # fmt: skip
                 run.finish(peer.ranks, 0.0, 0.0)
     finally:

@@ -16,6 +16,7 @@ from eval.cli.sources import (
     database_of,
     load_source,
     protocol_of,
+    store_split,
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
@@ -71,13 +72,6 @@ def act(options: Namespace) -> None:
         return
     store = Store(database_of(options))
     try:
-        split_id = None
-        if source.split is not None:
-            split = source.split
-            split_id = store.add_split(
-                source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
-                params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
-            )  # fmt: skip
         with tqdm(unit="epoch", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
 
             def progress(report: EpochReport) -> None:
@@ -91,7 +85,7 @@ def act(options: Namespace) -> None:
                 entries,
                 list(dict.fromkeys(options.seeds)),
                 protocol=protocol_of(options, source.split),
-                split_id=split_id,
+                split_id=store_split(store, source),
                 say=lambda line: tqdm.write(line, file=sys.stdout),
                 progress=progress,
             )

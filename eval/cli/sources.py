@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.database.opening import default_target
+from eval.database.store import Store
 from eval.embeddings import load_embeddings, parse_named_file
 from eval.encoders import encode_items
 from eval.leaks import assert_no_leaks
@@ -149,6 +150,21 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         split,
         proven,
     )
+
+
+def store_split(store: Store, source: Source) -> int | None:
+    """Stores the split of a source, once.
+
+    Returns:
+        Its number, for `Store.run`; None where the sessions are taken as they are.
+    """
+    split = source.split
+    if split is None:
+        return None
+    return store.add_split(
+        source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
+        params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
+    )  # fmt: skip
 
 
 def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:

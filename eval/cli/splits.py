@@ -3,7 +3,7 @@
 from argparse import Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from pathlib import Path
 
-from eval.cli.sources import add_database, add_source, database_of, load_source
+from eval.cli.sources import add_database, add_source, database_of, load_source, store_split
 from eval.cli.writing import write_text
 from eval.database.store import Store
 from eval.split_files import save_split
@@ -48,15 +48,11 @@ def act(options: Namespace) -> None:
     try:
         number = options.items_of
         if source is not None and source.split is not None:
-            split = source.split
-            number = store.add_split(
-                source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
-                params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
-            )  # fmt: skip
-            counts = ", ".join(f"{count:,} {name}" for name, count in split.info.items())
-            print(f"Split {number}: {split.name} ({counts})")
+            number = store_split(store, source)
+            counts = ", ".join(f"{count:,} {name}" for name, count in source.split.info.items())
+            print(f"Split {number}: {source.split.name} ({counts})")
             if options.folder:
-                print(f"Folder: {save_split(split, options.folder)}")
+                print(f"Folder: {save_split(source.split, options.folder)}")
         if number is not None and (options.out or source is None):
             text = store.split_items(number).to_csv(index=False)
             if options.out:

@@ -119,6 +119,28 @@ def test_an_outside_model_answers_and_stands_in_the_table(shop, tmp_path, capsys
     assert (pd.read_csv(ranks)["peer/0"] == 1).all()
 
 
+def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
+    cases, answer = tmp_path / "cases.csv", tmp_path / "answer.csv"
+    database, split = ["--database", str(tmp_path / "results.db")], "cold_items:seed=5"
+    source = ["--world", str(shop), "--split", split]
+    for some in (source, source[:2]):  # on the split, and on the shop as it is
+        given = [*some, *database, "--seeds", "0", "--models", "popularity"]
+        assert main(["run", *given]) == 0
+    assert main(["export", "cases", *source, "--targets", "--out", str(cases)]) == 0
+    frame = pd.read_csv(cases)
+    frame.assign(items=frame["target"])[["case", "items"]].to_csv(answer, index=False)
+    assert main(["import", str(answer), "--model", "peer", *source, *database]) == 0
+    with Store(database[1], read_only=True) as store:
+        name = next(run.split for run in store.list_runs(model="popularity") if run.split)
+    capsys.readouterr()
+    assert main(["report", *database, "--split", name]) == 0
+    page = capsys.readouterr().out
+    assert "| peer | **1.000** |" in page and "| popularity |" in page
+    assert main(["report", *database]) == 0
+    page = capsys.readouterr().out
+    assert "peer" not in page and "| popularity |" in page
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
