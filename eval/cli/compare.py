@@ -2,12 +2,12 @@
 
 from argparse import Namespace, _SubParsersAction
 
-from eval.cli.report import add_selection
+from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
 from eval.database.store import Store
 from eval.metrics import case_values, parse_metric
-from eval.selection import results_of, select_runs
+from eval.selection import results_of
 from tpad import ConfigError
 
 
@@ -29,10 +29,7 @@ def act(options: Namespace) -> None:
     name, k = parse_metric(options.metric)
     store = Store(database_of(options), read_only=True)
     try:
-        chosen = select_runs(
-            store, models=[options.first, options.second], dataset=options.dataset,
-            cases=options.cases, split=options.split,
-        )  # fmt: skip
+        chosen = selection(store, options, [options.first, options.second])
         results = {result.name: result for result in results_of(store, chosen)}
     finally:
         store.close()

@@ -4,6 +4,7 @@ import hashlib
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
+from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import (
     add_database,
     add_protocol,
@@ -18,7 +19,6 @@ from eval.database.store import Store
 from eval.models import all_entries
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
-from eval.selection import select_runs
 from tpad import ConfigError, DataError, SessionModelConfig
 
 WHAT = ("cases", "ranks", "figures")
@@ -39,8 +39,7 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser.add_argument("--separator", default=SEPARATOR, help="between item ids (%(default)s)")
     add_database(parser)
     parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--dataset", help="name or fingerprint of the dataset")
-    parser.add_argument("--cases", help="every_prefix or last_item; or a stored cases' fingerprint")
+    add_selection(parser, beside_source=True)
     parser.set_defaults(act=export)
 
     parser = commands.add_parser(
@@ -75,10 +74,7 @@ def export(options: Namespace) -> None:
     else:
         store = Store(database_of(options), read_only=True)
         try:
-            chosen = select_runs(
-                store, models=options.models, dataset=options.dataset, cases=options.cases,
-                split=options.split,
-            )  # fmt: skip
+            chosen = selection(store, options, options.models)
             runs = [run for some in chosen.runs.values() for run in some]
             if options.what == "figures":
                 frame = store.figures([run.id for run in runs])

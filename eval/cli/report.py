@@ -3,11 +3,12 @@
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
+from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
 from eval.models import SUBJECT
-from eval.selection import results_of, select_runs
+from eval.selection import results_of
 
 
 def add_parser(commands: _SubParsersAction) -> None:
@@ -21,23 +22,13 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser.set_defaults(act=act)
 
 
-def add_selection(parser) -> None:
-    """The options that choose runs where a database holds several data sets."""
-    parser.add_argument("--dataset", help="name or fingerprint of the dataset")
-    parser.add_argument("--split", help="name or fingerprint of a stored split")
-    parser.add_argument("--cases", help="beginning of the fingerprint of the cases")
-
-
 def act(options: Namespace) -> None:
     """Runs the command."""
     if options.out:
         check_report(options.out)
     store = Store(database_of(options), read_only=True)
     try:
-        chosen = select_runs(
-            store, models=options.models, dataset=options.dataset, cases=options.cases,
-            split=options.split,
-        )  # fmt: skip
+        chosen = selection(store, options, options.models)
         results = results_of(store, chosen)
     finally:
         store.close()

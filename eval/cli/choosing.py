@@ -1,0 +1,41 @@
+"""Which stored runs a command is about: the options that tell, and the runs that fit them."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from eval.database.queries import Reader
+from eval.selection import Selection, select_runs
+
+
+def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> None:
+    """The options that choose runs where a database holds several sets of cases.
+
+    Args:
+        parser: of the command.
+        beside_source: the command has the options of a source too, `--split` among them, and
+            `--cases` may also name what is asked of it.
+    """
+    parser.add_argument("--dataset", help="name or fingerprint of the dataset")
+    if beside_source:
+        parser.add_argument(
+            "--cases", help="every_prefix or last_item; or a stored cases' fingerprint"
+        )
+    else:
+        parser.add_argument("--split", help="name or fingerprint of a stored split")
+        parser.add_argument("--cases", help="beginning of the fingerprint of the cases")
+
+
+def selection(store: Reader, options: Namespace, models: Sequence[str] | None = None) -> Selection:
+    """The runs that the options of `add_selection` choose.
+
+    Args:
+        store: the database.
+        options: of the command line.
+        models: only these; each must have a run.
+
+    Raises:
+        DataError: no run fits, or runs of several sets of cases do.
+    """
+    return select_runs(
+        store, models=models, dataset=options.dataset, cases=options.cases, split=options.split
+    )
