@@ -2,8 +2,10 @@
 
 import hashlib
 from argparse import Namespace, _SubParsersAction
+from collections.abc import Iterable
 from pathlib import Path
 
+from eval.baselines import BASELINES
 from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import (
     add_database,
@@ -16,10 +18,10 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import write_text
 from eval.database.store import Store
-from eval.models import all_entries
+from eval.models import NEIGHBOURS, SETS, SUBJECT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
-from tpad import ConfigError, DataError, SessionModelConfig
+from tpad import ConfigError, DataError
 
 WHAT = ("cases", "ranks", "figures")
 
@@ -90,11 +92,21 @@ def export(options: Namespace) -> None:
     print(f"{len(frame):,} rows: {options.out}")
 
 
+def our_names(sets: Iterable[str] = ()) -> set[str]:
+    """Names that an outside model cannot have, since a database knows a model by its name.
+
+    Args:
+        sets: embedding sets of the bundle.
+    """
+    # Sets and what knows more are ours on any data: another run may add them to the database.
+    names = {*SETS, *sets, SUBJECT, "attributes"}
+    return {*BASELINES, *names, *(name + NEIGHBOURS for name in names), "oracle"}
+
+
 def import_lists(options: Namespace) -> None:
     """Runs `import`."""
     source = load_source(options)
-    own = all_entries(source.dataset, source.embeddings, SessionModelConfig(), source.oracle)
-    if options.model in {entry.name for entry in own}:
+    if options.model in our_names(source.embeddings):
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
     cases = cases_of(options, source)
     peer = read_peer(

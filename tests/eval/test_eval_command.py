@@ -10,6 +10,7 @@ import pytest
 from eval import __main__ as command
 from eval.baselines import BASELINES
 from eval.cli import run, sources
+from eval.cli.exchange import our_names
 from eval.database.store import Store
 from eval.models import NEIGHBOURS, all_entries, select
 from eval.protocol import SLICES, TestCases
@@ -87,6 +88,13 @@ def test_without_a_bundle_the_plain_sets_are_made_under_the_same_names(shop):
     sets = [name for name in names if name not in BASELINES and not name.endswith(NEIGHBOURS)]
     assert sets == ["random", "tfidf", "attributes", "oracle"]
     assert set(sets[:2]) <= set(SET_TITLES)
+
+
+def test_no_outside_model_takes_a_name_of_ours(shop, embeddings):
+    for sets in (embeddings, {}, {"mine": embeddings["vision"]}):
+        ours = {entry.name for entry in all_entries(shop, sets, FAST, Oracle())}
+        assert ours <= our_names(sets)
+    assert "peer" not in our_names(embeddings) and "mine" not in our_names()
 
 
 def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
