@@ -27,7 +27,7 @@ def check_report(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     if not path.resolve().parent.is_dir():
-        raise DataError(f"The folder of {path} does not exist; name another --report.")
+        raise DataError(f"The folder of {path} does not exist; name another file.")
 
 
 def write_report(
