@@ -54,7 +54,7 @@ def select_runs(
     models: Sequence[str] | None = None,
     dataset: str | None = None,
     cases: str | None = None,
-    split: str | None = None,
+    split: str | Sequence[str] | None = None,
 ) -> Selection:
     """The runs of one table.
 
@@ -65,7 +65,7 @@ def select_runs(
         store: the database.
         models: only these; each must have a run.
         dataset: name or fingerprint.
-        split: name or fingerprint; by default the dataset as it is, if there are such runs.
+        split: name or fingerprint, or several; by default the dataset as it is, if there are such runs.
         cases: beginning of the cases' fingerprint.
 
     Raises:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from eval.database.queries import Reader
 from eval.selection import Selection, select_runs
+from eval.splits import SplitConfig
+from tpad import ConfigError
 
 
 def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> None:
@@ -37,5 +39,14 @@ def selection(store: Reader, options: Namespace, models: Sequence[str] | None = 
         DataError: no run fits, or runs of several sets of cases do.
     """
     return select_runs(
-        store, models=models, dataset=options.dataset, cases=options.cases, split=options.split
-    )
+        store, models=models, dataset=options.dataset, cases=options.cases,
+        split=None if options.split is None else _stored_names(options.split),
+    )  # fmt: skip
+
+
+def _stored_names(split: str) -> list[str]:
+    """What a split may be called in a database: as it is given, or with all its parameters."""
+    try:
+        return [split, SplitConfig.parse(split).name]
+    except ConfigError:  # a fingerprint
+        return [split]
