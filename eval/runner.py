@@ -9,15 +9,13 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
-from eval.database.queries import Reader
 from eval.database.store import Store
 from eval.features import text_features
-from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES, measure
+from eval.measuring import measure
 from eval.models import Entry
 from eval.protocol import Protocol, TestCases
 from eval.report import Result
+from eval.selection import result_of
 from tpad import Dataset, EpochReport
 
 
@@ -91,7 +89,8 @@ def run_models(
                 tuned = store.get(known).config["tuned"]
             run_ids.append(known)
             say(_line(store, known, entry.name, seed))
-        results.append(_result(store, entry, run_ids))
+        runs = [store.get(run_id) for run_id in run_ids]
+        results.append(result_of(store, entry.name, entry.role, runs))
     return results
 
 
@@ -125,25 +124,3 @@ def _line(store: Store, run_id: str, name: str, seed: int) -> str:
         if (part, "P", 20) in values
     ]
     return f"{name} (seed {seed}): " + ", ".join(shown)
-
-
-def _result(store: Store, entry: Entry, run_ids: Sequence[str]) -> Result:
-    rows = [store.get(run_id) for run_id in run_ids]
-    return Result(
-        entry.name,
-        entry.role,
-        tuple(row.seed for row in rows),
-        np.stack([store.ranks(run_id) for run_id in run_ids]),
-        rows[0].config["tuned"],
-        float(np.mean([row.fit_seconds or 0.0 for row in rows])),
-        float(np.mean([row.score_seconds or 0.0 for row in rows])),
-        further_figures(store, run_ids),
-    )
-
-
-def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, float]:
-    """Figures of lists and calibration by name, means over some runs; those that are stored."""
-    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
-    table = store.figures(run_ids, slice="all", name=names)
-    means = table.groupby("name")["value"].mean()
-    return {name: float(means[name]) for name in names if name in means}

@@ -7,9 +7,10 @@ import numpy as np
 
 from eval.database.queries import Reader
 from eval.database.records import CaseTable, RunInfo
+from eval.database.schema import RunRow
+from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES
 from eval.models import order_of
 from eval.report import Result
-from eval.runner import further_figures
 from tpad import DataError
 
 LENGTHS = {"length 1": (1, 1), "length 2": (2, 2), "length 3–4": (3, 4), "length 5+": (5, None)}
@@ -105,22 +106,38 @@ def select_runs(
 
 def results_of(store: Reader, selection: Selection) -> list[Result]:
     """The selected runs with their ranks, in the order of a table."""
-    found = []
-    for model, runs in selection.runs.items():
-        ids = [run.id for run in runs]
-        found.append(
-            Result(
-                model,
-                runs[0].role,
-                tuple(run.seed for run in runs),
-                store.rank_matrix(ids),
-                runs[0].config.get("tuned"),
-                float(np.mean([run.fit_seconds or 0.0 for run in runs])),
-                float(np.mean([run.score_seconds or 0.0 for run in runs])),
-                further_figures(store, ids),
-            )
-        )
-    return found
+    return [result_of(store, model, runs[0].role, runs) for model, runs in selection.runs.items()]
+
+
+def result_of(
+    store: Reader, name: str, role: str, runs: Sequence[RunInfo] | Sequence[RunRow]
+) -> Result:
+    """Finished runs of one model, one a seed, as a row of a table.
+
+    Args:
+        store: the database.
+        name, role: of the model.
+        runs: at least one, on the same cases.
+    """
+    ids = [run.id for run in runs]
+    return Result(
+        name,
+        role,
+        tuple(run.seed for run in runs),
+        store.rank_matrix(ids),
+        runs[0].config.get("tuned"),
+        float(np.mean([run.fit_seconds or 0.0 for run in runs])),
+        float(np.mean([run.score_seconds or 0.0 for run in runs])),
+        further_figures(store, ids),
+    )
+
+
+def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, float]:
+    """Figures of lists and calibration by name, means over some runs; those that are stored."""
+    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
+    table = store.figures(run_ids, slice="all", name=names)
+    means = table.groupby("name")["value"].mean()
+    return {name: float(means[name]) for name in names if name in means}
 
 
 def _kind(run: RunInfo) -> tuple:
