@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.calibration import calibration, temperature_of, validation_cases
+from eval.calibration import calibration, temperature_of
 from eval.figures import Figure
 from eval.lists import list_figures
-from eval.protocol import Protocol, RankingModel, TestCases
+from eval.protocol import RankingModel, TestCases
 from eval.ranking import rank_all
 from tpad import Dataset
 
@@ -37,7 +37,7 @@ def measure(
     model: RankingModel,
     dataset: Dataset,
     cases: TestCases,
-    protocol: Protocol,
+    validation: TestCases,
     features: np.ndarray | None = None,
 ) -> Measured:
     """Asks a fitted model all cases.
@@ -46,11 +46,12 @@ def measure(
         model: fitted.
         dataset: what it was fitted on.
         cases: the test cases.
-        protocol: how they were made; validation cases, which settle the temperature, are made so too.
+        validation: cases of the validation sessions, made as the others were; they settle the
+            temperature.
         features: (n_items, d) by which diversity is measured.
     """
     n_items = len(dataset)
-    temperature = temperature_of(model, validation_cases(dataset, protocol), n_items)
+    temperature = temperature_of(model, validation, n_items)
     start = time.perf_counter()
     ranking = rank_all(model, cases, n_items, k=SHOWN, temperature=temperature)
     seconds = time.perf_counter() - start

@@ -9,6 +9,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from eval.calibration import validation_cases
 from eval.database.store import Store
 from eval.features import text_features
 from eval.measuring import measure
@@ -52,6 +53,7 @@ def run_models(
     """
     protocol = protocol or Protocol()
     cases = TestCases.of(dataset, protocol)
+    validation = cache(lambda: validation_cases(dataset, protocol))  # what temperature follows from
     texts = cache(lambda: text_features(dataset))  # what diversity is measured by
     stamp = code_version()
     results = []
@@ -81,7 +83,7 @@ def run_models(
                         tuned = entry.tune(dataset, seeds[0], progress)
                     model = entry.make(seed, tuned, progress).fit(dataset)
                     fitted = time.perf_counter()
-                    found = measure(model, dataset, cases, protocol, texts())
+                    found = measure(model, dataset, cases, validation(), texts())
                     record = {"tuned": tuned}
                     run.finish(found.ranks, fitted - begin, found.seconds, record, found.figures)
                 known = run.id

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from eval import __main__ as command
+from eval import runner
 from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
 from eval.models import NEIGHBOURS, all_entries, select
-from eval.protocol import SLICES, TestCases
+from eval.protocol import SLICES, Protocol, TestCases
 from eval.ranking import rank_all
 from eval.report import Result, compare, markdown
 from eval.runner import run_models
@@ -124,6 +125,17 @@ def test_models_are_chosen_by_name(shop, entries, embeddings):
         select(entries, ["gru"])
     with pytest.raises(ConfigError, match="knowledge has shape"):
         all_entries(shop, {"knowledge": embeddings["knowledge"][:5]}, FAST)
+
+
+def test_validation_cases_are_made_once_and_only_if_needed(shop, entries, tmp_path, monkeypatch):
+    made, of = [], runner.validation_cases
+    monkeypatch.setattr(runner, "validation_cases", lambda *given: made.append(given) or of(*given))
+    monkeypatch.setattr(runner, "code_version", lambda: ("1", "abc"))
+    chosen = select(entries, ["popularity", "markov"])
+    with Store(tmp_path / "results.db") as store:
+        for _ in range(2):  # the second time all is there already
+            run_models(store, shop, "shop", chosen, [0], protocol=Protocol(mask_history=False))
+    assert made == [(shop, Protocol(mask_history=False))]
 
 
 def test_runs_are_reused_and_only_missing_ones_are_made(
