@@ -11,9 +11,8 @@ from eval.database.schema import RunRow
 from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES
 from eval.models import order_of
 from eval.report import Result
+from eval.slices import by_length
 from tpad import DataError
-
-LENGTHS = {"length 1": (1, 1), "length 2": (2, 2), "length 3–4": (3, 4), "length 5+": (5, None)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +43,7 @@ class Selection:
             "warm": ~self.cases.cold,
             "cold": self.cases.cold,
         }
-        for name, (low, high) in LENGTHS.items():
-            masks[name] = (self.cases.length >= low) & (high is None or self.cases.length <= high)
+        masks |= by_length(self.cases.length)
         return {name: mask for name, mask in masks.items() if mask.any()}
 
 

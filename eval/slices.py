@@ -1,5 +1,7 @@
 """Named parts of the cases of a run: by target, session length, training frequency, category."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from eval.protocol import SLICES, TestCases
@@ -49,15 +51,22 @@ def slices(
         for role in ("held_out", "few_shot"):
             if (roles == role).any():
                 masks[role.replace("_", " ")] = roles[cases.targets] == role
-    for kind, values, bins in (
-        ("length", cases.lengths, LENGTHS),
-        ("frequency", dataset.popularity[cases.targets], FREQUENCIES),
-    ):
-        for name, (low, high) in bins.items():
-            masks[f"{kind} {name}"] = (values >= low) & (values <= high)
+    masks |= by_length(cases.lengths)
+    masks |= _binned("frequency", dataset.popularity[cases.targets], FREQUENCIES)
     masks |= _by_category(cases, dataset, most_categories)
     masks |= {"repeat": cases.repeats, "no repeat": ~cases.repeats}
     return masks
+
+
+def by_length(lengths: np.ndarray) -> dict[str, np.ndarray]:
+    """The slices by length of the prefix: (n,) items of each -> name -> (n,) bool."""
+    return _binned("length", lengths, LENGTHS)
+
+
+def _binned(kind: str, values: np.ndarray, bins: Mapping[str, tuple]) -> dict[str, np.ndarray]:
+    return {
+        f"{kind} {name}": (values >= low) & (values <= high) for name, (low, high) in bins.items()
+    }
 
 
 def _by_category(cases: TestCases, dataset: Dataset, most: int) -> dict[str, np.ndarray]:
