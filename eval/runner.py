@@ -15,7 +15,7 @@ from eval.features import text_features
 from eval.measuring import measure
 from eval.models import Entry
 from eval.protocol import Protocol, TestCases
-from eval.report import Result
+from eval.results import Result
 from eval.selection import result_of
 from tpad import Dataset, EpochReport
 

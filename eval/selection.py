@@ -10,7 +10,7 @@ from eval.database.records import CaseTable, RunInfo
 from eval.database.schema import RunRow
 from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES
 from eval.models import order_of
-from eval.report import Result
+from eval.results import Result
 from eval.slices import by_length
 from tpad import DataError
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from eval.metrics import metric_names
-from eval.report import ROLE_NOTE, Result
-from eval.significance import bootstrap_interval
+from eval.metrics import metric_names, oracle_ratio
+from eval.results import ROLE_NOTE, Result
+from eval.significance import over_seeds, seed_interval
 
 COLUMNS = (
     "model", "role", "slice", "cases", "metric", "k", "seeds", "mean", "deviation", "low", "high",
@@ -31,24 +31,24 @@ def results_frame(
         `of_oracle`, the share of the oracle's figure (NaN where there is no oracle).
     """
     names = metric_names()
+    unknown = np.full(len(names), np.nan)
+    oracle = next((result for result in results if result.role == "oracle"), None)
     rows = []
     for part, mask in masks.items():
         if not mask.any():
             continue
-        oracle = next((r for r in results if r.role == "oracle"), None)
-        best = None if oracle is None else oracle.values(mask).mean((0, 1))  # (n_metrics,)
+        best = None if oracle is None else oracle.values(mask).mean(0)  # (n, n_metrics)
         for result in results:
             values = result.values(mask)  # (n_seeds, n, n_metrics)
-            by_seed = values.mean(1)  # (n_seeds, n_metrics)
-            bounds = bootstrap_interval(values.mean(0), sessions[mask])  # (n_metrics, 2)
-            spread = by_seed.std(0, ddof=1) if len(by_seed) > 1 else np.full(len(names), np.nan)
-            for i, (metric, k) in enumerate(names):
-                mean = float(by_seed[:, i].mean())
-                share = mean / best[i] if best is not None and best[i] > 0 else np.nan
-                rows.append(
-                    (result.name, result.role, part, int(mask.sum()), metric, k, len(by_seed),
-                     mean, float(spread[i]), float(bounds[i, 0]), float(bounds[i, 1]), share)
-                )  # fmt: skip
+            mean, deviation = over_seeds(values)  # (n_metrics,) each
+            bounds = seed_interval(values, sessions[mask])  # (n_metrics, 2)
+            share = unknown if best is None else oracle_ratio(values.mean(0), best)  # (n_metrics,)
+            of = result.name, result.role, part, int(mask.sum())
+            figures = np.column_stack([mean, deviation, bounds, share])  # (n_metrics, 5)
+            rows += [
+                (*of, metric, k, len(values), *own)
+                for (metric, k), own in zip(names, figures.tolist(), strict=True)
+            ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

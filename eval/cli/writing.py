@@ -10,7 +10,8 @@ from eval.charts import page
 from eval.database.records import CaseTable
 from eval.models import SUBJECT
 from eval.protocol import TestCases
-from eval.report import HEADLINES, Result, markdown
+from eval.report import markdown
+from eval.results import HEADLINES, Result
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
 

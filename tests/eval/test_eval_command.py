@@ -16,7 +16,9 @@ from eval.database.store import Store
 from eval.models import NEIGHBOURS, all_entries, select
 from eval.protocol import SLICES, Protocol, TestCases
 from eval.ranking import rank_all
-from eval.report import Result, compare, markdown
+from eval.report import markdown
+from eval.results import Result
+from eval.rivals import against_best
 from eval.runner import run_models
 from tpad.errors import ConfigError
 from tpad.training.encoders import SET_TITLES
@@ -215,15 +217,16 @@ def results(shop):
 
 def test_the_best_baseline_is_tested_against(shop, results):
     cases = TestCases.of(shop)
-    found = compare(results, cases.session, masks_of(cases))
+    found = against_best(results, cases.session, masks_of(cases))
     assert {(c.slice, c.metric) for c in found} == {
         (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
     }
     test = next(c for c in found if (c.slice, c.metric) == ("all", "MRR"))
-    assert test.baseline_name == "tfidf"
-    assert (test.subject, test.baseline) == (0.75, 0.375)
-    assert test.p_value < 0.01
-    assert compare(results[:2], cases.session, masks_of(cases)) == []
+    assert test.rival == "tfidf"
+    assert (test.found.first, test.found.second) == (0.75, 0.375)
+    assert test.found.p_value < 0.01
+    assert test.found.p_corrected == pytest.approx(6 * min(c.found.p_value for c in found))
+    assert against_best(results[:2], cases.session, masks_of(cases)) == []
 
 
 def test_the_table_gives_deviation_interval_and_ratio(shop, results):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from eval.charts import interval_figure, page, slice_figure
-from eval.report import Result
+from eval.results import Result
 from eval.tables import COLUMNS, latex, results_frame, wide
 
 SESSIONS = np.array([0, 0, 1, 2])

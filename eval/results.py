@@ -1,0 +1,43 @@
+"""What one model did on one set of cases, over all its seeds: the rows of every table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eval.metrics import all_case_values
+
+HEADLINES = (("P", 20), ("MRR", 20))
+ROLE_NOTE = {
+    "reference": "knows the true attributes",
+    "oracle": "knows the law of the shop",
+}
+"""Roles that no real model can play, and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """All finished runs of one model on one set of cases.
+
+    Attributes:
+        name: the model.
+        role: the part it plays, see `eval.models.Entry`.
+        seeds: seeds of the runs.
+        ranks: (n_seeds, n_cases).
+        tuned: what was settled on validation sessions; None for a model that has nothing to tune.
+        fit_seconds, score_seconds: means over runs.
+        further: figures of lists and calibration by name, means over runs.
+    """
+
+    name: str
+    role: str
+    seeds: tuple[int, ...]
+    ranks: np.ndarray
+    tuned: dict | None = None
+    fit_seconds: float = 0.0
+    score_seconds: float = 0.0
+    further: Mapping[str, float] = field(default_factory=dict)
+
+    def values(self, mask: np.ndarray) -> np.ndarray:
+        """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""
+        return all_case_values(self.ranks[:, mask])

@@ -1,0 +1,76 @@
+"""One model against the best baseline, slice by slice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.comparison import Comparison, compare_runs, corrected
+from eval.metrics import case_values
+from eval.models import SUBJECT
+from eval.results import HEADLINES, Result
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The subject against the best baseline, on one slice by one metric.
+
+    Attributes:
+        slice, metric, k: where.
+        rival: name of the baseline.
+        found: the subject (first) against it (second).
+    """
+
+    slice: str
+    metric: str
+    k: int
+    rival: str
+    found: Comparison
+
+
+def best_baseline(
+    results: Sequence[Result], mask: np.ndarray, metric: str, k: int
+) -> Result | None:
+    """The baseline with the highest mean over seeds on the cases of a slice, (n_cases,) bool."""
+    baselines = [result for result in results if result.role == "baseline"]
+    return max(
+        baselines, key=lambda r: case_values(r.ranks[:, mask], metric, k).mean(), default=None
+    )
+
+
+def against_best(
+    results: Sequence[Result],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    subject: str = SUBJECT,
+) -> list[Contest]:
+    """Tests the subject against the best baseline of each slice and headline metric.
+
+    The best baseline is picked on the very cases of the test, which favours the baseline. p-values
+    are also corrected, by Holm's method over all of these tests.
+
+    Args:
+        results: of all models.
+        sessions: (n_cases,) session of each case.
+        masks: slice -> (n_cases,) bool; one without cases is left out.
+        subject: name of the model that is tested.
+
+    Returns:
+        Slice by slice; nothing where there is no such model, or no baseline.
+    """
+    ours = next((result for result in results if result.name == subject), None)
+    if ours is None:
+        return []
+    places, found = [], []
+    for name, mask in masks.items():
+        for metric, k in HEADLINES if mask.any() else ():
+            rival = best_baseline(results, mask, metric, k)
+            if rival is None:
+                continue
+            first, second = (
+                case_values(result.ranks[:, mask], metric, k)  # (n_seeds, n)
+                for result in (ours, rival)
+            )
+            places.append((name, metric, k, rival.name))
+            found.append(compare_runs(first, second, sessions[mask], shown=0))
+    return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]
