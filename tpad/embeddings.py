@@ -1,5 +1,7 @@
-"""Embedding sets as a bundle keeps them: in half precision, one file a set."""
+"""Embedding sets in files: as a bundle keeps them, in half precision, and with the items' ids."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tpad.errors import BundleError
+from tpad.files import replacing
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -49,3 +52,20 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
             "train the bundle again."
         )
     return np.ascontiguousarray(vectors, np.float32)
+
+
+def write_with_ids(
+    path: Path, item_ids: Sequence[str], vectors: np.ndarray, facts: Mapping[str, str] | None = None
+) -> None:
+    """Writes vectors that are to be read without a bundle, in one step.
+
+    Args:
+        path: `.safetensors`; it gets a tensor "x", and the ids as a JSON list "item_ids" in its
+            metadata.
+        item_ids: (n_items,).
+        vectors: (n_items, d).
+        facts: further metadata.
+    """
+    with replacing(path) as part:
+        metadata = {"item_ids": json.dumps(list(item_ids)), **(facts or {})}
+        save_file({"x": np.ascontiguousarray(vectors)}, part, metadata=metadata)

@@ -254,7 +254,7 @@ LATER = {"transfer", "teacher", "distillation", "feedback"}
     ("setting", "value", "repeated"),
     [
         ("knowledge.max_text", 100, {"knowledge", "imagined", "describing", *LATER}),
-        ("knowledge.layers", (1, 4), {"knowledge", "imagined", "describing", *LATER}),
+        ("knowledge.layers", (1, 4), {"knowledge", *LATER}),
         ("transfer.epochs", 5, LATER),
         ("distill.sessions", 25, LATER - {"transfer"}),
         ("distill.imagined", 2, {"imagined", "describing", *LATER} - {"transfer"}),

@@ -2,7 +2,7 @@
 
 from argparse import _SubParsersAction
 
-from tpad.cli import export, pretrain, probe, recommend, train, world
+from tpad.cli import ablate, export, pretrain, probe, recommend, train, world
 
 
 def add_all(subparsers: _SubParsersAction) -> None:
@@ -10,6 +10,7 @@ def add_all(subparsers: _SubParsersAction) -> None:
     world.add_world_parser(subparsers)
     pretrain.add_pretrain_parser(subparsers)
     train.add_train_parser(subparsers)
+    ablate.add_ablate_parser(subparsers)
     probe.add_probe_parser(subparsers)
     recommend.add_recommend_parser(subparsers)
     export.add_export_parser(subparsers)

@@ -1,7 +1,6 @@
 """`python -m tpad export BUNDLE`: a self-contained copy of a bundle, or its item vectors."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +81,8 @@ def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
     """
     import pyarrow as pa
     import pyarrow.parquet
-    from safetensors.numpy import save_file
 
+    from tpad.embeddings import write_with_ids
     from tpad.files import replacing
 
     if name not in bundle.sets:
@@ -93,11 +92,11 @@ def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
     if path.suffix not in VECTOR_FORMATS:
         raise ConfigError(f"{path} must end in {' or '.join(VECTOR_FORMATS)}; rename it.")
     ids, vectors = bundle.dataset.items["item_id"].tolist(), bundle.embeddings[name]
+    if path.suffix == ".safetensors":
+        write_with_ids(path, ids, vectors)
+        return
+    width = vectors.shape[1]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
+    table = pa.table({"item_id": pa.array(ids, pa.string()), "vector": column})
     with replacing(path) as part:
-        if path.suffix == ".safetensors":
-            save_file({"x": vectors}, part, metadata={"item_ids": json.dumps(ids)})
-        else:
-            width = vectors.shape[1]
-            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
-            table = pa.table({"item_id": pa.array(ids, pa.string()), "vector": column})
-            pyarrow.parquet.write_table(table, part)
+        pyarrow.parquet.write_table(table, part)

@@ -1,12 +1,20 @@
 """`python -m tpad train`: all stages, on the demo shop or on a shop of your own."""
 
 import ast
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace, _ArgumentGroup, _SubParsersAction
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from tpad.errors import ConfigError
+from tpad.training.ablations import ABLATIONS
+
+if TYPE_CHECKING:
+    from tpad.data.dataset import Dataset
+    from tpad.training.config import TrainingConfig
+    from tpad.training.pipeline import Base
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = ROOT / "assets" / "demo" / "base"
@@ -30,6 +38,18 @@ def add_train_parser(subparsers: _SubParsersAction) -> None:
     """Adds the command."""
     parser = subparsers.add_parser("train", help="train TPAD and write a bundle")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    run = add_training_options(parser)
+    run.add_argument("--ablation", action="append", default=[], metavar="NAME",
+                     help=f"leave one part out: {', '.join(ABLATIONS)}; may be repeated")  # fmt: skip
+    parser.set_defaults(run=run_train)
+
+
+def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
+    """The options of every command that trains: preset, data, model, and how it runs.
+
+    Returns:
+        The last group, for options of the command's own.
+    """
     parser.add_argument(
         "--preset", choices=("demo", "smoke", "shop"),
         help="settings: demo and smoke also make their shop; shop is the default with --items",
@@ -52,22 +72,46 @@ def add_train_parser(subparsers: _SubParsersAction) -> None:
     run.add_argument("--work", type=Path, help="where stages keep their results (OUT.work)")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                      help="change one setting, such as distill.epochs=10; may be repeated")  # fmt: skip
-    run.add_argument("--ablation", action="append", default=[], metavar="NAME",
-                     help="leave one part out: no-generation, no-distillation, no-disentanglement, "
-                     "no-alignment, image-only, text-only, mine, nwj, jsd, last-layer, no-feedback, "
-                     "no-fields; may be repeated")  # fmt: skip
-    parser.set_defaults(run=run_train)
+    return run
 
 
 def run_train(args: Namespace) -> None:
     """Runs the command."""
+    from tpad.training.pipeline import train
+
+    job = read_job(args)
+    train(
+        job.dataset, job.base, job.config, args.out, work=job.work, extra_files=job.extra_files,
+        device=args.device,
+    )  # fmt: skip
+    print(f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What the options of `add_training_options` ask for; see `tpad.training.pipeline.train`."""
+
+    dataset: "Dataset"
+    base: "Base"
+    config: "TrainingConfig"
+    work: Path
+    extra_files: dict[str, Path]
+
+
+def read_job(args: Namespace) -> Job:
+    """Settles the settings, then reads the data (or makes the preset's shop).
+
+    Raises:
+        ConfigError: a setting or a choice of options cannot work.
+        DataError: the data cannot be used.
+    """
     from tpad.data.dataset import Dataset, check_images
     from tpad.training.config import apply_ablation, preset
-    from tpad.training.pipeline import Base, train
+    from tpad.training.pipeline import Base
 
     name = args.preset or ("shop" if args.items else "demo")
     config = preset(name).override("seed", args.seed)
-    for ablation in args.ablation:
+    for ablation in getattr(args, "ablation", []):
         config = apply_ablation(config, ablation)
     for setting in args.settings:
         config = config.override(*_setting(setting))
@@ -90,8 +134,7 @@ def run_train(args: Namespace) -> None:
         print(dataset.report)
     source = args.mllm or default_base()
     base = Base(source, args.revision, is_hub=not Path(source).exists())
-    train(dataset, base, config, args.out, work=work, extra_files=extra, device=args.device)
-    print(f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`")
+    return Job(dataset, base, config, work, extra)
 
 
 def _own_world(work: Path, name: str) -> Path:

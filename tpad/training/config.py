@@ -1,10 +1,11 @@
-"""Settings of all training stages, the presets, and the ablations."""
+"""Settings of all training stages, the presets, and how an ablation changes them."""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, get_args, get_origin
 
 from tpad.errors import ConfigError
+from tpad.training.ablations import ABLATIONS, check_ablation
 from tpad.training.session_network import SessionModelConfig
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
@@ -233,25 +234,6 @@ def _override(config: Any, names: list[str], value: Any, path: str) -> Any:
     )
 
 
-ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "no-generation": ("without L_gen (and so without L_kd)",
-                      {"transfer.generation": False, "distill.generative": False}),
-    "no-distillation": ("without L_kd", {"distill.generative": False}),
-    "no-disentanglement": ("without disentanglement", {"distill.disentangle": False}),
-    "no-alignment": ("without alignment", {"distill.align": False}),
-    "image-only": ("image only", {"inputs": "image"}),
-    "text-only": ("text only", {"inputs": "text"}),
-    "mine": ("MINE in place of InfoNCE", {"distill.lower_bound": "mine"}),
-    "nwj": ("NWJ in place of InfoNCE", {"distill.lower_bound": "nwj"}),
-    "jsd": ("JSD in place of InfoNCE", {"distill.lower_bound": "jsd"}),
-    "no-words": ("heads over all features in place of words", {"distill.words": False}),
-    "last-layer": ("last layer only", {"knowledge.layers": (-1,)}),
-    "no-feedback": ("without downstream feedback", {"feedback.epochs": 0}),
-    "no-fields": ("without price and category", {"fields": False}),
-}  # fmt: skip
-"""Ablations by flag: what it says in a table, and the settings that it changes."""
-
-
 # The student's adapter rests after it has learnt to describe: on two cores its further steps cost
 # hours in a shop of thousands of items.
 _BRIEF_DISTILLATION = DistillConfig(epochs=12, batch_size=512, learning_rate=2e-3, adapter_every=0)
@@ -299,8 +281,7 @@ def preset(name: str) -> TrainingConfig:
 
 def apply_ablation(config: TrainingConfig, name: str) -> TrainingConfig:
     """The settings with one of `ABLATIONS` applied."""
-    if name not in ABLATIONS:
-        raise ConfigError(f"There is no ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")
+    check_ablation(name)
     for path, value in ABLATIONS[name][1].items():
         config = config.override(path, value)
     return config

@@ -7,7 +7,7 @@ setting repeats only what depends on it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,19 +98,8 @@ def train(
     Returns:
         The bundle's folder.
     """
-    if not len(dataset.train):
-        raise ConfigError(
-            "There are no training sessions; give clicks with at least two per session."
-        )
+    mllm = load_base(dataset, base, config, device)
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
-    mllm = MLLM.load(base.path, revision=base.revision, device=device)
-    if config.distill.words and mllm.num_layers not in knowledge.chosen_layers(
-        config.knowledge, mllm
-    ):
-        raise ConfigError(
-            f"The words are read from the last layer, {mllm.num_layers}; add it to knowledge.layers "
-            "or set distill.words to false."
-        )
     encoder = fit(dataset, mllm, base, config, workspace)
     images = read_pictures(dataset, mllm, base, config, workspace)
     encoded = encoder.encode(contents(dataset), images=images)
@@ -137,6 +126,50 @@ def train(
     )
 
 
+def embed(
+    dataset: Dataset,
+    base: Base,
+    config: TrainingConfig,
+    workspace: Workspace,
+    *,
+    device: str = "auto",
+) -> np.ndarray:
+    """TPAD's embeddings of the dataset's items alone; no recommender is trained.
+
+    Args:
+        dataset, base, config, device: as in `train`.
+        workspace: where stages keep their results; stages that are there already are not repeated.
+
+    Returns:
+        (n_items, d) float32, the very numbers that a bundle of the same run would give back.
+    """
+    mllm = load_base(dataset, base, config, device)
+    encoder = fit(dataset, mllm, base, config, workspace)
+    images = read_pictures(dataset, mllm, base, config, workspace)
+    return as_stored("tpad", encoder.encode(contents(dataset), ["tpad"], images)["tpad"])
+
+
+def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
+    """The base model, fresh, where dataset and settings allow a training.
+
+    Raises:
+        ConfigError: there is nothing to train on, or a setting does not suit the model.
+        ModelError: the model cannot be loaded.
+    """
+    if not len(dataset.train):
+        raise ConfigError(
+            "There are no training sessions; give clicks with at least two per session."
+        )
+    mllm = MLLM.load(base.path, revision=base.revision, device=device)
+    layers = knowledge.chosen_layers(config.knowledge, mllm)
+    if config.distill.words and mllm.num_layers not in layers:
+        raise ConfigError(
+            f"The words are read from the last layer, {mllm.num_layers}; add it to knowledge.layers "
+            "or set distill.words to false."
+        )
+    return mllm
+
+
 def fit(
     dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
 ) -> ItemEncoder:
@@ -149,14 +182,18 @@ def fit(
     cut = [config.transfer.max_title] if config.knowledge.adapt_epochs else []
     stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data, *cut)
     known = knowledge.run(config.knowledge, shop, stage, seed)
-    knowledge_key = stage.key
+    # What a frozen base writes does not depend on which layers are kept of what it reads.
+    writing = config.knowledge
+    if not writing.adapt_epochs:
+        writing = replace(writing, layers=None)
+    writing_key = digest("knowledge", writing, seed, data, *cut)
     layers = knowledge.chosen_layers(config.knowledge, mllm)
 
     stage = workspace.stage("transfer", "2 transfer", config.transfer, seed, stage.key)
     transferred = transfer.run(config.transfer, shop, known, stage, seed)
 
     adapter, transfer_key = knowledge.adapter_name(config.knowledge), stage.key
-    stage = workspace.stage("imagined", "3a imagined", config.distill.imagined, seed, knowledge_key)
+    stage = workspace.stage("imagined", "3a imagined", config.distill.imagined, seed, writing_key)
     mixed = imagined.run(
         config.distill.imagined, shop, stage, adapter=adapter,
         max_new_tokens=config.knowledge.max_new_tokens, seed=seed,
