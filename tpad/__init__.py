@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from tpad.data.splits import assert_no_leak, split_by_time
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
+    from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
     from tpad.training.encoders import RANDOM_SIZE
     from tpad.training.fitted_session_model import EpochReport, FittedSessionModel
+    from tpad.training.optimisation import adamw, warm_up_cosine
     from tpad.training.plain_features import field_table, text_table
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import SessionModelConfig
@@ -46,22 +48,28 @@ _LAZY = {
     "Look": "tpad.world.attributes",
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
+    "PADDING": "tpad.training.batching",
     "RANDOM_SIZE": "tpad.training.encoders",
     "Recommender": "tpad.recommender",
     "SessionModelConfig": "tpad.training.session_network",
     "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "adamw": "tpad.training.optimisation",
     "assert_no_leak": "tpad.data.splits",
     "attribute_table": "tpad.world.oracle",
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "pad_sessions": "tpad.training.batching",
+    "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
     "tune_session_model": "tpad.training.session_tuning",
+    "warm_up_cosine": "tpad.training.optimisation",
 }
 
 __all__ = [
+    "PADDING",
     "RANDOM_SIZE",
     "Bundle",
     "BundleError",
@@ -83,14 +91,18 @@ __all__ = [
     "Sessions",
     "TpadError",
     "__version__",
+    "adamw",
     "assert_no_leak",
     "attribute_table",
     "field_table",
     "fit_session_model",
     "load",
+    "pad_sessions",
+    "shuffled_batches",
     "split_by_time",
     "text_table",
     "tune_session_model",
+    "warm_up_cosine",
 ]
 
 

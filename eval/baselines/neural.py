@@ -20,12 +20,19 @@ from torch import Tensor, nn
 from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
 from eval.baselines.settings import need_choice, need_count, need_number
 from eval.baselines.validation import CASES, ValidationCases
-from tpad import ConfigError, DataError, Dataset, EpochReport
+from tpad import (
+    PADDING,
+    ConfigError,
+    DataError,
+    Dataset,
+    EpochReport,
+    adamw,
+    pad_sessions,
+    shuffled_batches,
+    warm_up_cosine,
+)
 
-PADDING = -1
 CHUNK = 128  # sessions scored at once
-WARM_UP_STEPS = 100
-BUCKET = 8  # batches among which windows are sorted by length, to save padding
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ class NeuralModel:
             bias[self._known] = 0.0 if network.bias is None else network.bias
             for start in range(0, len(order), CHUNK):
                 rows = order[start : start + CHUNK]
-                padded, last = pad([known[row] for row in rows])  # (m, L), (m,)
+                padded, last = pad_sessions([known[row] for row in rows])  # (m, L), (m,)
                 states = network.states(padded, torch.arange(len(rows)), last)  # (m, h)
                 result[rows] = torch.addmm(bias, states, table.T).numpy()
         return result
@@ -220,17 +227,8 @@ class _Training:
     ) -> None:
         self.network, self.windows, self.config = network, windows, config
         self.n_known = network.items.num_embeddings
-        parameters = list(network.parameters())
-        self.optimizer = torch.optim.AdamW(
-            [
-                {
-                    "params": [p for p in parameters if (p.ndim > 1) == wide],
-                    "weight_decay": config.weight_decay if wide else 0.0,
-                }
-                for wide in (True, False)
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
+        self.optimizer = adamw(
+            [{"params": network.parameters(), "lr": config.learning_rate}], config.weight_decay
         )
         self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
         self.rng = np.random.default_rng(config.seed)
@@ -262,11 +260,11 @@ class _Training:
         """One pass over the sessions; returns the mean loss of a case."""
         self.network.train()
         total, count = 0.0, 0
-        for batch in self._batches():
+        for batch in shuffled_batches(self.windows, self.config.batch_size, self.rng):
             loss, n_cases = self._loss(batch)
             if not n_cases:
                 continue
-            rate = _rate(self.taken, self.config.epochs * self.per_epoch)
+            rate = warm_up_cosine(self.taken, self.config.epochs * self.per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.config.learning_rate * rate
             self.optimizer.zero_grad()
@@ -281,20 +279,6 @@ class _Training:
                 "learn from."
             )
         return total / count
-
-    def _batches(self) -> list[Tensor]:
-        """The windows in random order, those of a batch of similar length."""
-        order = self.rng.permutation(len(self.windows))
-        size, batches = self.config.batch_size, []
-        for start in range(0, len(order), size * BUCKET):
-            bucket = sorted(
-                order[start : start + size * BUCKET], key=lambda i: len(self.windows[i])
-            )
-            batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
-        return [
-            pad([self.windows[i] for i in batches[b]])[0]
-            for b in self.rng.permutation(len(batches))
-        ]
 
     def _loss(self, windows: Tensor) -> tuple[Tensor, int]:
         """Mean loss over the cases of a batch (B, L + 1), and their number."""
@@ -335,17 +319,3 @@ class _Training:
             return None
         drawn = self.rng.choice(self.n_known, self.config.negatives, replace=False)
         return torch.from_numpy(np.sort(drawn))
-
-
-def pad(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Padded rows (n, L) int64 and the position of each session's last item (n,)."""
-    lengths = np.array([len(session) for session in sessions])
-    padded = np.full((len(sessions), int(lengths.max())), PADDING, dtype=np.int64)
-    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(sessions)
-    return torch.from_numpy(padded), torch.from_numpy(lengths - 1)
-
-
-def _rate(step: int, steps: int) -> float:
-    """Linear warm-up, then cosine decay to zero; as a share of the peak."""
-    warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
-    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tpad.errors import BundleError, DataError
+from tpad.training.batching import pad_sessions
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.optimisation import under
-from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
+from tpad.training.session_network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
 FORMAT = "1"
@@ -194,20 +195,11 @@ class FittedSessionModel:
 
     def _session_vectors(self, prefixes: Sequence[np.ndarray], inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            rows, last = pad([p[-self.config.max_length :] for p in prefixes])
+            rows, last = pad_sessions([p[-self.config.max_length :] for p in prefixes])
             rows, last = rows.to(inputs.device), last.to(inputs.device)
             states = self.network.encode(inputs[rows.clamp(min=0)])  # (n, L, h)
             final = states[torch.arange(len(rows), device=rows.device), last]  # (n, h)
             return self.network.session_vectors(final)
-
-
-def pad(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Padded rows (n, L) int64 and the position of each session's last item (n,)."""
-    lengths = [len(session) for session in sessions]
-    padded = np.full((len(sessions), max(lengths)), PADDING, dtype=np.int64)
-    for row, session in enumerate(sessions):
-        padded[row, : len(session)] = session
-    return torch.from_numpy(padded), torch.tensor(lengths) - 1
 
 
 def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:

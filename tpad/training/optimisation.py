@@ -2,11 +2,42 @@
 
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+WARM_UP_STEPS = 100
+
+
+def adamw(groups: Sequence[dict[str, Any]], weight_decay: float) -> torch.optim.AdamW:
+    """AdamW under which matrices decay, and norms and biases do not.
+
+    Args:
+        groups: parameter groups as AdamW takes them, each with its `params` and its peak `lr`. A
+            group may have a `weight_decay` of its own.
+        weight_decay: of the matrices of groups that name none.
+    """
+    split = []
+    for group in groups:
+        parameters = list(group["params"])
+        split.append({**group, "params": [p for p in parameters if p.ndim > 1]})
+        narrow = [p for p in parameters if p.ndim <= 1]
+        split.append({**group, "params": narrow, "weight_decay": 0.0})
+    return torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98))
+
+
+def warm_up_cosine(step: int, steps: int) -> float:
+    """Linear warm-up times cosine decay to zero: the share of the peak rate at one step.
+
+    Args:
+        step: number of the step, from 0.
+        steps: number of steps in all. The warm-up takes a tenth of them, at most `WARM_UP_STEPS`.
+    """
+    warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
 
 
 class Optimisation:
@@ -28,17 +59,10 @@ class Optimisation:
         steps: int,
         weight_decay: float = 0.0,
         clip: float = 1.0,
-        warm_up: int = 100,
+        warm_up: int = WARM_UP_STEPS,
     ) -> None:
-        split = []
-        for group in groups:
-            parameters = list(group["params"])
-            rest = {k: v for k, v in group.items() if k != "params"}
-            split.append({**rest, "params": [p for p in parameters if p.ndim > 1]})
-            split.append({**rest, "params": [p for p in parameters if p.ndim <= 1],
-                          "weight_decay": 0.0})  # fmt: skip
-        self.optimizer = torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98))
-        self.parameters = [p for group in split for p in group["params"]]
+        self.optimizer = adamw(groups, weight_decay)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.steps, self.taken, self.clip = max(1, steps), 0, clip
         self.warm_up = max(1, min(warm_up, steps // 10))

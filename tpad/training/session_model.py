@@ -17,11 +17,18 @@ from torch.nn import functional as F
 
 from tpad.data.sessions import Sessions
 from tpad.errors import DataError
+from tpad.training.batching import PADDING, shuffled_batches
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks, pad
-from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
+from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks
+from tpad.training.optimisation import (
+    adamw,
+    optimizer_tensors,
+    restore_optimizer,
+    under,
+    warm_up_cosine,
+)
 from tpad.training.ranking import reciprocal_ranks
-from tpad.training.session_network import PADDING, SessionModel, SessionModelConfig
+from tpad.training.session_network import SessionModel, SessionModelConfig
 
 __all__ = [
     "Checkpoint",
@@ -32,9 +39,6 @@ __all__ = [
     "SessionModelConfig",
     "fit_session_model",
 ]
-
-WARM_UP_STEPS = 100
-BUCKET = 8  # batches among which sessions are sorted by length, to save padding
 
 
 class Checkpoint(Protocol):
@@ -138,22 +142,14 @@ class _Fit:
         self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
         self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
         of_table = set(table_fn.parameters()) if table_fn is not None else set()
-        self.optimizer = torch.optim.AdamW(
+        own = [p for p in self.parameters if p not in of_table]
+        live = [p for p in self.parameters if p in of_table]
+        self.optimizer = adamw(
             [
-                {
-                    "params": [
-                        p
-                        for p in self.parameters
-                        if (p in of_table) == live and (p.ndim > 1) == wide
-                    ],
-                    "lr": table_learning_rate if live else config.learning_rate,
-                    "weight_decay": config.weight_decay if wide else 0.0,
-                }
-                for live in (False, True)
-                for wide in (True, False)
+                {"params": own, "lr": config.learning_rate},
+                {"params": live, "lr": table_learning_rate},
             ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
+            config.weight_decay,
         )
         self.per_epoch = math.ceil(len(self.windows) / config.batch_size)  # steps
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
@@ -193,11 +189,11 @@ class _Fit:
         """One pass over the sessions; returns the mean loss of a case."""
         self.trained.train()
         total, count = 0.0, 0
-        batches: Iterable[Tensor] = self._batches()
+        batches: Iterable[Tensor] = shuffled_batches(self.windows, self.config.batch_size, self.rng)
         if bar is not None:
             batches = bar(batches, self.per_epoch, f"epoch {epoch}/{self.config.epochs}")
         for batch in batches:
-            loss, n_cases = self._loss(batch)
+            loss, n_cases = self._loss(batch.to(self.device))
             if not n_cases:
                 continue
             self._step(loss)
@@ -207,7 +203,7 @@ class _Fit:
         return total / count
 
     def _step(self, loss: Tensor) -> None:
-        rate = _rate(self.taken, self.config.epochs * self.per_epoch)
+        rate = warm_up_cosine(self.taken, self.config.epochs * self.per_epoch)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * rate
         self.optimizer.zero_grad()
@@ -244,20 +240,6 @@ class _Fit:
 
     def _table(self) -> Tensor:
         return self.scaler(self.raw if self.table_fn is None else self.table_fn())
-
-    def _batches(self) -> list[Tensor]:
-        """The windows in random order, those of a batch of similar length."""
-        order = self.rng.permutation(len(self.windows))
-        size, batches = self.config.batch_size, []
-        for start in range(0, len(order), size * BUCKET):
-            bucket = sorted(
-                order[start : start + size * BUCKET], key=lambda i: len(self.windows[i])
-            )
-            batches += [bucket[i : i + size] for i in range(0, len(bucket), size)]
-        return [
-            pad([self.windows[i] for i in batches[b]])[0].to(self.device)
-            for b in self.rng.permutation(len(batches))
-        ]
 
     def _loss(self, sessions: Tensor) -> tuple[Tensor, int]:
         """Mean cross-entropy over the cases of a batch (B, L + 1), and their number."""
@@ -303,9 +285,3 @@ class _Fit:
             found += float(reciprocal_ranks(torch.from_numpy(scores), targets).sum())
             start += len(prefixes)
         return found / len(self.prefixes)
-
-
-def _rate(step: int, steps: int) -> float:
-    """Linear warm-up, then cosine decay to zero; as a share of the peak."""
-    warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
-    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))

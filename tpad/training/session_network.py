@@ -18,8 +18,6 @@ from torch.nn import functional as F
 
 from tpad.errors import ConfigError
 
-PADDING = -1
-
 
 @dataclass(frozen=True)
 class SessionModelConfig:
@@ -211,7 +209,7 @@ class SessionModel(nn.Module):
 
         Args:
             table: (n_items, d) scaled item features; gradients flow back into it.
-            sessions: (B, L) int64 item rows, padded at the end with `PADDING`; L <= max_length.
+            sessions: (B, L) int64 item rows, padded at the end with values below 0; L <= max_length.
 
         Returns:
             (B, L, h); positions of padding hold nothing of use.
