@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from eval.tables import wide
+from eval.sections import Section, main_slices
+from eval.tables import MARK, shares, wide
 
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 ROLE_COLOURS = {
@@ -75,39 +76,73 @@ def page(
     title: str,
     notes: Sequence[str] = (),
     metrics: Sequence[tuple[str, int]] = HEADLINES,
+    first: Sequence[Section] = (),
+    last: Sequence[Section] = (),
 ) -> str:
-    """A whole HTML page: figures and tables of every slice.
+    """A whole HTML page: tables, and figures of the main slices.
 
     plotly's script is part of the page (4 MB), so that it opens offline.
+
+    Args:
+        frame: as `eval.tables.results_frame` gives it.
+        title, notes: what stands above.
+        metrics: columns of the tables of a slice; the first two are drawn.
+        first, last: tables before and after those of the slices.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in notes)]
-    figures = [slice_figure(frame, *metrics[0])]
-    blocks = [(None, figures)]
-    for part in frame.slice.unique():
-        blocks.append(
-            (part, [interval_figure(frame, part, metric, k) for metric, k in metrics[:2]])
-        )
-    is_first = True
-    for name, some in blocks:
-        if name is not None:
-            parts.append(f"<h2>{html.escape(str(name)).capitalize()} targets</h2>")
-        # Columns are fixed beforehand: a figure takes the width that it finds when it is drawn.
-        parts.append(f'<div class="figures {"one" if len(some) == 1 else "two"}">')
-        for figure in some:
-            parts.append(
-                figure.to_html(
-                    full_html=False,
-                    include_plotlyjs=is_first,
-                    config={"displaylogo": False, "responsive": True},
-                )
-            )
-            is_first = False
-        parts.append("</div>")
-        if name is not None:
-            parts.append(
-                wide(frame, name, metrics).to_html(border=0, classes="results", index_names=False)
-            )
+    parts += [_set(section) for section in first]
+    # The first figure brings plotly's script along.
+    parts.append(_drawn([slice_figure(frame, *metrics[0])], with_script=True))
+    for part in main_slices(frame):
+        parts.append(f"<h2>{html.escape(part).capitalize()} targets</h2>")
+        parts.append(_drawn([interval_figure(frame, part, *metric) for metric in metrics[:2]]))
+        of_oracle = shares(frame, part, metrics).add_suffix(" of oracle")
+        table = pd.concat([wide(frame, part, metrics), of_oracle], axis=1)
+        parts.append(_set(Section("", table.rename_axis("model"))))
+    parts += [_set(section) for section in last]
     return PAGE.format(title=html.escape(title), body="\n".join(parts))
+
+
+def _drawn(figures: Sequence[go.Figure], *, with_script: bool = False) -> str:
+    """Figures beside each other."""
+    # Columns are fixed beforehand: a figure takes the width that it finds when it is drawn.
+    parts = [f'<div class="figures {"one" if len(figures) == 1 else "two"}">']
+    for i, figure in enumerate(figures):
+        parts.append(
+            figure.to_html(
+                full_html=False,
+                include_plotlyjs=with_script and i == 0,
+                config={"displaylogo": False, "responsive": True},
+            )
+        )
+    return "\n".join([*parts, "</div>"])
+
+
+def _set(section: Section) -> str:
+    """A section as HTML; a wide table scrolls by itself."""
+    table = section.table
+    heads = [str(table.index.name), *map(str, table.columns)]
+    kinds = ['"word"' if head in (heads[0], *section.left) else '"number"' for head in heads]
+    lines = [f"<h2>{html.escape(section.title)}</h2>"] if section.title else []
+    lines += [f"<p>{html.escape(section.note)}</p>"] if section.note else []
+    lines.append('<div class="wide"><table class="results"><thead><tr>')
+    lines += [
+        f"<th class={kind}>{html.escape(head)}</th>"
+        for kind, head in zip(kinds, heads, strict=True)
+    ]
+    lines.append("</tr></thead><tbody>")
+    for row in table.itertuples(name=None):
+        cells = [
+            f"<td class={kind}>{_cell(str(text))}</td>"
+            for kind, text in zip(kinds, row, strict=True)
+        ]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _cell(text: str) -> str:
+    own = html.escape(text.removesuffix(MARK))
+    return f"<b>{own}</b>" if text.endswith(MARK) else own
 
 
 def _style(figure: go.Figure, title: str, rows: int) -> None:
@@ -131,8 +166,11 @@ p {{ color: #4b5563; }}
 .two {{ grid-template-columns: repeat(2, minmax(0, 1fr)); }}
 @media (max-width: 760px) {{ .two {{ grid-template-columns: minmax(0, 1fr); }} }}
 .results {{ border-collapse: collapse; margin: 12px 0 32px; font-variant-numeric: tabular-nums; }}
-.results th, .results td {{ padding: 4px 14px 4px 0; text-align: right; border-bottom: 1px solid #e5e7eb; }}
-.results th:first-child {{ text-align: left; font-weight: 500; }}
+.wide {{ overflow-x: auto; }}
+.results th, .results td {{ padding: 4px 18px 4px 0; border-bottom: 1px solid #e5e7eb; white-space: nowrap; }}
+.results th {{ font-weight: 600; vertical-align: bottom; }}
+.number {{ text-align: right; }}
+.word {{ text-align: left; }}
 </style></head><body>
 {body}
 </body></html>

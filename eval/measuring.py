@@ -8,7 +8,7 @@ import numpy as np
 from eval.calibration import calibration, temperature_of
 from eval.figures import Figure
 from eval.lists import list_figures
-from eval.protocol import RankingModel, TestCases
+from eval.protocol import SLICES, RankingModel, TestCases
 from eval.ranking import rank_all
 from tpad import Dataset
 
@@ -24,7 +24,8 @@ class Measured:
 
     Attributes:
         ranks: (n_cases,) float32.
-        figures: of the lists (k is `SHOWN`) and of calibration (k is 0), on all cases.
+        figures: of the lists on all cases (k is `SHOWN`), and of calibration on all cases, on those
+            with a warm and those with a cold target (k is 0).
         seconds: of ranking all cases.
     """
 
@@ -57,7 +58,11 @@ def measure(
     seconds = time.perf_counter() - start
     lists = list_figures(ranking.lists, dataset.popularity, features)
     found = [Figure("all", name, SHOWN, value) for name, value in lists.items()]
-    found += [Figure("all", k, 0, v) for k, v in calibration(ranking).figures().items()]
+    for part in SLICES:
+        of_part = calibration(ranking, mask=cases.slice(part)).figures()
+        if part != "all":
+            del of_part["temperature"]  # one for all cases
+        found += [Figure(part, name, 0, value) for name, value in of_part.items()]
     # Where a figure cannot be told, it is left out.
     told = tuple(figure for figure in found if np.isfinite(figure.value))
     return Measured(ranking.ranks, told, seconds)

@@ -26,7 +26,7 @@ class Result:
         ranks: (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over runs.
-        further: figures of lists and calibration by name, means over runs.
+        further: slice -> name -> figures of lists and calibration, means over runs.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Result:
     tuned: dict | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
-    further: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""

@@ -10,6 +10,7 @@ from eval.database.records import CaseTable, RunInfo
 from eval.database.schema import RunRow
 from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES
 from eval.models import order_of
+from eval.protocol import SLICES
 from eval.results import Result
 from eval.slices import by_length
 from tpad import DataError
@@ -130,12 +131,14 @@ def result_of(
     )
 
 
-def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, float]:
-    """Figures of lists and calibration by name, means over some runs; those that are stored."""
+def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Figures of lists and calibration: slice -> name -> mean over some runs; those stored."""
     names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
-    table = store.figures(run_ids, slice="all", name=names)
-    means = table.groupby("name")["value"].mean()
-    return {name: float(means[name]) for name in names if name in means}
+    table = store.figures(run_ids, slice=SLICES, name=names)
+    found: dict[str, dict[str, float]] = {}
+    for (part, name), values in table.groupby(["slice", "name"], sort=False)["value"]:
+        found.setdefault(part, {})[name] = float(values.mean())
+    return found
 
 
 def _kind(run: RunInfo) -> tuple:

@@ -16,6 +16,13 @@ FREQUENCIES = {
     ">100": (101, np.inf),
 }
 MOST_CATEGORIES = 20
+KINDS = {
+    "length": "length of the session",
+    "frequency": "training clicks of the target",
+    "category": "category of the target",
+    "repeat": "whether the session holds the target",
+}
+"""Kinds of the finer slices, in words."""
 
 
 def slices(
@@ -56,6 +63,24 @@ def slices(
     masks |= _by_category(cases, dataset, most_categories)
     masks |= {"repeat": cases.repeats, "no repeat": ~cases.repeats}
     return masks
+
+
+def kind_of(name: str) -> str | None:
+    """Kind of a finer slice, one of `KINDS`; None for all, warm, cold, held out and few shot."""
+    first = name.removeprefix("no ").removeprefix("other ").split(" ")[0]
+    first = {"categories": "category"}.get(first, first)
+    return first if first in KINDS else None
+
+
+def telling(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The slices that say something: those with cases, if their kind divides the cases at all."""
+    some = {name: mask for name, mask in masks.items() if mask.any()}
+    kinds = [kind_of(name) for name in some]
+    return {
+        name: mask
+        for (name, mask), kind in zip(some.items(), kinds, strict=True)
+        if kind is None or kinds.count(kind) > 1
+    }
 
 
 def by_length(lengths: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,18 +1,21 @@
 """Results as tidy tables: one row a model, slice and metric; and these tables as CSV and LaTeX."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eval.metrics import metric_names, oracle_ratio
 from eval.results import ROLE_NOTE, Result
-from eval.significance import over_seeds, seed_interval
+from eval.significance import bootstrap_interval, over_seeds, ratio_interval
 
 COLUMNS = (
     "model", "role", "slice", "cases", "metric", "k", "seeds", "mean", "deviation", "low", "high",
-    "of_oracle",
+    "of_oracle", "of_oracle_low", "of_oracle_high",
 )  # fmt: skip
+MARK = "*"
+"""What follows the best figure of a column."""
 
 
 def results_frame(
@@ -28,25 +31,33 @@ def results_frame(
     Returns:
         `COLUMNS`: `mean` over seeds with its standard `deviation` (NaN for one seed), `low` and
         `high` of the 95 % interval (bootstrap over sessions, of the mean over seeds), and
-        `of_oracle`, the share of the oracle's figure (NaN where there is no oracle).
+        `of_oracle`, the share of the oracle's figure with its interval of the same kind,
+        `of_oracle_low` and `of_oracle_high` (NaN where there is no oracle).
     """
     names = metric_names()
-    unknown = np.full(len(names), np.nan)
-    oracle = next((result for result in results if result.role == "oracle"), None)
+    oracle = next((i for i, result in enumerate(results) if result.role == "oracle"), None)
     rows = []
     for part, mask in masks.items():
-        if not mask.any():
+        if not (len(results) and mask.any()):
             continue
-        best = None if oracle is None else oracle.values(mask).mean(0)  # (n, n_metrics)
-        for result in results:
-            values = result.values(mask)  # (n_seeds, n, n_metrics)
-            mean, deviation = over_seeds(values)  # (n_metrics,) each
-            bounds = seed_interval(values, sessions[mask])  # (n_metrics, 2)
-            share = unknown if best is None else oracle_ratio(values.mean(0), best)  # (n_metrics,)
+        values = [result.values(mask) for result in results]  # (n_seeds, n, n_metrics) each
+        per_case = [value.mean(0) for value in values]  # (n, n_metrics) each
+        # One call for all models: they get the same resamples, and drawing these is what takes time.
+        joined = np.concatenate(per_case, axis=1)  # (n, n_models · n_metrics)
+        bounds = bootstrap_interval(joined, sessions[mask]).reshape(len(results), -1, 2)
+        shares = np.full((len(results), len(names), 3), np.nan)  # ratio, low, high
+        if oracle is not None:
+            best = np.tile(per_case[oracle], (1, len(results)))  # as joined
+            shares[..., 0] = oracle_ratio(joined, best).reshape(len(results), -1)
+            shares[..., 1:] = ratio_interval(joined, best, sessions[mask]).reshape(
+                len(results), -1, 2
+            )
+        for i, result in enumerate(results):
+            mean, deviation = over_seeds(values[i])  # (n_metrics,) each
+            figures = np.column_stack([mean, deviation, bounds[i], shares[i]])  # (n_metrics, 7)
             of = result.name, result.role, part, int(mask.sum())
-            figures = np.column_stack([mean, deviation, bounds, share])  # (n_metrics, 5)
             rows += [
-                (*of, metric, k, len(values), *own)
+                (*of, metric, k, len(values[i]), *own)
                 for (metric, k), own in zip(names, figures.tolist(), strict=True)
             ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -55,7 +66,7 @@ def results_frame(
 def wide(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
     """One slice for people: a row a model, a column a metric, as "0.617 ± 0.001".
 
-    The best real model of each column is marked with a trailing asterisk.
+    The best real model of each column is marked with a trailing `MARK`.
     """
     shown = {}
     for metric, k in metrics:
@@ -64,10 +75,47 @@ def wide(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> 
         best = real["mean"].max()
         shown[f"{metric}@{k}"] = {
             row.model: _cell(row)
-            + ("*" if row.mean == best > 0 and row.role not in ROLE_NOTE else "")
+            + (MARK if row.mean == best > 0 and row.role not in ROLE_NOTE else "")
             for row in some.itertuples()
         }
     return pd.DataFrame(shown).rename_axis("model")
+
+
+def intervals(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """The 95 % intervals of one slice, as "0.606–0.628": rows and columns as those of `wide`."""
+    return _texts(frame, part, metrics, lambda row: f"{row.low:.3f}–{row.high:.3f}")
+
+
+def shares(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """Shares of the oracle's figures on one slice with 95 % intervals, as "86 % (85–88)".
+
+    Rows and columns are those of `wide`; there are none where there is no oracle.
+    """
+    if frame.of_oracle.isna().all():
+        return pd.DataFrame()
+    return _texts(frame, part, metrics, _share)
+
+
+def _texts(
+    frame: pd.DataFrame,
+    part: str,
+    metrics: Sequence[tuple[str, int]],
+    text: Callable[[Any], str],
+) -> pd.DataFrame:
+    shown = {}
+    for metric, k in metrics:
+        some = frame[(frame.slice == part) & (frame.metric == metric) & (frame.k == k)]
+        shown[f"{metric}@{k}"] = {row.model: text(row) for row in some.itertuples()}
+    return pd.DataFrame(shown).rename_axis("model")
+
+
+def _share(row: Any) -> str:
+    if np.isnan(row.of_oracle):
+        return "–"
+    text = f"{100 * row.of_oracle:.0f} %"
+    if row.role == "oracle" or row.of_oracle == 0 or np.isnan(row.of_oracle_low):
+        return text
+    return f"{text} ({100 * row.of_oracle_low:.0f}–{100 * row.of_oracle_high:.0f})"
 
 
 def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str) -> str:
@@ -84,7 +132,8 @@ def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str)
         ]
         for model, row in wide(frame, part, metrics).iterrows():
             cells = [
-                rf"\textbf{{{c[:-1]}}}" if str(c).endswith("*") else str(c) for c in row.tolist()
+                rf"\textbf{{{c.removesuffix(MARK)}}}" if str(c).endswith(MARK) else str(c)
+                for c in row.tolist()
             ]
             cells = [cell.replace("±", r"$\pm$") for cell in cells]
             lines.append(rf"{_escaped(str(model))} & {' & '.join(cells)} \\")
@@ -92,7 +141,7 @@ def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str)
     return "\n".join(lines) + "\n"
 
 
-def _cell(row) -> str:
+def _cell(row: Any) -> str:
     text = f"{row.mean:.3f}"
     return text if np.isnan(row.deviation) else f"{text} ± {row.deviation:.3f}"
 

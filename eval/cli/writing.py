@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from eval import sections
 from eval.charts import page
 from eval.database.records import CaseTable
 from eval.models import SUBJECT
 from eval.protocol import TestCases
-from eval.report import markdown
+from eval.report import HOW_TO_READ, about, markdown
 from eval.results import HEADLINES, Result
+from eval.rivals import against_best
+from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
 
@@ -42,6 +45,10 @@ def write_report(
     subject: str = SUBJECT,
 ) -> None:
     """Writes the report, or prints it as Markdown where no file is named."""
+    if (
+        path is None or path.suffix != ".csv"
+    ):  # a table for people has no room for what tells nothing
+        masks = telling(masks)
     if path is None or path.suffix == ".md":
         text = markdown(results, cases, masks, title=title, notes=notes, subject=subject)
     else:
@@ -51,10 +58,19 @@ def write_report(
         elif path.suffix == ".tex":
             text = latex(frame, HEADLINES, f"Results on {title}")
         else:
-            about = (
-                f"{len(cases):,} cases; {cases.protocol}. 95 % intervals: bootstrap over sessions."
-            )
-            text = page(frame, title=f"Results on {title}", notes=[about, *notes])
+            found = against_best(results, cases.session, masks, subject)
+            text = page(
+                frame, title=f"Results on {title}",
+                notes=[about(cases, masks), HOW_TO_READ, *notes],
+                first=[*sections.at_a_glance(frame), *sections.contests(subject, found)],
+                last=[
+                    *sections.by_finer_slices(frame),
+                    *sections.contests(subject, found, finer=True),
+                    *sections.lists(results),
+                    *sections.calibration(results),
+                    *sections.runs(results),
+                ],
+            )  # fmt: skip
     if path is None:
         print(text)
     else:

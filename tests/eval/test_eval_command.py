@@ -1,6 +1,7 @@
 """Models, runner, report and command line, on a bundle that only looks like one."""
 
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from eval.report import markdown
 from eval.results import Result
 from eval.rivals import against_best
 from eval.runner import run_models
+from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError
 from tpad.training.encoders import SET_TITLES
 from tpad.training.session_model import SessionModelConfig
@@ -110,6 +112,29 @@ def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
     for taken in ("vision", "markov"):
         with pytest.raises(ConfigError, match=f"a model {taken} already"):
             all_entries(shop, given, FAST, extra={taken: x})
+
+
+def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
+    x = embeddings["vision"]
+    config = replace(FAST, epochs=3)
+    given = {"full": x, "no-words": x}
+    entries = all_entries(shop, embeddings, config, Oracle(), ablations=given)
+    tpad = [(entry.name, entry.role) for entry in entries if entry.name.startswith("tpad")]
+    assert tpad == [
+        ("tpad-full", "tpad"), ("tpad-no-words", "tpad"), ("tpad_neighbours", "tpad"),
+        ("tpad", "tpad"),
+    ]  # fmt: skip
+    by_name = {entry.name: entry for entry in entries}
+    assert by_name["tpad-no-words"].features(0) is x
+    # The same settings, and so the same budget, as every other set.
+    assert by_name["tpad-no-words"].settings == by_name["vision"].settings
+    # They are no reason to leave out the sets that are made where there is no bundle.
+    names = [entry.name for entry in all_entries(shop, {}, config, ablations=given)]
+    assert {"random", "tfidf", "tpad-full"} <= set(names) and "tpad" not in names
+    with pytest.raises(ConfigError, match="a model tpad-full already"):
+        all_entries(shop, embeddings, config, extra={"tpad-full": x}, ablations=given)
+    with pytest.raises(ConfigError, match="tpad-full has shape"):
+        all_entries(shop, embeddings, config, ablations={"full": x[:3]})
 
 
 def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings):
@@ -233,18 +258,20 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     cases = TestCases.of(shop)
     page = markdown(results, cases, masks_of(cases), title="the shop")
     lines = page.splitlines()
-    tables = [line for line in lines if line.startswith("| tpad")]
-    cells = [cell.strip() for cell in tables[0].strip("|").split("|")]
-    heads = next(line for line in lines if line.startswith("| model"))
+    in_full = lines[lines.index("## All targets") :]
+    table = next(line for line in in_full if line.startswith("| tpad"))
+    cells = [cell.strip() for cell in table.strip("|").split("|")]
+    heads = next(line for line in in_full if line.startswith("| model"))
     column = [head.strip() for head in heads.strip("|").split("|")].index
     assert cells[column("MRR@20")] == "**0.750** ± 0.354"
     assert cells[column("MRR@20 interval")] == "0.750–0.750"
-    assert cells[column("MRR@20 of oracle")] == "75 %"
+    assert cells[column("MRR@20 of oracle")] == "75 % (75–75)"
     assert [line for line in lines if line.startswith("## ")] == [
+        "## At a glance",
+        "## tpad against the best baseline",
         "## All targets",
         "## Warm targets",
         "## Cold targets",
-        "## tpad against the best baseline",
         "## Runs",
     ]
 
@@ -274,6 +301,48 @@ def test_command_writes_report_and_database(bundle, tmp_path, capsys):
     assert [run.status for run in store.runs()] == ["done", "done"]
     store.close()
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.fixture
+def ablations(shop, embeddings, tmp_path):
+    """A folder as `python -m tpad ablate` leaves it: the full method, and a set that reads all."""
+    folder = tmp_path / "ablations"
+    ids = shop.items["item_id"].tolist()
+    facts = {"dataset": shop.fingerprint, "base": "b", "full_config": "{}"}
+    for name, values in (("full", embeddings["vision"]), ("no-words", embeddings["tpad"])):
+        write_with_ids(folder / f"{name}.safetensors", ids, values, facts)
+    return folder
+
+
+def test_ablations_stand_beside_tpad_in_database_and_report(bundle, ablations, tmp_path, capsys):
+    database = tmp_path / "results.db"
+    arguments = ["--bundle", str(bundle), "--database", str(database), "--ablations"]
+    arguments += [str(ablations), "--seeds", "0", "--models", "vision", "tpad-no-words", "tpad"]
+    for report in (tmp_path / "report.md", tmp_path / "report.tex"):
+        assert command.main([*arguments, "--report", str(report)]) == 0
+    capsys.readouterr()
+    store = Store(database)
+    roles = {run.model: run.role for run in store.list_runs()}
+    assert roles == {"vision": "baseline", "tpad-no-words": "tpad", "tpad": "tpad"}
+    store.close()
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "| tpad-no-words |" in page
+    # It is the same as TPAD, and so better than the one baseline, but no baseline itself.
+    tests = [line for line in page.splitlines() if line.startswith("| all | ")]
+    assert tests and all("| vision 0." in line for line in tests)
+    assert "tpad-no-words & " in (tmp_path / "report.tex").read_text(encoding="utf-8")
+
+
+def test_ablations_of_other_data_are_refused(bundle, ablations, shop, capsys, tmp_path):
+    ids = shop.items["item_id"].tolist()
+    facts = {"dataset": "another", "base": "b", "full_config": "{}"}
+    write_with_ids(ablations / "mine.safetensors", ids, np.ones((len(ids), 2)), facts)
+    arguments = ["--bundle", str(bundle), "--ablations", str(ablations), "--list"]
+    assert command.main(arguments) == 2
+    assert "another dataset or split" in capsys.readouterr().err
+    (ablations / "mine.safetensors").unlink()
+    assert command.main(arguments) == 0
+    assert "tpad-no-words\ttpad\n" in capsys.readouterr().out
 
 
 def test_command_lists_models(bundle, capsys):
@@ -315,9 +384,11 @@ def test_a_demo_shop_is_held_against_its_oracle(tmp_path, capsys):
     assert command.main([*arguments, "--models", "popularity", "oracle", "--seeds", "3"]) == 0
     page = capsys.readouterr().out
     assert "# Results on small" in page
-    row = next(line for line in page.splitlines() if line.startswith("| popularity"))
-    assert 0 < float(row.rstrip(" |").split("|")[-1].strip(" %")) < 90  # of the oracle
-    row = next(line for line in page.splitlines() if line.startswith("| oracle"))
+    in_full = page[page.index("## All targets") :].splitlines()
+    row = next(line for line in in_full if line.startswith("| popularity"))
+    share, low, high = map(float, re.findall(r"[\d.]+", row.rstrip(" |").split("|")[-1]))
+    assert 0 < low < share < high < 90  # of the oracle
+    row = next(line for line in in_full if line.startswith("| oracle"))
     assert row.rstrip(" |").endswith("100 %")
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_shops import dataset_of
 
 from eval.protocol import Protocol, TestCases
-from eval.slices import FREQUENCIES, LENGTHS, slices
+from eval.slices import FREQUENCIES, LENGTHS, kind_of, slices, telling
 from tpad import DataError
 
 KEPT = Protocol(mask_history=False)
@@ -49,6 +49,18 @@ def test_every_slice_by_hand(data):
         "no repeat": [0, 1, 2, 4, 5],
     }
     assert list(found)[:4] == ["all", "warm", "cold", "length 1"]
+
+
+def test_finer_slices_know_their_kind_and_those_that_tell_nothing_are_left_out(data):
+    found = slices(TestCases.of(data, KEPT), data, most_categories=1)
+    kinds = [kind_of(name) for name in found]
+    assert (
+        kinds == [None] * 3 + ["length"] * 4 + ["frequency"] * 5 + ["category"] * 3 + ["repeat"] * 2
+    )
+    assert [name for name in found if name not in telling(found)] == ["frequency 21–100"]
+    masked = slices(TestCases.of(data), data)  # no target is a repeat
+    assert masked["no repeat"].all() and "no repeat" not in telling(masked)
+    assert kind_of("held out") is kind_of("few shot") is None
 
 
 def test_only_the_largest_categories_have_a_slice(data):

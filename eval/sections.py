@@ -1,0 +1,206 @@
+"""The parts of a report that Markdown and HTML share, as titled tables of text, for either to set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from eval.results import HEADLINES, ROLE_NOTE, Result
+from eval.rivals import Contest
+from eval.slices import KINDS, kind_of
+from eval.tables import MARK, shares, wide
+
+CALIBRATION = {
+    "ece": ("ECE", ".3f"),
+    "brier": ("Brier", ".3f"),
+    "log_likelihood": ("log-likelihood", ".2f"),
+    "impossible": ("impossible", ".3f"),
+    "temperature": ("temperature", ".2f"),
+}
+LISTS = {
+    "coverage": ("coverage", ".3f"),
+    "gini": ("Gini", ".3f"),
+    "popularity": ("popularity", ".1f"),
+    "novelty": ("novelty (bits)", ".2f"),
+    "diversity": ("diversity", ".3f"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A table with what is said of it.
+
+    Attributes:
+        title: heading; empty where the table goes on under the last one.
+        table: of str; the index, which has a name, is the first column. A cell that ends in
+            `eval.tables.MARK` holds the best figure of its column.
+        note: what is to be known to read it; may be empty.
+        left: columns of words rather than of numbers.
+    """
+
+    title: str
+    table: pd.DataFrame
+    note: str = ""
+    left: tuple[str, ...] = ()
+
+
+def main_slices(frame: pd.DataFrame) -> list[str]:
+    """Slices by what the target is (all, warm, cold, …), which are shown in full."""
+    return [part for part in frame.slice.unique() if kind_of(part) is None]
+
+
+def at_a_glance(frame: pd.DataFrame) -> list[Section]:
+    """The headline metrics of the main slices, and the shares of the oracle's if there is one.
+
+    Args:
+        frame: as `eval.tables.results_frame` gives it.
+    """
+    found = []
+    for title, note, form in (
+        ("At a glance", "", wide),
+        ("", "Share of what the oracle reaches, in brackets its 95 % interval:", shares),
+    ):
+        parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
+        table = pd.concat(
+            [one.rename(columns=lambda name, part=part: f"{part} {name}")
+             for part, one in parts.items()], axis=1,
+        )  # fmt: skip
+        if not table.empty:
+            found.append(Section(title, table.rename_axis("model"), note))
+    return found
+
+
+def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> list[Section]:
+    """The subject against the best baseline of each slice, main or finer ones; none if there are none.
+
+    Args:
+        subject: name of the model.
+        found: by all slices; p-values are corrected for all of these.
+        finer: choose the finer slices.
+    """
+    rows = [
+        (
+            one.slice,
+            f"{one.metric}@{one.k}",
+            f"{one.found.first:.3f}",
+            f"{one.rival} {one.found.second:.3f}",
+            f"{one.found.difference:+.3f}",
+            f"{one.found.low:+.3f} – {one.found.high:+.3f}",
+            f"{one.found.p_value:.4f}",
+            f"{one.found.p_corrected:.4f}",
+        )
+        for one in found
+        if (kind_of(one.slice) is not None) == finer
+    ]
+    if not rows:
+        return []
+    heads = ["slice", "metric", "ours", "best baseline", "difference", "interval", "p", "Holm"]
+    table = pd.DataFrame(rows, columns=heads).set_index("slice")
+    note = (
+        "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
+        f"for all {len(found)} tests of this report, those of finer slices included."
+    )
+    title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
+    return [Section(title, table, "Tested as above." if finer else note, ("metric",))]
+
+
+def by_finer_slices(frame: pd.DataFrame) -> list[Section]:
+    """Each kind of finer slices: a table a headline metric, a row a model, a column a slice."""
+    found = []
+    counts = frame.groupby("slice", sort=False).cases.first()
+    for kind, words in KINDS.items():
+        parts = [part for part in counts.index if kind_of(part) == kind]
+        title = f"By {words}"
+        for metric, k in HEADLINES if parts else ():
+            columns = {
+                f"{part.removeprefix(kind + ' ')} ({counts[part]:,})": _means(
+                    wide(frame, part, [(metric, k)]).iloc[:, 0]
+                )
+                for part in parts
+            }
+            table = pd.DataFrame(columns).rename_axis("model")
+            note = f"{metric}@{k}, in brackets the number of cases:"
+            found.append(Section(title, table, note))
+            title = ""
+    return found
+
+
+def _means(texts: pd.Series) -> pd.Series:
+    """Without the deviations, for which there is no room."""
+    return texts.map(
+        lambda text: text.split(" ± ")[0].removesuffix(MARK) + MARK * text.endswith(MARK)
+    )
+
+
+def lists(results: Sequence[Result]) -> list[Section]:
+    """Figures of the lists shown, on all cases; none if no model has any."""
+    note = (
+        "Lists of 20: share of the catalogue shown, inequality of exposure, mean training clicks, "
+        "self-information, and mean cosine distance of the items' TF-IDF texts."
+    )
+    return _further("What is shown", note, results, LISTS, ["all"])
+
+
+def calibration(results: Sequence[Result]) -> list[Section]:
+    """Figures of calibration, by slice where they are stored; none if no model has any."""
+    note = (
+        "Expected calibration error of the first item, Brier score, mean log-likelihood of the "
+        "target where it is possible, and the share of targets that are not; scores are divided by "
+        "a temperature fitted on validation sessions unless they are log-probabilities. Warm and "
+        "cold targets apart: how likely a model finds those that come. As a model is not told which "
+        "of the two comes, only the columns of all targets tell whether its probabilities are right."
+    )
+    parts = list(dict.fromkeys(part for result in results for part in result.further))
+    return _further("How far scores can be trusted", note, results, CALIBRATION, parts)
+
+
+def _further(
+    title: str,
+    note: str,
+    results: Sequence[Result],
+    names: dict[str, tuple[str, str]],
+    parts: Sequence[str],
+) -> list[Section]:
+    columns = {}
+    for name, (head, form) in names.items():
+        for part in parts:
+            cells = {
+                result.name: format(result.further[part][name], form)
+                for result in results
+                if name in result.further.get(part, ())
+            }
+            if cells:
+                of_part = "" if part == "all" else f", {part}"
+                columns[head + of_part] = pd.Series(
+                    [cells.get(result.name, "–") for result in results],
+                    [result.name for result in results],
+                )
+    if not columns:
+        return []
+    return [Section(title, pd.DataFrame(columns).rename_axis("model"), note)]
+
+
+def runs(results: Sequence[Result]) -> list[Section]:
+    """What was run: seeds, settings, times."""
+    rows = [
+        (
+            result.name,
+            " ".join(map(str, result.seeds)),
+            _settled(result.tuned),
+            f"{result.fit_seconds:.1f}",
+            f"{result.score_seconds:.1f}",
+            ROLE_NOTE.get(result.role, ""),
+        )
+        for result in results
+    ]
+    heads = ["model", "seeds", "settled on validation", "fit (s)", "scoring (s)", "note"]
+    table = pd.DataFrame(rows, columns=heads).set_index("model")
+    return [Section("Runs", table, "", ("seeds", "settled on validation", "note"))]
+
+
+def _settled(tuned: dict | None) -> str:
+    if not tuned:
+        return "–"
+    if "pca" in tuned:
+        return f"PCA {tuned['pca'] or 'all'}, cold offset {tuned['cold_offset']:+.2f}"
+    return ", ".join(f"{name} {value}" for name, value in tuned["settings"].items())
