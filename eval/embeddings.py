@@ -2,25 +2,26 @@
 
 | file | what it holds |
 | --- | --- |
-| `.safetensors` | `features` (n_items, d) in the order of the item table and perhaps `present` (n_items,); or one vector an item, named by its item_id |
+| `.safetensors` | `features` (n, d) in the order of the item table; `features` or `x` with the metadata `item_ids` (a JSON list), as `python -m tpad export` writes it; perhaps `present` (n,); or one vector an item, named by its item_id |
 | `.npz` | `features` (n, d) with `item_id` (n,), or in the order of the item table; perhaps `present` (n,) |
 | `.parquet` | `item_id` and either one column of vectors or one column a dimension; perhaps `present` |
 
-Nothing is unpickled.
+Nothing is unpickled. A folder that `python -m tpad ablate` wrote holds variants of TPAD.
 """
 
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 
 from tpad import Columns, ConfigError, DataError
 
 FEATURES, PRESENT = "features", "present"
+EXPORTED, ITEM_IDS = "x", "item_ids"  # tensor and metadata in files of `tpad`
 KINDS = (".safetensors", ".npz", ".parquet")
 
 
@@ -49,15 +50,7 @@ def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
     Raises:
         DataError: the file cannot be read or does not fit the items.
     """
-    if path.suffix not in KINDS:
-        raise DataError(f"{path} is no embedding file; give one of {', '.join(KINDS)}.")
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give an embedding file.")
-    try:
-        read = {".safetensors": _safetensors, ".npz": _npz, ".parquet": _parquet}[path.suffix]
-        ids, vectors, present = read(path)
-    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); make it again.") from error
+    ids, vectors, present = _parts(path)
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not vectors.shape[1]:
         raise DataError(
             f"The vectors in {path} have shape {vectors.shape} and type {vectors.dtype}; they must "
@@ -73,15 +66,89 @@ def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
     return _fill(path, ids, vectors.astype(np.float32), present.astype(bool), item_ids)
 
 
+def load_ablations(
+    folder: Path, item_ids: Sequence[str], fingerprint: str
+) -> dict[str, np.ndarray]:
+    """The sets of a folder that `python -m tpad ablate` wrote: name of the file -> (n_items, d).
+
+    Args:
+        folder: holds one safetensors file a set.
+        item_ids: of the dataset, in its order.
+        fingerprint: of the dataset that is evaluated.
+
+    Raises:
+        DataError: there is no set, one was not trained on this dataset, or the sets are of
+            different runs.
+    """
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise DataError(
+            f"There is no embedding set in {folder}; make them with `python -m tpad ablate`."
+        )
+    sets, runs = {}, set()
+    for path in paths:
+        facts = _metadata(path)
+        if not {"dataset", "base", "full_config"} <= facts.keys():
+            raise DataError(
+                f"{path} does not tell what it was trained on; make it with `python -m tpad ablate`, "
+                "or give it as --embeddings NAME=FILE."
+            )
+        if facts["dataset"] != fingerprint:
+            raise DataError(
+                f"{path} was trained on another dataset or split than the one that is evaluated; run "
+                "`python -m tpad ablate` on this one."
+            )
+        runs.add((facts["base"], facts["full_config"]))
+        if len(runs) > 1:
+            raise DataError(
+                f"{path} comes from another model or other settings than the sets before it in "
+                f"{folder}; keep the sets of one run."
+            )
+        ids, _, _ = _parts(path)
+        if sorted(ids or []) != sorted(item_ids):
+            raise DataError(f"{path} holds other items than the dataset; make it again.")
+        sets[path.stem] = load_embeddings(path, item_ids)
+    return sets
+
+
 Parts = tuple[list[str] | None, np.ndarray, np.ndarray]
 """item ids (None: rows are in the dataset's order), vectors (n, d), present (n,)."""
 
 
+def _parts(path: Path) -> Parts:
+    """What a file of any kind holds, not yet held against the items."""
+    if path.suffix not in KINDS:
+        raise DataError(f"{path} is no embedding file; give one of {', '.join(KINDS)}.")
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give an embedding file.")
+    try:
+        read = {".safetensors": _safetensors, ".npz": _npz, ".parquet": _parquet}[path.suffix]
+        ids, vectors, present = read(path)
+    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged ({error}); make it again.") from error
+    if ids is not None and len(ids) != len(vectors):
+        raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
+    return ids, vectors, present
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, "np") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} is damaged ({error}); make it again.") from error
+
+
 def _safetensors(path: Path) -> Parts:
-    arrays = load_file(path)
-    if FEATURES in arrays:
-        vectors = arrays[FEATURES]
-        return None, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
+    with safe_open(path, "np") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        told = (file.metadata() or {}).get(ITEM_IDS)
+    # Without the ids beside it, "x" is an item's name.
+    name = EXPORTED if told is not None and EXPORTED in arrays else FEATURES
+    if name in arrays:
+        vectors = arrays[name]
+        ids = None if told is None else [str(one) for one in json.loads(told)]
+        return ids, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
     sizes = {values.shape for values in arrays.values()}
     if len(sizes) != 1:
         raise DataError(
@@ -98,8 +165,6 @@ def _npz(path: Path) -> Parts:
         vectors = file[FEATURES]
         ids = file[Columns.ITEM_ID].astype(str).tolist() if Columns.ITEM_ID in file else None
         present = file[PRESENT] if PRESENT in file else np.ones(len(vectors), bool)
-    if ids is not None and len(ids) != len(vectors):
-        raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
     return ids, vectors, present
 
 

@@ -28,6 +28,8 @@ Tuned = dict[str, Any]
 SUBJECT = "tpad"
 SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
 """Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
+VARIANT = "tpad-"
+"""What stands before the name of an ablation."""
 NEIGHBOURS = "_neighbours"
 """What follows the name of a set whose nearest neighbours are recommended."""
 TRIES = 3
@@ -191,6 +193,7 @@ def all_entries(
     oracle: RankingModel | None = None,
     *,
     extra: Mapping[str, np.ndarray] | None = None,
+    ablations: Mapping[str, np.ndarray] | None = None,
     tries: int = TRIES,
     protocol: Protocol | None = None,
 ) -> list[Entry]:
@@ -204,6 +207,8 @@ def all_entries(
         config: settings of the recommender, the same for all; neural baselines get its epochs.
         oracle: the exact law, where it is known.
         extra: further embedding sets, such as those of a file; baselines.
+        ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, called "tpad-…" and
+            compared through the session recommender only.
         tries: settings tried of each baseline that is no embedding set through the recommender.
         protocol: what is asked.
 
@@ -223,12 +228,15 @@ def all_entries(
             )
         )
         sets["tfidf"] = ("baseline", text_features(dataset))
+    variants = {VARIANT + name: values for name, values in (ablations or {}).items()}
+    taken = {*sets, *embeddings, *variants, *BASELINES, "attributes"}
     for name, values in (extra or {}).items():
-        if name in sets or name in embeddings or name in BASELINES or name == "attributes":
+        if name in taken:
             raise ConfigError(f"There is a model {name} already; give the embeddings another name.")
         sets[name] = ("baseline", values)
     for name, values in embeddings.items():
         sets[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", values)
+    sets |= {name: ("tpad", values) for name, values in variants.items()}
     for name, (_, values) in sets.items():
         if values.ndim != 2 or len(values) != len(dataset.items):
             raise ConfigError(
@@ -241,7 +249,7 @@ def all_entries(
     for name, (role, values) in sets.items():
         features = _always(values)
         entries.append(embedding_entry(name, role, features, config))
-        if name != "random":
+        if name != "random" and name not in variants:
             near = content_baseline(values, f"Nearest neighbours, {name}")
             entries.append(
                 baseline_entry(name + NEIGHBOURS, role, near, features=features, **budget)

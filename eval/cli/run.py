@@ -64,6 +64,7 @@ def act(options: Namespace) -> None:
         config = replace(config, epochs=options.epochs)
     entries = all_entries(
         source.dataset, source.embeddings, config, source.oracle, extra=source.extra,
+        ablations=source.ablations,
         tries=options.tries, protocol=protocol_of(options, source.split),
     )  # fmt: skip
     entries = select(entries, options.models)

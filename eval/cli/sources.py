@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from eval.database.opening import default_target
 from eval.database.store import Store
-from eval.embeddings import load_embeddings, parse_named_file
+from eval.embeddings import load_ablations, load_embeddings, parse_named_file
 from eval.encoders import encode_items
 from eval.leaks import assert_no_leaks
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
@@ -32,6 +32,7 @@ class Source:
         oracle: the exact law, where it is known.
         split: the split, if one was asked for.
         proven: what is proven of leaks, a sentence each.
+        ablations: sets of `python -m tpad ablate`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source:
     oracle: RankingModel | None = None
     split: Split | None = None
     proven: Sequence[str] = ()
+    ablations: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
@@ -61,6 +63,10 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
         source.add_argument(
             "--encoder", action="append", default=[], metavar="NAME=MODEL",
             help="an embedding set by a Hugging Face encoder, folder or hub id; may be repeated",
+        )  # fmt: skip
+        source.add_argument(
+            "--ablations", type=Path, metavar="FOLDER",
+            help="sets that `python -m tpad ablate` made of this very data, as tpad-NAME",
         )  # fmt: skip
 
 
@@ -141,6 +147,11 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         split = make_split(dataset, SplitConfig.parse(options.split))
         dataset = split.dataset
     proven = assert_no_leaks(split or dataset, bundle=options.bundle if evaluates else None)
+    ablations = {}
+    if getattr(options, "ablations", None) is not None:
+        ids = dataset.items[Columns.ITEM_ID].tolist()
+        ablations = load_ablations(options.ablations, ids, dataset.fingerprint)
+        proven = [*proven, f"the ablations in {options.ablations.name} learned from this dataset"]
     return Source(
         name,
         dataset,
@@ -149,6 +160,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         _oracle(dataset, folders),
         split,
         proven,
+        ablations,
     )
 
 

@@ -1,5 +1,6 @@
 """Embedding sets from files: every form gives the same table, and every fault a sentence."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from eval.embeddings import load_embeddings, parse_named_file
+from eval.embeddings import load_ablations, load_embeddings, parse_named_file
 from tpad import ConfigError, DataError
 
 IDS = ["a", "b", "c", "d"]
@@ -20,6 +21,8 @@ def in_order(path: Path, order: list[int], present: list[int] | None = None) -> 
     more = {} if present is None else {"present": np.array(present, np.uint8)}
     if path.name == "named.safetensors":
         save_file(dict(zip(ids, vectors, strict=True)), path)
+    elif path.name == "exported.safetensors":
+        save_file({"x": vectors, **more}, path, {"item_ids": json.dumps(ids)})
     elif path.suffix == ".safetensors":
         save_file({"features": vectors, **more}, path)
     elif path.suffix == ".npz":
@@ -32,7 +35,8 @@ def in_order(path: Path, order: list[int], present: list[int] | None = None) -> 
     return path
 
 
-FORMS = ["rows.safetensors", "named.safetensors", "all.npz", "lists.parquet", "wide.parquet"]
+FORMS = ["rows.safetensors", "named.safetensors", "exported.safetensors", "all.npz",
+         "lists.parquet", "wide.parquet"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -59,6 +63,13 @@ def test_a_mask_hides_what_stands_in_its_row(tmp_path, name):
 def test_vectors_of_other_items_do_not_matter(tmp_path):
     path = in_order(tmp_path / "all.npz", [2, 0, 3, 1])
     assert np.array_equal(load_embeddings(path, ["d", "a"]), VECTORS[[3, 0]])
+
+
+def test_an_item_may_be_called_like_a_tensor_of_ours(tmp_path):
+    save_file({"x": VECTORS[0], "y": VECTORS[1]}, tmp_path / "named.safetensors")
+    assert np.array_equal(
+        load_embeddings(tmp_path / "named.safetensors", ["y", "x"]), VECTORS[1::-1]
+    )
 
 
 def damaged(path: Path) -> None:
@@ -89,6 +100,16 @@ def pickled(path: Path) -> None:
         ("x.parquet", lambda p: pd.DataFrame({"x": [1.0]}).to_parquet(p), "no column item_id"),
         (
             "x.safetensors",
+            lambda p: save_file({"x": VECTORS}, p, {"item_ids": '["a"]'}),
+            "1 item ids but 4 vectors",
+        ),
+        (
+            "x.safetensors",
+            lambda p: save_file({"x": VECTORS}, p, {"item_ids": "a, b"}),
+            "damaged",
+        ),
+        (
+            "x.safetensors",
             lambda p: save_file({"a": np.ones(2), "b": np.ones(3)}, p),
             "differ in shape",
         ),
@@ -106,3 +127,49 @@ def test_names_come_before_the_file():
     for text in ("clip.npz", "=clip.npz", "clip=", "a b=c.npz"):
         with pytest.raises(ConfigError, match="name=FILE"):
             parse_named_file(text)
+
+
+def ablation(folder: Path, name: str, ids=IDS, **facts) -> None:
+    """A set as `python -m tpad ablate` writes it; a fact that is None is left out."""
+    told = {"item_ids": json.dumps(list(ids)), "dataset": "d1", "base": "b1", "full_config": "{}"}
+    told = {key: value for key, value in (told | facts).items() if value is not None}
+    save_file({"x": VECTORS.astype(np.float16)[: len(ids)]}, folder / f"{name}.safetensors", told)
+
+
+def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path):
+    ablation(tmp_path, "no-words", ids=["d", "c", "b", "a"])
+    ablation(tmp_path, "full")
+    (tmp_path / "notes.txt").write_text("not a set")
+    sets = load_ablations(tmp_path, IDS, "d1")
+    assert list(sets) == ["full", "no-words"]
+    assert sets["full"].dtype == np.float32 and np.array_equal(sets["full"], VECTORS)
+    assert np.array_equal(sets["no-words"], VECTORS[::-1])
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"dataset": "d2"}, "trained on another dataset or split"),
+        ({"dataset": None}, "does not tell what it was trained on"),
+        ({"full_config": '{"seed": 1}'}, "other settings than the sets before it"),
+        ({"base": "b2"}, "another model"),
+        ({"ids": ["a", "b", "c"]}, "other items than the dataset"),
+        ({"ids": ["a", "b", "c", "z"]}, "other items than the dataset"),
+        ({"item_ids": None}, "differ|other items|one row an item"),
+    ],
+)
+def test_ablations_that_do_not_belong_here_are_refused(tmp_path, facts, named):
+    ablation(tmp_path, "full")
+    ablation(tmp_path, "mine", **facts)
+    with pytest.raises(DataError, match=named) as told:
+        load_ablations(tmp_path, IDS, "d1")
+    assert "mine.safetensors" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_folder_without_ablations_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(DataError, match="tpad ablate"):
+            load_ablations(folder, IDS, "d1")
+    damaged(tmp_path / "full.safetensors")
+    with pytest.raises(DataError, match="damaged"):
+        load_ablations(tmp_path, IDS, "d1")

@@ -329,7 +329,7 @@ def test_ablations_stand_beside_tpad_in_database_and_report(bundle, ablations, t
     assert "| tpad-no-words |" in page
     # It is the same as TPAD, and so better than the one baseline, but no baseline itself.
     tests = [line for line in page.splitlines() if line.startswith("| all | ")]
-    assert tests and all("| vision 0." in line for line in tests)
+    assert tests and all("| vision " in line for line in tests)
     assert "tpad-no-words & " in (tmp_path / "report.tex").read_text(encoding="utf-8")
 
 
