@@ -18,8 +18,8 @@ from eval.tables import MARK, intervals, results_frame, shares, wide
 
 HOW_TO_READ = (
     "Mean ± standard deviation over seeds; intervals: 95 %, bootstrap over sessions, of the mean over "
-    "seeds; ties get their expected rank; an item a model cannot score is not found. Best of each "
-    "column in bold, models that know what no model can apart."
+    "seeds; ties get their expected rank; an item a model cannot score is not found. The best of each "
+    "column is bold, not counting models that know more than a model can (see Runs)."
 )
 
 

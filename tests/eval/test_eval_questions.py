@@ -40,6 +40,7 @@ def test_a_stored_run_tells_its_lists_and_calibration(database):
     store.close()
     assert 0 < table["all", "coverage", 20] <= 1 and 0 <= table["all", "ece", 0] < 0.5
     assert table["all", "temperature", 0] == 1.0  # the law gives probabilities
+    assert {part for part, name, _ in table.index if name == "brier"} == {"all", "warm", "cold"}
 
 
 @pytest.mark.parametrize("ending", ["md", "html", "csv", "tex"])
