@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
+    from tpad.training.cases import mask_history
     from tpad.training.encoders import RANDOM_SIZE
     from tpad.training.fitted_session_model import EpochReport, FittedSessionModel
     from tpad.training.optimisation import adamw, warm_up_cosine
@@ -60,6 +61,7 @@ _LAZY = {
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "mask_history": "tpad.training.cases",
     "pad_sessions": "tpad.training.batching",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
@@ -97,6 +99,7 @@ __all__ = [
     "field_table",
     "fit_session_model",
     "load",
+    "mask_history",
     "pad_sessions",
     "shuffled_batches",
     "split_by_time",

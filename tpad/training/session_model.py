@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tpad.data.sessions import Sessions
 from tpad.errors import DataError
 from tpad.training.batching import PADDING, shuffled_batches
+from tpad.training.cases import known_cases, mask_history
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks
 from tpad.training.optimisation import (
@@ -131,14 +132,9 @@ class _Fit:
         self.warm_rows = torch.from_numpy(np.flatnonzero(warm)).to(device)  # (n_warm,)
         self.column = torch.full((len(warm),), PADDING, device=device)  # item row -> logit column
         self.column[self.warm_rows] = torch.arange(len(self.warm_rows), device=device)
-        cases = validation.prefixes(config.max_length)
-        keep = [
-            i
-            for i, (prefix, target) in enumerate(zip(cases.prefixes, cases.targets, strict=True))
-            if warm[target] and not (config.mask_seen and target in prefix)
-        ]
-        self.prefixes = [cases.prefixes[i] for i in keep]
-        self.targets = cases.targets[keep]  # (n_cases,)
+        self.cases = known_cases(
+            validation, warm, max_length=config.max_length, mask_seen=config.mask_seen
+        )
         self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
         self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
         of_table = set(table_fn.parameters()) if table_fn is not None else set()
@@ -270,18 +266,17 @@ class _Fit:
         # Called even without cases: a table that reads its items anew when it is evaluated begins
         # each epoch as after a restart.
         features = self.raw if self.table_fn is None else self.table_fn()
-        if not self.prefixes:
+        if not len(self.cases):
             return math.nan
         model = FittedSessionModel(self.network, self.scaler, features.cpu().numpy())
         found, start = 0.0, 0
         cold = (self.column < 0).cpu().numpy()
-        for prefixes in chunks(self.prefixes):
+        for prefixes in chunks(self.cases.prefixes):
             scores = model.scores(prefixes)  # (n, n_items)
             scores[:, cold] = -np.inf
             if self.config.mask_seen:
-                for i, prefix in enumerate(prefixes):
-                    scores[i, prefix] = -np.inf
-            targets = torch.from_numpy(self.targets[start : start + len(prefixes)]).long()
+                mask_history(scores, prefixes)
+            targets = torch.from_numpy(self.cases.targets[start : start + len(prefixes)]).long()
             found += float(reciprocal_ranks(torch.from_numpy(scores), targets).sum())
             start += len(prefixes)
-        return found / len(self.prefixes)
+        return found / len(self.cases)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from tpad.data.sessions import Sessions
+from tpad.training.cases import known_cases, mask_history
 from tpad.training.ranking import reciprocal_ranks
 from tpad.training.session_model import (
     EpochReport,
@@ -106,20 +107,17 @@ def _read(
     model: FittedSessionModel, validation: Sessions, warm: np.ndarray, known: np.ndarray
 ) -> tuple[float, float]:
     """MRR@20 (mean of known and pseudo-cold targets) under the best offset, and that offset."""
-    cases = validation.prefixes(model.config.max_length)
-    kept = [
-        i
-        for i, (prefix, target) in enumerate(zip(cases.prefixes, cases.targets, strict=True))
-        if warm[target] and not (model.config.mask_seen and target in prefix)
-    ]
-    if not kept:
+    settings = model.config
+    cases = known_cases(
+        validation, warm, max_length=settings.max_length, mask_seen=settings.mask_seen
+    )
+    if not len(cases):
         return 0.0, 0.0
-    prefixes, targets = [cases.prefixes[i] for i in kept], cases.targets[kept]
+    prefixes, targets = cases.prefixes, cases.targets
     scores = model.scores(prefixes)  # (n, n_items)
     scores[:, ~warm] = -np.inf
-    if model.config.mask_seen:
-        for row, prefix in enumerate(prefixes):
-            scores[row, prefix] = -np.inf
+    if settings.mask_seen:
+        mask_history(scores, prefixes)
     offset = cold_offset(scores, targets, ~known)
     scores[:, ~known] += offset
     found = reciprocal_ranks(torch.from_numpy(scores), torch.from_numpy(targets).long()).numpy()

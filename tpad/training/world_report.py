@@ -8,6 +8,7 @@ import numpy as np
 from tpad.data.columns import Columns
 from tpad.data.sessions import Sessions
 from tpad.mllm.model import MLLM
+from tpad.training.cases import mask_history
 from tpad.training.plain_features import field_table, text_table
 from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.world.build import PICTURE_SIZE, World, picture_seed
@@ -102,8 +103,7 @@ def _hits(ranker: Ranker, prefixes: list[np.ndarray], targets: np.ndarray) -> np
     for start in range(0, len(targets), 1000):
         some = prefixes[start : start + 1000]
         scores = np.array(ranker(some), dtype=np.float32)  # (n, n_items)
-        for row, prefix in enumerate(some):
-            scores[row, prefix] = -np.inf
+        mask_history(scores, some)
         own = scores[np.arange(len(some)), targets[start : start + 1000]][:, None]  # (n, 1)
         above, equal = (scores > own).sum(1), (scores == own).sum(1)
         hits[start : start + len(some)] = np.clip((K - above) / equal, 0.0, 1.0)

@@ -1,0 +1,42 @@
+"""The cases that a model is validated on, and what is no candidate in them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tpad.data.sessions import Cases, Sessions
+
+
+def known_cases(
+    sessions: Sessions, known: np.ndarray, *, max_length: int | None, mask_seen: bool
+) -> Cases:
+    """Every prefix of the sessions whose next item can be found.
+
+    Args:
+        sessions: such as the validation sessions.
+        known: (n_items,) bool, items that may be targets.
+        max_length: only so many of a prefix's most recent items are kept; None keeps all.
+        mask_seen: leave out cases whose target is among the items kept of the prefix.
+    """
+    cases = sessions.prefixes(max_length)
+    keep = np.array(
+        [
+            bool(known[target]) and not (mask_seen and target in prefix)
+            for prefix, target in zip(cases.prefixes, cases.targets, strict=True)
+        ],
+        dtype=bool,
+    )
+    prefixes = [prefix for prefix, kept in zip(cases.prefixes, keep, strict=True) if kept]
+    return Cases(cases.session[keep], prefixes, cases.targets[keep])
+
+
+def mask_history(scores: np.ndarray, prefixes: Sequence[np.ndarray]) -> None:
+    """Gives the items of each prefix the score −inf, in place.
+
+    Args:
+        scores: (n, n_items) float.
+        prefixes: n arrays of item rows.
+    """
+    if len(prefixes):
+        row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
+        scores[row, np.concatenate(prefixes)] = -np.inf
