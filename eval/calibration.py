@@ -208,7 +208,8 @@ def temperature_of(
     if are_log_probabilities(np.asarray(model.scores(cases.prefixes[:8]))):
         return 1.0
     scores = np.empty((n, n_items), np.float32)
-    for start, part in candidate_scores(model, cases, n_items):
+    asked = candidate_scores(model, cases.prefixes, n_items, mask_seen=cases.mask_history)
+    for start, part in asked:
         scores[start : start + len(part)] = part
     return fit_temperature(scores, cases.targets)
 

@@ -103,7 +103,7 @@ class TestCases:
             keep[:-1] = np.diff(cases.session) != 0  # (n,) the cases of a session are in order
         asked = int(keep.sum())
         if protocol.mask_history:
-            keep &= ~_holds(cases.prefixes, cases.targets)
+            keep &= ~holds(cases.prefixes, cases.targets)
         targets = cases.targets[keep]
         return cls(
             dataset.fingerprint,
@@ -124,7 +124,7 @@ class TestCases:
     @cached_property
     def repeats(self) -> np.ndarray:
         """(n,) bool, whether the target is an item of its prefix; never if history is masked."""
-        return _holds(self.prefixes, self.targets)
+        return holds(self.prefixes, self.targets)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -142,8 +142,8 @@ class TestCases:
         return {"all": np.ones(len(self), dtype=bool), "warm": ~self.cold, "cold": self.cold}[name]
 
 
-def _holds(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
-    """(n,) bool, whether each prefix holds its target."""
+def holds(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
+    """Whether each of n prefixes holds its target (n,): (n,) bool."""
     # Long sequences have many prefixes; joined, they would need memory squared in their length.
     pairs = zip(prefixes, targets, strict=True)
     return np.fromiter((target in prefix for prefix, target in pairs), bool, len(targets))

@@ -4,13 +4,14 @@ No (cases, items) matrix is ever held: scores are asked for in chunks, and of ea
 the figures need is kept. So 100,000 cases against 100,000 items take as much memory as 100.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from eval.metrics import target_ranks
 from eval.protocol import CELLS_AT_ONCE, RankingModel, TestCases
+from tpad import mask_history
 
 NOTHING = -1
 
@@ -99,7 +100,10 @@ def rank_all(
         np.empty(n, np.float64),
         float(temperature),
     )
-    for start, scores in candidate_scores(model, cases, n_items, chunk):  # (c, n_items)
+    asked = candidate_scores(
+        model, cases.prefixes, n_items, mask_seen=cases.mask_history, chunk=chunk
+    )
+    for start, scores in asked:  # (c, n_items)
         part = slice(start, start + len(scores))
         targets = cases.targets[part]
         result.ranks[part] = target_ranks(scores, targets)
@@ -113,31 +117,42 @@ def rank_all(
 
 
 def candidate_scores(
-    model: RankingModel, cases: TestCases, n_items: int, chunk: int | None = None
+    model: RankingModel,
+    prefixes: Sequence[np.ndarray],
+    n_items: int,
+    *,
+    mask_seen: bool,
+    chunk: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Chunks of scores in which all that is no candidate has −inf.
 
+    Args:
+        model: fitted.
+        prefixes: arrays of item rows, the most recent last.
+        n_items: number of items ranked.
+        mask_seen: whether the items of a prefix are no candidates.
+        chunk: prefixes asked at once; by default what keeps memory bounded.
+
     Yields:
-        The first case of the chunk, and (c, n_items) float32 scores that may be written over.
+        The first prefix of the chunk, and (c, n_items) float32 scores that may be written over.
 
     Raises:
         ValueError: the model gave NaN, +inf or scores of another shape.
     """
     chunk = chunk or max(1, CELLS_AT_ONCE // max(n_items, 1))
-    for start in range(0, len(cases), chunk):
-        prefixes = cases.prefixes[start : start + chunk]
-        scores = np.array(model.scores(prefixes), dtype=np.float32)  # own copy: it gets masked
+    for start in range(0, len(prefixes), chunk):
+        some = prefixes[start : start + chunk]
+        scores = np.array(model.scores(some), dtype=np.float32)  # own copy: it gets masked
         name = type(model).__name__
-        if scores.shape != (len(prefixes), n_items):
+        if scores.shape != (len(some), n_items):
             raise ValueError(
-                f"{name} gave scores of shape {scores.shape}, not {(len(prefixes), n_items)}."
+                f"{name} gave scores of shape {scores.shape}, not {(len(some), n_items)}."
             )
         highest = scores.max(initial=-np.inf)
         if np.isnan(highest) or highest == np.inf:
             raise ValueError(f"{name} gave {highest} as a score; it cannot be ranked.")
-        if cases.mask_history:
-            row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
-            scores[row, np.concatenate(prefixes)] = -np.inf
+        if mask_seen:
+            mask_history(scores, some)
         yield start, scores
 
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
 from eval.baselines.settings import need_choice, need_count, need_number
-from eval.baselines.validation import CASES, ValidationCases
+from eval.baselines.validation import ValidationCases
+from eval.protocol import CASES
 from tpad import (
     PADDING,
     ConfigError,
@@ -79,7 +80,7 @@ class NeuralConfig:
         if not self.learning_rate:
             raise ConfigError("learning_rate must be above 0.")
         need_choice(self, "loss", LOSSES)
-        need_choice(self, "validation", CASES)
+        need_choice(self, "validation", tuple(CASES.values()))
 
 
 class SequenceNetwork(nn.Module):
@@ -189,7 +190,7 @@ class NeuralModel:
             torch.manual_seed(self.config.seed)
             self.network = self.build(len(self._known))
             training = _Training(self.network, windows, self.config)
-            self.history = training.run(lambda: cases.mrr(self.scores), self.progress)
+            self.history = training.run(lambda: cases.mrr(self), self.progress)
         return self
 
     def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:

@@ -72,7 +72,7 @@ def tune(
     done: list[tuple[dict[str, Any], float]] = []
     for chosen in _draws(table, baseline, seed, tries):
         fitted = baseline.make(seed, shared | chosen, progress).fit(dataset)
-        done.append((shared | chosen, asked.mrr(fitted.scores)))
+        done.append((shared | chosen, asked.mrr(fitted)))
     best = max(done, key=lambda one: -np.inf if np.isnan(one[1]) else one[1])
     return Tuning(best[0], done)
 

@@ -1,15 +1,13 @@
 """The validation cases by which baselines stop training and settle their settings."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from eval.metrics import case_values, target_ranks
+from eval.protocol import CASES, RankingModel, holds
+from eval.ranking import candidate_scores
 from tpad import Dataset
-
-CELLS_AT_ONCE = 8_000_000  # scores held in memory at once: 32 MB
-CASES = ("every prefix", "last item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +17,13 @@ class ValidationCases:
     Attributes:
         prefixes: n arrays of item rows, the most recent last.
         targets: (n,) item rows.
+        n_items: number of items ranked.
         mask_seen: whether the items of a prefix are no candidates.
     """
 
     prefixes: list[np.ndarray]
     targets: np.ndarray
+    n_items: int
     mask_seen: bool
 
     @classmethod
@@ -40,37 +40,24 @@ class ValidationCases:
         """
         found = dataset.validation.prefixes()
         keep = ~dataset.cold[found.targets]
-        if cases == "last item":
-            keep &= np.append(np.diff(found.session) != 0, True)[: len(keep)]
+        if cases == CASES["last_item"]:
+            keep[:-1] &= np.diff(found.session) != 0  # the cases of a session are in order
         if mask_seen:
-            keep &= np.array(
-                [t not in p for p, t in zip(found.prefixes, found.targets, strict=True)], dtype=bool
-            )
+            keep &= ~holds(found.prefixes, found.targets)
         rows = np.flatnonzero(keep)
-        return cls([found.prefixes[row] for row in rows], found.targets[rows], mask_seen)
+        prefixes = [found.prefixes[row] for row in rows]
+        return cls(prefixes, found.targets[rows], len(dataset), mask_seen)
 
     def __len__(self) -> int:
         return len(self.prefixes)
 
-    def mrr(self, scores: Callable[[list[np.ndarray]], np.ndarray], k: int = 20) -> float:
-        """MRR@k of a model; NaN without cases.
-
-        Args:
-            scores: sessions -> (n, n_items).
-            k: places that count.
-        """
+    def mrr(self, model: RankingModel, k: int = 20) -> float:
+        """MRR@k of a fitted model; NaN without cases."""
         if not len(self):
             return float("nan")
-        found, done = 0.0, 0
-        chunk = 256
-        while done < len(self):
-            prefixes = self.prefixes[done : done + chunk]
-            table = np.array(scores(prefixes), dtype=np.float32)  # own copy: it gets masked
-            if self.mask_seen:
-                row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
-                table[row, np.concatenate(prefixes)] = -np.inf
-            ranks = target_ranks(table, self.targets[done : done + len(prefixes)])
-            found += float(case_values(ranks, "MRR", k).sum())
-            done += len(prefixes)
-            chunk = max(1, CELLS_AT_ONCE // table.shape[1])
-        return found / len(self)
+        ranks = np.empty(len(self))
+        asked = candidate_scores(model, self.prefixes, self.n_items, mask_seen=self.mask_seen)
+        for start, scores in asked:  # (c, n_items)
+            part = slice(start, start + len(scores))
+            ranks[part] = target_ranks(scores, self.targets[part])
+        return float(case_values(ranks, "MRR", k).mean())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_shops import dataset_of
 
-from eval.baselines import BASELINES, SEARCH, ValidationCases, content_baseline, tune
+from eval.baselines import BASELINES, SEARCH, Popularity, ValidationCases, content_baseline, tune
 from tpad import ConfigError
 
 DATA = dataset_of([[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[4, 0]], 5)
@@ -28,8 +28,20 @@ def test_validation_cases_have_known_targets_outside_the_prefix():
 def test_validation_mrr_masks_the_history_and_shares_ties():
     data = dataset_of([[0, 1, 2, 3]], [[0, 1], [0, 2]], [], 4)
     table = np.array([[9.0, 2.0, 1.0, 1.0]])
-    found = ValidationCases.of(data).mrr(lambda sessions: np.repeat(table, len(sessions), 0))
+
+    class Table(Popularity):
+        def scores(self, sessions):
+            return np.repeat(table, len(sessions), 0)
+
+    found = ValidationCases.of(data).mrr(Table())
     assert np.isclose(found, (1 + 1 / 2.5) / 2)  # ranks 1, and 2 or 3
+
+
+def test_validation_in_parts_gives_the_same_figure(monkeypatch, shop):
+    model = BASELINES["popularity"].make(0, {}, None).fit(shop)
+    whole = ValidationCases.of(shop).mrr(model)
+    monkeypatch.setattr("eval.ranking.CELLS_AT_ONCE", 7 * len(shop))
+    assert 0 < whole < 1 and ValidationCases.of(shop).mrr(model) == whole
 
 
 def test_the_search_is_recorded_and_takes_the_best():
@@ -41,7 +53,7 @@ def test_the_search_is_recorded_and_takes_the_best():
     assert found.settings == found.tries[int(np.argmax(values))][0]
     assert json.loads(json.dumps(asdict(found)))["settings"] == found.settings
     model = BASELINES["item_knn"].make(0, found.settings, None).fit(DATA)
-    assert ValidationCases.of(DATA).mrr(model.scores) == max(values)
+    assert ValidationCases.of(DATA).mrr(model) == max(values)
 
 
 def test_the_search_follows_its_seed():
