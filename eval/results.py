@@ -26,6 +26,8 @@ class Result:
         ranks: (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over runs.
+        imported: of lists that an outside model made, what is known of them: `file` and
+            `longest_list`; None for a model that was run here.
         further: slice -> name -> figures of lists and calibration, means over runs.
     """
 
@@ -36,6 +38,7 @@ class Result:
     tuned: dict | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
+    imported: dict | None = None
     further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def values(self, mask: np.ndarray) -> np.ndarray:

@@ -29,10 +29,17 @@ class Contest:
 
 
 def best_baseline(
-    results: Sequence[Result], mask: np.ndarray, metric: str, k: int
+    results: Sequence[Result], mask: np.ndarray, metric: str, k: int, *, but: str = ""
 ) -> Result | None:
-    """The baseline with the highest mean over seeds on the cases of a slice, (n_cases,) bool."""
-    baselines = [result for result in results if result.role == "baseline"]
+    """The baseline with the highest mean over seeds on the cases of a slice.
+
+    Args:
+        results: of all models.
+        mask: (n_cases,) bool, at least one True.
+        metric, k: what counts.
+        but: name of a model that is none, though it may play that role.
+    """
+    baselines = [result for result in results if result.role == "baseline" and result.name != but]
     return max(
         baselines, key=lambda r: case_values(r.ranks[:, mask], metric, k).mean(), default=None
     )
@@ -64,7 +71,7 @@ def against_best(
     places, found = [], []
     for name, mask in masks.items():
         for metric, k in HEADLINES if mask.any() else ():
-            rival = best_baseline(results, mask, metric, k)
+            rival = best_baseline(results, mask, metric, k, but=subject)
             if rival is None:
                 continue
             first, second = (

@@ -146,9 +146,10 @@ def calibration(results: Sequence[Result]) -> list[Section]:
     note = (
         "Expected calibration error of the first item, Brier score, mean log-likelihood of the "
         "target where it is possible, and the share of targets that are not; scores are divided by "
-        "a temperature fitted on validation sessions unless they are log-probabilities. Warm and "
-        "cold targets apart: how likely a model finds those that come. As a model is not told which "
-        "of the two comes, only the columns of all targets tell whether its probabilities are right."
+        "a temperature fitted on validation sessions unless they are log-probabilities. Columns of "
+        "warm or cold targets tell how likely a model found those that came; as it cannot know which "
+        "of the two comes, even true probabilities look wrong there, and only the columns of all "
+        "targets tell whether they are right."
     )
     parts = list(dict.fromkeys(part for result in results for part in result.further))
     return _further("How far scores can be trusted", note, results, CALIBRATION, parts)
@@ -187,15 +188,24 @@ def runs(results: Sequence[Result]) -> list[Section]:
             result.name,
             " ".join(map(str, result.seeds)),
             _settled(result.tuned),
-            f"{result.fit_seconds:.1f}",
-            f"{result.score_seconds:.1f}",
-            ROLE_NOTE.get(result.role, ""),
+            *(
+                "–" if result.imported else f"{seconds:.1f}"
+                for seconds in (result.fit_seconds, result.score_seconds)
+            ),
+            _note(result),
         )
         for result in results
     ]
     heads = ["model", "seeds", "settled on validation", "fit (s)", "scoring (s)", "note"]
     table = pd.DataFrame(rows, columns=heads).set_index("model")
     return [Section("Runs", table, "", ("seeds", "settled on validation", "note"))]
+
+
+def _note(result: Result) -> str:
+    if result.imported:
+        of = result.imported
+        return f"lists of up to {of['longest_list']} items, imported from {of['file']}"
+    return ROLE_NOTE.get(result.role, "")
 
 
 def _settled(tuned: dict | None) -> str:

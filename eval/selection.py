@@ -127,6 +127,7 @@ def result_of(
         runs[0].config.get("tuned"),
         float(np.mean([run.fit_seconds or 0.0 for run in runs])),
         float(np.mean([run.score_seconds or 0.0 for run in runs])),
+        runs[0].config.get("imported"),
         further_figures(store, ids),
     )
 

@@ -96,6 +96,8 @@ def test_tests_are_corrected_together_and_told_apart(results):
     assert main.loc["cold", "best baseline"].tolist() == ["peer 0.500", "peer 0.250"]
     smallest = min(one.found.p_value for one in found)
     assert min([*main.Holm, *finer.Holm]) == f"{min(1.0, 8 * smallest):.4f}"
+    found = against_best(results, SESSIONS, MASKS, "markov")  # not against itself
+    assert {one.rival for one in found} == {"peer"}
     assert sections.contests("nobody", against_best(results, SESSIONS, MASKS, "nobody")) == []
 
 
@@ -108,6 +110,16 @@ def test_calibration_is_told_by_slice_where_it_is_stored(results):
     assert list(lists.table) == ["coverage"]
     # A database from before they were stored has none.
     assert sections.calibration(results[1:]) == sections.lists(results[1:]) == []
+
+
+def test_an_outside_model_has_no_times_but_a_source(results):
+    peer = Result(
+        "peer", "baseline", (0,), results[1].ranks, imported={"file": "a.csv", "longest_list": 50}
+    )
+    (table,) = sections.runs([results[0], peer])
+    assert table.table.loc["peer", "fit (s)"] == table.table.loc["peer", "scoring (s)"] == "–"
+    assert table.table.loc["peer", "note"] == "lists of up to 50 items, imported from a.csv"
+    assert table.table.loc["markov", "fit (s)"] == "0.0"
 
 
 class Fixed:
