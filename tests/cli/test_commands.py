@@ -10,7 +10,8 @@ from tiny_base import make_tiny_base
 from tpad import Bundle
 from tpad.__main__ import main
 from tpad.cli import train as train_command
-from tpad.training import pipeline
+from tpad.training import ablation_sets, pipeline
+from tpad.training.ablations import ABLATIONS
 
 
 @pytest.fixture
@@ -100,6 +101,19 @@ def test_training_that_cannot_start(refused, tmp_path, arguments, named):
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--only", "no-words", "no-magic"), "'no-magic'"),
+        (("--set", "distill.epochs=0"), "at least 1"),
+        (("--preset", "shop"), "--items and --interactions"),
+    ],
+)
+def test_ablations_that_cannot_start(refused, tmp_path, arguments, named):
+    assert named in refused("ablate", "--out", tmp_path / "a", "--preset", "smoke", *arguments)
+    assert not list(tmp_path.iterdir())
+
+
 def test_both_tables_are_needed(refused, tables, tmp_path):
     items, clicks = tables
     for half in (("--items", items), ("--interactions", clicks)):
@@ -154,6 +168,35 @@ def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
     assert got["work"] == tmp_path / "b.work" and got["extra_files"] == {}
 
 
+def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkeypatch, capsys):
+    items, clicks = tables
+    got = {}
+
+    def train_sets(dataset, base, config, out, **options):
+        got.update(dataset=dataset, base=base, config=config, out=out, **options)
+        return [out / "full.safetensors", out / "jsd.safetensors"]
+
+    monkeypatch.setattr(ablation_sets, "train_sets", train_sets)
+    assert main([
+        "ablate", "--items", str(items), "--interactions", str(clicks), "--out",
+        str(tmp_path / "a"), "--mllm", str(tmp_path), "--set", "distill.epochs=7",
+        "--work", str(tmp_path / "b.work"), "--only", "jsd", "--device", "cpu",
+    ]) == 0  # fmt: skip
+    assert got["config"].distill.epochs == 7 and got["config"].distill.lower_bound == "infonce"
+    assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]
+    assert (got["base"].path, got["device"]) == (str(tmp_path), "cpu")
+    assert (got["work"], got["only"]) == (tmp_path / "b.work", ["jsd"])
+    assert f"python -m eval run --ablations {tmp_path / 'a'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train", "ablate"])
+def test_help_names_every_ablation(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out.replace("-\n", "-")  # as wrapped
+    assert all(name in " ".join(shown.split()).replace("- ", "-") for name in ABLATIONS)
+
+
 def test_a_hub_id_is_no_folder(tables, tmp_path, nothing_is_trained):
     items, clicks = tables
     main(["train", "--items", str(items), "--interactions", str(clicks), "--out",
@@ -188,7 +231,7 @@ def test_help_lists_every_command():
     done = subprocess.run(
         [sys.executable, "-m", "tpad", "--help"], capture_output=True, text=True, check=True
     )
-    for command in ("world", "pretrain", "train", "probe", "recommend", "export"):
+    for command in ("world", "pretrain", "train", "ablate", "probe", "recommend", "export"):
         assert command in done.stdout
 
 

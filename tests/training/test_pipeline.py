@@ -28,7 +28,7 @@ from tpad.training import (
     teacher,
     transfer,
 )
-from tpad.training.config import apply_ablation
+from tpad.training.config import ABLATIONS, apply_ablation
 from tpad.training.encoders import SET_TITLES, ItemEncoder
 from tpad.training.pipeline import Base, contents, train
 from tpad.training.workspace import Workspace
@@ -278,6 +278,46 @@ def test_a_changed_setting_repeats_what_depends_on_it(
     assert set(before) == set(STAGES)
     after = stages_of(dataset, base, config.override(setting, value), tmp_path / "work")
     assert {name for name in before if before[name] != after[name]} == repeated
+
+
+SPLIT = {"distillation", "feedback"}
+CHANGED_BY = {
+    "no-generation": {"transfer", *SPLIT},
+    "no-distillation": SPLIT,
+    "no-disentanglement": SPLIT,
+    "no-alignment": SPLIT,
+    "image-only": {"knowledge", "imagined", "describing", *LATER},
+    "text-only": set(STAGES),
+    "mine": SPLIT,
+    "nwj": SPLIT,
+    "jsd": SPLIT,
+    "no-words": SPLIT,
+    "last-layer": {"knowledge", *LATER},
+    "no-feedback": {"feedback"},
+    "no-fields": {"feedback"},
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_repeats_only_the_stages_that_it_changes(
+    dataset, base_folder, config, tmp_path, name
+):
+    base = Base(str(base_folder))
+    before = stages_of(dataset, base, config, tmp_path / "work")
+    after = stages_of(dataset, base, apply_ablation(config, name), tmp_path / "work")
+    assert {one for one in after if before[one] != after[one]} == CHANGED_BY[name]
+    without_teacher = name in ("no-generation", "no-distillation")
+    assert set(STAGES) - set(after) == ({"teacher"} if without_teacher else set())
+
+
+def test_an_adapted_base_writes_anew_whatever_changes_its_stage(
+    dataset, base_folder, config, tmp_path
+):
+    """Its adapter is trained in that stage, so other layers mean another adapter."""
+    base, config = Base(str(base_folder)), config.override("knowledge.adapt_epochs", 1)
+    before = stages_of(dataset, base, config, tmp_path)
+    after = stages_of(dataset, base, config.override("knowledge.layers", (-1,)), tmp_path)
+    assert before["imagined"] != after["imagined"] and before["describing"] != after["describing"]
 
 
 @pytest.mark.parametrize(("epochs", "knows"), [(0, False), (2, True)])

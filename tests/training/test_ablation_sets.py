@@ -1,0 +1,180 @@
+"""Ablations in one workspace: what is shared, what is written, and what a kill leaves."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from tpad import Bundle, ConfigError, DataError
+from tpad.training import ablation_sets
+from tpad.training.ablation_sets import train_sets
+from tpad.training.ablations import ABLATIONS
+from tpad.training.config import apply_ablation, preset
+
+
+def stage_counts(work: Path) -> Counter:
+    """How many folders each stage has."""
+    return Counter(folder.name.rsplit("-", 1)[0] for folder in work.iterdir() if folder.is_dir())
+
+
+def read(file: Path) -> tuple[np.ndarray, dict[str, str]]:
+    """Vectors (n_items, d) float32 and the facts beside them."""
+    with safe_open(file, "np") as opened:
+        return opened.get_tensor("x").astype(np.float32), opened.metadata()
+
+
+def train_all(run, out: Path, only, **options) -> tuple[list[Path], list[str]]:
+    """The sets on the data, base, settings and workspace of a run; and what was said."""
+    said: list[str] = []
+    options = {"work": run.work, "config": run.config, "dataset": run.dataset} | options
+    files = train_sets(
+        base=run.base, out=out, only=only, device="cpu", say=said.append, quiet=True, **options
+    )  # fmt: skip
+    return files, said
+
+
+@pytest.fixture(scope="module")
+def sets(trained, tmp_path_factory):
+    """Three ablations in the workspace of a bundle (a copy), and the stages that were added."""
+    folder = tmp_path_factory.mktemp("sets")
+    out, work = folder / "out", folder / "work"
+    shutil.copytree(trained.work, work)
+    before = stage_counts(work)
+    files, said = train_all(trained, out, ["no-fields", "jsd", "no-feedback"], work=work)
+    return out, files, said, stage_counts(work) - before
+
+
+def test_only_what_an_ablation_changes_is_computed(sets):
+    *_, added = sets
+    # jsd: distillation and feedback; no-fields, no-feedback: feedback. Never a recommender.
+    assert added == Counter(distillation=1, feedback=3)
+
+
+def test_there_is_a_file_each_in_the_order_of_the_table(sets):
+    out, files, said, _ = sets
+    names = ["full", "jsd", "no-feedback", "no-fields"]
+    assert [file.name for file in files] == [f"{name}.safetensors" for name in names]
+    assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in files)
+    assert said[0] == "1/4 full: the full method"
+    assert said[1] == "2/4 jsd: JSD in place of InfoNCE"
+
+
+def test_the_full_method_is_what_a_bundle_of_the_same_run_holds(sets, trained):
+    vectors, facts = read(sets[1][0])
+    bundle = Bundle.load(trained.bundle)
+    np.testing.assert_array_equal(vectors, bundle.embeddings["tpad"])
+    assert json.loads(facts["item_ids"]) == bundle.dataset.items["item_id"].tolist()
+    assert facts["dataset"] == bundle.dataset.fingerprint
+    assert json.loads(facts["full_config"]) == json.loads(json.dumps(trained.config.as_json()))
+
+
+def test_ablations_differ_from_the_full_method_where_they_should(sets):
+    full, jsd, no_feedback, no_fields = (read(file)[0] for file in sets[1])
+    assert full.shape == jsd.shape == no_feedback.shape
+    assert not np.allclose(full, jsd, atol=1e-3) and not np.allclose(full, no_feedback, atol=1e-3)
+    assert 0 < no_fields.shape[1] < full.shape[1]
+    facts = read(sets[1][1])[1]
+    assert (facts["ablation"], facts["title"]) == ("jsd", "JSD in place of InfoNCE")
+    assert json.loads(facts["config"])["distill"]["lower_bound"] == "jsd"
+    assert json.loads(facts["full_config"])["distill"]["lower_bound"] == "infonce"
+
+
+def test_finished_sets_are_kept(sets, trained, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a finished set was trained again")
+
+    monkeypatch.setattr(ablation_sets, "embed", never)
+    _, said = train_all(trained, sets[0], ["jsd", "no-fields"])
+    assert said == ["1/3 full: there already", "2/3 jsd: there already",
+                    "3/3 no-fields: there already"]  # fmt: skip
+
+
+@pytest.fixture
+def embed(monkeypatch, trained):
+    """Stands for the training; returns the settings that it was asked for."""
+    asked = []
+
+    def embed(dataset, base, config, workspace, **_):
+        asked.append(config)
+        return np.full((len(dataset), 3), len(asked), np.float32)
+
+    monkeypatch.setattr(ablation_sets, "embed", embed)
+    return asked
+
+
+def test_after_a_kill_the_same_command_goes_on(trained, tmp_path, embed, monkeypatch):
+    work = ablation_sets.embed
+
+    def killed(*args, **options):
+        if len(embed) == 2:
+            raise KeyboardInterrupt
+        return work(*args, **options)
+
+    monkeypatch.setattr(ablation_sets, "embed", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_all(trained, tmp_path, ["mine", "nwj"], work=tmp_path / "work")
+    assert {file.name for file in tmp_path.glob("*.*")} == {"full.safetensors", "mine.safetensors"}
+    monkeypatch.setattr(ablation_sets, "embed", work)
+    files, said = train_all(trained, tmp_path, ["mine", "nwj"], work=tmp_path / "work")
+    assert [config.distill.lower_bound for config in embed] == ["infonce", "mine", "nwj"]
+    assert [read(file)[0][0, 0] for file in files] == [1, 2, 3]
+    assert said[-1] == "3/3 nwj: NWJ in place of InfoNCE"
+
+
+def test_what_leaves_nothing_out_is_said_and_not_made(trained, tmp_path, embed):
+    config = preset("demo")
+    files, said = train_all(trained, tmp_path, None, config=config, work=tmp_path / "work")
+    told = [line for line in said if "nothing to leave out" in line]
+    assert len(told) == 1 and told[0].startswith("no-feedback: ") and told[0].endswith("full")
+    names = ["full", *(name for name in ABLATIONS if name != "no-feedback")]
+    assert [file.stem for file in files] == names
+    assert embed == [config, *(apply_ablation(config, name) for name in names[1:])]
+
+
+@pytest.mark.parametrize("other", ["dataset", "config"])
+def test_sets_of_another_run_do_not_go_beside(trained, tmp_path, embed, other):
+    train_all(trained, tmp_path, ["mine"], work=tmp_path / "work")
+    options = {
+        "dataset": replace(trained.dataset, items=trained.dataset.items.assign(title="same")),
+        "config": trained.config.override("seed", 1),
+    }
+    with pytest.raises(ConfigError, match=r"full\.safetensors was made from other data.*--out"):
+        train_all(trained, tmp_path, ["jsd"], work=tmp_path / "work", **{other: options[other]})
+    assert len(embed) == 2 and not (tmp_path / "jsd.safetensors").exists()
+    (tmp_path / "full.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="damaged"):
+        train_all(trained, tmp_path, ["jsd"], work=tmp_path / "work")
+
+
+def test_unknown_names_are_refused_before_anything_is_done(trained, tmp_path, embed):
+    with pytest.raises(ConfigError, match=r"no ablation 'no-magic'.*no-words"):
+        train_all(trained, tmp_path / "out", ["mine", "no-magic"], work=tmp_path / "work")
+    assert not embed and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smoke", "demo"])
+def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
+    """All of them, really trained: by the smallest settings, and by those of the demo."""
+    config = trained.config
+    if name == "demo":
+        config = preset("demo").override("knowledge.max_new_tokens", 6)
+    work = tmp_path / "work"
+    files, _ = train_all(trained, tmp_path / "out", None, config=config, work=work)
+    assert len(files) == (14 if name == "smoke" else 13)
+    sets = {file.stem: read(file)[0] for file in files}
+    for one, vectors in sets.items():
+        assert len(vectors) == len(trained.dataset) and np.isfinite(vectors).all()
+        if one != "full" and vectors.shape == sets["full"].shape:
+            assert not np.allclose(vectors, sets["full"], atol=1e-3), one
+    # Inputs: both, image, text. Those and the last layer are read anew; no-generation only retrains
+    # the Transfer-MLLM, and has no teacher.
+    assert stage_counts(work) == {
+        "pictures": 2, "knowledge": 4, "transfer": 5, "imagined": 3, "teacher": 4,
+        "describing": 3, "distillation": 12, "feedback": len(files),
+    }  # fmt: skip
