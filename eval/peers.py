@@ -178,12 +178,13 @@ def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -
         raise DataError(
             f"{path} row {row + 2} has no number as its {'rank' if by_rank else 'score'}."
         )
-    order = pd.DataFrame({"case": numbers, "value": values if by_rank else -values})
+    items = frame[Columns.ITEM_ID].tolist()
+    order = np.lexsort((values if by_rank else -values, numbers))  # stable: ties as they are given
     lists: dict[int, list[str]] = {}
     rows: dict[int, int] = {}
-    for at in order.sort_values(["case", "value"], kind="stable").index:
+    for at in order.tolist():
         case = numbers[at]
-        lists.setdefault(case, []).append(frame[Columns.ITEM_ID].iat[at])
+        lists.setdefault(case, []).append(items[at])
         rows.setdefault(case, at + 2)
     return lists, rows
 
@@ -203,15 +204,15 @@ def _find(
     }
     last = {name: n for n, name in enumerate(names)}  # cases of a session are in order
     found = []
-    for row, session in enumerate(sessions):
-        if positions is None:
+    texts = [None] * len(sessions) if positions is None else positions.tolist()
+    for row, (session, text) in enumerate(zip(sessions.tolist(), texts, strict=True), 2):
+        if text is None:
             case, which = last.get(session), f"session '{session}'"
         else:
-            text = positions.iat[row]
             place = int(text) if text.lstrip("-").isdigit() else -1
             case, which = at.get((session, place)), f"session '{session}', position {text}"
         if case is None:
-            raise DataError(f"{path} row {row + 2} answers {which}, which is no test case.")
+            raise DataError(f"{path} row {row} answers {which}, which is no test case.")
         found.append(case)
     return found
 

@@ -1,6 +1,6 @@
 """Results as tidy tables: one row a model, slice and metric; and these tables as CSV and LaTeX."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,11 +69,10 @@ def wide(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> 
     The best real model of each column is marked with a trailing `MARK`.
     """
     shown = {}
-    for metric, k in metrics:
-        some = frame[(frame.slice == part) & (frame.metric == metric) & (frame.k == k)]
+    for metric, some in _by_metric(frame, part, metrics):
         real = some[~some.role.isin(list(ROLE_NOTE))]
         best = real["mean"].max()
-        shown[f"{metric}@{k}"] = {
+        shown[metric] = {
             row.model: _cell(row)
             + (MARK if row.mean == best > 0 and row.role not in ROLE_NOTE else "")
             for row in some.itertuples()
@@ -102,11 +101,20 @@ def _texts(
     metrics: Sequence[tuple[str, int]],
     text: Callable[[Any], str],
 ) -> pd.DataFrame:
-    shown = {}
-    for metric, k in metrics:
-        some = frame[(frame.slice == part) & (frame.metric == metric) & (frame.k == k)]
-        shown[f"{metric}@{k}"] = {row.model: text(row) for row in some.itertuples()}
+    shown = {
+        metric: {row.model: text(row) for row in some.itertuples()}
+        for metric, some in _by_metric(frame, part, metrics)
+    }
     return pd.DataFrame(shown).rename_axis("model")
+
+
+def _by_metric(
+    frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """ "P@20" and the like, each with the rows of its models on a slice."""
+    of_part = frame[frame.slice == part]
+    for metric, k in metrics:
+        yield f"{metric}@{k}", of_part[(of_part.metric == metric) & (of_part.k == k)]
 
 
 def _share(row: Any) -> str:
