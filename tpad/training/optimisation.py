@@ -26,7 +26,9 @@ def adamw(groups: Sequence[dict[str, Any]], weight_decay: float) -> torch.optim.
         split.append({**group, "params": [p for p in parameters if p.ndim > 1]})
         narrow = [p for p in parameters if p.ndim <= 1]
         split.append({**group, "params": narrow, "weight_decay": 0.0})
-    return torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98))
+    # Over all tensors of a group at once: faster than one by one, and the same to the last bit,
+    # which the fused variant is not.
+    return torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98), foreach=True)
 
 
 def warm_up_cosine(step: int, steps: int) -> float:
