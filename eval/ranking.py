@@ -4,7 +4,7 @@ No (cases, items) matrix is ever held: scores are asked for in chunks, and of ea
 the figures need is kept. So 100,000 cases against 100,000 items take as much memory as 100.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,7 +118,7 @@ def rank_all(
 
 def candidate_scores(
     model: RankingModel,
-    prefixes: Sequence[np.ndarray],
+    prefixes: list[np.ndarray],
     n_items: int,
     *,
     mask_seen: bool,
