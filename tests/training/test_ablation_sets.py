@@ -14,7 +14,7 @@ from tpad import Bundle, ConfigError, DataError
 from tpad.training import ablation_sets
 from tpad.training.ablation_sets import train_sets
 from tpad.training.ablations import ABLATIONS
-from tpad.training.config import apply_ablation, preset
+from tpad.training.config import TrainingConfig, apply_ablation, preset
 
 
 def stage_counts(work: Path) -> Counter:
@@ -40,28 +40,27 @@ def train_all(run, out: Path, only, **options) -> tuple[list[Path], list[str]]:
 
 @pytest.fixture(scope="module")
 def sets(trained, tmp_path_factory):
-    """Three ablations in the workspace of a bundle (a copy), and the stages that were added."""
+    """Two ablations in the workspace of a bundle (a copy), and the stages that were added."""
     folder = tmp_path_factory.mktemp("sets")
     out, work = folder / "out", folder / "work"
     shutil.copytree(trained.work, work)
     before = stage_counts(work)
-    files, said = train_all(trained, out, ["no-fields", "jsd", "no-feedback"], work=work)
+    files, said = train_all(trained, out, ["no-fields", "no-feedback"], work=work)
     return out, files, said, stage_counts(work) - before
 
 
 def test_only_what_an_ablation_changes_is_computed(sets):
     *_, added = sets
-    # jsd: distillation and feedback; no-fields, no-feedback: feedback. Never a recommender.
-    assert added == Counter(distillation=1, feedback=3)
+    assert added == Counter(feedback=2)  # and never a recommender
 
 
 def test_there_is_a_file_each_in_the_order_of_the_table(sets):
     out, files, said, _ = sets
-    names = ["full", "jsd", "no-feedback", "no-fields"]
+    names = ["full", "no-feedback", "no-fields"]
     assert [file.name for file in files] == [f"{name}.safetensors" for name in names]
     assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in files)
-    assert said[0] == "1/4 full: the full method"
-    assert said[1] == "2/4 jsd: JSD in place of InfoNCE"
+    assert said == ["1/3 full: the full method", "2/3 no-feedback: without downstream feedback",
+                    "3/3 no-fields: without price and category"]  # fmt: skip
 
 
 def test_the_full_method_is_what_a_bundle_of_the_same_run_holds(sets, trained):
@@ -74,14 +73,14 @@ def test_the_full_method_is_what_a_bundle_of_the_same_run_holds(sets, trained):
 
 
 def test_ablations_differ_from_the_full_method_where_they_should(sets):
-    full, jsd, no_feedback, no_fields = (read(file)[0] for file in sets[1])
-    assert full.shape == jsd.shape == no_feedback.shape
-    assert not np.allclose(full, jsd, atol=1e-3) and not np.allclose(full, no_feedback, atol=1e-3)
+    full, no_feedback, no_fields = (read(file)[0] for file in sets[1])
+    assert full.shape == no_feedback.shape and not np.allclose(full, no_feedback, atol=1e-3)
     assert 0 < no_fields.shape[1] < full.shape[1]
     facts = read(sets[1][1])[1]
-    assert (facts["ablation"], facts["title"]) == ("jsd", "JSD in place of InfoNCE")
-    assert json.loads(facts["config"])["distill"]["lower_bound"] == "jsd"
-    assert json.loads(facts["full_config"])["distill"]["lower_bound"] == "infonce"
+    told = ("no-feedback", "without downstream feedback")
+    assert (facts["ablation"], facts["title"]) == told
+    assert json.loads(facts["config"])["feedback"]["epochs"] == 0
+    assert json.loads(facts["full_config"])["feedback"]["epochs"] == 1
 
 
 def test_finished_sets_are_kept(sets, trained, monkeypatch):
@@ -89,9 +88,8 @@ def test_finished_sets_are_kept(sets, trained, monkeypatch):
         raise AssertionError("a finished set was trained again")
 
     monkeypatch.setattr(ablation_sets, "embed", never)
-    _, said = train_all(trained, sets[0], ["jsd", "no-fields"])
-    assert said == ["1/3 full: there already", "2/3 jsd: there already",
-                    "3/3 no-fields: there already"]  # fmt: skip
+    _, said = train_all(trained, sets[0], ["no-fields"])
+    assert said == ["1/2 full: there already", "2/2 no-fields: there already"]
 
 
 @pytest.fixture
@@ -157,13 +155,27 @@ def test_unknown_names_are_refused_before_anything_is_done(trained, tmp_path, em
     assert not embed and not list(tmp_path.iterdir())
 
 
+def demo_with_less_work() -> TrainingConfig:
+    config = preset("demo")
+    for path, value in {
+        "knowledge.max_new_tokens": 6,
+        "transfer.max_sessions": 32,
+        "distill.imagined": 2,
+        "distill.describe_epochs": 1,
+        "distill.sessions": 24,
+        "distill.candidates": 8,
+        "distill.epochs": 2,
+        "text_components": 16,
+    }.items():
+        config = config.override(path, value)
+    return config
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "demo"])
 def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
-    """All of them, really trained: by the smallest settings, and by those of the demo."""
-    config = trained.config
-    if name == "demo":
-        config = preset("demo").override("knowledge.max_new_tokens", 6)
+    """All of them, really trained: by the smoke preset, and by the demo's with less work."""
+    config = trained.config if name == "smoke" else demo_with_less_work()
     work = tmp_path / "work"
     files, _ = train_all(trained, tmp_path / "out", None, config=config, work=work)
     assert len(files) == (14 if name == "smoke" else 13)
