@@ -171,6 +171,7 @@ p {{ color: #4b5563; }}
 .results th {{ font-weight: 600; vertical-align: bottom; }}
 .number {{ text-align: right; }}
 .word {{ text-align: left; }}
+.results td.word:not(:first-child) {{ white-space: normal; }}
 </style></head><body>
 {body}
 </body></html>

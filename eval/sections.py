@@ -13,7 +13,7 @@ from eval.tables import MARK, shares, wide
 CALIBRATION = {
     "ece": ("ECE", ".3f"),
     "brier": ("Brier", ".3f"),
-    "log_likelihood": ("log-likelihood", ".2f"),
+    "log_likelihood": ("log-lik.", ".2f"),
     "impossible": ("impossible", ".3f"),
     "temperature": ("temperature", ".2f"),
 }
@@ -171,7 +171,7 @@ def _further(
                 if name in result.further.get(part, ())
             }
             if cells:
-                of_part = "" if part == "all" else f", {part}"
+                of_part = "" if part == "all" else f" {part}"
                 columns[head + of_part] = pd.Series(
                     [cells.get(result.name, "–") for result in results],
                     [result.name for result in results],

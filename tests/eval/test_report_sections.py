@@ -103,7 +103,7 @@ def test_tests_are_corrected_together_and_told_apart(results):
 
 def test_calibration_is_told_by_slice_where_it_is_stored(results):
     (table,) = sections.calibration(results)
-    assert list(table.table) == ["ECE", "ECE, cold", "log-likelihood", "temperature"]
+    assert list(table.table) == ["ECE", "ECE cold", "log-lik.", "temperature"]
     assert table.table.loc["markov"].tolist() == ["0.125", "0.250", "-2.00", "3.00"]
     assert table.table.loc["peer"].tolist() == ["–"] * 4  # an outside model's are not known
     (lists,) = sections.lists(results)
