@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from eval.protocol import SLICES
 from eval.results import HEADLINES, ROLE_NOTE, Result
 from eval.rivals import Contest
 from eval.slices import KINDS, kind_of
@@ -17,6 +18,8 @@ CALIBRATION = {
     "impossible": ("impossible", ".3f"),
     "temperature": ("temperature", ".2f"),
 }
+BY_SLICE = ("ece", "brier", "log_likelihood")
+"""Figures of calibration that are shown for warm and cold targets too."""
 LISTS = {
     "coverage": ("coverage", ".3f"),
     "gini": ("Gini", ".3f"),
@@ -138,7 +141,7 @@ def lists(results: Sequence[Result]) -> list[Section]:
         "Lists of 20: share of the catalogue shown, inequality of exposure, mean training clicks, "
         "self-information, and mean cosine distance of the items' TF-IDF texts."
     )
-    return _further("What is shown", note, results, LISTS, ["all"])
+    return _further("What is shown", note, results, LISTS)
 
 
 def calibration(results: Sequence[Result]) -> list[Section]:
@@ -151,8 +154,7 @@ def calibration(results: Sequence[Result]) -> list[Section]:
         "of the two comes, even true probabilities look wrong there, and only the columns of all "
         "targets tell whether they are right."
     )
-    parts = list(dict.fromkeys(part for result in results for part in result.further))
-    return _further("How far scores can be trusted", note, results, CALIBRATION, parts)
+    return _further("How far scores can be trusted", note, results, CALIBRATION)
 
 
 def _further(
@@ -160,11 +162,10 @@ def _further(
     note: str,
     results: Sequence[Result],
     names: dict[str, tuple[str, str]],
-    parts: Sequence[str],
 ) -> list[Section]:
     columns = {}
     for name, (head, form) in names.items():
-        for part in parts:
+        for part in SLICES if name in BY_SLICE else ["all"]:
             cells = {
                 result.name: format(result.further[part][name], form)
                 for result in results

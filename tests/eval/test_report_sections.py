@@ -23,7 +23,7 @@ MASKS = {
 }
 TOLD = {
     "all": {"coverage": 0.5, "ece": 0.125, "log_likelihood": -2.0, "temperature": 3.0},
-    "cold": {"ece": 0.25},
+    "cold": {"ece": 0.25, "impossible": 1.0},
 }
 
 
