@@ -208,8 +208,8 @@ def temperature_of(
     if are_log_probabilities(np.asarray(model.scores(cases.prefixes[:8]))):
         return 1.0
     scores = np.empty((n, n_items), np.float32)
-    asked = candidate_scores(model, cases.prefixes, n_items, mask_seen=cases.mask_history)
-    for start, part in asked:
+    parts = candidate_scores(model, cases.prefixes, n_items, mask_seen=cases.mask_history)
+    for start, part in parts:
         scores[start : start + len(part)] = part
     return fit_temperature(scores, cases.targets)
 

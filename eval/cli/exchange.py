@@ -18,7 +18,7 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import write_text
 from eval.database.store import Store
-from eval.models import NEIGHBOURS, SETS, SUBJECT
+from eval.models import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from tpad import ConfigError, DataError
@@ -106,7 +106,8 @@ def our_names(sets: Iterable[str] = ()) -> set[str]:
 def import_lists(options: Namespace) -> None:
     """Runs `import`."""
     source = load_source(options)
-    if options.model in our_names(source.embeddings):
+    ours = our_names(source.embeddings)
+    if options.model in ours or options.model.startswith(VARIANT):  # an ablation's name
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
     cases = cases_of(options, source)
     peer = read_peer(
