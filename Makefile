@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m app
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

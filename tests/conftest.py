@@ -1,9 +1,13 @@
 """What every test may use; `fake_bundle` can be imported in any folder of tests."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; set before torch is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
