@@ -1,5 +1,6 @@
 """LoRA adapters on the language model, by PEFT."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,7 +188,10 @@ class Adapters:
             raise ModelError(f"There already is an adapter {name!r}; choose another name.")
         try:
             if self._peft is None:
-                self._peft = PeftModel(self._model, config, adapter_name=name)
+                with warnings.catch_warnings():
+                    # PEFT asks transformers by an old name; nothing that a user could change.
+                    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
+                    self._peft = PeftModel(self._model, config, adapter_name=name)
             else:
                 self._peft.add_adapter(name, config)
         except ValueError as error:
