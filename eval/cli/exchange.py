@@ -103,11 +103,15 @@ def our_names(sets: Iterable[str] = ()) -> set[str]:
     return {*BASELINES, *names, *(name + NEIGHBOURS for name in names), "oracle"}
 
 
+def is_ours(name: str, sets: Iterable[str] = ()) -> bool:
+    """Whether a name is one of `our_names`, or that of an ablation."""
+    return name in our_names(sets) or name.startswith(VARIANT)
+
+
 def import_lists(options: Namespace) -> None:
     """Runs `import`."""
     source = load_source(options)
-    ours = our_names(source.embeddings)
-    if options.model in ours or options.model.startswith(VARIANT):  # an ablation's name
+    if is_ours(options.model, source.embeddings):
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
     cases = cases_of(options, source)
     peer = read_peer(

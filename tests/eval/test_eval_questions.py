@@ -153,6 +153,7 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
         (["run"], "Name one source"),
         (["run", "--items", "items.csv"], "go together"),
         (["import", "none.csv", "--model", "markov", "--world", "SHOP"], "a model of ours"),
+        (["import", "none.csv", "--model", "tpad-mine", "--world", "SHOP"], "a model of ours"),
         (["import", "none.csv", "--model", "peer", "--world", "SHOP"], "none.csv does not exist"),
         (["export", "ranks", "--out", "nowhere/x.csv"], "nowhere/x.csv does not exist"),
     ],
