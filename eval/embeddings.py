@@ -50,7 +50,12 @@ def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
     Raises:
         DataError: the file cannot be read or does not fit the items.
     """
-    ids, vectors, present = _parts(path)
+    return _arranged(path, _parts(path), item_ids)
+
+
+def _arranged(path: Path, parts: "Parts", item_ids: Sequence[str]) -> np.ndarray:
+    """What a file holds, checked and in the order of the items; see `load_embeddings`."""
+    ids, vectors, present = parts
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not vectors.shape[1]:
         raise DataError(
             f"The vectors in {path} have shape {vectors.shape} and type {vectors.dtype}; they must "
@@ -104,10 +109,10 @@ def load_ablations(
                 f"{path} comes from another model or other settings than the sets before it in "
                 f"{folder}; keep the sets of one run."
             )
-        ids, _, _ = _parts(path)
-        if sorted(ids or []) != sorted(item_ids):
+        parts = _parts(path)
+        if sorted(parts[0] or []) != sorted(item_ids):
             raise DataError(f"{path} holds other items than the dataset; make it again.")
-        sets[path.stem] = load_embeddings(path, item_ids)
+        sets[path.stem] = _arranged(path, parts, item_ids)
     return sets
 
 
