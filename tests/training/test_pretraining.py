@@ -119,7 +119,6 @@ def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
 def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, together):
     """One batch of conversations of different lengths, once through each of the two paths."""
     monkeypatch.setattr(pretraining, "TOGETHER", together)
-    monkeypatch.setattr(pretraining, "augment", lambda some, _: some.float() / 127.5 - 1.0)
     monkeypatch.setattr(pretraining, "_fast", nullcontext)
     chats = [
         conversation(pictures, (True, True, False), (True, True, True)),
@@ -128,9 +127,8 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, toget
     prompter = Prompter(mllm.tokenizer)
     batch = [(*prompted(prompter, chats[0]), [0, 1]), (*prompted(prompter, chats[1]), [1])]
     with torch.no_grad():
-        mine = pretraining._answer_loss(
-            mllm.model, batch, as_tensor(pictures), torch.Generator(), mllm.tokenizer.pad_token_id
-        )
+        patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
+        mine = pretraining._answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
         theirs = mllm.forward(mllm.collate(chats, with_labels=True)).loss
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-4)
 
@@ -144,21 +142,56 @@ def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, m
         for n in (3, 1, 2, 1, 3)
     ]
     assert len({len(ids) for ids, _, _ in batch}) == 5
+    with torch.no_grad():
+        patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
     found = []
     for together in (5, 2):
         monkeypatch.setattr(pretraining, "TOGETHER", together)
         mllm.model.zero_grad()
-        loss = pretraining._answer_loss(
-            mllm.model, batch, as_tensor(pictures), torch.Generator().manual_seed(0),
-            mllm.tokenizer.pad_token_id,
-        )  # fmt: skip
+        loss = pretraining._answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
         loss.backward()
-        gradient = torch.cat([p.grad.flatten() for p in mllm.model.parameters()])
+        trained = [mllm.model.model.connector, mllm.model.model.text_model]
+        gradient = torch.cat([p.grad.flatten() for part in trained for p in part.parameters()])
         found.append((loss.item(), gradient))
     mllm.model.zero_grad()
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-3, atol=1e-6)
     assert found[0][1].norm() > 0.1
+
+
+def test_what_the_tower_sees_is_read_once_and_rests(cheap, tmp_path, monkeypatch):
+    """The second phase changes connector and language model, and leaves the tower as it is."""
+    kept = {}
+    real = pretraining._keep
+
+    def keep(module, stage):
+        kept[stage.title] = {k: v.detach().clone() for k, v in module.named_parameters()}
+        real(module, stage)
+
+    monkeypatch.setattr(pretraining, "_keep", keep)
+    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
+    pretrain(cheap, tmp_path / "base", workers=1, quiet=True)
+    seen, told = kept["1 see"], kept["2 describe"]
+    for name, tensor in seen.items():
+        part, rest = name.split(".", 1)
+        later = told["model." + ("vision_model." if part == "tower" else "connector.") + rest]
+        assert torch.equal(tensor, later) == (part == "tower"), name
+
+
+def test_muon_takes_the_matrices_inside_the_network(mllm):
+    reader = pretraining._Reader(tiny.WIDTH)
+    modules = torch.nn.ModuleDict({"model": mllm.model.model, "reader": reader})
+    matrices, others = pretraining._inner_matrices(modules)
+    names = {id(p): name for name, p in modules.named_parameters()}
+    assert {id(p) for p in matrices} | {id(p) for p in others} == set(names)
+    inner = {names[id(p)] for p in matrices}
+    assert "model.connector.modality_projection.proj.weight" in inner
+    assert {n for n in inner if n.startswith("reader")} == {
+        "reader.attention.in_proj_weight", "reader.attention.out_proj.weight",
+    }  # fmt: skip
+    assert not any("embed" in name or "norm" in name or "bias" in name for name in inner)
+    per_layer = [n for n in inner if ".layers.0." in n]
+    assert len(per_layer) == 6 + 7  # of the tower, of the language model
 
 
 def test_greedy_writes_what_the_common_class_generates(mllm, pictures):

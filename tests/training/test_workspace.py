@@ -69,7 +69,7 @@ class Problem:
 
     def run(self, epochs: int, stop_after: int | None = None) -> dict[str, torch.Tensor]:
         tensors = named_tensors(model=self.model, aside=self.aside)
-        first = self.stage.load_epoch(tensors, self.optimisation.optimizer, self.second)
+        first = self.stage.load_epoch(tensors, *self.optimisation.optimizers, self.second)
         self.optimisation.taken = 5 * first
         for epoch in range(first, epochs):
             if epoch == stop_after:
@@ -81,7 +81,7 @@ class Problem:
                 self.second.zero_grad()
                 (self.aside(x) - x).square().mean().backward()
                 self.second.step()
-            self.stage.save_epoch(epoch + 1, tensors, self.optimisation.optimizer, self.second)
+            self.stage.save_epoch(epoch + 1, tensors, *self.optimisation.optimizers, self.second)
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
@@ -131,7 +131,7 @@ def test_the_rate_warms_up_and_falls():
     rates = []
     for _ in range(100):
         optimisation.step(weight.square().sum())
-        rates.append(optimisation.optimizer.param_groups[0]["lr"])
+        rates.append(optimisation.optimizers[0].param_groups[0]["lr"])
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0, abs=0.05)
     assert rates.index(max(rates)) in range(8, 12) and rates[-1] < 0.02
 

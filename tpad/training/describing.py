@@ -78,7 +78,7 @@ def _tune(
     )  # fmt: skip
     tensors = named_tensors(reader=reader)
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-    first = stage.load_epoch(tensors, optimisation.optimizer)
+    first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
     with mllm.use_adapter(ADAPTER):
         for epoch in range(first, config.describe_epochs):
@@ -91,7 +91,7 @@ def _tune(
                 optimisation.step(loss)
                 total += loss.item() / steps
             mllm.model.eval()
-            stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+            stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
     reader_arrays = {k: v.detach().cpu().numpy() for k, v in reader.state_dict().items()}
     stage.save_arrays("reader", reader_arrays)

@@ -199,7 +199,7 @@ class _Training:
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
         # q of each upper bound is fitted by an optimiser of its own.
         optimizers = (
-            optimisation.optimizer, self.apart_k.club.optimizer, self.apart_t.club.optimizer,
+            *optimisation.optimizers, self.apart_k.club.optimizer, self.apart_t.club.optimizer,
         )  # fmt: skip
         first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
@@ -222,7 +222,7 @@ class _Training:
         for step in self.stage.bar(range(steps), steps, what):
             rows = order[step * config.batch_size : (step + 1) * config.batch_size]
             losses = self._losses(rows, rng)
-            optimisation.optimizer.zero_grad(set_to_none=True)
+            optimisation.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
             # The last step of an epoch reads too, so that a resumed run starts from equal features.
             taken = optimisation.taken + 1

@@ -160,7 +160,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
         [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps
     )
     tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-    first = stage.load_epoch(tensors, optimisation.optimizer)
+    first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
     with mllm.use_adapter(ADAPTER):
         for epoch in range(first, config.adapt_epochs):
@@ -183,5 +183,5 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
                 f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
                 epoch=epoch + 1, loss=total / len(starts),
             )  # fmt: skip
-            stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+            stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
     mllm.save_adapter(ADAPTER, folder)

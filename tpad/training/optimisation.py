@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tpad.training.muon import Muon
+
 WARM_UP_STEPS = 100
 
 
@@ -42,7 +44,7 @@ def warm_up_cosine(step: int, steps: int) -> float:
 
 
 class Optimisation:
-    """AdamW with linear warm-up, cosine decay and gradient clipping.
+    """AdamW, and Muon for chosen matrices, with linear warm-up, cosine decay and gradient clipping.
 
     The rate depends on the number of the step alone, so a resumed run continues it exactly.
 
@@ -52,6 +54,8 @@ class Optimisation:
         weight_decay: of matrices; norms and biases are exempt.
         clip: largest norm of the gradient.
         warm_up: most steps of the warm-up, which takes a tenth of all steps.
+        matrices: parameters that Muon takes, which the groups must not hold too.
+        matrix_rate: Muon's peak learning rate.
     """
 
     def __init__(
@@ -61,27 +65,42 @@ class Optimisation:
         weight_decay: float = 0.0,
         clip: float = 1.0,
         warm_up: int = WARM_UP_STEPS,
+        matrices: Sequence[nn.Parameter] = (),
+        matrix_rate: float = 0.0,
     ) -> None:
-        self.optimizer = adamw(groups, weight_decay)
-        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizers: list[torch.optim.Optimizer] = [adamw(groups, weight_decay)]
+        if matrices:
+            self.optimizers.append(Muon(matrices, matrix_rate, weight_decay))
+        self.parameters = [p for group in self.groups for p in group["params"]]
+        self.peaks = [group["lr"] for group in self.groups]
         self.steps, self.taken, self.clip = max(1, steps), 0, clip
         self.warm_up = max(1, min(warm_up, steps // 10))
+
+    @property
+    def groups(self) -> list[dict[str, Any]]:
+        """The optimisers' parameter groups; restoring an optimiser's state puts new ones in place."""
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self, loss: Tensor | None = None) -> None:
         """One step down the gradient of `loss`, or of what `backward` has left in the parameters."""
         if loss is not None:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.zero_grad()
             loss.backward()
         rate = min(
             (self.taken + 1) / self.warm_up,
             0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / self.steps))) + 0.01,
         )
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+        for group, peak in zip(self.groups, self.peaks, strict=True):
             group["lr"] = peak * rate
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.taken += 1
+
+    def zero_grad(self) -> None:
+        """Drops the gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -2,13 +2,16 @@
 
 It stands in for a public checkpoint where no model hub can be reached. Two phases:
 
-1. *See*: the vision tower alone learns to name type, colour, pattern and emblem, each through an
-   attention-pooled head that is thrown away afterwards. Without the language model in the way a
-   picture costs a third of the time, and the gradient of four labels is dense.
-2. *Describe*: vision tower, connector and language model together learn to write the plain
-   description of a product after its picture and text, in conversations of one to three products.
+1. *See*: vision tower and connector learn to name type, colour, pattern and emblem, each through an
+   attention-pooled head over the image tokens that is thrown away afterwards. Without the language
+   model in the way a picture costs a third of the time, and the gradient of four labels is dense.
+2. *Describe*: the tower rests and has read each picture once; connector and language model learn to
+   write the plain description of a product after its picture and text, in conversations of one to
+   three products.
 
-Both keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture shows an attribute combination that a shop owns (`Look.is_reserved`).
+Both train the matrices inside the network by Muon, which takes a third of AdamW's steps here, and keep
+their state every `EPOCH` steps, so a killed run goes on where it was. No picture shows an attribute
+combination that a shop owns (`Look.is_reserved`).
 """
 
 import json
@@ -45,7 +48,6 @@ from tpad.world.attributes import Look, looks
 
 RECORD = "pretraining.json"
 EPOCH = 200  # steps between two saves
-WARM_UP = 200  # steps
 TOGETHER = 8
 """Conversations of like length that the language model reads at once."""
 
@@ -68,8 +70,10 @@ class PretrainingConfig:
     """Optimiser steps of the second phase."""
     describe_batch: int = 32
     """Conversations a step of the second phase, of 1.6 pictures on average."""
+    matrix_rate: float = 4e-3
+    """Peak learning rate of the matrices inside the network (Muon, warm-up, cosine)."""
     learning_rate: float = 1e-3
-    """Peak learning rate (AdamW, warm-up, cosine)."""
+    """Peak learning rate of all else: embeddings, norms, heads (AdamW, warm-up, cosine)."""
     weight_decay: float = 0.05
     """Decoupled weight decay on matrices."""
 
@@ -133,7 +137,7 @@ def _fast() -> torch.autocast:
 
 
 class _Reader(nn.Module):
-    """Names each fact from the tower's patches through one learned query a fact."""
+    """Names each fact from a picture's image tokens through one learned query a fact."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -141,9 +145,9 @@ class _Reader(nn.Module):
         self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
         self.heads = nn.ModuleList(nn.Linear(width, len(names)) for names in FACTS.values())
 
-    def forward(self, patches: Tensor) -> list[Tensor]:
-        query = self.query.expand(len(patches), -1, -1)  # (B, facts, d)
-        read, _ = self.attention(query, patches, patches, need_weights=False)  # (B, facts, d)
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        query = self.query.expand(len(tokens), -1, -1)  # (B, facts, d)
+        read, _ = self.attention(query, tokens, tokens, need_weights=False)  # (B, facts, d)
         return [head(read[:, i]) for i, head in enumerate(self.heads)]
 
 
@@ -155,22 +159,24 @@ def _train(
     batches: Callable[[int, random.Random], Iterator[Batch]],
     loss: Callable[[Batch, torch.Generator], tuple[Tensor, dict[str, float]]],
 ) -> None:
-    """AdamW over `steps` batches with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
+    """Takes `steps` steps with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
 
     Args:
         modules: what is trained, by the name under which it is kept.
         steps: number of steps.
-        config: learning rate, weight decay and seed.
+        config: learning rates, weight decay and seed.
         stage: keeps the state.
         batches: so many batches, by a source of randomness.
         loss: loss of a batch, and what to tell of it.
     """
+    matrices, others = _inner_matrices(modules)
     optimisation = Optimisation(
-        [{"params": modules.parameters(), "lr": config.learning_rate}],
-        steps=steps, weight_decay=config.weight_decay, warm_up=WARM_UP,
+        [{"params": others, "lr": config.learning_rate}],
+        steps=steps, weight_decay=config.weight_decay,
+        matrices=matrices, matrix_rate=config.matrix_rate,
     )  # fmt: skip
     tensors = named_tensors(**modules)
-    first = stage.load_epoch(tensors, optimisation.optimizer)
+    first = stage.load_epoch(tensors, *optimisation.optimizers)
     for epoch in range(first, -(-steps // EPOCH)):
         optimisation.taken = epoch * EPOCH
         count = min(EPOCH, steps - optimisation.taken)
@@ -185,7 +191,25 @@ def _train(
             sums = {name: sums.get(name, 0.0) + told[name] / count for name in told}
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
         stage.say(f"step {optimisation.taken:,} of {steps:,}: {shown}", **sums)
-        stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+        stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
+
+
+def _inner_matrices(modules: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices from one hidden space to another, and all other parameters, embeddings among them."""
+    outer = {
+        id(parameter)
+        for module in modules.modules()
+        if isinstance(module, (nn.Embedding, _Reader))
+        for parameter in (
+            [module.query, *module.heads.parameters()]
+            if isinstance(module, _Reader)
+            else module.parameters()
+        )
+    }
+    parameters = list(modules.parameters())
+    matrices = [p for p in parameters if p.ndim == 2 and id(p) not in outer]
+    inner = {id(p) for p in matrices}
+    return matrices, [p for p in parameters if id(p) not in inner]
 
 
 def _see(
@@ -195,7 +219,7 @@ def _see(
     config: PretrainingConfig,
     stage: Stage,
 ) -> None:
-    """Phase 1; loads the tower where that is done."""
+    """Phase 1; loads tower and connector where that is done."""
     labels = torch.tensor([codes(owned[n % len(owned)]) for n in range(len(pictures))])
     reader = _Reader(tiny.WIDTH)
 
@@ -205,18 +229,19 @@ def _see(
 
     def loss(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         with _fast():
-            named = reader(tiny.tower(model, augment(pictures[rows], generator)))
+            patches = tiny.tower(model, augment(pictures[rows], generator))  # (B, 64, d)
+            named = reader(model.model.connector(patches))  # facts × (B, names)
         truth = labels[rows]  # (B, facts)
         losses = [F.cross_entropy(n.float(), truth[:, i]) for i, n in enumerate(named)]
         right = [float((n.argmax(1) == truth[:, i]).float().mean()) for i, n in enumerate(named)]
         return torch.stack(losses).sum(), dict(zip(FACTS, right, strict=True))
 
-    tower = nn.ModuleDict({"tower": model.model.vision_model})
+    eye = nn.ModuleDict({"tower": model.model.vision_model, "connector": model.model.connector})
     if not stage.done:
-        trained = nn.ModuleDict({**tower, "reader": reader})
+        trained = nn.ModuleDict({"eye": eye, "reader": reader})
         _train(trained, config.see_steps, config, stage, batches, loss)
-        _keep(tower, stage)
-    _load(tower, stage)
+        _keep(eye, stage)
+    _load(eye, stage)
 
 
 def _describe(
@@ -229,19 +254,35 @@ def _describe(
 ) -> None:
     """Phase 2."""
     prompter = Prompter(tokenizer)
+    patches = _read_once(model, pictures, config, stage)
 
     def batches(count: int, rng: random.Random) -> Iterator[list[Conversation]]:
         size = config.describe_batch
         return conversation_batches(prompter, owned, len(pictures), count, size, rng)
 
-    def loss(
-        batch: list[Conversation], generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        value = _answer_loss(model, batch, pictures, generator, tokenizer.pad_token_id)
+    def loss(batch: list[Conversation], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        value = _answer_loss(model, batch, patches, tokenizer.pad_token_id)
         return value, {"loss a token": float(value.detach())}
 
-    _train(nn.ModuleDict({"model": model}), config.describe_steps, config, stage, batches, loss)
+    trained = nn.ModuleDict({"connector": model.model.connector, "text": model.model.text_model})
+    _train(trained, config.describe_steps, config, stage, batches, loss)
     _keep(model, stage)
+
+
+@torch.no_grad()
+def _read_once(
+    model: Idefics3ForConditionalGeneration,
+    pictures: Tensor,
+    config: PretrainingConfig,
+    stage: Stage,
+) -> Tensor:
+    """What the tower sees in each picture, shifted, mirrored and dimmed: (n, patches, d) float16."""
+    generator = torch.Generator().manual_seed(config.seed)
+    read = []
+    for some in stage.bar(pictures.split(128), -(-len(pictures) // 128), "reading the pictures"):
+        with _fast():
+            read.append(tiny.tower(model, augment(some, generator)).half())
+    return torch.cat(read)
 
 
 def _keep(module: nn.Module, stage: Stage) -> None:
@@ -261,20 +302,20 @@ def _load(module: nn.Module, stage: Stage) -> None:
 def _answer_loss(
     model: Idefics3ForConditionalGeneration,
     batch: list[Conversation],
-    pictures: Tensor,
-    generator: torch.Generator,
+    patches: Tensor,
     pad: int,
 ) -> Tensor:
     """Cross-entropy of the answers' tokens, a mean over those of the whole batch.
+
+    `patches`, (n, patches, d), is what the tower sees in the pictures that the batch names by row.
 
     The language model reads conversations of like length together: half of a batch of mixed lengths
     is padding. The loss and its gradient are those of the batch as a whole.
     """
     batch = sorted(batch, key=lambda conversation: len(conversation[0]))
     rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
-    pixels = augment(pictures[rows], generator)
     with _fast():
-        seen = model.model.connector(tiny.tower(model, pixels))  # (n_pictures, image tokens, d)
+        seen = model.model.connector(patches[rows].float())  # (n_pictures, image tokens, d)
     total, tokens, shown = torch.zeros(()), 0, 0
     for start in range(0, len(batch), TOGETHER):
         some = batch[start : start + TOGETHER]

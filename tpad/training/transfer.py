@@ -179,12 +179,12 @@ class _Training:
         )  # fmt: skip
         tensors = named_tensors(heads=self.heads)
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-        first = self.stage.load_epoch(tensors, optimisation.optimizer)
+        first = self.stage.load_epoch(tensors, *optimisation.optimizers)
         optimisation.taken = first * -(-per_epoch // config.batch_size)
         with self.mllm.use_adapter(ADAPTER):
             for epoch in range(first, config.epochs):
                 self._epoch(epoch, per_epoch, optimisation)
-                self.stage.save_epoch(epoch + 1, tensors, optimisation.optimizer)
+                self.stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             self.heads.eval()
             self._keep_features()
         self.mllm.save_adapter(ADAPTER, self.stage.folder / "adapter")
