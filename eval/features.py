@@ -13,16 +13,26 @@ def random_features(dataset: Dataset, seed: int) -> np.ndarray:
 
 def text_features(dataset: Dataset) -> np.ndarray:
     """TF-IDF of the text, as a bundle's set has it: (n_items, n) float32."""
-    return _with_fields(dataset, text_table(dataset.items, ~dataset.cold))
+    return with_fields(dataset, _text(dataset))
 
 
 def attribute_features(dataset: Dataset) -> np.ndarray | None:
     """True attributes of the demo shop: (n_items, n) float32; None where they are not known."""
     attributes = attribute_table(dataset.items)
-    return _with_fields(dataset, attributes) if attributes.shape[1] else None
+    return with_fields(dataset, attributes) if attributes.shape[1] else None
 
 
-def _with_fields(dataset: Dataset, features: np.ndarray) -> np.ndarray:
+def with_text(dataset: Dataset, features: np.ndarray) -> np.ndarray:
+    """Features joined with TF-IDF of the text, as a bundle joins its vision tower's."""
+    return np.concatenate([features, _text(dataset)], axis=1)
+
+
+def with_fields(dataset: Dataset, features: np.ndarray) -> np.ndarray:
     """Price and category join every set alike, so that none wins by them."""
     fields = field_table(dataset.items, ~dataset.cold)
     return np.concatenate([features, fields], axis=1)
+
+
+def _text(dataset: Dataset) -> np.ndarray:
+    """TF-IDF of title and description, fitted on warm items: (n_items, n) float32."""
+    return text_table(dataset.items, ~dataset.cold)

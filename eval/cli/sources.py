@@ -1,7 +1,7 @@
 """Where the sessions and embedding sets come from: a bundle, a demo shop, or two tables."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from eval.database.opening import default_target
 from eval.database.store import Store
 from eval.embeddings import load_ablations, load_embeddings, parse_named_file
 from eval.encoders import encode_items
+from eval.features import with_fields, with_text
 from eval.leaks import assert_no_leaks
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle
 
 WORLD_FILE = "world.json"
+TEXT = "_tfidf"  # ends the name of a set that is joined with the text
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Source:
         name: for people.
         dataset: items and sessions, cut by the split if there is one.
         embeddings: sets of a bundle.
-        extra: sets from files and encoders.
+        extra: sets from files and encoders, joined with price and category like a bundle's.
         oracle: the exact law, where it is known.
         split: the split, if one was asked for.
         proven: what is proven of leaks, a sentence each.
@@ -63,6 +65,10 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
         source.add_argument(
             "--encoder", action="append", default=[], metavar="NAME=MODEL",
             help="an embedding set by a Hugging Face encoder, folder or hub id; may be repeated",
+        )  # fmt: skip
+        source.add_argument(
+            "--with-text", action="store_true",
+            help="each of these sets also joined with TF-IDF of the text, as NAME_tfidf",
         )  # fmt: skip
         source.add_argument(
             "--ablations", type=Path, metavar="FOLDER",
@@ -184,21 +190,32 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
     ids = dataset.items[Columns.ITEM_ID].tolist()
     for text in getattr(options, "embeddings", []):
         name, path = parse_named_file(text)
-        _refuse_twice(name, sets)
-        sets[name] = load_embeddings(path, ids)
+        _add(options, dataset, sets, name, lambda path=path: load_embeddings(path, ids))
     for text in getattr(options, "encoder", []):
         name, path = parse_named_file(text)
-        _refuse_twice(name, sets)
-        sets[name] = encode_items(
+        _add(options, dataset, sets, name, lambda path=path: encode_items(
             str(path), dataset,
             bar=lambda steps, total, what: tqdm(steps, total=total, desc=what, leave=False),
-        )  # fmt: skip
+        ))  # fmt: skip
     return sets
 
 
-def _refuse_twice(name: str, sets: Mapping[str, np.ndarray]) -> None:
-    if name in sets:
-        raise ConfigError(f"Two embedding sets are called {name}; give them different names.")
+def _add(
+    options: Namespace,
+    dataset: Dataset,
+    sets: dict[str, np.ndarray],
+    name: str,
+    read: Callable[[], np.ndarray],
+) -> None:
+    """Reads one set, whose name is free, and joins what joins it."""
+    names = [name, name + TEXT] if options.with_text else [name]
+    for one in names:
+        if one in sets:
+            raise ConfigError(f"Two embedding sets are called {one}; give them different names.")
+    values = read()
+    sets[name] = with_fields(dataset, values)
+    if options.with_text:
+        sets[name + TEXT] = with_fields(dataset, with_text(dataset, values))
 
 
 def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:
