@@ -62,15 +62,15 @@ class PretrainingConfig:
     """Everything random follows from it."""
     pictures: int = 20_000
     """How many pictures are drawn; each is seen several times, shifted, mirrored and dimmed."""
-    see_steps: int = 2_200
+    see_steps: int = 1_100
     """Optimiser steps of the first phase."""
     see_batch: int = 64
     """Pictures a step of the first phase."""
-    describe_steps: int = 2_000
+    describe_steps: int = 1_000
     """Optimiser steps of the second phase."""
     describe_batch: int = 32
     """Conversations a step of the second phase, of 1.6 pictures on average."""
-    matrix_rate: float = 4e-3
+    matrix_rate: float = 6e-3
     """Peak learning rate of the matrices inside the network (Muon, warm-up, cosine)."""
     learning_rate: float = 1e-3
     """Peak learning rate of all else: embeddings, norms, heads (AdamW, warm-up, cosine)."""
