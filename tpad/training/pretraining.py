@@ -62,11 +62,11 @@ class PretrainingConfig:
     """Everything random follows from it."""
     pictures: int = 20_000
     """How many pictures are drawn; each is seen several times, shifted, mirrored and dimmed."""
-    see_steps: int = 1_100
+    see_steps: int = 1_000
     """Optimiser steps of the first phase."""
     see_batch: int = 64
     """Pictures a step of the first phase."""
-    describe_steps: int = 1_000
+    describe_steps: int = 900
     """Optimiser steps of the second phase."""
     describe_batch: int = 32
     """Conversations a step of the second phase, of 1.6 pictures on average."""
