@@ -6,8 +6,10 @@ adapter is tuned until a linear layer names all words of the item's description 
 Linear probes showed why: see the README's limits.
 """
 
+from dataclasses import dataclass
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.instructions import DESCRIBE
@@ -18,7 +20,7 @@ from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
-from tpad.training.student import ADAPTER
+from tpad.training.student import ADAPTER, Student
 from tpad.training.workspace import Stage, named_tensors
 
 BATCH = 32
@@ -97,7 +99,35 @@ def _tune(
     stage.save_arrays("reader", reader_arrays)
 
 
-def load_reader(stage: Stage) -> tuple[torch.Tensor, torch.Tensor] | None:
+@dataclass(frozen=True, eq=False)
+class StudentFeatures:
+    """What the student makes of its items once it has learnt to describe.
+
+    Attributes:
+        warm: (n_warm, D).
+        imagined: (n_imagined, D).
+    """
+
+    warm: Tensor
+    imagined: Tensor
+
+
+def read_items(
+    shop: Shop, imagined: Imagined, layers: tuple[int, ...], stage: Stage
+) -> StudentFeatures:
+    """Has the student in `shop.mllm` read warm and imagined items, once for all distillations."""
+    if not stage.done:
+        items = shop.items(shop.warm_rows.tolist()) + imagined.items
+        read = Student(shop.mllm, items, shop.images, layers).features().cpu().numpy()  # (n, D)
+        stage.say(f"read {len(items):,} items, {len(imagined.items):,} of them imagined")
+        n_warm = len(shop.warm_rows)
+        stage.save_arrays("features", {"warm": read[:n_warm], "imagined": read[n_warm:]})
+        stage.finish()
+    arrays = stage.load_arrays("features")
+    return StudentFeatures(*(torch.from_numpy(arrays[name]) for name in ("warm", "imagined")))
+
+
+def load_reader(stage: Stage) -> tuple[Tensor, Tensor] | None:
     """Weight (W, d) and bias (W,) that read the words from the raw last token; None if untrained."""
     if not stage.has("reader"):
         return None
@@ -106,8 +136,8 @@ def load_reader(stage: Stage) -> tuple[torch.Tensor, torch.Tensor] | None:
 
 
 def _loss(
-    shop: Shop, items: list[ItemInput], reader: nn.Linear, words: torch.Tensor
-) -> torch.Tensor:
+    shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor
+) -> Tensor:
     """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
     mllm = shop.mllm
     batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tpad.training.config import DistillConfig
+from tpad.training.describing import StudentFeatures
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.heads import (
     Intrinsic,
@@ -67,16 +68,18 @@ def run(
     stage: Stage,
     *,
     layers: tuple[int, ...],
+    features: StudentFeatures,
     reader: tuple[Tensor, Tensor] | None = None,
     seed: int = 0,
 ) -> Distilled:
     """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`).
 
-    `reader` is what `describing.load_reader` gives: where the words begin.
+    `features` is what `describing.read_items` gives, `reader` what `describing.load_reader` does:
+    where the words begin.
     """
     torch.manual_seed(seed)
     training = _Training(
-        config, shop, knowledge, imagined, transfer, judgement, stage, layers, reader, seed
+        config, shop, knowledge, imagined, transfer, judgement, stage, layers, features, reader, seed
     )
     if not stage.done:
         training.run()
@@ -107,6 +110,7 @@ class _Training:
         judgement: Judgement | None,
         stage: Stage,
         layers: tuple[int, ...],
+        features: StudentFeatures,
         reader: tuple[Tensor, Tensor] | None,
         seed: int,
     ) -> None:
@@ -114,13 +118,11 @@ class _Training:
         device = shop.mllm.device
         rows = shop.warm_rows
         self.student = Student(shop.mllm, shop.items(rows.tolist()), shop.images, layers)
-        features = self.student.features()  # (n_warm, D)
-        self.scaler = FeatureScaler.fit(features.cpu().numpy(), np.ones(len(rows), bool)).to(device)
-        self.table = self.scaler(features)  # (n_warm, D)
-        self.n_warm, self.imagined = len(rows), self.table[:0]  # (m, D)
-        if imagined.items:
-            others = Student(shop.mllm, imagined.items, shop.images, layers)
-            self.imagined = self.scaler(others.features())
+        every = np.ones(len(rows), bool)
+        self.scaler = FeatureScaler.fit(features.warm.numpy(), every).to(device)
+        self.table = self.scaler(features.warm.to(device))  # (n_warm, D)
+        self.n_warm = len(rows)
+        self.imagined = self.scaler(features.imagined.to(device))  # (m, D)
 
         # Row of an item, or number of an imagined one after all items -> row of the table.
         n_items, n_known = len(shop.dataset), len(rows) + len(imagined.items)
@@ -203,7 +205,7 @@ class _Training:
         )  # fmt: skip
         first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
-        if first:
+        if first and config.adapter_every:  # else the adapter has not moved
             self._read_again()
         for epoch in range(first, config.epochs):
             self._epoch(epoch, steps, optimisation)

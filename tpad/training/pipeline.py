@@ -211,10 +211,12 @@ def fit(
     stage = workspace.stage("describing", "4a student", described, seed, stage.key)
     describing.run(config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed)
     reader = describing.load_reader(stage)
+    stage = workspace.stage("student", "4a student", layers, stage.key)
+    features = describing.read_items(shop, mixed, layers, stage)
     stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
     distilled = distillation.run(
         config.distill, shop, known, mixed, transferred, judgement, stage,
-        layers=layers, reader=reader, seed=seed,
+        layers=layers, features=features, reader=reader, seed=seed,
     )  # fmt: skip
 
     items, warm = contents(dataset), shop.warm_rows
