@@ -188,5 +188,5 @@ def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
     # the Transfer-MLLM, and has no teacher.
     assert stage_counts(work) == {
         "pictures": 2, "knowledge": 4, "transfer": 5, "imagined": 3, "teacher": 4,
-        "describing": 3, "distillation": 12, "feedback": len(files),
+        "describing": 3, "student": 4, "distillation": 12, "feedback": len(files),
     }  # fmt: skip

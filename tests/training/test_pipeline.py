@@ -40,6 +40,7 @@ STAGES = (
     "imagined",
     "teacher",
     "describing",
+    "student",
     "distillation",
     "feedback",
 )
@@ -237,7 +238,8 @@ def stages_of(dataset, base, config, work) -> dict[str, str]:
         for module in (knowledge, transfer, imagined, teacher, describing, distillation):
             patch.setattr(module, "run", Mock())
         patch.setattr(feedback, "run", stop)
-        patch.setattr(knowledge, "chosen_layers", Mock())
+        patch.setattr(knowledge, "chosen_layers", lambda config, _: config.layers or ())
+        patch.setattr(describing, "read_items", Mock())
         patch.setattr(pipeline, "ImageCache", Mock())
         shop = SimpleNamespace(warm_rows=np.arange(len(dataset)))
         patch.setattr(pipeline.Shop, "read", Mock(return_value=shop))
@@ -247,25 +249,26 @@ def stages_of(dataset, base, config, work) -> dict[str, str]:
     return made
 
 
+STUDENT = {"describing", "student"}
 LATER = {"transfer", "teacher", "distillation", "feedback"}
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "repeated"),
     [
-        ("knowledge.max_text", 100, {"knowledge", "imagined", "describing", *LATER}),
-        ("knowledge.layers", (1, 4), {"knowledge", *LATER}),
+        ("knowledge.max_text", 100, {"knowledge", "imagined", *STUDENT, *LATER}),
+        ("knowledge.layers", (1, 4), {"knowledge", "student", *LATER}),
         ("transfer.epochs", 5, LATER),
         ("distill.sessions", 25, LATER - {"transfer"}),
-        ("distill.imagined", 2, {"imagined", "describing", *LATER} - {"transfer"}),
+        ("distill.imagined", 2, {"imagined", *STUDENT, *LATER} - {"transfer"}),
         ("distill.imagined", 2, set(STAGES) - {"pictures", "knowledge", "transfer"}),
-        ("distill.describe_epochs", 2, {"describing", "distillation", "feedback"}),
+        ("distill.describe_epochs", 2, {*STUDENT, "distillation", "feedback"}),
         ("distill.tau", 20, {"distillation", "feedback"}),
         ("feedback.epochs", 2, {"feedback"}),
         ("recommender.width", 48, {"feedback"}),
         ("fields", False, {"feedback"}),
         ("text_components", 8, set()),
-        ("inputs", "image", {"knowledge", "imagined", "describing", *LATER}),
+        ("inputs", "image", {"knowledge", "imagined", *STUDENT, *LATER}),
         ("inputs", "text", set(STAGES)),
         ("seed", 1, set(STAGES) - {"pictures"}),
     ],
@@ -286,13 +289,13 @@ CHANGED_BY = {
     "no-distillation": SPLIT,
     "no-disentanglement": SPLIT,
     "no-alignment": SPLIT,
-    "image-only": {"knowledge", "imagined", "describing", *LATER},
+    "image-only": {"knowledge", "imagined", *STUDENT, *LATER},
     "text-only": set(STAGES),
     "mine": SPLIT,
     "nwj": SPLIT,
     "jsd": SPLIT,
     "no-words": SPLIT,
-    "last-layer": {"knowledge", *LATER},
+    "last-layer": {"knowledge", "student", *LATER},
     "no-feedback": {"feedback"},
     "no-fields": {"feedback"},
 }

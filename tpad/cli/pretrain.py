@@ -10,7 +10,7 @@ def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
     """Adds the command."""
     parser = subparsers.add_parser(
         "pretrain",
-        help="train the embedded multimodal LLM from scratch (35 minutes on 2 cores with bf16)",
+        help="train the embedded multimodal LLM from scratch (29 minutes on 2 cores)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--work", type=Path, help="folder of what is half done (OUT.work)")

@@ -135,9 +135,7 @@ def load_reader(stage: Stage) -> tuple[Tensor, Tensor] | None:
     return torch.from_numpy(arrays["weight"]), torch.from_numpy(arrays["bias"])
 
 
-def _loss(
-    shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor
-) -> Tensor:
+def _loss(shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor) -> Tensor:
     """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
     mllm = shop.mllm
     batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)

@@ -79,7 +79,17 @@ def run(
     """
     torch.manual_seed(seed)
     training = _Training(
-        config, shop, knowledge, imagined, transfer, judgement, stage, layers, features, reader, seed
+        config,
+        shop,
+        knowledge,
+        imagined,
+        transfer,
+        judgement,
+        stage,
+        layers,
+        features,
+        reader,
+        seed,
     )
     if not stage.done:
         training.run()
