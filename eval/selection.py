@@ -25,12 +25,14 @@ class Selection:
         split: name of the split, None for the dataset as it is.
         cases: what was asked.
         runs: model -> its runs, one a seed, all of one version of the code.
+        slices: those stored of the cases, see `Reader.slices`.
     """
 
     dataset: str
     split: str | None
     cases: CaseTable
     runs: Mapping[str, Sequence[RunInfo]]
+    slices: Mapping[str, np.ndarray]
 
     @property
     def title(self) -> str:
@@ -38,13 +40,13 @@ class Selection:
         return self.dataset if self.split is None else f"{self.dataset}, split {self.split}"
 
     def masks(self) -> dict[str, np.ndarray]:
-        """Slices that the stored cases tell: of the target, and by length. Each (n_cases,) bool."""
+        """Slices of the cases, name -> (n_cases,) bool; an old database tells few of them."""
         masks = {
             "all": np.ones(len(self.cases), bool),
             "warm": ~self.cases.cold,
             "cold": self.cases.cold,
         }
-        masks |= by_length(self.cases.length)
+        masks |= self.slices or by_length(self.cases.length)
         return {name: mask for name, mask in masks.items() if mask.any()}
 
 
@@ -100,7 +102,9 @@ def select_runs(
     if missing:
         raise DataError(f"There is no finished run of {', '.join(missing)} on these cases.")
     first = wanted[-1]
-    return Selection(first.dataset, first.split, store.case_table(first.id), chosen)
+    return Selection(
+        first.dataset, first.split, store.case_table(first.id), chosen, store.slices(first.id)
+    )
 
 
 def results_of(store: Reader, selection: Selection) -> list[Result]:

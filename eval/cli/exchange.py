@@ -14,6 +14,7 @@ from eval.cli.sources import (
     cases_of,
     database_of,
     load_source,
+    slices_of,
     store_split,
 )
 from eval.cli.writing import write_text
@@ -134,6 +135,7 @@ def import_lists(options: Namespace) -> None:
                 store_split(store, source),
             ) as run:  # fmt: skip
                 run.finish(peer.ranks, 0.0, 0.0)
+        store.add_slices(source.dataset, source.name, cases, slices_of(source, cases))
     finally:
         store.close()
     found = int((peer.ranks <= 20).sum())

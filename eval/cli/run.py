@@ -16,13 +16,13 @@ from eval.cli.sources import (
     database_of,
     load_source,
     protocol_of,
+    slices_of,
     store_split,
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
 from eval.models import SUBJECT, TRIES, all_entries, select
 from eval.runner import code_version, run_models
-from eval.slices import slices
 from tpad import ConfigError, EpochReport, SessionModelConfig
 
 
@@ -71,8 +71,10 @@ def act(options: Namespace) -> None:
     if options.list:
         print("\n".join(f"{entry.name}\t{entry.role}" for entry in entries))
         return
+    masks = slices_of(source, cases)
     store = Store(database_of(options))
     try:
+        store.add_slices(source.dataset, source.name, cases, masks)
         with tqdm(unit="epoch", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
 
             def progress(report: EpochReport) -> None:
@@ -92,8 +94,6 @@ def act(options: Namespace) -> None:
             )
     finally:
         store.close()
-    roles = None if source.split is None else source.split.roles
-    masks = slices(cases, source.dataset, roles=roles)
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
     write_report(

@@ -1,7 +1,7 @@
 """Where the sessions and embedding sets come from: a bundle, a demo shop, or two tables."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from eval.encoders import encode_items
 from eval.features import with_fields, with_text
 from eval.leaks import assert_no_leaks
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
+from eval.slices import slices
 from eval.splits import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle
 
@@ -119,6 +120,12 @@ def cases_of(options: Namespace, source: Source) -> TestCases:
     return cases
 
 
+def slices_of(source: Source, cases: TestCases) -> dict[str, np.ndarray]:
+    """The slices of a source's cases, those by the roles of its split among them."""
+    roles = None if source.split is None else source.split.roles
+    return slices(cases, source.dataset, roles=roles)
+
+
 def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     """Reads what the options name, and proves that nothing held out has leaked into training.
 
@@ -186,36 +193,33 @@ def store_split(store: Store, source: Source) -> int | None:
 
 
 def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
-    sets: dict[str, np.ndarray] = {}
+    """The sets that the options name; with `--with-text` each also joined with the text."""
     ids = dataset.items[Columns.ITEM_ID].tolist()
-    for text in getattr(options, "embeddings", []):
-        name, path = parse_named_file(text)
-        _add(options, dataset, sets, name, lambda path=path: load_embeddings(path, ids))
-    for text in getattr(options, "encoder", []):
-        name, path = parse_named_file(text)
-        _add(options, dataset, sets, name, lambda path=path: encode_items(
+
+    def load(path: Path) -> np.ndarray:
+        return load_embeddings(path, ids)
+
+    def encode(path: Path) -> np.ndarray:
+        return encode_items(
             str(path), dataset,
             bar=lambda steps, total, what: tqdm(steps, total=total, desc=what, leave=False),
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    given = [(text, load) for text in getattr(options, "embeddings", [])]
+    given += [(text, encode) for text in getattr(options, "encoder", [])]
+    sets: dict[str, np.ndarray] = {}
+    for text, read in given:
+        name, path = parse_named_file(text)
+        for one in [name, name + TEXT] if options.with_text else [name]:
+            if one in sets:
+                raise ConfigError(
+                    f"Two embedding sets are called {one}; give them different names."
+                )
+        values = read(path)
+        sets[name] = with_fields(dataset, values)
+        if options.with_text:
+            sets[name + TEXT] = with_fields(dataset, with_text(dataset, values))
     return sets
-
-
-def _add(
-    options: Namespace,
-    dataset: Dataset,
-    sets: dict[str, np.ndarray],
-    name: str,
-    read: Callable[[], np.ndarray],
-) -> None:
-    """Reads one set, whose name is free, and joins what joins it."""
-    names = [name, name + TEXT] if options.with_text else [name]
-    for one in names:
-        if one in sets:
-            raise ConfigError(f"Two embedding sets are called {one}; give them different names.")
-    values = read()
-    sets[name] = with_fields(dataset, values)
-    if options.with_text:
-        sets[name + TEXT] = with_fields(dataset, with_text(dataset, values))
 
 
 def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:

@@ -14,6 +14,7 @@ from eval.database.failures import reason
 from eval.database.opening import WAIT_SECONDS, Opened
 from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
 from eval.database.schema import (
+    CaseSliceRow,
     CasesRow,
     DatasetRow,
     MetricRow,
@@ -240,6 +241,27 @@ class Reader:
             target=np.frombuffer(row.target, "<i4"),
             cold=np.frombuffer(row.cold, "u1").astype(bool),
         )
+
+    def slices(self, run_id: str) -> dict[str, np.ndarray]:
+        """The slices that are stored of a run's cases, in the order of a report.
+
+        Returns:
+            Name -> (n_cases,) bool; empty for cases of a database from before slices were stored.
+            "all", "warm" and "cold" are not among them: `case_table` tells those.
+        """
+        query = (
+            select(CaseSliceRow.name, CaseSliceRow.mask, CasesRow.n)
+            .join(CasesRow, CaseSliceRow.cases_id == CasesRow.id)
+            .join(RunRow, RunRow.cases_id == CasesRow.id)
+            .where(RunRow.id == run_id)
+            .order_by(CaseSliceRow.position, CaseSliceRow.name)
+        )
+        with self.read() as session:
+            rows = session.execute(query).all()
+        return {
+            name: np.unpackbits(np.frombuffer(mask, "u1"), count=n).astype(bool)
+            for name, mask, n in rows
+        }
 
     def side_by_side(self, first: str, second: str) -> pd.DataFrame:
         """Two runs' ranks, one case a row.

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import JSON, DateTime, Float, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Base(DeclarativeBase):
@@ -51,6 +51,16 @@ class CasesRow(Base):
     length: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <i4, items of the prefix
     target: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <i4, item row
     cold: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) u1
+
+
+class CaseSliceRow(Base):
+    """A named slice of some cases; "all", "warm" and "cold" follow from the cases themselves."""
+
+    __tablename__ = "case_slice"
+    cases_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]  # in a report
+    mask: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) bits, the first case the highest bit
 
 
 class ModelRow(Base):

@@ -33,9 +33,9 @@ from eval.database.schema import (
     SplitRow,
     VerdictRow,
 )
-from eval.database.unique_rows import cases_id, dataset_id, model_id, once
+from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id, once
 from eval.figures import Figure, figures
-from eval.protocol import TestCases
+from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]
@@ -274,6 +274,23 @@ class Store(Reader):
                     [{"split_id": split_id, "item_id": i, "role": r} for i, r in items],
                 )
         return split_id
+
+    def add_slices(
+        self, dataset: Dataset, name: str, cases: TestCases, masks: Mapping[str, np.ndarray]
+    ) -> None:
+        """Stores slices of some cases, so that every run of these cases can be cut by them.
+
+        Args:
+            dataset, name: the dataset and what to call it.
+            cases: n cases; stored if they are not yet.
+            masks: name -> (n,) bool, as `eval.slices.slices` gives them. Slices that are stored
+                already, that are empty, or that follow from the cases themselves are passed over.
+        """
+        some = {k: mask for k, mask in masks.items() if k not in SLICES and mask.any()}
+        with self.write() as session:
+            number = cases_id(session, dataset, name, cases)
+            for position, (part, mask) in enumerate(some.items()):
+                add_slice(session, number, part, position, mask)
 
     def add_verdict(
         self, run_id: str, case: int, verdict: str, *, note: str = "", who: str = ""

@@ -1,6 +1,7 @@
-"""Rows that are stored once, whichever of two writers is first: models, datasets, cases, splits."""
+"""Rows that are stored once, whichever of two writers is first: models, datasets, cases, slices, splits."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from eval.database.schema import CasesRow, DatasetRow, ModelRow
+from eval.database.schema import CaseSliceRow, CasesRow, DatasetRow, ModelRow
 from eval.protocol import TestCases
 from tpad import Dataset
 
@@ -69,3 +70,11 @@ def cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) ->
         )
 
     return once(session, known, row)[0]
+
+
+def add_slice(session: Session, cases: int, name: str, position: int, mask: np.ndarray) -> None:
+    """Stores a slice (n,) of the cases of a number; one of that name stays as it is."""
+    if session.get(CaseSliceRow, (cases, name)) is None:
+        with suppress(IntegrityError), session.begin_nested():
+            bits = np.packbits(mask).tobytes()
+            session.add(CaseSliceRow(cases_id=cases, name=name, position=position, mask=bits))

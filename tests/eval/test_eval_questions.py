@@ -43,6 +43,14 @@ def test_a_stored_run_tells_its_lists_and_calibration(database):
     assert {part for part, name, _ in table.index if name == "brier"} == {"all", "warm", "cold"}
 
 
+@pytest.mark.parametrize("part", ["category sports", "frequency 0", "no repeat", "length 1"])
+def test_a_stored_run_is_cut_by_any_slice(database, capsys, part):
+    """Also by what the database alone could not tell: category, training clicks, repeats."""
+    command = ["compare", "oracle", "popularity", "--database", database, "--slice", part]
+    assert main(command) == 0
+    assert f"on {part} targets" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ending", ["md", "html", "csv", "tex"])
 def test_the_report_of_a_database_in_four_formats(database, tmp_path, capsys, ending):
     out = tmp_path / f"report.{ending}"
@@ -50,7 +58,8 @@ def test_the_report_of_a_database_in_four_formats(database, tmp_path, capsys, en
     text = out.read_text(encoding="utf-8")
     for name in ("oracle", "popularity"):
         assert name in text
-    assert "length" in text  # slices beyond warm and cold
+    for kind in ("length", "category", "training clicks" if ending in ("md", "html") else ""):
+        assert kind in text  # slices beyond warm and cold
     assert [p.name for p in tmp_path.iterdir()] == [out.name]
     if ending == "csv":
         frame = pd.read_csv(out)

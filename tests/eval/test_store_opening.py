@@ -83,7 +83,10 @@ def test_a_database_of_the_first_version_is_upgraded_without_loss(old):
     store = Store(old)
     with store.engine.connect() as connection:
         assert differences(connection) == []
-        assert connection.execute(text("SELECT version FROM schema_version")).scalar() == 2
+        assert (
+            connection.execute(text("SELECT version FROM schema_version")).scalar()
+            == SCHEMA_VERSION
+        )
         assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
     store.close()
     after = rows(old, *tables)
@@ -135,7 +138,10 @@ def test_the_first_version_is_upgraded_on_every_kind_of_database(target, monkeyp
             Store(target, read_only=True)
     with Store(target) as store, store.engine.connect() as connection:
         assert connection.execute(text("SELECT name FROM model")).all() == [("markov",)]
-        assert connection.execute(text("SELECT version FROM schema_version")).scalar() == 2
+        assert (
+            connection.execute(text("SELECT version FROM schema_version")).scalar()
+            == SCHEMA_VERSION
+        )
         assert differences(connection) == []
 
 
@@ -170,7 +176,7 @@ def test_a_newer_database_is_refused(target):
         session.execute(text("UPDATE schema_version SET version = 99"))
     store.close()
     for read_only in (False, True):
-        with pytest.raises(DataError, match="schema version 99, this package reads up to 2"):
+        with pytest.raises(DataError, match=f"schema version 99, this package reads up to {SCHEMA_VERSION}"):
             Store(target, read_only=read_only)
 
 

@@ -8,7 +8,9 @@ from sqlalchemy import event
 from store_runs import open_run, some_ranks, tiny_shop
 
 from eval.database.store import Figure, Store
-from eval.protocol import TestCases
+from eval.protocol import SLICES, TestCases
+from eval.selection import select_runs
+from eval.slices import slices
 from tpad.errors import DataError
 
 SPLIT = {"kind": "cold_items", "seed": 3, "params": {"fraction": 0.25}}
@@ -53,6 +55,31 @@ def test_runs_are_filtered_by_what_they_belong_to(store, shop):
     assert found(cases=TestCases.of(shop).fingerprint) == [0, 1, 3]
     assert found(dataset=other.fingerprint) == found(split="cold") == found(split="f" * 64) == [2]
     assert found(dataset="nowhere") == found(model=[]) == []
+
+
+def test_slices_of_cases_are_kept_once_for_all_their_runs(store, shop):
+    cases, run = TestCases.of(shop), finish(store, shop)
+    assert store.slices(run) == {}
+    masks = slices(cases, shop)
+    store.add_slices(shop, "shop", cases, masks)
+    store.add_slices(shop, "shop", cases, {"length 1": ~masks["length 1"], "mine": cases.cold})
+    found = store.slices(finish(store, shop, seed=1))
+    wanted = [name for name, mask in masks.items() if mask.any() and name not in SLICES]
+    assert [name for name in found if name != "mine"] == wanted and "mine" in found
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], masks[name])
+    np.testing.assert_array_equal(found["mine"], cases.cold)
+    assert store.slices(finish(store, tiny_shop())) == {}  # of another dataset
+
+
+def test_a_database_that_has_no_slices_tells_those_by_length(store, shop):
+    finish(store, shop)
+    masks = select_runs(store).masks()
+    assert list(masks)[:3] == ["all", "warm", "cold"]
+    assert {name.split(" ")[0] for name in list(masks)[3:]} == {"length"}
+    cases = TestCases.of(shop)
+    store.add_slices(shop, "shop", cases, slices(cases, shop))
+    assert {"category case", "no repeat"} <= set(select_runs(store).masks())
 
 
 def test_a_run_is_told_in_full(store, shop):
