@@ -176,7 +176,9 @@ def test_a_newer_database_is_refused(target):
         session.execute(text("UPDATE schema_version SET version = 99"))
     store.close()
     for read_only in (False, True):
-        with pytest.raises(DataError, match=f"schema version 99, this package reads up to {SCHEMA_VERSION}"):
+        with pytest.raises(
+            DataError, match=f"schema version 99, this package reads up to {SCHEMA_VERSION}"
+        ):
             Store(target, read_only=read_only)
 
 
