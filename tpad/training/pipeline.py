@@ -204,6 +204,8 @@ def fit(
         asked = [config.distill.sessions, config.distill.candidates]
         judging = workspace.stage("teacher", "3b teacher", asked, seed, key)
         judgement = teacher.run(config.distill, shop, known, mixed, transferred, judging, seed)
+        if config.distill.relative:
+            judgement = teacher.relative(judgement)
         key = judging.key
 
     described = [config.distill.describe_epochs, config.distill.describe_learning_rate,

@@ -5,7 +5,7 @@ description next. It needs no clicks on the candidate, so it tells the student a
 seldom clicked. Candidates come from the training catalogue only: held-out items stay out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tpad.training.transfer import ADAPTER, Prefixes, Transfer
 from tpad.training.workspace import Stage
 
 CHUNK = 64  # prefixes judged between two saves of what is done
+SWEEPS = 20  # of the additive model; it settles in a few
 LIKELY_POOL = 4  # likely candidates are drawn from this many times their number
 
 
@@ -63,6 +64,24 @@ def run(
         stage.say(f"judged {candidates.shape[1]} candidates after each of {len(prefix):,} prefixes")
         stage.finish()
     return Judgement(**stage.load_arrays("judgement"))
+
+
+def relative(judgement: Judgement) -> Judgement:
+    """The judgement with the likelihoods of each candidate taken relative to its mean over prefixes.
+
+    log p(description | prefix) − log p(description), the pointwise mutual information, up to a term
+    of the prefix alone, which the softmax over candidates drops. The candidates' means come from the
+    additive model `prefix + candidate` fitted by least squares, since not all are judged after all.
+    """
+    scores, columns = judgement.log_likelihood, judgement.candidates  # both (S, C)
+    found, column = np.unique(columns, return_inverse=True)
+    column = column.reshape(columns.shape)  # (S, C), which of the candidates that were judged
+    counts = np.bincount(column.ravel(), minlength=len(found))
+    means = np.zeros(len(found))
+    for _ in range(SWEEPS):
+        own = (scores - means[column]).mean(1, keepdims=True)  # (S, 1), of the prefix
+        means = np.bincount(column.ravel(), (scores - own).ravel(), len(found)) / counts
+    return replace(judgement, log_likelihood=(scores - own - means[column]).astype(np.float32))
 
 
 def sample(
