@@ -188,6 +188,25 @@ def test_imagined_items_mix_training_items_that_look_alike(distil_arguments):
     assert len(imagined.mix(0, shop, seed=0)[0]) == 0
 
 
+def test_relative_likelihoods_do_not_depend_on_how_likely_a_text_is_anyway():
+    """A text's own likelihood, such as a short one's, is taken off; what the session adds is left."""
+    rng = np.random.default_rng(0)
+    candidates = np.stack([rng.permutation(40)[:16] for _ in range(300)])  # (S, C) of 40 items
+    text, session = rng.normal(0, 40, 40), rng.normal(0, 5, (300, 1))
+    added = rng.normal(0, 1, (300, 16))
+    scores = (session + text[candidates] + added).astype(np.float32)
+    judgement = teacher.Judgement(np.arange(300), candidates, scores)
+    found = teacher.relative(judgement)
+    assert found.log_likelihood.dtype == np.float32
+    assert np.array_equal(found.candidates, candidates) and found.prefix is judgement.prefix
+    assert np.corrcoef(found.log_likelihood.ravel(), added.ravel())[0, 1] > 0.95
+    means = [found.log_likelihood[candidates == item].mean() for item in range(40)]
+    assert np.abs(means).max() < 1e-3
+    longer = replace(judgement, log_likelihood=scores - 3 * np.arange(40, dtype="f4")[candidates])
+    again = teacher.relative(longer).log_likelihood
+    np.testing.assert_allclose(again, found.log_likelihood, atol=1e-3)
+
+
 def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
     config, shop = distil_arguments["config"], distil_arguments["shop"]
     n_items = len(shop.dataset)
