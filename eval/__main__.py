@@ -1,6 +1,7 @@
 """`python -m eval`: the judge. `run` measures; the other commands ask the database."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         options.act(options)
+        return 0
+    except BrokenPipeError:  # whoever reads, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except TpadError as error:
         print(f"Error: {error}", file=sys.stderr)
