@@ -198,7 +198,8 @@ def _train(
 
 def _inner_matrices(modules: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices from one hidden space to another, and all other parameters."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in modules.named_parameters():
         is_inner = parameter.ndim == 2 and not any(part in name for part in OUTER)
         (matrices if is_inner else others).append(parameter)
