@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tpad.training.pipeline import Base
 
 ROOT = Path(__file__).resolve().parents[2]
-EMBEDDED = ROOT / "assets" / "demo" / "base"
+EMBEDDED = ROOT / "assets" / "base"
 SMOKE_WORLD = {
     "items": 96, "train_sessions": 300, "validation_sessions": 60, "test_sessions": 60,
     "arrivals": 4,
@@ -25,7 +25,7 @@ SMOKE_WORLD = {
 
 
 def default_base() -> str:
-    """The embedded model that comes with the demo bundle."""
+    """The embedded model that comes with the project."""
     if not (EMBEDDED / "config.json").is_file():
         raise ConfigError(
             f"There is no embedded model in {EMBEDDED}; name one with --mllm, or make it with "
