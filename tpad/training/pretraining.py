@@ -10,8 +10,8 @@ It stands in for a public checkpoint where no model hub can be reached. Two phas
    three products.
 
 Both train the matrices inside the network by Muon, which reaches in half the steps what AdamW does
-here, and keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture shows an attribute
-combination that a shop owns (`Look.is_reserved`).
+here, and keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture
+shows an attribute combination that a shop owns (`Look.is_reserved`).
 """
 
 import json
