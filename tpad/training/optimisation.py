@@ -53,7 +53,6 @@ class Optimisation:
         steps: number of steps in all.
         weight_decay: of matrices; norms and biases are exempt.
         clip: largest norm of the gradient.
-        warm_up: most steps of the warm-up, which takes a tenth of all steps.
         matrices: parameters that Muon takes, which the groups must not hold too.
         matrix_rate: Muon's peak learning rate.
     """
@@ -64,7 +63,6 @@ class Optimisation:
         steps: int,
         weight_decay: float = 0.0,
         clip: float = 1.0,
-        warm_up: int = WARM_UP_STEPS,
         matrices: Sequence[nn.Parameter] = (),
         matrix_rate: float = 0.0,
     ) -> None:
@@ -74,7 +72,7 @@ class Optimisation:
         self.parameters = [p for group in self.groups for p in group["params"]]
         self.peaks = [group["lr"] for group in self.groups]
         self.steps, self.taken, self.clip = max(1, steps), 0, clip
-        self.warm_up = max(1, min(warm_up, steps // 10))
+        self.warm_up = max(1, min(WARM_UP_STEPS, steps // 10))
 
     @property
     def groups(self) -> list[dict[str, Any]]:
