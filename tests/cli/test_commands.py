@@ -155,13 +155,15 @@ def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
         "train", "--items", str(items), "--interactions", str(clicks), "--out",
         str(tmp_path / "b"), "--mllm", str(tmp_path), "--seed", "4", "--ablation", "no-feedback",
         "--ablation", "jsd", "--set", "distill.epochs=7", "--set", "knowledge.layers=(0, 2)",
-        "--set", "knowledge.targets=written",
+        "--set", "knowledge.targets=written", "--set", "distill.relative=false",
+        "--set", "distill.words=False",
     ]) == 0  # fmt: skip
     got = nothing_is_trained
     assert got["config"].seed == 4 and got["config"].feedback.epochs == 0
     assert got["config"].distill.lower_bound == "jsd" and got["config"].distill.epochs == 7
     assert got["config"].knowledge.layers == (0, 2)
     assert got["config"].knowledge.targets == "written"
+    assert got["config"].distill.relative is False and got["config"].distill.words is False
     assert got["config"].knowledge.adapt_epochs > 0  # the preset of a shop of one's own
     assert got["base"].path == str(tmp_path) and not got["base"].is_hub
     assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]

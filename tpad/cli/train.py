@@ -1,6 +1,7 @@
 """`python -m tpad train`: all stages, on the demo shop or on a shop of your own."""
 
 import ast
+import json
 from argparse import ArgumentParser, Namespace, _ArgumentGroup, _SubParsersAction
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,11 +159,13 @@ def _own_world(work: Path, name: str) -> Path:
 
 
 def _setting(text: str) -> tuple[str, object]:
-    """`name=value` with a value in Python notation."""
+    """`name=value` with a value in the notation of JSON or Python."""
     name, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set wants NAME=VALUE, not {text!r}.")
-    try:
-        return name.strip(), ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name.strip(), value
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return name.strip(), read(value)
+        except (ValueError, SyntaxError):
+            continue
+    return name.strip(), value
