@@ -74,9 +74,9 @@ class DistillConfig:
     """Session prefixes whose candidates the teacher judges."""
     candidates: int = 64
     """Candidates a prefix: half by the teacher's own session feature, half by chance."""
-    relative: bool = False
-    """Whether the teacher's likelihood of a description counts relative to its mean over sessions; needed
-    where descriptions are free texts, of which a short one is the likelier after any session."""
+    relative: bool = True
+    """Whether the teacher's likelihood of a description counts relative to its mean over sessions; without
+    it, a free text counts by its length most of all: a short one is the likelier after any session."""
     temperature: float = 1.0
     """Temperature of teacher and student in `L_kd`."""
     epochs: int = 30
@@ -276,7 +276,7 @@ def preset(name: str) -> TrainingConfig:
         return TrainingConfig(
             knowledge=KnowledgeConfig(targets="shop", adapt_epochs=3),
             transfer=TransferConfig(epochs=2),
-            distill=replace(_BRIEF_DISTILLATION, describe_epochs=8, relative=True),
+            distill=replace(_BRIEF_DISTILLATION, describe_epochs=8),
             feedback=FeedbackConfig(epochs=0),
         )
     raise ConfigError(f"There is no preset {name!r}; choose demo, smoke or shop.")
