@@ -30,6 +30,8 @@ SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
 """Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
 VARIANT = "tpad-"
 """What stands before the name of an ablation."""
+FULL = "full"
+"""The set beside the ablations that leaves nothing out."""
 NEIGHBOURS = "_neighbours"
 """What follows the name of a set whose nearest neighbours are recommended."""
 TRIES = 3

@@ -11,7 +11,7 @@ from eval.metrics import metric_names
 from eval.models import SUBJECT
 from eval.protocol import SLICES, TestCases
 from eval.results import HEADLINES, Result
-from eval.rivals import against_best
+from eval.rivals import against_best, against_variants
 from eval.sections import Section
 from eval.slices import kind_of
 from eval.tables import MARK, intervals, results_frame, shares, wide
@@ -59,9 +59,11 @@ def markdown(
     """
     frame = results_frame(results, cases.session, masks)
     found = against_best(results, cases.session, masks, subject)
+    main = {part: masks[part] for part in sections.main_slices(frame)}
     parts = [
         *sections.at_a_glance(frame),
         *sections.contests(subject, found),
+        *sections.ablations(against_variants(results, cases.session, main)),
         *(_in_full(frame, part) for part in sections.main_slices(frame)),
         *sections.by_finer_slices(frame),
         *sections.contests(subject, found, finer=True),

@@ -1,4 +1,4 @@
-"""One model against the best baseline, slice by slice."""
+"""One model against the best baseline, slice by slice, and against itself without its parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ import numpy as np
 
 from eval.comparison import Comparison, compare_runs, corrected
 from eval.metrics import case_values
-from eval.models import SUBJECT
+from eval.models import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES, Result
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The subject against the best baseline, on one slice by one metric.
+    """Two models on one slice by one metric.
 
     Attributes:
         slice, metric, k: where.
-        rival: name of the baseline.
+        rival: name of the other model: the best baseline, or the subject without a part.
         found: the subject (first) against it (second).
     """
 
@@ -80,4 +80,40 @@ def against_best(
             )
             places.append((name, metric, k, rival.name))
             found.append(compare_runs(first, second, sessions[mask], shown=0))
+    return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]
+
+
+def against_variants(
+    results: Sequence[Result], sessions: np.ndarray, masks: Mapping[str, np.ndarray]
+) -> list[Contest]:
+    """Tests TPAD against each of its ablations, by each headline metric on each slice.
+
+    TPAD is the full method that was trained beside them, or that of the bundle, of which all
+    results of the same settings are equal. p-values are corrected over all of these tests.
+
+    Args:
+        results: of all models.
+        sessions: (n_cases,) session of each case.
+        masks: slice -> (n_cases,) bool; one without cases is left out.
+
+    Returns:
+        Ablation by ablation; nothing where there is none.
+    """
+    by_name = {result.name: result for result in results}
+    full = by_name.pop(VARIANT + FULL, by_name.get(SUBJECT))
+    variants = [
+        one for name, one in by_name.items() if name.startswith(VARIANT) and one.role == "tpad"
+    ]
+    if full is None:
+        return []
+    places, found = [], []
+    for variant in variants:
+        for name, mask in masks.items():
+            for metric, k in HEADLINES if mask.any() else ():
+                first, second = (
+                    case_values(result.ranks[:, mask], metric, k)  # (n_seeds, n)
+                    for result in (full, variant)
+                )
+                places.append((name, metric, k, variant.name))
+                found.append(compare_runs(first, second, sessions[mask], shown=0))
     return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]

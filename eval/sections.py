@@ -20,6 +20,8 @@ CALIBRATION = {
 }
 BY_SLICE = ("ece", "brier", "log_likelihood")
 """Figures of calibration that are shown for warm and cold targets too."""
+SURE = 0.05
+"""Corrected p-value below which a difference is marked."""
 LISTS = {
     "coverage": ("coverage", ".3f"),
     "gini": ("Gini", ".3f"),
@@ -105,6 +107,28 @@ def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> 
     )
     title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
     return [Section(title, table, "Tested as above." if finer else note, ("metric",))]
+
+
+def ablations(found: Sequence[Contest]) -> list[Section]:
+    """What is lost without each part of the method; none if no ablation was run.
+
+    Args:
+        found: of `eval.rivals.against_variants`, on the main slices.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for one in found:
+        surely = one.found.p_corrected is not None and one.found.p_corrected < SURE
+        cell = f"{one.found.second - one.found.first:+.3f}{' *' if surely else ''}"
+        rows.setdefault(one.rival, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
+    if not rows:
+        return []
+    note = (
+        "Each ablation less the whole method, means over seeds. *: p below "
+        f"{SURE:g}, by a paired permutation test over sessions, two-sided, corrected by Holm's method "
+        f"for all {len(found)} tests of this table."
+    )
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("ablation")
+    return [Section("What each part of the method adds", table, note)]
 
 
 def by_finer_slices(frame: pd.DataFrame) -> list[Section]:

@@ -13,7 +13,7 @@ from eval.models import SUBJECT
 from eval.protocol import TestCases
 from eval.report import HOW_TO_READ, about, markdown
 from eval.results import HEADLINES, Result
-from eval.rivals import against_best
+from eval.rivals import against_best, against_variants
 from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
@@ -59,10 +59,15 @@ def write_report(
             text = latex(frame, HEADLINES, f"Results on {title}")
         else:
             found = against_best(results, cases.session, masks, subject)
+            main = {part: masks[part] for part in sections.main_slices(frame)}
             text = page(
                 frame, title=f"Results on {title}",
                 notes=[about(cases, masks), HOW_TO_READ, *notes],
-                first=[*sections.at_a_glance(frame), *sections.contests(subject, found)],
+                first=[
+                    *sections.at_a_glance(frame),
+                    *sections.contests(subject, found),
+                    *sections.ablations(against_variants(results, cases.session, main)),
+                ],
                 last=[
                     *sections.by_finer_slices(frame),
                     *sections.contests(subject, found, finer=True),

@@ -11,7 +11,7 @@ from eval.protocol import TestCases
 from eval.ranking import rank_all
 from eval.report import markdown
 from eval.results import Result
-from eval.rivals import against_best
+from eval.rivals import against_best, against_variants
 from eval.tables import results_frame, shares
 
 SESSIONS = np.arange(6) // 2
@@ -46,6 +46,31 @@ def results():
 @pytest.fixture(scope="module")
 def frame(results):
     return results_frame(results, SESSIONS, MASKS)
+
+
+def test_an_ablation_is_told_by_what_it_lacks(results):
+    many = np.repeat(SESSIONS, 20) + 3 * np.tile(np.arange(20), 6)  # 60 sessions
+    masks = {part: np.repeat(mask, 20) for part, mask in MASKS.items()}
+    full = result("tpad", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20))
+    others = [
+        result("tpad-no-words", "tpad", np.repeat([40, 1, 40, 40, 40, 1], 20)),
+        result("tpad-jsd", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20)),
+        result("tpadding", "baseline", np.repeat([40, 40, 40, 40, 40, 40], 20)),
+    ]
+    found = against_variants([*others, full], many, {"all": masks["all"], "cold": masks["cold"]})
+    (section,) = sections.ablations(found)
+    assert section.table.loc["tpad-no-words"].to_dict() == {
+        "all P@20": "-0.500 *", "all MRR@20": "-0.500 *",
+        "cold P@20": "-0.500 *", "cold MRR@20": "-0.500 *",
+    }  # fmt: skip
+    assert set(section.table.loc["tpad-jsd"]) == {"+0.000"} and len(section.table) == 2
+    assert "all 8 tests" in section.note
+    # The full method that was trained beside the ablations comes before that of a bundle.
+    beside = result("tpad-full", "tpad", np.repeat([40, 1, 40, 40, 40, 1], 20))
+    found = against_variants([*others, full, beside], many, {"all": masks["all"]})
+    assert sections.ablations(found)[0].table.loc["tpad-no-words"].tolist() == ["+0.000", "+0.000"]
+    assert sections.ablations(against_variants(results, SESSIONS, MASKS)) == []
+    assert against_variants(others, many, masks) == []
 
 
 def test_the_share_of_the_oracle_has_an_interval(frame):

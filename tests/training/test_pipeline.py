@@ -240,6 +240,7 @@ def stages_of(dataset, base, config, work) -> dict[str, str]:
         patch.setattr(feedback, "run", stop)
         patch.setattr(knowledge, "chosen_layers", lambda config, _: config.layers or ())
         patch.setattr(describing, "read_items", Mock())
+        patch.setattr(teacher, "relative", Mock())
         patch.setattr(pipeline, "ImageCache", Mock())
         shop = SimpleNamespace(warm_rows=np.arange(len(dataset)))
         patch.setattr(pipeline.Shop, "read", Mock(return_value=shop))

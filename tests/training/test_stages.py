@@ -33,6 +33,13 @@ def distil_arguments(trained):
     return arguments_of(trained, distillation)
 
 
+@pytest.fixture(scope="module")
+def judged_arguments(trained):
+    """The same, with likelihoods as the teacher gives them."""
+    config = trained.config.override("distill.relative", False)
+    return arguments_of(replace(trained, config=config), distillation)
+
+
 def distilled(arguments, folder, **change):
     """The distillation stage with some settings changed: its training, its result, its log.
 
@@ -69,14 +76,14 @@ def begun(arguments, folder, **given):
 # --- what enters ----------------------------------------------------------------------------------
 
 
-def test_candidates_are_warm_distinct_and_half_of_them_likely(distil_arguments):
-    config, shop = distil_arguments["config"], distil_arguments["shop"]
-    transferred, judgement = distil_arguments["transfer"], distil_arguments["judgement"]
+def test_candidates_are_warm_distinct_and_half_of_them_likely(judged_arguments):
+    config, shop = judged_arguments["config"], judged_arguments["shop"]
+    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
     cold, n_items = shop.dataset.cold, len(shop.dataset)
     real = judgement.candidates < n_items
     assert cold.any() and not cold[judgement.candidates[real]].any()
     assert 0.2 < real.mean() < 0.8  # the others are imagined
-    assert judgement.candidates.max() < n_items + len(distil_arguments["imagined"].items)
+    assert judgement.candidates.max() < n_items + len(judged_arguments["imagined"].items)
     assert judgement.candidates.shape == (config.sessions, config.candidates)
     assert all(len(set(row.tolist())) == config.candidates for row in judgement.candidates)
     assert len(set(judgement.prefix.tolist())) == config.sessions
@@ -101,11 +108,11 @@ def test_samples_follow_the_seed(distil_arguments):
     assert sorted(candidates[0].tolist()) == shop.warm_rows.tolist()
 
 
-def test_the_teacher_scores_descriptions_after_sessions(distil_arguments):
+def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
     """Against `MLLM.score` of each case alone."""
-    shop, known = distil_arguments["shop"], distil_arguments["knowledge"]
-    transferred, judgement = distil_arguments["transfer"], distil_arguments["judgement"]
-    texts = known.descriptions + distil_arguments["imagined"].descriptions
+    shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
+    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
+    texts = known.descriptions + judged_arguments["imagined"].descriptions
     for row in (0, 7):
         prefix = transferred.train.prefix(judgement.prefix[row])
         chat = shop.conversation(prefix, known.descriptions)
