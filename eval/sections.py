@@ -118,12 +118,12 @@ def ablations(found: Sequence[Contest]) -> list[Section]:
     rows: dict[str, dict[str, str]] = {}
     for one in found:
         surely = one.found.p_corrected is not None and one.found.p_corrected < SURE
-        cell = f"{one.found.second - one.found.first:+.3f}{' *' if surely else ''}"
+        cell = f"{one.found.second - one.found.first:+.3f}{' †' if surely else ''}"
         rows.setdefault(one.rival, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
     if not rows:
         return []
     note = (
-        "Each ablation less the whole method, means over seeds. *: p below "
+        "Each ablation less the whole method, means over seeds. †: p below "
         f"{SURE:g}, by a paired permutation test over sessions, two-sided, corrected by Holm's method "
         f"for all {len(found)} tests of this table."
     )
