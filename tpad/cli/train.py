@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tpad.training.pipeline import Base
 
 ROOT = Path(__file__).resolve().parents[2]
-EMBEDDED = ROOT / "assets" / "base"
+EMBEDDED = ROOT / "assets" / "demo" / "base"
 SMOKE_WORLD = {
     "items": 96, "train_sessions": 300, "validation_sessions": 60, "test_sessions": 60,
     "arrivals": 4,
