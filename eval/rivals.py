@@ -68,19 +68,13 @@ def against_best(
     ours = next((result for result in results if result.name == subject), None)
     if ours is None:
         return []
-    places, found = [], []
+    pairs = []
     for name, mask in masks.items():
         for metric, k in HEADLINES if mask.any() else ():
             rival = best_baseline(results, mask, metric, k, but=subject)
-            if rival is None:
-                continue
-            first, second = (
-                case_values(result.ranks[:, mask], metric, k)  # (n_seeds, n)
-                for result in (ours, rival)
-            )
-            places.append((name, metric, k, rival.name))
-            found.append(compare_runs(first, second, sessions[mask], shown=0))
-    return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]
+            if rival is not None:
+                pairs.append((name, metric, k, ours, rival))
+    return _contests(pairs, sessions, masks)
 
 
 def against_variants(
@@ -106,14 +100,25 @@ def against_variants(
     ]
     if full is None:
         return []
-    places, found = [], []
-    for variant in variants:
-        for name, mask in masks.items():
-            for metric, k in HEADLINES if mask.any() else ():
-                first, second = (
-                    case_values(result.ranks[:, mask], metric, k)  # (n_seeds, n)
-                    for result in (full, variant)
-                )
-                places.append((name, metric, k, variant.name))
-                found.append(compare_runs(first, second, sessions[mask], shown=0))
+    pairs = [
+        (name, metric, k, full, variant)
+        for variant in variants
+        for name, mask in masks.items()
+        for metric, k in (HEADLINES if mask.any() else ())
+    ]
+    return _contests(pairs, sessions, masks)
+
+
+def _contests(
+    pairs: Sequence[tuple[str, str, int, Result, Result]],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+) -> list[Contest]:
+    """Compares the pairs (slice, metric, k, first, second), p-values corrected over all of them."""
+    found = []
+    for name, metric, k, *both in pairs:
+        mask = masks[name]  # (n_cases,)
+        first, second = (case_values(result.ranks[:, mask], metric, k) for result in both)
+        found.append(compare_runs(first, second, sessions[mask], shown=0))  # of (n_seeds, n) each
+    places = [(name, metric, k, second.name) for name, metric, k, _, second in pairs]
     return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]
