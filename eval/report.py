@@ -58,23 +58,41 @@ def markdown(
         subject: name of the model that is tested against the best baseline.
     """
     frame = results_frame(results, cases.session, masks)
+    first, last = first_and_last(frame, results, cases, masks, subject)
+    parts = [*first, *(_in_full(frame, part) for part in sections.main_slices(frame)), *last]
+    lines = [f"# Results on {title}", "", about(cases, masks), "", HOW_TO_READ, "", *notes]
+    for part in parts:
+        lines += ["", *_set(part)]
+    return "\n".join([*lines, ""])
+
+
+def first_and_last(
+    frame: pd.DataFrame,
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    masks: Mapping[str, np.ndarray],
+    subject: str,
+) -> tuple[list[Section], list[Section]]:
+    """The sections with which every report begins, and those with which it ends.
+
+    Args:
+        frame: of `eval.tables.results_frame`; the rest as for `markdown`.
+    """
     found = against_best(results, cases.session, masks, subject)
     main = {part: masks[part] for part in sections.main_slices(frame)}
-    parts = [
+    first = [
         *sections.at_a_glance(frame),
         *sections.contests(subject, found),
         *sections.ablations(against_variants(results, cases.session, main)),
-        *(_in_full(frame, part) for part in sections.main_slices(frame)),
+    ]
+    last = [
         *sections.by_finer_slices(frame),
         *sections.contests(subject, found, finer=True),
         *sections.lists(results),
         *sections.calibration(results),
         *sections.runs(results),
     ]
-    lines = [f"# Results on {title}", "", about(cases, masks), "", HOW_TO_READ, "", *notes]
-    for part in parts:
-        lines += ["", *_set(part)]
-    return "\n".join([*lines, ""])
+    return first, last
 
 
 def _in_full(frame: pd.DataFrame, part: str) -> Section:

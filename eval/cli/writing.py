@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import sections
 from eval.charts import page
 from eval.database.records import CaseTable
 from eval.models import SUBJECT
 from eval.protocol import TestCases
-from eval.report import HOW_TO_READ, about, markdown
+from eval.report import HOW_TO_READ, about, first_and_last, markdown
 from eval.results import HEADLINES, Result
-from eval.rivals import against_best, against_variants
 from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
@@ -58,23 +56,10 @@ def write_report(
         elif path.suffix == ".tex":
             text = latex(frame, HEADLINES, f"Results on {title}")
         else:
-            found = against_best(results, cases.session, masks, subject)
-            main = {part: masks[part] for part in sections.main_slices(frame)}
+            first, last = first_and_last(frame, results, cases, masks, subject)
             text = page(
                 frame, title=f"Results on {title}",
-                notes=[about(cases, masks), HOW_TO_READ, *notes],
-                first=[
-                    *sections.at_a_glance(frame),
-                    *sections.contests(subject, found),
-                    *sections.ablations(against_variants(results, cases.session, main)),
-                ],
-                last=[
-                    *sections.by_finer_slices(frame),
-                    *sections.contests(subject, found, finer=True),
-                    *sections.lists(results),
-                    *sections.calibration(results),
-                    *sections.runs(results),
-                ],
+                notes=[about(cases, masks), HOW_TO_READ, *notes], first=first, last=last,
             )  # fmt: skip
     if path is None:
         print(text)
