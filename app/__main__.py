@@ -1,4 +1,4 @@
-"""Opens a bundle in the browser: `python -m app [--bundle PATH] [--port N] [--host H] [--open]`."""
+"""Opens a bundle in the browser: `python -m app [--bundle PATH] [--database DB] [--port N]`."""
 
 import argparse
 import logging
@@ -15,6 +15,8 @@ if __package__ in (None, ""):  # started as `python app/__main__.py`, as Spaces 
 import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
 
 DEFAULT_BUNDLE = ROOT / "assets" / "demo"
+DEFAULT_DATABASE = ROOT / "results" / "demo.db"
+READ_ONLY = "TPAD_READ_ONLY"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +24,18 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("python -m app", description="Open a bundle in the browser.")
     made.add_argument(
         "--bundle", default=str(DEFAULT_BUNDLE), help="folder of a bundle (the demo shop)"
+    )
+    made.add_argument(
+        "--database",
+        default=os.environ.get("TPAD_DATABASE_URL") or None,
+        help="results database of the dashboard: SQLite file or SQLAlchemy URL (TPAD_DATABASE_URL, "
+        "else that of the demo shop)",
+    )
+    made.add_argument(
+        "--read-only",
+        action="store_true",
+        default=os.environ.get(READ_ONLY, "") not in ("", "0"),
+        help=f"store no verdicts, visitors download theirs ({READ_ONLY}=1)",
     )
     made.add_argument(
         "--host",
@@ -45,13 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
     import tpad
+    from app.results import open_results
     from app.ui import build_app, launch_options
     from tpad.errors import TpadError
     from tpad.items import NewItem
 
     try:
         recommender = tpad.load(options.bundle)
-        page = build_app(recommender)
+        results = open_results(_database(options.database), read_only=options.read_only)
+        page = build_app(recommender, results)
     except TpadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -75,6 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}; choose another --port.", file=sys.stderr)
         return 1
     return 0
+
+
+def _database(named: str | None) -> str | Path | None:
+    """The database that is named, else the demo shop's where the checkout has one."""
+    if named:
+        return named
+    return DEFAULT_DATABASE if DEFAULT_DATABASE.exists() else None
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tpad.errors import DataError
 from tpad.items import NewItem
 
 if TYPE_CHECKING:
+    from app.results import Results
     from tpad.recommender import Recommender
 
 MAX_TITLE = 200  # characters of an uploaded item's title
@@ -31,11 +32,13 @@ class Shop:
         recommender: an opened bundle.
         catalogue: its items as the app shows them.
         titles: human name of each embedding set.
+        results: the results database, if there is one.
     """
 
     recommender: "Recommender"
     catalogue: Catalogue
     titles: dict[str, str]
+    results: "Results | None" = None
 
     @property
     def models(self) -> tuple[str, ...]:

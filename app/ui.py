@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,30 +13,39 @@ from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.pictures import picture_routes
 from app.state import Element, VisitorSession
-from app.tabs import compare, recommend
+from app.tabs import about, cold_start, compare, dashboard, recommend
 
 if TYPE_CHECKING:
+    from app.results import Results
     from tpad.recommender import Recommender
 
-RECOMMEND, COMPARE = "recommend", "compare"
+RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
+    "recommend", "compare", "cold-start", "dashboard", "about",
+)  # fmt: skip
+WITH_SESSION = (RECOMMEND, COMPARE)  # tabs about the visitor's own session
 MAX_UPLOAD = "8mb"
 FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads are dropped
 
 
-def open_shop(recommender: "Recommender") -> Shop:
+def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
     from tpad.training.encoders import SET_TITLES
 
     titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
-    return Shop(recommender, Catalogue(recommender), titles)
+    return Shop(recommender, Catalogue(recommender), titles, results)
 
 
-def build_app(recommender: "Recommender") -> gr.Blocks:
+def build_app(recommender: "Recommender", results: "Results | None" = None) -> gr.Blocks:
     """The page for one bundle; start it with `launch(**launch_options(app))`.
 
     State is each visitor's own: sessions and uploads live in `gr.State`, never in the page's code.
+
+    Args:
+        recommender: an opened bundle.
+        results: database of the dashboard and of the cases to check by hand; without one these two
+            tabs say how to get one.
     """
-    shop = open_shop(recommender)
+    shop = open_shop(recommender, results)
     first = VisitorSession(shop.catalogue.example())
     items = shop.catalogue.items
     with gr.Blocks(
@@ -48,11 +58,17 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
         active = gr.State(RECOMMEND)
         html(views.header(len(items), int(items["is_cold"].sum())))
         strip = html(strip_html(shop, first), FOLLOW, elem_id="session")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Recommend", id=RECOMMEND) as recommend_tab:
                 left = recommend.build(shop, first)
             with gr.Tab("Compare", id=COMPARE) as compare_tab:
                 right = compare.build(shop)
+            with gr.Tab("Cold start by hand", id=COLD_START) as cold_tab:
+                by_hand = cold_start.build(shop, cold_tab)
+            with gr.Tab("Dashboard", id=DASHBOARD) as dashboard_tab:
+                board = dashboard.build(shop, dashboard_tab)
+            with gr.Tab("About", id=ABOUT) as about_tab:
+                about.build(shop)
 
         @guarded(2)
         def clicked(present: VisitorSession, event: gr.EventData) -> tuple[VisitorSession, str]:
@@ -106,8 +122,18 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
             **quiet,
             **in_turn,
         )
-        recommend_tab.select(lambda: RECOMMEND, None, active, **quiet)
-        compare_tab.select(lambda: COMPARE, None, active, **quiet)
+        every_tab = {
+            RECOMMEND: recommend_tab, COMPARE: compare_tab, COLD_START: cold_tab,
+            DASHBOARD: dashboard_tab, ABOUT: about_tab,
+        }  # fmt: skip
+        for name, tab in every_tab.items():
+            tab.select(partial(_opened, name), None, [active, strip], **quiet)
+        # A case of the dashboard opens in the tab where it is checked by hand.
+        if board.case is not None and by_hand.case is not None:
+            board.case.change(
+                lambda case: (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip()),
+                board.case, [by_hand.case, tabs], **quiet,
+            )  # fmt: skip
         # One ranking at a time too, so that an older answer never comes after a newer one.
         ranking: dict[str, Any] = {
             "trigger_mode": "always_last",
@@ -151,6 +177,11 @@ def build_app(recommender: "Recommender") -> gr.Blocks:
     app.queue(max_size=256)
     app.shop = shop
     return app
+
+
+def _opened(name: str) -> tuple[str, Any]:
+    """The tab that is open, and whether the visitor's session stands above it."""
+    return name, gr.update(visible=name in WITH_SESSION)
 
 
 def launch_options(app: gr.Blocks) -> dict[str, Any]:
