@@ -42,4 +42,6 @@ def theme() -> gr.themes.Base:
     )
 
 
-CSS = Path(__file__).with_name("style.css").read_text("utf-8")
+# What all tabs share comes first, then one file for each tab that needs more.
+_SHEETS = sorted(Path(__file__).parent.glob("*.css"), key=lambda path: path.name != "style.css")
+CSS = "\n".join(sheet.read_text("utf-8") for sheet in _SHEETS)
