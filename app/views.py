@@ -91,7 +91,7 @@ def gallery(items: pd.DataFrame, shown: int = PAGE) -> str:
     cards = "".join(
         f'<li><button type="button" class="tp-card" data-act="add" data-id="{_a(i)}" '
         f'aria-label="Add to session: {_a(title)}">'
-        f'<span class="tp-pic">{picture(address, title)}{_cold_badge(cold)}</span>'
+        f'<span class="tp-pic">{picture(address, title)}{cold_badge(cold)}</span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}</span></button></li>'
         for i, title, price, cold, address in _card_fields(items.iloc[:shown])
@@ -145,7 +145,7 @@ def recommendations(
         f'data-act="add" data-id="{_a(i)}" '
         f'aria-label="Place {rank}: {_a(title)}. Add to session.">'
         f'<span class="tp-pic">{picture(address, title, lazy=False)}'
-        f'<span class="tp-rank">{rank}</span>{_cold_badge(cold)}'
+        f'<span class="tp-rank">{rank}</span>{cold_badge(cold)}'
         f"{_TRUE_BADGE if i == target else ''}</span>"
         f'<span class="tp-bar" title="score {score:.2f}; {share:.0%} as likely as the first">'
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
@@ -293,7 +293,7 @@ def _strip_cell(element: Element, index: int, count: int) -> str:
         origin = "yours" if element.key.startswith("upload") else "arrival"
         badge = f'<span class="tp-badge tp-badge-new">{origin}</span>'
     else:
-        badge = _cold_badge(element.is_cold)
+        badge = cold_badge(element.is_cold)
     buttons = (
         _small("left", index, "‹", f"Move {title} to the left", off=index == 0)
         + _small("remove", index, "×", f"Remove {title}")
@@ -326,7 +326,8 @@ def _card_fields(items: pd.DataFrame) -> zip:
     return zip(*(items[column].tolist() for column in columns), strict=True)
 
 
-def _cold_badge(cold: bool) -> str:
+def cold_badge(cold: bool) -> str:
+    """The mark of an item that nobody clicked in training; "" for the others."""
     if not cold:
         return ""
     return '<span class="tp-badge tp-badge-cold" title="Nobody clicked it in training">cold</span>'

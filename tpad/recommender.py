@@ -147,6 +147,27 @@ class Recommender:
         query, _, fitted, _ = self._query(catalogue, _elements_of(session), name)
         return fitted.item_vectors @ query
 
+    def scores_of(
+        self, session: Sequence[Element], items: Sequence[Element], model: str = "tpad"
+    ) -> np.ndarray:
+        """Scores of some items as the next one: (n,) float32, comparable with those of `scores`.
+
+        Args:
+            session, model: as in `recommend`.
+            items: ids, pictures or `NewItem`s, mixed; what is in no catalogue is scored as it would
+                be after `add_items`.
+
+        Errors as in `recommend`; an empty list of items gives (0,).
+        """
+        catalogue, name = self._catalogue, self._model_name(model)
+        query, _, fitted, _ = self._query(catalogue, _elements_of(session), name)
+        elements = [item if isinstance(item, str) else Content.of(item) for item in items]
+        rows, guests = self._rows(catalogue, elements, name)
+        vectors = fitted.item_vectors  # (n_items, h + 1)
+        if len(guests):
+            vectors = np.concatenate([vectors, fitted.encode_new(guests)])
+        return vectors[rows] @ query
+
     def encode(self, items: Sequence[Element], model: str = "tpad") -> np.ndarray:
         """Embeddings (n, d) float32 of items: ids, pictures or `NewItem`s, mixed.
 

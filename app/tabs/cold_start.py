@@ -1,10 +1,22 @@
 """The tab where a person walks through test cases and says what they think of each."""
 
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import gradio as gr
 
-from app.actions import Shop
+from app import by_hand_views
+from app.actions import Shop, uploaded
+from app.by_hand import RULES, VERDICTS
+from app.checking import Checking, Walk
+from app.events import guarded, html, told
+from app.picture_input import PictureInput
+from eval.database.records import Verdict
+from tpad.errors import ImageError
+
+FORGET_AFTER = 2 * 3600
 
 
 @dataclass(frozen=True)
@@ -20,4 +32,213 @@ class ColdStartTab:
 
 def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
     """Lay out the tab; it is filled when it is opened."""
-    return ColdStartTab(None)
+    if shop.results is None:
+        html(by_hand_views.nothing_to_check("The app was started without a results database."))
+        return ColdStartTab(None)
+    checking = Checking(shop)
+    case = gr.State(None)
+    walk = gr.State(Walk(), time_to_live=FORGET_AFTER)
+    own = gr.State((), time_to_live=FORGET_AFTER)
+    empty = html("", elem_id="hand-empty", visible=False)
+    with gr.Column(visible=False, elem_id="hand") as page:
+        with gr.Row(elem_classes="tp-settings tp-hand-settings"):
+            choice = _menu("Split", 3)
+            part = _menu("Targets", 1)
+            rule = _menu("Which cases", 3)
+            first = _menu("Judged model", 2)
+            second = _menu("Held against", 2)
+        bar = html("", _KEYS, elem_id="walker")
+        shown = html("", elem_id="case")
+        with gr.Row(equal_height=False, elem_classes="tp-hand-main"):
+            with gr.Column(scale=6, min_width=320):
+                lists = html("", elem_id="hand-lists")
+                with (
+                    gr.Accordion(
+                        "What if your own picture were in the catalogue?",
+                        open=False,
+                        elem_id="what-if",
+                    ),
+                    gr.Row(),
+                ):
+                    picture = PictureInput(
+                        type="filepath", sources=["upload", "clipboard", "webcam"], label="Picture",
+                        height=180, scale=2, min_width=200,
+                    )  # fmt: skip
+                    with gr.Column(scale=2, min_width=180):
+                        title = gr.Textbox(label="Title (optional)", max_length=200)
+                        price = gr.Textbox(label="Price (optional)", max_length=20)
+                        add = gr.Button(
+                            "Add to the catalogue", variant="primary", elem_id="what-add"
+                        )
+            with gr.Column(scale=4, min_width=300):
+                standings = html("", elem_id="standings")
+        with gr.Row(elem_classes="tp-judge", elem_id="judge"):
+            buttons = [
+                gr.Button(title, size="md", min_width=110, scale=0, elem_id=f"judge-{name}")
+                for name, title in VERDICTS.items()
+            ]
+            note = gr.Textbox(
+                placeholder="Note (optional)", label="Note", show_label=False, container=False,
+                max_length=500, scale=4, min_width=160, elem_id="judge-note",
+            )  # fmt: skip
+            who = gr.Textbox(
+                placeholder="Your name (optional)", label="Your name", show_label=False,
+                container=False, max_length=60, scale=1, min_width=150, elem_id="judge-who",
+            )  # fmt: skip
+        progress = html("", elem_id="hand-progress")
+
+    menus = [choice, part, rule, first, second]
+    body = [bar, shown, standings, lists, progress]
+    outputs = [walk, page, empty, *menus, *body]
+
+    def draw(present: Walk, mine: Sequence[Verdict], count: int) -> tuple[str, ...]:
+        """The HTML of `body`."""
+        words = _rule_words(checking, present)[present.rule]
+        if present.number < 0:
+            nothing = by_hand_views.no_such_case(words)
+            return "", nothing, "", "", checking.progress(present, mine, 0)
+        said = [one for one in checking.verdicts(present, mine) if one.case == present.number]
+        judged = VERDICTS.get(said[-1].verdict, said[-1].verdict) if said else ""
+        return (
+            by_hand_views.walker(present.position, count, present.number, judged),
+            by_hand_views.case_view(checking.case(present), shop.catalogue.items),
+            checking.standings(present),
+            checking.lists(present),
+            checking.progress(present, mine, count),
+        )
+
+    def whole(present: Walk, mine: Sequence[Verdict]) -> tuple[Any, ...]:
+        """Everything: menus and body."""
+        count = len(checking.numbers(present, mine))
+        outcome = shop.results.outcome(present.key)  # type: ignore[union-attr]
+        words = _rule_words(checking, present)
+        choices = checking.choices()
+        return (
+            present,
+            gr.update(visible=True),
+            gr.update(visible=False),
+            gr.update(
+                choices=[(one.title, one.key) for one in choices], value=present.key,
+                visible=len(choices) > 1,
+            ),
+            gr.update(choices=[(f"{p} targets" if p in _MAIN else p, p) for p in outcome.masks],
+                      value=present.part),
+            gr.update(choices=[(text, name) for name, text in words.items()], value=present.rule),
+            gr.update(choices=[(f"judge {checking.title(m)}", m) for m in checking.judged(outcome)],
+                      value=present.first),
+            gr.update(choices=[(f"against {checking.title(m)}", m)
+                               for m in checking.beside(outcome, present.first)],
+                      value=present.second),
+            *draw(present, mine, count),
+        )  # fmt: skip
+
+    @guarded(len(outputs))
+    def open_tab(present: Walk, mine: Sequence[Verdict]) -> tuple[Any, ...]:
+        if not present.key:
+            present = checking.start()
+            if not present.key:
+                text = by_hand_views.nothing_to_check(
+                    "The results database has no finished run of the open bundle's models on its shop."
+                )
+                rest = [gr.skip()] * (len(outputs) - 3)
+                return present, gr.update(visible=False), gr.update(value=text, visible=True), *rest
+            present = checking.opened(present, 0, mine)
+        return whole(present, mine)
+
+    @guarded(len(outputs))
+    def choose(
+        present: Walk,
+        mine: Sequence[Verdict],
+        key: str,
+        slice_: str,
+        how: str,
+        one: str,
+        other: str,
+    ) -> tuple[Any, ...]:
+        asked = replace(present, key=key, part=slice_, rule=how, first=one, second=other)
+        return whole(checking.opened(checking.settled(asked), 0, mine), mine)
+
+    @guarded(len(outputs))
+    def jump(wanted: Any, mine: Sequence[Verdict]) -> tuple[Any, ...]:
+        if not wanted:
+            return tuple(gr.skip() for _ in outputs)
+        return whole(checking.at_case(str(wanted[0]), int(wanted[1])), mine)
+
+    @guarded(1 + len(body))
+    def step(present: Walk, mine: Sequence[Verdict], event: gr.EventData) -> tuple[Any, ...]:
+        act, target = told(event)
+        numbers = checking.numbers(present, mine)
+        if act in ("hide", "unhide"):
+            row = int(target) if target.isdecimal() else -1
+            changed = (checking.hide if act == "hide" else checking.unhide)(present, row)
+            return (changed, *(gr.skip(),) * 3, checking.lists(changed), gr.skip())
+        places = {"back": present.position - 1, "on": present.position + 1,
+                  "any": random.randrange(max(len(numbers), 1))}  # fmt: skip
+        moved = checking.opened(present, places.get(act, present.position), mine)
+        return moved, *draw(moved, mine, len(numbers))
+
+    def judge_as(verdict: str) -> Callable:
+        @guarded(3 + len(body))
+        def judge(
+            present: Walk, mine: Sequence[Verdict], remark: str, name: str
+        ) -> tuple[Any, ...]:
+            before = checking.numbers(present, mine)
+            mine = checking.judge(present, verdict, remark, name, mine)
+            # Where the rule is "not judged yet", the case has just left the walk.
+            stays = len(checking.numbers(present, mine)) == len(before)
+            moved = checking.opened(present, present.position + stays, mine)
+            return moved, mine, "", *draw(moved, mine, len(checking.numbers(moved, mine)))
+
+        return judge
+
+    @guarded(2 + 3)
+    def put_in(present: Walk, path: str | None, text: str, cost: str) -> tuple[Any, ...]:
+        try:
+            changed = checking.add(present, uploaded(shop, path, text, cost))
+        except ImageError as error:  # the picture goes away, so that another can take its place
+            gr.Warning(str(error), duration=8)
+            return gr.skip(), gr.skip(), None, gr.skip(), gr.skip()
+        return changed, checking.lists(changed), None, "", ""
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    tab.select(open_tab, [walk, own], outputs, **quiet)
+    gr.on([menu.input for menu in menus], choose, [walk, own, *menus], outputs, **quiet)
+    case.change(jump, [case, own], outputs, **quiet)
+    gr.on([bar.click, lists.click], step, [walk, own], [walk, *body], **quiet)
+    for verdict, button in zip(VERDICTS, buttons, strict=True):
+        button.click(
+            judge_as(verdict), [walk, own, note, who], [walk, own, note, *body], **quiet
+        )  # fmt: skip
+    add.click(
+        put_in, [walk, picture, title, price], [walk, lists, picture, title, price],
+        show_progress="minimal", show_progress_on=picture, api_visibility="private",
+        concurrency_limit=2, concurrency_id="encode",
+    )  # fmt: skip
+    return ColdStartTab(case)
+
+
+_MAIN = ("all", "warm", "cold")
+
+# The arrow keys walk, unless something is being written.
+_KEYS = """
+document.addEventListener('keydown', (event) => {
+  if (!element.isConnected || element.offsetParent === null) return;
+  if (event.target.closest('input, textarea, [role="listbox"], [role="tablist"]')) return;
+  const act = {ArrowLeft: 'back', ArrowRight: 'on'}[event.key];
+  const button = act && element.querySelector(`[data-act="${act}"]`);
+  if (button && !button.disabled) { event.preventDefault(); button.click(); }
+});
+"""
+
+
+def _rule_words(checking: Checking, walk: Walk) -> dict[str, str]:
+    """The rules in words, with the models' names."""
+    first, second = checking.title(walk.first), checking.title(walk.second)
+    return {name: text.format(first=first, second=second) for name, text in RULES.items()}
+
+
+def _menu(label: str, scale: int) -> gr.Dropdown:
+    return gr.Dropdown(
+        [], label=label, show_label=False, container=False, filterable=False, scale=scale,
+        min_width=130, elem_id=f"hand-{label.split()[0].lower()}",
+    )  # fmt: skip

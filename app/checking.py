@@ -1,0 +1,297 @@
+"""What the tab for checking by hand does: from results and a visitor's place in them to its HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from app import by_hand, by_hand_views
+from app.actions import Shop
+from app.agreement import ranks as places_of
+from app.by_hand import Case, CaseBook
+from app.by_hand_views import Shown, Standing
+from app.names import NEIGHBOURS, VARIANT, model_title
+from app.state import Element
+from eval.database.records import RunInfo, Verdict
+from tpad.data.columns import Columns
+from tpad.errors import DataError
+
+if TYPE_CHECKING:
+    from app.results import Choice, Outcome, Results
+
+LIST_LENGTH = 6  # items shown of each list
+MOST_ADDED = 5  # pictures that one visitor may add to the catalogue
+MAX_NOTE = 500
+MAX_NAME = 60
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where a visitor is among the cases.
+
+    Attributes:
+        key: fingerprint of the cases; "" before anything was opened.
+        part: the slice.
+        rule: one of `app.by_hand.RULES`.
+        first, second: the model that is judged and the one it is held against.
+        position: among the cases that the rule picks.
+        number: of the case that is open; -1 if none was opened yet.
+        hidden: rows that the visitor took out of the catalogue.
+        added: what the visitor put into it.
+    """
+
+    key: str = ""
+    part: str = "cold"
+    rule: str = "all"
+    first: str = ""
+    second: str = ""
+    position: int = 0
+    number: int = -1
+    hidden: tuple[int, ...] = ()
+    added: tuple[Element, ...] = ()
+
+
+class Checking:
+    """Everything that the tab asks for.
+
+    Args:
+        shop: the open bundle, with its results.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        assert shop.results is not None
+        self.shop = shop
+        self.results: Results = shop.results
+        self.book = CaseBook(shop.catalogue.dataset)
+
+    # --- what there is to choose from ----------------------------------------------------------
+
+    def choices(self) -> "list[Choice]":
+        """Sets of cases that can be shown: those of the open bundle's shop with a run of its models."""
+        splits = {run.split_id: run.dataset_fingerprint for run in self.results.runs()
+                  if run.split_id is not None}  # fmt: skip
+        if splits:
+            self.book.add_splits(self.results.store.splits(), splits)
+        known = [one for one in self.results.choices() if self.book.knows(one.dataset_fingerprint)]
+        return [one for one in known if self.judged(self.results.outcome(one.key))]
+
+    def judged(self, outcome: "Outcome") -> list[str]:
+        """Models that can be judged: stored runs of what the open bundle holds."""
+        return [name for name in self.shop.models if name in outcome.by_name]
+
+    def beside(self, outcome: "Outcome", first: str) -> list[str]:
+        """Models that one can be held against, the open bundle's first."""
+        own = [name for name in self.judged(outcome) if name != first]
+        return own + [
+            name for name in outcome.by_name
+            if name not in own and name != first and not _is_variant(name)
+        ]  # fmt: skip
+
+    def title(self, model: str) -> str:
+        """A model's name in words."""
+        return model_title(model, self.shop.titles)
+
+    def start(self, key: str = "") -> Walk:
+        """The first case that a visitor meets."""
+        choices = self.choices()
+        if not choices:
+            return Walk()
+        key = key if key in {one.key for one in choices} else choices[0].key
+        return self.settled(Walk(key))
+
+    def settled(self, walk: Walk) -> Walk:
+        """The same, with whatever is not there replaced by the first that is."""
+        outcome = self.results.outcome(walk.key)
+        first = walk.first if walk.first in self.judged(outcome) else self.judged(outcome)[0]
+        beside = self.beside(outcome, first)
+        second = walk.second
+        if second not in beside:
+            second = "knowledge" if "knowledge" in beside else beside[0] if beside else first
+        part = walk.part if walk.part in outcome.masks else "all"
+        return replace(walk, first=first, second=second, part=part)
+
+    # --- walking ---------------------------------------------------------------------------------
+
+    def numbers(self, walk: Walk, own: Sequence[Verdict]) -> np.ndarray:
+        """(m,) numbers of the cases of the walk."""
+        outcome = self.results.outcome(walk.key)
+        judged = {one.case for one in self.verdicts(walk, own)}
+        names = [name for name in outcome.by_name if not _is_variant(name)]
+        table = by_hand.rank_table([outcome.by_name[name] for name in names])
+        real = [name for name in names if outcome.by_name[name].role in ("baseline", "tpad")]
+        if walk.rule == "none":  # an oracle is no model that could be wrong
+            table = table[[*dict.fromkeys([*real, walk.first, walk.second])]]
+        return by_hand.walk(
+            table, outcome.masks[walk.part], walk.rule, walk.first, walk.second, sorted(judged)
+        )
+
+    def opened(self, walk: Walk, position: int, own: Sequence[Verdict]) -> Walk:
+        """The walk at another position, as far as there are cases; what was changed is dropped."""
+        numbers = self.numbers(walk, own)
+        if not len(numbers):
+            return replace(walk, position=0, number=-1, hidden=(), added=())
+        position = min(max(position, 0), len(numbers) - 1)
+        return replace(walk, position=position, number=int(numbers[position]), hidden=(), added=())
+
+    def at_case(self, key: str, number: int) -> Walk:
+        """The walk through all cases, at one of them."""
+        walk = self.start(key)
+        if walk.key != key:
+            raise DataError("This case is of another shop than the open bundle's.")
+        outcome = self.results.outcome(key)
+        if not 0 <= number < len(outcome.selection.cases):
+            raise DataError(f"There is no case {number} here; reload the page.")
+        return replace(walk, part="all", rule="all", position=number, number=number)
+
+    def case(self, walk: Walk) -> Case:
+        """The case that is open."""
+        outcome = self.results.outcome(walk.key)
+        cases, n = outcome.selection.cases, walk.number
+        run = next(iter(outcome.selection.runs.values()))[0]
+        return self.book.case(
+            run.dataset_fingerprint, n, int(cases.session[n]), int(cases.length[n]),
+            int(cases.target[n]), bool(cases.cold[n]),
+        )  # fmt: skip
+
+    # --- what is shown -----------------------------------------------------------------------------
+
+    def standings(self, walk: Walk) -> str:
+        """The true next item's place in every model."""
+        outcome = self.results.outcome(walk.key)
+        found = []
+        for name, result in outcome.by_name.items():
+            role = "first" if name == walk.first else "second" if name == walk.second else "other"
+            if role == "other" and _is_variant(name):
+                role = "variant"
+            rank = float(by_hand.median_ranks(result.ranks)[walk.number])
+            found.append(Standing(name, self.title(name), rank, len(result.seeds), role))
+        return by_hand_views.standings(found, len(self.shop.catalogue.items))
+
+    def lists(self, walk: Walk) -> str:
+        """The lists of the judged model and of the one beside it, with the visitor's changes."""
+        case, items = self.case(walk), self.items(walk)
+        ids = self.shop.catalogue.items[Columns.ITEM_ID]
+        session = [ids.iat[row] for row in case.prefix]
+        shown = []
+        for model in (walk.first, walk.second):
+            if model not in self.shop.models:
+                continue
+            scores = self.shop.recommender.scores(session, model)[: len(ids)]
+            seen = sorted(set(case.prefix))
+            before = places_of(scores, seen)
+            now = before
+            if walk.hidden or walk.added:
+                new = self.shop.recommender.scores_of(
+                    session, [element.value for element in walk.added], model
+                )
+                now = places_of(np.concatenate([scores, new]), sorted({*seen, *walk.hidden}))
+            best = np.argsort(np.where(now > 0, now, len(now) + 1), kind="stable")[:LIST_LENGTH]
+            shown.append(Shown(
+                self.title(model), [int(row) for row in best if now[row] > 0],
+                int(now[case.target]) or None, int(before[case.target]),
+            ))  # fmt: skip
+        return by_hand_views.lists(shown, items, case.target, walk.hidden)
+
+    def items(self, walk: Walk) -> pd.DataFrame:
+        """The catalogue, and what the visitor added to it."""
+        own = self.shop.catalogue.items
+        if not walk.added:
+            return own
+        added = pd.DataFrame({
+            Columns.ITEM_ID: [element.key for element in walk.added],
+            Columns.TITLE: [element.title for element in walk.added],
+            Columns.CATEGORY: "",
+            Columns.PRICE: [element.price for element in walk.added],
+            Columns.IS_COLD: True,
+            "picture": [element.picture for element in walk.added],
+        })  # fmt: skip
+        return pd.concat([own, added.astype({Columns.PRICE: float})], ignore_index=True)
+
+    def hide(self, walk: Walk, row: int) -> Walk:
+        """Takes an item out of the catalogue, one that the visitor added for good."""
+        known = len(self.shop.catalogue.items)
+        if row >= known:
+            added = [e for n, e in enumerate(walk.added) if n != row - known]
+            return replace(walk, added=tuple(added))
+        if row < 0 or row in walk.hidden:
+            return walk
+        return replace(walk, hidden=(*walk.hidden, row))
+
+    def unhide(self, walk: Walk, row: int) -> Walk:
+        """Puts it back."""
+        return replace(walk, hidden=tuple(one for one in walk.hidden if one != row))
+
+    def add(self, walk: Walk, element: Element) -> Walk:
+        """Puts a picture into the catalogue, for this visitor and this case."""
+        if len(walk.added) >= MOST_ADDED:
+            raise DataError(f"At most {MOST_ADDED} pictures can be added; take one out first.")
+        return replace(walk, added=(*walk.added, element))
+
+    # --- verdicts ----------------------------------------------------------------------------------
+
+    def runs(self, walk: Walk, model: str) -> Sequence[RunInfo]:
+        """The stored runs of a model."""
+        return self.results.outcome(walk.key).selection.runs[model]
+
+    def verdicts(self, walk: Walk, own: Sequence[Verdict]) -> list[Verdict]:
+        """The last word of each person on each case of the judged model."""
+        ids = {run.id for run in self.runs(walk, walk.first)}
+        said = own if self.results.read_only else self.results.verdicts()
+        return [one for one in by_hand.latest(said).values() if one.run_id in ids]
+
+    def judge(
+        self, walk: Walk, verdict: str, note: str, who: str, own: Sequence[Verdict]
+    ) -> tuple[Verdict, ...]:
+        """Stores a verdict on the open case, or keeps it for the visitor where nothing is stored.
+
+        Returns:
+            The visitor's own verdicts.
+        """
+        if verdict not in by_hand.VERDICTS or walk.number < 0:
+            raise DataError("The page and the app are of different versions; reload the page.")
+        note, who = " ".join(note.split())[:MAX_NOTE], " ".join(who.split())[:MAX_NAME]
+        run = self.runs(walk, walk.first)[0]
+        if self.results.read_only:
+            return (*own, Verdict(run.id, walk.number, verdict, note, who, datetime.now(UTC)))
+        self.results.store.add_verdict(run.id, walk.number, verdict, note=note, who=who)
+        return tuple(own)
+
+    def progress(self, walk: Walk, own: Sequence[Verdict], count: int) -> str:
+        """How far the checking got."""
+        outcome = self.results.outcome(walk.key)
+        ranks = by_hand.median_ranks(outcome.by_name[walk.first].ranks)
+        said = self.verdicts(walk, own)
+        csv = self.csv(own) if said else None
+        return by_hand_views.progress(
+            by_hand.summary(said, ranks), count, self.title(walk.first), csv, self.results.read_only
+        )
+
+    def csv(self, own: Sequence[Verdict]) -> str:
+        """All verdicts, or the visitor's own where nothing is stored."""
+        runs = {run.id: run for run in self.results.runs()}
+        said = own if self.results.read_only else self.results.verdicts()
+        ids = self.shop.catalogue.items[Columns.ITEM_ID].to_numpy()
+        tables = {run: self.results.store.case_table(run) for run in {one.run_id for one in said}}
+
+        def items_of(run: str, number: int) -> tuple[str, str]:
+            cases, fingerprint = tables[run], runs[run].dataset_fingerprint
+            if not self.book.knows(fingerprint):
+                return "", ""
+            case = self.book.case(
+                fingerprint, number, int(cases.session[number]), int(cases.length[number]),
+                int(cases.target[number]), bool(cases.cold[number]),
+            )  # fmt: skip
+            return " ".join(ids[list(case.prefix)]), str(ids[case.target])
+
+        def rank_of(run: str, number: int) -> float:
+            return float(self.results.store.ranks(run)[number])
+
+        return by_hand.verdict_frame(said, runs, rank_of, items_of).to_csv(index=False)
+
+
+def _is_variant(name: str) -> bool:
+    """Whether a model is shown on request only."""
+    return name.startswith(VARIANT) or name.endswith(NEIGHBOURS)
