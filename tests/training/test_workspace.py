@@ -156,3 +156,18 @@ def test_what_is_told_goes_to_the_log(workspace):
     assert (
         lines[0]["stage"] == "X" and lines[0]["loss"] == 0.25 and lines[0]["text"] == "epoch 1: Ü"
     )
+
+
+def test_the_history_is_that_of_the_last_run_of_each_stage(workspace):
+    first, other = (workspace.stage(name, name) for name in ("one", "two"))
+    assert workspace.history() == []
+    for epoch in (1, 2, 3):
+        first.say(f"epoch {epoch}/3", epoch=epoch)
+    other.say("read 3 items", items=3)
+    first.say("epoch 1/2", epoch=1)
+    other.say("read 3 items", items=3)
+    with workspace.log.open("a") as file:
+        file.write('{"time": 1, "sta')
+    assert [(line["stage"], line["text"]) for line in workspace.history()] == [
+        ("one", "epoch 1/2"), ("two", "read 3 items"),
+    ]  # fmt: skip

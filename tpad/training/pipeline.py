@@ -6,6 +6,7 @@ Each stage keeps its result in the workspace, so a killed run goes on where it w
 setting repeats only what depends on it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,6 +39,9 @@ from tpad.training.encoders import ItemEncoder, Reading
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.shop import Shop
 from tpad.training.workspace import Workspace, digest
+
+TRAINING_LOG = "training.jsonl"
+"""File of a bundle: what each stage reported, one JSON object a line."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def train(
         recommenders[name] = recommend_stage.run(
             config.recommender, dataset, features, stage, str(mllm.device)
         )
+    curves = workspace.folder / TRAINING_LOG
+    curves.write_text("".join(json.dumps(line) + "\n" for line in workspace.history()), "utf-8")
     return Bundle.write(
         out,
         dataset=dataset,
@@ -122,7 +128,7 @@ def train(
         recommenders=recommenders,
         config=config.as_json(),
         base=base.record,
-        extra_files=extra_files,
+        extra_files={**(extra_files or {}), TRAINING_LOG: curves},
     )
 
 

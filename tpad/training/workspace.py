@@ -164,6 +164,30 @@ class Workspace:
         key = digest(name, *depends)
         return Stage(self.folder / f"{name}-{key[:12]}", key, title, self.log, self.quiet)
 
+    def history(self) -> list[dict[str, Any]]:
+        """What the log says of the stages as they stand: of a stage that ran again, the last time.
+
+        An epoch replaces that epoch and all later ones of an earlier run of the stage.
+        """
+        try:
+            lines = self.log.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        kept: list[dict[str, Any]] = []
+        for line in lines:
+            try:
+                one = json.loads(line)
+            except ValueError:  # the end of a line that a kill cut off
+                continue
+            epoch = one.get("epoch")
+            kept = [
+                old for old in kept
+                if old["stage"] != one["stage"] or (
+                    old["text"] != one["text"] if epoch is None else old.get("epoch", 0) < epoch
+                )
+            ] + [one]  # fmt: skip
+        return kept
+
 
 def digest(*values: Any) -> str:
     """sha256 (hex) of plain values and dataclasses."""
