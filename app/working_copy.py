@@ -1,0 +1,69 @@
+"""A copy of the demo's results database, so that verdicts never change a file of the checkout."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from eval.database.store import Store
+
+COLUMNS = 'run_id, "case", verdict, note, who, time'
+
+
+def working_copy(shipped: Path, copy: Path) -> Path:
+    """The database to open in place of the shipped one.
+
+    The copy is made anew when it lacks runs of the shipped one, as after an update; verdicts on
+    runs that are still there move over.
+
+    Args:
+        shipped: SQLite file, which is only read.
+        copy: where the copy is, or is to be.
+
+    Returns:
+        `copy`, or `shipped` where nothing can be written.
+
+    Raises:
+        DataError: the copy cannot be read, or is of a newer version.
+    """
+    if not os.access(copy.parent, os.W_OK):
+        return shipped
+    if copy.exists():
+        Store(copy).close()  # brings one of an older version up to date
+        if _run_ids(shipped) <= _run_ids(copy):
+            return copy
+    part = copy.with_name(f"{copy.name}.{os.getpid()}.part")
+    try:
+        with closing(_reading(shipped)) as source, closing(sqlite3.connect(part)) as target:
+            source.backup(target)
+        Store(part).close()
+        if copy.exists():
+            _move_verdicts(copy, part)
+        with closing(sqlite3.connect(part)) as whole:  # nothing may be left in a log beside it
+            whole.execute("PRAGMA journal_mode=DELETE")
+        os.replace(part, copy)
+    finally:
+        for name in (part.name, f"{part.name}-wal", f"{part.name}-shm"):
+            part.with_name(name).unlink(missing_ok=True)
+    return copy
+
+
+def _move_verdicts(old: Path, new: Path) -> None:
+    with closing(sqlite3.connect(old)) as source:
+        said = source.execute(f"SELECT {COLUMNS} FROM verdict ORDER BY id").fetchall()
+        source.execute("PRAGMA journal_mode=DELETE")  # so that its log goes with it
+    known = _run_ids(new)
+    with closing(sqlite3.connect(new)) as target, target:
+        target.executemany(
+            f"INSERT INTO verdict ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+            [row for row in said if row[0] in known],
+        )
+
+
+def _run_ids(path: Path) -> set[str]:
+    with closing(_reading(path)) as database:
+        return {run for (run,) in database.execute("SELECT id FROM run WHERE status = 'done'")}
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path.resolve().as_posix()}?mode=ro", uri=True)
