@@ -9,6 +9,7 @@ import gradio as gr
 
 from app import style, views
 from app.actions import Shop, recommendations_html, step, strip_html
+from app.api import add_api
 from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.pictures import picture_routes
@@ -174,6 +175,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **ranking,
             **quiet,
         )
+        add_api(shop)
     app.queue(max_size=256)
     app.shop = shop
     return app
