@@ -21,6 +21,7 @@ import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
 DEFAULT_BUNDLE = ROOT / "assets" / "demo"
 DEFAULT_DATABASE = ROOT / "results" / "demo.db"
 READ_ONLY = "TPAD_READ_ONLY"
+WARM_UP_AFTER = 5.0  # seconds; importing the language model would hold up the first visitor's page
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except TpadError as error:
             logging.getLogger("app").warning("Pictures cannot be uploaded: %s", error)
 
-    threading.Thread(target=warm_up, daemon=True).start()
+    timer = threading.Timer(WARM_UP_AFTER, warm_up)
+    timer.daemon = True
+    timer.start()
     try:
         page.launch(
             server_name=options.host,
