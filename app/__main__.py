@@ -1,4 +1,7 @@
-"""Opens a bundle in the browser: `python -m app [--bundle PATH] [--database DB] [--port N]`."""
+"""Opens a bundle in the browser: `python -m app [--bundle PATH] [--database DB] [--port N]`.
+
+`python -m app deploy OWNER/NAME` puts it on Hugging Face Spaces, see `app/deploy.py`.
+"""
 
 import argparse
 import logging
@@ -6,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,11 +21,16 @@ import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
 DEFAULT_BUNDLE = ROOT / "assets" / "demo"
 DEFAULT_DATABASE = ROOT / "results" / "demo.db"
 READ_ONLY = "TPAD_READ_ONLY"
+WARM_UP_AFTER = 5.0  # seconds; importing the language model would hold up the first visitor's page
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser("python -m app", description="Open a bundle in the browser.")
+    made = argparse.ArgumentParser(
+        "python -m app",
+        description="Open a bundle in the browser.",
+        epilog="`python -m app deploy --help`: put it on Hugging Face Spaces.",
+    )
     made.add_argument(
         "--bundle", default=str(DEFAULT_BUNDLE), help="folder of a bundle (the demo shop)"
     )
@@ -48,13 +57,24 @@ def parser() -> argparse.ArgumentParser:
         default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         help="port to listen on; 0 takes any that is free (%(default)s)",
     )
+    made.add_argument(
+        "--mcp", action="store_true", help="serve the API as tools of an MCP server, too"
+    )
     made.add_argument("--open", action="store_true", help="open the page in a browser")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start the app and stay until it is stopped; 1 if the bundle cannot be opened."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["deploy"]:
+        from app.deploy import main as deploy
+
+        return deploy(arguments[1:])
     options = parser().parse_args(arguments)
+    if options.mcp and find_spec("mcp") is None:
+        print('error: --mcp needs more packages: pip install "tpad[mcp]"', file=sys.stderr)
+        return 1
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -79,12 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except TpadError as error:
             logging.getLogger("app").warning("Pictures cannot be uploaded: %s", error)
 
-    threading.Thread(target=warm_up, daemon=True).start()
+    timer = threading.Timer(WARM_UP_AFTER, warm_up)
+    timer.daemon = True
+    timer.start()
     try:
         page.launch(
             server_name=options.host,
             server_port=options.port or None,
             inbrowser=options.open,
+            mcp_server=options.mcp or None,
             **launch_options(page),
         )
     except OSError as error:

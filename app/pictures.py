@@ -68,8 +68,8 @@ def encode(image: Image.Image, side: int) -> bytes:
     return out.getvalue()
 
 
-def reencode(path: str) -> tuple[Image.Image, str]:
-    """An uploaded file as a fresh picture, and a data URL of its thumbnail.
+def reencode(path: str | bytes) -> tuple[Image.Image, str]:
+    """An uploaded file, or its bytes, as a fresh picture, and a data URL of its thumbnail.
 
     Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes.
 

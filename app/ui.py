@@ -9,11 +9,13 @@ import gradio as gr
 
 from app import style, views
 from app.actions import Shop, recommendations_html, step, strip_html
+from app.api import add_api
 from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.pictures import picture_routes
 from app.state import Element, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
+from tpad.embeddings import SET_TITLES
 
 if TYPE_CHECKING:
     from app.results import Results
@@ -24,13 +26,12 @@ RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
 )  # fmt: skip
 WITH_SESSION = (RECOMMEND, COMPARE)  # tabs about the visitor's own session
 MAX_UPLOAD = "8mb"
+RANKINGS = 4  # at once, of all visitors
 FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads are dropped
 
 
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
-    from tpad.training.encoders import SET_TITLES
-
     titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
     return Shop(recommender, Catalogue(recommender), titles, results)
 
@@ -91,10 +92,10 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             return compare.render(shop, present, beside, places)
 
         def only(tab: str, show: Callable, outputs: int) -> Callable:
-            """The same, but nothing happens while another tab is open."""
+            """The same, but a session that changes while another tab is open draws nothing."""
 
-            def shown(opened: str, *inputs: Any) -> Any:
-                if opened == tab:
+            def shown(opened: str, event: gr.EventData, *inputs: Any) -> Any:
+                if opened == tab or getattr(event.target, "_id", None) != session._id:
                     return show(*inputs)
                 return gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
 
@@ -134,10 +135,12 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
                 lambda case: (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip()),
                 board.case, [by_hand.case, tabs], **quiet,
             )  # fmt: skip
-        # One ranking at a time too, so that an older answer never comes after a newer one.
+        # A visitor's browser asks for one ranking at a time, and for the newest when it has come
+        # back: so one listener for all that an output depends on, else an older answer might come
+        # after a newer one. Other visitors need not wait for it.
         ranking: dict[str, Any] = {
             "trigger_mode": "always_last",
-            "concurrency_limit": 1,
+            "concurrency_limit": RANKINGS,
             "concurrency_id": "rank",
         }
         settings = [session, left.model, left.k, left.exclude_seen]
@@ -145,35 +148,25 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         # A tab is drawn when it is opened or its settings change, and when the session does while
         # it is open.
         gr.on(
-            [recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input],
-            show_cards,
-            settings,
-            left.cards,
-            **ranking,
-            **quiet,
-        )
-        gr.on(
-            [compare_tab.select, right.beside.input, right.k.input],
-            show_comparison,
-            beside,
-            [right.columns, right.chart],
-            **ranking,
-            **quiet,
-        )
-        session.change(
+            [
+                recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input,
+                session.change,
+            ],
             only(RECOMMEND, show_cards, 1),
             [active, *settings],
             left.cards,
             **ranking,
             **quiet,
-        )
-        session.change(
+        )  # fmt: skip
+        gr.on(
+            [compare_tab.select, right.beside.input, right.k.input, session.change],
             only(COMPARE, show_comparison, 2),
             [active, *beside],
             [right.columns, right.chart],
             **ranking,
             **quiet,
         )
+        add_api(shop)
     app.queue(max_size=256)
     app.shop = shop
     return app

@@ -6,7 +6,6 @@ over sessions; NaN marks a case without a figure, such as an empty list.
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
 CELLS_AT_ONCE = 4_000_000  # features held in memory at once: 32 MB
 
@@ -52,6 +51,8 @@ def popularity_percentile(popularity: np.ndarray) -> np.ndarray:
     `(r − ½) / n` with r the rank from the least clicked, ties sharing their mean rank: the mean over
     the catalogue is ½ whatever the counts are.
     """
+    from scipy.stats import rankdata  # takes half a second, which a reader of results need not wait
+
     return (rankdata(popularity) - 0.5) / max(len(popularity), 1)
 
 

@@ -1,9 +1,9 @@
-"""The models that are compared, by name, and the part that each plays."""
+"""The models that are compared, and how each is made and tuned; see `eval.names` for the names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from eval.baselines import BASELINES
 from eval.baselines.registry import Baseline, content_baseline
 from eval.baselines.tuning import tune
 from eval.features import attribute_features, random_features, text_features
+from eval.names import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.protocol import CASES, Protocol, RankingModel
 from tpad import (
     ConfigError,
@@ -23,17 +24,7 @@ from tpad import (
 )
 
 Progress = Callable[[EpochReport], None] | None
-Role = Literal["baseline", "tpad", "reference", "oracle"]
 Tuned = dict[str, Any]
-SUBJECT = "tpad"
-SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
-"""Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
-VARIANT = "tpad-"
-"""What stands before the name of an ablation."""
-FULL = "full"
-"""The set beside the ablations that leaves nothing out."""
-NEIGHBOURS = "_neighbours"
-"""What follows the name of a set whose nearest neighbours are recommended."""
 TRIES = 3
 """Settings that are tried of each model, if nothing else is wished: as many as PCA sizes."""
 
@@ -264,20 +255,6 @@ def all_entries(
 def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:
     """The same features whatever the seed."""
     return lambda seed: values
-
-
-def order_of(name: str) -> tuple[int, int, str]:
-    """Where a model stands in a table: ids, sets and their neighbours, TPAD, what knows more."""
-    base = name.removesuffix(NEIGHBOURS)
-    by_id, plain = list(BASELINES), list(SETS)
-    if name in by_id:
-        return 0, by_id.index(name), ""
-    if base in ("attributes", "oracle"):
-        return 5, 2 * (base == "oracle") + (base == name), ""
-    if base.startswith(SUBJECT):
-        return 3 + (base == name == SUBJECT), 0, name
-    place = plain.index(base) if base in plain else len(plain)
-    return 1 + (base == name), place, name
 
 
 def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:

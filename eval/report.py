@@ -8,7 +8,7 @@ import pandas as pd
 from eval import sections
 from eval.database.records import CaseTable
 from eval.metrics import metric_names
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.protocol import SLICES, TestCases
 from eval.results import HEADLINES, Result
 from eval.rivals import against_best, against_variants

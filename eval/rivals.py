@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.comparison import Comparison, compare_runs, corrected
 from eval.metrics import case_values
-from eval.models import FULL, SUBJECT, VARIANT
+from eval.names import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES, Result
 
 

@@ -9,7 +9,7 @@ from eval.database.queries import Reader
 from eval.database.records import CaseTable, RunInfo
 from eval.database.schema import RunRow
 from eval.measuring import CALIBRATION_FIGURES, LIST_FIGURES
-from eval.models import order_of
+from eval.names import order_of
 from eval.protocol import SLICES
 from eval.results import Result
 from eval.slices import by_length

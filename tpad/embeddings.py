@@ -11,6 +11,16 @@ from safetensors.numpy import load_file, save_file
 from tpad.errors import BundleError
 from tpad.files import replacing
 
+SET_TITLES = {
+    "tpad": "TPAD",
+    "vision_tfidf": "Vision tower + TF-IDF",
+    "knowledge": "Knowledge-MLLM",
+    "transfer": "Transfer-MLLM, not aligned",
+    "vision": "Vision tower",
+    "tfidf": "TF-IDF of the text",
+    "random": "Random vectors",
+}
+"""What a person reads for each embedding set."""
 LARGEST = float(np.finfo(np.float16).max)
 
 

@@ -19,7 +19,7 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import write_text
 from eval.database.store import Store
-from eval.models import NEIGHBOURS, SETS, SUBJECT, VARIANT
+from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from tpad import ConfigError, DataError

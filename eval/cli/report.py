@@ -7,7 +7,7 @@ from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.selection import results_of
 
 

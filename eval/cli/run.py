@@ -21,7 +21,8 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.models import SUBJECT, TRIES, all_entries, select
+from eval.models import TRIES, all_entries, select
+from eval.names import SUBJECT
 from eval.runner import code_version, run_models
 from tpad import ConfigError, EpochReport, SessionModelConfig
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.charts import page
 from eval.database.records import CaseTable
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.protocol import TestCases
 from eval.report import HOW_TO_READ, about, first_and_last, markdown
 from eval.results import HEADLINES, Result

@@ -14,16 +14,16 @@ from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
-from eval.models import NEIGHBOURS, all_entries, select
+from eval.models import all_entries, select
+from eval.names import NEIGHBOURS
 from eval.protocol import SLICES, Protocol, TestCases
 from eval.ranking import rank_all
 from eval.report import markdown
 from eval.results import Result
 from eval.rivals import against_best
 from eval.runner import run_models
-from tpad.embeddings import write_with_ids
+from tpad.embeddings import SET_TITLES, write_with_ids
 from tpad.errors import ConfigError
-from tpad.training.encoders import SET_TITLES
 from tpad.training.session_model import SessionModelConfig
 from tpad.world.build import World, WorldConfig
 from tpad.world.oracle import attribute_table

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from tpad import Bundle, NewItem
 from tpad.data.columns import Columns
-from tpad.embeddings import as_stored
+from tpad.embeddings import SET_TITLES, as_stored
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
 from tpad.training import (
@@ -29,7 +29,7 @@ from tpad.training import (
     transfer,
 )
 from tpad.training.config import ABLATIONS, apply_ablation
-from tpad.training.encoders import SET_TITLES, ItemEncoder
+from tpad.training.encoders import ItemEncoder
 from tpad.training.pipeline import Base, contents, train
 from tpad.training.workspace import Workspace
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from tpad.embeddings import SET_TITLES
 from tpad.errors import BundleError, ConfigError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
@@ -27,17 +28,6 @@ from tpad.training.heads import KnowledgeHeads
 from tpad.training.knowledge import named_features
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.student import table_of
-
-SET_TITLES = {
-    "tpad": "TPAD",
-    "vision_tfidf": "Vision tower + TF-IDF",
-    "knowledge": "Knowledge-MLLM",
-    "transfer": "Transfer-MLLM, not aligned",
-    "vision": "Vision tower",
-    "tfidf": "TF-IDF of the text",
-    "random": "Random vectors",
-}
-"""What a person reads for each embedding set."""
 
 RANDOM_SIZE = 128
 STUDENT, TRANSFER = "student", "transfer"

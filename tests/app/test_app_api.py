@@ -1,0 +1,248 @@
+"""The API as callers meet it: a launched app, and `gradio_client`."""
+
+import base64
+import io
+import json
+import math
+import shutil
+import urllib.request
+from pathlib import Path
+
+import pytest
+from fake_bundle import SETS, WIDTHS, FakeEncoder, picture
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from app import api
+from app.results import open_results
+from app.state import MAX_ELEMENTS
+from app.ui import build_app, launch_options
+from tpad.bundle import Bundle
+from tpad.recommender import Recommender
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIR = ["item-0001", "item-0003"]
+
+
+@pytest.fixture(scope="module")
+def recommender(fake_bundle):
+    return Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder()))
+
+
+def launched(page):
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
+    )
+    return url
+
+
+@pytest.fixture(scope="module")
+def page(recommender, tmp_path_factory):
+    """The app with a copy of the demo's results."""
+    database = tmp_path_factory.mktemp("results") / "demo.db"
+    shutil.copy(ROOT / "results" / "demo.db", database)
+    page = build_app(recommender, open_results(database, read_only=True))
+    page.address = launched(page)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def client(page):
+    return Client(page.address, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def ask(client):
+    """Calls an endpoint by its name."""
+    return lambda name, *args, **options: client.predict(*args, api_name=f"/{name}", **options)
+
+
+@pytest.fixture
+def file(tmp_path):
+    picture("red", 5, 200).save(tmp_path / "mine.png")
+    return tmp_path / "mine.png"
+
+
+def data_url(image: Image.Image, kind: str = "PNG") -> str:
+    out = io.BytesIO()
+    image.save(out, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def test_nothing_but_the_endpoints_can_be_called_and_each_is_documented(client):
+    found = client.view_api(return_format="dict")
+    assert set(found["named_endpoints"]) == {f"/{name}" for name in api.ENDPOINTS}
+    assert found["unnamed_endpoints"] == {}
+    for endpoint in found["named_endpoints"].values():
+        assert len(endpoint["description"]) > 20
+        for parameter in endpoint["parameters"]:
+            assert parameter["python_type"]["type"] not in ("", "Any")
+    first = found["named_endpoints"]["/recommend"]["parameters"]
+    assert [p["parameter_name"] for p in first] == ["session", "model", "k", "exclude_seen"]
+    assert [p["parameter_default"] for p in first[1:]] == ["tpad", 20, True]
+
+
+def test_recommendations_are_those_of_the_recommender(ask, recommender):
+    found = ask("recommend", PAIR, "vision", 5)
+    expected = recommender.recommend(PAIR, 5, True, "vision")
+    assert [row["item_id"] for row in found] == expected["item_id"].tolist()
+    assert [row["rank"] for row in found] == [1, 2, 3, 4, 5]
+    assert found[0]["score"] == pytest.approx(float(expected["score"].iat[0]), rel=1e-5)
+    assert found[0]["is_cold"] is bool(expected["is_cold"].iat[0])
+    assert len(ask("recommend", PAIR)) == 20
+    titles = recommender.items.set_index("item_id")["title"]
+    assert all(row["title"] == titles[row["item_id"]] for row in found)
+
+
+def test_items_of_the_session_may_be_ranked_too(ask):
+    names = {row["item_id"] for row in ask("recommend", PAIR, k=60, exclude_seen=False)}
+    assert len(names) == 60
+    assert not set(PAIR) & {row["item_id"] for row in ask("recommend", PAIR, k=60)}
+
+
+def test_a_picture_is_the_same_as_a_file_a_data_url_and_base64(ask, file):
+    url = data_url(Image.open(file))
+    ways = [handle_file(file), {"image": handle_file(file)}, url, {"image": url.split(",")[1]}]
+    lists = [ask("recommend", [PAIR[0], way], k=4) for way in ways]
+    assert all(found == lists[0] for found in lists)
+    assert lists[0] != ask("recommend", [PAIR[0]], k=4)
+
+
+def test_a_new_item_is_read_with_all_that_is_said_of_it(ask, recommender, file):
+    from tpad.items import NewItem
+
+    said = {"title": "red case", "description": "of felt", "category": "Phones", "price": 3}
+    vectors = ask("encode", [said, PAIR[0], {**said, "image": handle_file(file)}], model="tpad")
+    assert [len(vector) for vector in vectors] == [WIDTHS["tpad"]] * 3
+    expected = recommender.encode([NewItem(**said), PAIR[0]])
+    assert vectors[0] == pytest.approx(expected[0].tolist(), abs=1e-4)
+    assert vectors[1] == pytest.approx(expected[1].tolist(), abs=1e-4)
+    assert vectors[2] != vectors[0]
+
+
+def test_comparison_is_one_list_a_model(ask):
+    found = ask("compare", PAIR, ["vision", "tpad", "vision"], 3)
+    assert list(found) == ["vision", "tpad"]
+    assert found["vision"] == ask("recommend", PAIR, "vision", 3)
+    assert list(ask("compare", PAIR, k=1)) == list(SETS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"session": []}, "at least one"),
+        ({"session": "item-0001"}, "at least one"),
+        ({"session": ["nothing"]}, "Item 1: There is no item 'nothing'"),
+        ({"session": [*PAIR, 3]}, "Item 3: An item is an id"),
+        ({"session": [{}]}, "needs an image"),
+        ({"session": [{"colour": "red"}]}, "no field 'colour'"),
+        ({"session": [{"title": 3}]}, "title is text"),
+        ({"session": [{"title": "x" * 300}]}, "more than 200 characters"),
+        ({"session": [{"title": "x", "price": "dear"}]}, "price is a number"),
+        ({"session": [{"title": "x", "price": -1}]}, "0 or more"),
+        ({"session": [{"image": ["a"]}]}, "image is a file"),
+        ({"session": [{"image": "/etc/passwd"}]}, "not"),
+        ({"session": [{"image": "öö"}]}, "not base64"),
+        ({"session": ["data:image/png;base64,PHN2Zz4="]}, "not a picture"),
+        ({"session": PAIR * MAX_ELEMENTS}, f"at most {MAX_ELEMENTS}"),
+        ({"session": PAIR, "k": 0}, "k must be"),
+        ({"session": PAIR, "k": 1e9}, "k must be"),
+        ({"session": PAIR, "k": 2.5}, "whole number"),
+        ({"session": PAIR, "k": "many"}, "whole number"),
+        ({"session": PAIR, "model": "best"}, "choose from tpad"),
+        ({"session": PAIR, "model": ["tpad"]}, "no model"),
+    ],
+)
+def test_bad_input_gets_a_sentence(ask, arguments, says):
+    with pytest.raises(AppError, match=says) as caught:
+        ask("recommend", **arguments)
+    assert "Traceback" not in str(caught.value)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_bad_input_of_the_other_endpoints_gets_a_sentence(ask):
+    for name, arguments, says in (
+        ("compare", {"session": PAIR, "models": []}, "at least one"),
+        ("compare", {"session": PAIR, "models": "tpad"}, "list of names"),
+        ("compare", {"session": PAIR, "models": ["no"]}, "no model 'no'"),
+        ("encode", {"items": ["item-0001"] * (api.MAX_ENCODED + 1)}, "at most"),
+        ("leaderboard", {"dataset": "no such shop"}, "there are demo"),
+        ("leaderboard", {"slice": "lukewarm"}, "all, warm, cold"),
+        ("leaderboard", {"metric": "F1"}, "P@5"),
+        ("leaderboard", {"metric": 3}, "metric is text"),
+    ):
+        with pytest.raises(AppError, match=says):
+            ask(name, **arguments)
+
+
+def test_a_picture_that_is_too_large_gets_a_sentence(ask, monkeypatch):
+    monkeypatch.setattr(api, "MAX_PICTURE", 1000)
+    noise = Image.effect_noise((200, 200), 90)
+    with pytest.raises(AppError, match="larger than"):
+        ask("recommend", [data_url(noise)])
+
+
+def test_a_file_of_the_server_cannot_be_read(page):
+    """A caller that says of some path that it was uploaded is refused by Gradio."""
+    secret = {"path": str(ROOT / "assets/demo/images"), "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(page.address, {"data": [[secret]]})
+    assert caught.value.code in (400, 403, 500)
+    assert str(ROOT) not in caught.value.read().decode()
+
+
+def test_pictures_that_were_sent_are_not_kept(page):
+    url = data_url(picture("blue", 3))
+    sent = {"data": [[PAIR[0], url], "tpad", 3, True], "session_hash": "forgetful"}
+    assert len(post(page.address, sent)["data"][0]) == 3
+    kept = page.server_app.state_holder.session_data["forgetful"].config_values
+    assert url not in json.dumps(kept, default=str)
+
+
+def test_an_error_that_nobody_foresaw_is_no_traceback(ask, recommender, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("secret path")
+
+    monkeypatch.setattr(recommender, "recommend", fail)
+    with pytest.raises(AppError, match="server's log") as caught:
+        ask("recommend", PAIR)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_leaderboard_is_that_of_the_database(ask, page):
+    rows = ask("leaderboard", slice="cold", metric="MRR@20")
+    results = page.shop.results
+    choice = results.choices()[0]
+    outcome = results.outcome(choice.key)
+    assert [row["model"] for row in rows] == list(outcome.by_name)
+    frame = outcome.frame("cold").query("metric == 'MRR' and k == 20").set_index("model")
+    for row in rows:
+        assert (row["dataset"], row["slice"], row["k"]) == (choice.dataset, "cold", 20)
+        assert row["mean"] == pytest.approx(frame.loc[row["model"], "mean"])
+        assert row["low"] <= row["mean"] <= row["high"]
+        assert row["deviation"] is None or math.isfinite(row["deviation"])
+    assert {row["k"] for row in ask("leaderboard", dataset="demo", metric="P")} == {5, 10, 20}
+    assert len(ask("leaderboard")) == 9 * len(rows)
+
+
+def test_without_a_database_the_leaderboard_says_so(recommender):
+    page = build_app(recommender)
+    try:
+        client = Client(launched(page), verbose=False)
+        with pytest.raises(AppError, match="no results database"):
+            client.predict(api_name="/leaderboard")
+    finally:
+        page.close()
+
+
+def post(address: str, body: dict) -> dict:
+    """An answer of /recommend over plain HTTP."""
+    request = urllib.request.Request(
+        f"{address}gradio_api/run/recommend",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
