@@ -121,7 +121,7 @@ def recommendations_html(
     target = session.table.target if session.table.revealed else ""
     target_rank = None
     if target:
-        seen = _seen(shop, session) if exclude_seen else []
+        seen = seen_rows(shop, session) if exclude_seen else []
         scores = shop.recommender.scores(session.values, model)
         target_rank = int(ranks(scores, seen)[shop.catalogue.rows[target]])
     return views.recommendations(
@@ -140,7 +140,7 @@ def compared(
     """Ranks of every item under each of `models`, and the row of the true next item if revealed."""
     scores = {model: shop.recommender.scores(session.values, model) for model in models}
     known = len(shop.catalogue.items)
-    table = rank_table({m: s[:known] for m, s in scores.items()}, _seen(shop, session))
+    table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
     target = session.table.target if session.table.revealed else ""
     return table, shop.catalogue.rows[target] if target else None
 
@@ -151,7 +151,8 @@ def with_facts(shop: Shop, found: pd.DataFrame) -> pd.DataFrame:
     return found.merge(facts, on=Columns.ITEM_ID, how="inner")
 
 
-def _seen(shop: Shop, session: VisitorSession) -> list[int]:
+def seen_rows(shop: Shop, session: VisitorSession) -> list[int]:
+    """Rows of the session's items, those of the catalogue."""
     rows = shop.catalogue.rows
     return sorted({rows[e.item_id] for e in session.elements if e.item_id in rows})
 

@@ -18,7 +18,8 @@ element.addEventListener('click', (event) => {
   if (!button || button.disabled) return;
   const act = button.dataset.act;
   if (act === 'theme') { document.body.classList.toggle('dark'); return; }
-  trigger(act === 'more' ? 'more' : 'click', {act: act, id: button.dataset.id || ''});
+  const own = ['more', 'why'];
+  trigger(own.includes(act) ? act : 'click', {act: act, id: button.dataset.id || ''});
 });
 """
 
@@ -31,6 +32,20 @@ watch('value', () => {
   const row = element.querySelector('.tp-row');
   if (row && count() > cells) row.scrollLeft = row.scrollWidth;
   cells = count();
+});
+"""
+
+# A dialog opens as soon as it is there, closes by ✕, Escape or a click beside it, and is then gone,
+# so that the same answer can open again.
+DIALOG = """
+watch('value', () => {
+  const dialog = element.querySelector('dialog');
+  if (!dialog || dialog.open) return;
+  dialog.addEventListener('close', () => { props.value = ''; });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
+  });
+  dialog.showModal();
 });
 """
 
@@ -50,7 +65,7 @@ element.addEventListener('focusout', (event) => light(event, false));
 
 
 def html(value: str, script: str = "", **options: Any) -> gr.HTML:
-    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`).
+    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`, `why`).
 
     Args:
         script: JavaScript to run beside, when the block is shown.

@@ -60,7 +60,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         strip = html(strip_html(shop, first), FOLLOW, elem_id="session")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Recommend", id=RECOMMEND) as recommend_tab:
-                left = recommend.build(shop, first)
+                left = recommend.build(shop, first, session)
             with gr.Tab("Compare", id=COMPARE) as compare_tab:
                 right = compare.build(shop)
             with gr.Tab("Cold start by hand", id=COLD_START) as cold_tab:

@@ -141,7 +141,8 @@ def recommendations(
         )
     shares = relative_likelihood(found[Columns.SCORE])
     cards = "".join(
-        f'<li><button type="button" class="tp-card{" tp-true" if i == target else ""}" '
+        f'<li class="tp-rec"><button type="button" '
+        f'class="tp-card{" tp-true" if i == target else ""}" '
         f'data-act="add" data-id="{_a(i)}" '
         f'aria-label="Place {rank}: {_a(title)}. Add to session.">'
         f'<span class="tp-pic">{picture(address, title, lazy=False)}'
@@ -151,7 +152,8 @@ def recommendations(
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}<span class="tp-score">score {score:.2f}</span>'
-        f"</span></button></li>"
+        f'</span></button><button type="button" class="tp-why" data-act="why" data-id="{_a(i)}" '
+        f'aria-label="Why {_a(title)}?">why?</button></li>'
         for (i, title, price, cold, address), rank, score, share in zip(
             _card_fields(found), found[Columns.RANK], found[Columns.SCORE], shares, strict=True
         )

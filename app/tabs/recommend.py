@@ -5,10 +5,11 @@ from typing import Any
 
 import gradio as gr
 
-from app import views
+from app import explain_views, views
 from app.actions import Shop, recommendations_html, uploaded
 from app.catalogue import ALL
-from app.events import guarded, html
+from app.events import DIALOG, guarded, html, told
+from app.explain import explain
 from app.picture_input import PictureInput
 from app.state import Element, VisitorSession
 from tpad.errors import ImageError
@@ -33,8 +34,14 @@ class RecommendTab:
     price: gr.Textbox
 
 
-def build(shop: Shop, first: VisitorSession) -> RecommendTab:
-    """Lay out the tab and wire its own parts (search, pages); the session is wired outside."""
+def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
+    """Lay out the tab and wire its own parts (search, pages, reasons); what changes the session is
+    wired outside.
+
+    Args:
+        first: the session that a visitor meets.
+        session: the present one.
+    """
     everything = shop.catalogue.search()
     with gr.Row(elem_classes="tp-main", equal_height=False):
         with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
@@ -101,6 +108,20 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                 elem_id="next",
             )
 
+    why = html("", DIALOG, elem_id="why")
+
+    @guarded(1)
+    def explained(present: VisitorSession, name: str, exclude: bool, event: gr.EventData) -> str:
+        found = explain(shop, present, told(event)[1], name, exclude)
+        return explain_views.panel(found, shop.titles[name])
+
+    cards.why(
+        explained,
+        [session, model, exclude_seen],
+        why,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     pages = gr.State(1)
 
     @guarded(2)
