@@ -11,6 +11,7 @@ import pandas as pd
 from app import views
 from app.agreement import rank_table, ranks
 from app.catalogue import Catalogue
+from app.maps import Maps
 from app.pictures import reencode
 from app.state import Element, VisitorSession
 from tpad.data.columns import Columns
@@ -33,12 +34,14 @@ class Shop:
         catalogue: its items as the app shows them.
         titles: human name of each embedding set.
         results: the results database, if there is one.
+        maps: two-dimensional maps of the catalogue.
     """
 
     recommender: "Recommender"
     catalogue: Catalogue
     titles: dict[str, str]
-    results: "Results | None" = None
+    results: "Results | None"
+    maps: Maps
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -81,8 +84,7 @@ def step(
 
 
 def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
-    """An uploaded picture, its title, or both, as an element; it is encoded here, so later steps
-    find it in the recommender's cache.
+    """An uploaded picture, its title, or both, as an element.
 
     Raises:
         TpadError: there is neither picture nor title, or the picture cannot be used.
@@ -92,9 +94,21 @@ def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
         raise DataError("Choose a picture or write a title first.")
     image, thumbnail = reencode(path) if path else (None, "")
     content = NewItem(image=image, title=title, price=_price(price))
+    return own_element(shop, content, thumbnail)
+
+
+def own_element(shop: Shop, content: NewItem, thumbnail: str) -> Element:
+    """An item of the visitor's own as an element; it is encoded here, so later steps find it in the
+    recommender's cache.
+
+    Args:
+        content: the item.
+        thumbnail: data URL of its picture; "" without one.
+    """
     shop.recommender.compare([content], k=1)  # one forward serves all models
     key = f"upload:{time.monotonic_ns()}"
-    return Element("", title or "Your picture", thumbnail, content.price, True, content, key)
+    title = content.title or "Your picture"
+    return Element("", title, thumbnail, content.price, True, content, key)
 
 
 def strip_html(shop: Shop, session: VisitorSession) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app import style, views
+from app import share_menu, style, views
 from app.actions import Shop, recommendations_html, step, strip_html
 from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
+from app.maps import Maps
 from app.pictures import picture_routes
 from app.state import Element, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
@@ -32,7 +33,7 @@ def open_shop(recommender: "Recommender", results: "Results | None" = None) -> S
     from tpad.training.encoders import SET_TITLES
 
     titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
-    return Shop(recommender, Catalogue(recommender), titles, results)
+    return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))
 
 
 def build_app(recommender: "Recommender", results: "Results | None" = None) -> gr.Blocks:
@@ -107,6 +108,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_id": "session",
             "trigger_mode": "multiple",
         }
+        share_menu.build(shop, app, first, session, strip, left, in_turn)
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -140,6 +142,14 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_limit": 1,
             "concurrency_id": "rank",
         }
+        on_map = [session, right.map_of, right.k]
+        mapped = [right.map, right.map_note, right.clock]
+
+        @guarded(3)
+        def show_map(present: VisitorSession, name: str, places: int) -> Any:
+            figure, note, clock = compare.render_map(shop, present, name, places)
+            return gr.update(value=figure, visible=figure is not None), note, clock
+
         settings = [session, left.model, left.k, left.exclude_seen]
         beside = [session, right.beside, right.k]
         # A tab is drawn when it is opened or its settings change, and when the session does while
@@ -174,6 +184,12 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **ranking,
             **quiet,
         )
+        drawing: dict[str, Any] = {"concurrency_id": "map", "trigger_mode": "always_last"}
+        gr.on(
+            [compare_tab.select, right.map_of.input, right.k.input, right.clock.tick],
+            show_map, on_map, mapped, **drawing, **quiet,
+        )  # fmt: skip
+        session.change(only(COMPARE, show_map, 3), [active, *on_map], mapped, **drawing, **quiet)
     app.queue(max_size=256)
     app.shop = shop
     return app
