@@ -11,6 +11,7 @@ import pandas as pd
 from app import views
 from app.agreement import rank_table, ranks
 from app.catalogue import Catalogue
+from app.maps import Maps
 from app.pictures import reencode
 from app.state import Element, VisitorSession
 from tpad.data.columns import Columns
@@ -33,12 +34,14 @@ class Shop:
         catalogue: its items as the app shows them.
         titles: human name of each embedding set.
         results: the results database, if there is one.
+        maps: two-dimensional maps of the catalogue.
     """
 
     recommender: "Recommender"
     catalogue: Catalogue
     titles: dict[str, str]
-    results: "Results | None" = None
+    results: "Results | None"
+    maps: Maps
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -81,8 +84,7 @@ def step(
 
 
 def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
-    """An uploaded picture, its title, or both, as an element; it is encoded here, so later steps
-    find it in the recommender's cache.
+    """An uploaded picture, its title, or both, as an element.
 
     Raises:
         TpadError: there is neither picture nor title, or the picture cannot be used.
@@ -92,9 +94,21 @@ def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
         raise DataError("Choose a picture or write a title first.")
     image, thumbnail = reencode(path) if path else (None, "")
     content = NewItem(image=image, title=title, price=_price(price))
+    return own_element(shop, content, thumbnail)
+
+
+def own_element(shop: Shop, content: NewItem, thumbnail: str) -> Element:
+    """An item of the visitor's own as an element; it is encoded here, so later steps find it in the
+    recommender's cache.
+
+    Args:
+        content: the item.
+        thumbnail: data URL of its picture; "" without one.
+    """
     shop.recommender.compare([content], k=1)  # one forward serves all models
     key = f"upload:{time.monotonic_ns()}"
-    return Element("", title or "Your picture", thumbnail, content.price, True, content, key)
+    title = content.title or "Your picture"
+    return Element("", title, thumbnail, content.price, True, content, key)
 
 
 def strip_html(shop: Shop, session: VisitorSession) -> str:
@@ -121,7 +135,7 @@ def recommendations_html(
     target = session.table.target if session.table.revealed else ""
     target_rank = None
     if target:
-        seen = _seen(shop, session) if exclude_seen else []
+        seen = seen_rows(shop, session) if exclude_seen else []
         scores = shop.recommender.scores(session.values, model)
         target_rank = int(ranks(scores, seen)[shop.catalogue.rows[target]])
     return views.recommendations(
@@ -140,7 +154,7 @@ def compared(
     """Ranks of every item under each of `models`, and the row of the true next item if revealed."""
     scores = {model: shop.recommender.scores(session.values, model) for model in models}
     known = len(shop.catalogue.items)
-    table = rank_table({m: s[:known] for m, s in scores.items()}, _seen(shop, session))
+    table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
     target = session.table.target if session.table.revealed else ""
     return table, shop.catalogue.rows[target] if target else None
 
@@ -151,7 +165,8 @@ def with_facts(shop: Shop, found: pd.DataFrame) -> pd.DataFrame:
     return found.merge(facts, on=Columns.ITEM_ID, how="inner")
 
 
-def _seen(shop: Shop, session: VisitorSession) -> list[int]:
+def seen_rows(shop: Shop, session: VisitorSession) -> list[int]:
+    """Rows of the session's items, those of the catalogue."""
     rows = shop.catalogue.rows
     return sorted({rows[e.item_id] for e in session.elements if e.item_id in rows})
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tpad.recommender import Recommender
 
 ALL, ARRIVALS = "All", "New arrivals"
+# Columns, with or without "attr_" before them, that divide a shop further than `category` does.
+KIND_COLUMNS = ("department", "subcategory", "sub_category", "product_type", "type")
+MOST_KINDS = 80  # a column of more values is no filter
 LONGEST_BORROWED = 8  # items of a test session that are laid out; users of some shops have hundreds
 EXAMPLE_LENGTHS = (4, 5, 6)
 
@@ -69,6 +72,7 @@ class Catalogue:
         self.rows = {item: row for row, item in enumerate(self.items[Columns.ITEM_ID])}
         words = [source[c].fillna("").astype(str) for c in _SEARCHED]
         self._text = words[0].str.cat(words[1:], sep=" ").str.lower()
+        self._kinds = _kind_column(source)
         self.arrivals = _read_arrivals(recommender.bundle.path / "arrivals")
 
     @property
@@ -77,13 +81,26 @@ class Catalogue:
         counts = self.items[Columns.CATEGORY].replace("", np.nan).value_counts()
         return [ALL, *counts.index] + ([ARRIVALS] if self.arrivals else [])
 
-    def search(self, query: str = "", place: str = ALL, cold_only: bool = False) -> pd.DataFrame:
+    def kinds(self, place: str = ALL) -> list[str]:
+        """What the second filter offers within a department; empty where there is none to offer."""
+        if self._kinds is None or place == ARRIVALS:
+            return []
+        inside = self._kinds
+        if place != ALL:
+            inside = inside[self.items[Columns.CATEGORY].eq(place)]
+        found = sorted(set(inside) - {""})
+        return [ALL, *found] if len(found) > 1 else []
+
+    def search(
+        self, query: str = "", place: str = ALL, cold_only: bool = False, kind: str = ALL
+    ) -> pd.DataFrame:
         """The items whose text holds every word of `query`, in the bundle's order.
 
         Args:
             query: words or beginnings of words; upper and lower case are the same.
             place: a department, or `ALL`, or `ARRIVALS`.
             cold_only: only items that nobody clicked in the training sessions.
+            kind: one of `kinds`, or `ALL`.
 
         Returns:
             Rows of `items`; for `ARRIVALS` a frame of the same columns, item_id "arrival:<n>".
@@ -98,6 +115,8 @@ class Catalogue:
             keep &= text.str.contains(word, regex=False).to_numpy(dtype=bool)
         if place not in (ALL, ARRIVALS, "", None):
             keep &= frame[Columns.CATEGORY].eq(place).to_numpy(dtype=bool)
+        if self._kinds is not None and kind not in (ALL, "", None) and place != ARRIVALS:
+            keep &= self._kinds.eq(kind).to_numpy(dtype=bool)
         if cold_only and place != ARRIVALS:
             keep &= frame[Columns.IS_COLD].to_numpy(dtype=bool)
         return frame[keep]
@@ -196,6 +215,16 @@ class Catalogue:
 
 
 _SEARCHED = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.ITEM_ID)
+
+
+def _kind_column(items: pd.DataFrame) -> pd.Series | None:
+    """Values of the first column of `KIND_COLUMNS` that most items have and that divides them."""
+    for name in (prefix + column for column in KIND_COLUMNS for prefix in ("", "attr_")):
+        if name in items.columns:
+            values = items[name].fillna("").astype(str)
+            if 2 <= values[values.ne("")].nunique() <= MOST_KINDS and values.ne("").mean() >= 0.5:
+                return values
+    return None
 
 
 def _read_arrivals(folder: Path) -> tuple[Arrival, ...]:

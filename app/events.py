@@ -18,7 +18,9 @@ element.addEventListener('click', (event) => {
   if (!button || button.disabled) return;
   const act = button.dataset.act;
   if (act === 'theme') { document.body.classList.toggle('dark'); return; }
-  trigger(act === 'more' ? 'more' : 'click', {act: act, id: button.dataset.id || ''});
+  if (act === 'more') return;  // the gallery's own
+  const own = ['why', 'save'];
+  trigger(own.includes(act) ? act : 'click', {act: act, id: button.dataset.id || ''});
 });
 """
 
@@ -31,6 +33,58 @@ watch('value', () => {
   const row = element.querySelector('.tp-row');
   if (row && count() > cells) row.scrollLeft = row.scrollWidth;
   cells = count();
+});
+"""
+
+# The next page of the gallery is appended when its button comes near the window, or is pressed.
+# Cards that are there already are neither sent nor drawn again.
+ENDLESS = """
+let loading = false;
+const observer = new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting)) append();
+}, {rootMargin: '0px 0px 900px 0px'});
+const watchEnd = () => {
+  observer.disconnect();
+  const button = element.querySelector('.tp-more');
+  if (button) observer.observe(button);
+};
+const append = async () => {
+  const button = element.querySelector('.tp-more');
+  if (!button || loading) return;
+  const asked = button.dataset.next, focused = document.activeElement === button;
+  loading = true;
+  let found = null;
+  try { found = await server.next_page(asked); } catch { observer.disconnect(); }
+  loading = false;
+  if (button.isConnected && button.dataset.next === asked && found !== null) {
+    const part = document.createElement('template');
+    part.innerHTML = found;
+    const cards = [...part.content.querySelectorAll('li')];
+    element.querySelector('.tp-catalogue').append(...cards);
+    button.remove();
+    element.append(...part.content.querySelectorAll('.tp-more'));
+    if (focused && cards.length) cards[0].querySelector('button').focus({preventScroll: true});
+  }
+  if (found !== null) watchEnd();
+};
+element.addEventListener('click', (event) => {
+  if (event.target.closest('.tp-more')) append();
+});
+watch('value', watchEnd);
+watchEnd();
+"""
+
+# A dialog opens as soon as it is there, closes by ✕, Escape or a click beside it, and is then gone,
+# so that the same answer can open again.
+DIALOG = """
+watch('value', () => {
+  const dialog = element.querySelector('dialog');
+  if (!dialog || dialog.open) return;
+  dialog.addEventListener('close', () => { props.value = ''; });
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
+  });
+  dialog.showModal();
 });
 """
 
@@ -50,7 +104,7 @@ element.addEventListener('focusout', (event) => light(event, false));
 
 
 def html(value: str, script: str = "", **options: Any) -> gr.HTML:
-    """A block of our own HTML whose `data-act` buttons trigger `click` (or `more`).
+    """A block of our own HTML whose `data-act` buttons trigger `click` (or `why`, `save`).
 
     Args:
         script: JavaScript to run beside, when the block is shown.

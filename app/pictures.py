@@ -68,7 +68,7 @@ def encode(image: Image.Image, side: int) -> bytes:
     return out.getvalue()
 
 
-def reencode(path: str | bytes) -> tuple[Image.Image, str]:
+def reencode(source: str | bytes) -> tuple[Image.Image, str]:
     """An uploaded file, or its bytes, as a fresh picture, and a data URL of its thumbnail.
 
     Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes.
@@ -76,7 +76,7 @@ def reencode(path: str | bytes) -> tuple[Image.Image, str]:
     Raises:
         ImageError: it is not a picture that can be used.
     """
-    image = load_image(path)
+    image = load_image(source)
     image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE), Image.Resampling.LANCZOS)
     data = base64.b64encode(encode(image, STRIP_SIDE)).decode()
     return image, f"data:image/webp;base64,{data}"

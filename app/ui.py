@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app import style, views
+from app import share_menu, style, views
 from app.actions import Shop, recommendations_html, step, strip_html
 from app.api import add_api
 from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
+from app.maps import Maps
 from app.pictures import picture_routes
 from app.state import Element, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
@@ -33,7 +34,7 @@ FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads a
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
     titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
-    return Shop(recommender, Catalogue(recommender), titles, results)
+    return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))
 
 
 def build_app(recommender: "Recommender", results: "Results | None" = None) -> gr.Blocks:
@@ -61,7 +62,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         strip = html(strip_html(shop, first), FOLLOW, elem_id="session")
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Recommend", id=RECOMMEND) as recommend_tab:
-                left = recommend.build(shop, first)
+                left = recommend.build(shop, first, session)
             with gr.Tab("Compare", id=COMPARE) as compare_tab:
                 right = compare.build(shop)
             with gr.Tab("Cold start by hand", id=COLD_START) as cold_tab:
@@ -91,6 +92,11 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         def show_comparison(present: VisitorSession, beside: list[str], places: int) -> Any:
             return compare.render(shop, present, beside, places)
 
+        @guarded(3)
+        def show_map(present: VisitorSession, name: str, places: int) -> Any:
+            figure, note, clock = compare.render_map(shop, present, name, places)
+            return gr.update(value=figure, visible=figure is not None), note, clock
+
         def only(tab: str, show: Callable, outputs: int) -> Callable:
             """The same, but a session that changes while another tab is open draws nothing."""
 
@@ -108,6 +114,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_id": "session",
             "trigger_mode": "multiple",
         }
+        share_menu.build(shop, app, first, session, strip, left, in_turn)
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -166,6 +173,17 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **ranking,
             **quiet,
         )
+        gr.on(
+            [
+                compare_tab.select, right.map_of.input, right.k.input, right.clock.tick,
+                session.change,
+            ],
+            only(COMPARE, show_map, 3),
+            [active, session, right.map_of, right.k],
+            [right.map, right.map_note, right.clock],
+            **ranking,
+            **quiet,
+        )  # fmt: skip
         add_api(shop)
     app.queue(max_size=256)
     app.shop = shop

@@ -1,7 +1,9 @@
 """The app's HTML: pure functions from tables and sessions to strings."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from app.agreement import agreement, top
 from app.state import Element, VisitorSession
 from tpad.data.columns import Columns
 
-PAGE = 48  # cards of the catalogue that are laid out at once
+PAGE = 48  # cards of the catalogue that are sent at once
 
 
 def header(n_items: int, n_cold: int) -> str:
@@ -57,6 +59,7 @@ def strip(session: VisitorSession, target: Element | None = None) -> str:
         _tool("shopper", "Random shopper", "Borrow the session of a random shopper", icon="⚄")
         + _tool("undo", "Undo", "Undo the last change", icon="↶", off=not session.past)
         + _tool("clear", "Clear", "Take everything out of the session", icon="✕", off=not count)
+        + _SHARE
     )
     head = (
         '<div class="tp-strip-head"><h2>Session</h2>'
@@ -76,13 +79,15 @@ def strip(session: VisitorSession, target: Element | None = None) -> str:
     return f'<section class="tp-strip" aria-label="Session, oldest first">{head}{body}</section>'
 
 
-def gallery(items: pd.DataFrame, shown: int = PAGE) -> str:
-    """Cards of the catalogue, to add by a click.
+def gallery(items: pd.DataFrame, page: int = 0, asked: Mapping[str, Any] | None = None) -> str:
+    """One page of the catalogue's cards, to add by a click, and the button for the next page.
 
     Args:
         items: what was found, with item_id, title, price, is_cold, picture.
-        shown: cards to lay out at most.
+        page: which page, from 0.
+        asked: what was searched for; the button carries it, with the number of the next page.
     """
+    start, end = page * PAGE, (page + 1) * PAGE
     if items.empty:
         return (
             '<div class="tp-empty"><b>Nothing found.</b><p>Try fewer words, another department, '
@@ -94,13 +99,15 @@ def gallery(items: pd.DataFrame, shown: int = PAGE) -> str:
         f'<span class="tp-pic">{picture(address, title)}{cold_badge(cold)}</span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}</span></button></li>'
-        for i, title, price, cold, address in _card_fields(items.iloc[:shown])
+        for i, title, price, cold, address in _card_fields(items.iloc[start:end])
     )
     more = ""
-    if len(items) > shown:
-        step = min(PAGE, len(items) - shown)
+    if len(items) > end:
+        step = min(PAGE, len(items) - end)
+        following = json.dumps({**(asked or {}), "page": page + 1})
         more = (
-            f'<button type="button" class="tp-more" data-act="more">Show {step} more '
+            f'<button type="button" class="tp-more" data-act="more" data-next="{_a(following)}">'
+            f"Show {step} more "
             f'<span class="tp-muted">of {len(items):,}</span></button>'
         )
     return f'<ul class="tp-grid tp-catalogue">{cards}</ul>{more}'
@@ -141,7 +148,8 @@ def recommendations(
         )
     shares = relative_likelihood(found[Columns.SCORE])
     cards = "".join(
-        f'<li><button type="button" class="tp-card{" tp-true" if i == target else ""}" '
+        f'<li class="tp-rec"><button type="button" '
+        f'class="tp-card{" tp-true" if i == target else ""}" '
         f'data-act="add" data-id="{_a(i)}" '
         f'aria-label="Place {rank}: {_a(title)}. Add to session.">'
         f'<span class="tp-pic">{picture(address, title, lazy=False)}'
@@ -151,7 +159,8 @@ def recommendations(
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}<span class="tp-score">score {score:.2f}</span>'
-        f"</span></button></li>"
+        f'</span></button><button type="button" class="tp-why" data-act="why" data-id="{_a(i)}" '
+        f'aria-label="Why {_a(title)}?">why?</button></li>'
         for (i, title, price, cold, address), rank, score, share in zip(
             _card_fields(found), found[Columns.RANK], found[Columns.SCORE], shares, strict=True
         )
@@ -238,6 +247,12 @@ def relative_likelihood(scores: Sequence[float] | pd.Series) -> list[float]:
         return np.nan_to_num(np.exp(values - np.nanmax(values)), nan=0.0).tolist()
 
 
+# Opens the menu of `share_menu`.
+_SHARE = (
+    '<button type="button" popovertarget="tp-share" aria-label="Share this session" '
+    'title="Link, save, open"><span aria-hidden="true">↗</span> '
+    '<span class="tp-word">Share</span></button>'
+)
 _TRUE_BADGE = '<span class="tp-badge tp-badge-true">true next</span>'
 
 

@@ -1,14 +1,16 @@
 """The Recommend tab: look through the catalogue, and see what comes next."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from app import views
+from app import explain_views, views
 from app.actions import Shop, recommendations_html, uploaded
 from app.catalogue import ALL
-from app.events import guarded, html
+from app.events import DIALOG, ENDLESS, guarded, html, told
+from app.explain import explain
 from app.picture_input import PictureInput
 from app.state import Element, VisitorSession
 from tpad.errors import ImageError
@@ -33,20 +35,38 @@ class RecommendTab:
     price: gr.Textbox
 
 
-def build(shop: Shop, first: VisitorSession) -> RecommendTab:
-    """Lay out the tab and wire its own parts (search, pages); the session is wired outside."""
-    everything = shop.catalogue.search()
+def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
+    """Lay out the tab and wire its own parts (search, pages, reasons); what changes the session is
+    wired outside.
+
+    Args:
+        first: the session that a visitor meets.
+        session: the present one.
+    """
     with gr.Row(elem_classes="tp-main", equal_height=False):
         with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
             with gr.Row(elem_classes="tp-filters"):
                 query = gr.Textbox(
-                    placeholder=f"Search {len(everything):,} products",
+                    placeholder=f"Search {len(shop.catalogue.items):,} products",
                     show_label=False,
                     label="Search the catalogue",
                     container=False,
                     scale=3,
                     min_width=150,
                     elem_id="search",
+                )
+                kinds = shop.catalogue.kinds()
+                kind = gr.Dropdown(
+                    _kind_choices(kinds),
+                    value=ALL,
+                    label="Type of product",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=1,
+                    min_width=130,
+                    visible=bool(kinds),
+                    elem_id="kind",
                 )
                 cold = gr.Checkbox(
                     label="never clicked only", container=False, elem_classes="tp-check"
@@ -68,7 +88,13 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                     )
                     price = gr.Textbox(label="Price (optional)", max_length=20)
                     upload = gr.Button("Add to session", variant="primary", elem_id="own-add")
-            cards_of_catalogue = html(views.gallery(everything), elem_id="catalogue")
+
+            def next_page(asked: str) -> str:
+                return page_after(shop, asked)
+
+            cards_of_catalogue = html(
+                found_page(shop), ENDLESS, elem_id="catalogue", server_functions=[next_page]
+            )
         with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
             with gr.Row(elem_classes="tp-settings"):
                 model = gr.Dropdown(
@@ -101,35 +127,41 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
                 elem_id="next",
             )
 
-    pages = gr.State(1)
+    why = html("", DIALOG, elem_id="why")
 
-    @guarded(2)
-    def search(text: str, where: str, cold_only: bool) -> tuple[str, int]:
-        return views.gallery(shop.catalogue.search(text, where, cold_only)), 1
+    @guarded(1)
+    def explained(present: VisitorSession, name: str, exclude: bool, event: gr.EventData) -> str:
+        found = explain(shop, present, told(event)[1], name, exclude)
+        return explain_views.panel(found, shop.titles[name])
 
-    @guarded(2)
-    def more(text: str, where: str, cold_only: bool, shown: int) -> tuple[str, int]:
-        found = shop.catalogue.search(text, where, cold_only)
-        return views.gallery(found, (shown + 1) * views.PAGE), shown + 1
-
-    filters = [query, place, cold]
-    gr.on(
-        # `change`, as `input` stays silent on text that is pasted.
-        [query.change, place.input, cold.input],
-        search,
-        filters,
-        [cards_of_catalogue, pages],
-        trigger_mode="always_last",
+    cards.why(
+        explained,
+        [session, model, exclude_seen],
+        why,
         show_progress="hidden",
         api_visibility="private",
     )
-    cards_of_catalogue.more(
-        more,
-        [*filters, pages],
-        [cards_of_catalogue, pages],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+
+    @guarded(1)
+    def search(*asked: Any) -> str:
+        return found_page(shop, *asked)
+
+    @guarded(2)
+    def narrowed(text: str, where: str, sort: str, cold_only: bool) -> tuple[str, Any]:
+        kinds = shop.catalogue.kinds(where)
+        sort = sort if sort in kinds else ALL
+        update = gr.Dropdown(_kind_choices(kinds), value=sort, visible=bool(kinds))
+        return found_page(shop, text, where, sort, cold_only), update
+
+    filters: list[Any] = [query, place, kind, cold]
+    searching: dict[str, Any] = {
+        "trigger_mode": "always_last",
+        "show_progress": "hidden",
+        "api_visibility": "private",
+    }
+    # `change`, as `input` stays silent on text that is pasted.
+    gr.on([query.change, kind.input, cold.input], search, filters, cards_of_catalogue, **searching)
+    place.input(narrowed, filters, [cards_of_catalogue, kind], **searching)
 
     pending = gr.State(None)
 
@@ -154,6 +186,43 @@ def build(shop: Shop, first: VisitorSession) -> RecommendTab:
     return RecommendTab(
         cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price
     )
+
+
+def found_page(
+    shop: Shop,
+    query: str = "",
+    place: str = ALL,
+    kind: str = ALL,
+    cold_only: bool = False,
+    page: int = 0,
+) -> str:
+    """One page of what a search finds, as cards."""
+    found = shop.catalogue.search(query, place, cold_only, kind)
+    asked = {"query": query, "place": place, "kind": kind, "cold_only": cold_only}
+    return views.gallery(found, page, asked)
+
+
+def page_after(shop: Shop, asked: str) -> str:
+    """The page that a gallery's button asks for; "" for a request that no button makes.
+
+    Args:
+        asked: what `views.gallery` wrote into the button.
+    """
+    try:
+        wanted = json.loads(asked) if isinstance(asked, str) and len(asked) < 2000 else None
+        page, last = wanted["page"], len(shop.catalogue.items) // views.PAGE
+        words = [wanted[name] for name in ("query", "place", "kind")]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    if not isinstance(page, int) or not 0 <= page <= last:
+        return ""
+    if not all(isinstance(word, str) for word in words):
+        return ""
+    return found_page(shop, *words, wanted.get("cold_only") is True, page)
+
+
+def _kind_choices(kinds: list[str]) -> list[tuple[str, str]]:
+    return [("All types" if kind == ALL else kind, kind) for kind in kinds or [ALL]]
 
 
 def _place_filter(shop: Shop) -> gr.Radio | gr.Dropdown:

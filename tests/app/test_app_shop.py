@@ -3,9 +3,12 @@
 import io
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -15,10 +18,10 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from app import actions
-from app.catalogue import ALL, ARRIVALS, LONGEST_BORROWED
+from app.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
 from app.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
 from app.state import VisitorSession
-from app.tabs import compare
+from app.tabs import compare, recommend
 from app.ui import build_app, launch_options, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError, ImageError
@@ -69,6 +72,46 @@ def test_filters_narrow_down(shop):
     cold = shop.catalogue.search(cold_only=True)
     assert cold["is_cold"].all()
     assert len(cold) == shop.recommender.cold.sum()
+
+
+def test_a_second_filter_is_offered_where_the_table_has_types(fake_bundle, monkeypatch):
+    shop = open_shop(Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder())))
+    assert shop.catalogue.kinds() == []
+    kinds = [title.split()[1] for title in shop.catalogue.items["title"]]
+    dataset = shop.recommender.bundle.dataset
+    typed = replace(dataset, items=dataset.items.assign(attr_type=kinds))
+    monkeypatch.setattr(shop.recommender.bundle, "dataset", typed)
+    catalogue = Catalogue(shop.recommender)
+    assert catalogue.kinds() == [ALL, *sorted(set(kinds))]
+    assert set(catalogue.kinds("Phones")) == {ALL, "case", "phone", "charger"}
+    assert catalogue.kinds(ARRIVALS) == []
+    found = catalogue.search(place="Phones", kind="case")
+    assert len(found)
+    assert all(" case " in title for title in found["title"])
+
+
+def test_pages_follow_each_other_without_gap_or_repeat(shop):
+    first = recommend.found_page(shop, "no.")
+    ids = re.findall('data-id="([^"]+)"', first)
+    asked = unescape(re.search('data-next="([^"]+)"', first)[1])
+    last = recommend.page_after(shop, asked)
+    ids += re.findall('data-id="([^"]+)"', last)
+    assert ids == shop.catalogue.search("no.")["item_id"].tolist()
+    assert "data-next" not in last
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        None, 7, "", "[]", "{}", "[" * 1500, "x" * 5000,
+        '{"query": "", "place": "All", "kind": "All", "page": -1}',
+        '{"query": "", "place": "All", "kind": "All", "page": 99999}',
+        '{"query": "", "place": "All", "kind": "All", "page": 0.0}',
+        '{"query": [1], "place": "All", "kind": "All", "page": 0}',
+    ],
+)  # fmt: skip
+def test_pages_that_no_button_asks_for_are_empty(shop, asked):
+    assert recommend.page_after(shop, asked) == ""
 
 
 def test_places_are_the_departments_and_the_arrivals(shop):

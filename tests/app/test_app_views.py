@@ -1,5 +1,6 @@
 """The page's HTML: what is in it, and that nothing of a shop's text can break it."""
 
+import json
 from html.parser import HTMLParser
 
 import numpy as np
@@ -57,11 +58,14 @@ def found(n: int = 5) -> pd.DataFrame:
 
 
 def test_the_gallery_shows_one_page_and_offers_the_next():
-    page = Reader(views.gallery(items(70), 48))
+    page = Reader(views.gallery(items(70), asked={"query": HOSTILE}))
     assert [attrs["data-id"] for attrs in page.acts("add")] == [f"i{k}" for k in range(48)]
     assert len(page.acts("more")) == 1
     assert "Show 22 more" in page.text
-    assert not Reader(views.gallery(items(70), 96)).acts("more")
+    assert json.loads(page.acts("more")[0]["data-next"]) == {"query": HOSTILE, "page": 1}
+    last = Reader(views.gallery(items(70), 1))
+    assert [attrs["data-id"] for attrs in last.acts("add")] == [f"i{k}" for k in range(48, 70)]
+    assert not last.acts("more")
 
 
 def test_cards_have_names_prices_and_pictures_with_words():

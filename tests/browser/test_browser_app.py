@@ -1,5 +1,6 @@
 """A person's path through the app, in a real browser, with the network cable out."""
 
+import json
 import os
 import re
 import shutil
@@ -39,7 +40,10 @@ def address(fake_bundle, tmp_path_factory):
     (folder / "arrivals").mkdir()
     picture("green", 9).save(folder / "arrivals" / "one.webp")
     (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     page = build_app(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
+    monkeypatch.undo()
     _, url, _ = page.launch(
         server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
     )
@@ -60,7 +64,7 @@ def visit(browser, address):
     """Opens the page for a new visitor; at the end no error and no foreign request was seen."""
     contexts, faults = [], []
 
-    def open_page(viewport=LAPTOP, **options):
+    def open_page(viewport=LAPTOP, query="", **options):
         context = browser.new_context(viewport=viewport, **options)
         contexts.append(context)
         page = context.new_page()
@@ -77,7 +81,7 @@ def visit(browser, address):
                 route.abort()
 
         page.route("**/*", only_here)
-        page.goto(address)
+        page.goto(address + query)
         expect(page.locator("#next .tp-card").first).to_be_visible()
         return page
 
@@ -109,8 +113,9 @@ def test_build_a_session_and_read_what_comes_next(visit):
 
     page.locator("#search textarea").fill("")
     expect(page.locator("#catalogue .tp-card")).to_have_count(48)
-    page.get_by_role("button", name="Show 12 more").click()
+    page.locator("#catalogue .tp-more").scroll_into_view_if_needed()
     expect(page.locator("#catalogue .tp-card")).to_have_count(60)
+    expect(page.locator("#catalogue .tp-more")).to_have_count(0)
     for number in (3, 4, 5):  # quick clicks, none of which may get lost
         page.locator("#catalogue .tp-card").nth(number).click()
     expect(elements(page)).to_have_count(4)
@@ -185,6 +190,100 @@ def test_reveal_and_compare(visit):
     expect(columns.nth(0).locator(".tp-line")).to_have_count(5)
     page.get_by_role("button", name="Take everything out").click()
     expect(page.locator("#compare")).to_contain_text("Start with one product.")
+
+
+def test_ask_why_with_the_keyboard(visit):
+    page = visit()
+    why = page.locator("#next .tp-why").nth(1)
+    title = page.locator("#next .tp-title").nth(1).inner_text()
+    why.focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("dialog", name="Why this item?")
+    expect(panel).to_contain_text(title)
+    expect(panel).to_contain_text("likely to come next")
+    expect(panel.locator(".tp-gains li")).to_have_count(elements(page).count())
+    expect(panel.locator(".tp-near li")).to_have_count(5)
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(why).to_be_focused()
+    page.keyboard.press("Enter")  # the same question again
+    expect(panel).to_be_visible()
+    panel.get_by_role("button", name="Close").click()
+    expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_share_a_session_by_link(visit):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.locator("#catalogue .tp-card").nth(2).click()
+    page.locator("#model").click()
+    page.get_by_role("option", name="Vision tower", exact=True).click()
+    expect(page.locator(".tp-note")).to_contain_text("Vision tower ranked")
+    page.get_by_role("button", name="Share this session").click()
+    menu = page.locator("#tp-share")
+    expect(menu).to_be_visible()
+    expect(menu).to_have_attribute("data-link", re.compile("model=vision$"))
+    menu.get_by_role("button", name="Copy").click()
+    expect(menu.get_by_role("button", name="Copied ✓")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "/?session=item-" in link
+
+    other = visit(query=link[link.index("?") :])
+    expect(other.locator("#session")).to_contain_text("A session from a link")
+    names = [cell.get_attribute("title") for cell in elements(page).all()]
+    assert [cell.get_attribute("title") for cell in elements(other).all()] == names
+    expect(other.locator(".tp-note")).to_contain_text("Vision tower ranked")
+    assert first_titles(other, 12) == first_titles(page, 12)
+
+
+def test_a_link_that_does_not_fit_gets_a_sentence_and_the_example(visit):
+    page = visit(query="?session=item-0001,%3Cscript%3E&model=tpad")
+    expect(page.get_by_text("This link does not fit the shop")).to_be_visible()
+    expect(page.locator("#session")).to_contain_text("A shopper from the test sessions")
+
+
+def test_save_a_session_with_an_upload_and_open_it_elsewhere(visit, tmp_path):
+    picture("blue", 5, 300).save(tmp_path / "mine.png")
+    page = visit()
+    page.get_by_role("button", name="Add a picture of your own").click()
+    page.locator("#own-picture input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(page.locator("#own-picture img")).to_be_visible()
+    page.locator("#own-add").click()
+    expect(elements(page).last).to_contain_text("yours")
+    page.get_by_role("button", name="Share this session").click()
+    expect(page.locator("#tp-share")).to_contain_text("cannot carry an item of your own")
+    for number in (1, 2):  # the same session can be saved twice
+        if number == 2:
+            page.get_by_role("button", name="Share this session").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save as a file").click()
+    download.value.save_as(tmp_path / "session.json")
+    assert json.loads((tmp_path / "session.json").read_text())["format"] == "tpad-session"
+
+    other = visit()
+    other.locator("#share input[type=file]").set_input_files(tmp_path / "session.json")
+    expect(other.locator("#session")).to_contain_text("A session from a file")
+    expect(elements(other).last).to_contain_text("yours")
+    expect(elements(other)).to_have_count(elements(page).count())
+
+    (tmp_path / "bad.json").write_text("{}")
+    other.locator("#share input[type=file]").set_input_files(tmp_path / "bad.json")
+    expect(other.get_by_text("This file is not a saved session")).to_be_visible()
+    expect(elements(other).last).to_contain_text("yours")
+
+
+def test_the_map_is_made_and_follows_the_session(visit):
+    page = visit()
+    page.get_by_role("tab", name="Compare").click()
+    plot = page.locator("#map .js-plotly-plot")
+    expect(plot).to_be_visible()
+    expect(plot).to_contain_text("Session, in order")
+    count = elements(page).count()
+    expect(plot.locator(".textpoint")).to_have_count(count)
+    page.locator("#session").get_by_role("button", name=re.compile("^Remove")).first.click()
+    expect(plot.locator(".textpoint")).to_have_count(count - 1)
+    page.locator("#map-of").click()
+    page.get_by_role("option", name="Vision tower", exact=True).click()
+    expect(page.get_by_text("what Vision tower finds alike")).to_be_visible()
 
 
 def test_visitors_do_not_see_each_other(visit):

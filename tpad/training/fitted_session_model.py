@@ -117,7 +117,14 @@ class FittedSessionModel:
 
     def encode_new(self, features: np.ndarray) -> np.ndarray:
         """Vectors of items that the model has never met: (n, n_features) -> (n, h + 1) float32."""
-        return self.with_new_items(features).item_vectors[self.n_items :]
+        with torch.inference_mode():
+            return self.network.item_vectors(self._new_table(features), new=True).cpu().numpy()
+
+    def standardised(self, features: np.ndarray) -> np.ndarray:
+        """Item features as the network reads them: (n, n_features) -> (n, n_outputs) float32, with
+        the warm items' mean at zero."""
+        with torch.inference_mode():
+            return self._new_table(features).cpu().numpy()
 
     def with_new_items(self, features: np.ndarray) -> "FittedSessionModel":
         """The same model, with further items appended after those it ranks; nothing is retrained.

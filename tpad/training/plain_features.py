@@ -146,7 +146,7 @@ class FieldFeatures:
     @property
     def size(self) -> int:
         """Number of features."""
-        return 3 + len(self.categories)
+        return field_count(self.categories)
 
     def __call__(self, categories: Sequence[str], prices: np.ndarray) -> np.ndarray:
         """(n,) categories and (n,) prices (NaN is missing) -> (n, size) float32."""
@@ -163,6 +163,11 @@ class FieldFeatures:
             if place is not None:
                 result[row, 3 + place] = 1.0
         return np.clip(result, -5.0, 5.0)
+
+
+def field_count(categories: Sequence[str]) -> int:
+    """Number of features that `FieldFeatures` gives for so many known categories."""
+    return 3 + len(categories)
 
 
 def item_texts(items: Sequence[NewItem]) -> list[str]:
