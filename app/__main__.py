@@ -20,6 +20,7 @@ import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
 
 DEFAULT_BUNDLE = ROOT / "assets" / "demo"
 DEFAULT_DATABASE = ROOT / "results" / "demo.db"
+WORKING_COPY = ROOT / "results" / "app.db"
 READ_ONLY = "TPAD_READ_ONLY"
 WARM_UP_AFTER = 5.0  # seconds; importing the language model would hold up the first visitor's page
 
@@ -86,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         recommender = tpad.load(options.bundle)
-        results = open_results(_database(options.database), read_only=options.read_only)
+        database = _database(options.database, options.read_only)
+        results = open_results(database, read_only=options.read_only)
         page = build_app(recommender, results)
     except TpadError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -116,11 +118,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _database(named: str | None) -> str | Path | None:
-    """The database that is named, else the demo shop's where the checkout has one."""
-    if named:
+def _database(named: str | None, read_only: bool) -> str | Path | None:
+    """The database that is named, else the demo shop's where the checkout has one: to be read only
+    itself, to be written to a copy of it."""
+    if named or not DEFAULT_DATABASE.exists():
         return named
-    return DEFAULT_DATABASE if DEFAULT_DATABASE.exists() else None
+    if read_only:
+        return DEFAULT_DATABASE
+    from app.working_copy import working_copy
+
+    return working_copy(DEFAULT_DATABASE, WORKING_COPY)
 
 
 if __name__ == "__main__":
