@@ -49,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--host",
-        default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        default=os.environ.get("GRADIO_SERVER_NAME")
+        or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"),
         help="address to listen on; 0.0.0.0 lets other computers in (%(default)s)",
     )
     made.add_argument(

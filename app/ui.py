@@ -27,6 +27,7 @@ RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
 )  # fmt: skip
 WITH_SESSION = (RECOMMEND, COMPARE)  # tabs about the visitor's own session
 MAX_UPLOAD = "8mb"
+MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
 FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads are dropped
 
@@ -202,6 +203,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
         "css": style.CSS,
         "app_kwargs": {"routes": picture_routes(app.shop.catalogue)},  # type: ignore[attr-defined]
         "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": MAX_VISITORS,
         "footer_links": [],
         "ssr_mode": False,
         "show_error": False,

@@ -5,8 +5,10 @@ import json
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -22,7 +24,7 @@ from app.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
 from app.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
 from app.state import VisitorSession
 from app.tabs import compare, recommend
-from app.ui import build_app, launch_options, open_shop
+from app.ui import FORGET_AFTER, MAX_UPLOAD, build_app, launch_options, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError, ImageError
 from tpad.items import NewItem
@@ -230,10 +232,41 @@ def test_uploads_that_say_nothing_are_refused(shop, path, title, price, says):
         actions.uploaded(shop, path, title, price)
 
 
-def test_a_hostile_upload_gets_a_sentence(shop, tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"<svg onload=alert(1)>")
-    with pytest.raises(ImageError, match="not a picture"):
+def whole_png(side: int = 64) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((side, side), 80).save(out, "PNG")
+    return out.getvalue()
+
+
+def claiming(width: int, height: int) -> bytes:
+    """A small PNG file whose header names a huge picture: a decompression bomb."""
+    data = bytearray(whole_png())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"<svg onload=alert(1)>", "not a picture"),
+        (b"<html><script>alert(1)</script></html>", "not a picture"),
+        (b"", "not a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n(/etc/passwd) run", "not a picture"),
+        (whole_png()[:2000], "damaged or cut off"),
+        (whole_png(4), "each side needs"),
+        (claiming(60_000, 60_000), "pixels"),
+        (claiming(9_000, 9_000), "pixels"),
+    ],
+    ids=["svg", "html", "empty", "postscript", "cut off", "tiny", "bomb", "large"],
+)
+def test_a_hostile_upload_gets_a_sentence(shop, tmp_path, data, says):
+    (tmp_path / "bad.png").write_bytes(data)
+    with pytest.raises(ImageError, match=says) as caught:
         actions.uploaded(shop, str(tmp_path / "bad.png"), "", "")
+    assert str(tmp_path) not in str(
+        caught.value
+    )  # where it lies on the server is nobody's business
 
 
 def test_nothing_of_an_uploaded_file_survives_but_its_pixels(tmp_path):
@@ -275,6 +308,29 @@ def test_the_page_asks_nothing_of_other_hosts(shop):
     text += style["theme"]._get_theme_css() + str(style["theme"]._stylesheets)
     for host in ("googleapis", "gstatic", "jsdelivr", "unpkg", "//cdn", "@import", "url(http"):
         assert host not in text, host
+
+
+def test_what_visitors_may_send_and_wait_for_is_limited(shop):
+    page = build_app(shop.recommender)
+    options = launch_options(page)
+    assert options["max_file_size"] == MAX_UPLOAD
+    assert options["state_session_capacity"] <= 1000
+    assert page.delete_cache[1] == FORGET_AFTER
+    assert page._queue.max_size == 256
+    assert all(listener.concurrency_limit is not None for listener in page.fns.values())
+    sessions = [
+        b for b in page.blocks.values() if isinstance(getattr(b, "value", None), VisitorSession)
+    ]
+    assert [session.time_to_live for session in sessions] == [FORGET_AFTER]
+
+
+@pytest.mark.parametrize("drawn", ["next", "compare"])
+def test_one_listener_draws_each_list_so_that_no_older_answer_comes_last(shop, drawn):
+    page = build_app(shop.recommender)
+    (block,) = [b for b in page.blocks.values() if getattr(b, "elem_id", None) == drawn]
+    (listener,) = [f for f in page.fns.values() if block in f.outputs]
+    assert listener.trigger_mode == "always_last"
+    assert len(listener.targets) >= 4
 
 
 def test_the_page_starts_with_a_session_and_its_recommendations(shop):
