@@ -38,7 +38,7 @@ def bump_chart(
         item, places = items.iloc[row], table.iloc[row].tolist()
         heights = [place if place <= k else below for place in places]
         truth = row == target
-        name = _plain(item["title"])
+        name = plain(item["title"])
         line = {
             "type": "scatter",
             "x": list(range(len(models))),
@@ -118,7 +118,7 @@ def _followed(table: pd.DataFrame, per_model: int, target: int | None) -> list[i
     return rows
 
 
-def _plain(text: str, length: int = 60) -> str:
+def plain(text: str, length: int = 60) -> str:
     """A title that plotly's own markup leaves alone."""
     text = text.replace("<", "‹").replace(">", "›").replace("%{", "% {")
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
