@@ -47,7 +47,7 @@ def model_title(name: str) -> str:
     if name in BASELINES:
         return BASELINES[name].title
     if name.endswith(NEIGHBOURS):
-        return f"Nearest neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
+        return f"Neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
     if name.startswith(VARIANT):
         what = name.removeprefix(VARIANT)
         return f"TPAD, {ABLATIONS[what][0]}" if what in ABLATIONS else f"TPAD, {what}"

@@ -23,6 +23,7 @@ from app.board import (
     SHORTEST,
 )
 from app.figures import GREY, PALETTE, TRUTH, plain
+from eval.models import SUBJECT
 
 COLOURS = {
     IDS: "#7F8FA6", CONTENT: "#0072B2", OURS: TRUTH, ABLATION: "#E69F00", REFERENCE: "#009E73",
@@ -35,6 +36,7 @@ SHAPES = {
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 INK = "#6B7686"  # of exported pictures; the page colours text by itself
+NAMED = (SUBJECT, "oracle")  # models that a plot names without being pointed at
 BAR = 26  # pixels of a bar with its gap
 
 
@@ -61,7 +63,7 @@ def scatter(
     """Every model as a point with its 95 % intervals, TPAD largest and by name.
 
     Args:
-        table: title, family, and x and y with "<y>_low", "<y>_high"; those of x if there are any.
+        table: model, title, family, and x and y with "<y>_low", "<y>_high"; those of x if there are any.
         x, y: columns.
         x_title, y_title: of the axes, with units.
         log: whether x is logarithmic, in seconds; what is below `SHORTEST` is drawn there.
@@ -73,23 +75,22 @@ def scatter(
             continue
         across = own[x].clip(lower=SHORTEST) if log else own[x]
         names = own.title.map(plain)
-        ours = kind == OURS
         trace: dict[str, Any] = {
             "x": across,
             "y": own[y],
             "name": kind,
-            "mode": "markers+text" if kind in (OURS, ORACLE) else "markers",
-            "text": names,
-            "textposition": "middle left",
-            "customdata": own[[x, y, f"{y}_low", f"{y}_high"]],
+            "mode": "markers+text",
+            "text": [n if m in NAMED else "" for m, n in zip(own.model, names, strict=True)],
+            "textposition": "top left",
+            "customdata": own[[x, y, f"{y}_low", f"{y}_high"]].assign(name=names),
             "marker": {
-                "size": 17 if ours else 11,
+                "size": [18 if model == SUBJECT else 11 for model in own.model],
                 "symbol": SHAPES[kind],
                 "color": COLOURS[kind],
                 "line": {"width": 1, "color": "rgba(255,255,255,.75)"},
             },
             "error_y": _error(own, y, COLOURS[kind]),
-            "hovertemplate": f"<b>%{{text}}</b><br>{y_title}: %{{customdata[1]:.3f}} "
+            "hovertemplate": f"<b>%{{customdata[4]}}</b><br>{y_title}: %{{customdata[1]:.3f}} "
             "(%{customdata[2]:.3f} – %{customdata[3]:.3f})<br>"
             f"{x_title}: %{{customdata[0]:{',.2f' if log else '.3f'}}}<extra></extra>",
         }
@@ -97,8 +98,8 @@ def scatter(
             trace["error_x"] = _error(own, x, COLOURS[kind])
         figure.add_scatter(**trace)
     _style(figure, 470, zoom=True)
-    figure.update_xaxes(title=x_title, type="log" if log else "linear")
-    figure.update_yaxes(title=y_title)
+    figure.update_xaxes(title_text=x_title, type="log" if log else "linear")
+    figure.update_yaxes(title_text=y_title)
     if log:
         figure.update_xaxes(dtick=1)
     return figure
@@ -127,7 +128,7 @@ def bars(table: pd.DataFrame, x_title: str) -> go.Figure:
         )  # fmt: skip
     _style(figure, 130 + BAR * len(table))
     figure.update_layout(barmode="overlay", bargap=0.35)
-    figure.update_xaxes(title=x_title, tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title_text=x_title, tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(
         categoryorder="array", categoryarray=names.tolist()[::-1], showgrid=False, ticksuffix=" "
     )
@@ -151,13 +152,13 @@ def grouped(
     models = [name for name in models if (table.model == name).any()][:HANDFUL]
     for number, name in enumerate(models):
         own = table[table.model == name]
-        colour = PALETTE[number % len(PALETTE)] if name != "tpad" else TRUTH
+        colour = PALETTE[number % len(PALETTE)] if name != SUBJECT else TRUTH
         shift = 0.07 * (number - (len(models) - 1) / 2)
         title = plain(own.title.iat[0])
         figure.add_scatter(
             x=[bins.index(b) + shift for b in own.bin], y=own["mean"], name=title,
             mode="lines+markers" if ordered else "markers",
-            line={"color": colour, "width": 3.5 if name == "tpad" else 2,
+            line={"color": colour, "width": 3.5 if name == SUBJECT else 2,
                   "dash": DASHES[number % len(DASHES)]},
             marker={"size": 10, "symbol": MARKS[number % len(MARKS)], "color": colour},
             error_y=_error(own.rename(columns={"low": "mean_low", "high": "mean_high"}), "mean",
@@ -169,13 +170,13 @@ def grouped(
         )  # fmt: skip
     _style(figure, 460)
     figure.update_xaxes(
-        title=x_title,
+        title_text=x_title,
         tickvals=list(range(len(bins))),
         ticktext=[f"{plain(name)}<br>{counts[name]:,} cases" for name in bins],
         range=[-0.5, len(bins) - 0.5],
         showgrid=False,
     )
-    figure.update_yaxes(title=y_title, rangemode="tozero")
+    figure.update_yaxes(title_text=y_title, rangemode="tozero")
     return figure
 
 
@@ -207,7 +208,7 @@ def forest(table: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
         figure.update_layout({
             f"xaxis{axis}": {
-                "title": f"{metric}@{k}, difference to the whole method",
+                "title_text": f"{metric}@{k}, difference to the whole method",
                 "domain": [number * width + 0.02, (number + 1) * width - 0.02],
                 "zeroline": True, "zerolinecolor": "#808895", "zerolinewidth": 2,
                 "tickformat": "+.2~f",
@@ -226,13 +227,13 @@ def curves(table: pd.DataFrame) -> go.Figure:
     """
     figure = go.Figure()
     for number, (name, own) in enumerate(table.groupby("set", sort=False)):
-        colour = TRUTH if name == "tpad" else PALETTE[number % len(PALETTE)]
+        colour = TRUTH if name == SUBJECT else PALETTE[number % len(PALETTE)]
         title = plain(own.title.iat[0])
         for axis, column in (("", "validation"), ("2", "loss")):
             figure.add_scatter(
                 x=own.epoch, y=own[column], xaxis=f"x{axis}", yaxis=f"y{axis}", mode="lines",
                 name=title, legendgroup=str(name), showlegend=not axis,
-                line={"color": colour, "width": 3.5 if name == "tpad" else 2,
+                line={"color": colour, "width": 3.5 if name == SUBJECT else 2,
                       "dash": DASHES[number % len(DASHES)]},
                 hovertemplate=f"<b>{title}</b>, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
             )  # fmt: skip
@@ -287,12 +288,21 @@ def quality(table: pd.DataFrame) -> go.Figure:
         hovertemplate="<b>%{y}</b><br>effective rank %{x:.0f} of %{customdata[0]:,} dimensions"
         "<extra></extra>", offsetgroup="1",
     )  # fmt: skip
-    _style(figure, 150 + 56 * len(table))
     figure.update_layout(
-        xaxis={"title": "share", "domain": [0, 0.62], "tickformat": ".0%", "rangemode": "tozero"},
-        xaxis2={"title": "effective rank (directions)", "domain": [0.68, 1], "rangemode": "tozero"},
+        xaxis={
+            "title_text": "share",
+            "domain": [0, 0.62],
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+        },
+        xaxis2={
+            "title_text": "effective rank (directions)",
+            "domain": [0.68, 1],
+            "rangemode": "tozero",
+        },
         bargap=0.3,
     )
+    _style(figure, 150 + 56 * len(table))
     figure.update_yaxes(
         categoryorder="array", categoryarray=names.tolist()[::-1], showgrid=False, ticksuffix=" "
     )
@@ -318,9 +328,9 @@ def _panels(figure: go.Figure, titles: Sequence[str]) -> None:
         column, row = number % 2, number // 2
         across = [0.0, 0.45] if column == 0 else [0.55, 1.0]
         top = 1 - row * height
-        layout[f"xaxis{axis}"] = {"title": "epoch", "domain": across, "anchor": f"y{axis}",
+        layout[f"xaxis{axis}"] = {"title_text": "epoch", "domain": across, "anchor": f"y{axis}",
                                   "tickformat": "d", "nticks": 8}  # fmt: skip
-        layout[f"yaxis{axis}"] = {"title": title, "anchor": f"x{axis}",
+        layout[f"yaxis{axis}"] = {"title_text": title, "anchor": f"x{axis}",
                                   "domain": [top - height + 0.17 * height, top]}  # fmt: skip
     figure.update_layout(layout)
     _style(figure, 90 + 290 * max(rows, 1))
@@ -355,9 +365,9 @@ def _style(figure: go.Figure, height: int, *, zoom: bool = False) -> None:
     )
     figure.update_xaxes(
         gridcolor=GREY, zerolinecolor=GREY, automargin=True, fixedrange=not zoom,
-        title_standoff=10, title_font_size=13,
+        title_standoff=10, title_font={"size": 13},
     )  # fmt: skip
     figure.update_yaxes(
         gridcolor=GREY, zerolinecolor=GREY, automargin=True, fixedrange=not zoom,
-        title_standoff=10, title_font_size=13,
+        title_standoff=10, title_font={"size": 13},
     )  # fmt: skip

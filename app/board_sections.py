@@ -47,6 +47,7 @@ FILTERS = {
 OF_BUNDLE = (TRAINING, EMBEDDINGS)
 """Sections about the bundle rather than the database."""
 TRAINING_LOG = "training.jsonl"
+ALL_SEEDS = "all"
 RECOMMENDERS = "recommenders"
 """The stage that stands for the session recommenders over each embedding set."""
 
@@ -62,7 +63,7 @@ class View:
     choice: str = ""
     part: str = "all"
     metric: str = board.DEFAULT_METRIC
-    seed: int | None = None
+    seed: str = ALL_SEEDS
     extras: bool = False
     kind: str = ""
     models: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ class Offer:
     view: View
     choices: list[tuple[str, str]]
     parts: list[tuple[str, str]]
-    seeds: list[tuple[str, int | None]]
+    seeds: list[tuple[str, str]]
     kinds: list[tuple[str, str]]
     models: list[tuple[str, str]]
     stages: list[tuple[str, str]]
@@ -136,8 +137,8 @@ class Board:
         parts = board.part_choices(outcome, main=view.section == ABLATIONS)
         if view.section == ABLATIONS:
             parts = [(words, part) for words, part in parts if part in SLICES]
-        seeds: list[tuple[str, int | None]] = [("All seeds", None)]
-        seeds += [(f"Seed {seed}", seed) for seed in outcome.seeds]
+        seeds = [("All seeds", ALL_SEEDS)]
+        seeds += [(f"Seed {seed}", str(seed)) for seed in outcome.seeds]
         kinds = board.kinds_of(outcome)
         models = [(board.model_title(name), name) for name in outcome.by_name]
         named = tuple(name for name in view.models if name in outcome.by_name)
@@ -186,8 +187,8 @@ class Board:
         if view.section == ABLATIONS:
             yield from _ablations(view, outcome)
             return
-        if view.seed is not None:
-            outcome = outcome.only(view.seed)
+        if view.seed != ALL_SEEDS:
+            outcome = outcome.only(int(view.seed))
         if view.section == LEADERBOARD:
             yield from _leaderboard(view, outcome)
         elif view.section == WARM_COLD:

@@ -11,7 +11,6 @@ import pandas as pd
 from app.board import IDS, OURS, SURE
 
 ROLE_NOTES = {
-    "baseline": "baseline",
     "reference": "knows the true attributes, which no real model can",
     "oracle": "knows the law of the shop: the best that can be reached",
     "tpad": "the method, or a part of it",
@@ -165,12 +164,12 @@ def leaderboard(
         )
     columns.append(
         Column(
-            f"95 % interval of {chosen}",
+            "95 % interval",
             lambda r: _interval(
                 _of(r, metric, rows), _of(r, f"{metric} low", rows),
                 _of(r, f"{metric} high", rows), top, r.family == OURS,
             ),
-            note="Bootstrap over sessions, of the mean over seeds",
+            note=f"Of {chosen}: bootstrap over sessions, of the mean over seeds",
             style="w tb-iv-cell",
         )
     )  # fmt: skip
@@ -291,7 +290,9 @@ def _interval(mean: float, low: float, high: float, top: float, ours: bool) -> s
 
 def _chip(family: str, role: str) -> str:
     kind = {IDS: "id", OURS: "ours"}.get(family, role)
-    return f'<span class="tb-chip tb-{_a(kind)}" title="{_a(ROLE_NOTES.get(role, role))}">{escape(family)}</span>'
+    words = family.removeprefix("baseline, ")
+    note = family if words != family else ROLE_NOTES.get(role, role)
+    return f'<span class="tb-chip tb-{_a(kind)}" title="{_a(note)}">{escape(words)}</span>'
 
 
 def _difference(model: str, marks: pd.DataFrame | None) -> float:

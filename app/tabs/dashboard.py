@@ -13,6 +13,7 @@ from app import board, board_views
 from app.actions import Shop
 from app.board_figures import plot_json
 from app.board_sections import (
+    ALL_SEEDS,
     LEADERBOARD,
     RECOMMENDERS,
     RUNS,
@@ -28,6 +29,9 @@ from tpad.errors import DataError, TpadError
 log = logging.getLogger("app")
 LOOK_AGAIN = 5  # seconds between two looks at the database
 MORE = 100  # runs that are added to the list at a time
+
+NAMES = ("choice", "part", "kind", "metric", "seed", "models", "stage", "extras")
+"""The filters in the order in which they are listed everywhere here."""
 
 # Headings sort their table; how it was sorted outlives a redrawing.
 SORT = """
@@ -91,7 +95,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Filters:
-    """The controls above a section, by the names of `app.board_sections.FILTERS`."""
+    """The controls above a section, called as in `NAMES`."""
 
     choice: gr.Dropdown
     part: gr.Dropdown
@@ -104,8 +108,7 @@ class Filters:
 
     @property
     def all(self) -> list[gr.components.Component]:
-        return [self.choice, self.part, self.kind, self.metric, self.seed, self.models, self.stage,
-                self.extras]  # fmt: skip
+        return [getattr(self, name) for name in NAMES]
 
 
 def build(shop: Shop, tab: gr.Tab) -> Dashboard:
@@ -236,19 +239,21 @@ def _filters() -> Filters:
     def menu(name: str, label: str, width: int, **options: Any) -> gr.Dropdown:
         return gr.Dropdown(
             label=label, show_label=False, container=False, visible=name in View().filters,
-            min_width=width, elem_id=f"board-{name}", **{"filterable": False, **options},
+            min_width=width, elem_id=f"board-{name}", filterable=False,
+            # What is not offered is replaced by `Board.offer`; Gradio would make an error of it.
+            allow_custom_value=True, **options,
         )  # fmt: skip
 
     with gr.Row(elem_classes="tb-filters"):
         return Filters(
-            choice=menu("choice", "What was evaluated", 260, scale=3),
+            choice=menu("choice", "What was evaluated", 260, scale=4),
             part=menu("part", "Which cases", 240, scale=3),
             kind=menu("kind", "Sliced by what", 220, scale=2),
             metric=menu(
                 "metric", "Metric", 120, scale=1, choices=board.METRICS, value=board.DEFAULT_METRIC
             ),
-            seed=menu("seed", "Seeds", 120, scale=1),
-            models=menu("models", "Models", 300, scale=4, multiselect=True, filterable=True,
+            seed=menu("seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)], value=ALL_SEEDS),
+            models=menu("models", "Models", 300, scale=4, multiselect=True,
                         max_choices=board.HANDFUL),
             stage=menu("stage", "Which training", 240, scale=1,
                        choices=[("Session recommenders", RECOMMENDERS)], value=RECOMMENDERS),
@@ -260,13 +265,13 @@ def _filters() -> Filters:
 
 
 def _view(section: str, at: tuple[str, int], chosen: tuple) -> View:
-    """What the controls say, in the order of `Filters.all`."""
+    """What the controls say, in the order of `NAMES`."""
     choice, part, kind, metric, seed, models, stage, extras = chosen
     run, shown = at
     return View(
         section if section in SECTIONS else LEADERBOARD, choice or "", part or "all",
-        metric if metric in board.METRICS else board.DEFAULT_METRIC, seed, bool(extras), kind or "",
-        tuple(models or ()), stage or RECOMMENDERS, run, shown,
+        metric if metric in board.METRICS else board.DEFAULT_METRIC, seed or ALL_SEEDS,
+        bool(extras), kind or "", tuple(models or ()), stage or RECOMMENDERS, run, shown,
     )  # fmt: skip
 
 
@@ -277,8 +282,7 @@ def _where(view: View) -> tuple:
 
 def _shown(view: View) -> tuple:
     """The filters that apply, others hidden."""
-    names = ("choice", "part", "kind", "metric", "seed", "models", "stage", "extras")
-    return tuple(gr.update(visible=name in view.filters) for name in names)
+    return tuple(gr.update(visible=name in view.filters) for name in NAMES)
 
 
 def _offered(offer: Offer) -> tuple:
@@ -286,8 +290,9 @@ def _offered(offer: Offer) -> tuple:
     view = offer.view
 
     def menu(name: str, choices: list, value: Any, least: int = 2) -> Any:
-        seen = name in view.filters and len(choices) >= least
-        return gr.update(choices=choices, value=value, visible=seen)
+        if name not in view.filters or not choices:
+            return gr.update(visible=False)
+        return gr.update(choices=choices, value=value, visible=len(choices) >= least)
 
     return (
         menu("choice", offer.choices, view.choice or None, 1),
