@@ -86,6 +86,7 @@ def scatter(
             "marker": {
                 "size": [18 if model == SUBJECT else 11 for model in own.model],
                 "symbol": SHAPES[kind],
+                "opacity": 1,
                 "color": COLOURS[kind],
                 "line": {"width": 1, "color": "rgba(255,255,255,.75)"},
             },
@@ -175,6 +176,7 @@ def grouped(
         ticktext=[f"{plain(name)}<br>{counts[name]:,} cases" for name in bins],
         range=[-0.5, len(bins) - 0.5],
         showgrid=False,
+        zeroline=False,
     )
     figure.update_yaxes(title_text=y_title, rangemode="tozero")
     return figure
@@ -211,7 +213,7 @@ def forest(table: pd.DataFrame) -> go.Figure:
                 "title_text": f"{metric}@{k}, difference to the whole method",
                 "domain": [number * width + 0.02, (number + 1) * width - 0.02],
                 "zeroline": True, "zerolinecolor": "#808895", "zerolinewidth": 2,
-                "tickformat": "+.2~f",
+                "tickformat": "+.2f", "nticks": 5,
             }
         })  # fmt: skip
     _style(figure, 110 + 30 * len(names))
@@ -279,7 +281,7 @@ def quality(table: pd.DataFrame) -> go.Figure:
     for number, (column, title) in enumerate(columns.items()):
         figure.add_bar(
             x=table[column], y=names, orientation="h", name=title,
-            marker_color=(PALETTE[0], PALETTE[1], PALETTE[4])[number],
+            marker_color=(PALETTE[0], PALETTE[1], PALETTE[4])[number], offsetgroup=str(number),
             hovertemplate=f"<b>%{{y}}</b><br>{title}: %{{x:.1%}}<extra></extra>",
         )  # fmt: skip
     figure.add_bar(

@@ -312,7 +312,8 @@ def _mark(model: str, subject: str, marks: pd.DataFrame | None) -> str:
     sign = '<span class="tb-sure">†</span>' if row.sure else '<span class="tb-sure"></span>'
     words = f"{row.low:+.3f} – {row.high:+.3f}; p = {row.p:.4f}, corrected {row.p_corrected:.4f}"
     spoken = '<span class="tb-spoken"> significant</span>' if row.sure else ""
-    return f'<span title="{words}">{row.difference:+.3f}{sign}{spoken}</span>'
+    difference = f"{row.difference:+.3f}".replace("-", "−")
+    return f'<span title="{words}">{difference}{sign}{spoken}</span>'
 
 
 def _sortable(value: Any) -> str:

@@ -24,6 +24,7 @@ from app.board_sections import (
     View,
 )
 from app.events import guarded, html, told
+from app.menu import Menu
 from tpad.errors import DataError, TpadError
 
 log = logging.getLogger("app")
@@ -84,11 +85,18 @@ class Dashboard:
 
 @dataclass
 class Turn:
-    """How often a visitor has chosen something: what was asked for before need not be finished."""
+    """What a visitor has asked for last; what was asked for before need not be finished.
 
+    Attributes:
+        asked: the database's stamp and the view; None if that could not be drawn.
+        number: how often something else was asked for.
+    """
+
+    asked: tuple[str, View] | None = None
     number: int = 0
 
-    def take(self) -> int:
+    def take(self, asked: tuple[str, View]) -> int:
+        self.asked = asked
         self.number += 1
         return self.number
 
@@ -137,42 +145,48 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     case = gr.State(None)
     place = gr.State(("", View.shown))  # the run that is open, and how many are listed
     pulse = gr.State("")  # changes when the database does
-    drawn = gr.State(None)  # what is on the page: stamp and view
     turn = gr.State(Turn())
     timer = gr.Timer(LOOK_AGAIN, active=False)
-    outputs = [*filters.all, top, plot, bottom, drawn]
+    outputs = [*filters.all, top, plot, bottom]
 
-    def show(
-        mine: Turn, before: tuple[str, View] | None, at: tuple[str, int], name: str, *chosen: Any
-    ) -> Iterator[tuple]:
-        number = mine.take()
+    def show(mine: Turn, at: tuple[str, int], name: str, *chosen: Any) -> Iterator[tuple]:
         view = _view(name, at, chosen)
         nothing = tuple(gr.skip() for _ in outputs)
+        same = nothing[: len(filters.all)]
+        number = 0
         try:
-            stamp = results.stamp()
-            if before == (stamp, view):
+            stamp, before = results.stamp(), mine.asked
+            if before == (stamp, view):  # it is there, or on its way
                 yield nothing
                 return
+            number = mine.take((stamp, view))
             moved = before is None or _where(before[1]) != _where(view)
             if moved:
-                yield (*_shown(view), board_views.skeleton(), *_plot(None), "", None)
+                yield (*_shown(view), board_views.skeleton(), *_plot(None), "")
             offer, outcome = data.offer(view)
-            fresh = before is None or moved or before[0] != stamp or before[1].choice != view.choice
-            controls = _offered(offer) if fresh else nothing[: len(filters.all)]
+            if mine.number == number:
+                mine.asked = stamp, offer.view
+            fresh = moved or before is None or before[0] != stamp or offer.view != view
+            fresh = fresh or before is None or before[1].choice != view.choice
+            controls = _offered(offer) if fresh else same
             for one in data.draw(offer.view, outcome):
                 if mine.number != number:
-                    yield nothing  # something else has been asked for
+                    yield nothing  # the last that is said is said again at the end
                     return
                 if one is not None:
-                    yield (*controls, *_drawn(one), (stamp, offer.view))
-                    controls = nothing[: len(filters.all)]
-        except TpadError as error:
-            sentence = board_views.nothing("That cannot be shown.", escape(str(error)))
-            yield (*nothing[: len(filters.all)], sentence, *_plot(None), "", None)
-        except Exception:
-            log.exception("The dashboard failed")
-            sentence = board_views.nothing("That did not work.", "The server's log says why.")
-            yield (*nothing[: len(filters.all)], sentence, *_plot(None), "", None)
+                    yield (*controls, *_drawn(one))
+                    controls = same
+        except Exception as error:
+            title, words = "That did not work.", "The server’s log says why."
+            if isinstance(error, TpadError):
+                title, words = "That cannot be shown.", escape(str(error))
+            else:
+                log.exception("The dashboard failed")
+            if mine.number != number:
+                yield nothing
+                return
+            mine.asked = None
+            yield (*same, board_views.nothing(title, words), *_plot(None), "")
 
     gr.on(
         [
@@ -180,7 +194,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
             *(control.input for control in filters.all),
         ],
         show,
-        [turn, drawn, place, section, *filters.all],
+        [turn, place, section, *filters.all],
         outputs,
         show_progress="hidden",
         trigger_mode="multiple",
@@ -237,11 +251,10 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
 def _filters() -> Filters:
     def menu(name: str, label: str, width: int, **options: Any) -> gr.Dropdown:
-        return gr.Dropdown(
+        return Menu(
             label=label, show_label=False, container=False, visible=name in View().filters,
             min_width=width, elem_id=f"board-{name}", filterable=False,
-            # What is not offered is replaced by `Board.offer`; Gradio would make an error of it.
-            allow_custom_value=True, **options,
+            **options,
         )  # fmt: skip
 
     with gr.Row(elem_classes="tb-filters"):
@@ -252,7 +265,8 @@ def _filters() -> Filters:
             metric=menu(
                 "metric", "Metric", 120, scale=1, choices=board.METRICS, value=board.DEFAULT_METRIC
             ),
-            seed=menu("seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)], value=ALL_SEEDS),
+            seed=menu("seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)],
+                      value=ALL_SEEDS),
             models=menu("models", "Models", 300, scale=4, multiselect=True,
                         max_choices=board.HANDFUL),
             stage=menu("stage", "Which training", 240, scale=1,

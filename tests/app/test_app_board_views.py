@@ -95,7 +95,7 @@ def test_the_leaderboard_can_be_sorted_by_every_column_but_a_model_opens_its_run
 def test_only_sure_differences_are_marked():
     page = board_of(found=marks())
     assert page.text.count("†") == 1
-    assert "-0.200†" in page.text
+    assert "−0.200†" in page.text
     assert page.text.count("significant") == 1
     assert "p = 0.0100, corrected 0.0600" in str(page.tags)
 
