@@ -4,8 +4,8 @@ Nothing is kept but what was asked last: when a run begins or ends, the next que
 """
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
+from eval.comparison import compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow, VerdictRow
 from eval.database.store import Store
-from eval.protocol import SLICES
+from eval.metrics import case_values
+from eval.models import SUBJECT
 from eval.results import Result
-from eval.rivals import Contest, against_best, against_variants
+from eval.rivals import Contest, against_best
 from eval.selection import Selection, results_of, select_runs
 from eval.tables import results_frame
 from tpad.errors import DataError
@@ -45,7 +47,7 @@ class Choice:
 
 
 class Outcome:
-    """All finished runs of one set of cases, and what follows from them.
+    """All finished runs of one set of cases, and what follows from them; safe to share.
 
     Attributes:
         selection: the runs, the cases and the slices.
@@ -56,32 +58,77 @@ class Outcome:
     def __init__(self, selection: Selection, results: list[Result]) -> None:
         self.selection, self.results = selection, results
         self.masks: dict[str, np.ndarray] = selection.masks()
-        self._frames: dict[str, pd.DataFrame] = {}
-        self._contests: dict[str, list[Contest]] = {}
+        self._kept = _Kept()
 
     @cached_property
     def by_name(self) -> dict[str, Result]:
         """The results by their models' names."""
         return {result.name: result for result in self.results}
 
-    def frame(self, part: str) -> pd.DataFrame:
-        """Every figure of every model on a slice, see `eval.tables.results_frame`."""
-        return _kept(self._frames, part, lambda: results_frame(
-            self.results, self.selection.cases.session, {part: self.masks[part]}
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the models that were run more than once; empty where none was."""
+        return sorted({s for r in self.results if len(r.seeds) > 1 for s in r.seeds})
+
+    def only(self, seed: int) -> "Outcome":
+        """The same with the runs of one seed; a model that was run once stays as it is."""
+        return self._kept.get(("only", seed), lambda: self._of_seed(seed))
+
+    def frame(self, part: str, models: Sequence[str] | None = None) -> pd.DataFrame:
+        """Every figure of some models, or of all, on a slice, see `eval.tables.results_frame`."""
+        some = [r for r in self.results if models is None or r.name in models]
+        key = part, None if models is None else tuple(r.name for r in some)
+        return self._kept.get(key, lambda: results_frame(
+            some, self.selection.cases.session, {part: self.masks[part]}
         ))  # fmt: skip
 
     def contests(self, subject: str, part: str) -> list[Contest]:
         """`subject` against the best baseline of a slice."""
-        return _kept(self._contests, f"{subject}/{part}", lambda: against_best(
+        return self._kept.get(("best", subject, part), lambda: against_best(
             self.results, self.selection.cases.session, {part: self.masks[part]}, subject
         ))  # fmt: skip
 
-    def variants(self) -> list[Contest]:
-        """TPAD against each of its ablations on all, warm and cold targets."""
-        main: dict[str, np.ndarray] = {p: self.masks[p] for p in SLICES if p in self.masks}
-        return _kept(self._contests, "", lambda: against_variants(
-            self.results, self.selection.cases.session, main
-        ))  # fmt: skip
+    def against(
+        self, rivals: Sequence[str], part: str, metric: str, k: int, subject: str = SUBJECT
+    ) -> list[Contest]:
+        """`subject` against each of `rivals` on a slice, p-values corrected over these tests.
+
+        Nothing where there is no such subject.
+        """
+        if subject not in self.by_name:
+            return []
+        mask = self.masks[part]
+        sessions = self.selection.cases.session[mask]
+
+        def compare(rival: str) -> Any:
+            both = (self.by_name[name].ranks[:, mask] for name in (subject, rival))
+            first, second = (case_values(ranks, metric, k) for ranks in both)
+            return compare_runs(first, second, sessions, shown=0)
+
+        # Each test is kept for itself: which are corrected together depends on what is shown.
+        found = [
+            self._kept.get((subject, name, part, metric, k), lambda name=name: compare(name))
+            for name in rivals
+        ]
+        return [
+            Contest(part, metric, k, name, one)
+            for name, one in zip(rivals, corrected(found), strict=True)
+        ]
+
+    def _of_seed(self, seed: int) -> "Outcome":
+        runs, results = {}, []
+        for result in self.results:
+            own = list(self.selection.runs[result.name])
+            if len(own) > 1:
+                own = [run for run in own if run.seed == seed]
+            if own:
+                place = result.seeds.index(own[0].seed)
+                runs[result.name] = own
+                results.append(replace(
+                    result, seeds=(own[0].seed,), ranks=result.ranks[[place]],
+                    fit_seconds=own[0].fit_seconds or 0.0, score_seconds=own[0].score_seconds or 0.0,
+                ))  # fmt: skip
+        return Outcome(replace(self.selection, runs=runs), results)
 
 
 class Results:
@@ -98,7 +145,7 @@ class Results:
     def __init__(self, target: str | Path, *, read_only: bool = False) -> None:
         self.store = Store(target, read_only=read_only)
         self._lock = threading.Lock()
-        self._outcomes: dict[str, tuple[str, Outcome]] = {}
+        self._outcomes: dict[str, tuple[list[str], Outcome]] = {}
 
     @property
     def read_only(self) -> bool:
@@ -136,16 +183,28 @@ class Results:
             DataError: there is no finished run on these cases.
         """
         with self._lock:
-            stamp = self.stamp()
-            kept = self._outcomes.get(key)
-            if kept is not None and kept[0] == stamp:
-                return kept[1]
-            if not self.store.list_runs(cases=key, status="done"):
+            runs = [run.id for run in self.store.list_runs(cases=key, status="done")]
+            if not runs:
                 raise DataError("These results are no longer in the database; reload the page.")
+            kept = self._outcomes.get(key)
+            # A run that begins, or that ends on other cases, changes nothing of these.
+            if kept is not None and kept[0] == runs:
+                return kept[1]
             selection = select_runs(self.store, cases=key)
             outcome = Outcome(selection, results_of(self.store, selection))
-            self._outcomes[key] = stamp, outcome
+            self._outcomes[key] = runs, outcome
             return outcome
+
+    def run(self, run_id: str) -> RunInfo:
+        """One run, finished or not.
+
+        Raises:
+            DataError: there is none.
+        """
+        found = next((run for run in self.runs() if run.id == run_id), None)
+        if found is None:
+            raise DataError("This run is no longer in the database; reload the page.")
+        return found
 
     def verdicts(self) -> list[Verdict]:
         """Everything people said, the oldest first."""
@@ -166,7 +225,18 @@ def open_results(target: str | Path | None, *, read_only: bool = False) -> Resul
     return None if target is None else Results(target, read_only=read_only)
 
 
-def _kept(store: dict[str, Any], key: str, make: Callable[[], Any]) -> Any:
-    if key not in store:
-        store[key] = make()
-    return store[key]
+class _Kept:
+    """Values that are computed when they are first asked for, each by one thread."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, Any] = {}
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._values:
+                self._values[key] = make()
+            return self._values[key]

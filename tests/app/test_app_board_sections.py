@@ -1,0 +1,215 @@
+"""The sections of the dashboard on a small bundle and database."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_board import add_run, begin, fill
+from fake_bundle import FakeEncoder
+
+from app import board_sections
+from app.board_runs import cases_of
+from app.board_sections import (
+    ABLATIONS,
+    ALL_SEEDS,
+    BY_SLICE,
+    COST,
+    EMBEDDINGS,
+    LEADERBOARD,
+    RUNS,
+    TRAINING,
+    TRAINING_LOG,
+    WARM_COLD,
+    Board,
+    View,
+)
+from app.results import Results
+from app.tabs import dashboard
+from app.ui import build_app, open_shop
+from eval.database.store import Store
+from tpad.bundle import Bundle
+from tpad.errors import DataError
+from tpad.recommender import Recommender
+
+
+@pytest.fixture(scope="module")
+def folder(fake_bundle, tmp_path_factory):
+    made = tmp_path_factory.mktemp("board") / "bundle"
+    shutil.copytree(fake_bundle, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def recommender(folder):
+    return Recommender(Bundle.load(folder, encoder=FakeEncoder()))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "results.db") as made:
+        yield made
+
+
+def open_board(recommender, store) -> Board:
+    results = Results(store.target)
+    return Board(open_shop(recommender, results), results)
+
+
+@pytest.fixture
+def data(recommender, store):
+    fill(store, recommender.bundle.dataset)
+    made = open_board(recommender, store)
+    yield made
+    made.results.store.close()
+
+
+def drawn(data, **chosen):
+    """All that a section draws, what it is at last, and the choices that were made."""
+    offer, outcome = data.offer(View(**chosen))
+    every = [one for one in data.draw(offer.view, outcome) if one is not None]
+    return every, every[-1], offer
+
+
+def test_the_leaderboard_is_there_before_its_marks(data):
+    every, last, offer = drawn(data)
+    assert "Testing each model against TPAD: 0 of 3" in every[0].top
+    assert "†" not in every[0].top.replace("† differs", "")
+    assert "for the 3 tests of this table" in last.top
+    assert last.name == "oracle-share"
+    assert [words for words, _ in offer.seeds] == ["All seeds", "Seed 0", "Seed 1"]
+    assert offer.view.choice == offer.choices[0][1]
+
+
+def test_what_is_not_offered_is_replaced(data):
+    _, _, offer = drawn(data, part="no such", seed="9", choice="x", kind="y", models=("z", "tpad"))
+    assert (offer.view.part, offer.view.seed) == ("all", ALL_SEEDS)
+    assert offer.view.models == ("tpad",)
+    assert offer.view.kind in [kind for _, kind in offer.kinds]
+
+
+def test_filters_change_what_is_drawn(data):
+    plain = drawn(data)[1].top
+    assert drawn(data, part="cold")[1].top != plain
+    assert "NDCG@5" in drawn(data, metric="NDCG@5")[1].top
+    assert "without alignment" in drawn(data, extras=True)[1].top
+    assert "±" not in drawn(data, seed="1")[1].top.split("<p")[0]
+
+
+@pytest.mark.parametrize("section", [WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST])
+def test_every_plot_comes_with_its_data(data, section):
+    every, last, _ = drawn(data, section=section)
+    assert last.figure is not None and last.figure.data
+    assert "text/csv" in last.bottom and "tb-table" in last.bottom
+    assert last.name
+    if section in (ABLATIONS, EMBEDDINGS):
+        assert all("tb-progress" in one.top for one in every[:-1]) and len(every) > 1
+
+
+def test_what_has_been_measured_is_not_measured_again(data):
+    drawn(data, section=EMBEDDINGS)
+    assert len(drawn(data, section=EMBEDDINGS)[0]) == 1
+
+
+def test_ablations_offer_the_main_slices_only(data):
+    _, _, offer = drawn(data, section=ABLATIONS, part="length 1")
+    assert [part for _, part in offer.parts] == ["all", "warm", "cold"]
+    assert offer.view.part == "all"
+
+
+def test_the_stages_of_the_training_can_be_looked_at(data, folder):
+    log = folder / TRAINING_LOG
+    log.write_text('{"stage": "2 transfer", "epoch": 1, "loss": 3}\n')
+    _, last, offer = drawn(data, section=TRAINING, stage="2 transfer")
+    assert [stage for _, stage in offer.stages] == ["recommenders", "2 transfer"]
+    assert last.figure.data[0].y == (3.0,)
+    log.unlink()
+    _, last, offer = drawn(data, section=TRAINING, stage="2 transfer")
+    assert offer.view.stage == "recommenders"
+    assert len(last.figure.data) == 2 * len(data.bundle.sets)
+
+
+def test_an_empty_database_says_what_to_do(recommender, store):
+    data = open_board(recommender, store)
+    _, last, offer = drawn(data)
+    assert "No finished run yet" in last.top and "python -m eval run" in last.top
+    assert offer.choices == []
+    assert drawn(data, section=TRAINING)[1].figure is not None
+    assert "0 runs" in drawn(data, section=RUNS)[1].top
+    data.results.store.close()
+
+
+def test_a_run_that_goes_on_has_a_page_and_is_in_the_list(data, store):
+    with begin(store, data.bundle.dataset, "markov", "baseline") as run:
+        assert f'data-id="{run.id}"' in drawn(data, section=RUNS)[1].top
+        page = drawn(data, section=RUNS, run=run.id)[1].top
+    assert "running" in page and "There are none before the run is done" in page
+    assert "Worst cases" not in page
+    page = drawn(data, section=RUNS, run=run.id)[1].top
+    assert "interrupted" in page
+
+
+def test_a_runs_page_shows_its_worst_cases_with_pictures(data):
+    run = next(r for r in data.results.runs() if r.model == "vision" and r.seed == 1)
+    page = drawn(data, section=RUNS, run=run.id, part="cold")[1].top
+    assert "Vision tower, seed 1" in page
+    assert "pictures/item/" in page and 'data-act="case"' in page
+    outcome = data.results.outcome(run.cases)
+    cases = cases_of(data.shop, data.results, outcome, run, "cold")
+    ranks = data.results.store.ranks(run.id)
+    assert cases[0].ranks[0][1] == ranks[outcome.masks["cold"]].max()
+    assert cases[0].ranks[1] == ("TPAD", outcome.by_name["tpad"].ranks[1][cases[0].number])
+    sessions = data.bundle.dataset.test.items
+    table = data.results.store.case_table(run.id)
+    for case in cases:
+        whole = sessions[table.session[case.number]]
+        before = whole[: case.length][-len(case.session) :]
+        assert [item.row for item in case.session] == before.tolist()
+        assert case.target.row == whole[case.length]
+        assert case.cold
+
+
+def test_tpad_is_held_against_the_best_baseline(data):
+    run = next(r for r in data.results.runs() if r.model == "tpad")
+    assert "best baseline" in drawn(data, section=RUNS, run=run.id)[1].top
+
+
+def test_runs_on_other_data_are_told_by_rows(recommender, store):
+    dataset = recommender.bundle.dataset
+    other = replace(dataset, test=dataset.test.take(np.arange(6)))
+    run = add_run(store, other, "vision", "baseline", 2.0, name="elsewhere")
+    data = open_board(recommender, store)
+    page = drawn(data, section=RUNS, run=run)[1].top
+    assert "elsewhere" in page and "tb-number" in page
+    assert "pictures/item/" not in page and 'data-act="case"' not in page
+    data.results.store.close()
+
+
+def test_a_run_that_is_not_there_is_told(data):
+    with pytest.raises(DataError, match="reload"):
+        drawn(data, section=RUNS, run="f" * 32)
+
+
+def test_nothing_of_the_database_is_read_before_the_tab_is_opened(recommender, data, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("read")
+
+    for name in ("choices", "runs", "outcome", "stamp"):
+        monkeypatch.setattr(Results, name, refuse)
+    page = build_app(recommender, data.results)
+    ids = [getattr(block, "elem_id", None) for block in page.blocks.values()]
+    assert "board-section" in ids and "board-empty" not in ids
+
+
+def test_without_a_database_the_tab_says_how_to_get_one(recommender):
+    page = build_app(recommender)
+    (empty,) = [b for b in page.blocks.values() if getattr(b, "elem_id", "") == "board-empty"]
+    assert "python -m eval run" in empty.value
+
+
+def test_only_the_filters_of_a_section_are_shown():
+    shown = dict(zip(dashboard.NAMES, dashboard._shown(View(LEADERBOARD)), strict=True))
+    assert shown["part"]["visible"] and not shown["models"]["visible"]
+    shown = dict(zip(dashboard.NAMES, dashboard._shown(View(RUNS, run="r")), strict=True))
+    assert [name for name, update in shown.items() if update["visible"]] == ["part"]
+    assert set(board_sections.FILTERS) == set(board_sections.SECTIONS)

@@ -1,0 +1,333 @@
+"""The dashboard's HTML and plots: what is in them, and that no name of a model can break them."""
+
+import io
+import json
+import re
+from base64 import b64decode
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app import board, board_figures, board_views
+from app.board_run_views import Case, Item, duration, run_list, run_page, worst
+from eval.database.records import RunInfo
+
+HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
+VOID = ("img",)
+
+
+class Reader(HTMLParser):
+    """Collects tags with their attributes, and checks that they are closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def having(self, name: str, value: str | None = None) -> list[dict[str, str | None]]:
+        return [a for _, a in self.tags if name in a and value in (None, a[name])]
+
+
+def rows(**changes) -> pd.DataFrame:
+    models = [("oracle", "oracle"), ("tpad", "tpad"), ("vsknn", "baseline"), ("vision", "baseline")]
+    table = pd.DataFrame(models, columns=["model", "role"])
+    table["title"] = table.model.map(board.model_title)
+    table["family"] = [board.family(*pair) for pair in models]
+    table["place"] = [0, 1, 2, 3]
+    for name in ("P", "MRR", "NDCG"):
+        table[name] = [0.5, 0.4, 0.3, 0.2]
+        table[f"{name} deviation"] = [np.nan, 0.01, np.nan, 0.02]
+        table[f"{name} low"], table[f"{name} high"] = table[name] - 0.05, table[name] + 0.05
+    table["of_oracle"] = [1.0, 0.8, 0.6, 0.4]
+    return table.assign(**changes)
+
+
+def marks() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": ["oracle", "vsknn", "vision"],
+            "difference": [0.1, -0.1, -0.2],
+            "low": [0.05, -0.15, -0.25],
+            "high": [0.15, -0.05, -0.15],
+            "p": [0.2, 0.01, 0.01],
+            "p_corrected": [0.2, 0.06, 0.03],
+            "sure": [False, False, True],
+        },
+        index=["oracle", "vsknn", "vision"],
+    )
+
+
+def board_of(table=None, found=None, subject="tpad") -> Reader:
+    table = rows() if table is None else table
+    return Reader(
+        board_views.leaderboard(table, "MRR", 20, marks=found, subject=subject, runs={"tpad": "r1"})
+    )
+
+
+def test_the_leaderboard_can_be_sorted_by_every_column_but_a_model_opens_its_run():
+    page = board_of(found=marks())
+    assert len(page.having("data-sort")) == 6
+    assert [a["aria-sort"] for a in page.having("aria-sort")] == [
+        "none", "none", "descending", "none", "none", "none",
+    ]  # fmt: skip
+    assert page.having("data-act", "run")[1]["data-id"] == "r1"
+    values = [a["data-v"] for a in page.having("data-v") if a.get("class") == "n"]
+    assert "0.4" in values
+
+
+def test_only_sure_differences_are_marked():
+    page = board_of(found=marks())
+    assert page.text.count("†") == 1
+    assert "−0.200†" in page.text
+    assert page.text.count("significant") == 1
+    assert "p = 0.0100, corrected 0.0600" in str(page.tags)
+
+
+def test_while_the_tests_are_made_the_table_is_there_already():
+    page = board_of(found=None)
+    assert page.text.count("…") == 3
+    assert "0.400 ± 0.010" in page.text
+    assert "2 of 3" in board_views.mark_note(3, testing=2)
+    assert "for the 3 tests" in board_views.mark_note(3)
+
+
+def test_columns_that_tell_nothing_are_left_out():
+    page = board_of(rows(of_oracle=np.nan), subject="")
+    assert "oracle" not in page.text.replace("Oracle", "").replace("oracle", "", 1)
+    assert "Against" not in page.text
+
+
+def test_the_interval_is_drawn_and_told():
+    page = board_of()
+    (own,) = [a for a in page.having("title") if "tb-iv-ours" in str(a.get("class"))]
+    assert own["title"] == "0.350 – 0.450"
+    widths = [re.findall(r"[\d.]+", a["style"]) for tag, a in page.tags if tag == "i"]
+    assert float(widths[1][0]) == pytest.approx(100 * 0.35 / 0.55, abs=0.01)
+    assert float(widths[1][1]) == pytest.approx(100 * 0.10 / 0.55, abs=0.01)
+
+
+@pytest.mark.parametrize("place", ["leaderboard", "data", "runs", "run", "case"])
+def test_hostile_names_stay_text(place):
+    case = Case(3, (Item(1, HOSTILE, ""),), 1, Item(2, HOSTILE, ""), True, ((HOSTILE, 4.0),))
+    html = {
+        "leaderboard": lambda: board_views.leaderboard(
+            rows(title=HOSTILE, model=HOSTILE), "MRR", 20, marks=None, subject=HOSTILE,
+            runs={HOSTILE: HOSTILE},
+        ),
+        "data": lambda: board_views.data_table(
+            pd.DataFrame({"a": [HOSTILE]}), {"a": HOSTILE}, HOSTILE, HOSTILE
+        ),
+        "runs": lambda: run_list(board.run_table([run(model=HOSTILE, dataset=HOSTILE)]), 9),
+        "run": lambda: run_page(
+            run(model=HOSTILE, config={HOSTILE: HOSTILE}), figures(), [run()], ""
+        ),
+        "case": lambda: worst([case], HOSTILE, opens=True),
+    }[place]()  # fmt: skip
+    page = Reader(html)
+    assert "script" not in [tag for tag, _ in page.tags]
+    assert "<script" not in html
+
+
+def test_a_csv_link_holds_the_whole_table():
+    frame = pd.DataFrame({"name": ["ä, b", "c"], "value": [1.5, 2.0]})
+    page = Reader(board_views.data_table(frame, {"name": "Name"}, "mine", "What it is"))
+    (link,) = [a for tag, a in page.tags if tag == "a"]
+    assert link["download"] == "mine.csv"
+    content = b64decode(link["href"].split("base64,")[1])
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content)), frame)
+
+
+def run(**changes) -> RunInfo:
+    facts = {
+        "id": "r1", "model": "tpad", "role": "tpad", "dataset": "demo", "dataset_fingerprint": "d",
+        "cases": "c", "protocol": "every prefix", "n_cases": 9, "split": None, "split_id": None,
+        "seed": 0, "config": {"settings": {"width": 8}}, "key": "k", "status": "done",
+        "started": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        "ended": datetime(2026, 1, 2, 3, 5, 7, tzinfo=UTC), "fit_seconds": 62.0,
+        "score_seconds": 0.5, "package_version": "0.1.0", "commit": "0123456789",
+    }  # fmt: skip
+    return RunInfo(**{**facts, **changes})
+
+
+def figures() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"slice": ["all"], "name": ["MRR"], "k": [20], "value": [0.25], "low": [0.2], "high": [0.3]}
+    )
+
+
+def test_runs_come_newest_first_with_those_that_go_on():
+    going = run(id="r2", status="running", ended=None, fit_seconds=None, model="vsknn")
+    page = Reader(run_list(board.run_table([run(), going]), 50))
+    assert [a["data-id"] for a in page.having("data-act", "run")] == ["r2", "r1"]
+    assert "1 of them going on" in page.text
+    assert "1 min 7 s" in page.text
+    assert not page.having("data-act", "longer")
+    assert Reader(run_list(board.run_table([run(), going]), 1)).having("data-act", "longer")
+
+
+def test_a_runs_page_tells_its_configuration_and_its_figures():
+    page = Reader(run_page(run(), figures(), [run(), run(id="r9", seed=1)], ""))
+    assert '"width": 8' in page.text
+    assert "0.250 0.200 – 0.300" in page.text
+    assert [a["data-id"] for a in page.having("data-act", "run")] == ["r1", "r9"]
+    assert page.having("data-act", "runs")
+
+
+def test_a_run_that_goes_on_has_no_figures_yet():
+    page = Reader(run_page(run(status="running", ended=None), figures().iloc[:0], [run()], ""))
+    assert "none before the run is done" in page.text
+    assert "●" in page.text
+
+
+def test_a_case_shows_its_way_and_opens():
+    items = tuple(Item(n, f"Item {n}", f"pictures/item/{n}") for n in range(6))
+    case = Case(41, items, 9, Item(7, "Target", "p/7"), True, (("this run", np.inf), ("TPAD", 3.5)))
+    page = Reader(worst([case], "Cold targets", opens=True))
+    assert "+3" in page.text
+    assert "not found" in page.text and "3.5" in page.text
+    assert [a["alt"] for tag, a in page.tags if tag == "img"] == [
+        *(f"Item {n}" for n in range(6)), "Target",
+    ]  # fmt: skip
+    assert page.having("data-act", "case")[0]["data-id"] == "41"
+
+
+def test_a_case_of_other_data_is_told_by_rows_and_cannot_be_opened():
+    case = Case(1, (), 4, Item(17), False, (("this run", 12.0),))
+    page = Reader(worst([case], "All targets", opens=False))
+    assert "4 items" in page.text and "item 17" in page.text
+    assert "other data" in page.text
+    assert not page.having("data-act", "case")
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(None, "–"), (np.nan, "–"), (0.04, "0.0 s"), (59.6, "1 min 0 s"), (7325, "2 h 2 min")],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_where_there_are_no_results_the_commands_are_told():
+    text = Reader(board_views.no_database()).text
+    assert "python -m eval run --bundle" in text
+    assert "python -m app --bundle" in text and "--database" in text
+
+
+def scattered() -> pd.DataFrame:
+    table = rows()[["model", "title", "family"]]
+    for name in ("warm", "cold"):
+        table[name] = [0.3, 0.2, 0.1, 0.001]
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] / 2, table[name] * 2
+    return table
+
+
+def bins() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": ["tpad", "tpad", "vsknn"], "title": ["TPAD", "TPAD", "V-SKNN"],
+            "bin": ["1", "2", "2"], "cases": [30, 20, 20], "mean": [0.2, 0.3, 0.1],
+            "low": [0.1, 0.2, 0.05], "high": [0.3, 0.4, 0.2],
+        }
+    )  # fmt: skip
+
+
+def lost() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "title": ["without a", "without b"] * 2, "metric": ["P", "P", "MRR", "MRR"], "k": 20,
+            "difference": [-0.1, 0.01, -0.05, 0.0], "low": -0.2, "high": 0.2,
+            "p_corrected": [0.01, 0.9, 0.02, 1.0], "sure": [True, False, True, False],
+        }
+    )  # fmt: skip
+
+
+FIGURES = {
+    "scatter": lambda: board_figures.scatter(scattered(), "warm", "cold", x_title="x", y_title="y"),
+    "cost": lambda: board_figures.scatter(
+        scattered(), "warm", "cold", x_title="x (s)", y_title="y", log=True
+    ),
+    "bars": lambda: board_figures.bars(
+        rows().rename(columns={"of_oracle": "share"}).assign(share_low=0.1, share_high=0.9), "x"
+    ),
+    "grouped": lambda: board_figures.grouped(
+        bins(), ["tpad", "vsknn", "none"], x_title="items", y_title="MRR@20", ordered=True
+    ),
+    "forest": lambda: board_figures.forest(lost()),
+    "curves": lambda: board_figures.curves(
+        pd.DataFrame({"set": ["tpad"] * 2, "title": ["TPAD"] * 2, "epoch": [1, 2],
+                      "loss": [5.0, 4.0], "validation": [0.1, 0.2]})
+    ),
+    "stages": lambda: board_figures.stage_curves(
+        pd.DataFrame({"stage": "a", "epoch": [1, 1, 1], "quantity": ["loss", "kd", "<b>"],
+                      "value": [1.0, 2.0, 3.0]}), "a"
+    ),
+    "quality": lambda: board_figures.quality(
+        pd.DataFrame({"title": ["TPAD"], "dimensions": [8], "effective_rank": [3.5],
+                      "same_category": [0.9], "next_warm": [0.1], "next_cold": [np.nan]})
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_plot_is_for_both_modes_names_its_axes_and_can_be_saved(name):
+    figure = FIGURES[name]()
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    content = json.loads(board_figures.plot_json(figure, name))
+    assert content["config"]["toImageButtonOptions"]["filename"] == f"tpad-{name}"
+    assert "toImage" in content["config"]["modeBarButtons"][0]
+    for trace in content["data"]:
+        for letter in "xy":
+            number = trace.get(f"{letter}axis", letter)[1:]
+            if letter == "y" and name in ("bars", "forest", "quality"):
+                continue  # names of models, which need no title
+            title = content["layout"][f"{letter}axis{number}"]["title"]
+            assert title["text"] and "<b>" not in title["text"]
+            assert title["font"]["size"] == 13
+
+
+def test_tpad_is_largest_and_named_and_all_are_told_when_pointed_at():
+    figure = FIGURES["scatter"]()
+    by_name = {trace.name: trace for trace in figure.data}
+    assert max(by_name[board.OURS].marker.size) > max(by_name[board.IDS].marker.size)
+    assert by_name[board.OURS].text == ("TPAD",)
+    assert by_name[board.IDS].text == ("",)
+    assert by_name[board.IDS].customdata[0][4] == "V-SKNN"
+    assert by_name[board.IDS].error_y.array[0] == pytest.approx(0.1)
+    assert len({trace.marker.symbol for trace in figure.data}) == len(figure.data)
+
+
+def test_what_takes_no_time_stands_at_the_edge_of_the_logarithmic_axis():
+    figure = FIGURES["cost"]()
+    drawn = [x for trace in figure.data for x in trace.x]
+    assert min(drawn) == board.SHORTEST
+    assert figure.layout.xaxis.type == "log"
+
+
+def test_sure_differences_are_filled():
+    figure = FIGURES["forest"]()
+    assert figure.data[0].marker.symbol == ("circle", "circle-open")
+    assert [trace.xaxis for trace in figure.data] == ["x", "x2"]
+
+
+def test_models_that_have_no_cases_are_not_drawn():
+    figure = FIGURES["grouped"]()
+    assert [trace.name for trace in figure.data] == ["TPAD", "V-SKNN"]
+    assert list(figure.layout.xaxis.ticktext) == ["1<br>30 cases", "2<br>20 cases"]

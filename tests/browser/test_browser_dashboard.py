@@ -1,0 +1,203 @@
+"""A person's path through the dashboard, in a real browser, while runs are being written."""
+
+import csv
+import os
+import re
+import shutil
+
+import pytest
+from fake_board import begin, fill, finish
+from fake_bundle import FakeEncoder
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from playwright.sync_api import expect  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+if not os.access(CHROMIUM, os.X_OK):
+    pytest.skip("Chromium is not installed (apt install chromium)", allow_module_level=True)
+
+expect.set_options(timeout=60_000)  # a busy machine is no fault
+LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def served(fake_bundle, tmp_path_factory):
+    """The app on a small database, served in this process: its address, the store, the dataset."""
+    import app  # noqa: F401
+    from app.results import Results
+    from app.tabs import dashboard
+    from app.ui import build_app, launch_options
+    from eval.database.store import Store
+    from tpad.bundle import Bundle
+    from tpad.recommender import Recommender
+
+    bundle = Bundle.load(fake_bundle, encoder=FakeEncoder())
+    store = Store(tmp_path_factory.mktemp("dashboard") / "results.db")
+    fill(store, bundle.dataset)
+    results = Results(store.target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dashboard, "LOOK_AGAIN", 0.5)
+        page = build_app(Recommender(bundle), results)
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
+    )
+    yield url.rstrip("/"), store, bundle.dataset
+    page.close()
+    results.store.close()
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, served):
+    """Opens the dashboard for a new visitor; at the end no error was seen."""
+    contexts, faults = [], []
+
+    def open_page(viewport=LAPTOP, **options):
+        context = browser.new_context(viewport=viewport, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+        page.goto(served[0])
+        expect(page.locator("#next .tp-card").first).to_be_visible()
+        tab = page.get_by_role("tab", name="Dashboard")
+        if not tab.is_visible():
+            page.locator(".overflow-menu > button").first.click()
+            tab = page.locator(".overflow-dropdown").get_by_text("Dashboard")
+        tab.click()
+        expect(page.locator("#board-top .tb-table")).to_be_visible()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def names(page) -> list[str]:
+    return page.locator("#board-top tbody .tb-name button").all_inner_texts()
+
+
+def look_at(page, section: str) -> None:
+    page.locator("#board-section").get_by_text(section, exact=True).click()
+
+
+def choose(page, menu: str, words: str) -> None:
+    page.locator(f"#board-{menu} input").click()
+    page.get_by_role("option", name=words).click()
+
+
+def test_read_sort_filter_and_save_the_leaderboard(visit, tmp_path):
+    page = visit()
+    expect(page.locator("#board-top .tb-note")).to_contain_text("for the 3 tests of this table")
+    assert names(page) == ["Oracle", "TPAD", "Vision tower", "Popularity"]
+    head = page.locator("th", has=page.get_by_role("button", name="Model", exact=True))
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert names(page) == ["Oracle", "Popularity", "TPAD", "Vision tower"]
+    head.get_by_role("button").press("Enter")
+    expect(head).to_have_attribute("aria-sort", "descending")
+
+    page.locator("#board-extras input").check()
+    expect(page.locator("#board-top tbody tr")).to_have_count(6)
+    expect(page.locator("#board-top")).to_contain_text("without alignment")
+    assert names(page) == sorted(names(page), key=str.lower, reverse=True)  # as it was sorted
+    choose(page, "metric", "NDCG@5")
+    expect(page.get_by_role("button", name="NDCG@5")).to_be_visible()
+    choose(page, "part", "Cold targets")
+    expect(page.locator("#board-top h2").first).to_contain_text("Cold targets")
+
+    with page.expect_download() as saving:
+        page.locator("#board-top .tb-csv").first.click()
+    saving.value.save_as(tmp_path / "leaderboard.csv")
+    rows = list(csv.DictReader((tmp_path / "leaderboard.csv").open(encoding="utf-8")))
+    assert len(rows) == 6
+    assert "NDCG" in rows[0]
+    page.screenshot(path=tmp_path / "leaderboard.png")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_every_plot_is_drawn_and_can_be_read(visit, mode):
+    page = visit(color_scheme=mode)
+    for section, heading in (
+        ("Warm and cold", "Warm against cold"), ("By slice", "MRR@20 by"),
+        ("Ablations", "What each part"), ("Training", "Training of"),
+        ("Embeddings", "Quality of"), ("Cost", "Cost against"),
+    ):  # fmt: skip
+        look_at(page, section)
+        expect(page.locator("#board-top h2").first).to_contain_text(heading)
+        expect(page.locator("#board-plot .main-svg").first).to_be_visible()
+        expect(page.locator("#board-plot [data-title*='Download plot']")).to_be_visible()
+        expect(page.locator("#board-bottom .tb-csv")).to_be_visible()
+        text = page.locator("#board-plot .xtick text, #board-plot .x2tick text").first
+        colour = brightness(text.evaluate("e => getComputedStyle(e).fill"))
+        back = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert abs(colour - back) > 120, section
+
+
+def test_from_the_leaderboard_down_to_a_worst_case(visit):
+    page = visit()
+    page.locator("#board-top").get_by_role("button", name="Vision tower").click()
+    expect(page.locator("#board-top h2").first).to_have_text("Vision tower, seed 0")
+    expect(page.locator("#board-section input:checked")).to_have_value("runs")
+    expect(page.locator("#board-top .tb-json")).to_contain_text('"width": 8')
+    card = page.locator(".tb-case").first
+    expect(card).to_contain_text("TPAD")
+    card.locator("img").first.evaluate("e => e.decode()")
+    expect(card.get_by_role("button", name="Open case")).to_be_visible()
+
+    page.get_by_role("button", name="seed 1").click()
+    expect(page.locator("#board-top h2").first).to_have_text("Vision tower, seed 1")
+    page.get_by_role("button", name="All runs").click()
+    expect(page.locator("#board-top tbody tr").first).to_contain_text("Oracle")
+
+
+def test_runs_appear_while_they_are_being_written(visit, served):
+    _, store, dataset = served
+    page = visit()
+    expect(page.locator("#board-top .tb-note")).to_contain_text("of this table")
+    shown = len(names(page))
+    with begin(store, dataset, "markov", "baseline") as run:
+        look_at(page, "Runs")
+        expect(page.locator("#board-top tbody tr").first).to_contain_text("Markov chain")
+        expect(page.locator("#board-top tbody tr").first).to_contain_text("running")
+        finish(run, dataset, "markov", 1.5)
+    expect(page.locator("#board-top tbody tr").first).to_contain_text("done")
+    look_at(page, "Leaderboard")
+    expect(page.locator("#board-top tbody tr")).to_have_count(shown + 1)
+    with begin(store, dataset, "vsknn", "baseline") as run:
+        finish(run, dataset, "vsknn", 1.6)
+    expect(page.locator("#board-top tbody tr")).to_have_count(shown + 2)
+
+
+def test_visitors_do_not_move_each_others_page(visit):
+    first, second = visit(), visit()
+    look_at(first, "Cost")
+    expect(first.locator("#board-top h2").first).to_contain_text("Cost against")
+    expect(second.locator("#board-top h2").first).to_contain_text("All targets")
+    expect(second.locator("#board-section input:checked")).to_have_value("leaderboard")
+
+
+def test_fits_a_phone(visit):
+    page = visit(PHONE, is_mobile=True, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    look_at(page, "Runs")
+    expect(page.locator("#board-top h2").first).to_have_text("Runs")
+    page.locator("#board-top tbody button").first.click()
+    expect(page.locator(".tb-case").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def brightness(colour: str) -> float:
+    return sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) / 3
