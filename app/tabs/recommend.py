@@ -209,16 +209,16 @@ def page_after(shop: Shop, asked: str) -> str:
         asked: what `views.gallery` wrote into the button.
     """
     try:
-        wanted = json.loads(asked) if isinstance(asked, str) and len(asked) < 2000 else None
+        wanted: Any = json.loads(asked) if isinstance(asked, str) and len(asked) < 2000 else None
         page, last = wanted["page"], len(shop.catalogue.items) // views.PAGE
-        words = [wanted[name] for name in ("query", "place", "kind")]
+        query, place, kind = (wanted[name] for name in ("query", "place", "kind"))
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     if not isinstance(page, int) or not 0 <= page <= last:
         return ""
-    if not all(isinstance(word, str) for word in words):
+    if not all(isinstance(word, str) for word in (query, place, kind)):
         return ""
-    return found_page(shop, *words, wanted.get("cold_only") is True, page)
+    return found_page(shop, query, place, kind, wanted.get("cold_only") is True, page)
 
 
 def _kind_choices(kinds: list[str]) -> list[tuple[str, str]]:
