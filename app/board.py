@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app.names import model_title
 from app.results import Outcome
 from eval.baselines.registry import BASELINES
 from eval.comparison import corrected
 from eval.database.records import RunInfo
 from eval.metrics import metric_names
-from eval.models import FULL, NEIGHBOURS, SUBJECT, VARIANT
+from eval.models import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES
 from eval.rivals import Contest, best_baseline
 from eval.slices import KINDS, kind_of, telling
 from tpad.training.ablations import ABLATIONS
-from tpad.training.encoders import SET_TITLES
 
 METRICS = [f"{metric}@{k}" for metric, k in metric_names()]
 DEFAULT_METRIC = "MRR@20"
@@ -40,20 +40,6 @@ FAMILIES = (IDS, CONTENT, OURS, ABLATION, REFERENCE, ORACLE)
 """Kinds of models, in the order of a legend."""
 EXTRAS = (ABLATION, REFERENCE)
 """Families that are left out unless they are asked for."""
-
-
-def model_title(name: str) -> str:
-    """A model's name for people."""
-    if name in BASELINES:
-        return BASELINES[name].title
-    if name.endswith(NEIGHBOURS):
-        return f"Neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
-    if name.startswith(VARIANT):
-        what = name.removeprefix(VARIANT)
-        return f"TPAD, {ABLATIONS[what][0]}" if what in ABLATIONS else f"TPAD, {what}"
-    return {"attributes": "True attributes", "oracle": "Oracle"}.get(
-        name, SET_TITLES.get(name, name)
-    )
 
 
 def family(name: str, role: str) -> str:

@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from app.board import model_title
 from app.board_views import Column, csv_link, head, table
+from app.names import model_title
 from app.views import picture
 from eval.database.records import RunInfo
 

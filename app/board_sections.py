@@ -12,6 +12,7 @@ from app import board, board_figures, board_views
 from app.actions import Shop
 from app.board_quality import CATEGORY_NEIGHBOURS, NEXT_NEIGHBOURS, Quality
 from app.board_runs import draw_run, draw_runs
+from app.names import model_title
 from app.results import Choice, Outcome, Results
 from eval.metrics import parse_metric
 from eval.models import SUBJECT
@@ -140,7 +141,7 @@ class Board:
         seeds = [("All seeds", ALL_SEEDS)]
         seeds += [(f"Seed {seed}", str(seed)) for seed in outcome.seeds]
         kinds = board.kinds_of(outcome)
-        models = [(board.model_title(name), name) for name in outcome.by_name]
+        models = [(model_title(name), name) for name in outcome.by_name]
         named = tuple(name for name in view.models if name in outcome.by_name)
         view = replace(
             view,

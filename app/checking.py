@@ -13,9 +13,10 @@ from app.actions import Shop
 from app.agreement import ranks as places_of
 from app.by_hand import Case, CaseBook
 from app.by_hand_views import Shown, Standing
-from app.names import NEIGHBOURS, VARIANT, model_title
+from app.names import model_title
 from app.state import Element
 from eval.database.records import RunInfo, Verdict
+from eval.models import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
 from tpad.errors import DataError
 
@@ -90,10 +91,6 @@ class Checking:
             if name not in own and name != first and not _is_variant(name)
         ]  # fmt: skip
 
-    def title(self, model: str) -> str:
-        """A model's name in words."""
-        return model_title(model, self.shop.titles)
-
     def start(self, key: str = "") -> Walk:
         """The first case that a visitor meets."""
         choices = self.choices()
@@ -167,7 +164,7 @@ class Checking:
             if role == "other" and _is_variant(name):
                 role = "variant"
             rank = float(by_hand.median_ranks(result.ranks)[walk.number])
-            found.append(Standing(name, self.title(name), rank, len(result.seeds), role))
+            found.append(Standing(name, model_title(name), rank, len(result.seeds), role))
         return by_hand_views.standings(found, len(self.shop.catalogue.items))
 
     def lists(self, walk: Walk) -> str:
@@ -190,7 +187,7 @@ class Checking:
                 now = places_of(np.concatenate([scores, new]), sorted({*seen, *walk.hidden}))
             best = np.argsort(np.where(now > 0, now, len(now) + 1), kind="stable")[:LIST_LENGTH]
             shown.append(Shown(
-                self.title(model), [int(row) for row in best if now[row] > 0],
+                model_title(model), [int(row) for row in best if now[row] > 0],
                 int(now[case.target]) or None, int(before[case.target]),
             ))  # fmt: skip
         return by_hand_views.lists(shown, items, case.target, walk.hidden)
@@ -266,7 +263,11 @@ class Checking:
         said = self.verdicts(walk, own)
         csv = self.csv(own) if said else None
         return by_hand_views.progress(
-            by_hand.summary(said, ranks), count, self.title(walk.first), csv, self.results.read_only
+            by_hand.summary(said, ranks),
+            count,
+            model_title(walk.first),
+            csv,
+            self.results.read_only,
         )
 
     def csv(self, own: Sequence[Verdict]) -> str:

@@ -1,38 +1,25 @@
 """What a person reads for each model of a results database."""
 
-TITLES = {
-    "popularity": "Popularity",
-    "session_popularity": "Popularity in the session",
-    "markov": "Markov chain",
-    "item_knn": "Item-kNN",
-    "vsknn": "V-SKNN",
-    "gru4rec": "GRU4Rec",
-    "narm": "NARM",
-    "srgnn": "SR-GNN",
-    "sasrec": "SASRec",
-    "attributes": "True attributes",
-    "oracle": "Oracle",
-}
-NEIGHBOURS = "_neighbours"
+from eval.baselines.registry import BASELINES
+from eval.models import NEIGHBOURS, VARIANT
+from tpad.embeddings import SET_TITLES
+from tpad.training.ablations import ABLATIONS
+
 WITH_TEXT = "_tfidf"
-VARIANT = "tpad-"
+KNOWING = {"attributes": "True attributes", "oracle": "Oracle"}
 
 
-def model_title(name: str, sets: dict[str, str]) -> str:
-    """A model's name in words.
-
-    Args:
-        name: as stored.
-        sets: human names of the embedding sets.
-    """
-    if name in sets:
-        return sets[name]
-    if name in TITLES:
-        return TITLES[name]
-    if name.startswith(VARIANT):
-        return "TPAD, " + name.removeprefix(VARIANT).replace("-", " ")
+def model_title(name: str) -> str:
+    """A model's name in words; a name that is not known stays as it is."""
+    if name in BASELINES:
+        return BASELINES[name].title
+    if name in SET_TITLES:
+        return SET_TITLES[name]
     if name.endswith(NEIGHBOURS):
-        return model_title(name.removesuffix(NEIGHBOURS), sets) + ", neighbours"
+        return f"Neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
+    if name.startswith(VARIANT):
+        what = name.removeprefix(VARIANT)
+        return f"TPAD, {ABLATIONS[what][0]}" if what in ABLATIONS else f"TPAD, {what}"
     if name.endswith(WITH_TEXT):
-        return model_title(name.removesuffix(WITH_TEXT), sets) + " + TF-IDF"
-    return name
+        return f"{model_title(name.removesuffix(WITH_TEXT))} + TF-IDF"
+    return KNOWING.get(name, name)

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from eval.comparison import compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
-from eval.database.schema import RunRow, VerdictRow
+from eval.database.schema import RunRow
 from eval.database.store import Store
 from eval.metrics import case_values
 from eval.models import SUBJECT
@@ -209,11 +209,6 @@ class Results:
     def verdicts(self) -> list[Verdict]:
         """Everything people said, the oldest first."""
         return self.store.verdicts()
-
-    def verdict_count(self) -> int:
-        """How many verdicts there are."""
-        with self.store.read() as session:
-            return session.scalar(select(func.count(VerdictRow.id))) or 0
 
 
 def open_results(target: str | Path | None, *, read_only: bool = False) -> Results | None:

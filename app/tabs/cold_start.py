@@ -12,6 +12,8 @@ from app.actions import Shop, uploaded
 from app.by_hand import RULES, VERDICTS
 from app.checking import Checking, Walk
 from app.events import guarded, html, told
+from app.menu import Menu
+from app.names import model_title
 from app.picture_input import PictureInput
 from eval.database.records import Verdict
 from tpad.errors import ImageError
@@ -93,7 +95,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
 
     def draw(present: Walk, mine: Sequence[Verdict], count: int) -> tuple[str, ...]:
         """The HTML of `body`."""
-        words = _rule_words(checking, present)[present.rule]
+        words = _rule_words(present)[present.rule]
         if present.number < 0:
             nothing = by_hand_views.no_such_case(words)
             return "", nothing, "", "", checking.progress(present, mine, 0)
@@ -111,7 +113,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         """Everything: menus and body."""
         count = len(checking.numbers(present, mine))
         outcome = shop.results.outcome(present.key)  # type: ignore[union-attr]
-        words = _rule_words(checking, present)
+        words = _rule_words(present)
         choices = checking.choices()
         return (
             present,
@@ -124,9 +126,9 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             gr.update(choices=[(f"{p} targets" if p in _MAIN else p, p) for p in outcome.masks],
                       value=present.part),
             gr.update(choices=[(text, name) for name, text in words.items()], value=present.rule),
-            gr.update(choices=[(f"judge {checking.title(m)}", m) for m in checking.judged(outcome)],
+            gr.update(choices=[(f"judge {model_title(m)}", m) for m in checking.judged(outcome)],
                       value=present.first),
-            gr.update(choices=[(f"against {checking.title(m)}", m)
+            gr.update(choices=[(f"against {model_title(m)}", m)
                                for m in checking.beside(outcome, present.first)],
                       value=present.second),
             *draw(present, mine, count),
@@ -231,14 +233,14 @@ document.addEventListener('keydown', (event) => {
 """
 
 
-def _rule_words(checking: Checking, walk: Walk) -> dict[str, str]:
+def _rule_words(walk: Walk) -> dict[str, str]:
     """The rules in words, with the models' names."""
-    first, second = checking.title(walk.first), checking.title(walk.second)
+    first, second = model_title(walk.first), model_title(walk.second)
     return {name: text.format(first=first, second=second) for name, text in RULES.items()}
 
 
 def _menu(label: str, scale: int) -> gr.Dropdown:
-    return gr.Dropdown(
+    return Menu(
         [], label=label, show_label=False, container=False, filterable=False, scale=scale,
         min_width=130, elem_id=f"hand-{label.split()[0].lower()}",
     )  # fmt: skip

@@ -7,6 +7,7 @@ from fake_board import add_run, begin, fill, finish
 from fake_bundle import FakeEncoder
 
 from app import board
+from app.names import model_title
 from app.results import Results
 from eval.database.store import Store
 from eval.protocol import TestCases
@@ -127,10 +128,10 @@ def test_costs_leave_out_what_is_not_fitted(outcome):
 
 
 def test_every_model_and_slice_has_words(outcome):
-    assert board.model_title("vsknn") == "V-SKNN"
-    assert board.model_title("vision_neighbours") == "Neighbours, Vision tower"
-    assert board.model_title("tpad-no-words") == "TPAD, heads over all features in place of words"
-    assert board.model_title("my_own") == "my_own"
+    assert model_title("vsknn") == "V-SKNN"
+    assert model_title("vision_neighbours") == "Neighbours, Vision tower"
+    assert model_title("tpad-no-words") == "TPAD, heads over all features in place of words"
+    assert model_title("my_own") == "my_own"
     assert board.part_title("length 1") == "Sessions of 1 item"
     assert board.part_title("category 5+ things") == "Targets of category 5+ things"
     assert [part for _, part in board.part_choices(outcome, main=True)] == ["all", "warm", "cold"]

@@ -13,6 +13,7 @@ import pytest
 
 from app import board, board_figures, board_views
 from app.board_run_views import Case, Item, duration, run_list, run_page, worst
+from app.names import model_title
 from eval.database.records import RunInfo
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
@@ -48,7 +49,7 @@ class Reader(HTMLParser):
 def rows(**changes) -> pd.DataFrame:
     models = [("oracle", "oracle"), ("tpad", "tpad"), ("vsknn", "baseline"), ("vision", "baseline")]
     table = pd.DataFrame(models, columns=["model", "role"])
-    table["title"] = table.model.map(board.model_title)
+    table["title"] = table.model.map(model_title)
     table["family"] = [board.family(*pair) for pair in models]
     table["place"] = [0, 1, 2, 3]
     for name in ("P", "MRR", "NDCG"):
