@@ -15,7 +15,7 @@ from eval.baselines.registry import BASELINES
 from eval.comparison import corrected
 from eval.database.records import RunInfo
 from eval.metrics import metric_names
-from eval.models import FULL, SUBJECT, VARIANT
+from eval.names import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES
 from eval.rivals import Contest, best_baseline
 from eval.slices import KINDS, kind_of, telling

@@ -23,7 +23,7 @@ from app.board import (
     SHORTEST,
 )
 from app.figures import GREY, PALETTE, TRUTH, plain
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 
 COLOURS = {
     IDS: "#7F8FA6", CONTENT: "#0072B2", OURS: TRUTH, ABLATION: "#E69F00", REFERENCE: "#009E73",

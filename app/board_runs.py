@@ -5,7 +5,7 @@ from app.board import part_title, run_table, worst_cases
 from app.board_run_views import LONGEST, Case, Item, run_list, run_page, worst
 from app.results import Outcome, Results
 from eval.database.records import CaseTable, RunInfo
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.results import HEADLINES, Result
 from eval.rivals import best_baseline
 

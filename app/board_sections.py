@@ -15,7 +15,7 @@ from app.board_runs import draw_run, draw_runs
 from app.names import model_title
 from app.results import Choice, Outcome, Results
 from eval.metrics import parse_metric
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.protocol import SLICES
 from eval.results import HEADLINES
 from eval.rivals import Contest

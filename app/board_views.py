@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -156,8 +157,8 @@ def leaderboard(
         columns.append(
             Column(
                 f"{name}@{k}",
-                lambda r, name=name: _mean(_of(r, name, rows), _of(r, f"{name} deviation", rows)),
-                lambda r, name=name: _of(r, name, rows),
+                partial(_mean_of, name=name, rows=rows),
+                partial(_of, name=name, rows=rows),
                 METRIC_NOTES[name],
                 "n" if name == metric else "n tb-less",
             )
@@ -267,9 +268,13 @@ def _plain_column(frame: pd.DataFrame, name: str, words: str) -> Column:
     return Column(words, lambda r: escape(str(r[place])), lambda r: str(r[place]), "", "w", False)
 
 
-def _of(row: Any, name: str, frame: pd.DataFrame) -> float:
+def _of(row: Any, name: str, rows: pd.DataFrame) -> float:
     """A cell by its column's name, which need not be a word of Python's."""
-    return float(row[list(frame.columns).index(name) + 1])
+    return float(row[list(rows.columns).index(name) + 1])
+
+
+def _mean_of(row: Any, name: str, rows: pd.DataFrame) -> str:
+    return _mean(_of(row, name, rows), _of(row, f"{name} deviation", rows))
 
 
 def _mean(mean: float, deviation: float) -> str:

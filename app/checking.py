@@ -16,7 +16,7 @@ from app.by_hand_views import Shown, Standing
 from app.names import model_title
 from app.state import Element
 from eval.database.records import RunInfo, Verdict
-from eval.models import NEIGHBOURS, VARIANT
+from eval.names import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
 from tpad.errors import DataError
 

@@ -1,7 +1,7 @@
 """What a person reads for each model of a results database."""
 
 from eval.baselines.registry import BASELINES
-from eval.models import NEIGHBOURS, VARIANT
+from eval.names import NEIGHBOURS, VARIANT
 from tpad.embeddings import SET_TITLES
 from tpad.training.ablations import ABLATIONS
 

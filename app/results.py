@@ -6,7 +6,7 @@ Nothing is kept but what was asked last: when a run begins or ends, the next que
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
 from eval.metrics import case_values
-from eval.models import SUBJECT
+from eval.names import SUBJECT
 from eval.results import Result
 from eval.rivals import Contest, against_best
 from eval.selection import Selection, results_of, select_runs
@@ -107,7 +107,7 @@ class Outcome:
 
         # Each test is kept for itself: which are corrected together depends on what is shown.
         found = [
-            self._kept.get((subject, name, part, metric, k), lambda name=name: compare(name))
+            self._kept.get((subject, name, part, metric, k), partial(compare, name))
             for name in rivals
         ]
         return [

@@ -115,7 +115,7 @@ class Filters:
     extras: gr.Checkbox
 
     @property
-    def all(self) -> list[gr.components.Component]:
+    def all(self) -> list[gr.Dropdown | gr.Checkbox]:
         return [getattr(self, name) for name in NAMES]
 
 
