@@ -63,9 +63,10 @@ watch('value', () => {
 def menu(session: VisitorSession, model: str) -> str:
     """The menu's HTML, closed; the strip's button opens it."""
     query, own = link(session, model), left_out(session)
-    rows = ""
+    # First, so that it stays the same element when the rest changes.
+    rows = '<input type="file" accept=".json,application/json" hidden aria-label="A saved session">'
     if query:
-        rows = (
+        rows += (
             "<h3>A link to this session</h3>"
             '<div class="tp-link"><input type="text" readonly aria-label="Link to this session">'
             '<button type="button" class="tp-primary" data-copy aria-live="polite">Copy</button>'
@@ -83,7 +84,6 @@ def menu(session: VisitorSession, model: str) -> str:
         '<span class="tp-muted">pictures and all</span></button>'
         '<button type="button" class="tp-choice" data-pick>Open a file'
         '<span class="tp-muted">that was saved here</span></button>'
-        '<input type="file" accept=".json,application/json" hidden aria-label="A saved session">'
     )
     return (
         f'<div popover id="tp-share" class="tp-menu" role="group" aria-label="Share this session" '
