@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return deploy(arguments[1:])
     options = parser().parse_args(arguments)
     if options.mcp and find_spec("mcp") is None:
-        print('error: --mcp needs more packages: pip install "tpad[mcp]"', file=sys.stderr)
+        print('error: --mcp needs more packages: pip install -e ".[mcp]"', file=sys.stderr)
         return 1
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import shutil
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -235,6 +236,33 @@ def test_without_a_database_the_leaderboard_says_so(recommender):
             client.predict(api_name="/leaderboard")
     finally:
         page.close()
+
+
+def test_mcp_without_its_packages_says_how_to_get_them(monkeypatch, capsys):
+    from app import __main__ as command
+
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert command.main(["--mcp"]) == 1
+    assert 'pip install -e ".[mcp]"' in capsys.readouterr().err
+
+
+def test_the_endpoints_are_tools_of_an_mcp_server(recommender):
+    pytest.importorskip("mcp", reason='MCP is not installed (pip install -e ".[mcp]")')
+    page = build_app(recommender)
+    _, url, _ = page.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, mcp_server=True,
+        **launch_options(page),
+    )  # fmt: skip
+    try:
+        with urllib.request.urlopen(f"{url}gradio_api/mcp/schema") as answer:
+            tools = {tool["name"]: tool for tool in json.load(answer)}
+    finally:
+        page.close()
+    assert {name.removeprefix("tpad_") for name in tools} == set(api.ENDPOINTS)
+    for tool in tools.values():
+        assert len(tool["description"]) > 20
+        for parameter in tool["inputSchema"]["properties"].values():
+            assert parameter["description"]
 
 
 def post(address: str, body: dict) -> dict:

@@ -193,7 +193,9 @@ def test_the_space_starts_and_recommends(space, python, elsewhere):
         found = client.predict([item, {"title": "red case"}], k=5, api_name="/recommend")
         assert [row["rank"] for row in found] == [1, 2, 3, 4, 5]
         assert client.predict(metric="MRR@20", api_name="/leaderboard")
-    assert "Traceback" not in "".join(said)
+    # Gradio's reloader for developers misses a package that Hugging Face installs, and gives up.
+    failed = [part for part in "".join(said).split("Exception in thread") if "Traceback" in part]
+    assert [part for part in failed if "watchfn_spaces" not in part] == []
     if read_only:
         assert sorted(space.rglob("*")) == before
     else:
