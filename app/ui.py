@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
     "recommend", "compare", "cold-start", "dashboard", "about",
 )  # fmt: skip
-WITH_SESSION = (RECOMMEND, COMPARE)  # tabs about the visitor's own session
 MAX_UPLOAD = "8mb"
 MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
@@ -136,7 +135,9 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             DASHBOARD: dashboard_tab, ABOUT: about_tab,
         }  # fmt: skip
         for name, tab in every_tab.items():
-            tab.select(partial(_opened, name), None, [active, strip], **quiet)
+            tab.select(partial(str, name), None, active, **quiet)
+            # The browser alone shows and hides the session, so that no late answer can undo it.
+            tab.select(None, None, None, js=f"() => {{ document.body.dataset.tab = '{name}'; }}")
         # A case of the dashboard opens in the tab where it is checked by hand.
         if board.case is not None and by_hand.case is not None:
             board.case.change(
@@ -189,11 +190,6 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
     app.queue(max_size=256)
     app.shop = shop
     return app
-
-
-def _opened(name: str) -> tuple[str, Any]:
-    """The tab that is open, and whether the visitor's session stands above it."""
-    return name, gr.update(visible=name in WITH_SESSION)
 
 
 def launch_options(app: gr.Blocks) -> dict[str, Any]:
