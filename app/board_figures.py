@@ -204,19 +204,20 @@ def forest(table: pd.DataFrame) -> go.Figure:
                     "symbol": ["circle" if sure else "circle-open" for sure in own.sure]},
             error_x=_error(own.rename(columns={"low": "difference_low", "high": "difference_high"}),
                            "difference", PALETTE[0]),
-            customdata=own[["low", "high", "p_corrected"]],
-            hovertemplate=f"<b>%{{y}}</b><br>{metric}@{k} %{{x:+.4f}} (%{{customdata[0]:+.4f}} – "
-            "%{customdata[1]:+.4f})<br>p = %{customdata[2]:.4f}<extra></extra>",
+            # In words already: plotly.js knows no format with a sign.
+            text=[f"{r.difference:+.4f} ({r.low:+.4f} – {r.high:+.4f})<br>p = {r.p_corrected:.4f}"
+                  for r in own.itertuples()],
+            hovertemplate=f"<b>%{{y}}</b><br>{metric}@{k} %{{text}}<extra></extra>",
         )  # fmt: skip
         figure.update_layout({
             f"xaxis{axis}": {
                 "title_text": f"{metric}@{k}, difference to the whole method",
                 "domain": [number * width + 0.02, (number + 1) * width - 0.02],
-                "zeroline": True, "zerolinecolor": "#808895", "zerolinewidth": 2,
-                "tickformat": "+.2f", "nticks": 5,
+                "tickformat": ".2f", "nticks": 5,
             }
         })  # fmt: skip
     _style(figure, 110 + 30 * len(names))
+    figure.update_xaxes(zeroline=True, zerolinecolor="#808895", zerolinewidth=2)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], ticksuffix=" ")
     return figure
 
