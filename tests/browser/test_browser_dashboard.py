@@ -1,23 +1,16 @@
 """A person's path through the dashboard, in a real browser, while runs are being written."""
 
 import csv
-import os
 import re
-import shutil
 
 import pytest
 from fake_board import begin, fill, finish
 from fake_bundle import FakeEncoder
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+from playwright.sync_api import expect
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-if not os.access(CHROMIUM, os.X_OK):
-    pytest.skip("Chromium is not installed (apt install chromium)", allow_module_level=True)
-
-expect.set_options(timeout=60_000)  # a busy machine is no fault
-LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -47,42 +40,17 @@ def served(fake_bundle, tmp_path_factory):
     store.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def visit(browser, served):
-    """Opens the dashboard for a new visitor; at the end no error was seen."""
-    contexts, faults = [], []
+def visit(open_page, open_tab, served):
+    """Opens the dashboard for a new visitor."""
 
-    def open_page(viewport=LAPTOP, **options):
-        context = browser.new_context(viewport=viewport, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-        page.goto(served[0])
-        expect(page.locator("#next .tp-card").first).to_be_visible()
-        tab = page.get_by_role("tab", name="Dashboard")
-        if not tab.is_visible():
-            page.locator(".overflow-menu > button").first.click()
-            tab = page.locator(".overflow-dropdown").get_by_text("Dashboard")
-        tab.click()
+    def visit(**options):
+        page = open_page(served[0], **options)
+        open_tab(page, "Dashboard")
         expect(page.locator("#board-top .tb-table")).to_be_visible()
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+    return visit
 
 
 def names(page) -> list[str]:
@@ -155,7 +123,11 @@ def test_from_the_leaderboard_down_to_a_worst_case(visit):
     card = page.locator(".tb-case").first
     expect(card).to_contain_text("TPAD")
     card.locator("img").first.evaluate("e => e.decode()")
-    expect(card.get_by_role("button", name="Open case")).to_be_visible()
+    number = card.get_by_role("button", name="Open case").get_attribute("data-id")
+    card.get_by_role("button", name="Open case").click()
+    expect(page.locator("#walker")).to_contain_text(f"case {int(number):,}")
+    expect(page.locator("#session")).to_be_hidden()
+    page.get_by_role("tab", name="Dashboard").click()
 
     page.get_by_role("button", name="seed 1").click()
     expect(page.locator("#board-top h2").first).to_have_text("Vision tower, seed 1")
@@ -190,7 +162,7 @@ def test_visitors_do_not_move_each_others_page(visit):
 
 
 def test_fits_a_phone(visit):
-    page = visit(PHONE, is_mobile=True, has_touch=True)
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     look_at(page, "Runs")
     expect(page.locator("#board-top h2").first).to_have_text("Runs")
