@@ -12,13 +12,13 @@ from gradio.components.plot import PlotData
 from app import board, board_views
 from app.actions import Shop
 from app.board_figures import plot_json
-from app.board_sections import (
+from app.board_sections import Board
+from app.board_view import (
     ALL_SEEDS,
     LEADERBOARD,
     RECOMMENDERS,
     RUNS,
     SECTIONS,
-    Board,
     Drawn,
     Offer,
     View,

@@ -8,20 +8,20 @@ import pytest
 from fake_board import add_run, begin, fill
 from fake_bundle import FakeEncoder
 
-from app import board_sections
 from app.board_runs import cases_of
-from app.board_sections import (
+from app.board_sections import TRAINING_LOG, Board
+from app.board_view import (
     ABLATIONS,
     ALL_SEEDS,
     BY_SLICE,
     COST,
     EMBEDDINGS,
+    FILTERS,
     LEADERBOARD,
     RUNS,
+    SECTIONS,
     TRAINING,
-    TRAINING_LOG,
     WARM_COLD,
-    Board,
     View,
 )
 from app.results import Results
@@ -212,4 +212,4 @@ def test_only_the_filters_of_a_section_are_shown():
     assert shown["part"]["visible"] and not shown["models"]["visible"]
     shown = dict(zip(dashboard.NAMES, dashboard._shown(View(RUNS, run="r")), strict=True))
     assert [name for name, update in shown.items() if update["visible"]] == ["part"]
-    assert set(board_sections.FILTERS) == set(board_sections.SECTIONS)
+    assert set(FILTERS) == set(SECTIONS)

@@ -1,0 +1,86 @@
+"""What a visitor of the dashboard has chosen, what can be chosen, and what is drawn of it."""
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from app.board import DEFAULT_METRIC
+
+LEADERBOARD, WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = (
+    "leaderboard", "warm-cold", "slices", "ablations", "training", "embeddings", "cost", "runs",
+)  # fmt: skip
+SECTIONS = {
+    LEADERBOARD: "Leaderboard",
+    WARM_COLD: "Warm and cold",
+    BY_SLICE: "By slice",
+    ABLATIONS: "Ablations",
+    TRAINING: "Training",
+    EMBEDDINGS: "Embeddings",
+    COST: "Cost",
+    RUNS: "Runs",
+}
+FILTERS = {
+    LEADERBOARD: ("choice", "part", "metric", "seed", "extras"),
+    WARM_COLD: ("choice", "metric", "seed", "extras"),
+    BY_SLICE: ("choice", "kind", "metric", "seed", "models"),
+    ABLATIONS: ("choice", "part"),
+    TRAINING: ("stage",),
+    EMBEDDINGS: (),
+    COST: ("choice", "part", "metric", "seed", "extras"),
+    RUNS: (),
+}
+"""Filters that a section has."""
+OF_BUNDLE = (TRAINING, EMBEDDINGS)
+"""Sections about the bundle rather than the database."""
+ALL_SEEDS = "all"
+RECOMMENDERS = "recommenders"
+"""The stage that stands for the session recommenders over each embedding set."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a visitor has chosen; `choice` is the key of a set of cases, `run` the id of a run."""
+
+    section: str = LEADERBOARD
+    choice: str = ""
+    part: str = "all"
+    metric: str = DEFAULT_METRIC
+    seed: str = ALL_SEEDS
+    extras: bool = False
+    kind: str = ""
+    models: tuple[str, ...] = ()
+    stage: str = RECOMMENDERS
+    run: str = ""
+    shown: int = 50
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Names of the filters that apply."""
+        return ("part",) if self.section == RUNS and self.run else FILTERS[self.section]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A section: HTML above, a plot if there is one, HTML below; `name` is of its downloads."""
+
+    top: str
+    figure: go.Figure | None = None
+    bottom: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the filters offer, each as (words, value).
+
+    Attributes:
+        view: the choices made, those that are not offered replaced by ones that are.
+    """
+
+    view: View
+    choices: list[tuple[str, str]]
+    parts: list[tuple[str, str]]
+    seeds: list[tuple[str, str]]
+    kinds: list[tuple[str, str]]
+    models: list[tuple[str, str]]
+    stages: list[tuple[str, str]]
