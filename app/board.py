@@ -11,7 +11,6 @@ import pandas as pd
 
 from app.names import model_title
 from app.results import Outcome
-from eval.baselines.registry import BASELINES
 from eval.comparison import corrected
 from eval.database.records import RunInfo
 from eval.metrics import metric_names
@@ -45,10 +44,16 @@ EXTRAS = (ABLATION, REFERENCE)
 def family(name: str, role: str) -> str:
     """Which of `FAMILIES` a model belongs to."""
     if role == "baseline":
-        return IDS if name in BASELINES else CONTENT
+        return IDS if _knows_ids(name) else CONTENT
     if role == "tpad":
         return ABLATION if name.startswith(VARIANT) else OURS
     return REFERENCE if role == "reference" else ORACLE
+
+
+def _knows_ids(name: str) -> bool:
+    from eval.baselines.registry import BASELINES  # brings torch, which the page starts without
+
+    return name in BASELINES
 
 
 def shown_models(outcome: Outcome, extras: bool) -> list[str]:
@@ -103,8 +108,8 @@ def kinds_of(outcome: Outcome) -> list[tuple[str, str]]:
 def handful(outcome: Outcome) -> list[str]:
     """Models worth a look beside each other: TPAD, the best baseline by ID, the best others."""
     everything = np.ones(len(outcome.selection.cases), bool)
-    by_id = [r for r in outcome.results if r.name in BASELINES]
-    others = [r for r in outcome.results if r.name not in BASELINES]
+    by_id = [r for r in outcome.results if _knows_ids(r.name)]
+    others = [r for r in outcome.results if not _knows_ids(r.name)]
     best = [best_baseline(some, everything, "MRR", 20) for some in (others, by_id)]
     names = [SUBJECT, *(r.name for r in best if r is not None), "oracle"]
     chosen = [name for name in names if name in outcome.by_name]

@@ -8,7 +8,6 @@ import pandas as pd
 
 from eval.database.records import RunInfo, SplitInfo, Verdict
 from eval.results import Result
-from eval.splits import SplitConfig, make_split
 from tpad.data.dataset import Dataset
 from tpad.data.sessions import Sessions
 from tpad.errors import DataError, TpadError
@@ -129,6 +128,8 @@ class CaseBook:
             splits: as stored.
             wanted: number of a split -> fingerprint of the dataset that its runs were asked.
         """
+        from eval.splits import SplitConfig, make_split  # brings scipy.stats
+
         for split in splits:
             fingerprint = wanted.get(split.id)
             if fingerprint is None or self.knows(fingerprint):

@@ -4,6 +4,7 @@ and what the item is near to. Pure computation on an opened bundle."""
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from app.agreement import ranks
 from app.state import VisitorSession
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError, DataError
-from tpad.training.fitted_session_model import FittedSessionModel
 from tpad.training.parts import PARTS_OF, Parts, read_parts
+
+if TYPE_CHECKING:
+    from tpad.training.fitted_session_model import FittedSessionModel
 
 NEIGHBOURS = 5
 CHUNK = 8192  # items standardised at once
@@ -126,7 +129,7 @@ def leave_one_out(
 
 
 def occlusion(
-    fitted: FittedSessionModel, session: np.ndarray, row: int, parts: Parts
+    fitted: "FittedSessionModel", session: np.ndarray, row: int, parts: Parts
 ) -> pd.DataFrame:
     """How far an item's score falls when one of its parts is that of the average item.
 
@@ -188,7 +191,7 @@ def cosine(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 
 
 def nearest(
-    fitted: FittedSessionModel, row: int, k: int = NEIGHBOURS
+    fitted: "FittedSessionModel", row: int, k: int = NEIGHBOURS
 ) -> tuple[np.ndarray, np.ndarray]:
     """The items most alike to one, as the session model reads them: standardised features.
 
@@ -237,7 +240,7 @@ def _elements(
 
 
 def _session_vector(
-    shop: Shop, session: VisitorSession, model: str, fitted: FittedSessionModel
+    shop: Shop, session: VisitorSession, model: str, fitted: "FittedSessionModel"
 ) -> np.ndarray:
     """(h + 1,)."""
     rows = shop.catalogue.rows

@@ -7,15 +7,18 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tpad.bundle import Bundle
 from tpad.errors import TpadError
 from tpad.files import replacing
-from tpad.training.fitted_session_model import FittedSessionModel
 
 log = logging.getLogger("app")
+
+if TYPE_CHECKING:
+    from tpad.training.fitted_session_model import FittedSessionModel
 
 VERSION = "1"  # of the projection; another one makes other files
 MOST = 4000  # items that t-SNE lays out; the others are placed beside their neighbours
@@ -182,7 +185,7 @@ def beside(vectors: np.ndarray, known: np.ndarray, points: np.ndarray) -> np.nda
     return placed
 
 
-def _read(fitted: FittedSessionModel) -> np.ndarray:
+def _read(fitted: "FittedSessionModel") -> np.ndarray:
     """(n_items, d), the catalogue as the session model reads it."""
     return fitted.standardised(fitted.features)
 

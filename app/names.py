@@ -1,6 +1,5 @@
 """What a person reads for each model of a results database."""
 
-from eval.baselines.registry import BASELINES
 from eval.names import NEIGHBOURS, VARIANT
 from tpad.embeddings import SET_TITLES
 from tpad.training.ablations import ABLATIONS
@@ -11,6 +10,8 @@ KNOWING = {"attributes": "True attributes", "oracle": "Oracle"}
 
 def model_title(name: str) -> str:
     """A model's name in words; a name that is not known stays as it is."""
+    from eval.baselines.registry import BASELINES  # brings torch, which the page starts without
+
     if name in BASELINES:
         return BASELINES[name].title
     if name in SET_TITLES:

@@ -7,7 +7,6 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from tpad.errors import BundleError
-from tpad.training.plain_features import field_count
 
 PARTS_OF = "tpad"  # the embedding set that has parts
 
@@ -45,6 +44,8 @@ def read_parts(folder: str | Path) -> Parts | None:
     Raises:
         BundleError: the encoder's files are missing or damaged.
     """
+    from tpad.training.plain_features import field_count  # brings scikit-learn
+
     folder = Path(folder)
     try:
         facts = json.loads((folder / "encoder.json").read_text("utf-8"))
