@@ -153,15 +153,7 @@ def leaderboard(
         )
     ]
     for name in ("P", "MRR", "NDCG"):
-        columns.append(
-            Column(
-                f"{name}@{k}",
-                lambda r, name=name: _mean(_of(r, name, rows), _of(r, f"{name} deviation", rows)),
-                lambda r, name=name: _of(r, name, rows),
-                METRIC_NOTES[name],
-                "n" if name == metric else "n tb-less",
-            )
-        )
+        columns.append(_metric_column(rows, name, k, "n" if name == metric else "n tb-less"))
     columns.append(
         Column(
             "95 % interval",
@@ -252,6 +244,16 @@ METRIC_NOTES = {
     "MRR": "Mean of one over the place of the next item, 0 beyond k",
     "NDCG": "Mean of 1 / log2(place + 1) of the next item, 0 beyond k",
 }
+
+
+def _metric_column(rows: pd.DataFrame, name: str, k: int, style: str) -> Column:
+    def mean(row: Any) -> float:
+        return _of(row, name, rows)
+
+    def cell(row: Any) -> str:
+        return _mean(mean(row), _of(row, f"{name} deviation", rows))
+
+    return Column(f"{name}@{k}", cell, mean, METRIC_NOTES[name], style)
 
 
 def _plain_column(frame: pd.DataFrame, name: str, words: str) -> Column:
