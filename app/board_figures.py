@@ -213,7 +213,7 @@ def forest(table: pd.DataFrame) -> go.Figure:
             f"xaxis{axis}": {
                 "title_text": f"{metric}@{k}, difference to the whole method",
                 "domain": [number * width + 0.02, (number + 1) * width - 0.02],
-                "tickformat": ".2f", "nticks": 5,
+                "tickformat": ".2f", "nticks": 5, "tickangle": 0,
             }
         })  # fmt: skip
     _style(figure, 110 + 30 * len(names))

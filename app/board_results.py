@@ -55,11 +55,10 @@ def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:
             "oracle-share",
         )  # fmt: skip
 
-    if not rivals:
-        yield drawn(board.differences([]), 0)
-        return
-    yield drawn(None, 0)
-    for done, rival in enumerate(rivals, 1):
+    missing = [name for name in rivals if not outcome.tested(name, view.part, metric, k)]
+    if missing:
+        yield drawn(None, len(rivals) - len(missing))
+    for done, rival in enumerate(missing, len(rivals) - len(missing) + 1):
         outcome.against([rival], view.part, metric, k)
         yield drawn(None, done) if done % 6 == 0 else None
     yield drawn(board.differences(outcome.against(rivals, view.part, metric, k)), len(rivals))
@@ -130,10 +129,10 @@ def draw_ablations(view: View, outcome: Outcome) -> Iterator[Drawn]:
     count = len(names) * len(HEADLINES)
     for metric, k in HEADLINES:
         for name in names:
-            found.append(outcome.against([name], view.part, metric, k, whole)[0])
-            if len(found) < count:
+            if not outcome.tested(name, view.part, metric, k, whole):
                 text = "Testing each ablation against the whole method"
                 yield Drawn(board_views.progress(text, len(found), count))
+            found.append(outcome.against([name], view.part, metric, k, whole)[0])
     table = board.ablation_table(board.together(found))
     figures = ", ".join(
         f"{metric}@{k} {table[table.metric == metric].whole.iat[0]:.3f}" for metric, k in HEADLINES

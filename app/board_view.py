@@ -58,6 +58,12 @@ class View:
         """Names of the filters that apply."""
         return ("part",) if self.section == RUNS and self.run else FILTERS[self.section]
 
+    @property
+    def essence(self) -> tuple:
+        """All that what is drawn depends on: filters that do not apply are no part of it."""
+        own = [getattr(self, name) for name in self.filters]
+        return self.section, *own, *((self.run, self.shown) if self.section == RUNS else ())
+
 
 @dataclass(frozen=True)
 class Drawn:

@@ -3,7 +3,6 @@
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from typing import Any
 
@@ -154,15 +153,7 @@ def leaderboard(
         )
     ]
     for name in ("P", "MRR", "NDCG"):
-        columns.append(
-            Column(
-                f"{name}@{k}",
-                partial(_mean_of, name=name, rows=rows),
-                partial(_of, name=name, rows=rows),
-                METRIC_NOTES[name],
-                "n" if name == metric else "n tb-less",
-            )
-        )
+        columns.append(_metric_column(rows, name, k, "n" if name == metric else "n tb-less"))
     columns.append(
         Column(
             "95 % interval",
@@ -255,6 +246,16 @@ METRIC_NOTES = {
 }
 
 
+def _metric_column(rows: pd.DataFrame, name: str, k: int, style: str) -> Column:
+    def mean(row: Any) -> float:
+        return _of(row, name, rows)
+
+    def cell(row: Any) -> str:
+        return _mean(mean(row), _of(row, f"{name} deviation", rows))
+
+    return Column(f"{name}@{k}", cell, mean, METRIC_NOTES[name], style)
+
+
 def _plain_column(frame: pd.DataFrame, name: str, words: str) -> Column:
     place = list(frame.columns).index(name) + 1  # itertuples begins with the index
     if pd.api.types.is_numeric_dtype(frame[name]) and frame[name].dtype != bool:
@@ -271,10 +272,6 @@ def _plain_column(frame: pd.DataFrame, name: str, words: str) -> Column:
 def _of(row: Any, name: str, rows: pd.DataFrame) -> float:
     """A cell by its column's name, which need not be a word of Python's."""
     return float(row[list(rows.columns).index(name) + 1])
-
-
-def _mean_of(row: Any, name: str, rows: pd.DataFrame) -> str:
-    return _mean(_of(row, name, rows), _of(row, f"{name} deviation", rows))
 
 
 def _mean(mean: float, deviation: float) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
-from eval.comparison import compare_runs, corrected
+from eval.comparison import Comparison, compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
@@ -55,10 +55,13 @@ class Outcome:
         masks: slice -> (n_cases,) bool.
     """
 
-    def __init__(self, selection: Selection, results: list[Result]) -> None:
+    def __init__(
+        self, selection: Selection, results: list[Result], tests: "_Kept | None" = None
+    ) -> None:
         self.selection, self.results = selection, results
         self.masks: dict[str, np.ndarray] = selection.masks()
         self._kept = _Kept()
+        self._tests = _Kept() if tests is None else tests  # by runs: more of them change no other
 
     @cached_property
     def by_name(self) -> dict[str, Result]:
@@ -100,20 +103,28 @@ class Outcome:
         mask = self.masks[part]
         sessions = self.selection.cases.session[mask]
 
-        def compare(rival: str) -> Any:
+        def compare(rival: str) -> Comparison:
             both = (self.by_name[name].ranks[:, mask] for name in (subject, rival))
             first, second = (case_values(ranks, metric, k) for ranks in both)
             return compare_runs(first, second, sessions, shown=0)
 
         # Each test is kept for itself: which are corrected together depends on what is shown.
         found = [
-            self._kept.get((subject, name, part, metric, k), partial(compare, name))
+            self._tests.get(self._test(name, part, metric, k, subject), partial(compare, name))
             for name in rivals
         ]
         return [
             Contest(part, metric, k, name, one)
             for name, one in zip(rivals, corrected(found), strict=True)
         ]
+
+    def tested(self, rival: str, part: str, metric: str, k: int, subject: str = SUBJECT) -> bool:
+        """Whether `against` has the answer for a rival already."""
+        return self._tests.has(self._test(rival, part, metric, k, subject))
+
+    def _test(self, rival: str, part: str, metric: str, k: int, subject: str) -> Hashable:
+        both = (tuple(run.id for run in self.selection.runs[name]) for name in (subject, rival))
+        return *both, part, metric, k
 
     def _of_seed(self, seed: int) -> "Outcome":
         runs, results = {}, []
@@ -128,7 +139,7 @@ class Outcome:
                     result, seeds=(own[0].seed,), ranks=result.ranks[[place]],
                     fit_seconds=own[0].fit_seconds or 0.0, score_seconds=own[0].score_seconds or 0.0,
                 ))  # fmt: skip
-        return Outcome(replace(self.selection, runs=runs), results)
+        return Outcome(replace(self.selection, runs=runs), results, self._tests)
 
 
 class Results:
@@ -146,6 +157,7 @@ class Results:
         self.store = Store(target, read_only=read_only)
         self._lock = threading.Lock()
         self._outcomes: dict[str, tuple[list[str], Outcome]] = {}
+        self._tests = _Kept()
 
     @property
     def read_only(self) -> bool:
@@ -191,7 +203,7 @@ class Results:
             if kept is not None and kept[0] == runs:
                 return kept[1]
             selection = select_runs(self.store, cases=key)
-            outcome = Outcome(selection, results_of(self.store, selection))
+            outcome = Outcome(selection, results_of(self.store, selection), self._tests)
             self._outcomes[key] = runs, outcome
             return outcome
 
@@ -227,6 +239,9 @@ class _Kept:
         self._values: dict[Hashable, Any] = {}
         self._locks: dict[Hashable, threading.Lock] = {}
         self._guard = threading.Lock()
+
+    def has(self, key: Hashable) -> bool:
+        return key in self._values
 
     def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         with self._guard:

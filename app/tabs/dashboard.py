@@ -89,16 +89,25 @@ class Turn:
 
     Attributes:
         asked: the database's stamp and the view; None if that could not be drawn.
+        settled: the same view, what is not offered in it replaced.
         number: how often something else was asked for.
     """
 
     asked: tuple[str, View] | None = None
+    settled: View | None = None
     number: int = 0
 
     def take(self, asked: tuple[str, View]) -> int:
-        self.asked = asked
+        self.asked, self.settled = asked, None
         self.number += 1
         return self.number
+
+    def has(self, stamp: str, view: View) -> bool:
+        """Whether this has been asked for already."""
+        if self.asked is None or self.asked[0] != stamp:
+            return False
+        known = [self.asked[1]] + ([] if self.settled is None else [self.settled])
+        return view.essence in [one.essence for one in known]
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ class Filters:
     extras: gr.Checkbox
 
     @property
-    def all(self) -> list[gr.Dropdown | gr.Checkbox]:
+    def all(self) -> list[Any]:
         return [getattr(self, name) for name in NAMES]
 
 
@@ -156,7 +165,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
         number = 0
         try:
             stamp, before = results.stamp(), mine.asked
-            if before == (stamp, view):  # it is there, or on its way
+            if mine.has(stamp, view):  # it is there, or on its way
                 yield nothing
                 return
             number = mine.take((stamp, view))
@@ -165,8 +174,9 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
                 yield (*_shown(view), board_views.skeleton(), *_plot(None), "")
             offer, outcome = data.offer(view)
             if mine.number == number:
-                mine.asked = stamp, offer.view
-            fresh = moved or before is None or before[0] != stamp or offer.view != view
+                mine.settled = offer.view
+            fresh = moved or before is None or before[0] != stamp
+            fresh = fresh or offer.view.essence != view.essence
             fresh = fresh or before is None or before[1].choice != view.choice
             controls = _offered(offer) if fresh else same
             for one in data.draw(offer.view, outcome):

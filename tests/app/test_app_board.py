@@ -149,7 +149,10 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
         stamp = results.stamp()
         finish(run, dataset, "markov", 1.5)
     assert results.stamp() != stamp
+    assert before.against(["vision"], "all", "P", 20)
     after = results.outcome(key)
+    assert after.tested("vision", "all", "P", 20)  # of other runs nothing is computed again
+    assert not after.tested("markov", "all", "P", 20)
     assert "markov" in after.by_name and "markov" not in before.by_name
     assert board.run_table(results.runs()).status.iat[0] == "done"
 

@@ -88,6 +88,26 @@ def test_what_is_not_offered_is_replaced(data):
     assert offer.view.kind in [kind for _, kind in offer.kinds]
 
 
+def test_what_has_been_tested_is_drawn_at_once(data):
+    for section in (LEADERBOARD, ABLATIONS):
+        assert len(drawn(data, section=section)[0]) > 1
+        assert len(drawn(data, section=section)[0]) == 1
+    every, last, _ = drawn(data, extras=True)
+    assert "4 of 5 …" in every[0].top and "for the 5 tests" in last.top
+
+
+def test_only_filters_that_apply_make_another_view():
+    view = View(ABLATIONS, choice="a")
+    assert view.essence == replace(view, models=("tpad",), run="r", metric="P@5").essence
+    assert view.essence != replace(view, part="cold").essence
+    assert View(RUNS).essence != View(RUNS, run="r").essence
+    turn = dashboard.Turn()
+    turn.take(("1", view))
+    turn.settled = replace(view, part="warm")
+    assert turn.has("1", view) and turn.has("1", turn.settled)
+    assert not turn.has("2", view) and not turn.has("1", replace(view, choice="b"))
+
+
 def test_filters_change_what_is_drawn(data):
     plain = drawn(data)[1].top
     assert drawn(data, part="cold")[1].top != plain
