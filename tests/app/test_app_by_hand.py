@@ -21,6 +21,7 @@ from eval.database.records import Verdict
 from eval.database.store import Store
 from eval.protocol import TestCases
 from eval.results import Result
+from eval.splits import SplitConfig, make_split
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 from tpad.items import NewItem
@@ -266,3 +267,24 @@ def test_runs_of_another_shop_are_not_offered(bundle, tmp_path):
 
 def test_a_hostile_note_is_shown_as_text():
     assert "<script>" not in by_hand_views.walker(0, 2, 0, "<script>")
+
+
+def test_cases_of_a_stored_split_are_shown_by_making_it_again(bundle, tmp_path):
+    split = make_split(bundle.dataset, SplitConfig.parse("cold_items:fraction=0.3,seed=1"))
+    cases = TestCases.of(split.dataset)
+    with Store(tmp_path / "split.db") as store:
+        number = store.add_split(
+            split.dataset, "fake", name=split.name, kind=split.kind, seed=split.seed,
+            params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
+        )  # fmt: skip
+        with store.run(
+            split.dataset, "fake", cases, ("tpad", "tpad"), 0, {}, "k", VERSION, split_id=number
+        ) as run:
+            run.finish(np.ones(len(cases), np.float32), 1, 1)
+    checking = checking_of(bundle, tmp_path / "split.db")
+    [choice] = checking.choices()
+    assert choice.split == split.name and choice.dataset_fingerprint != bundle.dataset.fingerprint
+    present = begun(checking)
+    case = checking.case(present)
+    assert case.target == cases.targets[present.number] and split.dataset.cold[case.target]
+    assert list(case.prefix) == cases.prefixes[present.number].tolist()
