@@ -10,7 +10,7 @@ import pandas as pd
 
 from app.board_views import Column, csv_link, head, table
 from app.names import model_title
-from app.views import picture
+from app.views import picture, quoted
 from eval.database.records import RunInfo
 
 LONGEST = 6  # items of a session that are shown of a case
@@ -63,7 +63,7 @@ def run_list(rows: pd.DataFrame, shown: int) -> str:
         Column(
             "Model",
             lambda r: (
-                f'<span class="tb-name"><button type="button" data-act="run" data-id="{_a(r.run)}" '
+                f'<span class="tb-name"><button type="button" data-act="run" data-id="{quoted(r.run)}" '
                 f'title="Open this run">{escape(r.title)}</button></span>'
             ),
             lambda r: r.title.lower(),
@@ -125,7 +125,7 @@ def run_page(
     }
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
     others = "".join(
-        f'<button type="button" data-act="run" data-id="{_a(one.id)}"'
+        f'<button type="button" data-act="run" data-id="{quoted(one.id)}"'
         f"{' aria-current=true' if one.id == run.id else ''}>seed {one.seed}</button>"
         for one in siblings
     )
@@ -172,7 +172,7 @@ def worst(cases: Sequence[Case], part: str, *, opens: bool) -> str:
 def status(word: str) -> str:
     """How a run stands, by sign and word."""
     sign = {"done": "✓", "running": "●", "failed": "✕", "interrupted": "■"}.get(word, "")
-    return f'<span class="tb-status tb-{_a(word)}"><span aria-hidden="true">{sign}</span> {escape(word)}</span>'
+    return f'<span class="tb-status tb-{quoted(word)}"><span aria-hidden="true">{sign}</span> {escape(word)}</span>'
 
 
 def duration(seconds: float | None) -> str:
@@ -235,7 +235,7 @@ def _card(case: Case, opens: bool) -> str:
     return (
         f'<li class="tb-case"><div class="tb-way">{before}{pictures}'
         f'<span class="tb-arrow" aria-hidden="true">→</span>'
-        f'<span class="tb-next" title="{_a(case.target.words)}">{_thumb(case.target)}{cold}</span></div>'
+        f'<span class="tb-next" title="{quoted(case.target.words)}">{_thumb(case.target)}{cold}</span></div>'
         f'<p class="tb-words">{escape(case.target.words)}</p>'
         f'<div class="tb-foot"><span class="tb-ranks">{ranks}</span>{button}</div></li>'
     )
@@ -244,12 +244,8 @@ def _card(case: Case, opens: bool) -> str:
 def _thumb(item: Item) -> str:
     if not item.title:
         return f'<span class="tb-thumb"><span class="tb-number">{item.row}</span></span>'
-    return f'<span class="tb-thumb" title="{_a(item.title)}">{picture(item.picture, item.title)}</span>'
+    return f'<span class="tb-thumb" title="{quoted(item.title)}">{picture(item.picture, item.title)}</span>'
 
 
 def _rank(rank: float) -> str:
     return "not found" if np.isinf(rank) else f"{rank:,.1f}".removesuffix(".0")
-
-
-def _a(text: object) -> str:
-    return escape(str(text), quote=True)

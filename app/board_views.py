@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from app.board import IDS, OURS, SURE
+from app.views import quoted
 
 ROLE_NOTES = {
     "reference": "knows the true attributes, which no real model can",
@@ -59,7 +60,7 @@ def table(
     """
     heads = []
     for place, column in enumerate(columns):
-        note = f' title="{_a(column.note)}"' if column.note else ""
+        note = f' title="{quoted(column.note)}"' if column.note else ""
         if column.value is None:
             heads.append(f'<th scope="col" class="{column.style}"{note}>{escape(column.head)}</th>')
             continue
@@ -73,14 +74,16 @@ def table(
     for row in rows.itertuples():
         cells = []
         for place, column in enumerate(columns):
-            value = "" if column.value is None else f' data-v="{_a(_sortable(column.value(row)))}"'
+            value = (
+                "" if column.value is None else f' data-v="{quoted(_sortable(column.value(row)))}"'
+            )
             tag = 'th scope="row"' if place == 0 else "td"
             end = "th" if place == 0 else "td"
             cells.append(f'<{tag} class="{column.style}"{value}>{column.cell(row)}</{end}>')
         lines.append(f'<tr class="{kind(row)}">{"".join(cells)}</tr>')
     return (
-        f'<div class="tb-wide" tabindex="0" role="region" aria-label="{_a(caption)}">'
-        f'<table class="tb-table" data-name="{_a(name)}"><caption>{escape(caption)}</caption>'
+        f'<div class="tb-wide" tabindex="0" role="region" aria-label="{quoted(caption)}">'
+        f'<table class="tb-table" data-name="{quoted(name)}"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
@@ -95,8 +98,8 @@ def csv_link(frame: pd.DataFrame, name: str) -> str:
     """A link that saves a table as a CSV file; the file is in the link itself."""
     content = b64encode(frame.to_csv(index=False).encode("utf-8")).decode("ascii")
     return (
-        f'<a class="tb-csv" download="{_a(name)}.csv" '
-        f'href="data:text/csv;charset=utf-8;base64,{content}" aria-label="Save as CSV: {_a(name)}">'
+        f'<a class="tb-csv" download="{quoted(name)}.csv" '
+        f'href="data:text/csv;charset=utf-8;base64,{content}" aria-label="Save as CSV: {quoted(name)}">'
         "↓ CSV</a>"
     )
 
@@ -144,7 +147,7 @@ def leaderboard(
             lambda r: (
                 f'<span class="tb-place">{r.place or "–"}</span>'
                 f'<span class="tb-name"><button type="button" data-act="run" '
-                f'data-id="{_a(runs.get(r.model, ""))}" title="Open a run of {_a(r.title)}">'
+                f'data-id="{quoted(runs.get(r.model, ""))}" title="Open a run of {quoted(r.title)}">'
                 f"{escape(r.title)}</button>{_chip(r.family, r.role)}</span>"
             ),
             lambda r: r.title.lower(),
@@ -294,7 +297,7 @@ def _chip(family: str, role: str) -> str:
     kind = {IDS: "id", OURS: "ours"}.get(family, role)
     words = family.removeprefix("baseline, ")
     note = family if words != family else ROLE_NOTES.get(role, role)
-    return f'<span class="tb-chip tb-{_a(kind)}" title="{_a(note)}">{escape(words)}</span>'
+    return f'<span class="tb-chip tb-{quoted(kind)}" title="{quoted(note)}">{escape(words)}</span>'
 
 
 def _difference(model: str, marks: pd.DataFrame | None) -> float:
@@ -322,8 +325,3 @@ def _sortable(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if pd.isna(value) else f"{value:.9g}"
-
-
-def _a(text: object) -> str:
-    """Text that is safe inside a double-quoted attribute."""
-    return escape(str(text), quote=True)

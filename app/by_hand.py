@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.database.records import RunInfo, SplitInfo, Verdict
+from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict
 from eval.results import Result
 from tpad.data.dataset import Dataset
 from tpad.data.sessions import Sessions
@@ -143,24 +143,24 @@ class CaseBook:
             if made.fingerprint == fingerprint:
                 self._test[fingerprint] = made.test
 
-    def case(
-        self, fingerprint: str, number: int, session: int, length: int, target: int, cold: bool
-    ) -> Case:
+    def case(self, fingerprint: str, cases: CaseTable, number: int) -> Case:
         """One case.
 
         Args:
             fingerprint: of the dataset.
+            cases: what a run was asked.
             number: of the case.
-            session, length, target, cold: its row of `eval.database.records.CaseTable`.
 
         Raises:
             DataError: the session is not there, or holds something else.
         """
         sessions = self._test[fingerprint].items
+        session, length = int(cases.session[number]), int(cases.length[number])
+        target = int(cases.target[number])
         rows = sessions[session].tolist() if 0 <= session < len(sessions) else []
         if length >= len(rows) or rows[length] != target:
             raise DataError("This case is not one of the open bundle's test sessions.")
-        return Case(number, tuple(rows[:length]), int(target), bool(cold))
+        return Case(number, tuple(rows[:length]), target, bool(cases.cold[number]))
 
 
 def latest(verdicts: Sequence[Verdict]) -> dict[tuple[str, int, str], Verdict]:

@@ -1,6 +1,5 @@
 """HTML of the tab where test cases are checked by hand."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -8,8 +7,9 @@ from html import escape
 import numpy as np
 import pandas as pd
 
+from app.board_views import csv_link
 from app.by_hand import RIGHT_WITHIN, VERDICTS, Case
-from app.views import cold_badge, picture
+from app.views import cold_badge, picture, quoted
 from tpad.data.columns import Columns
 
 SESSION_SHOWN = 8  # most recent items of a session that are laid out
@@ -147,7 +147,7 @@ def lists(shown: Sequence[Shown], items: pd.DataFrame, target: int, hidden: Sequ
     if hidden:
         chips = "".join(
             f'<button type="button" class="tp-chip" data-act="unhide" data-id="{row}" '
-            f'aria-label="Put back: {_a(items.iloc[row][Columns.TITLE])}">'
+            f'aria-label="Put back: {quoted(items.iloc[row][Columns.TITLE])}">'
             f"{escape(items.iloc[row][Columns.TITLE])} ↩</button>"
             for row in hidden
         )
@@ -161,7 +161,7 @@ def lists(shown: Sequence[Shown], items: pd.DataFrame, target: int, hidden: Sequ
 
 
 def progress(
-    summary: Mapping[str, float], count: int, model: str, csv: str | None, own: bool
+    summary: Mapping[str, float], count: int, model: str, table: pd.DataFrame | None, own: bool
 ) -> str:
     """How far the checking got, and how verdicts and ranks agree.
 
@@ -169,7 +169,7 @@ def progress(
         summary: of `app.by_hand.summary`.
         count: cases of the present walk.
         model: the judged model's name in words.
-        csv: the verdicts to take away; None if there are none.
+        table: the verdicts to take away; None if there are none.
         own: whether they are the visitor's own alone, as nothing can be stored.
     """
     judged = int(summary["cases"])
@@ -180,7 +180,7 @@ def progress(
             f'<p class="tp-progress tp-muted">No verdict on {escape(model)} yet. '
             f"Would a shop be right to show this list after that session? {note}</p>"
         )
-    said = " · ".join(f"{int(summary[name])} {name}" for name in VERDICTS)
+    counts = " · ".join(f"{int(summary[name])} {name}" for name in VERDICTS)
     agree = []
     for kind, words in (("hits", f"found among {RIGHT_WITHIN}"), ("misses", "missed")):
         if summary[kind]:
@@ -191,17 +191,11 @@ def progress(
             '<span title="How likely a plausible case has a better rank than a wrong one; one half '
             f'is chance">plausible outranks wrong: <b>{summary["auc"]:.0%}</b></span>'
         )
-    link = ""
-    if csv is not None:
-        data = base64.b64encode(csv.encode()).decode()
-        link = (
-            f'<a class="tp-download" download="verdicts.csv" href="data:text/csv;base64,{data}">'
-            "CSV ↓</a>"
-        )
+    link = "" if table is None else csv_link(table, "verdicts")
     return (
         f'<div class="tp-progress"><span><b>{judged:,}</b> case{"s" * (judged > 1)} of '
         f"{escape(model)} judged, {where}"
-        f" ({said}); this walk has {count:,}.</span>"
+        f" ({counts}); this walk has {count:,}.</span>"
         f"<span>{' · '.join(agree)}</span>{link}</div>"
     )
 
@@ -225,11 +219,11 @@ def _standing(one: Standing, n_items: int) -> str:
 def _list(one: Shown, items: pd.DataFrame, target: int) -> str:
     cells = "".join(
         f'<li class="tp-tile{" tp-true" if row == target else ""}" '
-        f'title="{_a(items.iloc[row][Columns.TITLE])}">'
+        f'title="{quoted(items.iloc[row][Columns.TITLE])}">'
         f'<span class="tp-pic">{_picture(items.iloc[row])}<span class="tp-rank">{place}</span>'
         f"{cold_badge(items.iloc[row][Columns.IS_COLD])}"
         f'<button type="button" class="tp-hide" data-act="hide" data-id="{row}" '
-        f'aria-label="Take out: {_a(items.iloc[row][Columns.TITLE])}">×</button></span></li>'
+        f'aria-label="Take out: {quoted(items.iloc[row][Columns.TITLE])}">×</button></span></li>'
         for place, row in enumerate(one.rows, 1)
     )
     if one.place is None:
@@ -239,7 +233,7 @@ def _list(one: Shown, items: pd.DataFrame, target: int) -> str:
         moved = f", before {one.before:,}" if one.before not in (None, one.place) else ""
         standing = f'true next item at <b class="{kind}">{one.place:,}</b>{moved}'
     return (
-        f'<section class="tp-panel" aria-label="First of {_a(one.title)}"><h3>{escape(one.title)}'
+        f'<section class="tp-panel" aria-label="First of {quoted(one.title)}"><h3>{escape(one.title)}'
         f' <span class="tp-muted">{standing}</span></h3><ol class="tp-tiles">{cells}</ol></section>'
     )
 
@@ -247,14 +241,10 @@ def _list(one: Shown, items: pd.DataFrame, target: int) -> str:
 def _tile(row: int, items: pd.DataFrame) -> str:
     item = items.iloc[row]
     return (
-        f'<li class="tp-tile" title="{_a(item[Columns.TITLE])}"><span class="tp-pic">'
+        f'<li class="tp-tile" title="{quoted(item[Columns.TITLE])}"><span class="tp-pic">'
         f"{_picture(item)}{cold_badge(item[Columns.IS_COLD])}</span></li>"
     )
 
 
 def _picture(item: pd.Series) -> str:
     return picture(item["picture"], item[Columns.TITLE], lazy=False)
-
-
-def _a(text: object) -> str:
-    return escape(str(text), quote=True)

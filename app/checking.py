@@ -146,12 +146,8 @@ class Checking:
     def case(self, walk: Walk) -> Case:
         """The case that is open."""
         outcome = self.results.outcome(walk.key)
-        cases, n = outcome.selection.cases, walk.number
         run = next(iter(outcome.selection.runs.values()))[0]
-        return self.book.case(
-            run.dataset_fingerprint, n, int(cases.session[n]), int(cases.length[n]),
-            int(cases.target[n]), bool(cases.cold[n]),
-        )  # fmt: skip
+        return self.book.case(run.dataset_fingerprint, outcome.selection.cases, walk.number)
 
     # --- what is shown -----------------------------------------------------------------------------
 
@@ -261,36 +257,35 @@ class Checking:
         outcome = self.results.outcome(walk.key)
         ranks = by_hand.median_ranks(outcome.by_name[walk.first].ranks)
         said = self.verdicts(walk, own)
-        csv = self.csv(own) if said else None
+        table = self.table(own) if said else None
         return by_hand_views.progress(
             by_hand.summary(said, ranks),
             count,
             model_title(walk.first),
-            csv,
+            table,
             self.results.read_only,
         )
 
-    def csv(self, own: Sequence[Verdict]) -> str:
+    def table(self, own: Sequence[Verdict]) -> pd.DataFrame:
         """All verdicts, or the visitor's own where nothing is stored."""
         runs = {run.id: run for run in self.results.runs()}
         said = own if self.results.read_only else self.results.verdicts()
         ids = self.shop.catalogue.items[Columns.ITEM_ID].to_numpy()
-        tables = {run: self.results.store.case_table(run) for run in {one.run_id for one in said}}
+        asked = {one.run_id for one in said}
+        tables = {run: self.results.store.case_table(run) for run in asked}
+        ranks = {run: self.results.store.ranks(run) for run in asked}
 
         def items_of(run: str, number: int) -> tuple[str, str]:
-            cases, fingerprint = tables[run], runs[run].dataset_fingerprint
+            fingerprint = runs[run].dataset_fingerprint
             if not self.book.knows(fingerprint):
                 return "", ""
-            case = self.book.case(
-                fingerprint, number, int(cases.session[number]), int(cases.length[number]),
-                int(cases.target[number]), bool(cases.cold[number]),
-            )  # fmt: skip
+            case = self.book.case(fingerprint, tables[run], number)
             return " ".join(ids[list(case.prefix)]), str(ids[case.target])
 
         def rank_of(run: str, number: int) -> float:
-            return float(self.results.store.ranks(run)[number])
+            return float(ranks[run][number])
 
-        return by_hand.verdict_frame(said, runs, rank_of, items_of).to_csv(index=False)
+        return by_hand.verdict_frame(said, runs, rank_of, items_of)
 
 
 def _is_variant(name: str) -> bool:

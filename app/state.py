@@ -9,6 +9,7 @@ from tpad.items import NewItem
 
 MAX_ELEMENTS = 24
 MAX_UNDO = 40
+FORGET_AFTER = 2 * 3600  # seconds after which what a visitor has, uploads too, is dropped
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.maps import Maps
 from app.pictures import picture_routes
-from app.state import Element, VisitorSession
+from app.state import FORGET_AFTER, Element, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
 from tpad.embeddings import SET_TITLES
 
@@ -28,7 +28,6 @@ RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
 MAX_UPLOAD = "8mb"
 MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
-FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads are dropped
 
 
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:

@@ -37,13 +37,9 @@ def picture(address: str, title: str, *, lazy: bool = True) -> str:
     """An image, or the title's first letters where there is none."""
     if not address:
         letters = "".join(word[0] for word in title.split()[:2]).upper() or "?"
-        return (
-            f'<span class="tp-nopic" role="img" aria-label="{_a(title)}">{escape(letters)}</span>'
-        )
+        return f'<span class="tp-nopic" role="img" aria-label="{quoted(title)}">{escape(letters)}</span>'
     loading = ' loading="lazy"' if lazy else ""
-    return (
-        f'<img src="{_a(address)}" alt="{_a(title)}"{loading} decoding="async" draggable="false">'
-    )
+    return f'<img src="{quoted(address)}" alt="{quoted(title)}"{loading} decoding="async" draggable="false">'
 
 
 def strip(session: VisitorSession, target: Element | None = None) -> str:
@@ -94,8 +90,8 @@ def gallery(items: pd.DataFrame, page: int = 0, asked: Mapping[str, Any] | None 
             "or switch “never clicked only” off.</p></div>"
         )
     cards = "".join(
-        f'<li><button type="button" class="tp-card" data-act="add" data-id="{_a(i)}" '
-        f'aria-label="Add to session: {_a(title)}">'
+        f'<li><button type="button" class="tp-card" data-act="add" data-id="{quoted(i)}" '
+        f'aria-label="Add to session: {quoted(title)}">'
         f'<span class="tp-pic">{picture(address, title)}{cold_badge(cold)}</span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}</span></button></li>'
@@ -106,7 +102,7 @@ def gallery(items: pd.DataFrame, page: int = 0, asked: Mapping[str, Any] | None 
         step = min(PAGE, len(items) - end)
         following = json.dumps({**(asked or {}), "page": page + 1})
         more = (
-            f'<button type="button" class="tp-more" data-act="more" data-next="{_a(following)}">'
+            f'<button type="button" class="tp-more" data-act="more" data-next="{quoted(following)}">'
             f"Show {step} more "
             f'<span class="tp-muted">of {len(items):,}</span></button>'
         )
@@ -150,8 +146,8 @@ def recommendations(
     cards = "".join(
         f'<li class="tp-rec"><button type="button" '
         f'class="tp-card{" tp-true" if i == target else ""}" '
-        f'data-act="add" data-id="{_a(i)}" '
-        f'aria-label="Place {rank}: {_a(title)}. Add to session.">'
+        f'data-act="add" data-id="{quoted(i)}" '
+        f'aria-label="Place {rank}: {quoted(title)}. Add to session.">'
         f'<span class="tp-pic">{picture(address, title, lazy=False)}'
         f'<span class="tp-rank">{rank}</span>{cold_badge(cold)}'
         f"{_TRUE_BADGE if i == target else ''}</span>"
@@ -159,8 +155,8 @@ def recommendations(
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}<span class="tp-score">score {score:.2f}</span>'
-        f'</span></button><button type="button" class="tp-why" data-act="why" data-id="{_a(i)}" '
-        f'aria-label="Why {_a(title)}?">why?</button></li>'
+        f'</span></button><button type="button" class="tp-why" data-act="why" data-id="{quoted(i)}" '
+        f'aria-label="Why {quoted(title)}?">why?</button></li>'
         for (i, title, price, cold, address), rank, score, share in zip(
             _card_fields(found), found[Columns.RANK], found[Columns.SCORE], shares, strict=True
         )
@@ -218,7 +214,7 @@ def comparison(
                 f'the top counts most"><b>{facts.rbo[model]:.2f}</b> RBO</span>'
             )
         columns.append(
-            f'<section class="tp-col" aria-label="{_a(titles[model])}">'
+            f'<section class="tp-col" aria-label="{quoted(titles[model])}">'
             f"<h3>{escape(titles[model])}</h3>"
             f'<p class="tp-figures">{figures}</p>{_target_line(table, model, target, k)}'
             f'<ol class="tp-list">{cells}</ol></section>'
@@ -282,8 +278,8 @@ def _compared(
     title = item[Columns.TITLE]
     return (
         f'<li><button type="button" class="tp-line {kind}{truth}" data-act="add" '
-        f'data-id="{_a(item[Columns.ITEM_ID])}" '
-        f'aria-label="Place {place}: {_a(title)}. Add to session.">'
+        f'data-id="{quoted(item[Columns.ITEM_ID])}" '
+        f'aria-label="Place {place}: {quoted(title)}. Add to session.">'
         f'<span class="tp-place">{place}</span>'
         f'<span class="tp-pic">{picture(item["picture"], title, lazy=False)}</span>'
         f'<span class="tp-words"><span class="tp-title">{escape(title)}</span>'
@@ -315,7 +311,7 @@ def _strip_cell(element: Element, index: int, count: int) -> str:
         + _small("right", index, "›", f"Move {title} to the right", off=index == count - 1)
     )
     return (
-        f'<li class="tp-cell" title="{_a(title)}"><span class="tp-pic">'
+        f'<li class="tp-cell" title="{quoted(title)}"><span class="tp-pic">'
         f"{picture(element.picture, title, lazy=False)}{badge}</span>"
         f'<span class="tp-cell-tools">{buttons}</span></li>'
     )
@@ -324,7 +320,7 @@ def _strip_cell(element: Element, index: int, count: int) -> str:
 def _target_cell(target: Element, revealed: bool) -> str:
     if revealed:
         return (
-            f'<li class="tp-cell tp-target" title="{_a(target.title)}"><span class="tp-pic">'
+            f'<li class="tp-cell tp-target" title="{quoted(target.title)}"><span class="tp-pic">'
             f"{picture(target.picture, target.title, lazy=False)}{_TRUE_BADGE}</span>"
             '<span class="tp-cell-tools tp-muted">clicked next</span></li>'
         )
@@ -359,7 +355,7 @@ def _cold_word(cold: bool) -> str:
 def _tool(act: str, text: str, label: str, *, icon: str, off: bool = False) -> str:
     disabled = " disabled" if off else ""
     return (
-        f'<button type="button" data-act="{act}" aria-label="{_a(label)}" title="{_a(label)}"'
+        f'<button type="button" data-act="{act}" aria-label="{quoted(label)}" title="{quoted(label)}"'
         f'{disabled}><span aria-hidden="true">{icon}</span> '
         f'<span class="tp-word">{text}</span></button>'
     )
@@ -368,7 +364,7 @@ def _tool(act: str, text: str, label: str, *, icon: str, off: bool = False) -> s
 def _small(act: str, index: int, text: str, label: str, *, off: bool = False) -> str:
     disabled = " disabled" if off else ""
     return (
-        f'<button type="button" data-act="{act}" data-id="{index}" aria-label="{_a(label)}"'
+        f'<button type="button" data-act="{act}" data-id="{index}" aria-label="{quoted(label)}"'
         f"{disabled}>{text}</button>"
     )
 
@@ -377,6 +373,6 @@ def _plural(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
 
 
-def _a(text: object) -> str:
+def quoted(text: object) -> str:
     """Text that is safe inside a double-quoted attribute."""
     return escape(str(text), quote=True)

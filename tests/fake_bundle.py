@@ -8,6 +8,7 @@ The embeddings are those which `FakeEncoder` gives for the items' contents, in h
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,6 +122,15 @@ def make_fake_bundle(
         config=options.pop("config", settings),
         **options,
     )
+
+
+def with_arrival(bundle: Path, folder: Path) -> Path:
+    """A copy of a bundle with one new arrival, a green kite; gives `folder` back."""
+    shutil.copytree(bundle, folder)
+    (folder / "arrivals").mkdir()
+    picture("green", 9).save(folder / "arrivals" / "one.webp")
+    (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    return folder
 
 
 def contents(dataset: Dataset) -> list[NewItem]:

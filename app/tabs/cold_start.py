@@ -15,10 +15,9 @@ from app.events import guarded, html, told
 from app.menu import Menu
 from app.names import model_title
 from app.picture_input import PictureInput
+from app.state import FORGET_AFTER
 from eval.database.records import Verdict
 from tpad.errors import ImageError
-
-FORGET_AFTER = 2 * 3600
 
 
 @dataclass(frozen=True)

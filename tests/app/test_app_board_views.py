@@ -5,11 +5,11 @@ import json
 import re
 from base64 import b64decode
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_reader import Reader
 
 from app import board, board_figures, board_views
 from app.board_run_views import Case, Item, duration, run_list, run_page, worst
@@ -17,33 +17,6 @@ from app.names import model_title
 from eval.database.records import RunInfo
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
-VOID = ("img",)
-
-
-class Reader(HTMLParser):
-    """Collects tags with their attributes, and checks that they are closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def having(self, name: str, value: str | None = None) -> list[dict[str, str | None]]:
-        return [a for _, a in self.tags if name in a and value in (None, a[name])]
 
 
 def rows(**changes) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Checking cases by hand: walks, verdicts and their summary, on stored runs of the small bundle."""
 
-import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -229,7 +228,7 @@ def test_a_verdict_is_stored_and_can_be_taken_away(checking, database):
     assert (one.case, one.verdict, one.note, one.who) == (
         present.number, "plausible", "looks right", "ann",
     )  # fmt: skip
-    table = pd.read_csv(io.StringIO(checking.csv(())))
+    table = checking.table(())
     items = checking.shop.catalogue.items["item_id"]
     case = checking.case(present)
     assert table.loc[0, "target"] == items[case.target]
@@ -248,7 +247,7 @@ def test_where_nothing_is_stored_each_visitor_keeps_their_own(bundle, database):
     assert len(mine) == 1
     with Store(database, read_only=True) as store:
         assert store.verdicts() == []
-    assert "wrong" in checking.csv(mine) and "wrong" not in checking.csv(())
+    assert checking.table(mine)["verdict"].tolist() == ["wrong"] and checking.table(()).empty
     assert "kept for you alone" in checking.progress(present, mine, 5)
     assert "download=" not in checking.progress(present, (), 5)
 

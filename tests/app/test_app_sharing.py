@@ -4,12 +4,11 @@ import base64
 import io
 import json
 import random
-import shutil
 from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-from fake_bundle import FakeEncoder, picture
+from fake_bundle import FakeEncoder, with_arrival
 from PIL import Image
 from test_app_views import HOSTILE, Reader
 
@@ -25,11 +24,7 @@ from tpad.recommender import Recommender
 
 @pytest.fixture(scope="module")
 def shop(fake_bundle, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sharing") / "bundle"
-    shutil.copytree(fake_bundle, folder)
-    (folder / "arrivals").mkdir()
-    picture("green", 9).save(folder / "arrivals" / "one.webp")
-    (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    folder = with_arrival(fake_bundle, tmp_path_factory.mktemp("sharing") / "bundle")
     return open_shop(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
 
 

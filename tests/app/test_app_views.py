@@ -1,43 +1,17 @@
 """The page's HTML: what is in it, and that nothing of a shop's text can break it."""
 
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from html_reader import Reader
 
 from app import views
 from app.agreement import rank_table
 from app.state import Element, Table, VisitorSession
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
-
-
-class Reader(HTMLParser):
-    """Collects tags with their attributes, and checks that they are closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag != "img":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def acts(self, act: str) -> list[dict[str, str | None]]:
-        return [attrs for _, attrs in self.tags if attrs.get("data-act") == act]
 
 
 def items(n: int = 5, **changes) -> pd.DataFrame:

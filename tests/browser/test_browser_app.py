@@ -2,10 +2,9 @@
 
 import json
 import re
-import shutil
 
 import pytest
-from fake_bundle import FakeEncoder, picture
+from fake_bundle import FakeEncoder, picture, with_arrival
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
@@ -21,11 +20,7 @@ def address(fake_bundle, tmp_path_factory):
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
 
-    folder = tmp_path_factory.mktemp("browser") / "bundle"
-    shutil.copytree(fake_bundle, folder)
-    (folder / "arrivals").mkdir()
-    picture("green", 9).save(folder / "arrivals" / "one.webp")
-    (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    folder = with_arrival(fake_bundle, tmp_path_factory.mktemp("browser") / "bundle")
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     page = build_app(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
