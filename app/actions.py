@@ -161,8 +161,12 @@ def compared(
 
 def with_facts(shop: Shop, found: pd.DataFrame) -> pd.DataFrame:
     """Recommended items with their title, price and picture; those the catalogue knows."""
-    facts = shop.catalogue.items.drop(columns=[Columns.IS_COLD, Columns.CATEGORY])
-    return found.merge(facts, on=Columns.ITEM_ID, how="inner")
+    rows = shop.catalogue.rows
+    inside = [item in rows for item in found[Columns.ITEM_ID].tolist()]
+    found = found[inside]
+    facts = shop.catalogue.items.take([rows[item] for item in found[Columns.ITEM_ID].tolist()])
+    shown = (Columns.TITLE, Columns.PRICE, "picture")
+    return found.assign(**{column: facts[column].array for column in shown})
 
 
 def seen_rows(shop: Shop, session: VisitorSession) -> list[int]:

@@ -99,8 +99,8 @@ def build(
     strip: gr.HTML,
     left: RecommendTab,
     in_turn: dict[str, Any],
-) -> None:
-    """Put the menu on the page and wire it.
+) -> gr.HTML:
+    """Put the menu on the page and wire it; another session needs another `menu` in it.
 
     Args:
         app: the page, whose address may hold a session.
@@ -142,4 +142,4 @@ def build(
     app.load(from_link, session, opened_here, **quiet, **in_turn)
     share.picked(from_file, session, opened_here, **quiet, **in_turn)
     share.save(to_file, [session, left.model, left.k, left.exclude_seen], saved, **quiet)
-    gr.on([session.change, left.model.input], menu, [session, left.model], share, **quiet)
+    return share

@@ -1,7 +1,6 @@
 """The whole page: header, session strip, tabs, and what listens to what."""
 
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +56,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
     ) as app:
         session = gr.State(first, time_to_live=FORGET_AFTER)
         active = gr.State(RECOMMEND)
+        compared = gr.State(0)  # counts the changes of the session that the Compare tab must show
         html(views.header(len(items), int(items["is_cold"].sum())))
         strip = html(strip_html(shop, first), FOLLOW, elem_id="session")
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -83,9 +83,23 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             changed = present.add(element)
             return changed, strip_html(shop, changed), None, None, "", ""
 
-        @guarded(1)
-        def show_cards(present: VisitorSession, model: str, k: int, exclude: bool) -> str:
-            return recommendations_html(shop, present, model, k, exclude)
+        @guarded(3)
+        def redraw(
+            opened: str, count: int, event: gr.EventData, present: VisitorSession, *settings: Any
+        ) -> tuple[Any, ...]:
+            """What follows from another session or setting, in one answer: each further one would
+            cost the server more than to rank."""
+            if getattr(event.target, "_id", None) != session._id:
+                opened = (
+                    RECOMMEND  # its own settings; the news of its opening may still be under way
+                )
+            menu = share_menu.menu(present, settings[0])
+            cards = count_up = gr.skip()
+            if opened == RECOMMEND:
+                cards = recommendations_html(shop, present, *settings)
+            elif opened == COMPARE:
+                count_up = count + 1
+            return cards, menu, count_up
 
         @guarded(2)
         def show_comparison(present: VisitorSession, beside: list[str], places: int) -> Any:
@@ -96,16 +110,6 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             figure, note, clock = compare.render_map(shop, present, name, places)
             return gr.update(value=figure, visible=figure is not None), note, clock
 
-        def only(tab: str, show: Callable, outputs: int) -> Callable:
-            """The same, but a session that changes while another tab is open draws nothing."""
-
-            def shown(opened: str, event: gr.EventData, *inputs: Any) -> Any:
-                if opened == tab or getattr(event.target, "_id", None) != session._id:
-                    return show(*inputs)
-                return gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
-
-            return shown
-
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         # One change of a session at a time, so that quick clicks never overwrite each other.
         in_turn: dict[str, Any] = {
@@ -113,7 +117,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_id": "session",
             "trigger_mode": "multiple",
         }
-        share_menu.build(shop, app, first, session, strip, left, in_turn)
+        share = share_menu.build(shop, app, first, session, strip, left, in_turn)
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -151,8 +155,6 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_limit": RANKINGS,
             "concurrency_id": "rank",
         }
-        settings = [session, left.model, left.k, left.exclude_seen]
-        beside = [session, right.beside, right.k]
         # A tab is drawn when it is opened or its settings change, and when the session does while
         # it is open.
         gr.on(
@@ -160,16 +162,16 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
                 recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input,
                 session.change,
             ],
-            only(RECOMMEND, show_cards, 1),
-            [active, *settings],
-            left.cards,
+            redraw,
+            [active, compared, session, left.model, left.k, left.exclude_seen],
+            [left.cards, share, compared],
             **ranking,
             **quiet,
         )  # fmt: skip
         gr.on(
-            [compare_tab.select, right.beside.input, right.k.input, session.change],
-            only(COMPARE, show_comparison, 2),
-            [active, *beside],
+            [compare_tab.select, right.beside.input, right.k.input, compared.change],
+            show_comparison,
+            [session, right.beside, right.k],
             [right.columns, right.chart],
             **ranking,
             **quiet,
@@ -177,10 +179,10 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         gr.on(
             [
                 compare_tab.select, right.map_of.input, right.k.input, right.clock.tick,
-                session.change,
+                compared.change,
             ],
-            only(COMPARE, show_map, 3),
-            [active, session, right.map_of, right.k],
+            show_map,
+            [session, right.map_of, right.k],
             [right.map, right.map_note, right.clock],
             **ranking,
             **quiet,

@@ -198,11 +198,20 @@ def comparison(
     first = models[0]
     lists = {model: top(table, model, k) for model in models}
     counts = pd.Series([row for rows in lists.values() for row in rows]).value_counts()
+    shown = dict(zip(counts.index, items.take(counts.index).to_dict("records"), strict=True))
     facts = agreement(table, k).set_index("model")
-    columns = []
+    columns, places = [], table[first]
     for model in models:
         cells = "".join(
-            _compared(row, place, items, table, model, first, int(counts[row]), len(models), target)
+            _compared(
+                shown[row],
+                place,
+                int(places.iat[row]),
+                model == first,
+                int(counts[row]),
+                len(models),
+                row == target,
+            )
             for place, row in enumerate(lists[model], 1)
         )
         if model == first:
@@ -253,28 +262,25 @@ _TRUE_BADGE = '<span class="tp-badge tp-badge-true">true next</span>'
 
 
 def _compared(
-    row: int,
+    item: dict[str, Any],
     place: int,
-    items: pd.DataFrame,
-    table: pd.DataFrame,
-    model: str,
-    first: str,
+    first_place: int,
+    is_first: bool,
     count: int,
     n_models: int,
-    target: int | None,
+    is_target: bool,
 ) -> str:
-    item = items.iloc[row]
+    """One line of a column: an item, how many lists hold it, and what it gained or lost."""
     kind = "tp-all" if count == n_models else "tp-some" if count > 1 else "tp-one"
-    if model == first:
+    if is_first:
         said = {"tp-all": "in every list", "tp-some": f"in {count} lists", "tp-one": "only here"}
         note = said[kind]
     else:
-        other = int(table[first].iat[row])
-        change = other - place
+        change = first_place - place
         arrow = "same" if change == 0 else f"▲{change:,}" if change > 0 else f"▼{-change:,}"
-        spoken = f"place {other:,} in the first list"
+        spoken = f"place {first_place:,} in the first list"
         note = f'<span title="{spoken}" aria-label="{spoken}">{arrow}</span>'
-    truth = " tp-truth" if row == target else ""
+    truth = " tp-truth" if is_target else ""
     title = item[Columns.TITLE]
     return (
         f'<li><button type="button" class="tp-line {kind}{truth}" data-act="add" '

@@ -161,6 +161,17 @@ def processor_seconds(process: subprocess.Popen) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def wait_until_idle(process: subprocess.Popen, least: float = 8.0, most: float = 60.0) -> None:
+    """Until the app has made itself ready for uploads, which it begins some seconds after its start
+    and which visitors of its first minute share the processors with."""
+    begin, work = time.perf_counter(), processor_seconds(process)
+    while time.perf_counter() - begin < most:
+        time.sleep(1.0)
+        before, work = work, processor_seconds(process)
+        if time.perf_counter() - begin > least and not work - before > 0.05:
+            return
+
+
 def start(bundle: str | None) -> tuple[subprocess.Popen, str, float]:
     """The app's process, its address, and the seconds until it said "Running on"."""
     command = [sys.executable, "-u", "-m", "app", "--port", "0", "--read-only"]
@@ -206,6 +217,7 @@ def main() -> None:
     try:
         started_work = processor_seconds(process)
         painted = first_paint(address)
+        wait_until_idle(process)
         before = processor_seconds(process)
         times = asyncio.run(crowd(address, options.visitors, options.clicks, options.think))
         work = processor_seconds(process) - before
