@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pandas as pd
+from gradio import processing_utils
 from gradio_client.utils import is_file_obj_with_meta
 
 from app.actions import MAX_TITLE, Shop, with_facts
@@ -31,6 +32,7 @@ MAX_K = 100  # items of a list
 MAX_ENCODED = 32  # items of one call of /encode
 MAX_TEXT = 4000  # characters of a description
 MAX_PICTURE = 8_000_000  # bytes of a picture that is sent as base64, as of an uploaded file
+MAX_REQUEST = 64_000_000  # bytes of a whole call; more is refused before it is read
 ENDPOINTS = ("recommend", "compare", "encode", "leaderboard")
 FIELDS = ("image", "title", "description", "category", "price")
 
@@ -46,6 +48,7 @@ def add_api(shop: Shop) -> None:
         shop: whose recommender and results are asked.
     """
     models = shop.models
+    processing_utils.async_ssrf_protected_download = _fetches_nothing
 
     def recommend(
         session: list[Item], model: str = models[0], k: int = 20, exclude_seen: bool = True
@@ -142,6 +145,12 @@ def add_api(shop: Shop) -> None:
             concurrency_limit=2,  # of all callers together: the page's visitors come first
             concurrency_id="api",
         )
+
+
+async def _fetches_nothing(url: str, cache_dir: str) -> str:
+    """In place of Gradio's own, which fetches a file that a caller names by its address, whatever
+    its size."""
+    raise gr.Error("Send the picture itself, not its address.", print_exception=False)
 
 
 def _told(endpoint: Callable) -> Callable:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from app import share_menu, style, views
 from app.actions import Shop, recommendations_html, step, strip_html
-from app.api import add_api
+from app.api import MAX_REQUEST, add_api
 from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.maps import Maps
@@ -198,7 +198,10 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
     return {
         "theme": style.theme(),
         "css": style.CSS,
-        "app_kwargs": {"routes": picture_routes(app.shop.catalogue)},  # type: ignore[attr-defined]
+        "app_kwargs": {
+            "routes": picture_routes(app.shop.catalogue),  # type: ignore[attr-defined]
+            "max_body_size": MAX_REQUEST,
+        },
         "max_file_size": MAX_UPLOAD,
         "state_session_capacity": MAX_VISITORS,
         "footer_links": [],

@@ -1,6 +1,7 @@
 """The API as callers meet it: a launched app, and `gradio_client`."""
 
 import base64
+import http.client
 import io
 import json
 import math
@@ -192,6 +193,23 @@ def test_a_file_of_the_server_cannot_be_read(page):
         post(page.address, {"data": [[secret]]})
     assert caught.value.code in (400, 403, 500)
     assert str(ROOT) not in caught.value.read().decode()
+
+
+def test_an_address_is_not_fetched(page, ask):
+    sent = {"path": f"{page.address}theme.css", "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AppError, match="Send the picture itself, not its address"):
+        ask("recommend", [sent], "tpad", 3)
+
+
+def test_a_call_that_is_too_large_is_refused_before_it_is_read(page):
+    host, port = page.address.removeprefix("http://").strip("/").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection.putrequest("POST", "/gradio_api/call/recommend")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(api.MAX_REQUEST + 1))
+    connection.endheaders()
+    assert connection.getresponse().status == 413  # although no byte of it was sent
+    connection.close()
 
 
 def test_pictures_that_were_sent_are_not_kept(page):
