@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from eval.cli import compare, exchange, report, run, splits
+from eval.cli import card, compare, exchange, report, run, splits
 from tpad import TpadError
 
 INTERRUPTED = 130  # the shell's code for Ctrl-C
-COMMANDS = (run, compare, report, splits, exchange)
+COMMANDS = (run, compare, report, card, splits, exchange)
 
 
 def parser() -> argparse.ArgumentParser:

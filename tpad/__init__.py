@@ -22,6 +22,7 @@ from tpad.version import __version__
 
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
+    from tpad.cards import model_card
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
     from tpad.data.splits import assert_no_leak, split_by_time
@@ -62,6 +63,7 @@ _LAZY = {
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
     "mask_history": "tpad.training.cases",
+    "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
@@ -100,6 +102,7 @@ __all__ = [
     "fit_session_model",
     "load",
     "mask_history",
+    "model_card",
     "pad_sessions",
     "shuffled_batches",
     "split_by_time",

@@ -25,6 +25,7 @@ from tpad.bundle_files import (
     set_file,
     write_info,
 )
+from tpad.cards import model_card
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.data.images import resolve_image
@@ -33,7 +34,6 @@ from tpad.embeddings import read_embeddings, write_embeddings
 from tpad.errors import BundleError, ConfigError, DataError, ImageError
 from tpad.files import replacing_folder
 from tpad.items import NewItem
-from tpad.model_card import model_card
 from tpad.version import __version__
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be read without it
