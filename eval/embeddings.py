@@ -1,74 +1,43 @@
 """Embedding sets from files: any vectors that somebody has for the items of a shop.
 
-| file | what it holds |
-| --- | --- |
-| `.safetensors` | `features` (n, d) in the order of the item table; `features` or `x` with the metadata `item_ids` (a JSON list), as `python -m tpad export` writes it; perhaps `present` (n,); or one vector an item, named by its item_id |
-| `.npz` | `features` (n, d) with `item_id` (n,), or in the order of the item table; perhaps `present` (n,) |
-| `.parquet` | `item_id` and either one column of vectors or one column a dimension; perhaps `present` |
-
-Nothing is unpickled. A folder that `python -m tpad ablate` wrote holds variants of TPAD.
+The kinds of file are those of `tpad.VectorFile`. A folder that `python -m tpad ablate` wrote holds
+variants of TPAD.
 """
 
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from tpad import Columns, ConfigError, DataError
-
-FEATURES, PRESENT = "features", "present"
-EXPORTED, ITEM_IDS = "x", "item_ids"  # tensor and metadata in files of `tpad`
-KINDS = (".safetensors", ".npz", ".parquet")
-
-
-def parse_named_file(text: str) -> tuple[str, Path]:
-    """Name and path of `name=FILE`.
-
-    Raises:
-        ConfigError: it is not of that form, or the name is unusable.
-    """
-    name, mark, path = text.partition("=")
-    if not mark or not path or not name.replace("_", "").replace("-", "").isalnum():
-        raise ConfigError(f"{text!r} must have the form name=FILE, as in clip=clip.safetensors.")
-    return name, Path(path)
+from tpad import DataError, ItemVectors, VectorFile
 
 
 def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
-    """Vectors of all items, (n_items, d) float32, one more column where items have none.
-
-    An item without a vector gets the mean of the others, and the last column tells (1) that it has
-    one or (0) that it has none; the recommender's standardisation makes the mean a zero.
+    """Vectors of all items, (n_items, d) float32, one more column where items have none; see `filled`.
 
     Args:
-        path: see the module.
+        path: the file.
         item_ids: of the dataset, in its order.
 
     Raises:
         DataError: the file cannot be read or does not fit the items.
     """
-    return _arranged(path, _parts(path), item_ids)
+    return filled(VectorFile.read(path).of(item_ids))
 
 
-def _arranged(path: Path, parts: "Parts", item_ids: Sequence[str]) -> np.ndarray:
-    """What a file holds, checked and in the order of the items; see `load_embeddings`."""
-    ids, vectors, present = parts
-    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not vectors.shape[1]:
-        raise DataError(
-            f"The vectors in {path} have shape {vectors.shape} and type {vectors.dtype}; they must "
-            "be numbers with one row an item."
-        )
-    if ids is None and len(vectors) != len(item_ids):
-        raise DataError(
-            f"{path} has {len(vectors):,} rows in the order of the item table, but the dataset has "
-            f"{len(item_ids):,} items; add an item_id to each row."
-        )
-    if present.shape != (len(vectors),):
-        raise DataError(f"`present` in {path} must have one value a row of `features`.")
-    return _fill(path, ids, vectors.astype(np.float32), present.astype(bool), item_ids)
+def filled(vectors: ItemVectors) -> np.ndarray:
+    """(n_items, d) float32, and one more column where an item has no vector.
+
+    Such an item gets the mean of the others, and the last column tells (1) that it has one or (0) that
+    it has none; the recommender's standardisation makes the mean a zero.
+    """
+    values, present = vectors.values, vectors.present
+    if present.all():
+        return values
+    mean = values[present].mean(0)
+    known = np.where(present[:, None], values, mean)
+    return np.concatenate([known, present[:, None]], axis=1).astype(np.float32)
 
 
 def load_ablations(
@@ -109,31 +78,11 @@ def load_ablations(
                 f"{path} comes from another model or other settings than the sets before it in "
                 f"{folder}; keep the sets of one run."
             )
-        parts = _parts(path)
-        if sorted(parts[0] or []) != sorted(item_ids):
+        file = VectorFile.read(path)
+        if sorted(file.ids or []) != sorted(item_ids):
             raise DataError(f"{path} holds other items than the dataset; make it again.")
-        sets[path.stem] = _arranged(path, parts, item_ids)
+        sets[path.stem] = filled(file.of(item_ids))
     return sets
-
-
-Parts = tuple[list[str] | None, np.ndarray, np.ndarray]
-"""item ids (None: rows are in the dataset's order), vectors (n, d), present (n,)."""
-
-
-def _parts(path: Path) -> Parts:
-    """What a file of any kind holds, not yet held against the items."""
-    if path.suffix not in KINDS:
-        raise DataError(f"{path} is no embedding file; give one of {', '.join(KINDS)}.")
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give an embedding file.")
-    try:
-        read = {".safetensors": _safetensors, ".npz": _npz, ".parquet": _parquet}[path.suffix]
-        ids, vectors, present = read(path)
-    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is damaged ({error}); make it again.") from error
-    if ids is not None and len(ids) != len(vectors):
-        raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
-    return ids, vectors, present
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -142,78 +91,3 @@ def _metadata(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} is damaged ({error}); make it again.") from error
-
-
-def _safetensors(path: Path) -> Parts:
-    with safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        told = (file.metadata() or {}).get(ITEM_IDS)
-    # Without the ids beside it, "x" is an item's name.
-    name = EXPORTED if told is not None and EXPORTED in arrays else FEATURES
-    if name in arrays:
-        vectors = arrays[name]
-        ids = None if told is None else [str(one) for one in json.loads(told)]
-        return ids, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
-    sizes = {values.shape for values in arrays.values()}
-    if len(sizes) != 1:
-        raise DataError(
-            f"{path} has no `features`, and its tensors differ in shape; give one vector an item, "
-            "all of one size."
-        )
-    return list(arrays), np.stack(list(arrays.values())), np.ones(len(arrays), bool)
-
-
-def _npz(path: Path) -> Parts:
-    with np.load(path, allow_pickle=False) as file:
-        if FEATURES not in file:
-            raise DataError(f"{path} has no array `features`; it has {', '.join(file.files)}.")
-        vectors = file[FEATURES]
-        ids = file[Columns.ITEM_ID].astype(str).tolist() if Columns.ITEM_ID in file else None
-        present = file[PRESENT] if PRESENT in file else np.ones(len(vectors), bool)
-    return ids, vectors, present
-
-
-def _parquet(path: Path) -> Parts:
-    frame = pd.read_parquet(path)
-    if Columns.ITEM_ID not in frame:
-        raise DataError(f"{path} has no column item_id; add it.")
-    ids = frame[Columns.ITEM_ID].astype(str).tolist()
-    present = frame[PRESENT].to_numpy() if PRESENT in frame else np.ones(len(frame), bool)
-    rest = frame.drop(columns=[Columns.ITEM_ID, PRESENT], errors="ignore")
-    if rest.shape[1] != 1 or not pd.api.types.is_object_dtype(rest.dtypes.iloc[0]):
-        return ids, rest.to_numpy(), present
-    column = rest.iloc[:, 0]
-    known = column.notna().to_numpy() & present.astype(bool)
-    sizes = {np.shape(vector) for vector in column[known]}
-    if len(sizes) != 1:
-        raise DataError(f"The vectors in column {rest.columns[0]} of {path} differ in size.")
-    vectors = np.zeros((len(frame), *sizes.pop()), np.float32)
-    vectors[known] = np.stack(column[known].to_list())
-    return ids, vectors, known
-
-
-def _fill(
-    path: Path,
-    ids: list[str] | None,
-    vectors: np.ndarray,
-    present: np.ndarray,
-    item_ids: Sequence[str],
-) -> np.ndarray:
-    """Brings rows into the dataset's order and fills those that are missing."""
-    if ids is not None:
-        index = pd.Index(ids)
-        if index.has_duplicates:
-            twice = index[index.duplicated()][0]
-            raise DataError(f"{path} has two vectors for item '{twice}'; keep one.")
-        place = index.get_indexer(pd.Index(item_ids))  # (n_items,), −1 where an item has none
-        present = np.where(place >= 0, present[place], False)
-        vectors = vectors[place]
-    if not present.any():
-        raise DataError(f"{path} has a vector for no item of the dataset; check its item ids.")
-    if not np.isfinite(vectors[present]).all():
-        row = int(np.flatnonzero(present)[~np.isfinite(vectors[present]).all(1)][0])
-        raise DataError(f"The vector of item '{item_ids[row]}' in {path} holds no finite numbers.")
-    if present.all():
-        return vectors
-    filled = np.where(present[:, None], vectors, vectors[present].mean(0))
-    return np.concatenate([filled, present[:, None]], axis=1).astype(np.float32)

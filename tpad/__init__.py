@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
     from tpad.data.splits import assert_no_leak, split_by_time
+    from tpad.data.vectors import ItemVectors, VectorFile, parse_named_file
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
@@ -47,6 +48,7 @@ _LAZY = {
     "Dataset": "tpad.data",
     "EpochReport": "tpad.training.fitted_session_model",
     "FittedSessionModel": "tpad.training.fitted_session_model",
+    "ItemVectors": "tpad.data.vectors",
     "Look": "tpad.world.attributes",
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
@@ -56,6 +58,7 @@ _LAZY = {
     "SessionModelConfig": "tpad.training.session_network",
     "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "VectorFile": "tpad.data.vectors",
     "adamw": "tpad.training.optimisation",
     "assert_no_leak": "tpad.data.splits",
     "attribute_table": "tpad.world.oracle",
@@ -65,6 +68,7 @@ _LAZY = {
     "mask_history": "tpad.training.cases",
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
+    "parse_named_file": "tpad.data.vectors",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
@@ -85,6 +89,7 @@ __all__ = [
     "EpochReport",
     "FittedSessionModel",
     "ImageError",
+    "ItemVectors",
     "Look",
     "ModelError",
     "NewItem",
@@ -94,6 +99,7 @@ __all__ = [
     "SessionTuning",
     "Sessions",
     "TpadError",
+    "VectorFile",
     "__version__",
     "adamw",
     "assert_no_leak",
@@ -104,6 +110,7 @@ __all__ = [
     "mask_history",
     "model_card",
     "pad_sessions",
+    "parse_named_file",
     "shuffled_batches",
     "split_by_time",
     "text_table",

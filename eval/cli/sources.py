@@ -10,14 +10,14 @@ from tqdm import tqdm
 
 from eval.database.opening import default_target
 from eval.database.store import Store
-from eval.embeddings import load_ablations, load_embeddings, parse_named_file
+from eval.embeddings import load_ablations, load_embeddings
 from eval.encoders import encode_items
 from eval.features import with_fields, with_text
 from eval.leaks import assert_no_leaks
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.slices import slices
 from eval.splits import Split, SplitConfig, make_split
-from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle
+from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle, parse_named_file
 
 WORLD_FILE = "world.json"
 TEXT = "_tfidf"  # ends the name of a set that is joined with the text

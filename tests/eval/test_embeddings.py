@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from eval.embeddings import load_ablations, load_embeddings, parse_named_file
-from tpad import ConfigError, DataError
+from eval.embeddings import load_ablations, load_embeddings
+from tpad import ConfigError, DataError, parse_named_file
 
 IDS = ["a", "b", "c", "d"]
 VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)
