@@ -4,7 +4,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +51,8 @@ class Content:
             )
         fields = (item.title, item.description, item.category, item.price)
         digest = hashlib.sha256(repr(fields).encode())
+        for name, vector in sorted((item.vectors or {}).items()):
+            digest.update(repr((name, vector.shape)).encode() + vector.tobytes())
         if item.image is not None:
             digest.update(repr(item.image.size).encode())
             digest.update(item.image.tobytes())
@@ -114,7 +116,8 @@ def _checked(item: NewItem) -> NewItem:
     texts = (item.title, item.description, item.category)
     if not all(isinstance(text, str) for text in texts):
         raise DataError("The title, description and category of a NewItem must be text.")
-    if item.image is None and not any(text.strip() for text in texts[:2]):
+    vectors = _checked_vectors(item.vectors)
+    if item.image is None and not vectors and not any(text.strip() for text in texts[:2]):
         raise DataError("A NewItem needs a picture, a title or a description; this one has none.")
     price = item.price
     if price is not None:
@@ -127,4 +130,21 @@ def _checked(item: NewItem) -> NewItem:
         elif not 0 <= price < math.inf:
             raise DataError(f"The price of a NewItem must be 0 or more, not {price}.")
     image = None if item.image is None else load_image(item.image)
-    return replace(item, image=image, price=price)
+    return replace(item, image=image, price=price, vectors=vectors)
+
+
+def _checked_vectors(vectors: object) -> dict[str, np.ndarray] | None:
+    if not vectors:
+        return None
+    if not isinstance(vectors, Mapping):
+        raise DataError("The vectors of a NewItem are a mapping, as in {'clip': vector}.")
+    checked = {}
+    for name, vector in vectors.items():
+        try:
+            values = np.array(vector, np.float32)
+        except (TypeError, ValueError):
+            values = np.zeros(0, np.float32)
+        if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+            raise DataError(f"The vector {name!r} of a NewItem must be finite numbers in a row.")
+        checked[str(name)] = values
+    return checked

@@ -1,7 +1,9 @@
 """An item as content alone: what is known of it before anybody has clicked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 from PIL import Image
 
 
@@ -15,6 +17,8 @@ class NewItem:
         description: a longer text; "" if there is none.
         category: the shop's category; "" or one that the model has not seen counts as unknown.
         price: in the shop's own currency; None if unknown.
+        vectors: name -> (d,), vectors that the shop has of it, for a bundle that was trained with
+            such (not compared).
     """
 
     image: Image.Image | None = None
@@ -22,3 +26,4 @@ class NewItem:
     description: str = ""
     category: str = ""
     price: float | None = None
+    vectors: Mapping[str, np.ndarray] | None = field(default=None, compare=False)

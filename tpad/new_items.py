@@ -14,6 +14,7 @@ from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
+from tpad.data.vectors import load_vectors
 from tpad.errors import DataError, ImageError
 from tpad.items import NewItem
 
@@ -63,13 +64,26 @@ class Added:
 
 
 def read_new_items(
-    table: ItemTable, image_root: str | Path | None, strict: bool
+    table: ItemTable,
+    image_root: str | Path | None,
+    strict: bool,
+    vectors: Mapping[str, str | Path] | None = None,
 ) -> tuple[pd.DataFrame, list[Added]]:
     """Rows in the standard form of `read_items`, and what they hold; arguments and errors as in
     `Recommender.add_items`. Pictures in files are not opened yet."""
     if isinstance(table, (str, Path, pd.DataFrame)):
-        return _from_table(table, image_root, strict)
-    return _from_pairs(list(table.items()) if isinstance(table, Mapping) else list(table), strict)
+        frame, added = _from_table(table, image_root, strict)
+    else:
+        pairs = list(table.items()) if isinstance(table, Mapping) else list(table)
+        frame, added = _from_pairs(pairs, strict)
+    ids = frame[Columns.ITEM_ID].tolist()
+    for name, path in (vectors or {}).items():
+        found = load_vectors(Path(path), ids)
+        for row in np.flatnonzero(found.present):
+            item = added[row].item
+            own = {**(item.vectors or {}), name: found.values[row]}
+            added[row] = replace(added[row], item=replace(item, vectors=own))
+    return frame, added
 
 
 def _from_table(

@@ -2,7 +2,7 @@
 
 import difflib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -180,7 +180,12 @@ class Recommender:
         return np.concatenate([features, guests])[rows]
 
     def add_items(
-        self, table: ItemTable, *, image_root: str | Path | None = None, strict: bool = True
+        self,
+        table: ItemTable,
+        *,
+        image_root: str | Path | None = None,
+        vectors: Mapping[str, str | Path] | None = None,
+        strict: bool = True,
     ) -> int:
         """Add items to those that are ranked; each costs one forward and no training.
 
@@ -189,6 +194,8 @@ class Recommender:
                 item_id (a mapping or pairs).
             image_root: folder that a table's pictures are relative to; by default the table's own.
                 A frame's pictures are looked for only if it is given.
+            vectors: name -> file of vectors of these items, for a bundle that was trained with
+                `--features`; the kinds of file are those of `tpad.VectorFile`.
             strict: refuse the table at its first fault. Otherwise faulty rows are mended, or left
                 out, as in training, and a picture that cannot be read counts as missing.
 
@@ -200,7 +207,7 @@ class Recommender:
         """
         with self._adding:
             catalogue = self._catalogue
-            frame, added = read_new_items(table, image_root, strict)
+            frame, added = read_new_items(table, image_root, strict, vectors)
             ids = frame[Columns.ITEM_ID].tolist()
             for item_id in ids:
                 if item_id in catalogue.rows:

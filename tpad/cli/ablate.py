@@ -36,7 +36,7 @@ def run_ablate(args: Namespace) -> None:
     job = read_job(args)
     files = train_sets(
         job.dataset, job.base, job.config, args.out, work=job.work, only=args.only,
-        device=args.device, say=tqdm.write,
+        vectors=job.vectors, device=args.device, say=tqdm.write,
     )  # fmt: skip
     print(
         f"wrote {len(files)} sets to {args.out}; compare them with "

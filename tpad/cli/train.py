@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from tpad.data.columns import Columns
 from tpad.errors import ConfigError
 from tpad.training.ablations import ABLATIONS
 
 if TYPE_CHECKING:
     from tpad.data.dataset import Dataset
+    from tpad.data.vectors import ItemVectors
     from tpad.training.config import TrainingConfig
     from tpad.training.pipeline import Base
 
@@ -64,6 +66,18 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
     data.add_argument("--cold-fraction", type=float, default=0.0,
                       help="share of items kept out of training, to measure cold-start (0)")  # fmt: skip
     data.add_argument("--strict", action="store_true", help="stop at the first faulty row")
+    data.add_argument(
+        "--features",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="vectors that you have of your items (.safetensors, .npz or .parquet, by item_id or in "
+        "the table's order), to join what TPAD reads; the word tfidf alone takes TF-IDF of the text; "
+        "may be repeated",
+    )
+    data.add_argument(
+        "--features-only", action="store_true", help="let TPAD read nothing but these vectors"
+    )
     model = parser.add_argument_group("model")
     model.add_argument("--mllm", help="local folder or hub id; the embedded model by default")
     model.add_argument("--revision", help="branch, tag or commit on the hub")
@@ -83,7 +97,7 @@ def run_train(args: Namespace) -> None:
     job = read_job(args)
     train(
         job.dataset, job.base, job.config, args.out, work=job.work, extra_files=job.extra_files,
-        device=args.device,
+        vectors=job.vectors, device=args.device,
     )  # fmt: skip
     print(f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`")
 
@@ -97,6 +111,7 @@ class Job:
     config: "TrainingConfig"
     work: Path
     extra_files: dict[str, Path]
+    vectors: dict[str, "ItemVectors"]
 
 
 def read_job(args: Namespace) -> Job:
@@ -107,7 +122,9 @@ def read_job(args: Namespace) -> Job:
         DataError: the data cannot be used.
     """
     from tpad.data.dataset import Dataset, check_images
+    from tpad.data.vectors import load_vectors, parse_named_file
     from tpad.training.config import apply_ablation, preset
+    from tpad.training.given_features import TFIDF
     from tpad.training.pipeline import Base
 
     name = args.preset or ("shop" if args.items else "demo")
@@ -116,6 +133,16 @@ def read_job(args: Namespace) -> Job:
         config = apply_ablation(config, ablation)
     for setting in args.settings:
         config = config.override(*_setting(setting))
+    files = dict(parse_named_file(one) for one in args.features if one != TFIDF)
+    names = tuple(one.partition("=")[0] for one in args.features)
+    if len(set(names)) < len(names):
+        raise ConfigError("Two --features have the same name; give each its own.")
+    if TFIDF in files:
+        raise ConfigError(
+            f"--features {TFIDF} is TF-IDF of the shop's text; give your file another name."
+        )
+    config = config.override("features", names)
+    config = config.override("features_only", args.features_only)
     work = args.work or args.out.with_name(args.out.name + ".work")
 
     extra = {}
@@ -133,9 +160,11 @@ def read_job(args: Namespace) -> Job:
         extra = {part: folder / part for part in ("world.json", "arrivals")}
     if str(dataset.report):
         print(dataset.report)
+    ids = dataset.items[Columns.ITEM_ID].tolist()
+    vectors = {name: load_vectors(path, ids) for name, path in files.items()}
     source = args.mllm or default_base()
     base = Base(source, args.revision, is_hub=not Path(source).exists())
-    return Job(dataset, base, config, work, extra)
+    return Job(dataset, base, config, work, extra, vectors)
 
 
 def _own_world(work: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ session recommender is trained, since whoever compares the sets trains the same 
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ from safetensors import SafetensorError, safe_open
 
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
+from tpad.data.vectors import ItemVectors
 from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError, DataError
 from tpad.training.ablations import ABLATIONS, check_ablation
 from tpad.training.config import TrainingConfig, apply_ablation
 from tpad.training.pipeline import Base, embed
-from tpad.training.workspace import Workspace
+from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 
 FULL = "full"
@@ -33,6 +34,7 @@ def train_sets(
     *,
     work: Path,
     only: Sequence[str] | None = None,
+    vectors: Mapping[str, ItemVectors] | None = None,
     device: str = "auto",
     say: Callable[[str], None] = print,
     quiet: bool = False,
@@ -44,7 +46,7 @@ def train_sets(
     the settings of this set, and those of the method with nothing left out), version.
 
     Args:
-        dataset, base, device: as in `tpad.training.pipeline.train`.
+        dataset, base, vectors, device: as in `tpad.training.pipeline.train`.
         config: settings of the full method.
         out: folder of the sets; made if missing.
         work: where stages keep their results, such as the workspace of a bundle.
@@ -63,6 +65,9 @@ def train_sets(
         check_ablation(name)
     settings = {FULL: config} | {name: apply_ablation(config, name) for name in ABLATIONS}
     facts = {name: _facts(dataset, base, name, one, config) for name, one in settings.items()}
+    if vectors:
+        read = digest([[name, one.values.tobytes().hex()] for name, one in vectors.items()])
+        facts = {name: told | {"vectors": read} for name, told in facts.items()}
     kept = _kept(Path(out), facts)
     names = [FULL]
     for name in ABLATIONS:
@@ -79,9 +84,9 @@ def train_sets(
             say(f"{number}/{len(names)} {name}: there already")
             continue
         say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
-        vectors = embed(dataset, base, settings[name], workspace, device=device)  # (n_items, d)
+        x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
         more = facts[name] | {"version": __version__}
-        write_with_ids(files[-1], item_ids, vectors.astype(np.float16), more)
+        write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
     return files
 
 

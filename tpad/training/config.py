@@ -156,6 +156,12 @@ class TrainingConfig:
     """Whether price and category join the representation (of every embedding set alike)."""
     text_components: int = 256
     """Dimensions of the TF-IDF+SVD text baseline."""
+    features: tuple[str, ...] = ()
+    """Kinds of vectors that the shop has of its items and that join what is read of them; by their
+    names, the vectors themselves come from files."""
+    features_only: bool = False
+    """Whether these vectors are all that TPAD reads of an item; nothing else is then needed of a new
+    one."""
     baselines: tuple[str, ...] = BASELINES
     """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
     seed: int = 0

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tpad.errors import ConfigError
 from tpad.training.config import DistillConfig
 from tpad.training.describing import StudentFeatures
 from tpad.training.feature_scaler import FeatureScaler
@@ -30,10 +31,11 @@ from tpad.training.heads import (
 from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
+from tpad.training.naming import learn_to_name
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import reciprocal_ranks
 from tpad.training.shop import Shop
-from tpad.training.student import ADAPTER, Student
+from tpad.training.student import GivenOnly, Student
 from tpad.training.teacher import Judgement
 from tpad.training.transfer import Transfer
 from tpad.training.workspace import Stage, named_tensors
@@ -55,7 +57,7 @@ class Distilled:
     scaler: FeatureScaler
     heads: KnowledgeHeads
     transfer_heads: TransferHeads
-    student: Student
+    student: Student | GivenOnly
 
 
 def run(
@@ -68,14 +70,16 @@ def run(
     stage: Stage,
     *,
     layers: tuple[int, ...],
-    features: StudentFeatures,
+    features: StudentFeatures | None,
     reader: tuple[Tensor, Tensor] | None = None,
+    given: Tensor | None = None,
     seed: int = 0,
 ) -> Distilled:
     """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`).
 
     `features` is what `describing.read_items` gives, `reader` what `describing.load_reader` does:
-    where the words begin.
+    where the words begin. `given` (n_warm, g) are vectors that the shop has of its items, see
+    `given_features`; without `features` nothing else is read, and there is no student.
     """
     torch.manual_seed(seed)
     training = _Training(
@@ -89,6 +93,7 @@ def run(
         layers,
         features,
         reader,
+        given,
         seed,
     )
     if not stage.done:
@@ -107,6 +112,25 @@ def run(
     )
 
 
+def _what_is_read(
+    shop: Shop, layers: tuple[int, ...], features: StudentFeatures | None, given: Tensor | None
+) -> tuple[Student | GivenOnly, StudentFeatures]:
+    """Who reads the training items, and all that is read: given vectors come last."""
+    if features is None:
+        assert given is not None, "there is nothing to read"
+        return GivenOnly(given), StudentFeatures(given, given[:0])
+    rows = shop.warm_rows.tolist()
+    student = Student(shop.mllm, shop.items(rows), shop.images, layers, given=given)
+    if given is None:
+        return student, features
+    if len(features.imagined):
+        raise ConfigError(
+            "Imagined items have no given vectors; set distill.imagined to 0 with --features."
+        )
+    none = features.imagined.new_zeros(0, features.warm.shape[1] + given.shape[1])
+    return student, StudentFeatures(torch.cat([features.warm, given], dim=1), none)
+
+
 class _Training:
     """One run of stage 2b."""
 
@@ -120,19 +144,20 @@ class _Training:
         judgement: Judgement | None,
         stage: Stage,
         layers: tuple[int, ...],
-        features: StudentFeatures,
+        features: StudentFeatures | None,
         reader: tuple[Tensor, Tensor] | None,
+        given: Tensor | None,
         seed: int,
     ) -> None:
-        self.config, self.stage, self.seed, self.mllm = config, stage, seed, shop.mllm
+        self.config, self.stage, self.seed = config, stage, seed
         device = shop.mllm.device
         rows = shop.warm_rows
-        self.student = Student(shop.mllm, shop.items(rows.tolist()), shop.images, layers)
+        self.student, read = _what_is_read(shop, layers, features, given)
         every = np.ones(len(rows), bool)
-        self.scaler = FeatureScaler.fit(features.warm.numpy(), every).to(device)
-        self.table = self.scaler(features.warm.to(device))  # (n_warm, D)
+        self.scaler = FeatureScaler.fit(read.warm.numpy(), every).to(device)
+        self.table = self.scaler(read.warm.to(device))  # (n_warm, D)
         self.n_warm = len(rows)
-        self.imagined = self.scaler(features.imagined.to(device))  # (m, D)
+        self.imagined = self.scaler(read.imagined.to(device))  # (m, D)
 
         # Row of an item, or number of an imagined one after all items -> row of the table.
         n_items, n_known = len(shop.dataset), len(rows) + len(imagined.items)
@@ -143,18 +168,23 @@ class _Training:
         vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(rows)))
         self.words = words.to(device)  # (n_warm + m, W)
 
-        d, d_last = self.table.shape[1], shop.mllm.hidden_size
-        self.heads = KnowledgeHeads(d, d_last, len(vocabulary), config).to(device)
+        d, d_t = self.table.shape[1], shop.mllm.hidden_size
+        n_given = 0 if given is None else given.shape[1]
+        d_last = 0 if features is None else d_t
+        self.heads = KnowledgeHeads(d, d_last, len(vocabulary), config, n_given).to(device)
         describe = self.heads.describe  # None without words
         if describe is not None and reader is not None:
             # The reader's weights are for the raw last token; the table is standardised.
-            mean, deviation = self.scaler.mean[-d_last:], self.scaler.deviation[-d_last:]
+            token = slice(d - n_given - d_last, d - n_given)
+            mean, deviation = self.scaler.mean[token], self.scaler.deviation[token]
             weight, bias = (part.to(device) for part in reader)  # (W, d_last), (W,)
             with torch.no_grad():
-                describe.weight.copy_(weight * deviation)
+                describe.weight.zero_()
+                describe.weight[:, :d_last].copy_(weight * deviation)
                 describe.bias.copy_(bias + weight @ mean)
+        self.names_first = describe is not None and n_given > 0
         width, nu_width = self.heads.tau_width, self.heads.nu_width
-        self.transfer_heads = TransferHeads(d_last, config).to(device)
+        self.transfer_heads = TransferHeads(d_t, config).to(device)
         # Words are their own objective; any other intrinsic part gets one.
         self.intrinsic = None
         if not (config.words and config.disentangle):
@@ -185,7 +215,7 @@ class _Training:
 
     def weights(self) -> dict[str, Tensor]:
         """What the stage keeps."""
-        adapter = self.mllm.trainable_parameters(ADAPTER)
+        adapter = self.student.parameters()
         return named_tensors(
             heads=self.heads, transfer_heads=self.transfer_heads, scaler=self.scaler
         ) | {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
@@ -193,7 +223,7 @@ class _Training:
     def run(self) -> None:
         config = self.config
         steps = -(-len(self.train) // config.batch_size)
-        adapter = self.mllm.trainable_parameters(ADAPTER)
+        adapter = self.student.parameters()
         heads = [
             parameter
             for name, module in self.modules.items()
@@ -215,6 +245,9 @@ class _Training:
         )  # fmt: skip
         first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
+        if not first and self.names_first:
+            nats = learn_to_name(self.heads, self.table, self.words[: self.n_warm], self.seed)
+            self.stage.say(f"reads the given vectors: {nats:.3f} nats an item held out", named=nats)
         if first and config.adapter_every:  # else the adapter has not moved
             self._read_again()
         for epoch in range(first, config.epochs):

@@ -24,6 +24,7 @@ from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.given_features import TFIDF, GivenFeatures
 from tpad.training.heads import KnowledgeHeads
 from tpad.training.knowledge import named_features
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
@@ -42,6 +43,8 @@ class Reading:
         inputs: "both", "image" or "text".
         max_text, max_title: characters read of the whole text, and of a title alone.
         knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base.
+        given_only: whether TPAD reads nothing but vectors that the shop has of its items; there is
+            no student then.
     """
 
     layers: tuple[int, ...]
@@ -49,6 +52,13 @@ class Reading:
     max_text: int
     max_title: int
     knowledge_adapter: str | None
+    given_only: bool = False
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the adapters that are kept."""
+        own = [] if self.given_only else [STUDENT]
+        return [*own, TRANSFER, *filter(None, [self.knowledge_adapter])]
 
 
 class ItemEncoder:
@@ -64,6 +74,7 @@ class ItemEncoder:
         sets: names of the sets, in the order to show them.
         base: where the base model is: `{"path": "base"}` (written along), or `{"hub_id": …,
             "revision": …}` of a public checkpoint, which is then not copied.
+        given: vectors that the shop has of its items and that TPAD reads, too; None for none.
     """
 
     def __init__(
@@ -77,6 +88,7 @@ class ItemEncoder:
         distill: DistillConfig,
         sets: Sequence[str],
         base: dict[str, Any] | None = None,
+        given: GivenFeatures | None = None,
     ) -> None:
         unknown = [name for name in sets if name not in SET_TITLES]
         if unknown:
@@ -91,6 +103,7 @@ class ItemEncoder:
             tuple(sets),
         )
         self.base = base or {"path": "base"}
+        self.given = given
 
     def encode(
         self,
@@ -115,8 +128,9 @@ class ItemEncoder:
                     f"There is no embedding set {name!r} here; there are {', '.join(self.sets)}."
                 )
         if images is None:
-            shown = [i.image if self.reading.inputs != "text" else None for i in items]
-            images = self.mllm.image_features(shown)
+            # Of pictures that no set reads, nothing is computed.
+            shown = self.reading.inputs != "text" and any(map(self._shows, sets))
+            images = self.mllm.image_features(item.image if shown else None for item in items)
         extra = self._fields(items)
         result = {}
         for name in sets:
@@ -129,9 +143,22 @@ class ItemEncoder:
     # --- one method a set --------------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        joined = table_of(self.read(items, images, STUDENT)).to(self.scaler.mean.device)
+        parts = []
+        if not self.reading.given_only:
+            parts.append(table_of(self.read(items, images, STUDENT)))  # (n, D)
+        if self.given is not None:
+            vectors = [item.vectors or {} for item in items]
+            if TFIDF in self.given.sizes:
+                texts = self._tfidf(items, images)  # (n, d)
+                vectors = [{**own, TFIDF: row} for own, row in zip(vectors, texts, strict=True)]
+            parts.append(torch.from_numpy(self.given(vectors)))  # (n, g)
+        joined = torch.cat(parts, dim=1).to(self.scaler.mean.device)
         with torch.no_grad():
             return self.heads.represent(self.scaler(joined)).cpu().numpy()
+
+    def _shows(self, name: str) -> bool:
+        """Whether a set reads pictures."""
+        return name not in ("tfidf", "random") and not (name == "tpad" and self.reading.given_only)
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return table_of(self.read(items, images, self.reading.knowledge_adapter)).numpy()
@@ -210,8 +237,7 @@ class ItemEncoder:
         folder.mkdir(parents=True, exist_ok=True)
         if "path" in self.base:
             self.mllm.save(folder / self.base["path"], dtype=_smallest_dtype(self.mllm))
-        adapters = [STUDENT, TRANSFER, self.reading.knowledge_adapter]
-        for name in filter(None, adapters):
+        for name in self.reading.adapters:
             self.mllm.save_adapter(name, folder / "adapters" / name)
         arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
         arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
@@ -220,6 +246,8 @@ class ItemEncoder:
                 "fields.means": self.fields.means,
                 "fields.deviations": self.fields.deviations,
             }
+        if self.given is not None:
+            arrays |= self.given.arrays()
         _save_arrays(folder / "heads.safetensors", arrays)
         _save_arrays(folder / "text.safetensors", self.text.arrays())
         facts = {
@@ -228,6 +256,7 @@ class ItemEncoder:
             "distill": asdict(self.distill),
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
+            "given": None if self.given is None else self.given.as_json(),
         }
         _write_json(folder / "encoder.json", facts)
         _write_json(folder / "text.json", self.text.as_json())
@@ -249,13 +278,19 @@ class ItemEncoder:
             source = folder / base["path"] if "path" in base else base["hub_id"]
             mllm = MLLM.load(source, revision=base.get("revision"), device=device)
             reading = Reading(**{**facts["reading"], "layers": tuple(facts["reading"]["layers"])})
-            for name in filter(None, [STUDENT, TRANSFER, reading.knowledge_adapter]):
+            for name in reading.adapters:
                 mllm.load_adapter(name, folder / "adapters" / name)
             distill = DistillConfig(**facts["distill"])
             scaler = FeatureScaler(len(arrays["scaler.mean"]))
             scaler.load_state_dict(_tensors(arrays, "scaler."))
             words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
-            heads = KnowledgeHeads(scaler.n_features, mllm.hidden_size, words, distill)
+            given = None
+            if facts.get("given") is not None:  # earlier bundles do not say
+                given = GivenFeatures.restore(facts["given"], arrays)
+            heads = KnowledgeHeads(
+                scaler.n_features, 0 if reading.given_only else mllm.hidden_size, words, distill,
+                0 if given is None else given.width,
+            )  # fmt: skip
             heads.load_state_dict(_tensors(arrays, "heads."))
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BundleError(
@@ -268,7 +303,7 @@ class ItemEncoder:
             )
         return cls(
             mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
-            distill, facts["sets"], base,
+            distill, facts["sets"], base, given,
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tpad.errors import ConfigError
 from tpad.training.config import FeedbackConfig
 from tpad.training.distillation import Distilled
 from tpad.training.optimisation import (
@@ -51,7 +52,7 @@ class LiveTable(nn.Module):
     ) -> None:
         super().__init__()
         self.scaler, self.heads, self.student = distilled.scaler, distilled.heads, distilled.student
-        parameters = self.student.mllm.trainable_parameters(ADAPTER)
+        parameters = self.student.parameters()
         # Registered, so that the best epoch's adapter is kept together with the best epoch's heads;
         # the outer optimiser never sees a gradient of it, since this module steps it itself.
         self.adapter = nn.ParameterList(parameters)
@@ -124,7 +125,12 @@ def run(
     if config.epochs == 0:
         return
     tensors = named_tensors(heads=distilled.heads)
-    adapter = shop.mllm.trainable_parameters(ADAPTER)
+    adapter = distilled.student.parameters()
+    if not adapter:
+        raise ConfigError(
+            "Feedback flows into the student, and with --features-only there is none; set "
+            "feedback.epochs to 0."
+        )
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     if not stage.done:
         epoch_generator(seed, "feedback", 0)

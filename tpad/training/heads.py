@@ -38,19 +38,25 @@ class KnowledgeHeads(nn.Module):
     and `k_tau` is computed from it [ours]. An item that was trained on and one that was not then look
     alike to what follows; heads over raw features know the former by heart and misread the latter.
 
+    Vectors that the shop has of its items help to name the words, and are a part of `k_nu` themselves.
+
     Args:
         d: size of the concatenated, standardised item features.
-        d_last: size of the last token's feature, which comes last in them.
+        d_last: size of the last token's feature, which comes last in them, but for given vectors; 0
+            where nothing else is read.
         n_words: size W of the vocabulary.
         config: sizes; without disentanglement one head gives both, and tau is the whole of it.
+        n_given: size of the given vectors, which come last.
     """
 
-    def __init__(self, d: int, d_last: int, n_words: int, config: DistillConfig) -> None:
+    def __init__(
+        self, d: int, d_last: int, n_words: int, config: DistillConfig, n_given: int = 0
+    ) -> None:
         super().__init__()
-        self.split, self.d_last = config.disentangle, d_last
+        self.split, self.n_given, self.d_named = config.disentangle, n_given, d_last + n_given
         self.dropout = nn.Dropout(config.dropout)
-        self.describe = nn.Linear(d_last, n_words) if config.words else None
-        d_in, self.nu_width = (n_words, n_words) if config.words else (d, config.nu)
+        self.describe = nn.Linear(self.d_named, n_words) if config.words else None
+        d_in, self.nu_width = (n_words, n_words + n_given) if config.words else (d, config.nu)
         self.tau_width = config.tau if self.split else config.tau + config.nu
         sizes = (config.hidden, config.dropout)
         self.tau = Head(d_in, self.tau_width, *sizes)
@@ -62,7 +68,10 @@ class KnowledgeHeads(nn.Module):
         if self.describe is not None:
             said = self.words(k).sigmoid()  # (n, W)
             tau = self.tau(self.dropout(said))
-            return tau, said if self.split else tau
+            if not self.split:
+                return tau, tau
+            given = k[:, k.shape[1] - self.n_given :]  # (n, n_given)
+            return tau, torch.cat([said, given], dim=1)
         k = self.dropout(k)
         tau = self.tau(k)
         return tau, tau if self.nu is None else self.nu(k)
@@ -70,7 +79,7 @@ class KnowledgeHeads(nn.Module):
     def words(self, k: Tensor) -> Tensor:
         """Log-odds of each word as a part of the item's description: (n, d) -> (n, W)."""
         assert self.describe is not None, "heads without words name none"
-        return self.describe(k[:, -self.d_last :])
+        return self.describe(k[:, k.shape[1] - self.d_named :])
 
     def represent(self, k: Tensor) -> Tensor:
         """The modal representation `[k_nu ; k_tau]`, (n, width)."""

@@ -55,6 +55,7 @@ def read_parts(folder: str | Path) -> Parts | None:
         if facts["distill"]["words"]:  # k_nu is then one number for each word of the vocabulary
             with safe_open(folder / "heads.safetensors", framework="numpy") as file:
                 nu = file.get_slice("heads.describe.weight").get_shape()[0]
+            nu += (facts.get("given") or {}).get("width", 0)  # given vectors are a part of it
         categories = facts["categories"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BundleError(

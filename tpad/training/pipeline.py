@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
+from tpad.data.vectors import ItemVectors
 from tpad.embeddings import as_stored
 from tpad.errors import ConfigError
 from tpad.files import sha256
@@ -36,6 +38,7 @@ from tpad.training import (
 )
 from tpad.training.config import TrainingConfig
 from tpad.training.encoders import ItemEncoder, Reading
+from tpad.training.given_features import TFIDF, GivenFeatures, check_complete, rows_of
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.shop import Shop
 from tpad.training.workspace import Workspace, digest
@@ -84,6 +87,7 @@ def train(
     *,
     work: Path | None = None,
     extra_files: Mapping[str, Path] | None = None,
+    vectors: Mapping[str, ItemVectors] | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> Path:
@@ -96,6 +100,7 @@ def train(
         out: the bundle's folder.
         work: where stages keep their results; `out` + ".work" by default.
         extra_files: relative path in the bundle -> file or folder to copy into it.
+        vectors: name -> vectors that the shop has of its items, for each of `config.features`.
         device: "auto", "cpu" or "cuda".
         quiet: no progress on the screen.
 
@@ -104,9 +109,9 @@ def train(
     """
     mllm = load_base(dataset, base, config, device)
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
-    encoder = fit(dataset, mllm, base, config, workspace)
+    encoder = fit(dataset, mllm, base, config, workspace, vectors)
     images = read_pictures(dataset, mllm, base, config, workspace)
-    encoded = encoder.encode(contents(dataset), images=images)
+    encoded = encoder.encode(contents(dataset, vectors), images=images)
     # The recommenders learn from the very numbers that the bundle gives back.
     embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
     recommenders = {}
@@ -138,21 +143,22 @@ def embed(
     config: TrainingConfig,
     workspace: Workspace,
     *,
+    vectors: Mapping[str, ItemVectors] | None = None,
     device: str = "auto",
 ) -> np.ndarray:
     """TPAD's embeddings of the dataset's items alone; no recommender is trained.
 
     Args:
-        dataset, base, config, device: as in `train`.
+        dataset, base, config, vectors, device: as in `train`.
         workspace: where stages keep their results; stages that are there already are not repeated.
 
     Returns:
         (n_items, d) float32, the very numbers that a bundle of the same run would give back.
     """
     mllm = load_base(dataset, base, config, device)
-    encoder = fit(dataset, mllm, base, config, workspace)
+    encoder = fit(dataset, mllm, base, config, workspace, vectors)
     images = read_pictures(dataset, mllm, base, config, workspace)
-    return as_stored("tpad", encoder.encode(contents(dataset), ["tpad"], images)["tpad"])
+    return as_stored("tpad", encoder.encode(contents(dataset, vectors), ["tpad"], images)["tpad"])
 
 
 def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
@@ -177,9 +183,16 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
 
 
 def fit(
-    dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
+    dataset: Dataset,
+    mllm: MLLM,
+    base: Base,
+    config: TrainingConfig,
+    workspace: Workspace,
+    vectors: Mapping[str, ItemVectors] | None = None,
 ) -> ItemEncoder:
     """All stages up to the representation: from a base model to an encoder of items."""
+    text, tfidf = _text(dataset, config)
+    given, given_rows, given_key = _given(dataset, config, vectors or {}, tfidf)
     seed, data = config.seed, [dataset.fingerprint, base.fingerprint, config.inputs]
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
@@ -214,21 +227,28 @@ def fit(
             judgement = teacher.relative(judgement)
         key = judging.key
 
-    described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
-                 config.distill.rank]  # fmt: skip
-    stage = workspace.stage("describing", "4a student", described, seed, stage.key)
-    describing.run(config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed)
-    reader = describing.load_reader(stage)
-    stage = workspace.stage("student", "4a student", layers, stage.key)
-    features = describing.read_items(shop, mixed, layers, stage)
-    stage = workspace.stage("distillation", "4b distillation", config.distill, seed, key)
+    features = reader = None
+    if not config.features_only:
+        described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
+                     config.distill.rank]  # fmt: skip
+        stage = workspace.stage("describing", "4a student", described, seed, stage.key)
+        describing.run(
+            config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed
+        )
+        reader = describing.load_reader(stage)
+        stage = workspace.stage("student", "4a student", layers, stage.key)
+        features = describing.read_items(shop, mixed, layers, stage)
+    stage = workspace.stage(
+        "distillation", "4b distillation", config.distill, seed, key, *given_key
+    )
     distilled = distillation.run(
         config.distill, shop, known, mixed, transferred, judgement, stage,
-        layers=layers, features=features, reader=reader, seed=seed,
+        layers=layers, features=features, reader=reader,
+        given=None if given_rows is None else torch.from_numpy(given_rows[shop.warm_rows]),
+        seed=seed,
     )  # fmt: skip
 
-    items, warm = contents(dataset), shop.warm_rows
-    fields = None
+    warm, fields = shop.warm_rows, None
     if config.fields:
         fields = FieldFeatures.fit(
             dataset.items[Columns.CATEGORY].to_numpy()[warm].tolist(),
@@ -254,26 +274,64 @@ def fit(
 
     reading = Reading(
         layers, config.inputs, config.knowledge.max_text, config.transfer.max_title,
-        adapter,
+        adapter, config.features_only,
     )  # fmt: skip
-    texts = item_texts([items[row] for row in warm]) if config.inputs != "image" else [""]
-    text = TextFeatures.fit(texts, config.text_components, seed)
     return ItemEncoder(
         mllm, reading, text, fields, distilled.scaler, distilled.heads, config.distill,
-        ("tpad", *config.baselines), base.record,
+        ("tpad", *config.baselines), base.record, given,
     )  # fmt: skip
 
 
-def contents(dataset: Dataset) -> list[NewItem]:
+def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
     """The items' contents without their pictures, which are read once through the cache."""
     items = dataset.items
     return [
-        NewItem(None, title, description, category, None if np.isnan(price) else price)
-        for title, description, category, price in zip(
+        NewItem(None, title, description, category, None if np.isnan(price) else price, own)
+        for title, description, category, price, own in zip(
             items[Columns.TITLE], items[Columns.DESCRIPTION], items[Columns.CATEGORY],
-            items[Columns.PRICE], strict=True,
+            items[Columns.PRICE], rows_of(vectors or {}, len(items)), strict=True,
         )
     ]  # fmt: skip
+
+
+def _text(dataset: Dataset, config: TrainingConfig) -> tuple[TextFeatures, np.ndarray]:
+    """TF-IDF of the text, learnt on the training items, and that of all items: (n_items, d)."""
+    texts = [""] * len(dataset)
+    if config.inputs != "image":
+        texts = item_texts(contents(dataset))
+    warm = np.flatnonzero(~dataset.cold)
+    learnt = [texts[row] for row in warm] if config.inputs != "image" else [""]
+    fitted = TextFeatures.fit(learnt, config.text_components, config.seed)
+    return fitted, fitted(texts)
+
+
+def _given(
+    dataset: Dataset,
+    config: TrainingConfig,
+    vectors: Mapping[str, ItemVectors],
+    tfidf: np.ndarray,
+) -> tuple[GivenFeatures | None, np.ndarray | None, list[str]]:
+    """How given vectors are read, the rows (n_items, g) that they become, and what identifies them;
+    nothing where there are none.
+
+    Raises:
+        ConfigError: the settings name other vectors than there are.
+        DataError: an item would be read by nothing.
+    """
+    if set(vectors) != set(config.features) - {TFIDF}:
+        raise ConfigError(
+            f"The setting features names {', '.join(config.features) or 'none'}, but there are vectors "
+            f"of {', '.join(vectors) or 'none'}; give them with --features NAME=FILE."
+        )
+    if TFIDF in config.features:
+        vectors = {**vectors, TFIDF: ItemVectors(tfidf, np.ones(len(tfidf), bool))}
+    if config.features_only:
+        check_complete(vectors, dataset.items[Columns.ITEM_ID].tolist())
+    if not vectors:
+        return None, None, []
+    given = GivenFeatures.fit(vectors, ~dataset.cold)
+    rows = given(rows_of(vectors, len(dataset)))
+    return given, rows, [digest(list(vectors), config.features_only, _fingerprint(rows))]
 
 
 def read_pictures(

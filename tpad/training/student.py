@@ -22,6 +22,28 @@ from tpad.mllm.prompts import ItemInput, Turn
 ADAPTER = "student"
 
 
+class GivenOnly:
+    """In place of a student: items of which given vectors are all that is read.
+
+    Args:
+        vectors: (n, g) of each item.
+    """
+
+    def __init__(self, vectors: Tensor) -> None:
+        self.vectors = vectors
+
+    def parameters(self) -> list[Tensor]:
+        """Nothing is learnt here."""
+        return []
+
+    def features(self) -> Tensor:
+        """(n, g)."""
+        return self.vectors
+
+    def backward(self, gradient: Tensor) -> None:
+        """Nothing takes a gradient."""
+
+
 class Student:
     """Reads items through the active adapter, as `MLLM.encode` does, with gradients.
 
@@ -31,6 +53,7 @@ class Student:
         images: cached pictures.
         layers: whose features are wanted.
         batch_size: items read at once.
+        given: (n, g) vectors that the shop has of them; they come after what is read.
     """
 
     def __init__(
@@ -40,8 +63,10 @@ class Student:
         images: ImageCache,
         layers: Sequence[int],
         batch_size: int = 64,
+        given: Tensor | None = None,
     ) -> None:
         self.mllm, self.layers, self.images, self.n = mllm, sorted(layers), images, len(items)
+        self.given = given
         self.vision = images.tower.float()  # (n_images, d_vision)
         order = sorted(range(self.n), key=lambda i: (items[i].image is None, len(items[i].text)))
         self.chunks: list[tuple[list[int], Batch, Tensor]] = []
@@ -58,8 +83,13 @@ class Student:
         assert not isinstance(item.image, Image.Image), "pictures are given as rows of `images`"
         return self.vision[item.image]
 
+    def parameters(self) -> list[Tensor]:
+        """What the adapter learns."""
+        return list(self.mllm.trainable_parameters(ADAPTER))
+
     def features(self) -> Tensor:
-        """(n, D) features of all items in the order of `knowledge.named_features`, no gradients."""
+        """(n, D) features of all items in the order of `knowledge.named_features`, no gradients;
+        given vectors come last."""
         parts: list[Tensor] = []
         rows: list[int] = []
         self.mllm.model.eval()
@@ -70,7 +100,7 @@ class Student:
         joined = torch.cat(parts)  # (n, D)
         result = torch.empty_like(joined)
         result[torch.tensor(rows)] = joined
-        return result
+        return result if self.given is None else torch.cat([result, self.given.to(result)], dim=1)
 
     def backward(self, gradient: Tensor) -> None:
         """Adds to the adapter's gradients what a gradient (n, D) on the features means for it."""
@@ -79,7 +109,8 @@ class Student:
             for rows, batch, tower in self.chunks:
                 with self.mllm.autocast():
                     features = self._read(batch, tower)
-                features.backward(gradient[rows].to(features.device))
+                read = gradient[rows, : features.shape[1]]  # given vectors learn nothing
+                features.backward(read.to(features.device))
         self.mllm.model.eval()
 
     def _read(self, batch: Batch, tower: Tensor) -> Tensor:

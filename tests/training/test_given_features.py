@@ -1,0 +1,171 @@
+"""Vectors that a shop has already: read, learnt from, kept in the bundle, wanted of new items."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+import tpad
+from tpad import Bundle, ConfigError, DataError, ItemVectors, NewItem
+from tpad.errors import TpadError
+from tpad.training import describing
+from tpad.training.given_features import TFIDF, GivenFeatures
+from tpad.training.heads import KnowledgeHeads, naming_loss
+from tpad.training.naming import learn_to_name
+from tpad.training.pipeline import contents, train
+from tpad.world.oracle import attribute_table
+
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
+WARM = np.array([True, True, True, False])
+
+
+def table(present=(1, 1, 1, 1), values=VALUES) -> ItemVectors:
+    known = np.array(present, bool)
+    return ItemVectors(np.where(known[:, None], values, 0).astype(np.float32), known)
+
+
+def test_vectors_come_side_by_side_and_a_missing_one_is_the_mean_with_a_mark():
+    given = GivenFeatures.fit({"a": table(), "b": table([1, 0, 1, 1])}, WARM)
+    assert given.width == 3 + 3 + 1  # only `b` lacks some
+    rows = given([{"a": VALUES[0], "b": VALUES[1]}, {"a": VALUES[2]}])
+    assert rows[0].tolist() == [0, 1, 2, 3, 4, 5, 1]
+    assert rows[1].tolist() == [6, 7, 8, *VALUES[[0, 2]].mean(0), 0]  # of the training items
+
+
+def test_what_is_lacking_is_told():
+    given = GivenFeatures.fit({"a": table(), "b": table([1, 0, 1, 1])}, WARM)
+    for vectors, says in (
+        (None, "a \\(3 numbers\\), b"),
+        ({"b": VALUES[0]}, "no vector 'a'"),
+        ({"a": VALUES[0, :2]}, r"shape \(3,\), not \(2,\)"),
+        ({"a": VALUES[0], "c": VALUES[0]}, "no kind of vector 'c'"),
+    ):
+        with pytest.raises(DataError, match=says):
+            given([vectors])
+    with pytest.raises(DataError, match="No item of the training sessions"):
+        GivenFeatures.fit({"a": table([0, 0, 0, 1])}, WARM)
+
+
+def test_it_is_kept_as_json_and_arrays():
+    given = GivenFeatures.fit({"a": table([1, 0, 1, 1])}, WARM)
+    again = GivenFeatures.restore(given.as_json(), given.arrays())
+    assert np.array_equal(again([{}, {"a": VALUES[3]}]), given([{}, {"a": VALUES[3]}]))
+
+
+def test_words_are_named_from_given_vectors_and_these_are_a_part_of_the_intrinsic(config):
+    torch.manual_seed(0)
+    k = torch.randn(200, 9)  # five read, of which the last two are the last token, then four given
+    words = (k[:, 5:] > 0).float()  # (n, 4): what the given vectors tell, nothing else
+    distill = replace(config.distill, dropout=0.0)
+    heads = KnowledgeHeads(9, 2, 4, distill, n_given=4)
+    held_out = learn_to_name(heads, k, words, seed=0)
+    assert held_out < 0.2 * float(naming_loss(torch.zeros(200, 4), words))
+    _, nu = heads.eval()(k)
+    assert torch.equal(nu[:, 4:], k[:, 5:]) and heads.nu_width == 8
+    assert ((nu[:, :4] > 0.5) == (words > 0.5)).float().mean() > 0.95
+
+
+@pytest.fixture(scope="module")
+def vectors(dataset):
+    """What perfect reading would give, which the untrained model cannot; some items lack it."""
+    values = attribute_table(dataset.items).astype(np.float32)
+    present = np.ones(len(values), bool)
+    present[::9] = False
+    return {"attributes": ItemVectors(np.where(present[:, None], values, 0), present)}
+
+
+@pytest.fixture(scope="module")
+def joined(dataset, trained, vectors, tmp_path_factory):
+    """Beside what the student reads, in the workspace of a run without them."""
+    config = replace(
+        trained.config, features=("attributes", TFIDF), baselines=("tfidf",),
+        distill=replace(trained.config.distill, imagined=0),
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("joined") / "bundle"
+    return Bundle.load(
+        train(dataset, trained.base, config, out, work=trained.work, vectors=vectors, quiet=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(dataset, trained, vectors, tmp_path_factory):
+    """In place of what the student would read; every item has a vector."""
+    values = attribute_table(dataset.items).astype(np.float32)
+    own = {"attributes": ItemVectors(values, np.ones(len(values), bool))}
+    distill = replace(trained.config.distill, imagined=0)
+    config = replace(
+        trained.config, features=("attributes",), features_only=True, baselines=("tfidf",),
+        distill=distill, feedback=replace(trained.config.feedback, epochs=0),
+    )  # fmt: skip
+    out = tmp_path_factory.mktemp("alone") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(describing, "run", None)  # there is no student to teach
+        train(dataset, trained.base, config, out, work=trained.work, vectors=own, quiet=True)
+    return Bundle.load(out)
+
+
+def test_a_bundle_gives_its_items_the_embeddings_that_it_stores(joined, dataset, vectors):
+    items = [
+        replace(item, image=dataset.image(row))
+        for row, item in enumerate(contents(dataset, vectors))
+    ]
+    made = joined.encoder.encode(items, ["tpad"])["tpad"]
+    assert np.allclose(made, joined.embeddings["tpad"], atol=2e-2)
+    words = joined.encoder.heads.describe.weight.shape[0]
+    tail = joined.encoder.given.width
+    assert made.shape[1] > words + tail
+    blank = replace(items[0], vectors=None)  # it may lack what others lacked in training
+    assert np.isfinite(joined.encoder.encode([blank], ["tpad"])["tpad"]).all()
+
+
+def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
+    monkeypatch.setattr(alone.encoder.mllm, "encode", None)  # the model reads nothing
+    monkeypatch.setattr(alone.encoder.mllm, "image_features", lambda images: list(images))
+    vector = attribute_table(dataset.items)[5].astype(np.float32)
+    shop = tpad.Recommender(alone)
+    new = NewItem(vectors={"attributes": vector}, category=str(dataset.items["category"][5]),
+                  price=float(dataset.items["price"][5]))  # fmt: skip
+    assert np.allclose(shop.encode([new])[0], alone.embeddings["tpad"][5], atol=2e-2)
+    assert len(shop.recommend([new], k=3)) == 3
+    with pytest.raises(DataError, match=r"attributes \(\d+ numbers\)"):
+        shop.recommend([NewItem(title="red phone")])
+    for wrong in ("x", [[1.0]], [float("nan")], []):
+        with pytest.raises(TpadError):
+            shop.encode([NewItem(vectors={"attributes": wrong})])
+
+
+def test_items_are_added_with_a_file_of_their_vectors(alone, dataset, tmp_path):
+    values = attribute_table(dataset.items).astype(np.float32)
+    save_file({"new-1": values[3], "new-2": values[4]}, tmp_path / "new.safetensors")
+    rows = dataset.items.iloc[[3, 4]].assign(item_id=["new-1", "new-2"], image="")
+    shop = tpad.Recommender(alone)
+    with pytest.raises(DataError, match="attributes"):
+        shop.add_items(rows)
+    assert shop.add_items(rows, vectors={"attributes": tmp_path / "new.safetensors"}) == 2
+    assert np.allclose(shop.encode(["new-2"]), alone.embeddings["tpad"][[4]], atol=2e-2)
+
+
+def test_other_vectors_are_another_training(trained, joined, vectors):
+    found = {folder.name for folder in trained.work.iterdir()}
+    kinds = [name for name in found if name.startswith("distillation-")]
+    assert len(kinds) > 1  # that of the run without vectors, and others
+    assert len([name for name in found if name.startswith("transfer-")]) == 1  # read by all
+
+
+def test_settings_that_cannot_work_are_told(dataset, trained, vectors, tmp_path):
+    def attempt(given, **settings):
+        config = replace(trained.config, **settings)
+        train(dataset, trained.base, config, tmp_path / "bundle", work=trained.work, vectors=given,
+              quiet=True)  # fmt: skip
+
+    with pytest.raises(ConfigError, match="features names none"):
+        attempt(vectors)
+    with pytest.raises(ConfigError, match="imagined"):
+        attempt(vectors, features=("attributes",))
+    with pytest.raises(DataError, match="leave out --features-only"):
+        attempt(vectors, features=("attributes",), features_only=True)
+    with pytest.raises(ConfigError, match="--features-only reads nothing but vectors"):
+        attempt({}, features_only=True)
+    assert not (tmp_path / "bundle").exists()
