@@ -34,7 +34,7 @@ MAX_TEXT = 4000  # characters of a description
 MAX_PICTURE = 8_000_000  # bytes of a picture that is sent as base64, as of an uploaded file
 MAX_REQUEST = 64_000_000  # bytes of a whole call; more is refused before it is read
 ENDPOINTS = ("recommend", "compare", "encode", "leaderboard")
-FIELDS = ("image", "title", "description", "category", "price")
+FIELDS = ("image", "title", "description", "category", "price", "vectors")
 
 Item = str | dict[str, Any]
 """How an item is sent: its id, a picture, or a dictionary of some of `FIELDS`."""
@@ -57,7 +57,7 @@ def add_api(shop: Shop) -> None:
 
         An item is sent as its item_id, as a picture (a file, or text "data:image/png;base64,..."),
         or, if it is in no catalogue, as a dictionary of some of image, title, description,
-        category and price.
+        category, price, and vectors (name to numbers) for a bundle that was trained with such.
 
         Args:
             session: The items that were looked at, oldest first, 1 to 24.
@@ -216,8 +216,9 @@ def _element(shop: Shop, item: Any) -> str | NewItem:
         description=_text(item.get("description"), "description", MAX_TEXT),
         category=_text(item.get("category"), "category", MAX_TITLE),
         price=price,
+        vectors=item.get("vectors") or None,
     )
-    if new.image is None and not (new.title or new.description):
+    if new.image is None and not (new.title or new.description or new.vectors):
         raise DataError("A new item needs an image, a title or a description.")
     return new
 

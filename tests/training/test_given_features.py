@@ -136,6 +136,11 @@ def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
             shop.encode([NewItem(vectors={"attributes": wrong})])
 
 
+def test_a_bundle_without_vectors_says_that_it_reads_none(trained):
+    with pytest.raises(DataError, match="reads no vectors"):
+        Bundle.load(trained.bundle).encoder.encode([NewItem(vectors={"a": VALUES[0]})], ["tpad"])
+
+
 def test_items_are_added_with_a_file_of_their_vectors(alone, dataset, tmp_path):
     values = attribute_table(dataset.items).astype(np.float32)
     save_file({"new-1": values[3], "new-2": values[4]}, tmp_path / "new.safetensors")

@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from tpad.embeddings import SET_TITLES
-from tpad.errors import BundleError, ConfigError
+from tpad.errors import BundleError, ConfigError, DataError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
@@ -146,6 +146,8 @@ class ItemEncoder:
         parts = []
         if not self.reading.given_only:
             parts.append(table_of(self.read(items, images, STUDENT)))  # (n, D)
+        if self.given is None and any(item.vectors for item in items):
+            raise DataError("This bundle reads no vectors of items; leave out `vectors`.")
         if self.given is not None:
             vectors = [item.vectors or {} for item in items]
             if TFIDF in self.given.sizes:
