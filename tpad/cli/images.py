@@ -66,7 +66,8 @@ def run_images(args: Namespace) -> None:
 
         def show(ok: int, failed: int, total: int) -> None:
             bar.total = total
-            bar.set_postfix(ok=ok, failed=failed, remaining=total - ok - failed, refresh=False)
+            left = total - ok - failed
+            bar.set_postfix_str(f"{ok:,} ok, {failed:,} failed, {left:,} remaining", refresh=False)
             bar.update(ok + failed - bar.n)
 
         report = fetch_pictures(

@@ -36,7 +36,7 @@ def fetch_pictures(
     config: FetchConfig | None = None,
     column: str | None = None,
     retry_failed: bool = False,
-    report: ReportBuilder | None = None,
+    unread: ReportBuilder | None = None,
     progress: Progress = lambda ok, failed, total: None,
     make_downloader: Callable[[FetchConfig], Downloader] = Downloader,
     **fetcher_options: Callable,
@@ -50,7 +50,7 @@ def fetch_pictures(
         column: holds the addresses; by default `image_url`, or `image` where that is missing. Where
             it is empty, `image` counts. A row whose `image` is a path already is left as it is.
         retry_failed: also try addresses whose failure was lasting.
-        report: counts rows of the table that cannot be read.
+        unread: counts rows of the table that cannot be read.
         progress: told of the addresses that have a picture, those that failed, and all.
         make_downloader: makes what sends the requests.
         **fetcher_options: `clock` and `sleep` of the `Fetcher`.
@@ -65,7 +65,7 @@ def fetch_pictures(
     config, items, out = config or FetchConfig(), Path(items), Path(out)
     if items.resolve() == (out / ITEMS).resolve():
         raise ConfigError(f"{out / ITEMS} would be overwritten; give another folder.")
-    frame = read_table(items, report or ReportBuilder())
+    frame = read_table(items, unread or ReportBuilder())
     addresses = _addresses(frame, column, items.name)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -115,21 +115,20 @@ class _Run:
 
     def write(self, frame: pd.DataFrame, addresses: pd.Series) -> FetchReport:
         """Write the table and the reports."""
-        report, image = self._report, pd.Series("", frame.index, "str")
+        report, local = self._report, pd.Series("", frame.index, "str")
         if Columns.IMAGE in frame.columns:
-            image = to_text(frame[Columns.IMAGE]).where(addresses == "", "")
-        local = image != ""
-        report.rows, report.local = len(frame), int(local.sum())
-        report.local_missing = sum(not _is_file(self._folder, name) for name in image[local])
-        report.without_address = int(((addresses == "") & ~local).sum())
+            local = to_text(frame[Columns.IMAGE]).where(addresses == "", "")
         pictures = [self._picture(url) if url else "" for url in addresses]
         fetched = pd.Series(pictures, frame.index, "str")
-        report.with_picture, report.files = (
-            int((fetched != "").sum()),
-            fetched[fetched != ""].nunique(),
-        )
+        report.rows, report.with_picture = len(frame), int((fetched != "").sum())
+        report.files = fetched[fetched != ""].nunique()
+        report.local = int((local != "").sum())
+        report.local_missing = sum(not _is_file(self._folder, name) for name in local if name)
+        report.without_address = int(((addresses == "") & (local == "")).sum())
         write_failures(self._failures(to_text(frame[Columns.ITEM_ID]), addresses), self._folder)
-        write_items(frame.assign(**{Columns.IMAGE: fetched.where(~local, image)}), self._folder)
+        write_items(
+            frame.assign(**{Columns.IMAGE: fetched.where(local == "", local)}), self._folder
+        )
         write_summary(report, self._config, self._folder)
         return report
 
