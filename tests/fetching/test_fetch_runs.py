@@ -292,7 +292,7 @@ def test_limits_are_kept_and_used(shop, server, limits, most):
     """An answer is held back until as many requests are open as may be."""
 
     async def held(writer):
-        for _ in range(200):
+        for _ in range(4000):
             if server.open_now["shop.test"] >= most or len(server.requests) > 8:
                 break
             await asyncio.sleep(0.005)
