@@ -110,14 +110,12 @@ class Network(httpcore.AsyncNetworkBackend):
 
     Args:
         server: where all connections end.
-        names: addresses of names; other names lead to a public address.
-        unreachable: addresses that refuse connections.
     """
 
-    def __init__(
-        self, server: Server, names: dict[str, list[str]] | None = None, unreachable: str = ""
-    ) -> None:
-        self._server, self.names, self._unreachable = server, names or {}, unreachable
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.names: dict[str, list[str]] = {}  # addresses of names; others lead to a public one
+        self.unreachable = ""  # an address that refuses connections
         self.asked: list[str] = []
         self.connected: list[tuple[str, int]] = []
         self._backend = httpcore.AnyIOBackend()
@@ -131,7 +129,7 @@ class Network(httpcore.AsyncNetworkBackend):
 
     async def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
         self.connected.append((host, port))
-        if host == self._unreachable:
+        if host == self.unreachable:
             raise httpcore.ConnectError("Connection refused")
         return await self._backend.connect_tcp("127.0.0.1", self._server.port, timeout)
 

@@ -7,7 +7,9 @@ import pytest
 from fetching_shop import picture
 from misbehaving_server import PUBLIC, answer
 
+from tpad.fetching import FetchConfig
 from tpad.fetching.addresses import GuardedBackend, check_url, is_allowed
+from tpad.fetching.downloading import Downloader
 from tpad.fetching.outcomes import FetchError
 
 PRIVATE = ["127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "::1",
@@ -127,8 +129,15 @@ def test_the_system_reads_odd_spellings_of_loopback_as_what_they_are():
         assert refused.value.reason in ("private address", "name not found")
 
 
-def test_tls_and_host_header_see_the_name():
-    seen = {}
+@pytest.mark.parametrize(
+    ("url", "tls", "host"),
+    [
+        ("https://shop.test/a.jpg", "shop.test", b"shop.test"),
+        ("http://[2606:4700::1]/a.jpg", None, b"[2606:4700::1]"),
+    ],
+)
+def test_tls_and_host_header_see_the_name(url, tls, host):
+    seen = {"tls": None, "sent": b""}
 
     class Stream(httpcore.AsyncMockStream):
         async def start_tls(self, ssl_context, server_hostname=None, timeout=None):
@@ -136,31 +145,28 @@ def test_tls_and_host_header_see_the_name():
             return self
 
         async def write(self, buffer, timeout=None):
-            seen["sent"] = seen.get("sent", b"") + buffer
+            seen["sent"] += buffer
 
     class Backend(httpcore.AsyncNetworkBackend):
         async def connect_tcp(self, host, port, *_):
-            seen["connected"] = (host, port)
+            seen["connected"] = host
             return Stream([answer(b"body")])
 
     async def resolve(host, port):
         return ["2606:4700::1"]
 
     async def ask():
-        from tpad.fetching import FetchConfig
-        from tpad.fetching.downloading import Downloader
-
         async with Downloader(FetchConfig(), resolve, Backend()) as downloader:
-            return await downloader.get("https://shop.test/a.jpg")
+            return await downloader.get(url)
 
     assert asyncio.run(ask()).data == b"body"
-    assert seen["connected"] == ("2606:4700::1", 443) and seen["tls"] == "shop.test"
-    assert b"Host: shop.test\r\n" in seen["sent"]
+    assert seen["connected"] == "2606:4700::1" and seen["tls"] == tls
+    assert b"Host: " + host + b"\r\n" in seen["sent"]
 
 
 def test_the_next_address_is_tried(shop, server):
     dead = "198.41.0.4"
-    shop.network._unreachable = dead
+    shop.network.unreachable = dead
     shop.network.names["shop.test"] = [dead, PUBLIC]
     server.pages["/a.jpg"] = answer(picture())
     assert shop.fetch("a.jpg").with_picture == 1
@@ -168,7 +174,7 @@ def test_the_next_address_is_tried(shop, server):
 
 
 def test_a_host_that_cannot_be_connected_to(shop):
-    shop.network._unreachable = PUBLIC
+    shop.network.unreachable = PUBLIC
     shop.fetch("a.jpg", retries=1)
     failure = shop.only_failure()
     assert failure["reason"] == "no connection" and failure["attempts"] == 2

@@ -278,3 +278,11 @@ def test_a_page_that_is_not_there_is_no_failure_of_the_host(shop, server):
     server.pages["/good.jpg"] = GOOD
     report = shop.fetch(*(f"{n}.jpg" for n in range(9)), "good.jpg", host_failures=3)
     assert report.failed == {"HTTP 404": 9} and report.with_picture == 1
+
+
+def test_an_answer_of_any_kind_ends_a_row_of_failures(shop, server):
+    for n in range(5):
+        server.pages[f"/bad{n}.jpg"] = answer(b"", 500)
+    pages = [f"{kind}{n}.jpg" for n in range(5) for kind in ("bad", "gone")]
+    report = shop.fetch(*pages, host_failures=2, retries=0, concurrency=1)
+    assert report.failed == {"HTTP 500": 5, "HTTP 404": 5}
