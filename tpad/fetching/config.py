@@ -1,0 +1,62 @@
+"""The settings of a fetch."""
+
+from dataclasses import dataclass
+
+from tpad.data.images import MIN_SIDE
+from tpad.errors import ConfigError
+
+FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}  # file ending: Pillow's name
+_AT_LEAST_ONE = ("concurrency", "per_host", "max_bytes", "host_failures")
+_LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class FetchConfig:
+    """How pictures are fetched and kept.
+
+    Attributes:
+        size: longest side of a kept picture in pixels; smaller ones are not enlarged.
+        format: of the kept files: webp, jpg or png.
+        concurrency: requests at once.
+        per_host: requests at once to one host.
+        timeout: seconds for a whole answer; half of it to connect, and for each silence within.
+        retries: further attempts after a failure that may pass.
+        max_bytes: a longer answer is cut off.
+        allow_private: also fetch from loopback and private networks.
+        ports: allowed besides 80 and 443.
+        host_failures: so many failures in a row, and a host is given up for this run.
+        seed: of the random part of the pauses between attempts.
+    """
+
+    size: int = 512
+    format: str = "webp"
+    concurrency: int = 16
+    per_host: int = 4
+    timeout: float = 20.0
+    retries: int = 4
+    max_bytes: int = 20_000_000
+    allow_private: bool = False
+    ports: tuple[int, ...] = ()
+    host_failures: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ConfigError(
+                f"There is no format '{self.format}'; choose from {', '.join(FORMATS)}."
+            )
+        if not MIN_SIDE <= self.size <= _LARGEST_SIDE:
+            raise ConfigError(
+                f"size is {self.size}; give between {MIN_SIDE} and {_LARGEST_SIDE} pixels."
+            )
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give at least 1.")
+        if not 0 < self.timeout < float("inf"):
+            raise ConfigError(f"timeout is {self.timeout}; give seconds above 0.")
+        for name in ("retries", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        for port in self.ports:
+            if not 1 <= port <= 65535:
+                raise ConfigError(f"There is no port {port}; give 1 to 65535.")
