@@ -72,6 +72,11 @@ def test_the_full_method_is_what_a_bundle_of_the_same_run_holds(sets, trained):
     assert json.loads(facts["full_config"]) == json.loads(json.dumps(trained.config.as_json()))
 
 
+def test_the_full_method_can_be_had_alone(trained, tmp_path):
+    files, _ = train_all(trained, tmp_path / "alone", ["full"])
+    assert [file.stem for file in files] == ["full"]
+
+
 def test_ablations_differ_from_the_full_method_where_they_should(sets):
     full, no_feedback, no_fields = (read(file)[0] for file in sets[1])
     assert full.shape == no_feedback.shape and not np.allclose(full, no_feedback, atol=1e-3)

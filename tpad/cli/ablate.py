@@ -20,7 +20,7 @@ def add_ablate_parser(subparsers: _SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the embedding sets")
     run = add_training_options(parser)
     run.add_argument("--only", nargs="+", metavar="NAME",
-                     help="these beside the full method; all by default: "
+                     help="these beside the full method (full: that alone); all by default: "
                      f"{', '.join(ABLATIONS)}")  # fmt: skip
     parser.set_defaults(run=run_ablate)
 
@@ -29,10 +29,11 @@ def run_ablate(args: Namespace) -> None:
     """Runs the command."""
     from tqdm import tqdm
 
-    from tpad.training.ablation_sets import train_sets
+    from tpad.training.ablation_sets import FULL, train_sets
 
     for name in args.only or ():
-        check_ablation(name)  # before anything is read or drawn
+        if name != FULL:
+            check_ablation(name)  # before anything is read or drawn
     job = read_job(args)
     files = train_sets(
         job.dataset, job.base, job.config, args.out, work=job.work, only=args.only,

@@ -50,7 +50,8 @@ def train_sets(
         config: settings of the full method.
         out: folder of the sets; made if missing.
         work: where stages keep their results, such as the workspace of a bundle.
-        only: names of `ABLATIONS`; all by default. The full method always comes along.
+        only: names of `ABLATIONS`; all by default. The full method always comes along; it may be
+            named, too, to be the only one.
         say: gets a sentence for each set.
         quiet: no progress bars.
 
@@ -60,7 +61,7 @@ def train_sets(
     Raises:
         ConfigError: an unknown name, settings that cannot work, or files of another run in `out`.
     """
-    wanted = list(ABLATIONS if only is None else only)
+    wanted = [name for name in (ABLATIONS if only is None else only) if name != FULL]
     for name in wanted:
         check_ablation(name)
     settings = {FULL: config} | {name: apply_ablation(config, name) for name in ABLATIONS}
