@@ -67,7 +67,8 @@ def run_import(args: Namespace) -> None:
     summary = import_tables(args.format, args.files, args.out, settings)
     for name in ("interactions", "items"):
         counts = summary[name]
-        print(f"{name}: {counts['read']:,} read, {counts['kept']:,} kept")
+        added = f", {counts['added']:,} added with their id only" if counts["added"] else ""
+        print(f"{name}: {counts['read']:,} read, {counts['kept']:,} kept{added}")
         for findings in (counts["dropped"], counts["changed"]):
             for reason, found in findings.items():
                 examples = f" (for instance {found['examples'][0]})" if found["examples"] else ""

@@ -123,8 +123,7 @@ class ItemsWriter:
                 for column, field in zip(columns, self._table.schema, strict=True)
             ]
             self._table.write(pa.Table.from_arrays(arrays, schema=self._table.schema))
-        self._tally.read += len(bare) if not has_records else 0
-        self._tally.kept += len(bare)
+        self._tally.added += len(bare)
 
 
 def count_ids(counts: dict[str, int], ids: pa.ChunkedArray) -> None:

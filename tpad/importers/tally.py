@@ -16,7 +16,9 @@ class Fault(Exception):
 
 
 class Tally:
-    """Counts of one kind of rows; `read` is always `kept` plus all that was dropped.
+    """Counts of one kind of rows; `read` is `kept` plus all that was dropped.
+
+    `added` counts the rows that no file holds: items of which only the clicks tell.
 
     Args:
         what: "interaction" or "item".
@@ -26,6 +28,7 @@ class Tally:
         self.what = what
         self.read = 0
         self.kept = 0
+        self.added = 0
         self._dropped: dict[str, Finding] = {}
         self._changed: dict[str, Finding] = {}
 
@@ -52,6 +55,7 @@ class Tally:
         return {
             "read": self.read,
             "kept": self.kept,
+            "added": self.added,
             "dropped": self.dropped.as_dict(),
             "changed": self.changed.as_dict(),
         }
@@ -59,13 +63,13 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """Everything, as plain JSON values, for `restored`."""
         found = ([asdict(f) for f in of.values()] for of in (self._dropped, self._changed))
-        return {"read": self.read, "kept": self.kept, "found": list(found)}
+        return {"read": self.read, "kept": self.kept, "added": self.added, "found": list(found)}
 
     @classmethod
     def restored(cls, what: str, state: dict[str, Any]) -> "Tally":
         """The tally that `state` was taken of."""
         tally = cls(what)
-        tally.read, tally.kept = state["read"], state["kept"]
+        tally.read, tally.kept, tally.added = state["read"], state["kept"], state["added"]
         for findings, stored in zip((tally._dropped, tally._changed), state["found"], strict=True):
             for values in stored:
                 values = {**values, "examples": tuple(values["examples"])}
