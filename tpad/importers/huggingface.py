@@ -31,6 +31,7 @@ from tpad.importers.source import (
 from tpad.importers.tally import Fault, Tally
 
 _OWNERS = (Columns.SESSION_ID, Columns.USER_ID)
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 Make = Callable[[tuple, Callable[[str, str], None]], tuple]
 
 
@@ -183,6 +184,10 @@ class _Table:
             file = pa.ipc.open_file(self._map)
             self._batches = (file.get_batch(i) for i in range(file.num_record_batches))
         else:
+            with path.open("rb") as stream:
+                stream.seek(max(0, self._size - len(_END)))
+                if stream.read() != _END:  # cut between two batches, it would just seem shorter
+                    raise pa.ArrowInvalid("no end of the stream")
             file = pa.ipc.open_stream(self._map)
             self._batches = iter(file)
         self.schema = file.schema

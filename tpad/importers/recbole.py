@@ -56,7 +56,7 @@ def _header(file: Path) -> dict[str, str]:
     first = first_line(file)
     columns: dict[str, str] = {}
     for field in first.split("\t"):
-        name, _, kind = field.strip().rpartition(":")
+        name, _, kind = field.strip().partition(":")
         if not name or kind not in TYPES:
             raise DataError(
                 f"{file.name} has the header field '{field[:40]}', not name:type with a type of "

@@ -141,6 +141,7 @@ class _Import:
             if number < work.file:
                 continue
             held: list[pa.RecordBatch] = []
+            rows = size = 0
             with _bar(f"reading {reader.path.name}", reader.size, "B") as bar:
                 limit = settings.limit - tally.read if is_clicks and settings.limit else None
                 for batch in reader.batches(tally, work.position, limit):
@@ -152,13 +153,11 @@ class _Import:
                     ]
                     if arrays:
                         held.append(pa.record_batch(arrays, schema=reader.schema))
+                        rows, size = rows + held[-1].num_rows, size + held[-1].nbytes
                     work.position = batch.position
-                    if (
-                        sum(b.num_rows for b in held) >= CHUNK_ROWS
-                        or sum(b.nbytes for b in held) >= CHUNK_BYTES
-                    ):
+                    if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
                         self._spill(held, number, spill, is_clicks)
-                        held = []
+                        held, rows, size = [], 0, 0
             if held:
                 self._spill(held, number, spill, is_clicks)
             work.file, work.position = number + 1, None
