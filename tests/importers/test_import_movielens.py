@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from import_tables_read import sessions_of
+from PIL import Image
 
 from tpad.data.dataset import Dataset
 
@@ -75,10 +76,30 @@ def test_rows_that_cannot_be_read(imported, folder):
     }  # fmt: skip
 
 
+def test_pictures_of_a_folder(imported, refused, folder, tmp_path):
+    pictures = tmp_path / "posters"
+    pictures.mkdir()
+    assert "holds no picture" in refused("movielens", folder, "--images", pictures)
+    assert "is no folder" in refused("movielens", folder, "--images", tmp_path / "none")
+    Image.new("RGB", (20, 30), "red").save(pictures / "1.PNG")
+    Image.new("RGB", (20, 30), "red").save(pictures / "7.jpg")
+    shop = imported("movielens", folder, "--images", pictures)
+    assert shop["item_table"]["image"].tolist() == ["images/1.PNG", ""]
+    without = shop["items"]["changed"]["item without a picture in the folder of --images"]
+    assert without["examples"] == ["item '11'"]
+    out = tmp_path / "shop"
+    assert [path.name for path in (out / "images").iterdir()] == ["1.PNG"]
+    loaded = Dataset.load(out / "items.parquet", out / "interactions.parquet")
+    assert loaded.image(0).size == (20, 30) and loaded.image(1) is None
+    assert loaded.report.count("missing image") == 0
+
+
 def test_files_that_are_refused(refused, folder, tmp_path):
     assert "tags.csv holds neither" in refused("movielens", folder / "tags.csv")
     assert "None of the files holds interactions" in refused("movielens", folder / "movies.csv")
     assert "holds none of movies.csv" in refused("movielens", tmp_path)
+    (tmp_path / "ratings.csv").write_text('userId,"movieId\n')
+    assert "is not of MovieLens" in refused("movielens", tmp_path / "ratings.csv")
     (tmp_path / "ratings.csv").write_text(RATINGS.replace(",", ";"))
     assert "userId;movieId" in refused("movielens", tmp_path / "ratings.csv")
 

@@ -178,6 +178,23 @@ def test_a_folder_that_is_no_work_of_ours_is_left_alone(tmp_path, reviews):
     assert (tmp_path / "out.work" / "mine.txt").exists()
 
 
+def test_killed_when_all_is_done(monkeypatch, tmp_path, reviews):
+    out, told, remove = tmp_path / "out", [], Work.remove
+
+    def killed(self):
+        if out.exists():
+            raise KeyboardInterrupt
+        remove(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+    assert (tmp_path / "out.work").exists()
+    import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+    assert told == [f"{out} already holds this import"] and not (tmp_path / "out.work").exists()
+
+
 def test_a_lost_part_file_is_told(monkeypatch, tmp_path, reviews):
     begun_at_cut = Work.next_stage
 
@@ -201,7 +218,7 @@ def test_a_full_disk_keeps_what_is_there(monkeypatch, tmp_path, reviews):
 
     with monkeypatch.context() as patch:
         patch.setattr(Spill, "write", full)
-        with pytest.raises(TpadError, match="No space left.*same command again"):
+        with pytest.raises(TpadError, match=r"No space left.*same command again"):
             import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS, lambda _: None)
     assert (tmp_path / "out.work").is_dir() and not (tmp_path / "out").exists()
 

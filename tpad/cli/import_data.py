@@ -39,6 +39,9 @@ def add_import_parser(subparsers: _SubParsersAction) -> None:
     kept.add_argument("--items", choices=ITEM_CHOICES, default="clicked",
                       help="items that get a row: those clicked; only those clicked that an item "
                       "file knows; all, so that items without a click are there too (%(default)s)")  # fmt: skip
+    kept.add_argument("--images", metavar="FOLDER",
+                      help="folder of pictures named ITEM_ID.jpg (or png, webp, …): they come beside "
+                      "the item table (default: no pictures; addresses stay in image_url)")  # fmt: skip
     kept.add_argument("--min-clicks", type=int, default=1, metavar="N",
                       help="leave out items with fewer clicks (%(default)s: rare items are kept)")  # fmt: skip
     kept.add_argument("--min-rating", type=float, metavar="R",
@@ -62,7 +65,7 @@ def run_import(args: Namespace) -> None:
     settings = ImportSettings(
         sessions=rule, gap_minutes=gap, min_clicks=args.min_clicks, min_session=args.min_session,
         min_rating=args.min_rating, items=args.items, limit=args.limit, time_unit=args.time_unit,
-        splits=tuple(args.splits), columns=tuple(_column(text) for text in args.column),
+        images=args.images,        splits=tuple(args.splits), columns=tuple(_column(text) for text in args.column),
     )  # fmt: skip
     summary = import_tables(args.format, args.files, args.out, settings)
     for name in ("interactions", "items"):

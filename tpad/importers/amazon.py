@@ -102,10 +102,10 @@ def _keys(file: Path) -> set[str]:
     try:
         first = json.loads(line)
     except ValueError as error:
-        how = "as Python; the layout of 2014 and before" if line.startswith("{'") else ""
+        old = " (Python's notation is the layout of 2014)" if line.startswith("{'") else ""
         raise DataError(
-            f"{file.name} does not begin with a JSON object on one line"
-            f"{' but ' + how if how else ''}; give a file of JSON lines."
+            f"{file.name} does not begin with a JSON object on one line{old}; give a file of JSON "
+            "lines."
         ) from error
     return set(first) if isinstance(first, dict) else set()
 

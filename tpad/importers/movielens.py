@@ -34,7 +34,10 @@ def open_movielens(files: list[Path], settings: ImportSettings) -> Source:
         first = first_line(file)
         is_csv = "::" not in first
         split = _csv_fields if is_csv else _dat_fields
-        names = split(first)
+        try:
+            names = split(first)
+        except Fault:
+            names = []
         if names in _OTHERS:
             raise DataError(f"{file.name} holds neither movies nor ratings; leave it out.")
         is_ratings = names == RATINGS or (not is_csv and len(names) == len(RATINGS))
@@ -80,13 +83,13 @@ def _parse(
 
 
 def _movie(fields: list[str], note: Note) -> tuple:
-    movie, title, genres = fields
+    movie, title, genres = map(str.strip, fields)
     if not movie:
         raise Fault("missing item_id")
     kinds = [] if genres == _NO_GENRES else genres.split("|")
     listed = ", ".join(kinds)
     description = f"Genres: {listed}" if listed else ""
-    return movie, title.strip(), description, kinds[0] if kinds else "", None, listed
+    return movie, title, description, kinds[0] if kinds else "", None, listed
 
 
 def _csv_fields(line: str) -> list[str]:

@@ -23,12 +23,13 @@ from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, TpadError
 from tpad.importers.cutting import NUMBER, cut, drop_items, drop_short
 from tpad.importers.formats import FORMATS, WITH_COLUMNS
+from tpad.importers.pictures import Pictures, pictures_in
 from tpad.importers.settings import ImportSettings
 from tpad.importers.source import CATEGORY, ITEM, ITEM_FIELDS, OWNER, Reader, Source, is_packed
 from tpad.importers.spill import Spill
 from tpad.importers.tables import ItemsWriter, TableWriter, count_ids
 from tpad.importers.tally import Tally
-from tpad.importers.work import Work
+from tpad.importers.work import Work, remove_left_over
 from tpad.version import __version__
 
 CHUNK_ROWS, CHUNK_BYTES = 400_000, 64 << 20  # an Arrow file of the spill is written at either
@@ -83,17 +84,20 @@ def import_tables(
         )
     if settings.items == "known" and not source.items:
         raise ConfigError("--items known needs a file of items; give one, or leave it out.")
+    pictures = pictures_in(Path(settings.images)) if settings.images else {}
     key = {
         "tpad": __version__, "format": form, "settings": {**settings.as_dict(), "sessions": rule},
         "files": [_identity(reader.path) for reader in (*source.items, *source.clicks)],
+        "images": _identity(Path(settings.images)) if settings.images else None,
     }  # fmt: skip
     out = Path(out)
     stored = _finished(out, key)
     if stored is not None:
+        remove_left_over(out)
         say(f"{out} already holds this import")
         return stored
     try:
-        return _Import(source, rule, out, settings, key, say).run()
+        return _Import(source, rule, out, settings, key, pictures, say).run()
     except OSError as error:
         raise TpadError(
             f"{error.filename or out} cannot be written ({error.strerror or error}); free some "
@@ -104,10 +108,10 @@ def import_tables(
 class _Import:
     def __init__(
         self, source: Source, rule: str, out: Path, settings: ImportSettings,
-        key: dict[str, Any], say: Callable[[str], None],
+        key: dict[str, Any], pictures: dict[str, Path], say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.source, self.rule, self.out, self.settings = source, rule, out, settings
-        self.say, self.key = say, key
+        self.say, self.key, self.pictures = say, key, pictures
         self.work = Work(out, key)
         self.items = Spill(self.work.folder / "items")
         self.clicks = Spill(self.work.folder / "clicks", _parts(source.clicks))
@@ -146,12 +150,12 @@ class _Import:
                 limit = settings.limit - tally.read if is_clicks and settings.limit else None
                 for batch in reader.batches(tally, work.position, limit):
                     bar.update(batch.done - bar.n)
-                    columns = zip(*batch.rows, strict=True)
-                    arrays = [
-                        pa.array(values, field.type)
-                        for values, field in zip(columns, reader.schema, strict=False)
-                    ]
-                    if arrays:
+                    if batch.rows:
+                        columns = zip(*batch.rows, strict=True)
+                        arrays = [
+                            pa.array(values, field.type)
+                            for values, field in zip(columns, reader.schema, strict=True)
+                        ]
                         held.append(pa.record_batch(arrays, schema=reader.schema))
                         rows, size = rows + held[-1].num_rows, size + held[-1].nbytes
                     work.position = batch.position
@@ -272,7 +276,9 @@ class _Import:
         readers, chunks = self.source.items, self.work.done["items"]
         schema = readers[0].schema if readers else ITEM_FIELDS
         keeps_all = self.settings.items == "all"
-        with ItemsWriter(path, schema, clicked, keeps_all, self.work.items) as writer:
+        tally = self.work.items
+        pictures = Pictures(self.pictures, path.parent, tally) if self.pictures else None
+        with ItemsWriter(path, schema, clicked, keeps_all, tally, pictures) as writer:
             for records in tqdm(
                 self.items.tables(chunks), "writing items", chunks, unit="part", delay=0.5
             ):

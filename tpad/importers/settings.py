@@ -42,6 +42,7 @@ class ImportSettings:
         time_unit: of the timestamps, "s" or "ms"; None is the format's default.
         splits: the split of each interaction file, in their order; () leaves splitting to the
             loader.
+        images: folder of pictures named ITEM_ID.jpg (or png, webp, …) that the item table gets.
         columns: which column of the files plays a role (one of `ROLES`), where the names differ.
     """
 
@@ -54,6 +55,7 @@ class ImportSettings:
     limit: int | None = None
     time_unit: str | None = None
     splits: tuple[str, ...] = ()
+    images: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:

@@ -112,7 +112,8 @@ def click_maker(
     per_second = TIME_UNITS[settings.time_unit or default_unit]
     lowest = settings.min_rating
 
-    def click(owner: Any, item: Any, time: Any, rating: Any = None) -> tuple[str, str, float]:
+    def click(owner: str, item: str, time: Any, rating: Any = None) -> tuple[str, str, float]:
+        owner, item = owner.strip(), item.strip()
         if not owner:
             raise Fault("missing user or session")
         if not item:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tpad.data.columns import Columns
+from tpad.importers.pictures import Pictures
 from tpad.importers.tally import Tally
 
 ROW_GROUP = 1 << 17  # rows
@@ -55,13 +56,22 @@ class ItemsWriter:
         schema: `ITEM_FIELDS` and the format's further columns.
         clicked: ids of the items with clicks.
         all_items: keep records of other items as well.
+        pictures: where the column `image` comes from; None if there is none.
         tally: counts what is left out.
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, clicked: set[str], all_items: bool, tally: Tally
+        self,
+        path: Path,
+        schema: pa.Schema,
+        clicked: set[str],
+        all_items: bool,
+        tally: Tally,
+        pictures: Pictures | None,
     ) -> None:
-        self._table = TableWriter(path, schema)
+        self._schema, self._pictures = schema, pictures
+        image = [pa.field(Columns.IMAGE, pa.string())] if pictures else []
+        self._table = TableWriter(path, pa.schema([*schema, *image]))
         self._clicked, self._all, self._tally = clicked, all_items, tally
         self._written: set[str] = set()
 
@@ -91,7 +101,7 @@ class ItemsWriter:
             (f"item '{item}'" for item in unclicked), len(unclicked),
         )  # fmt: skip
         self._tally.kept += len(keep)
-        self._table.write(records.take(pa.array(keep, pa.int64())))
+        self._add(records.take(pa.array(keep, pa.int64())))
 
     def write_bare(self, categories: dict[str, str], has_records: bool) -> None:
         """Adds a row for every clicked item that has none yet.
@@ -116,14 +126,20 @@ class ItemsWriter:
             empty = pa.array([""] * len(ids), pa.string())
             columns = [
                 known.get(field.name, empty if field.type == pa.string() else None)
-                for field in self._table.schema
+                for field in self._schema
             ]
             arrays = [
                 pa.nulls(len(ids), field.type) if column is None else column
-                for column, field in zip(columns, self._table.schema, strict=True)
+                for column, field in zip(columns, self._schema, strict=True)
             ]
-            self._table.write(pa.Table.from_arrays(arrays, schema=self._table.schema))
+            self._add(pa.Table.from_arrays(arrays, schema=self._schema))
         self._tally.added += len(bare)
+
+    def _add(self, items: pa.Table) -> None:
+        if self._pictures:
+            images = self._pictures.take(items[Columns.ITEM_ID].to_pylist())
+            items = items.append_column(Columns.IMAGE, pa.array(images, pa.string()))
+        self._table.write(items)
 
 
 def count_ids(counts: dict[str, int], ids: pa.ChunkedArray) -> None:

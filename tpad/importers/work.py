@@ -9,6 +9,7 @@ from tpad.errors import ConfigError, DataError
 from tpad.files import replacing
 from tpad.importers.tally import Tally
 
+ENDING = ".work"  # what the folder's name has more than the output's
 STATE = "state.json"
 VERSION = 1  # of the layout of the folder
 
@@ -31,7 +32,7 @@ class Work:
     """
 
     def __init__(self, out: Path, key: dict[str, Any]) -> None:
-        self.folder, self.key = out.with_name(out.name + ".work"), {"version": VERSION, **key}
+        self.folder, self.key = out.with_name(out.name + ENDING), {"version": VERSION, **key}
         self.stage, self.file, self.position, self.chunks = "items", 0, None, 0
         self.done: dict[str, int] = {}
         self.facts: dict[str, Any] = {}
@@ -83,3 +84,10 @@ class Work:
         self.clicks = Tally.restored("interaction", state["clicks"])
         self.items = Tally.restored("item", state["items"])
         return True
+
+
+def remove_left_over(out: Path) -> None:
+    """Removes the folder of a finished import that was killed before it could do so itself."""
+    folder = out.with_name(out.name + ENDING)
+    if (folder / STATE).is_file():
+        shutil.rmtree(folder)
