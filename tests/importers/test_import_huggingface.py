@@ -103,6 +103,8 @@ def test_what_is_refused(refused, tmp_path):
     assert "save_to_disk" in refused("huggingface", tmp_path / "folder")
     (tmp_path / "folder" / "state.json").write_text("{")
     assert "state.json is damaged" in refused("huggingface", tmp_path / "folder")
+    (tmp_path / "folder" / "state.json").write_text('{"_data_files": [1]}')
+    assert "names no files" in refused("huggingface", tmp_path / "folder")
     save_to_disk(CLICKS, tmp_path / "saved")
     (tmp_path / "saved" / "data-00001-of-00002.arrow").unlink()
     assert "does not exist" in refused("huggingface", tmp_path / "saved")

@@ -142,8 +142,11 @@ def _unfolded(given: Path) -> list[Path]:
         splits = _json(given / "dataset_dict.json").get("splits", [])
         return [file for split in splits for file in _unfolded(given / str(split))]
     if (given / "state.json").is_file():
-        listed = _json(given / "state.json").get("_data_files", [])
-        return [plain_file(given / Path(entry["filename"]).name) for entry in listed]
+        try:
+            listed = [Path(f["filename"]).name for f in _json(given / "state.json")["_data_files"]]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{given / 'state.json'} names no files; save it again.") from error
+        return [plain_file(given / name) for name in listed]
     found = sorted(given.rglob("*.parquet"))
     if not found:
         raise DataError(

@@ -49,22 +49,15 @@ class Spill:
                 writer.write_batch(_one_batch(piece))
         os.replace(beside, path)
 
-    def has(self, number: int) -> bool:
-        """Whether file `number` is there."""
-        return self._path(number).is_file()
-
     def part(self, part: int, files: int) -> pa.Table:
         """The rows of a part in the first `files` files, in the order in which they were written."""
-        return pa.Table.from_batches(list(self._batches(part, files)))
+        return pa.Table.from_batches([self._read(number, part) for number in range(files)])
 
     def tables(self, files: int) -> Iterator[pa.Table]:
         """The whole content, file by file."""
         for number in range(files):
             for part in range(self.parts):
                 yield pa.Table.from_batches([self._read(number, part)])
-
-    def _batches(self, part: int, files: int) -> Iterator[pa.RecordBatch]:
-        return (self._read(number, part) for number in range(files))
 
     def _read(self, number: int, part: int) -> pa.RecordBatch:
         try:

@@ -22,7 +22,6 @@ class TableWriter:
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.schema = schema
         self._writer = pq.ParquetWriter(path, schema)
         self._held: list[pa.Table] = []
         self._rows = 0

@@ -28,14 +28,12 @@ class Work:
         chunks: Arrow files written in this stage so far.
         done: Arrow files of each finished stage.
         clicks, items: what was counted so far.
-        facts: other plain JSON values of the stages.
     """
 
     def __init__(self, out: Path, key: dict[str, Any]) -> None:
         self.folder, self.key = out.with_name(out.name + ENDING), {"version": VERSION, **key}
         self.stage, self.file, self.position, self.chunks = "items", 0, None, 0
         self.done: dict[str, int] = {}
-        self.facts: dict[str, Any] = {}
         self.clicks, self.items = Tally("interaction"), Tally("item")
         self.resumed = self._restore()
         if not self.resumed:
@@ -53,7 +51,7 @@ class Work:
         """Keeps the state, in one step."""
         state = {
             "key": self.key, "stage": self.stage, "file": self.file, "position": self.position,
-            "chunks": self.chunks, "done": self.done, "facts": self.facts,
+            "chunks": self.chunks, "done": self.done,
             "clicks": self.clicks.state(), "items": self.items.state(),
         }  # fmt: skip
         with replacing(self.folder / STATE) as part:
@@ -80,7 +78,7 @@ class Work:
         if state["key"] != self.key:
             return False  # other files or settings: what is there is of no use
         self.stage, self.file, self.position = state["stage"], state["file"], state["position"]
-        self.chunks, self.done, self.facts = state["chunks"], state["done"], state["facts"]
+        self.chunks, self.done = state["chunks"], state["done"]
         self.clicks = Tally.restored("interaction", state["clicks"])
         self.items = Tally.restored("item", state["items"])
         return True
