@@ -2,12 +2,13 @@
 
 from argparse import _SubParsersAction
 
-from tpad.cli import ablate, export, images, pretrain, probe, recommend, train, world
+from tpad.cli import ablate, export, images, import_data, pretrain, probe, recommend, train, world
 
 
 def add_all(subparsers: _SubParsersAction) -> None:
     """Adds every command, in the order in which a person meets them."""
     world.add_world_parser(subparsers)
+    import_data.add_import_parser(subparsers)
     images.add_images_parser(subparsers)
     pretrain.add_pretrain_parser(subparsers)
     train.add_train_parser(subparsers)

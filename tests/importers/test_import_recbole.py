@@ -1,0 +1,95 @@
+"""RecBole's atomic files: typed headers, roles, and columns that are kept."""
+
+import gzip
+
+import pytest
+from import_tables_read import sessions_of
+
+INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+ITEM = (
+    "item_id:token\ttitle:token_seq\tcategories:token_seq\tprice:float\tbrand:token\timage:token\n"
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file."""
+
+    def make(name: str, text: str):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return make
+
+
+def test_interactions_and_items(imported, write):
+    shop = imported(
+        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t1799\nu\tc\t1\t3600\nu\ta\t1\t3700\n"),
+        write("x.item", ITEM + "a\tred phone\tPhones\t9.5\tAcme\thttp://x/a.jpg\nb\tcase\t\t-1\t\t\n"),
+        write("x.user", "user_id:token\tage:float\nu\t5\n"),
+    )  # fmt: skip
+    assert sessions_of(shop["clicks"]) == {"u#1": ["a", "b"], "u#2": ["c", "a"]}
+    items = shop["item_table"].set_index("item_id")
+    assert items.columns.tolist() == [
+        "title", "description", "category", "price", "brand", "image_url",
+    ]  # fmt: skip
+    assert items.loc["a"].tolist() == ["red phone", "", "Phones", 9.5, "Acme", "http://x/a.jpg"]
+    assert items["price"].isna()["b"] and items.loc["c", "title"] == ""
+    assert "price is no number of at least 0" in shop["items"]["changed"]
+    assert any("x.user" in note for note in shop["notes"])
+
+
+def test_sessions_of_the_file_and_of_users(imported, write, tmp_path):
+    path = write(
+        "x.inter",
+        "session_id:token\tuser_id:token\titem_id:token\ttimestamp:float\n"
+        "s1\tu\ta\t1\ns1\tu\tb\t2\ns2\tu\tc\t3\ns2\tu\td\t4\n",
+    )
+    assert sessions_of(imported("recbole", path)["clicks"]) == {"s1": ["a", "b"], "s2": ["c", "d"]}
+    by_user = imported("recbole", path, "--sessions", "user", out=tmp_path / "by-user")
+    assert sessions_of(by_user["clicks"]) == {"u": ["a", "b", "c", "d"]}
+
+
+def test_columns_of_other_names_and_gzip(imported, tmp_path):
+    text = "who:token\twhat:token\twhen:float\nu\ta\t1000\nu\tb\t2000\n"
+    (tmp_path / "x.inter.gz").write_bytes(gzip.compress(text.encode()))
+    shop = imported(
+        "recbole", tmp_path / "x.inter.gz", "--column", "user_id=who", "--column", "item_id=what",
+        "--column", "timestamp=when", "--time-unit", "ms",
+    )  # fmt: skip
+    assert shop["clicks"]["timestamp"].tolist() == [1, 2]
+
+
+def test_item_files_of_different_columns(imported, write):
+    shop = imported(
+        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
+        write("a.item", "item_id:token\tsize:float\ttitle:token_seq\na\t3\tphone\n"),
+        write("b.item", "colour:token\titem_id:token\nred\tb\n"),
+    )  # fmt: skip
+    items = shop["item_table"].set_index("item_id")
+    assert items.loc["a", ["title", "size", "colour"]].tolist() == ["phone", "3", ""]
+    assert items.loc["b", ["title", "size", "colour"]].tolist() == ["", "", "red"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("x.csv", INTER, "must end in .inter"),
+        ("x.inter", INTER.replace("\t", ","), "separate the fields by tabs"),
+        ("x.inter", "user_id\titem_id\n", "name:type"),
+        ("x.inter", "user_id:token\titem_id:text\n", "item_id:text"),
+        ("x.inter", "a:token\ta:token\n", "two columns 'a'"),
+        ("x.inter", "user_id:token\titem_id:token\nu\ta\n", "timestamp"),
+        ("x.inter", "item_id:token\ttimestamp:float\na\t1\n", "no column for user_id"),
+        ("x.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\n", "list of items"),
+        ("x.item", ITEM, "None of the files holds interactions"),
+        ("x.inter", INTER + "u\ta\t1\n", "too many or too few fields (such as x.inter line 2)"),
+    ],
+)
+def test_files_that_are_refused(refused, write, name, text, named):
+    assert named in refused("recbole", write(name, text))
+
+
+def test_a_column_that_no_file_has(refused, write):
+    path = write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n")
+    assert "no file has a column 'nome'" in refused("recbole", path, "--column", "title=nome")

@@ -1,0 +1,252 @@
+"""Imports that are killed, at every place where they can be, and what stays in memory meanwhile."""
+
+import gzip
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tpad.errors import DataError, TpadError
+from tpad.importers import run as run_module
+from tpad.importers.run import import_tables
+from tpad.importers.settings import ImportSettings
+from tpad.importers.spill import Spill
+from tpad.importers.work import Work
+
+SETTINGS = ImportSettings(min_clicks=2, min_rating=2)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small batches, Arrow files and parts, so that there is much to be interrupted."""
+    for module in ("lines", "mmsbr", "huggingface"):
+        monkeypatch.setattr(f"tpad.importers.{module}.BATCH_ROWS", 7)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(run_module, "PART_BYTES", 8000)
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """Reviews and records of Amazon 2018, compressed, with faulty lines among them."""
+    lines = [
+        json.dumps({"reviewerID": f"u{n % 9}", "asin": f"i{n * n % 23}", "overall": n % 5 + 1,
+                    "unixReviewTime": 86_400 * (n // 20)})
+        for n in range(150)
+    ]  # fmt: skip
+    lines[30] = lines[99] = "{"
+    records = [json.dumps({"asin": f"i{n}", "title": f"item {n}", "price": "?"}) for n in range(50)]
+    for name, of in (("r.json.gz", lines), ("m.json", [*records, *records[:5]])):
+        text = "\n".join(of).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    return [tmp_path / "r.json.gz", tmp_path / "m.json"]
+
+
+def content(out):
+    """All that an import wrote."""
+    return (
+        (out / "import.json").read_text("utf-8"),
+        pd.read_parquet(out / "interactions.parquet").to_csv(),
+        pd.read_parquet(out / "items.parquet").to_csv(),
+    )
+
+
+def killed_everywhere(monkeypatch, tmp_path, form, files, settings, owner, name, after):
+    """Kills an import before or after each call of `owner.name` in turn, and lets it go on once.
+
+    Returns:
+        how many calls there are.
+    """
+    untouched, calls, deadly = getattr(owner, name), 0, 0
+
+    def counted(*args):
+        nonlocal calls
+        calls += 1
+        if calls == deadly and not after:
+            raise KeyboardInterrupt
+        untouched(*args)
+        if calls == deadly:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, name, counted)
+    import_tables(form, files, tmp_path / "whole", settings, lambda _: None)
+    total = calls
+    for deadly in range(1, total + 1):
+        out, calls = tmp_path / f"out-{deadly}", 0
+        with pytest.raises(KeyboardInterrupt):
+            import_tables(form, files, out, settings, lambda _: None)
+        assert not out.exists()
+        calls = total  # no more kills
+        import_tables(form, files, out, settings, lambda _: None)
+        assert content(out) == content(tmp_path / "whole")
+        assert not out.with_name(out.name + ".work").exists()
+    return total
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_every_state(monkeypatch, tmp_path, reviews, after):
+    kills = killed_everywhere(
+        monkeypatch, tmp_path, "amazon-2018", reviews, SETTINGS, Work, "save", after
+    )
+    assert kills > 7
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_every_arrow_file(monkeypatch, tmp_path, reviews, after):
+    killed_everywhere(
+        monkeypatch, tmp_path, "amazon-2018", reviews, SETTINGS, Spill, "write", after
+    )
+
+
+def test_a_pickle_goes_on_as_well(monkeypatch, tmp_path):
+    (tmp_path / "t.txt").write_bytes(pickle.dumps(([[n % 7, n % 5] for n in range(60)], [1] * 60)))
+    killed_everywhere(
+        monkeypatch, tmp_path, "mmsbr", [tmp_path / "t.txt"], ImportSettings(), Work, "save", True
+    )
+
+
+def test_parquet_goes_on_as_well(monkeypatch, tmp_path):
+    frame = pd.DataFrame({"user_id": [n % 5 for n in range(99)], "timestamp": range(99)})
+    frame.assign(item_id=frame["timestamp"] % 13).to_parquet(tmp_path / "x.parquet")
+    killed_everywhere(
+        monkeypatch, tmp_path, "huggingface", [tmp_path / "x.parquet"], ImportSettings(),
+        Work, "save", True,
+    )  # fmt: skip
+
+
+def test_a_real_kill_leaves_no_table_and_the_command_goes_on(tmp_path, reviews):
+    """SIGKILL in another process, at the second state of the interactions."""
+    program = (
+        "import os, signal, sys\n"
+        "from tpad.importers import run, lines, work\n"
+        "lines.BATCH_ROWS, run.CHUNK_ROWS = 7, 40\n"
+        "save = work.Work.save\n"
+        "def killed(self):\n"
+        "    save(self)\n"
+        "    if self.stage == 'clicks' and self.chunks == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "work.Work.save = killed\n"
+        "from tpad.__main__ import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    out = tmp_path / "out"
+    command = ["import", "amazon-2018", *map(str, reviews), "--out", str(out)]
+    died = subprocess.run([sys.executable, "-c", program, *command], capture_output=True)
+    assert died.returncode == -signal.SIGKILL and not out.exists()
+    state = json.loads((tmp_path / "out.work" / "state.json").read_text())
+    assert state["stage"] == "clicks" and state["position"][1] > 0
+    told = []
+    import_tables("amazon-2018", reviews, out, say=told.append)
+    assert told and told[0].startswith("going on")
+    import_tables("amazon-2018", reviews, tmp_path / "whole", say=told.append)
+    assert content(out) == content(tmp_path / "whole")
+
+
+def begun(monkeypatch, out, files, settings=SETTINGS):
+    """Leaves an import half done."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "next_stage", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            import_tables("amazon-2018", files, out, settings, lambda _: None)
+    assert (out.with_name(out.name + ".work") / "state.json").is_file()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_changed_files_or_settings_start_over(monkeypatch, tmp_path, reviews):
+    out, told = tmp_path / "out", []
+    begun(monkeypatch, out, reviews)
+    os.utime(reviews[1], (1, 1))
+    import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+    assert not any("going on" in line for line in told)
+    begun(monkeypatch, tmp_path / "other", reviews)
+    import_tables("amazon-2018", reviews, tmp_path / "other", ImportSettings(), told.append)
+    assert not any("going on" in line for line in told)
+
+
+def test_a_folder_that_is_no_work_of_ours_is_left_alone(tmp_path, reviews):
+    (tmp_path / "out.work").mkdir()
+    (tmp_path / "out.work" / "mine.txt").write_text("x")
+    with pytest.raises(DataError, match=r"out\.work holds no state"):
+        import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS)
+    assert (tmp_path / "out.work" / "mine.txt").exists()
+
+
+def test_killed_when_all_is_done(monkeypatch, tmp_path, reviews):
+    out, told, remove = tmp_path / "out", [], Work.remove
+
+    def killed(self):
+        if out.exists():
+            raise KeyboardInterrupt
+        remove(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+    assert (tmp_path / "out.work").exists()
+    import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+    assert told == [f"{out} already holds this import"] and not (tmp_path / "out.work").exists()
+
+
+def test_a_lost_part_file_is_told(monkeypatch, tmp_path, reviews):
+    begun_at_cut = Work.next_stage
+
+    def stop(self, name):
+        begun_at_cut(self, name)
+        if name == "cut":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "next_stage", stop)
+        with pytest.raises(KeyboardInterrupt):
+            import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS, lambda _: None)
+    next((tmp_path / "out.work" / "clicks").glob("*.arrow")).write_bytes(b"short")
+    with pytest.raises(DataError, match="damaged"):
+        import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS, lambda _: None)
+
+
+def test_a_full_disk_keeps_what_is_there(monkeypatch, tmp_path, reviews):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spill, "write", full)
+        with pytest.raises(TpadError, match=r"No space left.*same command again"):
+            import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS, lambda _: None)
+    assert (tmp_path / "out.work").is_dir() and not (tmp_path / "out").exists()
+
+
+def test_no_step_holds_more_than_a_part(monkeypatch, tmp_path):
+    """However long the file, each table in memory is about as large."""
+    largest = {}
+    write, part = Spill.write, Spill.part
+
+    def writing(self, number, table, owners=None):
+        largest["chunk"] = max(largest.get("chunk", 0), table.num_rows)
+        write(self, number, table, owners)
+
+    def reading(self, number, files):
+        table = part(self, number, files)
+        largest["part"] = max(largest.get("part", 0), table.num_rows)
+        return table
+
+    monkeypatch.setattr(Spill, "write", writing)
+    monkeypatch.setattr(Spill, "part", reading)
+    monkeypatch.setattr(run_module, "CHUNK_ROWS", 2000)
+    monkeypatch.setattr("tpad.importers.lines.BATCH_ROWS", 100)
+    seen = []
+    for rows in (5_000, 20_000):
+        largest.clear()
+        lines = [f"{n // 4}\t{n % 50}\t{n}\n" for n in range(rows)]
+        path = tmp_path / f"{rows}.txt"
+        path.write_text("SessionId\tItemId\tTime\n" + "".join(lines))
+        import_tables("session-rec", [path], tmp_path / f"out{rows}", say=lambda _: None)
+        seen.append(dict(largest))
+    assert seen[1]["chunk"] <= 2100 and seen[1]["part"] < 1.5 * seen[0]["part"] < 1500

@@ -1,0 +1,1 @@
+"""Published datasets as the plain tables that `Dataset.load` reads: see `tpad.importers.run`."""

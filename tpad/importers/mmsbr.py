@@ -1,0 +1,123 @@
+"""MMSBR's published sets: pickles of plain lists, one prediction case after the other.
+
+A file is a tuple of item prefixes, their price levels, their categories, the price level and the
+category of each item (item 1 first), and the labels; SR-GNN's pair of prefixes and labels will do.
+Cases are shuffled, so that sessions cannot be put together again: each case becomes a session whose
+prefix is history and whose label is its one target. There are no times: a case's number is its time.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tpad.errors import ConfigError, DataError
+from tpad.importers.settings import ImportSettings
+from tpad.importers.source import BATCH_ROWS, CLICKS, HISTORY, ITEM_FIELDS, Batch, Source
+from tpad.importers.tally import Tally
+from tpad.importers.unpickling import load_plain_pickle
+
+MOST_CASES = 10_000_000  # of a file; the next file's numbers begin there
+_SCHEMA = CLICKS.append(pa.field(HISTORY, pa.bool_()))
+_ITEM_SCHEMA = ITEM_FIELDS.append(pa.field("price_level", pa.string()))
+
+
+def open_mmsbr(files: list[Path], settings: ImportSettings) -> Source:
+    """Readers of the cases of all files, and of the items of the first that has them."""
+    if settings.min_clicks > 1:
+        raise ConfigError(
+            "--min-clicks does not fit mmsbr, whose cases repeat each other's clicks; leave it out."
+        )
+    names = [file.stem for file in files]
+    if len(set(names)) < len(names):
+        raise ConfigError("Two files have the same name, after which cases are named; rename one.")
+    parts = {file: _parts(file) for file in files}
+    with_items = [file for file in files if len(parts[file]) == 6]
+    return Source(
+        [_Cases(file, parts[file], number) for number, file in enumerate(files)],
+        [_Items(file, *parts[file][3:5]) for file in with_items[:1]],
+        has_users=False, has_sessions=True, default_sessions="given",
+        notes=(
+            "Each case is a session: its prefix is history, its label the target.",
+            "The files hold no times: the timestamp is the case's number.",
+        ),
+    )  # fmt: skip
+
+
+class _Cases:
+    """Clicks of the cases of one file; a position is the number of the next case."""
+
+    schema = _SCHEMA
+
+    def __init__(self, path: Path, parts: Any, number: int) -> None:
+        self.path, self.size, self._first = path, path.stat().st_size, number * MOST_CASES
+        self._prefixes, self._labels = parts[0], parts[-1]
+
+    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+        prefixes, labels = self._prefixes, self._labels
+        rows: list[tuple] = []
+        left = float("inf") if limit is None else limit
+        for case in range(position or 0, len(prefixes)):
+            items = [*prefixes[case], labels[case]]
+            left -= len(items)
+            if left < 0:
+                break
+            tally.read += len(items)
+            if not all(type(item) in (int, str) for item in items):
+                where = f"{self.path.name} case {case + 1}"
+                tally.drop("case with an item that is no id", (where,), len(items))
+                continue
+            name, time = f"{self.path.stem}-{case + 1}", float(self._first + case)
+            last = len(items) - 1
+            rows.extend((name, str(item), time, at < last) for at, item in enumerate(items))
+            if len(rows) >= BATCH_ROWS:
+                yield Batch(rows, case + 1, self.size * (case + 1) // len(prefixes))
+                rows = []
+        yield Batch(rows, len(prefixes), self.size)
+
+
+class _Items:
+    """The items of one file; there are few, so that they are one batch."""
+
+    schema = _ITEM_SCHEMA
+
+    def __init__(self, path: Path, levels: Any, categories: Any) -> None:
+        self.path, self.size = path, path.stat().st_size
+        self._facts = list(zip(levels, categories, strict=True))
+
+    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+        rows = [
+            (str(number), "", "", str(category), None, str(level))
+            for number, (level, category) in enumerate(self._facts, 1)
+        ]
+        tally.read += len(rows)
+        yield Batch(rows, len(rows), self.size)
+
+
+def _parts(path: Path) -> Any:
+    """The lists of a file.
+
+    Raises:
+        DataError: it is of another shape.
+    """
+    parts = load_plain_pickle(path)
+    shape = DataError(
+        f"{path.name} is not of MMSBR: it must be a tuple of prefixes, price levels, categories, "
+        "price level and category of each item, and labels."
+    )
+    if not isinstance(parts, (list, tuple)) or len(parts) not in (2, 6):
+        raise shape
+    if not all(isinstance(part, (list, tuple)) for part in parts):
+        raise shape
+    prefixes = parts[0]
+    if len(prefixes) != len(parts[-1]) or not all(isinstance(p, (list, tuple)) for p in prefixes):
+        raise shape
+    if len(parts) == 6 and len(parts[3]) != len(parts[4]):
+        raise shape
+    if len(prefixes) > MOST_CASES:
+        raise DataError(f"{path.name} has more than {MOST_CASES:,} cases; split the file.")
+    # A pickle may refer to one list again and again; then it says more than it holds.
+    if sum(map(len, prefixes)) > path.stat().st_size:
+        raise DataError(f"{path.name} repeats its lists beyond its own size; it is not used.")
+    return parts
