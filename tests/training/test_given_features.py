@@ -10,11 +10,13 @@ from safetensors.numpy import save_file
 import tpad
 from tpad import Bundle, ConfigError, DataError, ItemVectors, NewItem
 from tpad.errors import TpadError
-from tpad.training import describing
+from tpad.training import describing, distillation
 from tpad.training.given_features import TFIDF, GivenFeatures
 from tpad.training.heads import KnowledgeHeads, naming_loss
 from tpad.training.naming import learn_to_name
 from tpad.training.pipeline import contents, train
+from tpad.training.reading import read_table
+from tpad.training.session_tuning import pseudo_cold
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -165,12 +167,43 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, tmp_path)
         train(dataset, trained.base, config, tmp_path / "bundle", work=trained.work, vectors=given,
               quiet=True)  # fmt: skip
 
+    alone = {
+        "distill": replace(trained.config.distill, imagined=0), "features_only": True,
+        "feedback": replace(trained.config.feedback, epochs=0),
+    }  # fmt: skip
     with pytest.raises(ConfigError, match="features names none"):
         attempt(vectors)
-    with pytest.raises(ConfigError, match="imagined"):
+    with pytest.raises(ConfigError, match="set distill.imagined to 0"):
         attempt(vectors, features=("attributes",))
     with pytest.raises(DataError, match="leave out --features-only"):
-        attempt(vectors, features=("attributes",), features_only=True)
+        attempt(vectors, features=("attributes",), **alone)
     with pytest.raises(ConfigError, match="--features-only reads nothing but vectors"):
-        attempt({}, features_only=True)
+        attempt({}, **alone)
+    with pytest.raises(ConfigError, match="set feedback.epochs to 0"):
+        attempt(vectors, **{**alone, "feedback": replace(trained.config.feedback, epochs=1)})
     assert not (tmp_path / "bundle").exists()
+
+
+def test_items_that_play_cold_can_be_kept_from_the_heads(
+    dataset, trained, vectors, tmp_path, monkeypatch
+):
+    seen = []
+
+    def read(*arguments):
+        seen.append(read_table(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(distillation, "read_table", read)
+    config = replace(
+        trained.config, features=("attributes",), baselines=(),
+        distill=replace(trained.config.distill, imagined=0, unmet=True),
+        feedback=replace(trained.config.feedback, epochs=0),
+    )  # fmt: skip
+    out = train(dataset, trained.base, config, tmp_path / "bundle", work=trained.work,
+                vectors=vectors, quiet=True)  # fmt: skip
+    unmet = pseudo_cold(~dataset.cold)
+    assert 0 < unmet.sum() < (~dataset.cold).sum() and not dataset.cold[unmet].any()
+    assert sorted(seen[0].rows) == np.flatnonzero(~dataset.cold & ~unmet).tolist()
+    assert len(seen[0].features) == len(seen[0].rows)
+    x = Bundle.load(out).embeddings["tpad"]
+    assert np.isfinite(x).all() and x[unmet].std() > 0.1  # read like any new item

@@ -74,6 +74,9 @@ class DistillConfig:
     """Session prefixes whose candidates the teacher judges."""
     candidates: int = 64
     """Candidates a prefix: half by the teacher's own session feature, half by chance."""
+    unmet: bool = False
+    """Whether the training items that play cold when a recommender is tuned (`session_tuning`) are kept
+    from heads and words, so that they are as new to the embeddings as cold items are."""
     relative: bool = True
     """Whether the teacher's likelihood of a description counts relative to its mean over sessions; without
     it, a free text counts by its length most of all: a short one is the likelier after any session."""
@@ -182,6 +185,16 @@ class TrainingConfig:
                 raise ConfigError(
                     f"There is no embedding set {name!r}; baselines are {', '.join(BASELINES)}."
                 )
+        if self.distill.imagined and (self.features or self.distill.unmet):
+            raise ConfigError(
+                "Imagined items mix all training items and have no given vectors; set "
+                "distill.imagined to 0 with --features or distill.unmet."
+            )
+        if self.feedback.epochs and (self.features_only or self.distill.unmet):
+            raise ConfigError(
+                "Feedback flows into a student that reads every training item; set feedback.epochs "
+                "to 0 with --features-only or distill.unmet."
+            )
         _check_numbers(self, "")
         for part in ("knowledge", "transfer", "distill", "feedback"):
             _check_numbers(getattr(self, part), f"{part}.")

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.errors import ConfigError
 from tpad.training.config import DistillConfig
 from tpad.training.describing import StudentFeatures
 from tpad.training.feature_scaler import FeatureScaler
@@ -34,6 +33,7 @@ from tpad.training.mutual_information import Disentangler, info_nce, make_lower_
 from tpad.training.naming import learn_to_name
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import reciprocal_ranks
+from tpad.training.reading import read_table
 from tpad.training.shop import Shop
 from tpad.training.student import GivenOnly, Student
 from tpad.training.teacher import Judgement
@@ -42,6 +42,7 @@ from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # judged prefixes a step
 ALIGN_BATCH = 256  # items a step on which mutual information is estimated
+NEVER = -1e4  # score of what takes no part; finite, as KL of two infinities is not defined
 
 
 @dataclass
@@ -112,25 +113,6 @@ def run(
     )
 
 
-def _what_is_read(
-    shop: Shop, layers: tuple[int, ...], features: StudentFeatures | None, given: Tensor | None
-) -> tuple[Student | GivenOnly, StudentFeatures]:
-    """Who reads the training items, and all that is read: given vectors come last."""
-    if features is None:
-        assert given is not None, "there is nothing to read"
-        return GivenOnly(given), StudentFeatures(given, given[:0])
-    rows = shop.warm_rows.tolist()
-    student = Student(shop.mllm, shop.items(rows), shop.images, layers, given=given)
-    if given is None:
-        return student, features
-    if len(features.imagined):
-        raise ConfigError(
-            "Imagined items have no given vectors; set distill.imagined to 0 with --features."
-        )
-    none = features.imagined.new_zeros(0, features.warm.shape[1] + given.shape[1])
-    return student, StudentFeatures(torch.cat([features.warm, given], dim=1), none)
-
-
 class _Training:
     """One run of stage 2b."""
 
@@ -151,11 +133,11 @@ class _Training:
     ) -> None:
         self.config, self.stage, self.seed = config, stage, seed
         device = shop.mllm.device
-        rows = shop.warm_rows
-        self.student, read = _what_is_read(shop, layers, features, given)
+        read = read_table(config, shop, layers, features, given)
+        rows, self.student = read.rows, read.student
         every = np.ones(len(rows), bool)
-        self.scaler = FeatureScaler.fit(read.warm.numpy(), every).to(device)
-        self.table = self.scaler(read.warm.to(device))  # (n_warm, D)
+        self.scaler = FeatureScaler.fit(read.features.numpy(), every).to(device)
+        self.table = self.scaler(read.features.to(device))  # (n_warm, D)
         self.n_warm = len(rows)
         self.imagined = self.scaler(read.imagined.to(device))  # (m, D)
 
@@ -202,6 +184,10 @@ class _Training:
         self.width = width
 
         self.train, self.validation = transfer.train, transfer.validation
+        self.asked, self.judged = (
+            np.flatnonzero(np.isin(prefixes.target, rows))
+            for prefixes in (self.train, self.validation)
+        )  # numbers of the prefixes whose target is in the table
         self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
         last = f"last.{shop.mllm.num_layers}"
         self.t_items = torch.from_numpy(transfer.items[last][rows]).to(device)  # (n_warm, d)
@@ -222,7 +208,7 @@ class _Training:
 
     def run(self) -> None:
         config = self.config
-        steps = -(-len(self.train) // config.batch_size)
+        steps = -(-len(self.asked) // config.batch_size)
         adapter = self.student.parameters()
         heads = [
             parameter
@@ -259,7 +245,7 @@ class _Training:
         rng = epoch_generator(self.seed, "distillation", epoch)
         for module in (*self.modules.values(), self.apart_k, self.apart_t):
             module.train()
-        order = rng.permutation(len(self.train))
+        order = rng.permutation(self.asked)
         self.table.requires_grad_(True)
         self.table.grad = None
         sums: dict[str, float] = {}
@@ -356,12 +342,14 @@ class _Training:
             tau: (n, h_tau), k_tau of the items in `every`.
             every: (n,) ascending columns.
             t: (S, d) session features.
-            columns: (S, C) candidates, all in `every`.
+            columns: (S, C) candidates, all in `every`; −1 for one that is not in the table.
             teacher: (S, C) log-likelihoods.
         """
         temperature = self.config.temperature
         t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
+        lacking, columns = columns < 0, columns.clamp(min=0)
         scores = self._scores(t_tau, tau, 1).gather(1, torch.searchsorted(every, columns))  # (S, C)
+        scores, teacher = (one.masked_fill(lacking, NEVER) for one in (scores, teacher))
         return F.kl_div(
             F.log_softmax(scores / temperature, dim=1),
             F.log_softmax(teacher / temperature, dim=1),
@@ -380,20 +368,21 @@ class _Training:
         )
         for n, number in enumerate(numbers.tolist()):
             held = torch.from_numpy(prefixes.prefix(number).astype(np.int64)).to(seen.device)
-            seen[n, self.column[held]] = True
+            columns = self.column[held]
+            seen[n, columns[columns >= 0]] = True
         return seen
 
     @torch.no_grad()
     def _validate(self) -> float:
         """MRR@20 of `t_tau · k_tau` on the validation prefixes, among warm items."""
-        if not len(self.validation):
+        if not len(self.judged):
             return float("nan")
         for module in self.modules.values():
             module.eval()
         tau, _ = self.heads(self.table)
         found = []
-        for start in range(0, len(self.validation), 1024):
-            numbers = np.arange(start, min(start + 1024, len(self.validation)))
+        for start in range(0, len(self.judged), 1024):
+            numbers = self.judged[start : start + 1024]
             t = torch.from_numpy(self.validation.features[numbers]).to(tau.device)
             scores = self._scores(self.transfer_heads(t)[0], tau, 0)  # (n, n_warm)
             scores = scores.masked_fill(self._seen(self.validation, numbers), -torch.inf)

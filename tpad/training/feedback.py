@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tpad.errors import ConfigError
 from tpad.training.config import FeedbackConfig
 from tpad.training.distillation import Distilled
 from tpad.training.optimisation import (
@@ -126,11 +125,6 @@ def run(
         return
     tensors = named_tensors(heads=distilled.heads)
     adapter = distilled.student.parameters()
-    if not adapter:
-        raise ConfigError(
-            "Feedback flows into the student, and with --features-only there is none; set "
-            "feedback.epochs to 0."
-        )
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     if not stage.done:
         epoch_generator(seed, "feedback", 0)

@@ -51,6 +51,16 @@ class SessionTuning:
         return replace(config, pca=self.pca, cold_offset=self.cold_offset)
 
 
+def pseudo_cold(warm: np.ndarray) -> np.ndarray:
+    """(n_items,) bool, the tenth of the warm items that plays cold; the same for all embedding sets."""
+    warm = np.asarray(warm, dtype=bool)
+    rows = np.flatnonzero(warm)
+    draw = np.random.default_rng(PSEUDO_COLD_SEED).permutation(rows)
+    found = np.zeros(len(warm), bool)
+    found[draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]] = True
+    return found
+
+
 def hold_out(sessions: Sessions, kept: np.ndarray) -> Sessions:
     """The sessions without the clicks on items that are not `kept`; short ones drop out."""
     shorter = [items[kept[items]] for items in sessions.items]
@@ -82,10 +92,7 @@ def tune_session_model(
         The best size (the earliest one if several are equal) and its offset.
     """
     warm = np.asarray(warm, dtype=bool)
-    rows = np.flatnonzero(warm)
-    draw = np.random.default_rng(PSEUDO_COLD_SEED).permutation(rows)
-    known = warm.copy()
-    known[draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]] = False
+    known = warm & ~pseudo_cold(warm)
     reduced = hold_out(train, known)
     tries: dict[str, tuple[float, float]] = {}  # size -> (value, offset)
     usable = list(dict.fromkeys(s if s and s < features.shape[1] else None for s in sizes))
