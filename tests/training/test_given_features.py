@@ -173,13 +173,13 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, tmp_path)
     }  # fmt: skip
     with pytest.raises(ConfigError, match="features names none"):
         attempt(vectors)
-    with pytest.raises(ConfigError, match="set distill.imagined to 0"):
+    with pytest.raises(ConfigError, match=r"set distill\.imagined to 0"):
         attempt(vectors, features=("attributes",))
     with pytest.raises(DataError, match="leave out --features-only"):
         attempt(vectors, features=("attributes",), **alone)
     with pytest.raises(ConfigError, match="--features-only reads nothing but vectors"):
         attempt({}, **alone)
-    with pytest.raises(ConfigError, match="set feedback.epochs to 0"):
+    with pytest.raises(ConfigError, match=r"set feedback\.epochs to 0"):
         attempt(vectors, **{**alone, "feedback": replace(trained.config.feedback, epochs=1)})
     assert not (tmp_path / "bundle").exists()
 
