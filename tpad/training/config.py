@@ -76,7 +76,8 @@ class DistillConfig:
     """Candidates a prefix: half by the teacher's own session feature, half by chance."""
     unmet: bool = False
     """Whether the training items that play cold when a recommender is tuned (`session_tuning`) are kept
-    from heads and words, so that they are as new to the embeddings as cold items are."""
+    from the heads, so that these read them as they read cold items; the student has learnt to describe
+    them all the same."""
     relative: bool = True
     """Whether the teacher's likelihood of a description counts relative to its mean over sessions; without
     it, a free text counts by its length most of all: a short one is the likelier after any session."""

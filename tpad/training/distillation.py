@@ -146,9 +146,12 @@ class _Training:
         self.column = torch.full((n_items + len(imagined.items),), -1, device=device)
         known = np.concatenate([rows, np.arange(n_items, len(self.column))])
         self.column[torch.from_numpy(known)] = torch.arange(n_known, device=device)
-        texts = [knowledge.descriptions[row] for row in rows] + imagined.descriptions
-        vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(rows)))
-        self.words = words.to(device)  # (n_warm + m, W)
+        # The vocabulary is that of `describing`, whatever is met here.
+        warm = shop.warm_rows
+        texts = [knowledge.descriptions[row] for row in warm] + imagined.descriptions
+        vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(warm)))
+        met = np.concatenate([np.isin(warm, rows), np.ones(len(imagined.items), bool)])
+        self.words = words[torch.from_numpy(met)].to(device)  # (n_warm + m, W)
 
         d, d_t = self.table.shape[1], shop.mllm.hidden_size
         n_given = 0 if given is None else given.shape[1]
