@@ -7,8 +7,8 @@ from tpad.errors import ConfigError, DataError
 from tpad.index import Index, IndexSettings
 from tpad.index_parts import SMALLEST, Part, within
 
-N, WIDTH = 6000, 24
-QUICK = IndexSettings(ef_construction=60, ef_search=200)
+N, WIDTH = 4000, 24
+QUICK = IndexSettings(links=16, ef_construction=50, ef_search=200)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_large_k_is_searched_exactly(index, vectors, queries, k):
 
 
 def test_lists_that_hold_too_few_are_no_limit(vectors, queries):
-    narrow = Index(vectors, "ivf", IndexSettings(nlist=150, nprobe=1))
+    narrow = Index(vectors, "ivf", IndexSettings(nlist=100, nprobe=1))
     assert len(narrow.search(queries[0], 400)[0]) == 400
 
 

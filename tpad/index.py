@@ -76,9 +76,7 @@ class Index:
             raise DataError(f"The index has vectors of {width} numbers, not {vectors.shape[1]}.")
         vectors = np.concatenate([*(part.all_vectors() for part in self._parts[1:]), vectors])
         if len(vectors) > main.n // GROWN:
-            return Index(
-                np.concatenate([main.all_vectors(), vectors]), self.method, self.settings
-            )
+            return Index(np.concatenate([main.all_vectors(), vectors]), self.method, self.settings)
         grown = Index.__new__(Index)
         grown.method, grown.settings = self.method, self.settings
         grown._parts = (main, Part(vectors, main.n, "exact", self.settings))

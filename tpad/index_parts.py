@@ -106,8 +106,7 @@ class Part:
             reach = k + len(left_out) + 16
             # Beyond a quarter of the vectors, looking at all of them is as fast.
             while (reach := min(reach, n)) <= (n if self._faiss.is_flat else n // 4):
-                scores, found = self._faiss.search(query, reach)
-                everything = len(found) < reach or reach == n
+                scores, found, everything = self._faiss.search(query, reach)
                 kept = ~np.isin(found, left_out)
                 scores, found = scores[kept], found[kept]
                 near = within(found, scores, k, slack)
@@ -136,8 +135,9 @@ class Part:
 class _Faiss:
     """A FAISS index by inner product.
 
-    Clusters that scores differ by are found by spherical k-means on a bounded sample. A graph is
-    built by one thread: with several, no two would be equal.
+    Clusters are found by spherical k-means on a bounded sample. A graph is built by one thread: with
+    several, no two would be equal. Equal vectors are one node of it: a node whose neighbours are all
+    equal to itself is a dead end.
     """
 
     def __init__(self, vectors: np.ndarray, method: str, settings: IndexSettings) -> None:
@@ -145,7 +145,7 @@ class _Faiss:
 
         n, d = vectors.shape
         self.is_flat, self._parameters = method == "faiss", None
-        self._ef_search = 0
+        self._ef_search, self._groups = 0, None
         if method == "ivf":
             nlist = min(settings.nlist or round(n**0.5), max(1, n // POINTS_PER_LIST))
             self._quantizer = faiss.IndexFlatIP(d)  # kept: FAISS does not own it
@@ -157,24 +157,25 @@ class _Faiss:
             size = min(n, nlist * max(settings.sample, POINTS_PER_LIST))
             drawn = np.random.default_rng(settings.seed).choice(n, size, replace=False)
             self.index.train(vectors[np.sort(drawn)])
-            self.index.add(vectors)
             self._parameters = faiss.SearchParametersIVF(nprobe=min(settings.nprobe, nlist))
         elif method == "hnsw":
             self.index = faiss.IndexHNSWFlat(d, settings.links, faiss.METRIC_INNER_PRODUCT)
             self.index.hnsw.efConstruction = settings.ef_construction
-            threads = faiss.omp_get_max_threads()
-            faiss.omp_set_num_threads(1)
-            try:
-                self.index.add(vectors)
-            finally:
-                faiss.omp_set_num_threads(threads)
             self._ef_search = settings.ef_search
+            self._groups = _Groups(vectors)
+            vectors = vectors[self._groups.firsts]
         else:
             self.index = faiss.IndexFlatIP(d)
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1 if method == "hnsw" else threads)
+        try:
             self.index.add(vectors)
+        finally:
+            faiss.omp_set_num_threads(threads)
 
-    def search(self, query: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and positions of the best, at most `reach` of them."""
+    def search(self, query: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Scores and positions of the best `reach` (with all that equal them), and whether these
+        are all that the search can meet."""
         parameters = self._parameters
         if self._ef_search:
             import faiss
@@ -182,7 +183,37 @@ class _Faiss:
             parameters = faiss.SearchParametersHNSW(efSearch=max(self._ef_search, reach))
         scores, found = self.index.search(query[None], reach, params=parameters)
         there = found[0] >= 0  # −1 where there is no more
-        return scores[0][there], found[0][there]
+        scores, found = scores[0][there], found[0][there]
+        everything = len(found) < reach or reach == self.index.ntotal
+        if self._groups is not None:
+            found, sizes = self._groups.members(found)
+            scores = np.repeat(scores, sizes)
+        return scores, found, everything
+
+
+class _Groups:
+    """Positions by equal vectors.
+
+    Attributes:
+        firsts: (n_groups,) position of one vector of each.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        whole = vectors.view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))[:, 0]
+        _, first, of = np.unique(whole, return_index=True, return_inverse=True)
+        # Groups in the order of their first position, so that the graph grows in that of the table.
+        place = np.empty(len(first), np.int64)
+        place[np.argsort(first)] = np.arange(len(first))
+        self.firsts = np.sort(first)
+        self._order = np.argsort(place[of], kind="stable")  # (n,)
+        self._ends = np.cumsum(np.bincount(place[of], minlength=len(first)))
+
+    def members(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All positions of some groups, one group after the other, and each group's size."""
+        ends = self._ends[groups]
+        starts = np.where(groups > 0, self._ends[groups - 1], 0)
+        found = [self._order[a:b] for a, b in zip(starts, ends, strict=True)]
+        return np.concatenate([np.zeros(0, np.int64), *found]), ends - starts
 
 
 def _method(method: str, n: int) -> str:
