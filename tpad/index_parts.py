@@ -141,8 +141,7 @@ class _Faiss:
     """
 
     def __init__(self, vectors: np.ndarray, method: str, settings: IndexSettings) -> None:
-        import faiss  # slow to import, and only these methods need it
-
+        faiss = _faiss()
         n, d = vectors.shape
         self.is_flat, self._parameters = method == "faiss", None
         self._ef_search, self._groups = 0, None
@@ -178,9 +177,7 @@ class _Faiss:
         are all that the search can meet."""
         parameters = self._parameters
         if self._ef_search:
-            import faiss
-
-            parameters = faiss.SearchParametersHNSW(efSearch=max(self._ef_search, reach))
+            parameters = _faiss().SearchParametersHNSW(efSearch=max(self._ef_search, reach))
         scores, found = self.index.search(query[None], reach, params=parameters)
         there = found[0] >= 0  # −1 where there is no more
         scores, found = scores[0][there], found[0][there]
@@ -214,6 +211,12 @@ class _Groups:
         starts = np.where(groups > 0, self._ends[groups - 1], 0)
         found = [self._order[a:b] for a, b in zip(starts, ends, strict=True)]
         return np.concatenate([np.zeros(0, np.int64), *found]), ends - starts
+
+
+def _faiss() -> Any:
+    import faiss  # slow to import, and an exact search needs none of it
+
+    return faiss
 
 
 def _method(method: str, n: int) -> str:

@@ -1,7 +1,7 @@
 """Reading items that are added to a trained recommender."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,13 +32,11 @@ class Added:
         item_id: its id.
         item: what is known of it, without the picture if that is a file.
         path: the picture's file.
-        vectors: its embedding (d,) in each set, once it is encoded.
     """
 
     item_id: str
     item: NewItem
     path: Path | None = None
-    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def image(self) -> Image.Image | None:
         """RGB; None if there is none, or none that can be read."""

@@ -82,7 +82,9 @@ class FittedSessionModel:
         self.history = tuple(history)
         # The items that were there first, and those that were added: two tables, so that adding an
         # item to a million copies none of them.
-        self._parts = (self._items(np.ascontiguousarray(features, dtype=np.float32)),)
+        self._parts: tuple[_Items, ...] = (
+            self._items(np.ascontiguousarray(features, dtype=np.float32)),
+        )
 
     @property
     def config(self) -> SessionModelConfig:
