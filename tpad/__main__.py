@@ -1,4 +1,4 @@
-"""The command line: `python -m tpad world|pretrain|train|ablate|probe|recommend|export`."""
+"""The command line: `python -m tpad world|pretrain|train|ablate|probe|recommend|encode|export`."""
 
 import argparse
 import sys

@@ -76,6 +76,11 @@ def _from_table(
     frame = read_items(table, ReportBuilder(strict), image_root)
     if image_root is None and not isinstance(table, pd.DataFrame):
         image_root = Path(table).parent
+    return frame, items_of(frame, image_root)
+
+
+def items_of(frame: pd.DataFrame, image_root: str | Path | None) -> list[Added]:
+    """What the rows of a standard item table hold; pictures are not opened."""
     added = []
     for row in frame[list(ITEM_COLUMNS)].itertuples(index=False):
         price = None if np.isnan(row.price) else float(row.price)
@@ -84,7 +89,7 @@ def _from_table(
         if row.image and image_root is not None:
             path = resolve_image(image_root, row.image)
         added.append(Added(row.item_id, item, path))
-    return frame, added
+    return added
 
 
 def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:

@@ -14,6 +14,7 @@ from tpad.catalogue import Block, Catalogue, Ready
 from tpad.content import BATCH, Content, EncodingCache
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
+from tpad.encoding.serving import check_encoded, load_encoded, rows_of
 from tpad.errors import ConfigError
 from tpad.index import METHODS, Index, IndexSettings
 from tpad.items import NewItem
@@ -210,6 +211,60 @@ class Recommender:
             joined = {name: np.concatenate([v[name] for v in vectors]) for name in self.models}
             self._catalogue = catalogue.grown(frame, Block(len(frame), joined, added))
             return len(frame)
+
+    def add_encoded(
+        self,
+        encoded: str | Path | tuple[Sequence[str], np.ndarray],
+        items: str | Path | pd.DataFrame | None = None,
+        *,
+        image_root: str | Path | None = None,
+        model: str = "tpad",
+    ) -> int:
+        """Add items whose embeddings are known, without any forward; they are cold.
+
+        Args:
+            encoded: a folder of shards that `python -m tpad encode` wrote with this bundle, or
+                item_ids (n,) and embeddings (n, d).
+            items: item table that has their titles, pictures and the rest; rows of other items are
+                passed over, and faulty ones are mended. Without it only the ids are known.
+            image_root: as in `add_items`.
+            model: the set of embeddings that are given as an array; a folder says its own. Other
+                models rank all other items, and refuse a session that names one of these.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ConfigError: there is no such model, or the shards were made by another bundle.
+            DataError: the shards are not whole, the embeddings do not fit or are not finite, or an
+                item_id is taken or comes twice; then nothing is added.
+        """
+        if isinstance(encoded, (str, Path)):
+            ids, vectors, model = load_encoded(encoded, self.bundle)
+        else:
+            ids, vectors = list(encoded[0]), np.asarray(encoded[1], dtype=np.float32)
+        self._model_name(model)
+        vectors = check_encoded(ids, vectors, self.bundle.embeddings[model].shape[1], model)
+        frame, root = rows_of(ids, items, image_root)
+        with self._adding:
+            block = Block(len(ids), {model: vectors}, image_root=root)
+            self._catalogue = self._catalogue.grown(frame, block)
+        return len(ids)
+
+    def recall(
+        self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str = "tpad"
+    ) -> float:
+        """Mean share of the k best items that an approximate search finds, see `Index.recall`.
+
+        Args:
+            sessions: at least one; each as in `recommend`.
+            k, model: as in `recommend`.
+        """
+        catalogue, name = self._catalogue, self._model_name(model)
+        queries = [self._query(catalogue, _elements_of(each), name)[0] for each in sessions]
+        if not queries:
+            raise ConfigError("Recall is measured on sessions; give at least one.")
+        return self._ready(catalogue, name).index.recall(np.stack(queries), k)
 
     def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
         """An item's picture, RGB; None if it has none.

@@ -2,7 +2,7 @@
 
 from argparse import _SubParsersAction
 
-from tpad.cli import ablate, export, pretrain, probe, recommend, train, world
+from tpad.cli import ablate, encode, export, pretrain, probe, recommend, train, world
 
 
 def add_all(subparsers: _SubParsersAction) -> None:
@@ -13,4 +13,5 @@ def add_all(subparsers: _SubParsersAction) -> None:
     ablate.add_ablate_parser(subparsers)
     probe.add_probe_parser(subparsers)
     recommend.add_recommend_parser(subparsers)
+    encode.add_encode_parser(subparsers)
     export.add_export_parser(subparsers)
