@@ -102,8 +102,10 @@ def encode_table(
         _remove_parts(folder)
         run = _Run(plan, seen, table, folder, progress)
         if make_encoder is None:
-            here = workers == 1
-            make_encoder = partial(_encoder, bundle if here else bundle.path, bundle.device)
+            threads = max(1, (os.cpu_count() or 1) // workers)
+            make_encoder = partial(_encoder, bundle.path, bundle.device, threads)
+            if workers == 1:
+                make_encoder = partial(getattr, bundle, "encoder")
         run.go(make_encoder, workers)
         return run.summary()
 
@@ -133,9 +135,8 @@ class _Run:
                     shard, make_shard(shard, self.plan, self.folder, self.table.parent, encoder)
                 )
             return
-        threads = max(1, (os.cpu_count() or 1) // workers)
         workers = min(workers, self.plan.n_shards - len(self.shards))
-        start = partial(Worker, make_encoder, self.plan, self.folder, self.table.parent, threads)
+        start = partial(Worker, make_encoder, self.plan, self.folder, self.table.parent)
         at_work: list[Worker] = []
         try:
             at_work += [start() for _ in range(workers)]
@@ -222,11 +223,12 @@ class _Run:
         )
 
 
-def _encoder(bundle: Bundle | Path, device: str) -> Encoder:
-    """The bundle's own; a worker opens the bundle for itself."""
-    if not isinstance(bundle, Bundle):
-        bundle = Bundle.load(bundle, verify="fast", device=device)
-    return bundle.encoder
+def _encoder(path: Path, device: str, threads: int) -> Encoder:
+    """A worker's own, with its share of the processor's cores."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return Bundle.load(path, verify="fast", device=device).encoder
 
 
 @contextmanager

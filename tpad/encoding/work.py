@@ -97,11 +97,11 @@ class Worker:
     """
 
     def __init__(
-        self, make_encoder: MakeEncoder, plan: Plan, folder: Path, image_root: Path, threads: int
+        self, make_encoder: MakeEncoder, plan: Plan, folder: Path, image_root: Path
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, make_encoder, plan, folder, image_root, threads)
+        arguments = (theirs, make_encoder, plan, folder, image_root)
         self.process = context.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
@@ -145,12 +145,8 @@ def _work(
     plan: Plan,
     folder: Path,
     image_root: Path,
-    threads: int,
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this one
-    import torch  # only a process that encodes needs it
-
-    torch.set_num_threads(threads)
     try:
         encoder = make_encoder()
         while True:
