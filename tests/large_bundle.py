@@ -1,7 +1,7 @@
 """A bundle with as many items as are wanted, for measuring; nothing is trained and nothing encoded.
 
     path = make_large_bundle(tmp_path / "large", 1_000_000)
-    recommender = tpad.load(path, encoder=FakeEncoder(("tpad",)))
+    recommender = tpad.load(path, encoder=WideEncoder())
 
 It has the demo's trained session model, its sessions and its items; the further items lie around them
 in families of look-alikes, as the colours and sizes of one product do.
@@ -16,10 +16,22 @@ from fake_bundle import FakeEncoder
 from tpad import Bundle, Dataset
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
+WIDTH = 192  # of the demo's embeddings
 FAMILY = 50  # items of a family, on average
 CHUNK = 50_000
 # Of the demo's own spread: how far a family lies from a demo item, and an item from its family.
 FAMILY_SPREAD, ITEM_SPREAD = 0.4, 0.2
+
+
+class WideEncoder(FakeEncoder):
+    """A made-up encoder whose vectors are as wide as the demo's."""
+
+    def __init__(self) -> None:
+        super().__init__(("tpad",))
+
+    def encode(self, items, sets=None):
+        vectors = super().encode(items, sets)["tpad"]  # (n, 24)
+        return {"tpad": np.pad(vectors, ((0, 0), (0, WIDTH - vectors.shape[1])))}
 
 
 def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
@@ -46,7 +58,7 @@ def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
     return Bundle.write(
         folder,
         dataset=dataset,
-        encoder=FakeEncoder(("tpad",)),
+        encoder=WideEncoder(),
         embeddings={"tpad": features},
         recommenders={"tpad": demo.recommenders["tpad"]},
         config={"preset": "large", "seed": seed},

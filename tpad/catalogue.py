@@ -71,6 +71,7 @@ class Catalogue:
 
     Attributes:
         items: the item table.
+        ids: (n_items,) object, the ids: to take some of a large text column is slow.
         cold: (n_items,) bool.
         own_rows: row of each of the bundle's own items.
         added_rows: row of each item that was added.
@@ -79,6 +80,7 @@ class Catalogue:
     """
 
     items: pd.DataFrame
+    ids: np.ndarray
     cold: np.ndarray
     own_rows: Mapping[str, int]
     added_rows: Mapping[str, int] = field(default_factory=dict)
@@ -87,7 +89,9 @@ class Catalogue:
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Catalogue":
-        return cls(bundle.dataset.items, bundle.cold, bundle.dataset.rows)
+        rows = bundle.dataset.rows  # in the order of the table
+        ids = np.fromiter(rows, object, len(rows))
+        return cls(bundle.dataset.items, ids, bundle.cold, rows)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -116,6 +120,7 @@ class Catalogue:
         return replace(
             self,
             items=pd.concat([self.items, frame], ignore_index=True),
+            ids=np.append(self.ids, np.array(ids, dtype=object)),
             cold=np.append(self.cold, np.ones(len(ids), dtype=bool)),
             added_rows={**self.added_rows, **{each: n_old + i for i, each in enumerate(ids)}},
             blocks=(*self.blocks, block),

@@ -295,7 +295,7 @@ class Recommender:
         found, scores = ready.index.search(query, k, seen)  # (m,) each
         return pd.DataFrame(
             {
-                Columns.ITEM_ID: catalogue.items[Columns.ITEM_ID].take(found).array,
+                Columns.ITEM_ID: pd.array(catalogue.ids[found], dtype="str"),
                 Columns.SCORE: scores,
                 Columns.RANK: np.arange(1, len(found) + 1),
                 Columns.IS_COLD: catalogue.cold[found],
