@@ -60,7 +60,7 @@ class Ready:
         ]
         if not more:
             return self
-        fitted = self.fitted.with_new_items(np.concatenate(more))
+        fitted = self.fitted.with_new_items(more[0] if len(more) == 1 else np.concatenate(more))
         rows = np.arange(self.fitted.n_items, fitted.n_items)
         return Ready(len(blocks), fitted, self.index.with_rows(fitted.vectors_of(rows)))
 

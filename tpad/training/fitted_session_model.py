@@ -47,7 +47,7 @@ class _Items:
     inputs: Tensor  # (n, h)
     vectors: Tensor  # (n, h + 1)
 
-    def and_(self, other: "_Items") -> "_Items":
+    def followed_by(self, other: "_Items") -> "_Items":
         return _Items(
             np.concatenate([self.features, other.features]),
             torch.cat([self.inputs, other.inputs]),
@@ -175,10 +175,10 @@ class FittedSessionModel:
         """
         new = self._items(self._checked(features), new=True)
         first, more = self._parts[0], [*self._parts[1:], new]
-        added = more[0] if len(more) == 1 else more[0].and_(more[1])
+        added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
         model = copy.copy(self)  # shares the network and the scaler
         joined = len(added.features) > len(first.features) // GROWN
-        model._parts = (first.and_(added),) if joined else (first, added)
+        model._parts = (first.followed_by(added),) if joined else (first, added)
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
