@@ -1,4 +1,4 @@
-"""The command line: `python -m tpad world|import|images|pretrain|train|ablate|probe|recommend|export`."""
+"""The command line: `python -m tpad world|import|images|pretrain|train|ablate|probe|recommend|…`."""
 
 import argparse
 import sys

@@ -3,6 +3,7 @@
 Nothing here opens a file to use it, and nothing in a bundle is ever run.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,8 @@ INFO_FILE = "bundle.json"
 CARD_FILE = "README.md"
 IMAGES = "images"
 PICTURE_FOLDERS = (IMAGES, "arrivals")
+ENCODER_FILES = ("encoder.json", "heads.safetensors", "text.json", "text.safetensors")
+ENCODER_FOLDERS = ("base", "adapters")
 VERIFY = ("standard", "fast", "full")
 # Formats that can run code when they are opened, and code itself.
 UNSAFE = (
@@ -156,6 +159,17 @@ def summarise(folder: Path) -> dict[str, dict[str, Any]]:
         "checksums": {name: sha256(folder / name) for name in names},
         "sizes": {name: (folder / name).stat().st_size for name in names},
     }
+
+
+def encoder_digest(info: dict[str, Any]) -> str:
+    """sha256 (hex) of the checksums of all that the encoder is read from; bundles of equal digests
+    give equal vectors."""
+    own = {
+        name: digest
+        for name, digest in sorted(info["checksums"].items())
+        if name in ENCODER_FILES or PurePosixPath(name).parts[0] in ENCODER_FOLDERS
+    }
+    return hashlib.sha256(json.dumps(own).encode()).hexdigest()
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:

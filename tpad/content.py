@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from tpad.bundle import Bundle
+from tpad.bundle import Bundle, Encoder
 from tpad.data.images import load_image
 from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError
@@ -97,19 +97,30 @@ class EncodingCache:
         return {name: np.stack([found[c.key][name] for c in contents]) for name in sets}
 
     def _vectors(self, items: list[NewItem], sets: list[str]) -> dict[str, np.ndarray]:
-        vectors = self.bundle.encoder.encode(items, sets)
-        for name in sets:
-            shape = (len(items), self._width(name))
-            if np.shape(vectors[name]) != shape or not np.isfinite(vectors[name]).all():
-                raise ModelError(
-                    f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the "
-                    "bundle's parts do not belong together, train it again."
-                )
-        # Rounded as the catalogue's are, so that an item is the same in it and out of it.
-        return {name: as_stored(name, vectors[name]) for name in sets}
+        return encode_items(self.bundle.encoder, items, {name: self._width(name) for name in sets})
 
     def _width(self, name: str) -> int:
         return self.bundle.embeddings[name].shape[1]
+
+
+def encode_items(
+    encoder: Encoder, items: Sequence[NewItem], widths: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    """Embeddings (n, d) float32 in each of the sets whose widths are given, as they are stored.
+
+    Raises:
+        ModelError: what the encoder gives is not finite or of another width.
+    """
+    vectors = encoder.encode(items, list(widths))
+    for name, width in widths.items():
+        shape = (len(items), width)
+        if np.shape(vectors[name]) != shape or not np.isfinite(vectors[name]).all():
+            raise ModelError(
+                f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the "
+                "bundle's parts do not belong together, train it again."
+            )
+    # Rounded as the catalogue's are, so that an item is the same in it and out of it.
+    return {name: as_stored(name, vectors[name]) for name in widths}
 
 
 def _checked(item: NewItem) -> NewItem:

@@ -1,7 +1,7 @@
 """Reading items that are added to a trained recommender."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -33,13 +33,11 @@ class Added:
         item_id: its id.
         item: what is known of it, without the picture if that is a file.
         path: the picture's file.
-        vectors: its embedding (d,) in each set, once it is encoded.
     """
 
     item_id: str
     item: NewItem
     path: Path | None = None
-    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def image(self) -> Image.Image | None:
         """RGB; None if there is none, or none that can be read."""
@@ -92,6 +90,11 @@ def _from_table(
     frame = read_items(table, ReportBuilder(strict), image_root)
     if image_root is None and not isinstance(table, pd.DataFrame):
         image_root = Path(table).parent
+    return frame, items_of(frame, image_root)
+
+
+def items_of(frame: pd.DataFrame, image_root: str | Path | None) -> list[Added]:
+    """What the rows of a standard item table hold; pictures are not opened."""
     added = []
     for row in frame[list(ITEM_COLUMNS)].itertuples(index=False):
         price = None if np.isnan(row.price) else float(row.price)
@@ -100,7 +103,7 @@ def _from_table(
         if row.image and image_root is not None:
             path = resolve_image(image_root, row.image)
         added.append(Added(row.item_id, item, path))
-    return frame, added
+    return added
 
 
 def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:

@@ -1,41 +1,27 @@
 """The public face of a trained TPAD: recommends from ids, pictures and new items, mixed."""
 
-import difflib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from tpad.bundle import Bundle
+from tpad.catalogue import Block, Catalogue, Ready
 from tpad.content import BATCH, Content, EncodingCache
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
-from tpad.errors import ConfigError, DataError
-from tpad.index import Index
+from tpad.encoding.serving import check_encoded, load_encoded, rows_of
+from tpad.errors import ConfigError
+from tpad.index import METHODS, Index, IndexSettings
 from tpad.items import NewItem
 from tpad.new_items import Added, ItemTable, read_new_items
 
-if TYPE_CHECKING:
-    from tpad.training.fitted_session_model import FittedSessionModel
-
 Element: TypeAlias = str | Image.Image | NewItem
 MODEL = "model"
-CLOSE_IDS = 3  # suggested for an id that is not known
-
-
-@dataclass(frozen=True, eq=False)
-class _Catalogue:
-    """The items that are ranked, at one moment; never changed, only replaced by a larger one."""
-
-    items: pd.DataFrame
-    cold: np.ndarray  # (n_items,) bool
-    rows: dict[str, int]  # of each item_id
-    added: tuple[Added, ...] = ()  # those after the bundle's own
 
 
 class Recommender:
@@ -46,29 +32,44 @@ class Recommender:
 
     Args:
         bundle: the trained bundle.
-        search: "exact" or "faiss"; the results are equal.
+        search: how items are found, see `tpad.index.Index`: "exact", "faiss", "ivf", "hnsw", or
+            "auto", which is exact for catalogues below 200,000 items.
+        search_settings: of the approximate searches.
 
     Attributes:
         bundle: as given.
         models: names of the embedding sets that can be asked, the bundle's own model first.
     """
 
-    def __init__(self, bundle: Bundle, *, search: str = "exact") -> None:
-        self.bundle, self.search = bundle, search
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        search: str = "auto",
+        search_settings: IndexSettings | None = None,
+    ) -> None:
+        if search not in METHODS:
+            raise ConfigError(f"There is no search {search!r}; choose one of {', '.join(METHODS)}.")
+        self.bundle, self.search, self.search_settings = bundle, search, search_settings
         self.models: tuple[str, ...] = bundle.sets
-        items = bundle.dataset.items
-        self._catalogue = _Catalogue(items, bundle.cold, dict(bundle.dataset.rows))
+        self._catalogue = Catalogue.of(bundle)
         self._encodings = EncodingCache(bundle)
-        # Session model and index of each set, with the catalogue that they were made for.
-        self._ready: dict[str, tuple[_Catalogue, FittedSessionModel, Index]] = {}
+        self._own: dict[str, Ready] = {}  # by set, for the bundle's own items
         self._lock, self._adding = threading.RLock(), threading.Lock()
 
     @classmethod
     def load(
-        cls, path_or_hub_id: str | Path, revision: str | None = None, **options: Any
+        cls,
+        path_or_hub_id: str | Path,
+        revision: str | None = None,
+        *,
+        search: str = "auto",
+        search_settings: IndexSettings | None = None,
+        **options: Any,
     ) -> "Recommender":
-        """Open a bundle; arguments and errors as in `Bundle.load`."""
-        return cls(Bundle.load(path_or_hub_id, revision, **options))
+        """Open a bundle; other arguments and errors as in `Bundle.load`."""
+        bundle = Bundle.load(path_or_hub_id, revision, **options)
+        return cls(bundle, search=search, search_settings=search_settings)
 
     def __repr__(self) -> str:
         return f"Recommender({str(self.bundle.path)!r}, {len(self.items):,} items)"
@@ -144,8 +145,8 @@ class Recommender:
         Items of the session are scored like the others. Arguments and errors as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, fitted, _ = self._query(catalogue, _elements_of(session), name)
-        return fitted.item_vectors @ query
+        query, _, ready = self._query(catalogue, _elements_of(session), name)
+        return ready.fitted.match(query)
 
     def scores_of(
         self, session: Sequence[Element], items: Sequence[Element], model: str = "tpad"
@@ -160,13 +161,14 @@ class Recommender:
         Errors as in `recommend`; an empty list of items gives (0,).
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, fitted, _ = self._query(catalogue, _elements_of(session), name)
+        query, _, ready = self._query(catalogue, _elements_of(session), name)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
         rows, guests = self._rows(catalogue, elements, name)
-        vectors = fitted.item_vectors  # (n_items, h + 1)
-        if len(guests):
-            vectors = np.concatenate([vectors, fitted.encode_new(guests)])
-        return vectors[rows] @ query
+        known, fitted = rows < len(catalogue), ready.fitted
+        vectors = np.empty((len(rows), len(query)), np.float32)
+        vectors[known] = fitted.vectors_of(rows[known])
+        vectors[~known] = fitted.encode_new(guests)
+        return vectors @ query
 
     def encode(self, items: Sequence[Element], model: str = "tpad") -> np.ndarray:
         """Embeddings (n, d) float32 of items: ids, pictures or `NewItem`s, mixed.
@@ -176,8 +178,11 @@ class Recommender:
         catalogue, name = self._catalogue, self._model_name(model)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
         rows, guests = self._rows(catalogue, elements, name)
-        features = self._fitted(catalogue, name)[0].features  # (n_items, d)
-        return np.concatenate([features, guests])[rows]
+        known = rows < len(catalogue)
+        features = np.empty((len(rows), guests.shape[1]), np.float32)
+        features[known] = self._ready(catalogue, name).fitted.features_of(rows[known])
+        features[~known] = guests
+        return features
 
     def add_items(
         self,
@@ -208,22 +213,65 @@ class Recommender:
         with self._adding:
             catalogue = self._catalogue
             frame, added = read_new_items(table, image_root, strict, vectors)
-            ids = frame[Columns.ITEM_ID].tolist()
-            for item_id in ids:
-                if item_id in catalogue.rows:
-                    raise DataError(
-                        f"The item '{item_id}' is in the catalogue already; give the new item "
-                        "another item_id."
-                    )
-            added = [one for batch in _batches(added) for one in self._encoded(batch, strict)]
-            n_old = len(catalogue.items)
-            self._catalogue = _Catalogue(
-                pd.concat([catalogue.items, frame], ignore_index=True),
-                np.append(catalogue.cold, np.ones(len(ids), dtype=bool)),
-                catalogue.rows | {item_id: n_old + i for i, item_id in enumerate(ids)},
-                catalogue.added + tuple(added),
-            )
-            return len(ids)
+            catalogue.refuse(frame[Columns.ITEM_ID])  # before anything is encoded
+            encoded = [self._encoded(batch, strict) for batch in _batches(added)]
+            joined = {name: np.concatenate([e[name] for e in encoded]) for name in self.models}
+            self._catalogue = catalogue.grown(frame, Block(len(frame), joined, added))
+            return len(frame)
+
+    def add_encoded(
+        self,
+        encoded: str | Path | tuple[Sequence[str], np.ndarray],
+        items: str | Path | pd.DataFrame | None = None,
+        *,
+        image_root: str | Path | None = None,
+        model: str = "tpad",
+    ) -> int:
+        """Add items whose embeddings are known, without any forward; they are cold.
+
+        Args:
+            encoded: a folder of shards that `python -m tpad encode` wrote with this bundle, or
+                item_ids (n,) and embeddings (n, d).
+            items: item table that has their titles, pictures and the rest; rows of other items are
+                passed over, and faulty ones are mended. Without it only the ids are known.
+            image_root: as in `add_items`.
+            model: the set of embeddings that are given as an array; a folder says its own. Other
+                models rank all other items, and refuse a session that names one of these.
+
+        Returns:
+            How many were added.
+
+        Raises:
+            ConfigError: there is no such model, or the shards were made by another bundle.
+            DataError: the shards are not whole, the embeddings do not fit or are not finite, or an
+                item_id is taken or comes twice; then nothing is added.
+        """
+        if isinstance(encoded, (str, Path)):
+            ids, vectors, model = load_encoded(encoded, self.bundle)
+        else:
+            ids, vectors = list(encoded[0]), np.asarray(encoded[1], dtype=np.float32)
+        self._model_name(model)
+        vectors = check_encoded(ids, vectors, self.bundle.embeddings[model].shape[1], model)
+        frame, root = rows_of(ids, items, image_root)
+        with self._adding:
+            block = Block(len(ids), {model: vectors}, image_root=root)
+            self._catalogue = self._catalogue.grown(frame, block)
+        return len(ids)
+
+    def recall(
+        self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str = "tpad"
+    ) -> float:
+        """Mean share of the k best items that an approximate search finds, see `Index.recall`.
+
+        Args:
+            sessions: at least one; each as in `recommend`.
+            k, model: as in `recommend`.
+        """
+        catalogue, name = self._catalogue, self._model_name(model)
+        queries = [self._query(catalogue, _elements_of(each), name)[0] for each in sessions]
+        if not queries:
+            raise ConfigError("Recall is measured on sessions; give at least one.")
+        return self._ready(catalogue, name).index.recall(np.stack(queries), k)
 
     def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
         """An item's picture, RGB; None if it has none.
@@ -233,16 +281,15 @@ class Recommender:
             size: fit the whole picture into a white square of so many pixels a side.
         """
         catalogue = self._catalogue
-        row = self._row(catalogue, item_id)
-        n_own = self.bundle.dataset.n_items
-        if row < n_own:
+        row = catalogue.row(item_id)
+        if row < self.bundle.dataset.n_items:
             return self.bundle.dataset.image(row, size)
-        image = catalogue.added[row - n_own].image()
+        image = catalogue.image(row)
         return image if image is None or size is None else fit_square(image, size)
 
     def _recommend(
         self,
-        catalogue: _Catalogue,
+        catalogue: Catalogue,
         elements: Sequence[str | Content],
         k: int,
         exclude_seen: bool,
@@ -250,12 +297,12 @@ class Recommender:
     ) -> pd.DataFrame:
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}.")
-        query, rows, _, index = self._query(catalogue, elements, model)
-        seen = rows[rows < len(catalogue.items)] if exclude_seen else ()
-        found, scores = index.search(query, k, seen)  # (m,) each
+        query, rows, ready = self._query(catalogue, elements, model)
+        seen = rows[rows < len(catalogue)] if exclude_seen else ()
+        found, scores = ready.index.search(query, k, seen)  # (m,) each
         return pd.DataFrame(
             {
-                Columns.ITEM_ID: catalogue.items[Columns.ITEM_ID].take(found).array,
+                Columns.ITEM_ID: pd.array(catalogue.ids[found], dtype="str"),
                 Columns.SCORE: scores,
                 Columns.RANK: np.arange(1, len(found) + 1),
                 Columns.IS_COLD: catalogue.cold[found],
@@ -263,57 +310,43 @@ class Recommender:
         )
 
     def _query(
-        self, catalogue: _Catalogue, elements: Sequence[str | Content], model: str
-    ) -> tuple[np.ndarray, np.ndarray, "FittedSessionModel", Index]:
+        self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
+    ) -> tuple[np.ndarray, np.ndarray, Ready]:
         """The session's vector (h + 1,), its rows (n,), and what is needed to search with it."""
         rows, guests = self._rows(catalogue, elements, model)
-        fitted, index = self._fitted(catalogue, model)
-        return fitted.session_vectors([rows], guests)[0], rows, fitted, index
+        ready = self._ready(catalogue, model)
+        return ready.fitted.session_vectors([rows], guests)[0], rows, ready
 
     def _rows(
-        self, catalogue: _Catalogue, elements: Sequence[str | Content], model: str
+        self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows (n,) int64 of the elements, and features (n_guests, d) of those in no catalogue,
         whose rows follow the catalogue's."""
-        guests = iter(range(len(catalogue.items), len(catalogue.items) + len(elements)))
+        guests = iter(range(len(catalogue), len(catalogue) + len(elements)))
         rows = [
-            self._row(catalogue, element) if isinstance(element, str) else next(guests)
+            catalogue.row_for(element, model) if isinstance(element, str) else next(guests)
             for element in elements
         ]
         features = self._encodings.encode(_contents(elements), [model])[model]
         return np.array(rows, dtype=np.int64), features
 
-    def _encoded(self, batch: Sequence[Added], strict: bool) -> list[Added]:
-        """The same items with their vectors in every set."""
-        vectors = self._encodings.encode([item.content(strict) for item in batch], self.models)
-        return [
-            replace(item, vectors={name: vectors[name][i] for name in self.models})
-            for i, item in enumerate(batch)
-        ]
+    def _encoded(self, batch: Sequence[Added], strict: bool) -> dict[str, np.ndarray]:
+        """Their vectors in every set."""
+        return self._encodings.encode([item.content(strict) for item in batch], self.models)
 
-    def _fitted(self, catalogue: _Catalogue, model: str) -> tuple["FittedSessionModel", Index]:
+    def _ready(self, catalogue: Catalogue, model: str) -> Ready:
         """Session model and index of a set, over the catalogue."""
-        ready = self._ready.get(model)
-        if ready is None or ready[0] is not catalogue:
+        ready = catalogue.ready.get(model)
+        if ready is None or ready.n_blocks < len(catalogue.blocks):
             with self._lock:
-                ready = self._ready.get(model)
-                if ready is None or ready[0] is not catalogue:
+                if model not in self._own:
                     fitted = self.bundle.recommenders[model]
-                    if catalogue.added:
-                        new = np.stack([item.vectors[model] for item in catalogue.added])
-                        fitted = fitted.with_new_items(new)
-                    ready = catalogue, fitted, Index(fitted.item_vectors, self.search)
-                    if catalogue is self._catalogue or model not in self._ready:
-                        self._ready[model] = ready
-        return ready[1], ready[2]
-
-    def _row(self, catalogue: _Catalogue, item_id: str) -> int:
-        row = catalogue.rows.get(item_id)
-        if row is None:
-            close = difflib.get_close_matches(item_id, catalogue.rows, CLOSE_IDS, cutoff=0.6)
-            hint = f"did you mean {' or '.join(close)}?" if close else "see `items` for the ids."
-            raise DataError(f"There is no item '{item_id}' in the catalogue; {hint}")
-        return row
+                    index = Index(fitted.item_vectors, self.search, self.search_settings)
+                    self._own[model] = Ready(0, fitted, index)
+                ready = catalogue.ready.get(model, self._own[model])
+                ready = ready.with_blocks(catalogue.blocks, model)
+                catalogue.ready[model] = ready
+        return ready
 
     def _model_name(self, model: str) -> str:
         if model not in self.models:
@@ -348,7 +381,8 @@ def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any
     Args:
         path_or_hub_id: a bundle's folder, or a repository of the Hugging Face hub.
         revision: of the repository.
-        options: `device` ("auto", "cpu", "cuda") and `verify` ("standard", "fast", "full").
+        options: `device` ("auto", "cpu", "cuda"), `verify` ("standard", "fast", "full") and
+            `search` ("auto", "exact", "faiss", "ivf", "hnsw").
 
     Raises:
         BundleError: there is no such bundle, or it is not whole.

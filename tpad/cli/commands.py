@@ -2,7 +2,18 @@
 
 from argparse import _SubParsersAction
 
-from tpad.cli import ablate, export, images, import_data, pretrain, probe, recommend, train, world
+from tpad.cli import (
+    ablate,
+    encode,
+    export,
+    images,
+    import_data,
+    pretrain,
+    probe,
+    recommend,
+    train,
+    world,
+)
 
 
 def add_all(subparsers: _SubParsersAction) -> None:
@@ -15,4 +26,5 @@ def add_all(subparsers: _SubParsersAction) -> None:
     ablate.add_ablate_parser(subparsers)
     probe.add_probe_parser(subparsers)
     recommend.add_recommend_parser(subparsers)
+    encode.add_encode_parser(subparsers)
     export.add_export_parser(subparsers)

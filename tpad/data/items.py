@@ -11,6 +11,7 @@ from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_numbers, to_text
 from tpad.errors import DataError
 
+BARE = "item without title and image"  # what a report calls it
 TEXT_COLUMNS = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.IMAGE)
 ITEM_COLUMNS = (
     Columns.ITEM_ID,
@@ -52,11 +53,22 @@ def read_items(
     else:
         name, frame = Path(source).name, read_table(source, report)
         image_root = Path(source).parent if image_root is None else image_root
-    require_columns(frame, [Columns.ITEM_ID], name)
-    if Columns.TITLE not in frame.columns and Columns.IMAGE not in frame.columns:
-        raise DataError(
-            f"{name} has neither a column '{Columns.TITLE}' nor '{Columns.IMAGE}'; add one of them."
-        )
+    frame = standard_items(frame, name, report, image_root)
+    if frame.empty:
+        raise DataError(f"{name} has no row with an item_id; fill that column.")
+    return frame
+
+
+def standard_items(
+    frame: pd.DataFrame, name: str, report: ReportBuilder, image_root: str | Path | None
+) -> pd.DataFrame:
+    """Rows of an item table in the standard form; all as in `read_items`.
+
+    Args:
+        frame: rows as `read_table` gives them, or some of them.
+        name: the table's, for messages.
+    """
+    require_item_columns(list(frame.columns), name)
     frame[Columns.ITEM_ID] = to_text(frame[Columns.ITEM_ID])
     for column in TEXT_COLUMNS:
         present = column in frame.columns
@@ -68,13 +80,22 @@ def read_items(
         _clear_missing_images(frame, name, Path(image_root), report)
     bare = ((frame[Columns.TITLE] == "") & (frame[Columns.IMAGE] == "")).to_numpy(dtype=bool)
     report.error(
-        "item without title and image",
+        BARE,
         "the item is kept, though little can be known of it",
         _rows(frame, bare, name),
         int(bare.sum()),
     )
     further = [column for column in frame.columns if column not in ITEM_COLUMNS]
     return frame[[*ITEM_COLUMNS, *further]].reset_index(drop=True)
+
+
+def require_item_columns(columns: list[str], name: str) -> None:
+    """Raise a `DataError` if an item table lacks a column that it needs."""
+    require_columns(pd.DataFrame(columns=columns), [Columns.ITEM_ID], name)
+    if Columns.TITLE not in columns and Columns.IMAGE not in columns:
+        raise DataError(
+            f"{name} has neither a column '{Columns.TITLE}' nor '{Columns.IMAGE}'; add one of them."
+        )
 
 
 def _unique_ids(frame: pd.DataFrame, name: str, report: ReportBuilder) -> pd.DataFrame:
@@ -93,10 +114,7 @@ def _unique_ids(frame: pd.DataFrame, name: str, report: ReportBuilder) -> pd.Dat
         _rows(frame, repeated, name),
         int(repeated.sum()),
     )
-    frame = frame[~missing & ~repeated].copy()
-    if frame.empty:
-        raise DataError(f"{name} has no row with an item_id; fill that column.")
-    return frame
+    return frame[~missing & ~repeated].copy()
 
 
 def _prices(frame: pd.DataFrame, name: str, report: ReportBuilder) -> np.ndarray:

@@ -162,12 +162,12 @@ def _read_parquet(path: Path, data: bytes) -> pd.DataFrame:
         ) from error
     frame = frame.reset_index(drop=True)
     frame.index = pd.RangeIndex(1, len(frame) + 1)
-    frame.columns = _checked_names([str(column) for column in frame.columns], path)
+    frame.columns = checked_names([str(column) for column in frame.columns], path)
     return frame
 
 
 def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
-    _refuse_other_kinds(path, data)
+    refuse_other_kinds(path, data)
     if path.suffix.lower() in (".parquet", ".pq"):
         raise DataError(f"{path.name} is not a Parquet file; write it again, or name it .csv.")
     malformed: list[tuple[int, int, int]] = []  # row number, fields expected, fields found
@@ -181,11 +181,11 @@ def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
 
     read = pa_csv.ReadOptions(use_threads=False, block_size=min(len(data) + 2, _LARGEST_BLOCK))
     parse = pa_csv.ParseOptions(
-        delimiter="\t" if header.count(b"\t") > header.count(b",") else ",",
+        delimiter=delimiter_of(header),
         newlines_in_values=True,
         invalid_row_handler=on_invalid_row,
     )
-    names = _csv_names(path, header, parse.delimiter)
+    names = csv_names(path, header, parse.delimiter)
     try:
         table = pa_csv.read_csv(
             io.BytesIO(data if data.endswith(b"\n") else data + b"\n"),
@@ -219,7 +219,13 @@ def _read_csv(path: Path, data: bytes, report: ReportBuilder) -> pd.DataFrame:
     return frame
 
 
-def _csv_names(path: Path, header: bytes, delimiter: str) -> list[str]:
+def delimiter_of(header: bytes) -> str:
+    """Tab or comma, whichever a CSV's first line has more of."""
+    return "\t" if header.count(b"\t") > header.count(b",") else ","
+
+
+def csv_names(path: Path, header: bytes, delimiter: str) -> list[str]:
+    """The columns that a CSV's first line names, checked."""
     try:
         table = pa_csv.read_csv(
             io.BytesIO(header + b"\n"), parse_options=pa_csv.ParseOptions(delimiter=delimiter)
@@ -227,7 +233,7 @@ def _csv_names(path: Path, header: bytes, delimiter: str) -> list[str]:
     except pa.ArrowInvalid as error:
         raise DataError(f"{path.name} has a header that cannot be read: {error}.") from error
     names = table.column_names
-    _checked_names([name.strip() for name in names], path)
+    checked_names([name.strip() for name in names], path)
     if len(names) == 1 and ";" in names[0]:
         raise DataError(
             f"{path.name} separates its columns by ';'; save it with commas (and decimal points)."
@@ -235,14 +241,15 @@ def _csv_names(path: Path, header: bytes, delimiter: str) -> list[str]:
     return names
 
 
-def _checked_names(names: list[str], path: Path) -> list[str]:
+def checked_names(names: list[str], path: Path) -> list[str]:
+    """The same names; a `DataError` if one comes twice."""
     for name in names:
         if name and names.count(name) > 1:
             raise DataError(f"{path.name} has two columns '{name}'; rename or remove one of them.")
     return names
 
 
-def _refuse_other_kinds(path: Path, data: bytes) -> None:
+def refuse_other_kinds(path: Path, data: bytes) -> None:
     """Raise a `DataError` unless `data` is UTF-8 text."""
     for magic, kind in _OTHER_KINDS.items():
         if data.startswith(magic):

@@ -20,6 +20,8 @@ from tpad.training.optimisation import under
 from tpad.training.session_network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
+ITEMS = 65_536  # items whose vectors are computed at once
+GROWN = 4  # tables are joined when what was added is more than this part of the first ones
 FORMAT = "1"
 
 
@@ -35,6 +37,22 @@ class EpochReport:
     """Mean cross-entropy in nats over the training cases."""
     validation: float
     """MRR@20 on the validation cases; NaN if there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Items:
+    """What the model makes of items that follow one another."""
+
+    features: np.ndarray  # (n, n_features) float32, NaN where an item has none
+    inputs: Tensor  # (n, h)
+    vectors: Tensor  # (n, h + 1)
+
+    def followed_by(self, other: "_Items") -> "_Items":
+        return _Items(
+            np.concatenate([self.features, other.features]),
+            torch.cat([self.inputs, other.inputs]),
+            torch.cat([self.vectors, other.vectors]),
+        )
 
 
 class FittedSessionModel:
@@ -61,12 +79,12 @@ class FittedSessionModel:
                 f"each, but was given features of shape {features.shape}; use those of its bundle."
             )
         self.network, self.scaler = network.eval(), scaler.eval()
-        self.features = np.ascontiguousarray(features, dtype=np.float32)
         self.history = tuple(history)
-        with torch.inference_mode():
-            table = scaler(torch.from_numpy(self.features).to(network.log_scale.device))
-            self._inputs = network.item_inputs(table)  # (n_items, h)
-            self._vectors = network.item_vectors(table)  # (n_items, h + 1)
+        # The items that were there first, and those that were added: two tables, so that adding an
+        # item to a million copies none of them.
+        self._parts: tuple[_Items, ...] = (
+            self._items(np.ascontiguousarray(features, dtype=np.float32)),
+        )
 
     @property
     def config(self) -> SessionModelConfig:
@@ -74,12 +92,33 @@ class FittedSessionModel:
 
     @property
     def n_items(self) -> int:
-        return len(self.features)
+        return sum(len(part.features) for part in self._parts)
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n_items, n_features) float32; of many items, `features_of` some copies less."""
+        parts = [part.features for part in self._parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @property
     def item_vectors(self) -> np.ndarray:
         """(n_items, h + 1) float32; a score is the plain dot product with a session vector."""
-        return self._vectors.cpu().numpy()
+        parts = [part.vectors.cpu().numpy() for part in self._parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def features_of(self, rows: np.ndarray) -> np.ndarray:
+        """Features of some items: (n,) -> (n, n_features) float32."""
+        return _take([torch.from_numpy(part.features) for part in self._parts], rows).numpy()
+
+    def vectors_of(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of `item_vectors`: (n,) -> (n, h + 1) float32."""
+        return _take([part.vectors for part in self._parts], rows).cpu().numpy()
+
+    def match(self, session_vector: np.ndarray) -> np.ndarray:
+        """Scores (n_items,) float32 of a session vector (h + 1,); −inf for an item without features."""
+        scores = np.concatenate([p.vectors.cpu().numpy() @ session_vector for p in self._parts])
+        scores[np.isnan(scores)] = -np.inf
+        return scores
 
     def session_vectors(
         self, prefixes: Sequence[np.ndarray], guests: np.ndarray | None = None
@@ -94,24 +133,26 @@ class FittedSessionModel:
         Returns:
             (n, h + 1) float32.
         """
-        inputs = self._inputs  # (n_items, h)
+        inputs = [part.inputs for part in self._parts]
         if guests is not None and len(guests):
             with torch.inference_mode():
-                new = self.network.item_inputs(self._new_table(guests), new=True)  # (n_guests, h)
-                inputs = torch.cat([inputs, new])
-        parts = [np.zeros((0, self._vectors.shape[1]), np.float32)]
+                inputs.append(self.network.item_inputs(self._new_table(guests), new=True))
+        parts = [np.zeros((0, self._parts[0].vectors.shape[1]), np.float32)]
         parts += [self._session_vectors(chunk, inputs).cpu().numpy() for chunk in chunks(prefixes)]
         return np.concatenate(parts)
 
     def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
         """Score of every item as the next one: (n, n_items) float32, not masked."""
         result = np.empty((len(prefixes), self.n_items), np.float32)
+        inputs = [part.inputs for part in self._parts]
         start = 0
         with torch.inference_mode():
             for chunk in chunks(prefixes):
-                sessions = self._session_vectors(chunk, self._inputs)  # (chunk, h + 1)
-                scores = sessions @ self._vectors.T  # (chunk, n_items)
-                result[start : start + len(chunk)] = scores.cpu().numpy()
+                sessions, end = self._session_vectors(chunk, inputs), 0  # (chunk, h + 1)
+                for part in self._parts:
+                    begin, end = end, end + len(part.features)
+                    scores = sessions @ part.vectors.T  # (chunk, n_part)
+                    result[start : start + len(chunk), begin:end] = scores.cpu().numpy()
                 start += len(chunk)
         return result
 
@@ -132,12 +173,12 @@ class FittedSessionModel:
         Args:
             features: (n, n_features).
         """
+        new = self._items(self._checked(features), new=True)
+        first, more = self._parts[0], [*self._parts[1:], new]
+        added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
         model = copy.copy(self)  # shares the network and the scaler
-        with torch.inference_mode():
-            table = self._new_table(features)  # (n, n_outputs)
-            model.features = np.concatenate([self.features, np.asarray(features, np.float32)])
-            model._inputs = torch.cat([self._inputs, self.network.item_inputs(table, new=True)])
-            model._vectors = torch.cat([self._vectors, self.network.item_vectors(table, new=True)])
+        joined = len(added.features) > len(first.features) // GROWN
+        model._parts = (first.followed_by(added),) if joined else (first, added)
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -190,23 +231,56 @@ class FittedSessionModel:
             raise BundleError(f"{path} cannot be read as a session model ({error}).") from error
         return cls(network, scaler, features, history)
 
-    def _new_table(self, features: np.ndarray) -> Tensor:
-        """Scaled features of items that the model has never met."""
-        features = np.asarray(features, dtype=np.float32)
+    def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
+        """The tables of items, computed in chunks: hidden layers of a million would not fit."""
+        n, device = len(features), self.network.log_scale.device
+        width = self.config.width
+        inputs = torch.empty(n, width, device=device)
+        vectors = torch.empty(n, width + 1, device=device)
+        with torch.inference_mode():
+            for start in range(0, n, ITEMS):
+                part = slice(start, start + ITEMS)
+                table = self.scaler(torch.from_numpy(features[part]).to(device))  # (chunk, d)
+                inputs[part] = self.network.item_inputs(table, first=start, new=new)
+                vectors[part] = self.network.item_vectors(table, first=start, new=new)
+        return _Items(features, inputs, vectors)
+
+    def _checked(self, features: np.ndarray) -> np.ndarray:
+        features = np.ascontiguousarray(features, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] != self.scaler.n_features:
             raise DataError(
                 f"New items need features of shape (n, {self.scaler.n_features}), not "
                 f"{features.shape}."
             )
-        return self.scaler(torch.from_numpy(features).to(self._inputs.device))
+        return features
 
-    def _session_vectors(self, prefixes: Sequence[np.ndarray], inputs: Tensor) -> Tensor:
+    def _new_table(self, features: np.ndarray) -> Tensor:
+        """Scaled features of items that the model has never met."""
+        features = self._checked(features)
+        return self.scaler(torch.from_numpy(features).to(self.network.log_scale.device))
+
+    def _session_vectors(self, prefixes: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> Tensor:
         with torch.inference_mode():
             rows, last = pad_sessions([p[-self.config.max_length :] for p in prefixes])
-            rows, last = rows.to(inputs.device), last.to(inputs.device)
-            states = self.network.encode(inputs[rows.clamp(min=0)])  # (n, L, h)
-            final = states[torch.arange(len(rows), device=rows.device), last]  # (n, h)
+            shape, device = rows.shape, inputs[0].device
+            elements = _take(inputs, rows.clamp(min=0).flatten()).view(*shape, -1)  # (n, L, h)
+            states = self.network.encode(elements)  # (n, L, h)
+            final = states[torch.arange(len(rows), device=device), last.to(device)]  # (n, h)
             return self.network.session_vectors(final)
+
+
+def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
+    """Rows of tables that follow one another, without joining them: (n,) -> (n, width)."""
+    rows = torch.as_tensor(rows, dtype=torch.long).to(parts[0].device)
+    if len(parts) == 1:
+        return parts[0][rows]
+    found = parts[0].new_empty(len(rows), parts[0].shape[1])
+    start = 0
+    for part in parts:
+        inside = (rows >= start) & (rows < start + len(part))
+        found[inside] = part[rows[inside] - start]
+        start += len(part)
+    return found
 
 
 def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:

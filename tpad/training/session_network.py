@@ -170,27 +170,28 @@ class SessionModel(nn.Module):
             self.input_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
             self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
 
-    def item_inputs(self, table: Tensor, *, new: bool = False) -> Tensor:
+    def item_inputs(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
         """Items as elements of a session: (n_items, d) -> (n_items, h).
 
         Args:
-            table: scaled item features, from the first item on.
+            table: scaled item features.
+            first: row of the first of these items.
             new: the rows are none of the items that the model was trained on.
         """
         x = self.input_projection(table)
         if self.config.id_embedding and not new:
-            x = self._add_ids(x, self.input_ids)
+            x = self._add_ids(x, self.input_ids, first)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
-    def item_vectors(self, table: Tensor, *, new: bool = False) -> Tensor:
+    def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
         """Items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias.
 
         Arguments as for `item_inputs`.
         """
         x = self.output_projection(table)  # (n_items, h)
         if self.config.id_embedding and not new:
-            x = self._add_ids(x, self.output_ids)
-        return torch.cat([x, self._biases(len(x), new)[:, None]], dim=1)
+            x = self._add_ids(x, self.output_ids, first)
+        return torch.cat([x, self._biases(len(x), first, new)[:, None]], dim=1)
 
     def session_vectors(self, states: Tensor) -> Tensor:
         """States (…, h) -> (…, h + 1), so that `vectors @ item_vectors.T` are the scores."""
@@ -223,14 +224,14 @@ class SessionModel(nn.Module):
         """Scaled dot product plus the item's bias: (…, h), (n_items, h + 1) -> (…, n_items)."""
         return self.session_vectors(states) @ item_vectors.T
 
-    def _add_ids(self, x: Tensor, ids: Tensor) -> Tensor:
+    def _add_ids(self, x: Tensor, ids: Tensor, first: int) -> Tensor:
         keep = self.warm
         if self.training:
             keep = keep & (torch.rand(len(keep), device=keep.device) >= self.config.id_dropout)
-        ids = ids * keep[:, None]  # (n_known, h)
+        ids = (ids * keep[:, None])[first : first + len(x)]  # (n_known, h)
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
-    def _biases(self, n_items: int, new: bool) -> Tensor:
+    def _biases(self, n_items: int, first: int, new: bool) -> Tensor:
         """(n_items,); an unclicked item has the bias of the mean popularity, and the offset."""
         unclicked = self.log_scale.new_tensor(self.config.cold_offset)
         biases = self.log_scale.new_zeros(len(self.warm))
@@ -240,5 +241,5 @@ class SessionModel(nn.Module):
             biases = self.bias
         if new:
             return unclicked.expand(n_items)
-        biases = torch.where(self.warm, biases, unclicked)  # (n_known,)
+        biases = torch.where(self.warm, biases, unclicked)[first : first + n_items]  # (n_known,)
         return torch.cat([biases, unclicked.expand(n_items - len(biases))])

@@ -1,0 +1,239 @@
+"""Encoding in shards: every row once, whatever is lost on the way."""
+
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_bundle import FakeEncoder, picture
+
+import tpad
+from tpad import Bundle, NewItem
+from tpad.encoding import encode_table, read_shards
+from tpad.encoding import run as running
+from tpad.errors import ConfigError, DataError, ModelError
+
+
+class DeadlyEncoder(FakeEncoder):
+    """Kills its own process at a certain item, for as long as a file says so."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.file = file
+
+    def encode(self, items, sets=None):
+        lives = int(self.file.read_text())
+        if lives and any(item.title == "green shoe 17" for item in items):
+            self.file.write_text(str(lives - 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encode(items, sets)
+
+
+class Interrupted(FakeEncoder):
+    """Is interrupted at its third call, as by Ctrl-C."""
+
+    def encode(self, items, sets=None):
+        if len(self.calls) == 2:
+            raise KeyboardInterrupt
+        return super().encode(items, sets)
+
+
+@pytest.fixture
+def bundle(fake_bundle) -> Bundle:
+    return Bundle.load(fake_bundle, encoder=FakeEncoder())
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """Fifty items, every fifth with a picture."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    picture("green", 3).save(shop / "g.png")
+    rows = [(f"t-{i:02d}", f"green shoe {i}", 2.5 * i, "" if i % 5 else "g.png") for i in range(50)]
+    path = shop / "items.csv"
+    pd.DataFrame(rows, columns=["item_id", "title", "price", "image"]).to_csv(path, index=False)
+    return path
+
+
+def expected(table: Path) -> np.ndarray:
+    frame = pd.read_csv(table, dtype={"image": str}).fillna({"image": ""})
+    items = [
+        NewItem(picture("green", 3) if row.image else None, row.title, price=row.price)
+        for row in frame.itertuples()
+    ]
+    return FakeEncoder().encode(items)["tpad"].astype(np.float16).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["parquet", "safetensors"])
+def test_shards_hold_what_the_recommender_encodes(bundle, table, tmp_path, form):
+    seen = []
+    done = encode_table(
+        bundle, table, tmp_path / "out", shard_size=16, form=form,
+        progress=lambda *numbers: seen.append(numbers),
+    )  # fmt: skip
+    assert (done.n_rows, done.n_items, done.n_shards, done.n_new) == (50, 50, 4, 4)
+    assert seen == [(0, 50), (16, 50), (32, 50), (48, 50), (50, 50)] and not done.report.findings
+    shards = read_shards(tmp_path / "out", verify=True)
+    assert [len(ids) for ids, _ in shards] == [16, 16, 16, 2]
+    ids, vectors = shards.load()
+    assert ids == [f"t-{i:02d}" for i in range(50)] and vectors.dtype == np.float32
+    np.testing.assert_array_equal(vectors, expected(table))
+    shop = tpad.Recommender(bundle)
+    shop.add_items(table)
+    np.testing.assert_array_equal(shop.encode(ids), vectors)
+
+
+def test_parquet_tables_and_shards_are_read_by_others(bundle, table, tmp_path):
+    pd.read_csv(table).to_parquet(table.with_suffix(".parquet"), row_group_size=7)
+    encode_table(bundle, table.with_suffix(".parquet"), tmp_path / "out", shard_size=20)
+    found = pd.read_parquet(tmp_path / "out" / "shard-00001.parquet")
+    assert found["item_id"].tolist() == [f"t-{i:02d}" for i in range(20, 40)]
+    np.testing.assert_array_equal(np.stack(found["vector"]), expected(table)[20:40])
+
+
+def test_faulty_rows_are_counted_and_told(bundle, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    table = tmp_path / "items.csv"
+    table.write_text(
+        "item_id,title,description,price,image\n"
+        "a,red case,,3,\nb,,,1,\n,nameless,,1,\na,again,,1,\nc,too,many,1,,,\n"
+        "d,blue cap,,dear,bad.png\ne,,,2,bad.png\nf,,only described,1,nowhere.png\na,third,,1,\n"
+    )
+    done = encode_table(bundle, table, tmp_path / "out", shard_size=3)
+    ids, _ = read_shards(tmp_path / "out").load()
+    assert ids == ["a", "d", "f"] and (done.n_rows, done.n_items, done.n_shards) == (8, 3, 3)
+    told = done.report.as_dict()
+    assert {reason: fault["count"] for reason, fault in told.items()} == {
+        "row with too many or too few fields": 1,
+        "duplicate item_id": 2,
+        "missing item_id": 1,
+        "price is no number": 1,
+        "missing image": 1,
+        "unreadable image": 2,
+        "item without picture and text": 2,
+    }
+    assert "items.csv row 4" in told["missing item_id"]["examples"][0]
+    assert "items.csv row 7" in told["price is no number"]["examples"][0]
+    assert told["duplicate item_id"]["examples"] == ["items.csv row 5", "items.csv row 10"]
+    again = encode_table(bundle, table, tmp_path / "out", shard_size=3)
+    assert again.report == done.report and again.n_new == 0
+
+
+def test_an_interrupted_run_goes_on(fake_bundle, table, tmp_path):
+    first = Bundle.load(fake_bundle, encoder=Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        encode_table(first, table, tmp_path / "out", shard_size=10)
+    with pytest.raises(DataError, match="lacks 3 of its 5 shards"):
+        read_shards(tmp_path / "out")
+    (tmp_path / "out" / ".shard-00003.parquet.part-1").write_text("what a killed run leaves")
+    encoder = FakeEncoder()
+    second = Bundle.load(fake_bundle, encoder=encoder)
+    done = encode_table(second, table, tmp_path / "out", shard_size=10)
+    assert done.n_new == 3 and sum(n for n, _ in encoder.calls) == 30
+    np.testing.assert_array_equal(read_shards(tmp_path / "out").load()[1], expected(table))
+    assert not list((tmp_path / "out").glob(".*.part-*"))
+
+
+def test_a_shard_that_was_changed_is_made_again(bundle, table, tmp_path):
+    out = tmp_path / "out"
+    encode_table(bundle, table, out, shard_size=10)
+    (out / "shard-00001.parquet").unlink()
+    changed = (out / "shard-00003.parquet").read_bytes()
+    (out / "shard-00003.parquet").write_bytes(changed[:-1] + b"x")
+    with pytest.raises(DataError, match=r"shard-00001\.parquet is missing or was changed"):
+        read_shards(out)
+    assert encode_table(bundle, table, out, shard_size=10).n_new == 2
+    assert (out / "shard-00003.parquet").read_bytes() == changed
+
+
+def test_workers_share_the_shards_and_a_killed_one_is_replaced(bundle, table, tmp_path):
+    lives = tmp_path / "lives"
+    lives.write_text("1")
+    done = encode_table(
+        bundle, table, tmp_path / "out", shard_size=10, workers=2,
+        make_encoder=partial(DeadlyEncoder, lives),
+    )  # fmt: skip
+    assert done.n_new == 5 and done.n_lost == 1 and lives.read_text() == "0"
+    ids, vectors = read_shards(tmp_path / "out", verify=True).load()
+    assert ids == [f"t-{i:02d}" for i in range(50)]
+    np.testing.assert_array_equal(vectors, expected(table))
+
+
+def test_a_shard_that_kills_every_worker_is_named(bundle, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "ATTEMPTS", 1)
+    (tmp_path / "lives").write_text("9")
+    with pytest.raises(ModelError, match="Shard 1 ended its worker 1 times"):
+        encode_table(
+            bundle, table, tmp_path / "out", shard_size=10, workers=2,
+            make_encoder=partial(DeadlyEncoder, tmp_path / "lives"),
+        )  # fmt: skip
+
+
+def test_a_workers_own_error_is_told(bundle, table, tmp_path):
+    with pytest.raises(ModelError, match="not finite or not of shape"):
+        encode_table(
+            bundle, table, tmp_path / "out", shard_size=25, workers=2, model="vision",
+            make_encoder=BrokenEncoder,
+        )  # fmt: skip
+    assert not list((tmp_path / "out").glob("shard-*"))
+
+
+class BrokenEncoder(FakeEncoder):
+    def encode(self, items, sets=None):
+        return {name: np.full((len(items), 12), np.nan) for name in sets}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"shard_size": 11}, "--shard-size 10, not 11"),
+        ({"form": "safetensors"}, "--format 'parquet', not 'safetensors'"),
+        ({"model": "vision"}, "--model 'tpad', not 'vision'"),
+    ],
+)
+def test_other_settings_are_refused(bundle, table, tmp_path, options, words):
+    encode_table(bundle, table, tmp_path / "out", shard_size=10)
+    before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*"))
+    with pytest.raises(ConfigError, match=words):
+        encode_table(bundle, table, tmp_path / "out", **{"shard_size": 10, **options})
+    assert before == sorted(path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*"))
+
+
+def test_another_table_or_bundle_is_refused(bundle, table, tmp_path):
+    encode_table(bundle, table, tmp_path / "out", shard_size=10)
+    bundle.info["checksums"]["encoder.json"] = "0" * 64
+    with pytest.raises(ConfigError, match="begun with another bundle"):
+        encode_table(bundle, table, tmp_path / "out", shard_size=10)
+    table.write_text(table.read_text().replace("shoe 3", "hat 3"))
+    with pytest.raises(ConfigError, match="begun with another content of the table"):
+        encode_table(bundle, table, tmp_path / "out", shard_size=10)
+
+
+def test_what_cannot_be_is_refused(bundle, table, tmp_path):
+    out = tmp_path / "out"
+    for options, words in (
+        ({"shard_size": 0}, "--shard-size must be"),
+        ({"workers": 0}, "--workers must be"),
+        ({"form": "csv"}, "no format 'csv'"),
+        ({"model": "gpt"}, "no embedding set 'gpt'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            encode_table(bundle, table, out, **options)
+    assert not out.exists()
+    with pytest.raises(ConfigError, match="in use for other things"):
+        encode_table(bundle, table, table.parent)
+    with pytest.raises(DataError, match=r"holds no manifest\.json"):
+        read_shards(table.parent)
+    out.mkdir()
+    with running._locked(out), pytest.raises(ConfigError, match="Another run writes to"):
+        encode_table(bundle, table, out)
+    (out / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
+        read_shards(out)
+    (out / "manifest.json").write_text(json.dumps({"format_version": 9, "plan": {}, "shards": {}}))
+    with pytest.raises(DataError, match="format version 9"):
+        encode_table(bundle, table, out)

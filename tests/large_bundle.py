@@ -1,0 +1,84 @@
+"""A bundle with as many items as are wanted, for measuring; nothing is trained and nothing encoded.
+
+    path = make_large_bundle(tmp_path / "large", 1_000_000)
+    recommender = tpad.load(path, encoder=WideEncoder())
+
+It has the demo's trained session model, its sessions and its items; the further items lie around them
+in families of look-alikes, as the colours and sizes of one product do.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fake_bundle import FakeEncoder
+
+from tpad import Bundle, Dataset
+
+DEMO = Path(__file__).parents[1] / "assets" / "demo"
+WIDTH = 192  # of the demo's embeddings
+FAMILY = 50  # items of a family, on average
+CHUNK = 50_000
+# Of the demo's own spread: how far a family lies from a demo item, and an item from its family.
+FAMILY_SPREAD, ITEM_SPREAD = 0.4, 0.2
+
+
+class WideEncoder(FakeEncoder):
+    """A made-up encoder whose vectors are as wide as the demo's."""
+
+    def __init__(self) -> None:
+        super().__init__(("tpad",))
+
+    def encode(self, items, sets=None):
+        vectors = super().encode(items, sets)["tpad"]  # (n, 24)
+        return {"tpad": np.pad(vectors, ((0, 0), (0, WIDTH - vectors.shape[1])))}
+
+
+def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
+    """Write it; `n_items` is at least the demo's 1,200."""
+    demo = Bundle.load(DEMO, verify="fast")
+    features = large_features(demo.embeddings["tpad"], n_items, seed)
+    own = demo.dataset.items
+    more = n_items - len(own)
+    items = pd.DataFrame(
+        {
+            "item_id": pd.Series([f"more-{i:07d}" for i in range(more)], dtype="str"),
+            "title": pd.Series([f"look-alike no. {i}" for i in range(more)], dtype="str"),
+            "description": pd.Series([""] * more, dtype="str"),
+            "category": own["category"].sample(more, replace=True, random_state=seed).array,
+            "price": np.round(np.random.default_rng(seed).gamma(2.0, 20.0, more), 2),
+            "image": pd.Series([""] * more, dtype="str"),
+        }
+    )
+    own = own[list(items.columns)].assign(image="")
+    dataset = Dataset(
+        pd.concat([own, items], ignore_index=True), Path(folder),
+        demo.dataset.train, demo.dataset.validation, demo.dataset.test,
+    )  # fmt: skip
+    return Bundle.write(
+        folder,
+        dataset=dataset,
+        encoder=WideEncoder(),
+        embeddings={"tpad": features},
+        recommenders={"tpad": demo.recommenders["tpad"]},
+        config={"preset": "large", "seed": seed},
+    )
+
+
+def large_features(own: np.ndarray, n_items: int, seed: int = 0) -> np.ndarray:
+    """(n_items, d) float32, those of the demo first."""
+    rng, spread = np.random.default_rng(seed), own.std(0)
+    more = n_items - len(own)
+    n_families = more // FAMILY + 1
+
+    def noise(n: int) -> np.ndarray:
+        return rng.standard_normal((n, own.shape[1]), dtype=np.float32) * spread
+
+    families = own[rng.integers(len(own), size=n_families)] + FAMILY_SPREAD * noise(n_families)
+    features = np.empty((n_items, own.shape[1]), np.float32)
+    features[: len(own)] = own
+    for start in range(len(own), n_items, CHUNK):
+        n = min(CHUNK, n_items - start)
+        of = families[rng.integers(n_families, size=n)]
+        features[start : start + n] = of + ITEM_SPREAD * noise(n)
+    return features

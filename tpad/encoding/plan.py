@@ -1,0 +1,138 @@
+"""What is to be encoded and how: told from the table once, kept in the manifest, compared later."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tpad.bundle import Bundle
+from tpad.bundle_files import encoder_digest
+from tpad.data.columns import Columns
+from tpad.data.items import require_item_columns
+from tpad.data.report import EXAMPLES_KEPT, LoadReport, ReportBuilder
+from tpad.data.table_stream import stream_table, table_columns
+from tpad.data.tables import to_text
+from tpad.encoding.shards import check_format
+from tpad.errors import ConfigError, DataError
+from tpad.files import sha256
+
+ROWS = 50_000  # of the table, looked through at once
+
+# How a person sets what the plan has.
+_SETTINGS = {
+    "table_sha256": "another content of the table",
+    "encoder": "another bundle",
+    "model": "--model",
+    "shard_size": "--shard-size",
+    "format": "--format",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a folder of shards is made from and how; equal plans give equal shards."""
+
+    table: str
+    """Name of the item table."""
+    table_sha256: str
+    """Of its content. Pictures are told by their names in the table alone."""
+    n_rows: int
+    """Rows of the table that can be read."""
+    encoder: str
+    """Digest of the encoder, see `tpad.bundle_files.encoder_digest`."""
+    model: str
+    """The embedding set."""
+    width: int
+    """Size of a vector."""
+    shard_size: int
+    """Rows of the table that go into one shard."""
+    format: str
+    """"parquet" or "safetensors"."""
+    n_shards: int
+
+    def refuse_other(self, begun: dict[str, Any], folder: Path) -> None:
+        """Raise a `ConfigError` if a folder was begun with another plan."""
+        mine = asdict(self)
+        for name, what in _SETTINGS.items():
+            if begun.get(name) != mine[name]:
+                was = f"{what} {begun.get(name)!r}, not {mine[name]!r}"
+                raise ConfigError(
+                    f"{folder} was begun with {was if what.startswith('--') else what}; give the "
+                    "same as then to go on, or another folder."
+                )
+        if begun != {**mine, "table": begun.get("table")}:
+            raise ConfigError(f"{folder} was begun with other settings; give another folder.")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the table finds.
+
+    Attributes:
+        n_rows: rows that can be read.
+        repeated: sorted numbers of the rows whose item_id an earlier row has.
+        report: those, and the rows that cannot be read.
+    """
+
+    n_rows: int
+    repeated: np.ndarray
+    report: LoadReport
+
+
+def survey(table: Path) -> Survey:
+    """Look through the ids of an item table; sixteen bytes a row are kept.
+
+    Raises:
+        DataError: the table cannot be read, or has no usable row.
+    """
+    require_item_columns(table_columns(table), table.name)
+    report, numbers, keys = ReportBuilder(), [], []
+    for frame in stream_table(table, ROWS, report, [Columns.ITEM_ID]):
+        ids = to_text(frame[Columns.ITEM_ID])
+        known = (ids != "").to_numpy(dtype=bool)
+        ids = ids[known].astype(object)
+        # Two keys of 64 bits: no two of a million ids are mistaken for one another.
+        keys.append(
+            np.stack([pd.util.hash_array(ids.to_numpy(), hash_key=k) for k in _KEYS], axis=1)
+        )
+        numbers.append(np.stack([frame.index.to_numpy(), known], axis=1))
+    if not numbers:
+        raise DataError(f"{table.name} has columns but no usable row; add at least one data row.")
+    rows = np.concatenate(numbers)  # (n_rows, 2): number, and whether it has an id
+    with_id = rows[rows[:, 1] == 1, 0]
+    if not len(with_id):
+        raise DataError(f"{table.name} has no row with an item_id; fill that column.")
+    repeated = with_id[pd.DataFrame(np.concatenate(keys)).duplicated().to_numpy()]
+    report.error(
+        "duplicate item_id",
+        "the first row is kept",
+        (f"{table.name} row {row}" for row in repeated[:EXAMPLES_KEPT]),
+        len(repeated),
+    )
+    return Survey(len(rows), repeated, report.build())
+
+
+_KEYS = ("0123456789abcdef", "fedcba9876543210")
+
+
+def plan_for(
+    bundle: Bundle, table: Path, n_rows: int, model: str, shard_size: int, form: str
+) -> Plan:
+    """The plan of encoding a table.
+
+    Raises:
+        ConfigError: there is no such set or format, or the shard size is below 1.
+    """
+    check_format(form)
+    if model not in bundle.sets:
+        raise ConfigError(
+            f"{bundle.path} has no embedding set {model!r}; choose from {', '.join(bundle.sets)}."
+        )
+    if shard_size < 1:
+        raise ConfigError(f"--shard-size must be at least 1, not {shard_size}.")
+    return Plan(
+        table.name, sha256(table), n_rows, encoder_digest(bundle.info), model,
+        bundle.embeddings[model].shape[1], shard_size, form, -(-n_rows // shard_size),
+    )  # fmt: skip

@@ -1,0 +1,255 @@
+"""Encoding a large item table into shards, with one process or several.
+
+The table is read once, from its beginning, and never lies in memory as a whole: no more than one
+shard's rows for each worker and one more. A shard appears whole or not at all, and only then the
+manifest names it; so after any end the same command makes what is lacking.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tpad.bundle import Bundle, Encoder
+from tpad.data.report import Finding, LoadReport, ReportBuilder
+from tpad.data.table_stream import stream_table
+from tpad.encoding.plan import Plan, Survey, plan_for, survey
+from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
+from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard
+from tpad.errors import ConfigError, ModelError
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: two runs at once are the person's own care there
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
+ATTEMPTS = 3  # at a shard whose worker ends without a word
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of encoding a table.
+
+    Attributes:
+        n_rows: rows of the table.
+        n_items: items that were encoded.
+        n_shards: shards of the folder.
+        n_new: those of them that this run made.
+        n_lost: workers that were lost and replaced.
+        report: what was left out or mended, in all shards.
+    """
+
+    n_rows: int
+    n_items: int
+    n_shards: int
+    n_new: int
+    n_lost: int
+    report: LoadReport
+
+
+def encode_table(
+    bundle: Bundle,
+    table: str | Path,
+    folder: str | Path,
+    *,
+    model: str = "tpad",
+    shard_size: int = 10_000,
+    form: str = "parquet",
+    workers: int = 1,
+    progress: Progress | None = None,
+    make_encoder: MakeEncoder | None = None,
+) -> Summary:
+    """Encode an item table of any length into the shards of a folder.
+
+    Args:
+        bundle: whose encoder is used.
+        table: CSV or Parquet; pictures lie relative to it. Faulty rows are mended or left out.
+        folder: where to; one that an earlier run began is gone on with.
+        model: embedding set.
+        shard_size: rows of the table that go into one shard.
+        form: "parquet" or "safetensors".
+        workers: processes; with one, this process encodes.
+        progress: called with the number of rows done and of all, after each shard.
+        make_encoder: makes the encoder, once in each process; by default it is the bundle's.
+
+    Raises:
+        ConfigError: a setting cannot be, another run writes to the folder, the folder is in use, or
+            was begun from another table or with other settings.
+        DataError: the table cannot be read.
+        ModelError: a shard ends every worker that begins it.
+    """
+    table, folder = Path(table), Path(folder)
+    if workers < 1:
+        raise ConfigError(f"--workers must be at least 1, not {workers}.")
+    seen = survey(table)
+    plan = plan_for(bundle, table, seen.n_rows, model, shard_size, form)
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        plan.refuse_other(manifest["plan"], folder)
+    elif folder.exists() and (not folder.is_dir() or _in_use(folder)):
+        raise ConfigError(f"{folder} is in use for other things; choose a new or an empty folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _remove_parts(folder)
+        run = _Run(plan, seen, table, folder, progress)
+        if make_encoder is None:
+            threads = max(1, (os.cpu_count() or 1) // workers)
+            make_encoder = partial(_encoder, bundle.path, bundle.device, threads)
+            if workers == 1:
+                make_encoder = partial(getattr, bundle, "encoder")
+        run.go(make_encoder, workers)
+        return run.summary()
+
+
+class _Run:
+    """One run over the shards that are lacking."""
+
+    def __init__(
+        self, plan: Plan, seen: Survey, table: Path, folder: Path, progress: Progress | None
+    ) -> None:
+        self.plan, self.seen, self.table, self.folder = plan, seen, table, folder
+        self.progress = progress or (lambda done, total: None)
+        manifest = read_manifest(folder)
+        known = manifest["shards"] if manifest else {}
+        self.shards: dict[str, Any] = {k: s for k, s in known.items() if is_whole(folder, s)}
+        self.n_new, self.n_lost = 0, 0
+        self._write()
+        self._show()
+
+    def go(self, make_encoder: MakeEncoder, workers: int) -> None:
+        if len(self.shards) == self.plan.n_shards:
+            return
+        if workers == 1:
+            encoder = make_encoder()
+            for shard in self._lacking():
+                self._done(
+                    shard, make_shard(shard, self.plan, self.folder, self.table.parent, encoder)
+                )
+            return
+        workers = min(workers, self.plan.n_shards - len(self.shards))
+        start = partial(Worker, make_encoder, self.plan, self.folder, self.table.parent)
+        at_work: list[Worker] = []
+        try:
+            at_work += [start() for _ in range(workers)]
+            self._share(at_work, start)
+        finally:
+            for worker in at_work:
+                worker.end()
+
+    def _share(self, at_work: list[Worker], start: Callable[[], Worker]) -> None:
+        """Give every worker a shard whenever it is free, until all are made."""
+        lacking, again, failed = self._lacking(), deque[Shard](), dict[int, int]()
+        while True:
+            for worker in at_work:
+                if worker.shard is None:
+                    shard = again.popleft() if again else next(lacking, None)
+                    if shard is None:
+                        break
+                    worker.begin(shard)
+            busy = [worker for worker in at_work if worker.shard is not None]
+            if not busy:
+                return
+            # A pipe is ready, too, when its worker ends.
+            ready = connection.wait([worker.connection for worker in busy])
+            for worker in (worker for worker in busy if worker.connection in ready):
+                shard = worker.shard
+                result = worker.result()
+                assert shard is not None
+                if result is not None:
+                    self._done(shard, result)
+                    continue
+                self.n_lost += 1
+                failed[shard.number] = failed.get(shard.number, 0) + 1
+                if failed[shard.number] == ATTEMPTS:
+                    raise ModelError(
+                        f"Shard {shard.number} ended its worker {ATTEMPTS} times, for instance for "
+                        "lack of memory; try fewer --workers, and the same command goes on."
+                    )
+                again.append(shard)
+                worker.end()
+                at_work[at_work.index(worker)] = start()
+
+    def _lacking(self) -> Iterator[Shard]:
+        """The shards that are to be made, read from the table."""
+        frames = stream_table(self.table, self.plan.shard_size, ReportBuilder())
+        for number, frame in enumerate(frames):
+            if shard_name(number) in self.shards:
+                continue
+            repeated = np.isin(frame.index.to_numpy(), self.seen.repeated)
+            yield Shard(number, frame[~repeated], int(repeated.sum()))
+
+    def _done(self, shard: Shard, record: dict[str, Any]) -> None:
+        self.shards[shard_name(shard.number)] = record
+        self.n_new += 1
+        self._write()
+        self._show()
+
+    def _write(self) -> None:
+        write_manifest(self.folder, asdict(self.plan), dict(sorted(self.shards.items())))
+
+    def _show(self) -> None:
+        self.progress(sum(s["n_rows"] for s in self.shards.values()), self.plan.n_rows)
+
+    def summary(self) -> Summary:
+        shards = self.shards.values()
+        merged: dict[str, Finding] = {}
+        for finding in self.seen.report.findings:
+            merged[finding.reason] = finding
+        for shard in shards:
+            for reason, fault in shard["faults"].items():
+                old = merged.get(reason, Finding(reason, fault["action"], 0))
+                merged[reason] = Finding(
+                    reason,
+                    fault["action"],
+                    old.count + fault["count"],
+                    old.examples or tuple(fault["examples"]),
+                )
+        return Summary(
+            self.plan.n_rows,
+            sum(shard["n_items"] for shard in shards),
+            self.plan.n_shards,
+            self.n_new,
+            self.n_lost,
+            LoadReport(tuple(merged.values())),
+        )
+
+
+def _encoder(path: Path, device: str, threads: int) -> Encoder:
+    """A worker's own, with its share of the processor's cores."""
+    import torch
+
+    torch.set_num_threads(threads)
+    return Bundle.load(path, verify="fast", device=device).encoder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; the system lets go of the lock however this one ends."""
+    with (folder / LOCK).open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(
+                    f"Another run writes to {folder}; wait for its end, or choose another folder."
+                ) from error
+        yield
+
+
+def _in_use(folder: Path) -> bool:
+    return any(path.name != LOCK for path in folder.iterdir())
+
+
+def _remove_parts(folder: Path) -> None:
+    """What a killed run was writing."""
+    for part in folder.glob(".*.part-*"):
+        part.unlink(missing_ok=True)
