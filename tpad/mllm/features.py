@@ -161,7 +161,12 @@ def run_vision(mllm: "MLLM", pixels: Pixels) -> ImageCache:
 
     Gradients flow if they are enabled.
     """
-    outputs = mllm.model.model.get_image_features(**pixels.tensors, return_dict=True)
+    options = {}
+    if mllm.family == "llava":
+        native = mllm.model.config.vision_config.image_size
+        if pixels.tensors["pixel_values"].shape[-1] != native:
+            options["interpolate_pos_encoding"] = True
+    outputs = mllm.model.model.get_image_features(**pixels.tensors, **options, return_dict=True)
     tokens = list(outputs.pooler_output)  # n times (tokens, d)
     patches = outputs.last_hidden_state
     if is_qwen(mllm.family):  # (all patches, d_vision)
