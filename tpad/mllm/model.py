@@ -21,7 +21,7 @@ from tpad.mllm.loading import check_family, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
 from tpad.mllm.processors import Pixels
 from tpad.mllm.prompts import Conversation, ItemInput
-from tpad.mllm.quantisation import prepare_4bit
+from tpad.mllm.quantisation import prepare_4bit, save_4bit
 from tpad.mllm.settings import ModelSettings
 from tpad.mllm.text import TextReader
 
@@ -133,7 +133,10 @@ class MLLM:
             cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
             state = {k: cast.get(_place(v), v) for k, v in state.items()}
         with replacing_folder(folder) as part:
-            self.model.save_pretrained(part, state_dict=state)
+            if self.settings.load_in_4bit:
+                save_4bit(self.model, state, part)
+            else:
+                self.model.save_pretrained(part, state_dict=state)
             self.processor.save_pretrained(part)
 
     # -- reading ------------------------------------------------------------------------------
