@@ -72,7 +72,7 @@ class MLLM:
         else:
             model = model.to(device=self.device, dtype=weights)  # type: ignore[call-arg]
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable()
         self.model: Any = model.eval()
         self.processor: Any = processor
         self.tokenizer = processor.tokenizer

@@ -11,9 +11,7 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from tpad.errors import ConfigError
 
-KEPT_WHOLE = (
-    r"(.*\.)?(vision_model|vision_tower|visual|connector|multi_modal_projector|lm_head)"
-)
+KEPT_WHOLE = r"(.*\.)?(vision_model|vision_tower|visual|connector|multi_modal_projector|lm_head)"
 """Modules that are not packed: what sees, which is small and run once, and the vocabulary."""
 
 
