@@ -195,8 +195,8 @@ def fit(
     dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
 ) -> ItemEncoder:
     """All stages up to the representation: from a base model to an encoder of items."""
-    seed, data = config.seed, [dataset.fingerprint, base.fingerprint, config.inputs]
-    data += config.model.changes
+    seed = config.seed
+    data = [dataset.fingerprint, base.fingerprint, config.inputs, *config.model.changes]
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
 
