@@ -11,7 +11,7 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisi
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from tpad.errors import ConfigError, ModelError
-from tpad.mllm import MLLM, ItemInput, LoraSettings, ModelSettings, Turn, loading
+from tpad.mllm import MLLM, ImageCache, ItemInput, LoraSettings, ModelSettings, Turn, loading
 from tpad.mllm.quantisation import KEPT_WHOLE, check_4bit
 
 TILED = ("idefics3", "smolvlm")
@@ -72,6 +72,43 @@ class TestGradientCheckpointing:
         np.testing.assert_array_equal(mllm.score(chat, ["red"]), plain.score(chat, ["red"]))
         texts = [m.generate(items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
         assert texts[0] == texts[1]
+
+
+class TestSixteenBits:
+    def test_weights_of_16_bits_read_score_and_train(self, folder, items, tmp_path, monkeypatch):
+        """As on a card: there the weights themselves are bfloat16, and adapters float32."""
+        exact = load(folder)
+        bf16 = (torch.bfloat16,) * 3
+        monkeypatch.setattr("tpad.mllm.model.choose_dtypes", lambda *_: bf16)
+        monkeypatch.setattr(loading, "choose_dtypes", lambda *_: bf16)
+        mllm = load(folder, gradient_checkpointing=True)
+        assert {p.dtype for p in mllm.model.parameters()} == {torch.bfloat16}
+        pictures = [item.image for item in items]
+        cache = mllm.image_features(pictures)
+        assert cache.flat.dtype == torch.bfloat16 and cache.tower.dtype == torch.float32
+        cache.save(tmp_path / "cache.safetensors")
+        cache = ImageCache.load(tmp_path / "cache.safetensors")
+        rows = [ItemInput(n if i.image else None, i.text) for n, i in enumerate(items)]
+        read = mllm.encode(rows, layers=[3], images=cache).last[3]
+        np.testing.assert_allclose(read, exact.encode(items, layers=[3]).last[3], atol=0.15)
+        assert np.isfinite(mllm.score([Turn(rows[0], "Next?")], ["red"], images=cache)).all()
+
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        parameters = mllm.trainable_parameters("a")
+        assert {p.dtype for p in parameters} == {torch.float32}
+        chats = [[Turn(row, "Next?", "a red case")] for row in rows]
+        batch = mllm.collate(chats, images=cache, with_labels=True)
+        optimizer, losses = torch.optim.Adam(parameters, lr=0.02), []
+        mllm.model.train()
+        with mllm.use_adapter("a"):
+            for _ in range(4):
+                with mllm.autocast():
+                    loss = mllm.forward(batch).loss
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(loss.item())
+        assert losses[-1] < losses[0]
 
 
 class TestResolution:

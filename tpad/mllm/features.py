@@ -30,7 +30,8 @@ class ImageCache:
     where the tower's output would go, so the language model reads exactly the same.
 
     Attributes:
-        flat: (sum of counts, d) image tokens of all pictures, one after the other.
+        flat: (sum of counts, d) image tokens of all pictures, one after the other, in the number
+            format that they were computed in.
         counts: (n,) tokens of each picture; 0 = no picture.
         tower: (n, d_vision) mean over the vision tower's output patches.
         expansions: per picture, what stands for it in the prompt.
@@ -221,14 +222,13 @@ def _spread(mllm: "MLLM", parts: list[ImageCache], counts: torch.Tensor) -> Imag
         grids = torch.zeros(n, 3, dtype=torch.long)
         grids[there] = torch.cat([part.grids for part in parts if part.grids is not None])
     return ImageCache(
-        torch.cat([part.flat for part in parts]).float(),
+        torch.cat([part.flat for part in parts]),
         counts,
         tower,
         [next(texts) if is_there else "" for is_there in there.tolist()],
         grids,
         tuple(
-            torch.cat(extras).float()
-            for extras in zip(*(part.deepstack for part in parts), strict=True)
+            torch.cat(extras) for extras in zip(*(part.deepstack for part in parts), strict=True)
         ),
     )
 
