@@ -186,7 +186,11 @@ def make_random(name: str, folder: Path) -> Path:
 
 
 class Clock:
-    """Seconds from one call to the next, with all work of the device done."""
+    """Seconds from one call to the next, with all work of the device done.
+
+    On a processor they are its own seconds by the number of threads, so that what else runs there
+    does not count.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.last = device, 0.0
@@ -195,8 +199,11 @@ class Clock:
     def __call__(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        before, self.last = self.last, time.perf_counter()
-        return self.last - before
+            now = time.perf_counter()
+        else:
+            now = time.process_time() / torch.get_num_threads()
+        before, self.last = self.last, now
+        return now - before
 
 
 def peak_memory(device: torch.device) -> float:
@@ -215,6 +222,7 @@ def measure(source: str, settings: ModelSettings, args: argparse.Namespace) -> d
 
     mllm = MLLM.load(source, settings, revision=args.revision, device=args.device)
     found = {
+        "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in mllm.model.parameters()) / 1e9,
         "after loading": peak_memory(mllm.device),
     }

@@ -31,15 +31,11 @@ LANGUAGE_LAYERS = r".*\.(text_model|language_model)\.layers\.\d+\."
 """The layers of the language model. The vision tower, whose attention has projections of the same
 names in some families, is left out."""
 
-PROJECTIONS = {
-    "the seven of Llama, Mistral, Qwen and Gemma": (
-        r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)", 7,
-    ),
-    "the four of Phi-3, some of them fused": (
-        r"(self_attn\.(qkv|o)_proj|mlp\.(gate_up|down)_proj)", 4,
-    ),
-}  # fmt: skip
-"""Kinds of language models: which modules of a layer adapters sit on, and how many these are."""
+PROJECTIONS = (
+    (r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)", 7),  # Llama, Mistral, Qwen, Gemma
+    (r"(self_attn\.(qkv|o)_proj|mlp\.(gate_up|down)_proj)", 4),  # Phi-3: some are fused
+)
+"""Which modules of a layer adapters sit on, and how many these are, by kind of language model."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +217,7 @@ def language_projections(model: "PreTrainedModel") -> str:
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     names = {name.removesuffix(".base_layer") for name in linear}  # PEFT wraps what has an adapter
     layers = model.config.get_text_config().num_hidden_layers
-    for projections, count in PROJECTIONS.values():
+    for projections, count in PROJECTIONS:
         pattern = LANGUAGE_LAYERS + projections
         if sum(re.fullmatch(pattern, name) is not None for name in names) == count * layers:
             return pattern

@@ -17,6 +17,7 @@ from tpad.errors import ModelError
 from tpad.files import replacing
 from tpad.mllm.processors import Pixels, is_qwen, preprocess
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.mllm.resolution import RESIZABLE_TOWERS
 
 if TYPE_CHECKING:
     from tpad.mllm.model import MLLM
@@ -163,10 +164,10 @@ def run_vision(mllm: "MLLM", pixels: Pixels) -> ImageCache:
     Gradients flow if they are enabled.
     """
     options = {}
-    if mllm.family == "llava":
-        native = mllm.model.config.vision_config.image_size
-        if pixels.tensors["pixel_values"].shape[-1] != native:
-            options["interpolate_pos_encoding"] = True
+    config = mllm.model.config.vision_config
+    if mllm.family == "llava" and config.model_type in RESIZABLE_TOWERS:
+        other = pixels.tensors["pixel_values"].shape[-1] != config.image_size
+        options["interpolate_pos_encoding"] = other
     outputs = mllm.model.model.get_image_features(**pixels.tensors, **options, return_dict=True)
     tokens = list(outputs.pooler_output)  # n times (tokens, d)
     patches = outputs.last_hidden_state
