@@ -33,8 +33,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="`python -m app deploy --help`: put it on Hugging Face Spaces.",
     )
     made.add_argument(
-        "--bundle", default=str(DEFAULT_BUNDLE), help="folder of a bundle (the demo shop)"
+        "--bundle", default=str(DEFAULT_BUNDLE), help="folder or hub id of a bundle (the demo shop)"
     )
+    made.add_argument("--revision", help="of BUNDLE, where that is a hub id")
     made.add_argument(
         "--database",
         default=os.environ.get("TPAD_DATABASE_URL") or None,
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from tpad.items import NewItem
 
     try:
-        recommender = tpad.load(options.bundle)
+        recommender = tpad.load(options.bundle, options.revision)
         database = _database(options.database, options.read_only)
         results = open_results(database, read_only=options.read_only)
         page = build_app(recommender, results)

@@ -18,6 +18,7 @@ from typing import Any
 
 from app.space_card import card, check_card, front_matter, pinned
 from tpad.errors import ConfigError, DataError, TpadError
+from tpad.hub import check_name, hub_errors, size_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_BUNDLE, DEMO_DATABASE = Path("assets/demo"), Path("results/demo.db")
@@ -26,7 +27,6 @@ FILES = ("requirements.txt", "LICENSE")
 BUILT = ROOT / "build" / "space"  # where --dry-run puts the Space if no folder is named
 LEFT_OUT = ("__pycache__", "*.pyc", ".*", "*.egg-info", "*~")
 MANAGED = [f"{folder}/**" for folder in (*PACKAGES, "assets", "results")]  # old files there go
-LARGE = 10_000_000  # bytes; the hub keeps larger files outside of git, `upload_folder` sees to it
 VARIABLES = [
     {
         "key": "TPAD_READ_ONLY",
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Assemble a Space and upload it; 1 if that cannot be done."""
     options = parser().parse_args(arguments)
     try:
-        _checked_name(options.space)
+        check_name(options.space, "Space")
         with _place(options.out, options.dry_run) as folder:
             assemble(folder, options.space, options.bundle, options.database)
             print(summary(folder))
@@ -166,25 +166,11 @@ def copy_database(source: Path, target: Path) -> None:
 
 def summary(folder: Path) -> str:
     """What is in a Space's folder: a line for each of its parts, the total, the large files."""
-    sizes = {
-        path.relative_to(folder): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-    parts: dict[str, list[int]] = {}
-    for path, size in sizes.items():
-        parts.setdefault("/".join(path.parts[:2]) if path.parts[0] == "assets" else path.parts[0],
-                         []).append(size)  # fmt: skip
-    lines = [
-        f"{len(own):>6} files {sum(own) / 1e6:>9.2f} MB  {part}" for part, own in parts.items()
-    ]
-    lines.append(f"{len(sizes):>6} files {sum(sizes.values()) / 1e6:>9.2f} MB  in all")
-    lines += [
-        f"{path} has {size / 1e6:.1f} MB: kept by the hub outside of git"
-        for path, size in sizes.items()
-        if size > LARGE
-    ]
-    return "\n".join(lines)
+    return size_lines(folder, _part)
+
+
+def _part(path: Path) -> str:
+    return "/".join(path.parts[:2]) if path.parts[0] == "assets" else path.parts[0]
 
 
 def upload(folder: Path, space: str, private: bool = False) -> str:
@@ -199,7 +185,7 @@ def upload(folder: Path, space: str, private: bool = False) -> str:
     from huggingface_hub import HfApi
 
     api = HfApi()
-    with _hub_errors(space):
+    with hub_errors(space):
         made = api.create_repo(
             space, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True,
             space_variables=VARIABLES,
@@ -215,37 +201,6 @@ def upload(folder: Path, space: str, private: bool = False) -> str:
 
 
 @contextmanager
-def _hub_errors(space: str) -> Iterator[None]:
-    """Turns what goes wrong with the hub into one sentence."""
-    import httpx
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.LocalTokenNotFoundError as error:
-        raise ConfigError(_NO_TOKEN) from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status == 401:
-            raise ConfigError(_NO_TOKEN) from error
-        if status in (403, 404):
-            raise ConfigError(
-                f"Your token may not write to {space}; log in as its owner with a token that may."
-            ) from error
-        raise ConfigError(f"The hub refused {space}: {_first_line(error)}") from error
-    except (httpx.HTTPError, OSError) as error:
-        raise ConfigError(
-            f"Hugging Face cannot be reached ({_first_line(error)}); try again later, or make the "
-            "folder by --dry-run."
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"The hub refused {space}: {_first_line(error)}") from error
-
-
-_NO_TOKEN = "There is no valid Hugging Face token; log in by `hf auth login`, or set HF_TOKEN."
-
-
-@contextmanager
 def _place(named: str | None, dry_run: bool) -> Iterator[Path]:
     """The folder to assemble in."""
     if named:
@@ -256,19 +211,6 @@ def _place(named: str | None, dry_run: bool) -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory(prefix="tpad-space-") as temporary:
             yield Path(temporary) / "space"
-
-
-def _checked_name(space: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(space)
-        whole = space.count("/") == 1
-    except HFValidationError:
-        whole = False
-    if not whole:
-        raise ConfigError(f"{space!r} is no name of a Space; write OWNER/NAME.")
 
 
 def _bundle_facts(source: Path) -> dict[str, Any]:
@@ -292,7 +234,3 @@ def _database_of(source: Path, named: str | Path | None, root: Path) -> Path | N
     if not path.is_file():
         raise ConfigError(f"There is no database {path}; name a file that exists.")
     return path
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

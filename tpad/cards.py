@@ -21,13 +21,15 @@ LIMITS = (
     "Sessions are read without regard to who the shopper is, and only their most recent items.",
     "Scores order items within one session; they are no probabilities.",
 )
+PLACE = "PATH_OR_HUB_ID"
+"""Stands in a card for where the bundle is; `export --push` fills it in."""
 _FRONT_MATTER = """---
 library_name: tpad
 tags:
 - recommendation
 - session-based-recommendation
 - multimodal
----
+{base}---
 """
 
 
@@ -52,6 +54,7 @@ def model_card(
     base = info.get("base") or {}
     where = f"`{base['hub_id']}`" if "hub_id" in base else "in the folder `base`"
     revision = f", revision `{base['revision']}`" if base.get("revision") else ""
+    public = f"base_model: {base['hub_id']}\n" if "hub_id" in base else ""
     seeds = ", ".join(map(str, info.get("seeds", []))) or "not recorded"
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
     sets = "\n".join(f"- `{name}`: {SET_NOTES.get(name, 'embeddings')}" for name in info["sets"])
@@ -59,13 +62,13 @@ def model_card(
     if metrics is not None and len(metrics):
         measured = _table(metrics)
     parts = [
-        f"{_FRONT_MATTER}\n# {title}",
+        f"{_FRONT_MATTER.format(base=public)}\n# {title}",
         "Recommends the next item of an anonymous session from the items' pictures and texts, also "
         "items that nobody has clicked yet. It follows the method of *Distilling Transitional "
         "Pattern to Large Language Models for Multimodal Session-based Recommendation* "
         "(arXiv 2504.10538), as far as its abstract states it; it is no official implementation, "
         "and all figures here were measured on this bundle.",
-        '```python\nimport tpad\n\nrecommender = tpad.load("PATH_OR_HUB_ID")\n'
+        f'```python\nimport tpad\n\nrecommender = tpad.load("{PLACE}")\n'
         'recommender.recommend(["AN_ITEM_ID"], k=10)\n```',
         "## Made from",
         f"- Data: {data['n_items']:,} items, {data['n_cold']:,} of them in no training session; "

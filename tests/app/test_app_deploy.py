@@ -13,7 +13,6 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors, metadata_load
 
-from app import deploy
 from app.deploy import assemble, copy_database, main, summary
 from app.results import open_results
 from app.space_card import check_card, front_matter
@@ -180,7 +179,7 @@ def test_large_files_are_named(tmp_path, monkeypatch):
     (tmp_path / "assets" / "demo").mkdir(parents=True)
     (tmp_path / "assets" / "demo" / "weights").write_bytes(b"x" * 2000)
     (tmp_path / "LICENSE").write_bytes(b"x")
-    monkeypatch.setattr(deploy, "LARGE", 1000)
+    monkeypatch.setattr("tpad.hub.LARGE", 1000)
     told = summary(tmp_path)
     assert "assets/demo/weights has" in told
     assert "LICENSE has" not in told

@@ -10,6 +10,7 @@ from tiny_base import make_tiny_base
 from tpad import Bundle
 from tpad.__main__ import main
 from tpad.cli import train as train_command
+from tpad.mllm import ModelSettings
 from tpad.training import ablation_sets, pipeline
 from tpad.training.ablations import ABLATIONS
 
@@ -201,9 +202,37 @@ def test_help_names_every_ablation(command, capsys):
 
 def test_a_hub_id_is_no_folder(tables, tmp_path, nothing_is_trained):
     items, clicks = tables
+    commit = "a" * 40  # a branch would be looked up
     main(["train", "--items", str(items), "--interactions", str(clicks), "--out",
-          str(tmp_path / "b"), "--mllm", "org/model", "--revision", "v1"])  # fmt: skip
-    assert nothing_is_trained["base"].record == {"hub_id": "org/model", "revision": "v1"}
+          str(tmp_path / "b"), "--mllm", "org/model", "--revision", commit])  # fmt: skip
+    assert nothing_is_trained["base"].record == {"hub_id": "org/model", "revision": commit}
+
+
+def test_options_of_the_model_are_settings(tables, tmp_path, nothing_is_trained):
+    items, clicks = tables
+    train = ["train", "--items", str(items), "--interactions", str(clicks), "--out",
+             str(tmp_path / "b"), "--mllm", str(tmp_path)]  # fmt: skip
+    main(train)
+    assert nothing_is_trained["config"].model == ModelSettings()
+    assert main([
+        *train, "--dtype", "bfloat16", "--load-in-4bit", "--gradient-checkpointing",
+        "--visual-tokens", "64", "--split-images", "--lora-targets", "x.*",
+        "--set", "model.max_pixels=100",
+    ]) == 0  # fmt: skip
+    assert nothing_is_trained["config"].model == ModelSettings(
+        "bfloat16", True, True, 100, 64, True, "x.*"
+    )
+
+
+def test_model_options_that_cannot_work(refused, tables):
+    items, clicks = tables
+    shop = ["--items", str(items), "--interactions", str(clicks), "--out", "x"]
+    assert "model.visual_tokens must be at least 1" in refused(
+        "train", *shop, "--visual-tokens", "0"
+    )
+    assert "'model.load_in_4bit' wants a value" in refused(
+        "train", *shop, "--set", "model.load_in_4bit=3"
+    )
 
 
 def test_probing_what_is_no_bundle(refused, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from mllm_models import make_idefics3, make_qwen, picture
 
 from tpad.errors import ConfigError, ModelError
-from tpad.mllm import MLLM, ItemInput
+from tpad.mllm import MLLM, ItemInput, ModelSettings
 from tpad.mllm.processors import load_processor
 
 
@@ -84,7 +84,7 @@ def test_no_chat_template(copy):
 
 def test_unknown_settings(idefics3):
     with pytest.raises(ConfigError, match="no dtype 'float8'"):
-        MLLM.load(idefics3, dtype="float8")
+        MLLM.load(idefics3, ModelSettings(dtype="float8"))
     with pytest.raises(ConfigError, match="no device 'gpu'"):
         MLLM.load(idefics3, device="gpu")
 
@@ -107,7 +107,7 @@ def test_the_saved_processor_names_the_public_class(tmp_path):
 
 def test_tiles_are_a_setting(idefics3):
     whole = MLLM.load(idefics3, device="cpu").image_features([picture(0, (64, 64))])
-    tiled = MLLM.load(idefics3, device="cpu", split_images=True)
+    tiled = MLLM.load(idefics3, ModelSettings(split_images=True), device="cpu")
     cache = tiled.image_features([picture(0, (64, 64)), picture(1, (16, 16))])
     assert whole.counts.tolist() == [4]
     assert cache.counts[0] == 5 * 4  # two by two tiles, and the whole
@@ -126,7 +126,7 @@ def test_pixels_are_a_setting(tmp_path):
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     counts = [
-        MLLM.load(tmp_path, device="cpu", max_pixels=pixels)
+        MLLM.load(tmp_path, ModelSettings(max_pixels=pixels), device="cpu")
         .image_features([picture(0, (128, 128))])
         .counts.item()
         for pixels in (64 * 64, 32 * 32)
@@ -136,8 +136,8 @@ def test_pixels_are_a_setting(tmp_path):
 
 def test_bfloat16_is_a_setting_and_near(idefics3):
     items = [ItemInput(picture(0), "red case")]
-    exact = MLLM.load(idefics3, device="cpu", dtype="float32")
-    rough = MLLM.load(idefics3, device="cpu", dtype="bfloat16")
+    exact = MLLM.load(idefics3, ModelSettings(dtype="float32"), device="cpu")
+    rough = MLLM.load(idefics3, ModelSettings(dtype="bfloat16"), device="cpu")
     assert rough.model.dtype == torch.float32  # the weights stay as they are
     one = exact.encode(items, layers=[3]).last[3]
     other = rough.encode(items, layers=[3]).last[3]
@@ -146,7 +146,7 @@ def test_bfloat16_is_a_setting_and_near(idefics3):
 
 
 def test_auto_is_exact_for_features_and_measured_for_training(idefics3):
-    mllm = MLLM.load(idefics3, device="cpu", dtype="auto")
+    mllm = MLLM.load(idefics3, ModelSettings(dtype="auto"), device="cpu")
     assert mllm.dtype == torch.float32
     assert mllm.fast_dtype in (torch.float32, torch.bfloat16)
     with mllm.autocast():

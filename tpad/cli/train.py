@@ -3,7 +3,7 @@
 import ast
 import json
 from argparse import ArgumentParser, Namespace, _ArgumentGroup, _SubParsersAction
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,12 +82,32 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
     model.add_argument("--mllm", help="local folder or hub id; the embedded model by default")
     model.add_argument("--revision", help="branch, tag or commit on the hub")
     model.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    add_model_options(model)
     run = parser.add_argument_group("run")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--work", type=Path, help="where stages keep their results (OUT.work)")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                      help="change one setting, such as distill.epochs=10; may be repeated")  # fmt: skip
     return run
+
+
+def add_model_options(group: _ArgumentGroup) -> None:
+    """The options that become the setting `model`; see `ModelSettings`."""
+    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16"),
+                       help="number format to compute in (auto)")  # fmt: skip
+    group.add_argument("--load-in-4bit", action="store_const", const=True,
+                       help='language model in 4 bits, on CUDA; needs pip install -e ".[quant]"')  # fmt: skip
+    group.add_argument("--gradient-checkpointing", action="store_const", const=True,
+                       help="less memory in training for a third more time")  # fmt: skip
+    group.add_argument("--max-pixels", type=int, metavar="N",
+                       help="shrink pictures to at most N pixels")  # fmt: skip
+    group.add_argument("--visual-tokens", type=int, metavar="N",
+                       help="shrink pictures to at most N tokens each")  # fmt: skip
+    group.add_argument("--split-images", action="store_const", const=True,
+                       help="cut large pictures into tiles (Idefics3, SmolVLM)")  # fmt: skip
+    group.add_argument("--lora-targets", metavar="REGEX",
+                       help="module names that adapters sit on, for a language model of an unknown "
+                       "kind")  # fmt: skip
 
 
 def run_train(args: Namespace) -> None:
@@ -129,6 +149,9 @@ def read_job(args: Namespace) -> Job:
 
     name = args.preset or ("shop" if args.items else "demo")
     config = preset(name).override("seed", args.seed)
+    for option in fields(config.model):
+        if getattr(args, option.name) is not None:
+            config = config.override(f"model.{option.name}", getattr(args, option.name))
     for ablation in getattr(args, "ablation", []):
         config = apply_ablation(config, ablation)
     for setting in args.settings:
@@ -143,6 +166,7 @@ def read_job(args: Namespace) -> Job:
         )
     config = config.override("features", names)
     config = config.override("features_only", args.features_only)
+    base = Base.find(args.mllm or default_base(), args.revision)
     work = args.work or args.out.with_name(args.out.name + ".work")
 
     extra = {}
@@ -162,8 +186,6 @@ def read_job(args: Namespace) -> Job:
         print(dataset.report)
     ids = dataset.items[Columns.ITEM_ID].tolist()
     vectors = {name: load_vectors(path, ids) for name, path in files.items()}
-    source = args.mllm or default_base()
-    base = Base(source, args.revision, is_hub=not Path(source).exists())
     return Job(dataset, base, config, work, extra, vectors)
 
 

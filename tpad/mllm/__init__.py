@@ -6,6 +6,7 @@ from tpad.mllm.features import ImageCache, ItemFeatures
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
 from tpad.mllm.prompts import Conversation, ItemInput, Turn
+from tpad.mllm.settings import ModelSettings
 
 __all__ = [
     "FAMILIES",
@@ -16,6 +17,7 @@ __all__ = [
     "ItemFeatures",
     "ItemInput",
     "LoraSettings",
+    "ModelSettings",
     "Output",
     "Turn",
 ]

@@ -1,5 +1,6 @@
 """LoRA adapters on the language model, by PEFT."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from peft import (
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from tpad.errors import ModelError
 from tpad.files import replacing_folder
@@ -25,12 +27,15 @@ from tpad.files import replacing_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-LANGUAGE_PROJECTIONS = (
-    r".*\.(text_model|language_model)\.layers\.\d+\."
-    r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+LANGUAGE_LAYERS = r".*\.(text_model|language_model)\.layers\.\d+\."
+"""The layers of the language model. The vision tower, whose attention has projections of the same
+names in some families, is left out."""
+
+PROJECTIONS = (
+    (r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)", 7),  # Llama, Mistral, Qwen, Gemma
+    (r"(self_attn\.(qkv|o)_proj|mlp\.(gate_up|down)_proj)", 4),  # Phi-3: some are fused
 )
-"""The seven projections of each layer of the language model; the vision tower, whose attention has
-projections of the same names in some families, is left out."""
+"""Which modules of a layer adapters sit on, and how many these are, by kind of language model."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,14 @@ class LoraSettings:
         rank: rank of the update of each projection.
         alpha: the update is scaled by alpha / rank.
         dropout: on the adapter's input, while training.
-        targets: "auto" for the language model's seven projections, or a regular expression that
-            matches whole module names.
+        targets: a regular expression that matches whole module names; None for those that the
+            model's settings name (`ModelSettings.lora_targets`).
     """
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
-    targets: str = "auto"
+    targets: str | None = None
 
 
 class Adapters:
@@ -57,10 +62,11 @@ class Adapters:
     Args:
         model: the base model; PEFT puts its layers into it in place, and freezes the base weights
             when the first adapter is added.
+        targets: where adapters sit, as in `ModelSettings.lora_targets`.
     """
 
-    def __init__(self, model: "PreTrainedModel") -> None:
-        self._model = model
+    def __init__(self, model: "PreTrainedModel", targets: str = "auto") -> None:
+        self._model, self._targets = model, targets
         self._peft: Any = None  # a PeftModel once there is an adapter
         self.active: str | None = None
 
@@ -69,7 +75,9 @@ class Adapters:
         return [] if self._peft is None else list(self._peft.peft_config)
 
     def add(self, name: str, settings: LoraSettings) -> None:
-        targets = LANGUAGE_PROJECTIONS if settings.targets == "auto" else settings.targets
+        targets = settings.targets or self._targets
+        if targets == "auto":
+            targets = language_projections(self._model)
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number works
@@ -108,10 +116,12 @@ class Adapters:
         """Within the block, the active adapter is part of the base weights: a quarter faster.
 
         For many passes without gradients. The weights themselves are put back afterwards, so no
-        rounding is left over. Weights of 16 bits would lose the update and are left as they are.
+        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits cannot
+        take it: they are left as they are.
         """
         name = self.active
-        if name is None or self._model.dtype != torch.float32:
+        packed = getattr(self._model, "is_loaded_in_4bit", False)
+        if name is None or packed or self._model.dtype != torch.float32:
             yield
             return
         layers: list[Any] = [
@@ -194,5 +204,26 @@ class Adapters:
                     self._peft = PeftModel(self._model, config, adapter_name=name)
             else:
                 self._peft.add_adapter(name, config)
-        except ValueError as error:
+        except (ValueError, re.error) as error:
             raise ModelError(f"The adapter {name!r} fits no layer of the model: {error}") from error
+
+
+def language_projections(model: "PreTrainedModel") -> str:
+    """A regular expression for the projections in every layer of the language model.
+
+    Raises:
+        ModelError: its layers have other names than those that are known.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    names = {name.removesuffix(".base_layer") for name in linear}  # PEFT wraps what has an adapter
+    layers = model.config.get_text_config().num_hidden_layers
+    for projections, count in PROJECTIONS:
+        pattern = LANGUAGE_LAYERS + projections
+        if sum(re.fullmatch(pattern, name) is not None for name in names) == count * layers:
+            return pattern
+    kind = model.config.get_text_config().model_type
+    raise ModelError(
+        f"Where adapters sit in a language model of the kind {kind!r} is not known; name its "
+        "projections by lora_targets, a regular expression that matches whole module names, such as "
+        f"{LANGUAGE_LAYERS + 'attention.query_key_value'!r}."
+    )

@@ -108,7 +108,7 @@ def collate(
     if mllm.max_length is not None and length > mllm.max_length:
         raise ModelError(
             f"A prompt of {length} tokens is longer than the {mllm.max_length} that the model "
-            "reads; shorten the texts, the session or the pictures (max_pixels)."
+            "reads; shorten the texts, the session or the pictures (visual_tokens)."
         )
     size = (len(conversations), length)
     arrays = {

@@ -17,6 +17,7 @@ from tpad.errors import ModelError
 from tpad.files import replacing
 from tpad.mllm.processors import Pixels, is_qwen, preprocess
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.mllm.resolution import RESIZABLE_TOWERS
 
 if TYPE_CHECKING:
     from tpad.mllm.model import MLLM
@@ -30,7 +31,8 @@ class ImageCache:
     where the tower's output would go, so the language model reads exactly the same.
 
     Attributes:
-        flat: (sum of counts, d) image tokens of all pictures, one after the other.
+        flat: (sum of counts, d) image tokens of all pictures, one after the other, in the number
+            format that they were computed in.
         counts: (n,) tokens of each picture; 0 = no picture.
         tower: (n, d_vision) mean over the vision tower's output patches.
         expansions: per picture, what stands for it in the prompt.
@@ -161,7 +163,12 @@ def run_vision(mllm: "MLLM", pixels: Pixels) -> ImageCache:
 
     Gradients flow if they are enabled.
     """
-    outputs = mllm.model.model.get_image_features(**pixels.tensors, return_dict=True)
+    options = {}
+    config = mllm.model.config.vision_config
+    if mllm.family == "llava" and config.model_type in RESIZABLE_TOWERS:
+        other = pixels.tensors["pixel_values"].shape[-1] != config.image_size
+        options["interpolate_pos_encoding"] = other
+    outputs = mllm.model.model.get_image_features(**pixels.tensors, **options, return_dict=True)
     tokens = list(outputs.pooler_output)  # n times (tokens, d)
     patches = outputs.last_hidden_state
     if is_qwen(mllm.family):  # (all patches, d_vision)
@@ -216,14 +223,13 @@ def _spread(mllm: "MLLM", parts: list[ImageCache], counts: torch.Tensor) -> Imag
         grids = torch.zeros(n, 3, dtype=torch.long)
         grids[there] = torch.cat([part.grids for part in parts if part.grids is not None])
     return ImageCache(
-        torch.cat([part.flat for part in parts]).float(),
+        torch.cat([part.flat for part in parts]),
         counts,
         tower,
         [next(texts) if is_there else "" for is_there in there.tolist()],
         grids,
         tuple(
-            torch.cat(extras).float()
-            for extras in zip(*(part.deepstack for part in parts), strict=True)
+            torch.cat(extras) for extras in zip(*(part.deepstack for part in parts), strict=True)
         ),
     )
 

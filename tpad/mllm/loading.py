@@ -1,5 +1,6 @@
 """Reading a checkpoint from a folder or the hub, with every failure as one clear sentence."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,44 +9,70 @@ from typing import Any
 import httpx
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import cached_file
+from transformers.utils.hub import extract_commit_hash
 
 from tpad.errors import ModelError
+from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
+from tpad.mllm.quantisation import check_4bit, loading_options
+from tpad.mllm.resolution import set_resolution
+from tpad.mllm.settings import ModelSettings
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def read_checkpoint(
     path_or_hub_id: str | Path,
+    settings: ModelSettings,
     *,
     revision: str | None,
-    weights: torch.dtype,
+    device: torch.device,
     local_files_only: bool,
-    split_images: bool,
-    max_pixels: int | None,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Model and processor; arguments and errors as in `MLLM.load`."""
     path = str(path_or_hub_id)
-    if not Path(path).is_dir() and (Path(path).is_absolute() or path.count("/") != 1):
+    if not Path(path).is_dir() and not is_hub_id(path):
         raise ModelError(f"There is no model folder {path}; give a folder or a hub id.")
+    compute, _, weights = choose_dtypes(settings.dtype, device)
     hub: dict[str, Any] = {"local_files_only": local_files_only}
     if revision is not None:
         hub["revision"] = revision
     with _loading(path):
-        settings, _ = PreTrainedConfig.get_config_dict(path, **hub)
-    if "model_type" not in settings:
+        plain, _ = PreTrainedConfig.get_config_dict(path, **hub)
+    if "model_type" not in plain:
         raise ModelError(f"The model {path} has no config.json that names its model_type.")
-    family = check_family(settings["model_type"], f"The model {path}")
-    with _loading(path):
-        processor = load_processor(
-            path, family, split_images=split_images, max_pixels=max_pixels, **hub
+    family = check_family(plain["model_type"], f"The model {path}")
+    packed = plain.get("quantization_config")
+    if packed and not (settings.load_in_4bit and packed.get("quant_method") == "bitsandbytes"):
+        raise ModelError(
+            f"The weights of {path} are quantised ({packed.get('quant_method')}); take the "
+            "checkpoint in full precision, or set load_in_4bit if bitsandbytes wrote it."
         )
+    options: dict[str, Any] = {}
+    if settings.load_in_4bit:
+        check_4bit(device)
+        options = loading_options(device, compute)
+        if packed:  # as it was packed
+            del options["quantization_config"]
+    with _loading(path):
+        config = AutoConfig.from_pretrained(path, **hub)
+        processor = load_processor(path, family, **hub)
+        set_resolution(processor, config, settings)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
             dtype=weights,
             attn_implementation="sdpa",
             use_safetensors=True,
             output_loading_info=True,
+            **options,
             **hub,
         )
     model, info = loaded
@@ -53,6 +80,27 @@ def read_checkpoint(
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"The model {path} lacks weights ({some}, …); get it whole again.")
     return model, processor
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether it is written as OWNER/NAME and there is no such folder."""
+    return path.count("/") == 1 and not Path(path).is_absolute() and not Path(path).exists()
+
+
+def pinned_revision(hub_id: str, revision: str | None = None) -> str:
+    """The commit that a branch or tag of a hub model is at; without a network, that of the cache.
+
+    Raises:
+        ModelError: there is no such model or revision, or the hub cannot be reached.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    with _loading(hub_id):
+        file = cached_file(hub_id, "config.json", revision=revision)
+        commit = extract_commit_hash(file, None)
+    if commit is None:
+        raise ModelError(f"The hub names no commit of {hub_id}; give one by the revision.")
+    return commit
 
 
 def check_family(model_type: str, whose: str) -> str:

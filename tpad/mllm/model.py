@@ -21,6 +21,8 @@ from tpad.mllm.loading import check_family, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
 from tpad.mllm.processors import Pixels
 from tpad.mllm.prompts import Conversation, ItemInput
+from tpad.mllm.quantisation import prepare_4bit, save_4bit
+from tpad.mllm.settings import ModelSettings
 from tpad.mllm.text import TextReader
 
 
@@ -37,10 +39,11 @@ class MLLM:
     Args:
         model: a supported `…ForConditionalGeneration`.
         processor: its processor.
+        settings: what the model was loaded with.
         device: "auto" (CUDA where there is one), or as torch names it.
-        dtype: "auto", "float32", "bfloat16" or "float16".
 
     Attributes:
+        settings: as given.
         family: one of `FAMILIES`.
         model, processor, tokenizer: the Hugging Face objects.
         device: where the model is.
@@ -56,17 +59,24 @@ class MLLM:
         self,
         model: PreTrainedModel,
         processor: ProcessorMixin,
+        settings: ModelSettings,
         *,
         device: str = "auto",
-        dtype: str = "auto",
     ) -> None:
         self.family = check_family(model.config.model_type, "This model")
+        self.settings = settings
         self.device = choose_device(device)
-        self.dtype, self.fast_dtype, weights = choose_dtypes(dtype, self.device)
-        self.model: Any = model.to(device=self.device, dtype=weights).eval()  # type: ignore[call-arg]
+        self.dtype, self.fast_dtype, weights = choose_dtypes(settings.dtype, self.device)
+        if settings.load_in_4bit:
+            prepare_4bit(model)
+        else:
+            model = model.to(device=self.device, dtype=weights)  # type: ignore[call-arg]
+        if settings.gradient_checkpointing:
+            model.activation_checkpointing_enable()
+        self.model: Any = model.eval()
         self.processor: Any = processor
         self.tokenizer = processor.tokenizer
-        self.adapters = Adapters(self.model)
+        self.adapters = Adapters(self.model, settings.lora_targets)
         text_config = model.config.get_text_config()
         self.hidden_size: int = text_config.hidden_size
         self.num_layers: int = text_config.num_hidden_layers
@@ -81,38 +91,35 @@ class MLLM:
     def load(
         cls,
         path_or_hub_id: str | Path,
+        settings: ModelSettings | None = None,
         *,
         revision: str | None = None,
         device: str = "auto",
-        dtype: str = "auto",
-        split_images: bool = False,
-        max_pixels: int | None = None,
         local_files_only: bool = False,
     ) -> "MLLM":
         """Load a checkpoint with its processor; no code of the checkpoint is run.
 
         Args:
             path_or_hub_id: a local folder, or an id on the Hugging Face hub.
+            settings: precision, how large pictures are shown, and so on.
             revision: branch, tag or commit on the hub.
-            device, dtype: as in the class.
-            split_images: Idefics3, SmolVLM: cut large pictures into tiles.
-            max_pixels: Qwen: pictures are shrunk to this many pixels (default 100,352).
+            device: as in the class.
             local_files_only: of the hub, only what was downloaded before.
 
         Raises:
             ModelError: the folder or the id does not exist, the hub cannot be reached, files are
                 missing or damaged, or the family is not supported.
+            ConfigError: a setting cannot work with this family or on this machine.
         """
-        _, _, weights = choose_dtypes(dtype, choose_device(device))
+        settings = settings or ModelSettings()
         model, processor = read_checkpoint(
             path_or_hub_id,
+            settings,
             revision=revision,
-            weights=weights,
+            device=choose_device(device),
             local_files_only=local_files_only,
-            split_images=split_images,
-            max_pixels=max_pixels,
         )
-        return cls(model, processor, device=device, dtype=dtype)
+        return cls(model, processor, settings, device=device)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the base model and its processor, adapters left out, to be loaded by `load`.
@@ -126,7 +133,10 @@ class MLLM:
             cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
             state = {k: cast.get(_place(v), v) for k, v in state.items()}
         with replacing_folder(folder) as part:
-            self.model.save_pretrained(part, state_dict=state)
+            if self.settings.load_in_4bit:
+                save_4bit(self.model, state, part)
+            else:
+                self.model.save_pretrained(part, state_dict=state)
             self.processor.save_pretrained(part)
 
     # -- reading ------------------------------------------------------------------------------

@@ -26,9 +26,6 @@ from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ImageError, ModelError
 
-DEFAULT_MAX_PIXELS = 128 * 28 * 28
-"""Qwen: pictures are shrunk to this many pixels, about 128 tokens each."""
-
 
 class Qwen2_5_VLProcessor(_Qwen2_5):
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None, **_):
@@ -73,21 +70,12 @@ def is_qwen(family: str) -> bool:
     return family.startswith("qwen")
 
 
-def load_processor(
-    path: str | Path,
-    family: str,
-    *,
-    split_images: bool = False,
-    max_pixels: int | None = None,
-    **hub: Any,
-) -> ProcessorMixin:
+def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
     """The processor of a checkpoint.
 
     Args:
         path: folder or hub id.
-        split_images: Idefics3, SmolVLM: cut large pictures into tiles, each with its own tokens.
-            Off by default: one tile, the whole picture.
-        max_pixels: Qwen: pictures are shrunk to this many pixels (default 100,352).
+        family: one of `FAMILIES`.
         **hub: revision, local_files_only and the like, as in `from_pretrained`.
     """
     cls = FAMILIES[family]
@@ -99,25 +87,7 @@ def load_processor(
         processor.chat_template = getattr(tokenizer, "chat_template", None)
     if not processor.chat_template:
         raise ModelError(f"The model {path} has no chat template; use an instruction-tuned one.")
-    configure(processor, family, split_images=split_images, max_pixels=max_pixels)
     return processor
-
-
-def configure(
-    processor: ProcessorMixin, family: str, *, split_images: bool, max_pixels: int | None
-) -> None:
-    """Set how many tokens a picture takes; arguments as in `load_processor`."""
-    image_processor = processor.image_processor
-    if is_qwen(family):
-        limit = max_pixels or DEFAULT_MAX_PIXELS
-        shortest = image_processor.size["shortest_edge"]
-        image_processor.size = {"shortest_edge": min(shortest, limit), "longest_edge": limit}
-    elif family in ("idefics3", "smolvlm"):
-        image_processor.do_image_splitting = split_images
-        if not split_images:
-            # One resize, straight to the size of the tile.
-            edge = image_processor.max_image_size["longest_edge"]
-            image_processor.size = {"longest_edge": edge}
 
 
 @dataclass

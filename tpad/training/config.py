@@ -5,6 +5,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from tpad.errors import ConfigError
+from tpad.mllm.settings import ModelSettings
 from tpad.training.ablations import ABLATIONS, check_ablation
 from tpad.training.session_network import SessionModelConfig
 
@@ -149,6 +150,7 @@ class FeedbackConfig:
 class TrainingConfig:
     """Everything that a training run depends on, beside the data and the base model."""
 
+    model: ModelSettings = field(default_factory=ModelSettings)
     knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     transfer: TransferConfig = field(default_factory=TransferConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
@@ -197,7 +199,7 @@ class TrainingConfig:
                 "to 0 with --features-only or distill.unmet."
             )
         _check_numbers(self, "")
-        for part in ("knowledge", "transfer", "distill", "feedback"):
+        for part in ("model", "knowledge", "transfer", "distill", "feedback"):
             _check_numbers(getattr(self, part), f"{part}.")
 
     def as_json(self) -> dict[str, Any]:

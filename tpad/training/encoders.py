@@ -22,6 +22,7 @@ from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
+from tpad.mllm.settings import ModelSettings
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.given_features import TFIDF, GivenFeatures
@@ -259,6 +260,7 @@ class ItemEncoder:
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
             "given": None if self.given is None else self.given.as_json(),
+            "model": self.mllm.settings.as_json(),
         }
         _write_json(folder / "encoder.json", facts)
         _write_json(folder / "text.json", self.text.as_json())
@@ -278,7 +280,9 @@ class ItemEncoder:
             text = TextFeatures.restore(vocabularies, _text_arrays(folder, arrays))
             base = facts["base"]
             source = folder / base["path"] if "path" in base else base["hub_id"]
-            mllm = MLLM.load(source, revision=base.get("revision"), device=device)
+            # Earlier bundles do not record them: there were none to choose.
+            settings = ModelSettings(**facts.get("model", {}))
+            mllm = MLLM.load(source, settings, revision=base.get("revision"), device=device)
             reading = Reading(**{**facts["reading"], "layers": tuple(facts["reading"]["layers"])})
             for name in reading.adapters:
                 mllm.load_adapter(name, folder / "adapters" / name)

@@ -164,6 +164,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
     optimisation.taken = first * steps
     with mllm.use_adapter(ADAPTER):
         for epoch in range(first, config.adapt_epochs):
+            mllm.model.train()
             rng = epoch_generator(seed, "knowledge", epoch)
             order = rng.permutation(rows)
             total = 0.0
@@ -179,6 +180,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
                     loss = mllm.forward(batch).loss
                 optimisation.step(loss)
                 total += loss.item()
+            mllm.model.eval()
             stage.say(
                 f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
                 epoch=epoch + 1, loss=total / len(starts),

@@ -25,6 +25,7 @@ from tpad.errors import ConfigError
 from tpad.files import sha256
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
+from tpad.mllm.loading import is_hub_id, pinned_revision
 from tpad.mllm.model import MLLM
 from tpad.training import (
     describing,
@@ -53,13 +54,27 @@ class Base:
 
     Attributes:
         path: local folder or hub id.
-        revision: branch, tag or commit on the hub.
+        revision: commit on the hub (see `find`).
         is_hub: whether `path` is a hub id; the bundle then names it and keeps no copy.
     """
 
     path: str
     revision: str | None = None
     is_hub: bool = False
+
+    @classmethod
+    def find(cls, path: str, revision: str | None = None) -> "Base":
+        """A local folder, or a hub id, whose branch or tag is pinned to the commit it is at.
+
+        Raises:
+            ConfigError: a revision is given for a folder.
+            ModelError: the hub cannot be reached, or has no such model or revision.
+        """
+        if is_hub_id(path):
+            return cls(path, pinned_revision(path, revision), is_hub=True)
+        if revision is not None:
+            raise ConfigError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
+        return cls(path)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -172,7 +187,7 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
         raise ConfigError(
             "There are no training sessions; give clicks with at least two per session."
         )
-    mllm = MLLM.load(base.path, revision=base.revision, device=device)
+    mllm = MLLM.load(base.path, config.model, revision=base.revision, device=device)
     layers = knowledge.chosen_layers(config.knowledge, mllm)
     if config.distill.words and mllm.num_layers not in layers:
         raise ConfigError(
@@ -193,7 +208,8 @@ def fit(
     """All stages up to the representation: from a base model to an encoder of items."""
     text, tfidf = _text(dataset, config)
     given, given_rows, given_key = _given(dataset, config, vectors or {}, tfidf)
-    seed, data = config.seed, [dataset.fingerprint, base.fingerprint, config.inputs]
+    seed = config.seed
+    data = [dataset.fingerprint, base.fingerprint, config.inputs, *config.model.changes]
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
 
@@ -340,6 +356,7 @@ def read_pictures(
     """What the frozen vision tower makes of every picture, computed once."""
     stage = workspace.stage(
         "pictures", "0 pictures", dataset.fingerprint, base.fingerprint, config.inputs == "text",
+        *config.model.changes,
     )  # fmt: skip
     path = stage.folder / "images.safetensors"
     if not stage.done:

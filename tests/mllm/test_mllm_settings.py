@@ -1,0 +1,290 @@
+"""Settings of a checkpoint: what they change, what they leave alone, and who cannot follow them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mllm_models import MAKERS, TEXT, make_llava, picture
+from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisionConfig
+from transformers.quantizers.quantizers_utils import should_convert_module
+
+from tpad.errors import ConfigError, ModelError
+from tpad.mllm import MLLM, ImageCache, ItemInput, LoraSettings, ModelSettings, Turn, loading
+from tpad.mllm.quantisation import KEPT_WHOLE, check_4bit
+
+TILED = ("idefics3", "smolvlm")
+
+
+def load(folder, **settings):
+    return MLLM.load(folder, ModelSettings(**settings), device="cpu")
+
+
+def family(folder) -> str:
+    return folder.name
+
+
+@pytest.fixture(scope="module")
+def llava_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    model, processor = make_llava()
+    path = tmp_path_factory.mktemp("models") / "llava"
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+    return path
+
+
+class TestGradientCheckpointing:
+    def gradients(self, mllm, items):
+        """Of an adapter in one training step, and how often the first layer ran."""
+        torch.manual_seed(3)
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        parameters = mllm.trainable_parameters("a")
+        with torch.no_grad():  # an update of zero would hide half of the gradients
+            for parameter in parameters:
+                parameter.normal_(std=0.1)
+        language = mllm.model.model.get_decoder()
+        runs = []
+        mlp = language.layers[0].mlp
+        mlp.register_forward_pre_hook(lambda *_: runs.append(torch.is_grad_enabled()))
+        batch = mllm.collate([[Turn(i, "Next?", "a red case")] for i in items], with_labels=True)
+        mllm.model.train()
+        with mllm.use_adapter("a"):
+            out = mllm.forward(batch, layers=[0, 1, 3])
+            states = sum(out.hidden[layer].square().mean() for layer in (1, 3))
+            (out.loss + states).backward()
+        return [p.grad.clone() for p in parameters], len(runs)
+
+    def test_the_gradients_are_the_same(self, folder, items):
+        plain, once = self.gradients(load(folder), items)
+        kept, twice = self.gradients(load(folder, gradient_checkpointing=True), items)
+        assert (once, twice) == (1, 2)  # the layer was computed again
+        assert any(gradient.abs().max() > 1e-4 for gradient in plain)
+        for one, other in zip(plain, kept, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+    def test_it_rests_outside_of_training(self, folder, items):
+        chat = [Turn(items[0], "Next?")]
+        mllm = load(folder, gradient_checkpointing=True)
+        plain = load(folder)
+        mllm.model.train()
+        np.testing.assert_array_equal(mllm.score(chat, ["red"]), plain.score(chat, ["red"]))
+        texts = [m.generate(items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
+        assert texts[0] == texts[1]
+
+
+class TestSixteenBits:
+    def test_weights_of_16_bits_read_score_and_train(self, folder, items, tmp_path, monkeypatch):
+        """As on a card: there the weights themselves are bfloat16, and adapters float32."""
+        exact = load(folder)
+        bf16 = (torch.bfloat16,) * 3
+        monkeypatch.setattr("tpad.mllm.model.choose_dtypes", lambda *_: bf16)
+        monkeypatch.setattr(loading, "choose_dtypes", lambda *_: bf16)
+        mllm = load(folder, gradient_checkpointing=True)
+        assert {p.dtype for p in mllm.model.parameters()} == {torch.bfloat16}
+        pictures = [item.image for item in items]
+        cache = mllm.image_features(pictures)
+        assert cache.flat.dtype == torch.bfloat16 and cache.tower.dtype == torch.float32
+        cache.save(tmp_path / "cache.safetensors")
+        cache = ImageCache.load(tmp_path / "cache.safetensors")
+        rows = [ItemInput(n if i.image else None, i.text) for n, i in enumerate(items)]
+        read = mllm.encode(rows, layers=[3], images=cache).last[3]
+        np.testing.assert_allclose(read, exact.encode(items, layers=[3]).last[3], atol=0.15)
+        assert np.isfinite(mllm.score([Turn(rows[0], "Next?")], ["red"], images=cache)).all()
+
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        parameters = mllm.trainable_parameters("a")
+        assert {p.dtype for p in parameters} == {torch.float32}
+        chats = [[Turn(row, "Next?", "a red case")] for row in rows]
+        batch = mllm.collate(chats, images=cache, with_labels=True)
+        optimizer, losses = torch.optim.Adam(parameters, lr=0.02), []
+        mllm.model.train()
+        with mllm.use_adapter("a"):
+            for _ in range(4):
+                with mllm.autocast():
+                    loss = mllm.forward(batch).loss
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                losses.append(loss.item())
+        assert losses[-1] < losses[0]
+
+
+class TestResolution:
+    def test_visual_tokens_limit_what_is_read(self, folder, items):
+        few, native = load(folder, visual_tokens=1), load(folder)
+        shown = [picture(0, (64, 64)), None, picture(1, (64, 64))]
+        assert few.image_features(shown).counts.tolist() == [1, 0, 1]
+        assert min(native.image_features(shown).counts[[0, 2]]) > 1
+
+    def test_max_pixels_and_visual_tokens_say_the_same(self, folder):
+        edge = {"llava": 8}.get(family(folder), 16)  # pixels along the edge of a token
+        shown = [picture(0, (64, 64))]
+        for tokens in (1, 4):
+            one = load(folder, visual_tokens=tokens).image_features(shown)
+            other = load(folder, max_pixels=tokens * edge**2).image_features(shown)
+            assert one.counts.tolist() == [tokens]
+            assert torch.equal(one.flat, other.flat)
+
+    def test_a_cache_of_small_pictures_reads_as_the_pictures_do(self, folder, items):
+        mllm = load(folder, visual_tokens=1)
+        cache = mllm.image_features([item.image for item in items])
+        rows = [
+            ItemInput(row if item.image is not None else None, item.text)
+            for row, item in enumerate(items)
+        ]
+        cached, read = mllm.encode(rows, layers=[3], images=cache), mllm.encode(items, layers=[3])
+        np.testing.assert_allclose(cached.last[3], read.last[3], atol=2e-5)
+
+    def test_a_saved_model_takes_its_settings_again(self, folder, items, tmp_path):
+        mllm = load(folder, visual_tokens=2 if family(folder) in TILED else 4)
+        mllm.save(tmp_path / "base")
+        again = MLLM.load(tmp_path / "base", mllm.settings, device="cpu")
+        one, other = (m.encode(items, layers=[3]) for m in (mllm, again))
+        np.testing.assert_array_equal(one.image[3], other.image[3])
+
+    def test_tiles_keep_to_the_limit(self, tmp_path):
+        model, processor = MAKERS["idefics3"]()
+        model.save_pretrained(tmp_path)
+        processor.save_pretrained(tmp_path)
+        shown = [picture(0, (200, 200))]
+        for settings in ({"visual_tokens": 20}, {"visual_tokens": 39}, {"max_pixels": 64 * 64}):
+            tiled = load(tmp_path, split_images=True, **settings).image_features(shown)
+            assert tiled.counts.tolist() == [20]  # two by two tiles and the whole, four tokens each
+        tiled = load(tmp_path, split_images=True, visual_tokens=40).image_features(shown)
+        assert tiled.counts.tolist() == [40]
+        with pytest.raises(ConfigError, match="at least 4096 pixels and 20 tokens"):
+            load(tmp_path, split_images=True, visual_tokens=19)
+
+    def test_what_a_family_cannot_do_is_said(self, folder):
+        with pytest.raises(ConfigError, match="leave one of them out"):
+            load(folder, max_pixels=1024, visual_tokens=4)
+        with pytest.raises(ConfigError, match="at least 1, not 0"):
+            load(folder, visual_tokens=0)
+        if family(folder) not in TILED:
+            with pytest.raises(ConfigError, match="Only Idefics3 and SmolVLM"):
+                load(folder, split_images=True)
+        if family(folder).startswith("qwen"):
+            with pytest.raises(ConfigError, match="give at least 256"):
+                load(folder, max_pixels=255)
+        else:
+            hint = "; set split_images for more" if family(folder) in TILED else ""
+            with pytest.raises(ConfigError, match=rf"32×32 pixels; choose within that{hint}\."):
+                load(folder, visual_tokens=17)
+
+    def test_a_tower_of_one_size(self, llava_folder, tmp_path):
+        model, processor = make_llava()
+        config = model.config
+        config.vision_config = PixtralVisionConfig(
+            hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+            image_size=32, patch_size=8,
+        )  # fmt: skip
+        LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
+        processor.save_pretrained(tmp_path)
+        with pytest.raises(ConfigError, match="kind 'pixtral' reads pictures of one size alone"):
+            load(tmp_path, visual_tokens=4)
+
+
+class TestTargets:
+    def llava_with(self, folder, **text):
+        model, processor = make_llava()
+        ids = {k: getattr(model.config.text_config, k) for k in ("vocab_size", "pad_token_id")}
+        config = LlavaConfig(
+            vision_config=model.config.vision_config,
+            text_config={**TEXT, **ids, **text},
+            image_token_id=model.config.image_token_id,
+        )
+        LlavaForConditionalGeneration(config).save_pretrained(folder)
+        processor.save_pretrained(folder)
+        return folder
+
+    def adapted(self, mllm):
+        return [n for n, _ in mllm.model.named_modules() if n.endswith("lora_A.a")]
+
+    def test_fused_projections_are_found(self, tmp_path):
+        mllm = load(self.llava_with(tmp_path, model_type="phi3"))
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        mllm.add_adapter("b", LoraSettings(rank=2))
+        names = self.adapted(mllm)
+        assert len(names) == 4 * mllm.num_layers and all("language_model" in n for n in names)
+
+    def test_an_unknown_language_model_names_the_setting(self, tmp_path, items):
+        folder = self.llava_with(tmp_path, model_type="gpt_neox")
+        mllm = load(folder)
+        with pytest.raises(
+            ModelError, match=r"'gpt_neox' is not known; .* by lora_targets"
+        ) as error:
+            mllm.add_adapter("a")
+        assert "\n" not in str(error.value)
+        own = load(folder, lora_targets=r".*\.language_model\.layers\.\d+\.attention\.dense")
+        own.add_adapter("a", LoraSettings(rank=2))
+        assert len(self.adapted(own)) == own.num_layers
+
+    def test_no_regular_expression(self, llava_folder):
+        with pytest.raises(ModelError, match="fits no layer"):
+            load(llava_folder, lora_targets="(").add_adapter("a")
+
+
+class TestFourBits:
+    def test_it_needs_a_card(self, llava_folder):
+        with pytest.raises(ConfigError, match=r"needs a CUDA device.* 'cpu'; leave load_in_4bit"):
+            load(llava_folder, load_in_4bit=True)
+
+    def test_it_needs_a_package(self, monkeypatch):
+        monkeypatch.setattr("tpad.mllm.quantisation.find_spec", lambda name: None)
+        with pytest.raises(ConfigError, match=r'bitsandbytes, .*pip install -e "\.\[quant\]"'):
+            check_4bit(torch.device("cuda"))
+
+    def test_settings_and_preparation(self, llava_folder, items, monkeypatch):
+        """The packing itself needs a card: here the weights are loaded as they are."""
+        passed = {}
+        real = loading.AutoModelForImageTextToText.from_pretrained
+
+        def from_pretrained(path, *, quantization_config, device_map, **options):
+            passed.update(quantization=quantization_config, map=device_map, dtype=options["dtype"])
+            model, info = real(path, **options | {"dtype": torch.bfloat16})
+            model.is_loaded_in_4bit = True
+            return model, info
+
+        monkeypatch.setattr(loading, "check_4bit", lambda device: None)
+        monkeypatch.setattr(loading.AutoModelForImageTextToText, "from_pretrained", from_pretrained)
+        mllm = load(llava_folder, load_in_4bit=True, dtype="bfloat16", gradient_checkpointing=True)
+        quantization = passed["quantization"]
+        assert quantization.load_in_4bit and quantization.bnb_4bit_quant_type == "nf4"
+        assert quantization.bnb_4bit_compute_dtype == torch.bfloat16
+        assert quantization.bnb_4bit_use_double_quant
+        assert passed["map"] == {"": "cpu"}
+        # PEFT's preparation: frozen, and what is not packed in float32.
+        assert not any(p.requires_grad for p in mllm.model.parameters())
+        assert {p.dtype for p in mllm.model.parameters()} == {torch.float32}
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        mllm.set_adapter("a")
+        trained = {name for name, p in mllm.model.named_parameters() if p.requires_grad}
+        assert trained and all(".lora_" in name for name in trained)
+        with mllm.adapters.merged():  # packed weights cannot take an update
+            assert mllm.adapters.active == "a"
+
+    def test_what_sees_stays_whole(self, loaded):
+        linear = [
+            name for name, module in loaded.model.named_modules()
+            if isinstance(module, torch.nn.Linear)
+        ]  # fmt: skip
+        packed = [name for name in linear if should_convert_module(name, [KEPT_WHOLE])]
+        assert len(packed) == 7 * loaded.num_layers
+        assert all("text_model.layers" in n or "language_model.layers" in n for n in packed)
+
+    def test_a_checkpoint_that_is_quantised_already(self, llava_folder, tmp_path):
+        copy = shutil.copytree(llava_folder, tmp_path / "copy")
+        config = json.loads((copy / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "awq"}
+        (copy / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ModelError, match=r"are quantised \(awq\); take the checkpoint in full"):
+            load(copy)
+
+
+def test_only_what_changes_a_result_is_told():
+    assert ModelSettings().changes == ModelSettings(gradient_checkpointing=True).changes == []
+    assert ModelSettings(visual_tokens=9, dtype="bfloat16").changes == [
+        ["dtype", "bfloat16"], ["visual_tokens", 9],
+    ]  # fmt: skip

@@ -1,0 +1,139 @@
+"""How large pictures are shown to a model, and so how many tokens each takes."""
+
+from math import isqrt
+from typing import Any
+
+from transformers import PreTrainedConfig
+from transformers.processing_utils import ProcessorMixin
+
+from tpad.errors import ConfigError
+from tpad.mllm.settings import ModelSettings
+
+DEFAULT_MAX_PIXELS = 128 * 28 * 28
+"""Qwen: pictures are shrunk to this many pixels, about 128 tokens each."""
+
+RESIZABLE_TOWERS = ("clip_vision_model", "siglip_vision_model")
+"""LLaVA: vision towers that interpolate the positions they learnt."""
+
+
+def set_resolution(
+    processor: ProcessorMixin, config: PreTrainedConfig, settings: ModelSettings
+) -> None:
+    """Sets in the processor how large pictures are shown; doing it again changes nothing.
+
+    Args:
+        processor: changed in place.
+        config: of the model.
+        settings: `max_pixels` or `visual_tokens`, and `split_images`.
+
+    Raises:
+        ConfigError: the family cannot do what is asked for.
+    """
+    family = config.model_type
+    if settings.max_pixels is not None and settings.visual_tokens is not None:
+        raise ConfigError("max_pixels and visual_tokens set the same thing; leave one of them out.")
+    for name in ("max_pixels", "visual_tokens"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} must be at least 1, not {value}.")
+    if family in ("idefics3", "smolvlm"):
+        _set_tiles(processor, config, settings)
+        return
+    if settings.split_images:
+        raise ConfigError(
+            f"Only Idefics3 and SmolVLM cut pictures into tiles, and this model is of the family "
+            f"{family!r}; leave split_images out."
+        )
+    if family == "llava":
+        _set_crop(processor, config, settings)
+    else:
+        _set_area(processor, settings)
+
+
+def _set_area(processor: Any, settings: ModelSettings) -> None:
+    """Qwen: any size, in steps of one token."""
+    images = processor.image_processor
+    edge = images.patch_size * images.merge_size
+    limit = settings.max_pixels or DEFAULT_MAX_PIXELS
+    if settings.visual_tokens is not None:
+        limit = settings.visual_tokens * edge**2
+    if limit < edge**2:
+        raise ConfigError(
+            f"max_pixels is {limit}, but one token of this model stands for {edge}×{edge} pixels; "
+            f"give at least {edge**2}."
+        )
+    shortest = images.size["shortest_edge"]
+    images.size = {"shortest_edge": min(shortest, limit), "longest_edge": limit}
+
+
+def _set_tiles(processor: Any, config: Any, settings: ModelSettings) -> None:
+    """Idefics3, SmolVLM: one square tile, of native size or smaller; or many of native size."""
+    images, vision = processor.image_processor, config.vision_config
+    images.do_image_splitting = settings.split_images
+    if settings.split_images:
+        tile, tokens = images.max_image_size["longest_edge"], processor.image_seq_len
+        side = None  # tiles along an edge
+        if settings.visual_tokens is not None:
+            side = isqrt(max(settings.visual_tokens // tokens - 1, 0))  # one is the whole picture
+        elif settings.max_pixels is not None:
+            side = isqrt(settings.max_pixels) // tile
+        if side is not None and side < 2:
+            raise ConfigError(
+                f"In tiles, a picture takes at least {(2 * tile) ** 2} pixels and {5 * tokens} "
+                "tokens of this model; allow for that, or leave split_images out."
+            )
+        if side is not None:
+            images.size = {"longest_edge": side * tile}
+        return
+    edge = images.max_image_size["longest_edge"]
+    unit = vision.patch_size * config.scale_factor  # pixels along a token's edge
+    side = _side(settings, unit, vision.image_size, "; set split_images for more")
+    if side is not None:
+        edge = vision.image_size if side == vision.image_size // unit else side * unit
+        images.max_image_size = {"longest_edge": edge}
+        processor.image_seq_len = side**2
+    # One resize, straight to the size of the tile.
+    images.size = {"longest_edge": edge}
+
+
+def _set_crop(processor: Any, config: Any, settings: ModelSettings) -> None:
+    """LLaVA: one square crop, of native size or smaller where the tower's positions allow it."""
+    vision = config.vision_config
+    if settings.max_pixels is None and settings.visual_tokens is None:
+        return
+    if vision.model_type not in RESIZABLE_TOWERS:
+        raise ConfigError(
+            f"A LLaVA model with a vision tower of the kind {vision.model_type!r} reads pictures of "
+            "one size alone; leave max_pixels and visual_tokens out."
+        )
+    side = _side(settings, vision.patch_size, vision.image_size, "")
+    assert side is not None
+    images, edge = processor.image_processor, side * vision.patch_size
+    square = {"height": edge, "width": edge}
+    images.size = {"shortest_edge": edge} if "shortest_edge" in images.size else square
+    if getattr(images, "crop_size", None) is not None:
+        images.crop_size = square
+
+
+def _side(settings: ModelSettings, unit: int, native: int, hint: str) -> int | None:
+    """Tokens along the edge of a square picture; None if nothing is set.
+
+    Args:
+        unit: pixels along a token's edge.
+        native: pixels along the edge of the largest picture.
+        hint: added where more is asked for than there is.
+    """
+    budget = settings.visual_tokens
+    if settings.max_pixels is not None:
+        budget = settings.max_pixels // unit**2
+    if budget is None:
+        return None
+    most = native // unit
+    if not 1 <= budget <= most**2:
+        if settings.max_pixels is not None and budget and settings.max_pixels <= native**2:
+            return most  # the native size is no whole number of tokens
+        raise ConfigError(
+            f"This model reads one picture as 1 to {most**2} tokens, {unit}×{unit} to "
+            f"{native}×{native} pixels; choose within that{hint}."
+        )
+    return isqrt(budget)
