@@ -15,6 +15,7 @@ from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError, DataError
+from tpad.training import distributed
 from tpad.training.ablations import ABLATIONS, check_ablation
 from tpad.training.config import TrainingConfig, apply_ablation
 from tpad.training.pipeline import Base, embed
@@ -63,7 +64,7 @@ def train_sets(
         check_ablation(name)
     settings = {FULL: config} | {name: apply_ablation(config, name) for name in ABLATIONS}
     facts = {name: _facts(dataset, base, name, one, config) for name, one in settings.items()}
-    kept = _kept(Path(out), facts)
+    kept = distributed.agreed(_kept(Path(out), facts))
     names = [FULL]
     for name in ABLATIONS:
         if name in wanted and settings[name] == config:
@@ -81,7 +82,8 @@ def train_sets(
         say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
         vectors = embed(dataset, base, settings[name], workspace, device=device)  # (n_items, d)
         more = facts[name] | {"version": __version__}
-        write_with_ids(files[-1], item_ids, vectors.astype(np.float16), more)
+        if distributed.is_main():
+            write_with_ids(files[-1], item_ids, vectors.astype(np.float16), more)
     return files
 
 

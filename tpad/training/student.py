@@ -4,9 +4,11 @@ A loss on the items' features is minimised by many small models at once, but the
 cannot be run at each of their steps. So the features are a table that collects gradients, and now
 and then the student reads its items once and takes one step against what was collected (gradient
 caching, Gao et al. 2021, arXiv 2101.06983).
+
+Of several processes the main one alone trains the small models; the others help the student read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from tpad.mllm.features import ImageCache, masked_mean
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.training import distributed
 
 ADAPTER = "student"
 
@@ -58,29 +61,65 @@ class Student:
         assert not isinstance(item.image, Image.Image), "pictures are given as rows of `images`"
         return self.vision[item.image]
 
+    def helping(self, work: Callable[[], None]) -> None:
+        """Runs `work` on the main process; the others meanwhile share its passes of this student.
+
+        With several processes, `features` and `backward` are called within such work only.
+        """
+        if distributed.is_main():
+            work()
+            self._ask("")
+            return
+        while asked := self._ask():
+            if asked == "features":
+                self._features()
+            else:
+                self._backward(torch.zeros(self.n, self.width, device=self.mllm.device))
+                for parameter in self.mllm.trainable_parameters(ADAPTER):
+                    parameter.grad = None  # only the main process takes the step
+
     def features(self) -> Tensor:
         """(n, D) features of all items in the order of `knowledge.named_features`, no gradients."""
-        parts: list[Tensor] = []
-        rows: list[int] = []
-        self.mllm.model.eval()
-        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
-            for some, batch, tower in self.chunks:
-                parts.append(self._read(batch, tower))
-                rows += some
-        joined = torch.cat(parts)  # (n, D)
-        result = torch.empty_like(joined)
-        result[torch.tensor(rows)] = joined
-        return result
+        self._ask("features")
+        return self._features()
 
     def backward(self, gradient: Tensor) -> None:
         """Adds to the adapter's gradients what a gradient (n, D) on the features means for it."""
+        self._ask("backward")
+        self._backward(gradient)
+
+    def _ask(self, what: str = "") -> str:
+        """What the main process asks of all, "" at the end; its adapter comes along."""
+        what = distributed.agreed(what)
+        if what:
+            distributed.send(*self.mllm.trainable_parameters(ADAPTER))
+        return what
+
+    @property
+    def width(self) -> int:
+        """D, columns of the features."""
+        lasts = sum(1 for layer in self.layers if layer)
+        return self.vision.shape[1] + (2 * len(self.layers) + lasts) * self.mllm.hidden_size
+
+    def _features(self) -> Tensor:
+        result = torch.zeros(self.n, self.width, device=self.mllm.device)
+        self.mllm.model.eval()
+        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
+            for rows, batch, tower in distributed.share(self.chunks):
+                result[torch.tensor(rows)] = self._read(batch, tower)
+        distributed.add_up(result)
+        return result
+
+    def _backward(self, gradient: Tensor) -> None:
+        distributed.send(gradient)
         self.mllm.model.train()
         with self.mllm.use_adapter(ADAPTER):
-            for rows, batch, tower in self.chunks:
+            for rows, batch, tower in distributed.share(self.chunks):
                 with self.mllm.autocast():
                     features = self._read(batch, tower)
                 features.backward(gradient[rows].to(features.device))
         self.mllm.model.eval()
+        distributed.add_up_gradients(self.mllm.trainable_parameters(ADAPTER))
 
     def _read(self, batch: Batch, tower: Tensor) -> Tensor:
         batch = batch.to(self.mllm.device)
