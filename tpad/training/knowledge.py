@@ -27,6 +27,8 @@ from tpad.training.workspace import Stage
 
 ADAPTER = "knowledge"
 WRITING_CHUNK = 64  # items described at once
+KINDS = ("vision", "image", "text", "last")
+"""Kinds of features, in the order in which they stand side by side; all but the first by layer."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
     if config.adapt_epochs:
         _adapt(config, shop, stage, seed)
     if stage.done:
-        return Knowledge(stage.load_arrays("features"), stage.load_json("descriptions"))
+        # A file keeps no order, and what is trained on the features side by side depends on it.
+        kept = stage.load_arrays("features")
+        features = {name: kept[name] for name in sorted(kept, key=_place)}
+        return Knowledge(features, stage.load_json("descriptions"))
     with mllm.use_adapter(adapter_name(config)):
         if config.targets == "written":
             descriptions = write_descriptions(
@@ -94,7 +99,7 @@ def adapter_name(config: KnowledgeConfig) -> str | None:
 def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     """`ItemFeatures` as a flat mapping in a fixed order: name -> (n, d) float32."""
     named = {"vision": features.vision}
-    for kind in ("image", "text", "last"):
+    for kind in KINDS[1:]:
         layers: dict[int, np.ndarray] = getattr(features, kind)
         named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}
     # The last token is the same for every item before the first layer.
@@ -106,6 +111,12 @@ def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.n
     """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
     own = distributed.share(items)
     return distributed.whole(named_features(mllm.encode(own, **how)), len(items))
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Where a named feature stands in `named_features`."""
+    kind, _, layer = name.partition(".")
+    return KINDS.index(kind), int(layer or 0)
 
 
 def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:

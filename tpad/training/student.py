@@ -74,9 +74,9 @@ class Student:
             if asked == "features":
                 self._features()
             else:
-                self._backward(torch.zeros(self.n, self.width, device=self.mllm.device))
                 for parameter in self.mllm.trainable_parameters(ADAPTER):
-                    parameter.grad = None  # only the main process takes the step
+                    parameter.grad = None  # what an earlier stage or pass has left here
+                self._backward(torch.zeros(self.n, self.width, device=self.mllm.device))
 
     def features(self) -> Tensor:
         """(n, D) features of all items in the order of `knowledge.named_features`, no gradients."""
