@@ -1,9 +1,10 @@
 """The command line: `python -m tpad world|import|images|pretrain|train|ablate|probe|recommend|…`."""
 
 import argparse
+import os
 import sys
 
-from tpad.errors import TpadError
+from tpad.errors import ConfigError, TpadError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_all(subparsers)
     parsed = parser.parse_args(arguments)
     try:
+        if os.environ.get("WORLD_SIZE", "1") != "1" and not hasattr(parsed, "together"):
+            raise ConfigError(
+                f"`tpad {parsed.command}` runs in one process; start it without a launcher."
+            )
         parsed.run(parsed)
     except TpadError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -23,3 +23,7 @@ class ModelError(TpadError):
 
 class BundleError(TpadError):
     """A bundle that is missing a part, was changed, or is of another format version."""
+
+
+class ProcessError(TpadError):
+    """One of several processes that train together is gone."""

@@ -22,24 +22,28 @@ def add_ablate_parser(subparsers: _SubParsersAction) -> None:
     run.add_argument("--only", nargs="+", metavar="NAME",
                      help="these beside the full method (full: that alone); all by default: "
                      f"{', '.join(ABLATIONS)}")  # fmt: skip
-    parser.set_defaults(run=run_ablate)
+    parser.set_defaults(run=run_ablate, together=True)
 
 
 def run_ablate(args: Namespace) -> None:
     """Runs the command."""
     from tqdm import tqdm
 
+    from tpad.training import distributed
     from tpad.training.ablation_sets import FULL, train_sets
 
     for name in args.only or ():
         if name != FULL:
             check_ablation(name)  # before anything is read or drawn
-    job = read_job(args)
-    files = train_sets(
-        job.dataset, job.base, job.config, args.out, work=job.work, only=args.only,
-        vectors=job.vectors, device=args.device, say=tqdm.write,
-    )  # fmt: skip
-    print(
-        f"wrote {len(files)} sets to {args.out}; compare them with "
-        f"`python -m eval run --ablations {args.out}` on the same data"
-    )
+    with distributed.processes(args.device) as device:
+        say = tqdm.write if distributed.is_main() else lambda _: None
+        with distributed.main_first():
+            job = read_job(args)
+        files = train_sets(
+            job.dataset, job.base, job.config, args.out, work=job.work, only=args.only,
+            vectors=job.vectors, device=device, say=say,
+        )  # fmt: skip
+        say(
+            f"wrote {len(files)} sets to {args.out}; compare them with "
+            f"`python -m eval run --ablations {args.out}` on the same data"
+        )

@@ -44,7 +44,7 @@ def add_train_parser(subparsers: _SubParsersAction) -> None:
     run = add_training_options(parser)
     run.add_argument("--ablation", action="append", default=[], metavar="NAME",
                      help=f"leave one part out: {', '.join(ABLATIONS)}; may be repeated")  # fmt: skip
-    parser.set_defaults(run=run_train)
+    parser.set_defaults(run=run_train, together=True)
 
 
 def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
@@ -112,14 +112,20 @@ def add_model_options(group: _ArgumentGroup) -> None:
 
 def run_train(args: Namespace) -> None:
     """Runs the command."""
+    from tpad.training import distributed
     from tpad.training.pipeline import train
 
-    job = read_job(args)
-    train(
-        job.dataset, job.base, job.config, args.out, work=job.work, extra_files=job.extra_files,
-        vectors=job.vectors, device=args.device,
-    )  # fmt: skip
-    print(f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`")
+    with distributed.processes(args.device) as device:
+        with distributed.main_first():
+            job = read_job(args)
+        train(
+            job.dataset, job.base, job.config, args.out, work=job.work,
+            extra_files=job.extra_files, vectors=job.vectors, device=device,
+        )  # fmt: skip
+        if distributed.is_main():
+            print(
+                f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,12 +143,15 @@ class Job:
 def read_job(args: Namespace) -> Job:
     """Settles the settings, then reads the data (or makes the preset's shop).
 
+    Of several processes the main one does so first, and it alone reports faults.
+
     Raises:
         ConfigError: a setting or a choice of options cannot work.
         DataError: the data cannot be used.
     """
     from tpad.data.dataset import Dataset, check_images
     from tpad.data.vectors import load_vectors, parse_named_file
+    from tpad.training import distributed
     from tpad.training.config import apply_ablation, preset
     from tpad.training.given_features import TFIDF
     from tpad.training.pipeline import Base
@@ -182,7 +191,7 @@ def read_job(args: Namespace) -> Job:
         folder = args.world or _own_world(work, name)
         dataset = Dataset.from_world(folder)
         extra = {part: folder / part for part in ("world.json", "arrivals")}
-    if str(dataset.report):
+    if str(dataset.report) and distributed.is_main():
         print(dataset.report)
     ids = dataset.items[Columns.ITEM_ID].tolist()
     vectors = {name: load_vectors(path, ids) for name, path in files.items()}

@@ -79,6 +79,11 @@ class Output:
     cache: Any = None
 
     @property
+    def n_targets(self) -> int:
+        """M, over which the loss is a mean."""
+        return 0 if self.targets is None else len(self.targets)
+
+    @property
     def loss(self) -> torch.Tensor:
         """Mean cross-entropy over all label tokens."""
         if self.logits is None or self.targets is None:

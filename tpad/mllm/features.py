@@ -88,6 +88,24 @@ class ImageCache:
             tuple(extra[index] for extra in self.deepstack),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence["ImageCache"]) -> "ImageCache":
+        """The pictures of several caches of one model, one after the other."""
+        full = [part for part in parts if part.has_image.any()] or parts[:1]
+        grids = None
+        if full[0].grids is not None:
+            grids = torch.cat(
+                [p.counts.new_zeros(len(p), 3) if p.grids is None else p.grids for p in parts]
+            )
+        return cls(
+            torch.cat([part.flat for part in parts]),
+            torch.cat([part.counts for part in parts]),
+            torch.cat([part.tower for part in parts]),
+            [expansion for part in parts for expansion in part.expansions],
+            grids,
+            tuple(map(torch.cat, zip(*(part.deepstack for part in full), strict=True))),
+        )
+
     def to(self, device: torch.device) -> "ImageCache":
         return ImageCache(
             self.flat.to(device),

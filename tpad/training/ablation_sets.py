@@ -16,6 +16,7 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
 from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError, DataError
+from tpad.training import distributed
 from tpad.training.ablations import ABLATIONS, check_ablation
 from tpad.training.config import TrainingConfig, apply_ablation
 from tpad.training.pipeline import Base, embed
@@ -69,7 +70,7 @@ def train_sets(
     if vectors:
         read = digest([[name, one.values.tobytes().hex()] for name, one in vectors.items()])
         facts = {name: told | {"vectors": read} for name, told in facts.items()}
-    kept = _kept(Path(out), facts)
+    kept = distributed.agreed(_kept(Path(out), facts))
     names = [FULL]
     for name in ABLATIONS:
         if name in wanted and settings[name] == config:
@@ -87,7 +88,8 @@ def train_sets(
         say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
         x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
         more = facts[name] | {"version": __version__}
-        write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
+        if distributed.is_main():
+            write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
     return files
 
 

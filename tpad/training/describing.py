@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.training import distributed
 from tpad.training.config import DistillConfig
 from tpad.training.heads import description_words, naming_loss
 from tpad.training.imagined import Imagined
@@ -47,13 +48,16 @@ def run(
     torch.manual_seed(seed)
     if knowledge_adapter is not None:
         # The student begins as the Knowledge-MLLM.
-        mllm.save_adapter(knowledge_adapter, stage.folder / "start")
+        if distributed.is_main():
+            mllm.save_adapter(knowledge_adapter, stage.folder / "start")
+        distributed.barrier()
         mllm.load_adapter(ADAPTER, stage.folder / "start")
     else:
         mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     if config.describe_epochs:
         _tune(config, shop, knowledge, imagined, stage, seed)
-    mllm.save_adapter(ADAPTER, folder)
+    if distributed.is_main():
+        mllm.save_adapter(ADAPTER, folder)
     stage.finish()
 
 
@@ -76,7 +80,7 @@ def _tune(
     optimisation = Optimisation(
         [{"params": adapter, "lr": config.describe_learning_rate},
          {"params": reader.parameters(), "lr": 5e-3}],
-        steps=config.describe_epochs * steps,
+        steps=config.describe_epochs * steps, split=True,
     )  # fmt: skip
     tensors = named_tensors(reader=reader)
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
@@ -88,10 +92,11 @@ def _tune(
             mllm.model.train()
             total, what = 0.0, f"epoch {epoch + 1}/{config.describe_epochs}"
             for start in stage.bar(range(0, len(order), BATCH), steps, what):
-                some = order[start : start + BATCH].tolist()
-                loss = _loss(shop, [items[n] for n in some], reader, words[some])
+                some, counts = distributed.batch_share(order[start : start + BATCH].tolist())
+                (weight,) = distributed.weights(len(some) * counts)
+                loss = weight * _loss(shop, [items[n] for n in some], reader, words[some])
                 optimisation.step(loss)
-                total += loss.item() / steps
+                total += distributed.summed(loss.item())[0] / steps
             mllm.model.eval()
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
@@ -118,10 +123,16 @@ def read_items(
     """Has the student in `shop.mllm` read warm and imagined items, once for all distillations."""
     if not stage.done:
         items = shop.items(shop.warm_rows.tolist()) + imagined.items
-        read = Student(shop.mllm, items, shop.images, layers).features().cpu().numpy()  # (n, D)
-        stage.say(f"read {len(items):,} items, {len(imagined.items):,} of them imagined")
-        n_warm = len(shop.warm_rows)
-        stage.save_arrays("features", {"warm": read[:n_warm], "imagined": read[n_warm:]})
+        student = Student(shop.mllm, items, shop.images, layers)
+
+        def read() -> None:
+            features = student.features().cpu().numpy()  # (n, D)
+            stage.say(f"read {len(items):,} items, {len(imagined.items):,} of them imagined")
+            n_warm = len(shop.warm_rows)
+            kept = {"warm": features[:n_warm], "imagined": features[n_warm:]}
+            stage.save_arrays("features", kept)
+
+        student.helping(read)
         stage.finish()
     arrays = stage.load_arrays("features")
     return StudentFeatures(*(torch.from_numpy(arrays[name]) for name in ("warm", "imagined")))

@@ -7,7 +7,8 @@
 estimators tie the transitional parts]; which estimators, `L_kd` and `L_intrinsic` (naming the words of
 the item's description) are [ours].
 Teacher features are computed once; the heads train on them for many epochs, and the student's
-adapter takes a step now and then (see `student.py`).
+adapter takes a step now and then (see `student.py`). With several processes, the main one trains the
+heads, and all read for the student.
 """
 
 from dataclasses import dataclass
@@ -98,16 +99,15 @@ def run(
         seed,
     )
     if not stage.done:
-        training.run()
+        training.student.helping(training.run)
         stage.save_arrays(
             "weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()}
         )
         stage.finish()
-    else:
-        arrays = stage.load_arrays("weights")
-        with torch.no_grad():
-            for name, tensor in training.weights().items():
-                tensor.copy_(torch.from_numpy(arrays[name]))
+    arrays = stage.load_arrays("weights")
+    with torch.no_grad():
+        for name, tensor in training.weights().items():
+            tensor.copy_(torch.from_numpy(arrays[name]))
     return Distilled(
         training.scaler, training.heads.eval(), training.transfer_heads.eval(), training.student
     )

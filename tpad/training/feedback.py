@@ -127,31 +127,9 @@ def run(
     adapter = distilled.student.parameters()
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     if not stage.done:
-        epoch_generator(seed, "feedback", 0)
-        with shop.mllm.use_adapter(ADAPTER):
-            table = LiveTable(
-                distilled, shop.warm_rows, len(shop.dataset), fields, config
-            )  # fmt: skip
-            table.eval()
-            with torch.no_grad():
-                start = table().cpu().numpy()
-
-            settings = replace(
-                recommender, epochs=config.epochs, pca=None, seed=seed, patience=config.epochs
-            )
-            fit_session_model(
-                start,
-                shop.dataset.train,
-                shop.dataset.validation,
-                ~shop.dataset.cold,
-                settings,
-                progress=epoch_teller(stage),
-                bar=stage.bar,
-                checkpoint=_Checkpoint(stage, table),
-                table_fn=table,
-                table_learning_rate=config.learning_rate,
-                device=str(shop.mllm.device),
-            )
+        distilled.student.helping(
+            lambda: _train(config, recommender, shop, distilled, fields, stage, seed)
+        )
         stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in tensors.items()})
         stage.finish()
     arrays = stage.load_arrays("weights")
@@ -159,3 +137,37 @@ def run(
         for name, tensor in tensors.items():
             tensor.copy_(torch.from_numpy(arrays[name]))
     distilled.heads.eval()
+
+
+def _train(
+    config: FeedbackConfig,
+    recommender: SessionModelConfig,
+    shop: Shop,
+    distilled: Distilled,
+    fields: np.ndarray | None,
+    stage: Stage,
+    seed: int,
+) -> None:
+    epoch_generator(seed, "feedback", 0)
+    with shop.mllm.use_adapter(ADAPTER):
+        table = LiveTable(distilled, shop.warm_rows, len(shop.dataset), fields, config)
+        table.eval()
+        with torch.no_grad():
+            start = table().cpu().numpy()
+
+        settings = replace(
+            recommender, epochs=config.epochs, pca=None, seed=seed, patience=config.epochs
+        )
+        fit_session_model(
+            start,
+            shop.dataset.train,
+            shop.dataset.validation,
+            ~shop.dataset.cold,
+            settings,
+            progress=epoch_teller(stage),
+            bar=stage.bar,
+            checkpoint=_Checkpoint(stage, table),
+            table_fn=table,
+            table_learning_rate=config.learning_rate,
+            device=str(shop.mllm.device),
+        )

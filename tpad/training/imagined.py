@@ -12,6 +12,7 @@ import numpy as np
 
 from tpad.data.columns import Columns
 from tpad.mllm.prompts import ItemInput
+from tpad.training import distributed
 from tpad.training.knowledge import write_descriptions
 from tpad.training.shop import Shop
 from tpad.training.workspace import Stage
@@ -36,7 +37,7 @@ def run(
     per_item: int, shop: Shop, stage: Stage, *, adapter: str | None, max_new_tokens: int, seed: int
 ) -> Imagined:
     """Mixes `per_item` items from each training item's picture and describes them."""
-    pictures, texts = mix(per_item, shop, seed)
+    pictures, texts = distributed.agreed(mix(per_item, shop, seed))
     items = [
         ItemInput(shop.item(p).image, shop.texts[t])
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)

@@ -7,6 +7,7 @@ task, they are the shop's own, or the ones that the model writes about picture a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from tpad.mllm.features import ItemFeatures
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.training import distributed
 from tpad.training.config import KnowledgeConfig
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
@@ -25,6 +27,8 @@ from tpad.training.workspace import Stage
 
 ADAPTER = "knowledge"
 WRITING_CHUNK = 64  # items described at once
+KINDS = ("vision", "image", "text", "last")
+"""Kinds of features, in the order in which they stand side by side; all but the first by layer."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,10 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
     if config.adapt_epochs:
         _adapt(config, shop, stage, seed)
     if stage.done:
-        return Knowledge(stage.load_arrays("features"), stage.load_json("descriptions"))
+        # A file keeps no order, and what is trained on the features side by side depends on it.
+        kept = stage.load_arrays("features")
+        features = {name: kept[name] for name in sorted(kept, key=_place)}
+        return Knowledge(features, stage.load_json("descriptions"))
     with mllm.use_adapter(adapter_name(config)):
         if config.targets == "written":
             descriptions = write_descriptions(
@@ -70,13 +77,12 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
             )
         else:
             descriptions = shop_descriptions(shop, config)
-        features = named_features(
-            mllm.encode(
-                shop.items(),
-                instruction=DESCRIBE,
-                layers=chosen_layers(config, mllm),
-                images=shop.images,
-            )
+        features = encode(
+            mllm,
+            shop.items(),
+            instruction=DESCRIBE,
+            layers=chosen_layers(config, mllm),
+            images=shop.images,
         )
     stage.save_arrays("features", features)
     stage.save_json("descriptions", descriptions)
@@ -93,12 +99,24 @@ def adapter_name(config: KnowledgeConfig) -> str | None:
 def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     """`ItemFeatures` as a flat mapping in a fixed order: name -> (n, d) float32."""
     named = {"vision": features.vision}
-    for kind in ("image", "text", "last"):
+    for kind in KINDS[1:]:
         layers: dict[int, np.ndarray] = getattr(features, kind)
         named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}
     # The last token is the same for every item before the first layer.
     named.pop("last.0", None)
     return named
+
+
+def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
+    """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
+    own = distributed.share(items)
+    return distributed.whole(named_features(mllm.encode(own, **how)), len(items))
+
+
+def _place(name: str) -> tuple[int, int]:
+    """Where a named feature stands in `named_features`."""
+    kind, _, layer = name.partition(".")
+    return KINDS.index(kind), int(layer or 0)
 
 
 def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:
@@ -128,14 +146,19 @@ def write_descriptions(
         what: what a person reads at the progress bar.
     """
     written: list[str] = stage.load_json("partial") if stage.has_json("partial") else []
-    starts = range(len(written), len(items), WRITING_CHUNK)
-    for n, start in enumerate(stage.bar(starts, len(starts), what), 1):
-        written += shop.mllm.generate(
+
+    def write(start: int) -> list[str]:
+        return shop.mllm.generate(
             items[start : start + WRITING_CHUNK],
             instruction=DESCRIBE,
             max_new_tokens=max_new_tokens,
             images=shop.images,
         )
+
+    rounds = distributed.rounds(range(len(written), len(items), WRITING_CHUNK))
+    for n, starts in enumerate(stage.bar(rounds, len(rounds), what), 1):
+        for texts in distributed.spread(write, starts):
+            written += texts
         if n % 4 == 0:
             stage.save_json("partial", written)
     return [text.strip() or "unknown" for text in written]
@@ -145,7 +168,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
     """Trains a light adapter to generate the shop's own text from the picture (and half the time
     its title), or loads it where that is done."""
     mllm, folder = shop.mllm, stage.folder / "adapter"
-    if (folder / "adapter_config.json").is_file():
+    if distributed.agreed((folder / "adapter_config.json").is_file()):
         mllm.load_adapter(ADAPTER, folder)
         return
     torch.manual_seed(seed)
@@ -157,7 +180,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
     steps = -(-len(rows) // batch_size)
     adapter = mllm.trainable_parameters(ADAPTER)
     optimisation = Optimisation(
-        [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps
+        [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps, split=True
     )
     tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)
@@ -175,15 +198,19 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
                           DESCRIBE, targets[row])]
                     for row in order[start : start + batch_size].tolist()
                 ]  # fmt: skip
-                batch = mllm.collate(chats, images=shop.images, with_labels=True)
+                own, counts = distributed.batch_share(chats)
+                batch = mllm.collate(own, images=shop.images, with_labels=True)
                 with mllm.autocast():
-                    loss = mllm.forward(batch).loss
+                    output = mllm.forward(batch)
+                (weight,) = distributed.weights(output.n_targets * counts)
+                loss = weight * output.loss
                 optimisation.step(loss)
-                total += loss.item()
+                total += distributed.summed(loss.item())[0]
             mllm.model.eval()
             stage.say(
                 f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
                 epoch=epoch + 1, loss=total / len(starts),
             )  # fmt: skip
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
-    mllm.save_adapter(ADAPTER, folder)
+    if distributed.is_main():
+        mllm.save_adapter(ADAPTER, folder)

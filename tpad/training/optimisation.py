@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tpad.training import distributed
 from tpad.training.muon import Muon
 
 WARM_UP_STEPS = 100
@@ -55,6 +56,8 @@ class Optimisation:
         clip: largest norm of the gradient.
         matrices: parameters that Muon takes, which the groups must not hold too.
         matrix_rate: Muon's peak learning rate.
+        split: whether several processes each give the gradient of their share of a loss; all of them
+            then begin with the main one's weights and take the same steps.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Optimisation:
         clip: float = 1.0,
         matrices: Sequence[nn.Parameter] = (),
         matrix_rate: float = 0.0,
+        split: bool = False,
     ) -> None:
         self.optimizers: list[torch.optim.Optimizer] = [adamw(groups, weight_decay)]
         if matrices:
@@ -73,6 +77,9 @@ class Optimisation:
         self.peaks = [group["lr"] for group in self.groups]
         self.steps, self.taken, self.clip = max(1, steps), 0, clip
         self.warm_up = max(1, min(WARM_UP_STEPS, steps // 10))
+        self.split = split
+        if split:
+            distributed.send(*self.parameters)
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -84,6 +91,8 @@ class Optimisation:
         if loss is not None:
             self.zero_grad()
             loss.backward()
+        if self.split:
+            distributed.add_up_gradients(self.parameters)
         rate = min(
             (self.taken + 1) / self.warm_up,
             0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / self.steps))) + 0.01,

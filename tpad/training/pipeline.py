@@ -7,7 +7,7 @@ setting repeats only what depends on it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from tpad.mllm.model import MLLM
 from tpad.training import (
     describing,
     distillation,
+    distributed,
     feedback,
     imagined,
     knowledge,
@@ -126,7 +127,7 @@ def train(
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
     encoder = fit(dataset, mllm, base, config, workspace, vectors)
     images = read_pictures(dataset, mllm, base, config, workspace)
-    encoded = encoder.encode(contents(dataset, vectors), images=images)
+    encoded = encode(encoder, contents(dataset, vectors), images)
     # The recommenders learn from the very numbers that the bundle gives back.
     embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
     recommenders = {}
@@ -138,6 +139,8 @@ def train(
         recommenders[name] = recommend_stage.run(
             config.recommender, dataset, features, stage, str(mllm.device)
         )
+    if not distributed.is_main():
+        return out
     curves = workspace.folder / TRAINING_LOG
     curves.write_text("".join(json.dumps(line) + "\n" for line in workspace.history()), "utf-8")
     return Bundle.write(
@@ -173,9 +176,11 @@ def embed(
     mllm = load_base(dataset, base, config, device)
     encoder = fit(dataset, mllm, base, config, workspace, vectors)
     images = read_pictures(dataset, mllm, base, config, workspace)
-    return as_stored("tpad", encoder.encode(contents(dataset, vectors), ["tpad"], images)["tpad"])
+    items = contents(dataset, vectors)
+    return as_stored("tpad", encode(encoder, items, images, ["tpad"])["tpad"])
 
 
+@distributed.main_first()
 def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
     """The base model, fresh, where dataset and settings allow a training.
 
@@ -186,6 +191,10 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
     if not len(dataset.train):
         raise ConfigError(
             "There are no training sessions; give clicks with at least two per session."
+        )
+    if distributed.size() > len(dataset):
+        raise ConfigError(
+            f"There are {distributed.size()} processes but {len(dataset)} items; start fewer."
         )
     mllm = MLLM.load(base.path, config.model, revision=base.revision, device=device)
     layers = knowledge.chosen_layers(config.knowledge, mllm)
@@ -210,6 +219,8 @@ def fit(
     given, given_rows, given_key = _given(dataset, config, vectors or {}, tfidf)
     seed = config.seed
     data = [dataset.fingerprint, base.fingerprint, config.inputs, *config.model.changes]
+    # Each process has measured by itself which number format is the faster one.
+    mllm.fast_dtype = distributed.agreed(mllm.fast_dtype)
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
 
@@ -298,6 +309,19 @@ def fit(
     )  # fmt: skip
 
 
+def encode(
+    encoder: ItemEncoder,
+    items: list[NewItem],
+    images: ImageCache,
+    sets: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """The items' embeddings by set, (n_items, d) each; each process encodes its share of the items."""
+    if distributed.size() == 1:
+        return encoder.encode(items, sets, images)
+    own = images.rows(distributed.share(range(len(items))))
+    return distributed.whole(encoder.encode(distributed.share(items), sets, own), len(items))
+
+
 def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
     """The items' contents without their pictures, which are read once through the cache."""
     items = dataset.items
@@ -360,12 +384,28 @@ def read_pictures(
     )  # fmt: skip
     path = stage.folder / "images.safetensors"
     if not stage.done:
-        rows = range(len(dataset))
+        bounds = np.linspace(0, len(dataset), distributed.size() + 1).astype(int)
+        rows = range(*bounds[distributed.rank() : distributed.rank() + 2])
         bar = stage.bar(rows, len(rows), "reading pictures")
         hidden = config.inputs == "text"
-        mllm.image_features(None if hidden else dataset.image(row) for row in bar).save(path)
+        cache = mllm.image_features(None if hidden else dataset.image(row) for row in bar)
+        if distributed.size() == 1:
+            cache.save(path)
+        else:
+            _join_pictures(cache, path)
         stage.finish()
     return ImageCache.load(path)
+
+
+def _join_pictures(cache: ImageCache, path: Path) -> None:
+    """Writes the pictures that each process has read into one file, in the order of the processes."""
+    parts = [path.with_suffix(f".part-{number}") for number in range(distributed.size())]
+    cache.save(parts[distributed.rank()])
+    distributed.barrier()
+    if distributed.is_main():
+        ImageCache.joined([ImageCache.load(part) for part in parts]).save(path)
+        for part in parts:
+            part.unlink()
 
 
 def _fingerprint(features: np.ndarray) -> str:

@@ -4,20 +4,23 @@ A loss on the items' features is minimised by many small models at once, but the
 cannot be run at each of their steps. So the features are a table that collects gradients, and now
 and then the student reads its items once and takes one step against what was collected (gradient
 caching, Gao et al. 2021, arXiv 2101.06983).
+
+Of several processes the main one alone trains the small models; the others help the student read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from tpad.mllm.batches import Batch
 from tpad.mllm.features import ImageCache, masked_mean
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.training import distributed
 
 ADAPTER = "student"
 
@@ -32,9 +35,14 @@ class GivenOnly:
     def __init__(self, vectors: Tensor) -> None:
         self.vectors = vectors
 
-    def parameters(self) -> list[Tensor]:
+    def parameters(self) -> list[nn.Parameter]:
         """Nothing is learnt here."""
         return []
+
+    def helping(self, work: Callable[[], None]) -> None:
+        """Runs `work` on the main process; there are no passes to share."""
+        if distributed.is_main():
+            work()
 
     def features(self) -> Tensor:
         """(n, g)."""
@@ -83,35 +91,71 @@ class Student:
         assert not isinstance(item.image, Image.Image), "pictures are given as rows of `images`"
         return self.vision[item.image]
 
-    def parameters(self) -> list[Tensor]:
+    def parameters(self) -> list[nn.Parameter]:
         """What the adapter learns."""
         return list(self.mllm.trainable_parameters(ADAPTER))
+
+    def helping(self, work: Callable[[], None]) -> None:
+        """Runs `work` on the main process; the others meanwhile share its passes of this student.
+
+        With several processes, `features` and `backward` are called within such work only.
+        """
+        if distributed.is_main():
+            work()
+            self._ask("")
+            return
+        while asked := self._ask():
+            if asked == "features":
+                self._features()
+            else:
+                for parameter in self.parameters():
+                    parameter.grad = None  # what an earlier stage or pass has left here
+                self._backward(torch.zeros(self.n, self.width, device=self.mllm.device))
 
     def features(self) -> Tensor:
         """(n, D) features of all items in the order of `knowledge.named_features`, no gradients;
         given vectors come last."""
-        parts: list[Tensor] = []
-        rows: list[int] = []
-        self.mllm.model.eval()
-        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
-            for some, batch, tower in self.chunks:
-                parts.append(self._read(batch, tower))
-                rows += some
-        joined = torch.cat(parts)  # (n, D)
-        result = torch.empty_like(joined)
-        result[torch.tensor(rows)] = joined
+        self._ask("features")
+        result = self._features()
         return result if self.given is None else torch.cat([result, self.given.to(result)], dim=1)
 
     def backward(self, gradient: Tensor) -> None:
         """Adds to the adapter's gradients what a gradient (n, D) on the features means for it."""
+        self._ask("backward")
+        self._backward(gradient[:, : self.width].contiguous())  # given vectors learn nothing
+
+    def _ask(self, what: str = "") -> str:
+        """What the main process asks of all, "" at the end; its adapter comes along."""
+        what = distributed.agreed(what)
+        if what:
+            distributed.send(*self.parameters())
+        return what
+
+    @property
+    def width(self) -> int:
+        """D, columns of the features."""
+        lasts = sum(1 for layer in self.layers if layer)
+        return self.vision.shape[1] + (2 * len(self.layers) + lasts) * self.mllm.hidden_size
+
+    def _features(self) -> Tensor:
+        result = torch.zeros(self.n, self.width, device=self.mllm.device)
+        self.mllm.model.eval()
+        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
+            for rows, batch, tower in distributed.share(self.chunks):
+                result[torch.tensor(rows)] = self._read(batch, tower)
+        distributed.add_up(result)
+        return result
+
+    def _backward(self, gradient: Tensor) -> None:
+        distributed.send(gradient)
         self.mllm.model.train()
         with self.mllm.use_adapter(ADAPTER):
-            for rows, batch, tower in self.chunks:
+            for rows, batch, tower in distributed.share(self.chunks):
                 with self.mllm.autocast():
                     features = self._read(batch, tower)
-                read = gradient[rows, : features.shape[1]]  # given vectors learn nothing
-                features.backward(read.to(features.device))
+                features.backward(gradient[rows].to(features.device))
         self.mllm.model.eval()
+        distributed.add_up_gradients(self.parameters())
 
     def _read(self, batch: Batch, tower: Tensor) -> Tensor:
         batch = batch.to(self.mllm.device)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tpad.training import distributed
 from tpad.training.config import DistillConfig
 from tpad.training.imagined import Imagined
 from tpad.training.knowledge import Knowledge
@@ -42,18 +43,24 @@ def run(
 ) -> Judgement:  # fmt: skip
     """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
     if not stage.done:
-        prefix, candidates = sample(config, shop, transfer, seed, len(imagined.items))
+        prefix, candidates = distributed.agreed(
+            sample(config, shop, transfer, seed, len(imagined.items))
+        )
         answers = shop.mllm.tokenize_answers(knowledge.descriptions + imagined.descriptions)
         found = [np.zeros((0, candidates.shape[1]), np.float32)]
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
-        starts = range(len(found[0]), len(prefix), CHUNK)
+
+        def judge(start: int) -> np.ndarray:
+            rows = slice(start, start + CHUNK)
+            return _judge(
+                shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers
+            )  # fmt: skip
+
+        rounds = distributed.rounds(range(len(found[0]), len(prefix), CHUNK))
         with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():
-            for n, start in enumerate(stage.bar(starts, len(starts), "judging candidates")):
-                rows = slice(start, start + CHUNK)
-                found.append(
-                    _judge(shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers)
-                )
+            for n, starts in enumerate(stage.bar(rounds, len(rounds), "judging candidates")):
+                found += distributed.spread(judge, starts)
                 if n % 8 == 7:
                     found = [np.concatenate(found)]
                     stage.save_arrays("partial", {"log_likelihood": found[0]})

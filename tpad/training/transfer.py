@@ -5,6 +5,9 @@ reply is the description of the item that came next. So one causal pass trains e
 token before a reply, the marker, carries the transition-aware feature `t` of that prefix.
 
     L = L_gen [paper: generation task] + w · L_next (InfoNCE of t against the next item's features)
+
+With several processes each reads its share of a batch of sessions. All have drawn the same batch and
+know its targets, so the negatives are those of the whole batch everywhere, without an exchange.
 """
 
 from collections.abc import Iterator
@@ -16,9 +19,10 @@ from torch import Tensor, nn
 
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
+from tpad.training import distributed
 from tpad.training.config import TransferConfig
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.knowledge import Knowledge, named_features
+from tpad.training.knowledge import Knowledge, encode
 from tpad.training.mutual_information import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import reciprocal_ranks
@@ -175,7 +179,7 @@ class _Training:
         optimisation = Optimisation(
             [{"params": adapter, "lr": config.learning_rate},
              {"params": self.heads.parameters(), "lr": 1e-3, "weight_decay": 0.05}],
-            steps=config.epochs * -(-per_epoch // config.batch_size),
+            steps=config.epochs * -(-per_epoch // config.batch_size), split=True,
         )  # fmt: skip
         tensors = named_tensors(heads=self.heads)
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
@@ -187,7 +191,8 @@ class _Training:
                 self.stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             self.heads.eval()
             self._keep_features()
-        self.mllm.save_adapter(ADAPTER, self.stage.folder / "adapter")
+        if distributed.is_main():
+            self.mllm.save_adapter(ADAPTER, self.stage.folder / "adapter")
 
     def _epoch(self, epoch: int, per_epoch: int, optimisation: Optimisation) -> None:
         rng = epoch_generator(self.seed, "transfer", epoch)
@@ -203,7 +208,7 @@ class _Training:
             with self.mllm.autocast():
                 written, following = self._losses(batch, rng)
             optimisation.step(written + self.config.next_weight * following)
-            now = float(written.detach()), float(following.detach())
+            now = distributed.summed(float(written.detach()), float(following.detach()))
             sums += now
             if hasattr(bar, "set_postfix"):
                 bar.set_postfix(gen=f"{now[0]:.3f}", next=f"{now[1]:.3f}")
@@ -241,16 +246,20 @@ class _Training:
         places = batch.markers[rows, turns].to(self.mllm.device)
         return output, output.last_hidden[rows.to(self.mllm.device), places]  # (n, d)
 
-    def _losses(self, windows: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Both losses of a batch of windows, as far as this process's share makes them up."""
+        windows, counts = distributed.batch_share(batch)
         output, t = self._read(windows, labels=self.config.generation)
-        written = output.loss if self.config.generation else t.new_zeros(())
         session, place, target = _places(windows)
+        weights = distributed.weights(output.n_targets * counts, len(target) * counts)
+        written = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
         targets = torch.from_numpy(target).to(t.device)  # (n,)
-        candidates, log_q = self._candidates(targets, rng)  # (C,)
+        of_all = torch.from_numpy(_places(batch)[2]).to(t.device)
+        candidates, log_q = self._candidates(of_all, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
         seen = _seen(windows, session, place, len(self.table)).to(t.device)[:, candidates]  # (n, C)
-        return written, info_nce(scores, column, log_q=log_q, exclude=seen)
+        return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
         self, targets: Tensor, rng: np.random.Generator
@@ -270,22 +279,24 @@ class _Training:
         windows = self.windows["validation"][:MAX_VALIDATION]
         if not windows:
             return {}
-        losses, reciprocal = [], []
         with self.mllm.autocast():
-            for batch in self._batches(windows):
-                output, t = self._read(batch, labels=self.config.generation)
-                if self.config.generation:
-                    losses.append(float(output.loss))
-                session, place, target = _places(batch)
-                scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
-                seen = _seen(batch, session, place, len(self.table)).to(t.device)[:, self.warm]
-                scores = scores.masked_fill(seen, -torch.inf)
-                where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
-                reciprocal += reciprocal_ranks(scores, where).tolist()
+            found = distributed.spread(self._judge, self._batches(windows))
+        reciprocal = [one for ranks, _ in found for one in ranks]
         judged = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
-        if losses:
-            judged["L_gen"] = round(float(np.mean(losses)), 4)
+        if self.config.generation:
+            judged["L_gen"] = round(float(np.mean([loss for _, loss in found])), 4)
         return judged
+
+    def _judge(self, batch: list[np.ndarray]) -> tuple[list[float], float]:
+        """Reciprocal ranks of a batch's targets among warm items, and its L_gen (or zero)."""
+        output, t = self._read(batch, labels=self.config.generation)
+        loss = float(output.loss) if self.config.generation else 0.0
+        session, place, target = _places(batch)
+        scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
+        seen = _seen(batch, session, place, len(self.table)).to(t.device)[:, self.warm]
+        scores = scores.masked_fill(seen, -torch.inf)
+        where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
+        return reciprocal_ranks(scores, where).tolist(), loss
 
     @torch.no_grad()
     def _keep_features(self) -> None:
@@ -299,17 +310,19 @@ class _Training:
             order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
             size = 4 * self.config.batch_size
             chunks = [order[i : i + size] for i in range(0, len(order), size)]
+            chunks = distributed.share(chunks)
             for chunk in self.stage.bar(chunks, len(chunks), f"reading {split} sessions"):
                 with self.mllm.autocast():
                     _, t = self._read([windows[i] for i in chunk], labels=False)
                 rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chunk])
                 features[rows] = t.float().cpu().numpy()
+            distributed.add_up(features)
             arrays[f"{split}.t"] = features
         layers = sorted({0, self.mllm.num_layers // 2, self.mllm.num_layers})
         from_titles = [turn.item for row in range(len(self.shop.titles))
                        for turn in self.shop.conversation(np.array([row]))]  # fmt: skip
-        encoded = self.mllm.encode(from_titles, layers=layers, images=self.shop.images)
-        arrays |= {f"items.{k}": v for k, v in named_features(encoded).items()}
+        encoded = encode(self.mllm, from_titles, layers=layers, images=self.shop.images)
+        arrays |= {f"items.{k}": v for k, v in encoded.items()}
         t = torch.from_numpy(arrays["train.t"]).to(self.mllm.device)
         arrays["train.vectors"] = (self.heads.session(t) * self.heads.scale).cpu().numpy()
         arrays["item_vectors"] = self.heads.item(self.table).cpu().numpy()

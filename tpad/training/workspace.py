@@ -2,7 +2,8 @@
 
 A stage's folder is named after everything that its result depends on, so a changed setting never
 meets an old result, an unchanged one is never computed again, and a killed run goes on where it was.
-Only safetensors and JSON are written; every file is written beside and renamed.
+Only safetensors and JSON are written; every file is written beside and renamed. Of several processes
+that train together the main one alone writes; all of them read.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tpad.training import distributed
 from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
 
 
@@ -43,11 +45,14 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Whether the stage's result is complete."""
-        return (self.folder / "done.json").is_file()
+        """Whether the stage's result is complete. All processes ask at once."""
+        return distributed.agreed((self.folder / "done.json").is_file())
 
     def finish(self, **facts: Any) -> None:
-        """Marks the result as complete, with some facts about it."""
+        """Marks the result as complete, with some facts about it. All processes say so at once."""
+        distributed.barrier()  # all have read what is removed here, and find what was saved
+        if not distributed.is_main():
+            return
         self.save_json("done", facts)
         for left in (*self.folder.glob("epoch.*"), *self.folder.glob("partial.*")):
             left.unlink()
@@ -58,6 +63,8 @@ class Stage:
 
     def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keeps named arrays."""
+        if not distributed.is_main():
+            return
         path = self.folder / f"{name}.safetensors"
         beside = path.with_suffix(".part")
         save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, beside)
@@ -73,6 +80,8 @@ class Stage:
 
     def save_json(self, name: str, value: Any) -> None:
         """Keeps plain values."""
+        if not distributed.is_main():
+            return
         path = self.folder / f"{name}.json"
         beside = path.with_suffix(".part")
         beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -113,6 +122,8 @@ class Stage:
 
     def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Keeps tensors and plain values, in one file so that they always belong together."""
+        if not distributed.is_main():
+            return
         path = self.folder / "epoch.safetensors"
         beside = path.with_suffix(".part")
         plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
@@ -139,6 +150,8 @@ class Stage:
 
     def say(self, text: str, **values: Any) -> None:
         """One line for the person, and one JSON line for the log."""
+        if not distributed.is_main():
+            return
         if not self.quiet:
             tqdm.write(f"{self.title}: {text}")
         line = {"time": round(time.time(), 1), "stage": self.title, "text": text, **values}
@@ -155,8 +168,8 @@ class Workspace:
     """
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
-        self.folder, self.quiet = Path(folder), quiet
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.quiet = Path(folder), quiet or not distributed.is_main()
+        distributed.check_shared(self.folder)
         self.log = self.folder / "log.jsonl"
 
     def stage(self, name: str, title: str, *depends: Any) -> Stage:

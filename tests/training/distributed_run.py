@@ -1,0 +1,103 @@
+"""What one process of `test_distributed` does: `python distributed_run.py FOLDER [stop]`.
+
+FOLDER holds the shop and the base model; the run writes its bundle and its workspace there. With
+`stop`, the last process fails in the second epoch of the transfer stage.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tpad.__main__ import main
+from tpad.errors import ConfigError
+from tpad.mllm.model import MLLM
+from tpad.training import distributed, knowledge, pipeline, teacher, transfer
+from tpad.training.student import Student
+
+SETTINGS = {
+    "knowledge.adapt_epochs": 1,
+    "knowledge.targets": "shop",
+    "knowledge.max_new_tokens": 6,
+    "transfer.epochs": 2,
+    "transfer.batch_size": 8,
+    "transfer.max_sessions": 17,  # the last batch has one session, and a process is spare
+    "transfer.max_negatives": 12,
+    "distill.sessions": 20,
+    "distill.candidates": 6,
+    "distill.batch_size": 64,
+    "distill.adapter_every": 2,
+    "distill.epochs": 1,
+    "feedback.adapter_every": 1,
+    "recommender.batch_size": 32,
+    "text_components": 8,
+    "baselines": ["transfer"],
+}
+
+
+def command(folder: Path, out: str) -> list[str]:
+    """The arguments of `python -m tpad` for a small training."""
+    return [
+        "train", "--preset", "smoke", "--world", str(folder / "world"),
+        "--mllm", str(folder / "base"), "--out", str(folder / out), "--device", "cpu",
+        *(part for name, value in SETTINGS.items() for part in ("--set", f"{name}={json.dumps(value)}")),
+    ]  # fmt: skip
+
+
+def prepare(patch=setattr) -> None:
+    """Exact numbers, and chunks so small that each process gets some."""
+    real = MLLM.load.__func__
+
+    def load(cls, *args, **named):
+        mllm = real(cls, *args, **named)
+        mllm.fast_dtype = mllm.dtype
+        return mllm
+
+    patch(MLLM, "load", classmethod(load))
+    patch(knowledge, "WRITING_CHUNK", 16)
+    patch(teacher, "CHUNK", 4)
+    patch(Student.__init__, "__defaults__", (16,))  # its batch size
+
+
+def split(folder: Path) -> None:
+    """Splits some work, and keeps what each process got."""
+    rank, layer = distributed.rank(), torch.nn.Linear(1, 1)
+    layer.weight.grad = torch.full((1, 1), rank + 1.0) if rank else None
+    distributed.add_up_gradients(list(layer.parameters()))
+    rows = np.array(distributed.share(range(5)), np.float32)[:, None] * [1.0, 10.0]
+    found = {
+        "share": distributed.share(range(5)),
+        "spare": distributed.batch_share(["only"]),
+        "weights": distributed.weights(rank + 1, 0),
+        "rounds": distributed.rounds(range(5)),
+        "spread": distributed.spread(lambda n: (n, rank), range(5)),
+        "whole": distributed.whole({"x": rows}, 5)["x"].tolist(),
+        "agreed": distributed.agreed(f"of {rank}"),
+        "gradients": [None if p.grad is None else p.grad.item() for p in layer.parameters()],
+    }
+    (folder / f"split-{rank}.json").write_text(json.dumps(found))
+
+
+def stop_late() -> None:
+    """Has the last process fail in the second epoch of the transfer stage."""
+    real = transfer._Training._losses
+
+    def losses(self, *args):
+        if self.stage.load_state() is not None and distributed.rank() == distributed.size() - 1:
+            raise ConfigError("Told to stop.")
+        return real(self, *args)
+
+    transfer._Training._losses = losses
+
+
+if __name__ == "__main__":
+    shared = Path(sys.argv[1])
+    prepare()
+    if "stop" in sys.argv:
+        stop_late()
+        sys.exit(main(command(shared, "stopped")))
+    train = pipeline.train
+    pipeline.train = lambda *args, **named: (split(shared), train(*args, **named))
+    sys.exit(main(command(shared, "two")))

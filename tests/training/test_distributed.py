@@ -1,0 +1,184 @@
+"""Two processes on this machine, over gloo, end where one process ends.
+
+Compared in float32 and without dropout inside the language model, as LoRA is set up: what differs is
+the order in which numbers are added up. Tolerances: 2e-3 of an adapter's largest weight, 5e-3 of an
+embedding's largest number (embeddings are stored in half precision).
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed_run import command, prepare
+from safetensors.numpy import load_file
+from tiny_base import make_tiny_base
+
+from tpad.__main__ import main
+from tpad.bundle import Bundle
+from tpad.errors import ConfigError
+from tpad.training import imagined, transfer
+from tpad.world import build
+from tpad.world.build import World, WorldConfig, write_world
+
+SHOP = WorldConfig(
+    seed=5, items=48, train_sessions=60, validation_sessions=10, test_sessions=4, arrivals=1
+)
+HERE = Path(__file__).parent
+
+
+def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, str]]:
+    """Runs `distributed_run.py` as a launcher would; exit code, output and errors of each process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE.parents[1]}",
+    }  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "distributed_run.py"), str(folder), *more],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    try:
+        ended = [process.communicate(timeout=300) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(p.returncode, *texts) for p, texts in zip(running, ended, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A small shop and a base model, and a bundle trained on them by one process: `one`."""
+    folder = tmp_path_factory.mktemp("shared")
+    make_tiny_base(folder / "base")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "PICTURE_SIZE", 64)
+        write_world(World(SHOP), folder / "world", workers=1)
+        prepare(patch.setattr)
+        assert main(command(folder, "one")) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(folder) -> list[tuple[int, str, str]]:
+    """The same by two processes, into `two`."""
+    return start(folder)
+
+
+def assert_close(one: Path, other: Path) -> None:
+    """Two folders hold the same adapter."""
+    file = "adapter_model.safetensors"
+    weights, others = load_file(one / file), load_file(other / file)
+    largest = max(np.abs(weight).max() for weight in weights.values())
+    assert weights.keys() == others.keys()
+    for key, weight in weights.items():
+        assert np.abs(weight - others[key]).max() <= 2e-3 * largest, key
+
+
+def test_work_is_split_and_comes_together(folder, two):
+    first, second = (json.loads((folder / f"split-{rank}.json").read_text()) for rank in (0, 1))
+    assert first.pop("share") == [0, 2, 4] and second.pop("share") == [1, 3]
+    assert first.pop("spare") == [["only"], True] and second.pop("spare") == [["only"], False]
+    assert first.pop("weights") == [1 / 3, 0.0] and second.pop("weights") == [2 / 3, 0.0]
+    assert first == second
+    assert first["rounds"] == [[0, 1], [2, 3], [4]]
+    assert first["spread"] == [[0, 0], [1, 1], [2, 0], [3, 1], [4, 0]]
+    assert first["whole"] == [[n, 10.0 * n] for n in range(5)]
+    assert first["agreed"] == "of 0"
+    assert first["gradients"] == [2.0, None]  # what has no gradient anywhere keeps none
+
+
+def test_two_processes_train_what_one_trains(folder, two):
+    assert [code for code, *_ in two] == [0, 0], two
+    one, other = Bundle.load(folder / "one"), Bundle.load(folder / "two")
+    for name in one.sets:
+        x, y = one.embeddings[name], other.embeddings[name]
+        assert np.abs(x - y).max() <= 5e-3 * np.abs(x).max(), name
+    for name in ("knowledge", "transfer", "student"):
+        assert_close(one.path / "adapters" / name, other.path / "adapters" / name)
+
+
+def test_two_processes_report_what_one_reports(folder, two):
+    """Losses are those of whole batches, and every stage reports once."""
+    one, other = (
+        [json.loads(line) for line in (folder / name / "training.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    assert [line["stage"] for line in one] == [line["stage"] for line in other]
+    for line, same in zip(one, other, strict=True):
+        numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "time"}
+        assert {k: same[k] for k in numbers} == pytest.approx(numbers, rel=5e-3, abs=5e-3)
+    assert not [line for line in two[1][1:] if "bundle" in line], "only the main process speaks"
+
+
+def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatch):
+    (code, _, told), (failed, _, reason) = start(folder, "stop")
+    assert failed == 2 and reason.splitlines()[-1] == "error: Told to stop."
+    assert code == 2 and told.splitlines()[-1].startswith("error: Another process of this training")
+    assert "Traceback" not in told + reason
+    assert not (folder / "stopped").exists()
+
+    epochs, real = [], transfer._Training._epoch
+
+    def stop(*_, **__):
+        raise ConfigError("That is enough.")
+
+    def epoch(self, number, *rest):
+        epochs.append(number)
+        real(self, number, *rest)
+
+    prepare(monkeypatch.setattr)
+    monkeypatch.setattr(transfer._Training, "_epoch", epoch)
+    monkeypatch.setattr(imagined, "run", stop)
+    assert main(command(folder, "stopped")) == 2
+    assert epochs == [1]
+    one, other = (next(folder.glob(f"{name}.work/transfer-*")) for name in ("one", "stopped"))
+    assert one.name == other.name
+    assert_close(one / "adapter", other / "adapter")
+
+
+def refused(monkeypatch, capsys, **environment: str) -> str:
+    """What the command says under a launcher's environment."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "--preset", "smoke", "--out", "never"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert not Path("never.work").exists()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed"), ("MEGATRON_LM", "Megatron-LM")]
+)
+def test_a_split_model_is_refused(flag, name, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    said = refused(monkeypatch, capsys, **{f"ACCELERATE_USE_{flag}": "true"})
+    assert f"so {name} cannot be used" in said
+
+
+def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["probe", "nothing"]) == 2
+    assert "`tpad probe` runs in one process" in capsys.readouterr().err
+
+
+def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, capsys):
+    from tpad.training import distributed
+
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    with distributed.processes("auto") as device:
+        assert device == "cpu" and distributed.size() == 1 and distributed.is_main()
+    assert "started one process" in capsys.readouterr().err

@@ -1,0 +1,295 @@
+"""Training on several processes, as `accelerate launch` or `torchrun` start them.
+
+All processes run the same stages in step, over one workspace. Passes of the language model are split
+between them: each takes its share of one batch that all have drawn alike, losses count as parts of
+the whole batch's mean, and gradients are added up, so the step is that of a single process up to
+rounding. What is small beside them runs on the main process, which alone writes. In a single process
+everything here is the identity.
+
+Processes are taken to be of one kind (hardware and software), as data-parallel training does.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import get_cpu_distributed_information, parse_flag_from_env
+from torch import Tensor, nn
+from torch import distributed as dist
+from transformers.utils import logging
+
+from tpad.errors import ConfigError, ProcessError
+from tpad.mllm.precision import choose_device
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
+}
+PATIENCE = timedelta(days=30)
+"""How long a process waits while the main one works alone; one that dies is noticed at once."""
+
+_state: PartialState | None = None  # None in a single process
+
+
+@contextmanager
+def processes(device: str = "auto") -> Iterator[str]:
+    """Within the block, the processes that a launcher has started train together.
+
+    Args:
+        device: "auto", "cpu" or "cuda"; each process takes a GPU of its own.
+
+    Yields:
+        The device that this process is to use.
+
+    Raises:
+        ConfigError: the launcher asks for what is not supported, or the devices do not suffice.
+        ProcessError: another process has ended; on the main process only, the others just end.
+    """
+    global _state
+    for flag, name in SHARDED.items():
+        if parse_flag_from_env(flag):
+            raise ConfigError(
+                f"The model is not split over processes, so {name} cannot be used; launch with "
+                "--multi_gpu, which keeps a whole copy on each GPU."
+            )
+    if device == "auto" and parse_flag_from_env("ACCELERATE_USE_CPU"):
+        device = "cpu"
+    world = get_cpu_distributed_information()
+    if world.world_size == 1:
+        if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+            print(
+                "note: accelerate started one process, since it leaves several on CPUs to MPI; "
+                "`torchrun --nproc-per-node N -m tpad …` and `accelerate launch --multi_gpu "
+                "--num_processes N -m tpad … --device cpu` start N",
+                file=sys.stderr,
+            )
+        yield device
+        return
+    try:
+        _state = _join(device, world.local_world_size)
+        yield device
+        barrier()
+        _state.destroy_process_group()
+    except (ProcessError, KeyboardInterrupt) as error:
+        if is_main():
+            raise
+        raise SystemExit(1) from error
+    finally:
+        _state = None
+
+
+def _join(device: str, local_processes: int) -> PartialState:
+    kind = choose_device(device)
+    if kind.index is not None:
+        raise ConfigError(
+            f"Several processes cannot all use {device}; give --device auto, and each takes its own."
+        )
+    if kind.type == "cpu":
+        state = PartialState(cpu=True, timeout=PATIENCE)
+    elif local_processes > torch.cuda.device_count():
+        raise ConfigError(
+            f"{local_processes} processes were started where there are {torch.cuda.device_count()} "
+            "GPUs; start one for each GPU at most."
+        )
+    else:  # what lies in main memory goes by gloo
+        state = PartialState(backend="cpu:gloo,cuda:nccl", timeout=PATIENCE)
+        torch.cuda.set_device(state.device)
+    if not state.is_main_process:
+        logging.disable_progress_bar()
+    return state
+
+
+def size() -> int:
+    """Number of processes."""
+    return 1 if _state is None else _state.num_processes
+
+
+def rank() -> int:
+    """Number of this process, from 0."""
+    return 0 if _state is None else _state.process_index
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return rank() == 0
+
+
+# --- in step -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Around what all processes do at once: says in a sentence that one of them is missing."""
+    try:
+        yield
+    except RuntimeError as error:  # of gloo and NCCL: closed, timed out, sizes that differ
+        reason = str(error).strip().splitlines()[0]
+        raise ProcessError(
+            "Another process of this training has ended, so this one stops; what that one said "
+            f"tells why, and the same command goes on from here ({reason})."
+        ) from error
+
+
+def summed(*numbers: float) -> list[float]:
+    """Each number summed over the processes."""
+    if _state is None:
+        return list(numbers)
+    total = torch.tensor(numbers, dtype=torch.float64)
+    with _together():
+        dist.all_reduce(total)
+    return total.tolist()
+
+
+def barrier() -> None:
+    """Waits until all processes are here."""
+    summed(0)
+
+
+def agreed(value: T) -> T:
+    """The main process's value, once all processes are here."""
+    if _state is None:
+        return value
+    box = [value]
+    with _together():
+        dist.broadcast_object_list(box, src=0)
+    barrier()
+    return box[0]
+
+
+@contextmanager
+def main_first() -> Iterator[None]:
+    """The main process runs the block before the others do, so that they find what it made."""
+    if not is_main():
+        barrier()
+    yield
+    if is_main():
+        barrier()
+
+
+def check_shared(folder: Path) -> None:
+    """Makes a folder, and sure that all processes see the same one.
+
+    Raises:
+        ConfigError: another machine does not see what is written there; on the main process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if _state is None:
+        return
+    mark = folder / agreed(f".seen-by-all-{uuid4().hex}")
+    if is_main():
+        mark.touch()
+    barrier()
+    (seen,) = summed(mark.exists())
+    if is_main():
+        mark.unlink()
+        if seen < size():
+            raise ConfigError(
+                f"Not all machines see the same {folder}; give a --work folder on a disk that they "
+                "share."
+            )
+
+
+# --- splitting work ----------------------------------------------------------------------------
+
+
+def share(work: Sequence[T]) -> list[T]:
+    """What this process does of some work: every `size()`-th piece."""
+    return list(work[rank() :: size()])
+
+
+def batch_share(batch: Sequence[T]) -> tuple[list[T], bool]:
+    """This process's part of a batch, and whether it counts.
+
+    Where a batch has fewer examples than there are processes, a spare process gets the first one,
+    which is not to count (see `weights`): so all processes make the same passes.
+    """
+    own = share(batch)
+    return (own, True) if own else (list(batch[:1]), False)
+
+
+def weights(*counts: float) -> list[float]:
+    """What the mean over this process's examples counts in the mean over all of a batch.
+
+    Args:
+        counts: how many terms each mean is taken over here, zero for what does not count. Where all
+            have none, the weights are zero.
+    """
+    totals = summed(*counts)
+    return [count / total if total else 0.0 for count, total in zip(counts, totals, strict=True)]
+
+
+def rounds(work: Sequence[T]) -> list[list[T]]:
+    """Pieces of work that are done at once, one by each process."""
+    return [list(work[start : start + size()]) for start in range(0, len(work), size())]
+
+
+def spread(do: Callable[[T], R], work: Iterable[T]) -> list[R]:
+    """`[do(piece) for piece in work]`, each process doing its share and getting all results."""
+    work = list(work)
+    own = [do(piece) for piece in share(work)]
+    if _state is None:
+        return own
+    every: list[Any] = [None] * size()
+    with _together():
+        dist.all_gather_object(every, own)
+    return [every[number % size()][number // size()] for number in range(len(work))]
+
+
+def add_up(array: np.ndarray | Tensor) -> None:
+    """Sums an array over the processes, in place, such as one whose rows each filled in part."""
+    if _state is None or not len(array):
+        return
+    tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
+    with _together():
+        dist.all_reduce(tensor)
+
+
+def whole(arrays: dict[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
+    """Rows that each process has of its `share` of n things, as arrays (n, …) of all of them."""
+    if _state is None:
+        return arrays
+    joined = {}
+    for name, rows in arrays.items():
+        joined[name] = np.zeros((n, *rows.shape[1:]), rows.dtype)
+        joined[name][rank() :: size()] = rows
+        add_up(joined[name])
+    return joined
+
+
+def send(*tensors: Tensor) -> None:
+    """Gives every process the main one's values, in place."""
+    if _state is None:
+        return
+    with torch.no_grad(), _together():
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Sums gradients over the processes; a parameter that has none anywhere keeps none."""
+    if _state is None:
+        return
+    has = np.array([p.grad is not None for p in parameters], np.int64)
+    add_up(has)
+    used = [p for p, count in zip(parameters, has, strict=True) if count]
+    if not used:
+        return
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
+    flat = torch.cat([grad.float().reshape(-1) for grad in grads])
+    add_up(flat)
+    parts = flat.split([grad.numel() for grad in grads])
+    for parameter, grad, part in zip(used, grads, parts, strict=True):
+        parameter.grad = part.view_as(grad).to(grad.dtype)
