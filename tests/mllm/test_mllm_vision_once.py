@@ -7,8 +7,9 @@ from fake_bundle import make_fake_dataset
 
 from tpad.mllm import MLLM, ModelSettings
 from tpad.training import knowledge, transfer
+from tpad.training.base import Base
 from tpad.training.config import KnowledgeConfig, TrainingConfig, TransferConfig
-from tpad.training.pipeline import Base, read_pictures
+from tpad.training.pipeline import read_pictures
 from tpad.training.shop import Shop
 from tpad.training.workspace import Workspace
 

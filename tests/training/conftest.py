@@ -7,8 +7,9 @@ import pytest
 from tiny_base import make_tiny_base
 
 from tpad.data.dataset import Dataset
+from tpad.training.base import Base
 from tpad.training.config import TrainingConfig, preset
-from tpad.training.pipeline import Base, train
+from tpad.training.pipeline import train
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 

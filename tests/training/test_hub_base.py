@@ -14,7 +14,8 @@ from tpad.errors import ConfigError, ModelError
 from tpad.items import NewItem
 from tpad.mllm import MLLM
 from tpad.mllm.loading import pinned_revision
-from tpad.training.pipeline import Base, train
+from tpad.training.base import Base
+from tpad.training.pipeline import train
 
 HUB_ID = "org/tiny-vl"
 FIRST, SECOND = "1" * 40, "2" * 40

@@ -28,9 +28,10 @@ from tpad.training import (
     teacher,
     transfer,
 )
+from tpad.training.base import Base
 from tpad.training.config import ABLATIONS, apply_ablation
 from tpad.training.encoders import ItemEncoder
-from tpad.training.pipeline import Base, contents, train
+from tpad.training.pipeline import contents, train
 from tpad.training.workspace import Workspace
 
 STAGES = (

@@ -20,9 +20,9 @@ from tpad.training import (
     teacher,
     transfer,
 )
+from tpad.training.base import Base
 from tpad.training.config import DistillConfig, apply_ablation
 from tpad.training.feedback import LiveTable
-from tpad.training.pipeline import Base
 from tpad.training.shop import Shop
 from tpad.training.transfer import Prefixes
 from tpad.training.workspace import Workspace

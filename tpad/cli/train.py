@@ -16,8 +16,8 @@ from tpad.training.ablations import ABLATIONS
 if TYPE_CHECKING:
     from tpad.data.dataset import Dataset
     from tpad.data.vectors import ItemVectors
+    from tpad.training.base import Base
     from tpad.training.config import TrainingConfig
-    from tpad.training.pipeline import Base
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = ROOT / "assets" / "demo" / "base"
@@ -152,9 +152,9 @@ def read_job(args: Namespace) -> Job:
     from tpad.data.dataset import Dataset, check_images
     from tpad.data.vectors import load_vectors, parse_named_file
     from tpad.training import distributed
+    from tpad.training.base import Base
     from tpad.training.config import apply_ablation, preset
     from tpad.training.given_features import TFIDF
-    from tpad.training.pipeline import Base
 
     name = args.preset or ("shop" if args.items else "demo")
     config = preset(name).override("seed", args.seed)

@@ -18,8 +18,9 @@ from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError, DataError
 from tpad.training import distributed
 from tpad.training.ablations import ABLATIONS, check_ablation
+from tpad.training.base import Base
 from tpad.training.config import TrainingConfig, apply_ablation
-from tpad.training.pipeline import Base, embed
+from tpad.training.pipeline import embed
 from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 

@@ -8,10 +8,8 @@ setting repeats only what depends on it.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +20,8 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
 from tpad.embeddings import as_stored
 from tpad.errors import ConfigError
-from tpad.files import sha256
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
-from tpad.mllm.loading import is_hub_id, pinned_revision
 from tpad.mllm.model import MLLM
 from tpad.training import (
     describing,
@@ -38,6 +34,7 @@ from tpad.training import (
     teacher,
     transfer,
 )
+from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
 from tpad.training.encoders import ItemEncoder, Reading
 from tpad.training.given_features import TFIDF, GivenFeatures, check_complete, rows_of
@@ -47,52 +44,6 @@ from tpad.training.workspace import Workspace, digest
 
 TRAINING_LOG = "training.jsonl"
 """File of a bundle: what each stage reported, one JSON object a line."""
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base model of a run.
-
-    Attributes:
-        path: local folder or hub id.
-        revision: commit on the hub (see `find`).
-        is_hub: whether `path` is a hub id; the bundle then names it and keeps no copy.
-    """
-
-    path: str
-    revision: str | None = None
-    is_hub: bool = False
-
-    @classmethod
-    def find(cls, path: str, revision: str | None = None) -> "Base":
-        """A local folder, or a hub id, whose branch or tag is pinned to the commit it is at.
-
-        Raises:
-            ConfigError: a revision is given for a folder.
-            ModelError: the hub cannot be reached, or has no such model or revision.
-        """
-        if is_hub_id(path):
-            return cls(path, pinned_revision(path, revision), is_hub=True)
-        if revision is not None:
-            raise ConfigError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
-        return cls(path)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Identifies the model; a folder by its contents, since it may be trained again in place."""
-        folder = Path(self.path)
-        if self.is_hub or not folder.is_dir():
-            return digest(self.path, self.revision)
-        kinds = (".json", ".safetensors", ".jinja", ".txt", ".model")
-        files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
-        return digest([[file.name, sha256(file)] for file in files])
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """As a bundle records it."""
-        if self.is_hub:
-            return {"hub_id": self.path, "revision": self.revision}
-        return {"path": "base"}
 
 
 def train(

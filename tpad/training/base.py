@@ -1,0 +1,57 @@
+"""The base model of a training run: where it is, and what identifies it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tpad.errors import ConfigError
+from tpad.files import sha256
+from tpad.mllm.loading import is_hub_id, pinned_revision
+from tpad.training.workspace import digest
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of a run.
+
+    Attributes:
+        path: local folder or hub id.
+        revision: commit on the hub (see `find`).
+        is_hub: whether `path` is a hub id; the bundle then names it and keeps no copy.
+    """
+
+    path: str
+    revision: str | None = None
+    is_hub: bool = False
+
+    @classmethod
+    def find(cls, path: str, revision: str | None = None) -> "Base":
+        """A local folder, or a hub id, whose branch or tag is pinned to the commit it is at.
+
+        Raises:
+            ConfigError: a revision is given for a folder.
+            ModelError: the hub cannot be reached, or has no such model or revision.
+        """
+        if is_hub_id(path):
+            return cls(path, pinned_revision(path, revision), is_hub=True)
+        if revision is not None:
+            raise ConfigError(f"{path} is a folder and has no revision {revision!r}; leave it out.")
+        return cls(path)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Identifies the model; a folder by its contents, since it may be trained again in place."""
+        folder = Path(self.path)
+        if self.is_hub or not folder.is_dir():
+            return digest(self.path, self.revision)
+        kinds = (".json", ".safetensors", ".jinja", ".txt", ".model")
+        files = sorted(file for file in folder.iterdir() if file.suffix in kinds)
+        return digest([[file.name, sha256(file)] for file in files])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As a bundle records it."""
+        if self.is_hub:
+            return {"hub_id": self.path, "revision": self.revision}
+        return {"path": "base"}
