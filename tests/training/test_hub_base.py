@@ -12,7 +12,7 @@ from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, ModelError
 from tpad.items import NewItem
-from tpad.mllm import MLLM
+from tpad.mllm import MLLM, tiny
 from tpad.mllm.loading import pinned_revision
 from tpad.training.base import Base
 from tpad.training.pipeline import train
@@ -44,7 +44,7 @@ def cache(tmp_path_factory, base_folder):
 def bundle(cache, dataset, config, tmp_path_factory):
     """Trained on the hub's `main`, which then moved on."""
     settings = {
-        "baselines": ("vision", "knowledge"), "model.visual_tokens": 4, "model.dtype": "float32",
+        "baselines": ("vision", "knowledge"), "model.visual_tokens": 1, "model.dtype": "float32",
         "model.gradient_checkpointing": True, "knowledge.targets": "shop", "distill.imagined": 0,
         "distill.generative": False, "distill.adapter_every": 0, "distill.epochs": 1,
         "transfer.max_sessions": 8, "recommender.epochs": 1, "feedback.epochs": 0,
@@ -92,8 +92,8 @@ def test_it_opens_the_base_by_id_and_commit_with_the_settings_of_the_training(
     (source, revision, settings), = asked  # fmt: skip
     assert (source, revision) == (HUB_ID, FIRST)
     assert settings.as_json() == bundle.config["model"]
-    assert (settings.visual_tokens, settings.dtype) == (4, "float32")
-    assert encoder.mllm.image_features([Image.new("RGB", (50, 50))]).counts.tolist() == [4]
+    assert (settings.visual_tokens, settings.dtype) == (1, "float32")
+    assert encoder.mllm.image_features([Image.new("RGB", (50, 50))]).counts.tolist() == [1]
 
 
 def test_a_new_item_is_read_as_those_of_the_training_were(bundle, dataset):
@@ -108,6 +108,11 @@ def test_a_new_item_is_read_as_those_of_the_training_were(bundle, dataset):
     ]  # fmt: skip
     for name, vectors in bundle.encoder.encode(items).items():
         np.testing.assert_allclose(vectors, bundle.embeddings[name][rows], rtol=2e-2, atol=2e-2)
+    # At its native size the model sees something else.
+    native = MLLM.load(HUB_ID, revision=FIRST, device="cpu").image_features([items[0].image])
+    assert native.counts.tolist() == [tiny.IMAGE_TOKENS]
+    seen = bundle.embeddings["vision"][0, : native.tower.shape[1]]
+    assert np.abs(native.tower[0].numpy() - seen).max() > 0.1
 
 
 def test_a_hub_id_or_revision_that_is_not_there(cache):
