@@ -25,7 +25,7 @@ class IndexSettings:
     """Lists of "ivf"; None: the square root of the number of vectors."""
     nprobe: int = 32
     """Lists of "ivf" that one search reads."""
-    links: int = 32
+    links: int = 48
     """Neighbours that a vector of "hnsw" is linked with (FAISS's M)."""
     ef_construction: int = 200
     """Candidates that "hnsw" keeps while a vector is linked."""
