@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from distributed_run import command, prepare
 from safetensors.numpy import load_file
 from tiny_base import make_tiny_base
@@ -21,12 +22,13 @@ from tiny_base import make_tiny_base
 from tpad.__main__ import main
 from tpad.bundle import Bundle
 from tpad.errors import ConfigError
+from tpad.mllm.features import ImageCache
 from tpad.training import imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 
 SHOP = WorldConfig(
-    seed=5, items=48, train_sessions=60, validation_sessions=10, test_sessions=4, arrivals=1
+    seed=5, items=40, train_sessions=40, validation_sessions=6, test_sessions=4, arrivals=1
 )
 HERE = Path(__file__).parent
 
@@ -182,3 +184,24 @@ def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, c
     with distributed.processes("auto") as device:
         assert device == "cpu" and distributed.size() == 1 and distributed.is_main()
     assert "started one process" in capsys.readouterr().err
+
+
+def test_pictures_of_several_caches_are_joined():
+    """Also where one process had items without pictures only, and in families with grids."""
+
+    def cache(counts: list[int], start: int) -> ImageCache:
+        n, there = sum(counts), torch.tensor(counts) > 0
+        flat = torch.arange(start, start + 3 * n).view(n, 3).float()
+        return ImageCache(
+            flat, torch.tensor(counts), there.float()[:, None], ["x" if c else "" for c in counts],
+            there[:, None] * torch.tensor([[1, 2, 2]]) if n else None, (flat + 1,) if n else (),
+        )  # fmt: skip
+
+    parts = [cache([0, 0], 0), cache([2, 0, 1], 0), cache([1], 100)]
+    whole = ImageCache.joined(parts)
+    assert whole.counts.tolist() == [0, 0, 2, 0, 1, 1]
+    assert torch.equal(whole.flat, torch.cat([part.flat for part in parts]))
+    assert torch.equal(whole.deepstack[0], whole.flat + 1)
+    assert whole.grids[:, 0].tolist() == [0, 0, 1, 0, 1, 1]
+    assert torch.equal(whole.rows([5]).flat, parts[2].flat)
+    assert not ImageCache.joined(parts[:1] * 2).has_image.any()

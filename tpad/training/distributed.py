@@ -1,12 +1,18 @@
 """Training on several processes, as `accelerate launch` or `torchrun` start them.
 
-All processes run the same stages in step, over one workspace. Passes of the language model are split
-between them: each takes its share of one batch that all have drawn alike, losses count as parts of
-the whole batch's mean, and gradients are added up, so the step is that of a single process up to
-rounding. What is small beside them runs on the main process, which alone writes. In a single process
-everything here is the identity.
+    with processes() as device:
+        train(dataset, base, config, out, device=device)
 
-Processes are taken to be of one kind (hardware and software), as data-parallel training does.
+All processes run the same stages in step, over one workspace on a disk that they share. Passes of the
+language model are split between them: each takes its share of one batch that all have drawn alike,
+losses count as parts of the whole batch's mean, and gradients are added up, so the step is that of a
+single process up to rounding. What is small beside them (heads on cached features, session
+recommenders) runs on the main process, which alone keeps results. In a single process everything here
+is the identity.
+
+All begin an epoch with the same random numbers, so dropout of the heads is that of one process too. A
+base model with dropout of its own draws for other sessions in each process: there the runs agree only
+in distribution. Processes are taken to be of one kind, hardware and software, as is usual.
 """
 
 import os
@@ -106,7 +112,6 @@ def _join(device: str, local_processes: int) -> PartialState:
         )
     else:  # what lies in main memory goes by gloo
         state = PartialState(backend="cpu:gloo,cuda:nccl", timeout=PATIENCE)
-        torch.cuda.set_device(state.device)
     if not state.is_main_process:
         logging.disable_progress_bar()
     return state

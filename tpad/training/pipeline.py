@@ -349,7 +349,7 @@ def read_pictures(
 
 
 def _join_pictures(cache: ImageCache, path: Path) -> None:
-    """Writes the pictures that each process has read into one file, in the order of the processes."""
+    """Joins the pictures that each process has read in one file, by way of a file of each."""
     parts = [path.with_suffix(f".part-{number}") for number in range(distributed.size())]
     cache.save(parts[distributed.rank()])
     distributed.barrier()

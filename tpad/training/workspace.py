@@ -3,7 +3,7 @@
 A stage's folder is named after everything that its result depends on, so a changed setting never
 meets an old result, an unchanged one is never computed again, and a killed run goes on where it was.
 Only safetensors and JSON are written; every file is written beside and renamed. Of several processes
-that train together the main one alone writes; all of them read.
+that train together the main one alone keeps results; all of them read.
 """
 
 import hashlib
