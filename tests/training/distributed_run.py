@@ -58,7 +58,7 @@ def prepare(patch=setattr) -> None:
     patch(MLLM, "load", classmethod(load))
     patch(knowledge, "WRITING_CHUNK", 16)
     patch(teacher, "CHUNK", 4)
-    patch(Student.__init__, "__defaults__", (16,))  # its batch size
+    patch(Student.__init__, "__defaults__", (16, None))  # its batch size; no given vectors
 
 
 def split(folder: Path) -> None:
