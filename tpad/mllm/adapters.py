@@ -184,13 +184,22 @@ class Adapters:
         finally:
             self.set(self.active)
 
-    def base_state(self) -> dict[str, torch.Tensor]:
-        """The base model's weights under their own names, adapters left out."""
-        return {
+    def base_state(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
+        """The base model's weights under their own names, adapters left out.
+
+        Args:
+            dtype: of the weights; None = as they are.
+        """
+        state = {
             key.replace(".base_layer.", "."): value
             for key, value in self._model.state_dict().items()
             if ".lora_" not in key
         }
+        if dtype is None:
+            return state
+        # Tied weights share their memory and go on to do so: a file holds them once.
+        cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
+        return {key: cast.get(_place(value), value) for key, value in state.items()}
 
     def _attach(self, name: str, config: PeftConfig) -> None:
         """Put fresh LoRA layers of this name into the model."""
@@ -227,3 +236,7 @@ def language_projections(model: "PreTrainedModel") -> str:
         "projections by lora_targets, a regular expression that matches whole module names, such as "
         f"{LANGUAGE_LAYERS + 'attention.query_key_value'!r}."
     )
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    return tensor.data_ptr(), tensor.shape

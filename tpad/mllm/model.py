@@ -127,11 +127,7 @@ class MLLM:
         Args:
             dtype: of the weights in the file (bfloat16 halves it); None = as they are.
         """
-        state = self.adapters.base_state()
-        if dtype is not None:
-            # Tied weights share their memory and go on to do so: a file holds them once.
-            cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
-            state = {k: cast.get(_place(v), v) for k, v in state.items()}
+        state = self.adapters.base_state(dtype)
         with replacing_folder(folder) as part:
             if self.settings.load_in_4bit:
                 save_4bit(self.model, state, part)
@@ -401,7 +397,3 @@ class MLLM:
     def load_adapter(self, name: str, folder: str | Path) -> None:
         """Read an adapter that `save_adapter` or PEFT wrote, under this name."""
         self.adapters.load(name, folder)
-
-
-def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
-    return tensor.data_ptr(), tensor.shape
