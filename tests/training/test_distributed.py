@@ -28,7 +28,7 @@ from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 
 SHOP = WorldConfig(
-    seed=5, items=40, train_sessions=40, validation_sessions=6, test_sessions=4, arrivals=1
+    seed=5, items=48, train_sessions=40, validation_sessions=6, test_sessions=4, arrivals=1
 )
 HERE = Path(__file__).parent
 
