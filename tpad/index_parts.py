@@ -8,7 +8,9 @@ import numpy as np
 from tpad.errors import ConfigError
 
 METHODS = ("exact", "faiss", "ivf", "hnsw", "auto")
-AUTO_SIZE = 200_000  # vectors from which "auto" is approximate: an exact search takes 7 ms there
+AUTO_SIZE = (
+    200_000  # vectors from which "auto" is approximate: an exact search takes some 8 ms there
+)
 SMALLEST = 1000  # vectors below which there is nothing to gain by an approximate search
 TOLERANCE = 1e-5  # of |query| · |item|: above what float32 sums of some thousand terms are off by
 BLOCK = 256  # scores of which only the largest is looked at first

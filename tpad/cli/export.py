@@ -120,11 +120,7 @@ def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
     Raises:
         ConfigError: there is no such set, or the file's ending is another.
     """
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    from tpad.embeddings import write_with_ids
-    from tpad.files import replacing
+    from tpad.encoding.shards import write_shard
 
     if name not in bundle.sets:
         raise ConfigError(
@@ -132,12 +128,4 @@ def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
         )
     if path.suffix not in VECTOR_FORMATS:
         raise ConfigError(f"{path} must end in {' or '.join(VECTOR_FORMATS)}; rename it.")
-    ids, vectors = bundle.dataset.items["item_id"].tolist(), bundle.embeddings[name]
-    if path.suffix == ".safetensors":
-        write_with_ids(path, ids, vectors)
-        return
-    width = vectors.shape[1]
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
-    table = pa.table({"item_id": pa.array(ids, pa.string()), "vector": column})
-    with replacing(path) as part:
-        pyarrow.parquet.write_table(table, part)
+    write_shard(path, bundle.dataset.items["item_id"].tolist(), bundle.embeddings[name])
