@@ -251,8 +251,12 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(shop, server, mo
     assert shop.fetch().with_picture == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_goes_on_where_it_was(shop, server, number):
+@pytest.mark.parametrize(
+    ("number", "ignored"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True),
+     (signal.SIGKILL, False)],
+)  # fmt: skip
+def test_a_killed_run_goes_on_where_it_was(shop, server, number, ignored):
     stuck = threading.Event()
 
     async def hangs(writer):
@@ -268,10 +272,15 @@ def test_a_killed_run_goes_on_where_it_was(shop, server, number):
         "-m", "tpad", "images", "--items", str(shop.items), "--out", str(shop.out),
         "--allow-private", "--ports", str(server.port), "--concurrency", "1",
     ]  # fmt: skip
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE)
-    assert stuck.wait(30)
+    # Whoever runs the tests in a shell's background hands its children a SIGINT that is ignored.
+    heard = signal.SIG_IGN if ignored else signal.SIG_DFL
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, heard),
+    )  # fmt: skip
+    assert stuck.wait(120)
     process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=240)
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
     else:
@@ -282,6 +291,15 @@ def test_a_killed_run_goes_on_where_it_was(shop, server, number):
     server.requests.clear()
     assert main(command[2:]) == 0
     assert server.paths() == ["/last.jpg"] and (shop.table["image"] != "").all()
+
+
+def test_it_works_where_a_loop_runs_already(shop, server):
+    server.pages["/a.jpg"] = GOOD
+
+    async def notebook():
+        return shop.fetch("a.jpg")
+
+    assert asyncio.run(notebook()).with_picture == 1
 
 
 # --- limits --------------------------------------------------------------------------------------

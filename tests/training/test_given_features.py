@@ -1,5 +1,7 @@
 """Vectors that a shop has already: read, learnt from, kept in the bundle, wanted of new items."""
 
+import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -79,20 +81,33 @@ def vectors(dataset):
 
 
 @pytest.fixture(scope="module")
-def joined(dataset, trained, vectors, tmp_path_factory):
-    """Beside what the student reads, in the workspace of a run without them."""
+def work(trained, tmp_path_factory):
+    """The workspace of a run without vectors; a copy, as others look at it too."""
+    folder = tmp_path_factory.mktemp("given") / "work"
+    shutil.copytree(trained.work, folder)
+    return folder
+
+
+def stages(work) -> Counter:
+    """How many folders each stage has."""
+    return Counter(folder.name.rsplit("-", 1)[0] for folder in work.iterdir() if folder.is_dir())
+
+
+@pytest.fixture(scope="module")
+def joined(dataset, trained, vectors, work, tmp_path_factory):
+    """Beside what the student reads."""
     config = replace(
         trained.config, features=("attributes", TFIDF), baselines=("tfidf",),
         distill=replace(trained.config.distill, imagined=0),
     )  # fmt: skip
     out = tmp_path_factory.mktemp("joined") / "bundle"
     return Bundle.load(
-        train(dataset, trained.base, config, out, work=trained.work, vectors=vectors, quiet=True)
+        train(dataset, trained.base, config, out, work=work, vectors=vectors, quiet=True)
     )
 
 
 @pytest.fixture(scope="module")
-def alone(dataset, trained, vectors, tmp_path_factory):
+def alone(dataset, trained, work, tmp_path_factory):
     """In place of what the student would read; every item has a vector."""
     values = attribute_table(dataset.items).astype(np.float32)
     own = {"attributes": ItemVectors(values, np.ones(len(values), bool))}
@@ -104,7 +119,7 @@ def alone(dataset, trained, vectors, tmp_path_factory):
     out = tmp_path_factory.mktemp("alone") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(describing, "run", None)  # there is no student to teach
-        train(dataset, trained.base, config, out, work=trained.work, vectors=own, quiet=True)
+        train(dataset, trained.base, config, out, work=work, vectors=own, quiet=True)
     return Bundle.load(out)
 
 
@@ -154,17 +169,17 @@ def test_items_are_added_with_a_file_of_their_vectors(alone, dataset, tmp_path):
     assert np.allclose(shop.encode(["new-2"]), alone.embeddings["tpad"][[4]], atol=2e-2)
 
 
-def test_other_vectors_are_another_training(trained, joined, vectors):
-    found = {folder.name for folder in trained.work.iterdir()}
-    kinds = [name for name in found if name.startswith("distillation-")]
-    assert len(kinds) > 1  # that of the run without vectors, and others
-    assert len([name for name in found if name.startswith("transfer-")]) == 1  # read by all
+def test_other_vectors_are_another_distillation_and_nothing_else(trained, joined, work):
+    before, after = stages(trained.work), stages(work)
+    assert after["distillation"] > before["distillation"]
+    for stage in ("pictures", "knowledge", "transfer"):
+        assert after[stage] == before[stage]
 
 
-def test_settings_that_cannot_work_are_told(dataset, trained, vectors, tmp_path):
+def test_settings_that_cannot_work_are_told(dataset, trained, vectors, work, tmp_path):
     def attempt(given, **settings):
         config = replace(trained.config, **settings)
-        train(dataset, trained.base, config, tmp_path / "bundle", work=trained.work, vectors=given,
+        train(dataset, trained.base, config, tmp_path / "bundle", work=work, vectors=given,
               quiet=True)  # fmt: skip
 
     alone = {
@@ -185,7 +200,7 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, tmp_path)
 
 
 def test_items_that_play_cold_can_be_kept_from_the_heads(
-    dataset, trained, vectors, tmp_path, monkeypatch
+    dataset, trained, vectors, work, tmp_path, monkeypatch
 ):
     seen = []
 
@@ -199,7 +214,7 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
         distill=replace(trained.config.distill, imagined=0, unmet=True),
         feedback=replace(trained.config.feedback, epochs=0),
     )  # fmt: skip
-    out = train(dataset, trained.base, config, tmp_path / "bundle", work=trained.work,
+    out = train(dataset, trained.base, config, tmp_path / "bundle", work=work,
                 vectors=vectors, quiet=True)  # fmt: skip
     unmet = pseudo_cold(~dataset.cold)
     assert 0 < unmet.sum() < (~dataset.cold).sum() and not dataset.cold[unmet].any()

@@ -4,9 +4,10 @@ import asyncio
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -111,7 +112,7 @@ class _Run:
 
         with warnings.catch_warnings():  # Pillow's, of pictures that `load_image` judges itself
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            asyncio.run(run())
+            _finish(run())
 
     def write(self, frame: pd.DataFrame, addresses: pd.Series) -> FetchReport:
         """Write the table and the reports."""
@@ -188,3 +189,14 @@ def _is_file(folder: Path, relative: str) -> bool:
     except ImageError:
         return False
     return True
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Runs asynchronous work to its end, also where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(asyncio.run, work).result()
