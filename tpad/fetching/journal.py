@@ -61,7 +61,8 @@ class Journal:
     def __init__(self, folder: Path, config: FetchConfig) -> None:
         self._path = folder / JOURNAL
         with self._speaking():
-            self._db = sqlite3.connect(self._path, isolation_level=None)
+            # Used by one thread at a time, but in a notebook by another than the one that opens it.
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version not in (0, _VERSION):
                 self._db.close()
