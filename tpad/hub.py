@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from tpad.bundle_files import CARD_FILE, INFO_FILE, PICTURE_FOLDERS, read_info
@@ -26,12 +28,18 @@ def check_name(name: str, what: str) -> None:
         raise ConfigError(f"{name!r} is no name of a {what}; write OWNER/NAME.")
 
 
+def network_errors() -> tuple[type[Exception], ...]:
+    """What the HTTP client of huggingface_hub raises; newer versions bring one of another name."""
+    clients = [name for name in ("httpx", "httpx2") if find_spec(name) is not None]
+    return tuple(import_module(name).HTTPError for name in clients)
+
+
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
     """Turns what goes wrong with the hub in writing to `name` into one sentence, a ConfigError."""
-    import httpx
     from huggingface_hub import errors
 
+    unreachable: tuple[type[Exception], ...] = (*network_errors(), OSError)
     try:
         yield
     except errors.LocalTokenNotFoundError as error:
@@ -45,7 +53,7 @@ def hub_errors(name: str) -> Iterator[None]:
                 f"Your token may not write to {name}; log in as its owner with a token that may."
             ) from error
         raise ConfigError(f"The hub refused {name}: {_first_line(error)}") from error
-    except (httpx.HTTPError, OSError) as error:
+    except unreachable as error:
         raise ConfigError(
             f"Hugging Face cannot be reached ({_first_line(error)}); try again later, or see what "
             "would be sent by --dry-run."

@@ -19,6 +19,7 @@ from app.space_card import check_card, front_matter
 from eval.database.store import Store
 from tpad.bundle import Bundle
 from tpad.errors import BundleError, ConfigError, DataError
+from tpad.hub import network_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -213,7 +214,7 @@ def refused(status: int) -> Exception:
         (refused(401), "hf auth login"),
         (refused(403), "may not write to me/shop"),
         (refused(500), "refused me/shop: 500 from the hub"),
-        (httpx.ConnectError("name not known"), "cannot be reached"),
+        *[(one("name not known"), "cannot be reached") for one in network_errors()],
         (errors.OfflineModeIsEnabled("offline mode"), "cannot be reached"),
     ],
 )

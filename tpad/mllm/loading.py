@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import torch
 from safetensors import SafetensorError
 from transformers import (
@@ -20,6 +19,7 @@ from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from tpad.errors import ModelError
+from tpad.hub import network_errors
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
 from tpad.mllm.quantisation import check_4bit, loading_options
@@ -120,9 +120,10 @@ _BROKEN = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeErro
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
     """Whatever goes wrong in reading a checkpoint as a ModelError."""
+    broken: tuple[type[Exception], ...] = (*_BROKEN, *network_errors(), SafetensorError)
     try:
         yield
-    except (*_BROKEN, httpx.HTTPError, SafetensorError) as error:
+    except broken as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
