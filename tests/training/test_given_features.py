@@ -17,7 +17,7 @@ from tpad.training.given_features import TFIDF, GivenFeatures
 from tpad.training.heads import KnowledgeHeads, naming_loss
 from tpad.training.naming import learn_to_name
 from tpad.training.pipeline import contents, train
-from tpad.training.reading import read_table
+from tpad.training.reading import what_is_read
 from tpad.training.session_tuning import pseudo_cold
 from tpad.world.oracle import attribute_table
 
@@ -205,10 +205,10 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
     seen = []
 
     def read(*arguments):
-        seen.append(read_table(*arguments))
+        seen.append(what_is_read(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(distillation, "read_table", read)
+    monkeypatch.setattr(distillation, "what_is_read", read)
     config = replace(
         trained.config, features=("attributes",), baselines=(),
         distill=replace(trained.config.distill, imagined=0, unmet=True),

@@ -34,7 +34,7 @@ from tpad.training.mutual_information import Disentangler, info_nce, make_lower_
 from tpad.training.naming import learn_to_name
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import reciprocal_ranks
-from tpad.training.reading import read_table
+from tpad.training.reading import what_is_read
 from tpad.training.shop import Shop
 from tpad.training.student import GivenOnly, Student
 from tpad.training.teacher import Judgement
@@ -133,7 +133,7 @@ class _Training:
     ) -> None:
         self.config, self.stage, self.seed = config, stage, seed
         device = shop.mllm.device
-        read = read_table(config, shop, layers, features, given)
+        read = what_is_read(config, shop, layers, features, given)
         rows, self.student = read.rows, read.student
         every = np.ones(len(rows), bool)
         self.scaler = FeatureScaler.fit(read.features.numpy(), every).to(device)

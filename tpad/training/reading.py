@@ -30,7 +30,7 @@ class Read:
     imagined: Tensor
 
 
-def read_table(
+def what_is_read(
     config: DistillConfig,
     shop: Shop,
     layers: tuple[int, ...],
