@@ -42,12 +42,19 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a score is NaN.
     """
-    if np.isnan(scores).any():
+    # A maximum keeps NaN, and is found faster than one is looked for in every place.
+    if np.isnan(scores.max(axis=1, initial=-np.inf)).any():
         raise ValueError("A model gave NaN as a score; it cannot be ranked.")
     own = scores[np.arange(len(targets)), targets][:, None]  # (n, 1)
-    better = (scores > own).sum(1)  # (n,)
-    tied = (scores == own).sum(1)  # (n,), the target included
+    better = _count(scores > own)  # (n,)
+    tied = _count(scores == own)  # (n,), the target included
     return np.where(np.isneginf(own[:, 0]), NOT_FOUND, better + (tied + 1) / 2)
+
+
+def _count(marks: np.ndarray) -> np.ndarray:
+    """How many are true in each row, (n, m) -> (n,): row by row, as numpy counts whole arrays of
+    booleans several times as fast as it adds them up along an axis."""
+    return np.fromiter(map(np.count_nonzero, marks), np.int64, len(marks))
 
 
 def case_values(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
