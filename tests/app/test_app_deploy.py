@@ -8,9 +8,9 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import huggingface_hub
 import pytest
+from hub_refusals import refused
 from huggingface_hub import errors, metadata_load
 
 from app.deploy import assemble, copy_database, main, summary
@@ -200,11 +200,6 @@ def test_an_upload_makes_the_space_and_sends_the_same_files(
     assert {v["key"]: v["value"] for v in made["space_variables"]} == {"TPAD_READ_ONLY": "1"}
     assert hub.files == files(space)
     assert "https://hub.test/spaces/me/small-shop" in capsys.readouterr().out
-
-
-def refused(status: int) -> Exception:
-    answer = httpx.Response(status, request=httpx.Request("POST", "https://hub.test/api"))
-    return errors.HfHubHTTPError(f"{status} from the hub\nlong story", response=answer)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import httpx
 import huggingface_hub
 import pytest
 from fake_bundle import FakeEncoder
+from hub_refusals import refused
 from huggingface_hub import errors, metadata_load
 
 import tpad
@@ -137,11 +138,6 @@ def test_a_bundle_is_replaced(fake_bundle, hub):
     push(fake_bundle)
     push(fake_bundle, "--sets", "vision")
     assert Bundle.load("me/shop", verify="full").sets == ("vision",)
-
-
-def refused(status: int) -> Exception:
-    answer = httpx.Response(status, request=httpx.Request("POST", "https://hub.test/api"))
-    return errors.HfHubHTTPError(f"{status} from the hub\nlong story", response=answer)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,12 @@ def train_sets(
     settings = {FULL: config} | {name: apply_ablation(config, name) for name in ABLATIONS}
     facts = {name: _facts(dataset, base, name, one, config) for name, one in settings.items()}
     if vectors:
-        read = digest([[name, one.values.tobytes().hex()] for name, one in vectors.items()])
+        read = digest(
+            [
+                [name, one.values.tobytes().hex(), one.present.tobytes().hex()]
+                for name, one in vectors.items()
+            ]
+        )
         facts = {name: told | {"vectors": read} for name, told in facts.items()}
     kept = distributed.agreed(_kept(Path(out), facts))
     names = [FULL]
