@@ -14,7 +14,7 @@ from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
-from tpad.data.vectors import load_vectors
+from tpad.data.vectors import ItemVectors, load_vectors
 from tpad.errors import DataError, ImageError
 from tpad.items import NewItem
 
@@ -76,12 +76,18 @@ def read_new_items(
         frame, added = _from_pairs(pairs, strict)
     ids = frame[Columns.ITEM_ID].tolist()
     for name, path in (vectors or {}).items():
-        found = load_vectors(Path(path), ids)
-        for row in np.flatnonzero(found.present):
-            item = added[row].item
-            own = {**(item.vectors or {}), name: found.values[row]}
-            added[row] = replace(added[row], item=replace(item, vectors=own))
+        added = with_vectors(added, name, load_vectors(Path(path), ids))
     return frame, added
+
+
+def with_vectors(added: Sequence[Added], name: str, found: ItemVectors) -> list[Added]:
+    """The items with their vectors of one more kind, where they have one; in the same order."""
+    result = list(added)
+    for row in np.flatnonzero(found.present).tolist():
+        item = added[row].item
+        own = {**(item.vectors or {}), name: found.values[row]}
+        result[row] = replace(added[row], item=replace(item, vectors=own))
+    return result
 
 
 def _from_table(

@@ -237,3 +237,70 @@ def test_what_cannot_be_is_refused(bundle, table, tmp_path):
     (out / "manifest.json").write_text(json.dumps({"format_version": 9, "plan": {}, "shards": {}}))
     with pytest.raises(DataError, match="format version 9"):
         encode_table(bundle, table, out)
+
+
+def test_a_shard_whose_picture_changed_is_made_again(bundle, table, tmp_path):
+    out = tmp_path / "out"
+    frame = pd.read_csv(table).assign(image=["g.png"] + [""] * 29 + ["h.png"] + [""] * 19)
+    frame.to_csv(table, index=False)
+    picture("blue", 3).save(table.parent / "h.png")
+    encode_table(bundle, table, out, shard_size=10)
+    before = read_shards(out).load()[1]
+    assert encode_table(bundle, table, out, shard_size=10).n_new == 0
+    picture("red", 8).resize((90, 90)).save(table.parent / "h.png")
+    assert encode_table(bundle, table, out, shard_size=10).n_new == 1
+    after = read_shards(out).load()[1]
+    assert np.flatnonzero((before != after).any(1)).tolist() == [30]
+
+
+class VectorEncoder(FakeEncoder):
+    """Reads nothing but a vector `clip` of each item, and refuses an item that has none."""
+
+    def encode(self, items, sets=None):
+        if any(not item.vectors for item in items):
+            raise DataError("The item has no vector 'clip'.")
+        rows = np.stack([item.vectors["clip"] for item in items])  # (n, 2)
+        return {name: np.tile(rows, 12) for name in sets}
+
+
+@pytest.mark.parametrize(("with_ids", "workers"), [(True, 1), (False, 2)])
+def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
+    values = np.arange(100, dtype=np.float32).reshape(50, 2)
+    present = np.arange(50) != 17
+    ids = np.array([f"t-{i:02d}" for i in range(50)])
+    file = tmp_path / "clip.npz"
+    if with_ids:
+        back = np.arange(49, -1, -1)
+        np.savez(file, features=values[back], present=present[back], item_id=ids[back])
+    else:
+        np.savez(file, features=values, present=present)
+    done = encode_table(
+        bundle, table, tmp_path / "out", shard_size=20, features={"clip": file}, workers=workers,
+        make_encoder=VectorEncoder,
+    )  # fmt: skip
+    found, vectors = read_shards(tmp_path / "out").load()
+    assert found == ids[present].tolist() and done.n_items == 49
+    np.testing.assert_array_equal(vectors[:, :2], values[present])
+    told = done.report.as_dict()["item that cannot be encoded"]
+    assert told["count"] == 1 and told["examples"] == ["item 't-17': The item has no vector 'clip'"]
+
+
+def test_vectors_that_do_not_fit_the_table_are_refused(bundle, table, tmp_path):
+    out, file = tmp_path / "out", tmp_path / "clip.npz"
+    np.savez(file, features=np.ones((49, 2), np.float32))
+    with pytest.raises(DataError, match="49 rows in the order of the item table, but that has 50"):
+        encode_table(bundle, table, out, features={"clip": file})
+    assert not out.exists()
+    np.savez(file, features=np.ones((50, 2), np.float32))
+    encode_table(bundle, table, out, features={"clip": file}, make_encoder=VectorEncoder)
+    np.savez(file, features=np.zeros((50, 2), np.float32))
+    with pytest.raises(ConfigError, match="was begun with other files of --features"):
+        encode_table(bundle, table, out, features={"clip": file}, make_encoder=VectorEncoder)
+
+
+def test_each_worker_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert running._devices("auto", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert running._devices("cuda:1", 2) == ["cuda:1", "cuda:1"]
+    assert running._devices("cpu", 2) == ["cpu", "cpu"]

@@ -38,9 +38,14 @@ def add_encode_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", default="tpad", help="embedding set to compute (default: %(default)s)"
     )
+    parser.add_argument(
+        "--features", action="append", default=[], metavar="NAME=FILE",
+        help="vectors of the items by item_id (.safetensors, .npz, .parquet), for a bundle that was "
+        "trained with some; may be given several times",
+    )  # fmt: skip
     parser.add_argument("--revision", help="of a hub id")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.set_defaults(run=run_encode)
+    parser.set_defaults(run=run_encode, together=True)
     return parser
 
 
@@ -53,20 +58,33 @@ def run_encode(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from tpad.bundle import Bundle
+    from tpad.data.vectors import parse_named_files
     from tpad.encoding import encode_table
+    from tpad.training import distributed
 
-    bundle = Bundle.load(args.bundle, args.revision, device=args.device)
-    with tqdm(desc="encoding", unit="row", unit_scale=True, delay=0.5, smoothing=0.1) as bar:
+    features = parse_named_files(args.features)
+    with distributed.processes(args.device) as device:
+        with distributed.main_first():
+            bundle = Bundle.load(args.bundle, args.revision, device=device)
+        with tqdm(
+            desc="encoding", unit="row", unit_scale=True, delay=0.5, smoothing=0.1,
+            disable=not distributed.is_main(),
+        ) as bar:  # fmt: skip
 
-        def show(done: int, total: int) -> None:
-            if bar.total is None:
-                bar.total, bar.initial = total, done  # what an earlier run made is not its speed
-            bar.update(done - bar.n)
+            def show(done: int, total: int) -> None:
+                if bar.total is None:
+                    bar.total, bar.initial = (
+                        total,
+                        done,
+                    )  # what an earlier run made is not its speed
+                bar.update(done - bar.n)
 
-        done = encode_table(
-            bundle, args.items, args.out, model=args.model, shard_size=args.shard_size,
-            form=args.format, workers=args.workers, progress=show,
-        )  # fmt: skip
+            done = encode_table(
+                bundle, args.items, args.out, model=args.model, shard_size=args.shard_size,
+                form=args.format, workers=args.workers, features=features, progress=show,
+            )  # fmt: skip
+        if not distributed.is_main():
+            return 0
     earlier = done.n_shards - done.n_new
     told = f"Encoded {done.n_items:,} items of {done.n_rows:,} rows: {done.n_shards:,} shards"
     told += f", {earlier:,} of them by an earlier run" if earlier else ""

@@ -150,7 +150,7 @@ def read_job(args: Namespace) -> Job:
         DataError: the data cannot be used.
     """
     from tpad.data.dataset import Dataset, check_images
-    from tpad.data.vectors import load_vectors, parse_named_file
+    from tpad.data.vectors import load_vectors, parse_named_files
     from tpad.training import distributed
     from tpad.training.base import Base
     from tpad.training.config import apply_ablation, preset
@@ -165,10 +165,8 @@ def read_job(args: Namespace) -> Job:
         config = apply_ablation(config, ablation)
     for setting in args.settings:
         config = config.override(*_setting(setting))
-    files = dict(parse_named_file(one) for one in args.features if one != TFIDF)
-    names = tuple(one.partition("=")[0] for one in args.features)
-    if len(set(names)) < len(names):
-        raise ConfigError("Two --features have the same name; give each its own.")
+    files = parse_named_files(one for one in args.features if one != TFIDF)
+    names = tuple(dict.fromkeys(one.partition("=")[0] for one in args.features))
     if TFIDF in files:
         raise ConfigError(
             f"--features {TFIDF} is TF-IDF of the shop's text; give your file another name."

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from tpad.data.columns import Columns
-from tpad.data.images import find_faults, fit_square, load_image, resolve_image
+from tpad.data.images import find_faults, fit_square, image_sizes, load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import LoadReport, ReportBuilder
 from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions, read_clicks
@@ -79,7 +79,7 @@ class Dataset:
             values = self.items[column].tolist()
             texts = map(repr, values) if column == Columns.PRICE else values
             digest.update("\x1f".join([column, *texts]).encode() + b"\x1e")
-        digest.update(_image_sizes(self.image_root, self.items[Columns.IMAGE].tolist()))
+        digest.update(image_sizes(self.image_root, self.items[Columns.IMAGE].tolist()))
         for name in SPLITS:
             sessions = getattr(self, name)
             digest.update("\x1f".join([name, *sessions.ids]).encode() + b"\x1e")
@@ -282,18 +282,6 @@ def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:
         clicks.select(of_click == code).sessions() for code in range(len(SPLITS))
     )
     return train, validation, test
-
-
-def _image_sizes(root: Path, images: list[str]) -> bytes:
-    """(n,) little-endian int64, the pictures' sizes in bytes, -1 where there is no file."""
-
-    def size(relative: str) -> int:
-        try:
-            return os.stat(os.path.join(root, relative)).st_size if relative else -1
-        except OSError:
-            return -1
-
-    return np.array([size(relative) for relative in images], "<i8").tobytes()
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:

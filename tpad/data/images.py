@@ -93,6 +93,26 @@ def resolve_image(image_root: str | Path, relative: str) -> Path:
     return Path(path)
 
 
+def image_sizes(image_root: str | Path, images: list[str]) -> bytes:
+    """Whether pictures are the same as before, without reading them.
+
+    Args:
+        image_root: folder that the names are relative to.
+        images: n names; "" where there is none.
+
+    Returns:
+        (n,) little-endian int64, the sizes in bytes, -1 where there is no file.
+    """
+
+    def size(relative: str) -> int:
+        try:
+            return os.stat(os.path.join(image_root, relative)).st_size if relative else -1
+        except (OSError, ValueError):  # a name can hold what no path does
+            return -1
+
+    return np.array([size(relative) for relative in images], "<i8").tobytes()
+
+
 def find_faults(
     image_root: str | Path, images: list[str], workers: int = 2, decode: bool = True
 ) -> dict[int, str]:

@@ -11,8 +11,9 @@ Nothing is unpickled.
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -82,41 +83,73 @@ class VectorFile:
         Raises:
             DataError: the file does not fit the items.
         """
-        ids, vectors, path = self.ids, self.vectors, self.path
+        found = self.some_of(item_ids)
+        if not found.present.any():
+            raise DataError(
+                f"{self.path} has a vector for no item of the dataset; check its item ids."
+            )
+        return found
+
+    def some_of(self, item_ids: Sequence[str]) -> ItemVectors:
+        """As `of`, but it may be that none of these items has a vector."""
+        vectors, present = self.vectors, self.present
         if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not vectors.shape[1]:
             raise DataError(
-                f"The vectors in {path} have shape {vectors.shape} and type {vectors.dtype}; they "
-                "must be numbers with one row an item."
+                f"The vectors in {self.path} have shape {vectors.shape} and type {vectors.dtype}; "
+                "they must be numbers with one row an item."
             )
-        if ids is None and len(vectors) != len(item_ids):
+        if self.ids is None and len(vectors) != len(item_ids):
             raise DataError(
-                f"{path} has {len(vectors):,} rows in the order of the item table, but the dataset "
-                f"has {len(item_ids):,} items; add an item_id to each row."
+                f"{self.path} has {len(vectors):,} rows in the order of the item table, but the "
+                f"dataset has {len(item_ids):,} items; add an item_id to each row."
             )
-        if self.present.shape != (len(vectors),):
-            raise DataError(f"`present` in {path} must have one value a row of `features`.")
-        vectors, present = vectors.astype(np.float32), self.present.astype(bool)
-        if ids is not None:
-            index = pd.Index(ids)
-            if index.has_duplicates:
-                twice = index[index.duplicated()][0]
-                raise DataError(f"{path} has two vectors for item '{twice}'; keep one.")
-            place = index.get_indexer(pd.Index(item_ids))  # (n_items,), −1 where an item has none
+        if present.shape != (len(vectors),):
+            raise DataError(f"`present` in {self.path} must have one value a row of `features`.")
+        present = present.astype(bool)
+        if self.ids is not None:
+            place = self._index.get_indexer(pd.Index(item_ids))  # (n_items,), −1: it has none
             present = np.where(place >= 0, present[place], False)
             vectors = vectors[place]
-        if not present.any():
-            raise DataError(f"{path} has a vector for no item of the dataset; check its item ids.")
+        vectors = vectors.astype(np.float32)
         if not np.isfinite(vectors[present]).all():
             row = int(np.flatnonzero(present)[~np.isfinite(vectors[present]).all(1)][0])
             raise DataError(
-                f"The vector of item '{item_ids[row]}' in {path} holds no finite numbers."
+                f"The vector of item '{item_ids[row]}' in {self.path} holds no finite numbers."
             )
         return ItemVectors(np.where(present[:, None], vectors, np.float32(0)), present)
+
+    def part(self, item_ids: Sequence[str]) -> "VectorFile":
+        """What the file holds of some items, as a smaller file with ids would."""
+        found = self.some_of(item_ids)
+        ids = np.array(item_ids, object)[found.present].tolist()
+        values = found.values[found.present]
+        return VectorFile(self.path, ids, values, np.ones(len(ids), bool))
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        index = pd.Index(self.ids)
+        if index.has_duplicates:
+            twice = index[index.duplicated()][0]
+            raise DataError(f"{self.path} has two vectors for item '{twice}'; keep one.")
+        return index
 
 
 def load_vectors(path: Path, item_ids: Sequence[str]) -> ItemVectors:
     """Reads a file, see `VectorFile`, and brings it into the order of a dataset's items."""
     return VectorFile.read(path).of(item_ids)
+
+
+def parse_named_files(texts: Iterable[str]) -> dict[str, Path]:
+    """Paths by name, of several `name=FILE`.
+
+    Raises:
+        ConfigError: one is not of that form, or a name comes twice.
+    """
+    pairs = [parse_named_file(text) for text in texts]
+    files = dict(pairs)
+    if len(files) < len(pairs):
+        raise ConfigError("Two --features have the same name; give each its own.")
+    return files
 
 
 def parse_named_file(text: str) -> tuple[str, Path]:

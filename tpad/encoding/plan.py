@@ -1,5 +1,6 @@
 """What is to be encoded and how: told from the table once, kept in the manifest, compared later."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _SETTINGS = {
     "model": "--model",
     "shard_size": "--shard-size",
     "format": "--format",
+    "features": "other files of --features",
 }
 
 
@@ -37,7 +39,7 @@ class Plan:
     table: str
     """Name of the item table."""
     table_sha256: str
-    """Of its content. Pictures are told by their names in the table alone."""
+    """Of its content. That of the pictures is looked at shard by shard."""
     n_rows: int
     """Rows of the table that can be read."""
     encoder: str
@@ -51,6 +53,8 @@ class Plan:
     format: str
     """"parquet" or "safetensors"."""
     n_shards: int
+    features: dict[str, str]
+    """sha256 of the files of vectors that the items bring, by name."""
 
     def refuse_other(self, begun: dict[str, Any], folder: Path) -> None:
         """Raise a `ConfigError` if a folder was begun with another plan."""
@@ -118,7 +122,13 @@ _KEYS = ("0123456789abcdef", "fedcba9876543210")
 
 
 def plan_for(
-    bundle: Bundle, table: Path, n_rows: int, model: str, shard_size: int, form: str
+    bundle: Bundle,
+    table: Path,
+    n_rows: int,
+    model: str,
+    shard_size: int,
+    form: str,
+    features: Mapping[str, Path],
 ) -> Plan:
     """The plan of encoding a table.
 
@@ -135,4 +145,5 @@ def plan_for(
     return Plan(
         table.name, sha256(table), n_rows, encoder_digest(bundle.info), model,
         bundle.embeddings[model].shape[1], shard_size, form, -(-n_rows // shard_size),
+        {name: sha256(path) for name, path in features.items()},
     )  # fmt: skip

@@ -1,16 +1,21 @@
 """Encoding a large item table into shards, with one process or several.
 
-The table is read once, from its beginning, and never lies in memory as a whole: no more than one
-shard's rows for each worker and one more. A shard appears whole or not at all, and only then the
-manifest names it; so after any end the same command makes what is lacking.
+The table is read from its beginning, and never lies in memory as a whole: no more than one shard's
+rows for each worker and one more. A shard appears whole or not at all, and only then the manifest
+names it; so after any end the same command makes what is lacking.
+
+Several processes are workers of this one, or those of a launcher (`torchrun`, `accelerate launch`,
+several machines, see `tpad.training.distributed`): there each makes every n-th shard that is lacking,
+and the main one keeps the manifest.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from itertools import islice
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -18,12 +23,17 @@ from typing import Any
 import numpy as np
 
 from tpad.bundle import Bundle, Encoder
+from tpad.data.columns import Columns
 from tpad.data.report import Finding, LoadReport, ReportBuilder
-from tpad.data.table_stream import stream_table
-from tpad.encoding.plan import Plan, Survey, plan_for, survey
+from tpad.data.table_stream import stream_table, table_columns
+from tpad.data.tables import to_text
+from tpad.data.vectors import VectorFile
+from tpad.encoding.plan import ROWS, Plan, Survey, plan_for, survey
 from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
-from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard
-from tpad.errors import ConfigError, ModelError
+from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard, picture_digest
+from tpad.errors import ConfigError, DataError, ModelError
+from tpad.mllm.precision import choose_device
+from tpad.training import distributed
 
 try:
     import fcntl
@@ -65,6 +75,7 @@ def encode_table(
     shard_size: int = 10_000,
     form: str = "parquet",
     workers: int = 1,
+    features: Mapping[str, str | Path] | None = None,
     progress: Progress | None = None,
     make_encoder: MakeEncoder | None = None,
 ) -> Summary:
@@ -77,7 +88,9 @@ def encode_table(
         model: embedding set.
         shard_size: rows of the table that go into one shard.
         form: "parquet" or "safetensors".
-        workers: processes; with one, this process encodes.
+        workers: processes; with one, this process encodes. Under a launcher there is one in each
+            of its processes, and they share the shards.
+        features: name -> file of vectors, for a bundle that reads such; they are held in memory.
         progress: called with the number of rows done and of all, after each shard.
         make_encoder: makes the encoder, once in each process; by default it is the bundle's.
 
@@ -88,25 +101,34 @@ def encode_table(
         ModelError: a shard ends every worker that begins it.
     """
     table, folder = Path(table), Path(folder)
+    files = {name: Path(path) for name, path in (features or {}).items()}
     if workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {workers}.")
-    seen = survey(table)
-    plan = plan_for(bundle, table, seen.n_rows, model, shard_size, form)
-    manifest = read_manifest(folder)
-    if manifest is not None:
-        plan.refuse_other(manifest["plan"], folder)
-    elif folder.exists() and (not folder.is_dir() or _in_use(folder)):
-        raise ConfigError(f"{folder} is in use for other things; choose a new or an empty folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        _remove_parts(folder)
-        run = _Run(plan, seen, table, folder, progress)
-        if make_encoder is None:
+    if workers > 1 and distributed.size() > 1:
+        raise ConfigError("Under a launcher each process encodes by itself; leave out --workers.")
+    with distributed.main_first():  # which alone says what is wrong
+        seen = survey(table)
+        vectors = {name: _with_ids(VectorFile.read(path), table) for name, path in files.items()}
+        plan = plan_for(bundle, table, seen.n_rows, model, shard_size, form, files)
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            plan.refuse_other(manifest["plan"], folder)
+        elif folder.exists() and (not folder.is_dir() or _in_use(folder)):
+            raise ConfigError(
+                f"{folder} is in use for other things; choose a new or an empty folder."
+            )
+    distributed.check_shared(folder)
+    with _locked(folder) if distributed.is_main() else nullcontext():
+        run = _Run(plan, seen, table, folder, vectors, progress)
+        if make_encoder is not None:
+            makers = [make_encoder] * workers
+        elif workers == 1:
+            makers = [partial(getattr, bundle, "encoder")]
+        else:
             threads = max(1, (os.cpu_count() or 1) // workers)
-            make_encoder = partial(_encoder, bundle.path, bundle.device, threads)
-            if workers == 1:
-                make_encoder = partial(getattr, bundle, "encoder")
-        run.go(make_encoder, workers)
+            devices = _devices(bundle.device, workers)
+            makers = [partial(_encoder, bundle.path, device, threads) for device in devices]
+        run.go(makers)
         return run.summary()
 
 
@@ -114,38 +136,72 @@ class _Run:
     """One run over the shards that are lacking."""
 
     def __init__(
-        self, plan: Plan, seen: Survey, table: Path, folder: Path, progress: Progress | None
+        self,
+        plan: Plan,
+        seen: Survey,
+        table: Path,
+        folder: Path,
+        vectors: Mapping[str, VectorFile],
+        progress: Progress | None,
     ) -> None:
         self.plan, self.seen, self.table, self.folder = plan, seen, table, folder
+        self.vectors = vectors
         self.progress = progress or (lambda done, total: None)
-        manifest = read_manifest(folder)
-        known = manifest["shards"] if manifest else {}
-        self.shards: dict[str, Any] = {k: s for k, s in known.items() if is_whole(folder, s)}
+        self.shards: dict[str, Any] = {}
+        if distributed.is_main():
+            _remove_parts(folder)
+            self.shards = self._kept()
+        self.shards = distributed.agreed(self.shards)
         self.n_new, self.n_lost = 0, 0
         self._write()
         self._show()
 
-    def go(self, make_encoder: MakeEncoder, workers: int) -> None:
+    def _kept(self) -> dict[str, Any]:
+        """What an earlier run made and what is still so."""
+        manifest = read_manifest(self.folder)
+        known = manifest["shards"] if manifest else {}
+        whole = {name: shard for name, shard in known.items() if is_whole(self.folder, shard)}
+        if not whole or Columns.IMAGE not in table_columns(self.table):
+            return whole
+        kept = {}
+        for shard in self._all():
+            found = whole.get(shard_name(shard.number))
+            if found and found["pictures"] == picture_digest(shard.rows, self.table.parent):
+                kept[shard_name(shard.number)] = found
+        return kept
+
+    def go(self, makers: Sequence[MakeEncoder]) -> None:
+        """Make what is lacking, each encoder that is made in a process of its own if several are."""
         if len(self.shards) == self.plan.n_shards:
             return
-        if workers == 1:
-            encoder = make_encoder()
-            for shard in self._lacking():
-                self._done(
-                    shard, make_shard(shard, self.plan, self.folder, self.table.parent, encoder)
-                )
+        if len(makers) == 1:
+            self._alone(makers[0])
             return
-        workers = min(workers, self.plan.n_shards - len(self.shards))
-        start = partial(Worker, make_encoder, self.plan, self.folder, self.table.parent)
+        slots = range(min(len(makers), self.plan.n_shards - len(self.shards)))
+
+        def start(slot: int) -> Worker:
+            return Worker(makers[slot], self.plan, self.folder, self.table.parent)
+
         at_work: list[Worker] = []
         try:
-            at_work += [start() for _ in range(workers)]
+            at_work += [start(slot) for slot in slots]
             self._share(at_work, start)
         finally:
             for worker in at_work:
                 worker.end()
 
-    def _share(self, at_work: list[Worker], start: Callable[[], Worker]) -> None:
+    def _alone(self, make_encoder: MakeEncoder) -> None:
+        """In this process, and in those that a launcher has started beside it."""
+        encoder, root = cache(make_encoder), self.table.parent
+        lacking = self._lacking()
+        while some := list(islice(lacking, distributed.size())):
+            records = distributed.spread(
+                lambda shard: make_shard(shard, self.plan, self.folder, root, encoder()), some
+            )
+            for shard, record in zip(some, records, strict=True):
+                self._done(shard, record)
+
+    def _share(self, at_work: list[Worker], start: Callable[[int], Worker]) -> None:
         """Give every worker a shard whenever it is free, until all are made."""
         lacking, again, failed = self._lacking(), deque[Shard](), dict[int, int]()
         while True:
@@ -176,14 +232,22 @@ class _Run:
                     )
                 again.append(shard)
                 worker.end()
-                at_work[at_work.index(worker)] = start()
+                slot = at_work.index(worker)
+                at_work[slot] = start(slot)
 
     def _lacking(self) -> Iterator[Shard]:
-        """The shards that are to be made, read from the table."""
+        """The shards that are to be made, with the vectors that their items bring."""
+        for shard in self._all():
+            if shard_name(shard.number) in self.shards:
+                continue
+            ids = to_text(shard.rows[Columns.ITEM_ID])
+            ids = ids[ids != ""].tolist()
+            yield replace(shard, vectors={n: file.part(ids) for n, file in self.vectors.items()})
+
+    def _all(self) -> Iterator[Shard]:
+        """All shards, read from the table."""
         frames = stream_table(self.table, self.plan.shard_size, ReportBuilder())
         for number, frame in enumerate(frames):
-            if shard_name(number) in self.shards:
-                continue
             repeated = np.isin(frame.index.to_numpy(), self.seen.repeated)
             yield Shard(number, frame[~repeated], int(repeated.sum()))
 
@@ -194,6 +258,8 @@ class _Run:
         self._show()
 
     def _write(self) -> None:
+        if not distributed.is_main():
+            return
         write_manifest(self.folder, asdict(self.plan), dict(sorted(self.shards.items())))
 
     def _show(self) -> None:
@@ -221,6 +287,30 @@ class _Run:
             self.n_lost,
             LoadReport(tuple(merged.values())),
         )
+
+
+def _with_ids(file: VectorFile, table: Path) -> VectorFile:
+    """Where a file's rows are in the order of the table, with the ids that this has."""
+    if file.ids is not None:
+        return file
+    ids: list[str] = []
+    for frame in stream_table(table, ROWS, ReportBuilder(), [Columns.ITEM_ID]):
+        ids += to_text(frame[Columns.ITEM_ID]).tolist()
+    if len(ids) != len(file.vectors):
+        raise DataError(
+            f"{file.path} has {len(file.vectors):,} rows in the order of the item table, but that "
+            f"has {len(ids):,} rows; add an item_id to each row."
+        )
+    return replace(file, ids=ids)
+
+
+def _devices(device: str, n: int) -> list[str]:
+    """One for each worker: the GPUs in turn, where none is named."""
+    import torch
+
+    if choose_device(device) != torch.device("cuda"):
+        return [device] * n
+    return [f"cuda:{number % torch.cuda.device_count()}" for number in range(n)]
 
 
 def _encoder(path: Path, device: str, threads: int) -> Encoder:

@@ -1,10 +1,11 @@
 """Encoding one shard, in this process or in one of several workers."""
 
+import hashlib
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,37 @@ import pandas as pd
 
 from tpad.bundle import Encoder
 from tpad.content import BATCH, encode_items
+from tpad.data.columns import Columns
+from tpad.data.images import image_sizes
 from tpad.data.items import BARE, standard_items
 from tpad.data.report import ReportBuilder
+from tpad.data.tables import to_text
+from tpad.data.vectors import VectorFile
 from tpad.encoding.plan import Plan
 from tpad.encoding.shards import shard_name, write_shard
 from tpad.errors import DataError, ImageError, TpadError
 from tpad.files import sha256
 from tpad.items import NewItem
-from tpad.new_items import Added, items_of
+from tpad.new_items import Added, items_of, with_vectors
 
 MakeEncoder = Callable[[], Encoder]
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard to be made: its number, and its rows of the table as they were read."""
+    """One shard to be made.
+
+    Attributes:
+        number: its place among the shards.
+        rows: its rows of the table as they were read.
+        n_repeated: rows that were left out of it.
+        vectors: name -> vectors of these rows' items, for a bundle that reads such.
+    """
 
     number: int
     rows: pd.DataFrame
-    n_repeated: int = 0  # rows that were left out of it
+    n_repeated: int = 0
+    vectors: Mapping[str, VectorFile] = field(default_factory=dict)
 
 
 def make_shard(
@@ -41,19 +54,25 @@ def make_shard(
     """Encode the rows of one shard and write it in one step; returns what the manifest says of it."""
     report = ReportBuilder()
     frame = standard_items(shard.rows.copy(), plan.table, report, image_root)
-    ids, blocks = [], [np.zeros((0, plan.width), np.float32)]
+    ids: list[str] = []
+    blocks = [np.zeros((0, plan.width), np.float32)]
     bare: list[str] = []
     unreadable: list[str] = []
+    refused: list[str] = []
     added = items_of(frame, image_root)
+    for name, file in shard.vectors.items():
+        added = with_vectors(added, name, file.some_of(frame[Columns.ITEM_ID].tolist()))
     for start in range(0, len(added), BATCH):  # so many pictures lie in memory
-        items = []
+        items = {}
         for one in added[start : start + BATCH]:
             item = _item(one, bare, unreadable)
             if item is not None:
-                ids.append(one.item_id)
-                items.append(item)
+                items[one.item_id] = item
         if items:
-            blocks.append(encode_items(encoder, items, {plan.model: plan.width})[plan.model])
+            some, block = _encode(encoder, items, plan, refused)
+            ids += some
+            blocks.append(block)
+    report.error("item that cannot be encoded", "the item is left out", refused, len(refused))
     report.error(
         "unreadable image", "the item counts as one without image", unreadable, len(unreadable)
     )
@@ -70,8 +89,32 @@ def make_shard(
         "n_items": len(ids),
         "bytes": path.stat().st_size,
         "sha256": sha256(path),
+        "pictures": picture_digest(shard.rows, image_root),
         "faults": faults,
     }
+
+
+def picture_digest(rows: pd.DataFrame, image_root: Path) -> str:
+    """Of the sizes of the pictures that some rows of an item table name; "" if it names none."""
+    if Columns.IMAGE not in rows:
+        return ""
+    names = to_text(rows[Columns.IMAGE]).tolist()
+    return hashlib.sha256(image_sizes(image_root, names)).hexdigest()
+
+
+def _encode(
+    encoder: Encoder, items: Mapping[str, NewItem], plan: Plan, refused: list[str]
+) -> tuple[list[str], np.ndarray]:
+    """Ids and vectors (n, d) of the items; one that the encoder refuses is noted and left out."""
+    try:
+        found = encode_items(encoder, list(items.values()), {plan.model: plan.width})
+        return list(items), found[plan.model]
+    except DataError as error:
+        if len(items) == 1:  # such as one without the vector that this bundle reads of every item
+            refused.append(f"item '{next(iter(items))}': {str(error).rstrip('.')}")
+            return [], np.zeros((0, plan.width), np.float32)
+    each = [_encode(encoder, {key: item}, plan, refused) for key, item in items.items()]
+    return [key for ids, _ in each for key in ids], np.concatenate([block for _, block in each])
 
 
 def _item(one: Added, bare: list[str], unreadable: list[str]) -> NewItem | None:
