@@ -10,7 +10,10 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from rows import Row, table
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {
@@ -52,11 +55,16 @@ def costly_imports(bundle: str, most: int = 6) -> list[tuple[str, float]]:
     return sorted(own.items(), key=lambda pair: -pair[1])[:most]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bundle", default=str(ROOT / "assets" / "demo"))
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result.add_argument("--bundle", default=str(ROOT / "assets" / "demo"))
+    result.add_argument("--rounds", type=int, default=5)
+    return result
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Seconds and memory of each step, and what costs most."""
     rounds = []
     for _ in range(options.rounds):
         done = subprocess.run(
@@ -64,14 +72,16 @@ def main() -> int:
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
-    print(f"| {'step':<36} | {'seconds':>8} | {'peak MB':>8} |")
-    print(f"| {'---':<36} | {'---:':>8} | {'---:':>8} |")
     for step, *measured in zip(STEPS, *rounds, strict=True):
         seconds = statistics.median(one[0] for one in measured)
         memory = statistics.median(one[1] for one in measured)
-        print(f"| {step:<36} | {seconds:>8.3f} | {memory:>8,.0f} |")
-    told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in costly_imports(options.bundle))
-    print(f"importing costs most in: {told}")
+        yield Row(f"start: {step}, peak {memory:,.0f} MB", f"{seconds:.3f} s")
+    for name, seconds in costly_imports(options.bundle):
+        yield Row(f"start: importing {name}, of all that", f"{seconds:.2f} s")
+
+
+def main() -> int:
+    print(table(rows(parser().parse_args())))
     return 0
 
 
