@@ -1,6 +1,7 @@
 """Settings of a checkpoint: what they change, what they leave alone, and who cannot follow them."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -227,9 +228,9 @@ class TestTargets:
 
 
 class TestFourBits:
-    def test_it_needs_a_card(self, llava_folder):
-        with pytest.raises(ConfigError, match=r"needs a CUDA device.* 'cpu'; leave load_in_4bit"):
-            load(llava_folder, load_in_4bit=True)
+    def test_it_needs_a_device_that_can(self):
+        with pytest.raises(ConfigError, match=r"would be on 'mps'; leave load_in_4bit"):
+            check_4bit(torch.device("mps"))
 
     def test_it_needs_a_package(self, monkeypatch):
         monkeypatch.setattr("tpad.mllm.quantisation.find_spec", lambda name: None)
@@ -237,7 +238,7 @@ class TestFourBits:
             check_4bit(torch.device("cuda"))
 
     def test_settings_and_preparation(self, llava_folder, items, monkeypatch):
-        """The packing itself needs a card: here the weights are loaded as they are."""
+        """What the loader is asked for; the weights themselves are loaded as they are."""
         passed = {}
         real = loading.AutoModelForImageTextToText.from_pretrained
 
@@ -264,6 +265,38 @@ class TestFourBits:
         assert trained and all(".lora_" in name for name in trained)
         with mllm.adapters.merged():  # packed weights cannot take an update
             assert mllm.adapters.active == "a"
+
+    def test_packed_weights_learn_and_are_saved(self, folder, items, tmp_path):
+        """The packing itself, with the package: half a byte a weight, and adapters train on it."""
+        pytest.importorskip("bitsandbytes", reason='needs pip install -e ".[quant]"')
+        plain = load(folder)
+        mllm = load(folder, load_in_4bit=True)
+        layer = r"(text|language)_model\.layers"
+        packed = {n: p for n, p in mllm.model.named_parameters() if p.dtype == torch.uint8}
+        assert len(packed) == 7 * mllm.num_layers and all(re.search(layer, name) for name in packed)
+        whole = dict(plain.model.named_parameters())
+        assert all(2 * p.numel() == whole[name].numel() for name, p in packed.items())
+
+        mllm.add_adapter("a", LoraSettings(rank=2))
+        by = torch.optim.AdamW(mllm.trainable_parameters("a"), lr=1e-2)
+        chats = [[Turn(item, "Describe it.", "a red phone")] for item in items[:2]]
+        batch, losses = mllm.collate(chats, with_labels=True), []
+        with mllm.use_adapter("a"):
+            for _ in range(8):
+                out = mllm.forward(batch)
+                loss = torch.nn.functional.cross_entropy(out.logits, out.targets)
+                by.zero_grad()
+                loss.backward()
+                by.step()
+                losses.append(loss.item())
+        assert losses[-1] < 0.9 * losses[0]
+
+        mllm.save(tmp_path / "base")
+        again = load(tmp_path / "base", load_in_4bit=True)
+        found, expected = (
+            one.encode(items, layers=[one.num_layers]).last[one.num_layers] for one in (again, mllm)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
     def test_what_sees_stays_whole(self, loaded):
         linear = [

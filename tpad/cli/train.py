@@ -96,7 +96,7 @@ def add_model_options(group: _ArgumentGroup) -> None:
     group.add_argument("--dtype", choices=("auto", "float32", "bfloat16"),
                        help="number format to compute in (auto)")  # fmt: skip
     group.add_argument("--load-in-4bit", action="store_const", const=True,
-                       help='language model in 4 bits, on CUDA; needs pip install -e ".[quant]"')  # fmt: skip
+                       help='language model in 4 bits; needs pip install -e ".[quant]"')  # fmt: skip
     group.add_argument("--gradient-checkpointing", action="store_const", const=True,
                        help="less memory in training for a third more time")  # fmt: skip
     group.add_argument("--max-pixels", type=int, metavar="N",

@@ -17,10 +17,10 @@ KEPT_WHOLE = r"(.*\.)?(vision_model|vision_tower|visual|connector|multi_modal_pr
 
 def check_4bit(device: torch.device) -> None:
     """Raises a ConfigError where bitsandbytes or the device for it is missing."""
-    if device.type != "cuda":
+    if device.type not in ("cuda", "cpu"):
         raise ConfigError(
-            f"Loading in 4 bits needs a CUDA device, and the model would be on {device.type!r}; "
-            "leave load_in_4bit out, or run it where torch finds CUDA."
+            f"Loading in 4 bits works on CUDA and on a CPU, and the model would be on "
+            f"{device.type!r}; leave load_in_4bit out, or give --device cpu."
         )
     if find_spec("bitsandbytes") is None:
         raise ConfigError(
@@ -43,6 +43,11 @@ def loading_options(device: torch.device, compute: torch.dtype) -> dict[str, Any
 
 def prepare_4bit(model: PreTrainedModel) -> None:
     """PEFT's preparation for training: the base frozen, what is not packed in float32."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # On some CPUs it would repack its weights in place at the first pass without gradients,
+            # with rounded constants: another model than the one that is saved and trained.
+            module.support_avx512bf16_for_cpu = False
     prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 

@@ -15,7 +15,7 @@ class ModelSettings:
     dtype: str = "auto"
     """"auto", "float32", "bfloat16" or "float16": what is computed in; see `MLLM`."""
     load_in_4bit: bool = False
-    """Whether the language model's weights are held in 4 bits (NF4, by bitsandbytes, on CUDA)."""
+    """Whether the language model's weights are held in 4 bits (NF4, by bitsandbytes)."""
     gradient_checkpointing: bool = False
     """Whether training keeps each layer's input alone and computes the rest again: less memory, a third
     more time, the same gradients."""
