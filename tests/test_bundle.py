@@ -418,6 +418,16 @@ def test_importing_tpad_imports_nothing_slow():
     assert not {"torch", "pandas", "numpy", "PIL", "transformers"} & set(loaded)
 
 
+def test_recommending_from_the_catalogue_imports_no_language_model(fake_bundle):
+    code = (
+        "import sys, tpad; shop = tpad.load(sys.argv[1]); shop.recommend(['item-0001'], 5); "
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", code, str(fake_bundle)], text=True)
+    assert "torch" in found.split()
+    assert not {"transformers", "peft", "accelerate", "bitsandbytes"} & set(found.split())
+
+
 def test_public_names_resolve():
     for name in tpad.__all__:
         assert getattr(tpad, name) is not None

@@ -14,7 +14,6 @@ from tpad.catalogue import Block, Catalogue, Ready
 from tpad.content import BATCH, Content, EncodingCache
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
-from tpad.encoding.serving import check_encoded, load_encoded, rows_of
 from tpad.errors import ConfigError
 from tpad.index import METHODS, Index, IndexSettings
 from tpad.items import NewItem
@@ -246,6 +245,9 @@ class Recommender:
             DataError: the shards are not whole, the embeddings do not fit or are not finite, or an
                 item_id is taken or comes twice; then nothing is added.
         """
+        # Only here: encoding imports what takes seconds, and a shop may never need it.
+        from tpad.encoding.serving import check_encoded, load_encoded, rows_of
+
         if isinstance(encoded, (str, Path)):
             ids, vectors, model = load_encoded(encoded, self.bundle)
         else:

@@ -47,7 +47,7 @@ def prepare_4bit(model: PreTrainedModel) -> None:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # On some CPUs it would repack its weights in place at the first pass without gradients,
             # with rounded constants: another model than the one that is saved and trained.
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
     prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 

@@ -15,13 +15,9 @@ from torch import Tensor, nn
 
 from tpad.training.config import FeedbackConfig
 from tpad.training.distillation import Distilled
-from tpad.training.optimisation import (
-    epoch_generator,
-    optimizer_tensors,
-    restore_optimizer,
-    under,
-)
+from tpad.training.optimisation import epoch_generator
 from tpad.training.recommend_stage import epoch_teller
+from tpad.training.saved_state import optimizer_tensors, restore_optimizer, under
 from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.training.shop import Shop
 from tpad.training.student import ADAPTER

@@ -16,7 +16,7 @@ from torch import Tensor
 from tpad.errors import BundleError, DataError
 from tpad.training.batching import pad_sessions
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.optimisation import under
+from tpad.training.saved_state import under
 from tpad.training.session_network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once

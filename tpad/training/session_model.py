@@ -21,14 +21,9 @@ from tpad.training.batching import PADDING, shuffled_batches
 from tpad.training.cases import known_cases, mask_history
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.fitted_session_model import EpochReport, FittedSessionModel, chunks
-from tpad.training.optimisation import (
-    adamw,
-    optimizer_tensors,
-    restore_optimizer,
-    under,
-    warm_up_cosine,
-)
+from tpad.training.optimisation import adamw, warm_up_cosine
 from tpad.training.ranking import reciprocal_ranks
+from tpad.training.saved_state import optimizer_tensors, restore_optimizer, under
 from tpad.training.session_network import SessionModel, SessionModelConfig
 
 __all__ = [

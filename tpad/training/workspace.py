@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tpad.training import distributed
-from tpad.training.optimisation import optimizer_tensors, restore_optimizer, under
+from tpad.training.saved_state import optimizer_tensors, restore_optimizer, under
 
 
 class Stage:
