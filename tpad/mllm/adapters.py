@@ -19,7 +19,8 @@ from peft import (
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from tpad.errors import ModelError
 from tpad.files import replacing_folder
@@ -69,6 +70,7 @@ class Adapters:
         self._model, self._targets = model, targets
         self._peft: Any = None  # a PeftModel once there is an adapter
         self.active: str | None = None
+        self._gathered: dict[str, Tensor] | None = None  # the base, where it was split
 
     @property
     def names(self) -> list[str]:
@@ -116,8 +118,8 @@ class Adapters:
         """Within the block, the active adapter is part of the base weights: a quarter faster.
 
         For many passes without gradients. The weights themselves are put back afterwards, so no
-        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits cannot
-        take it: they are left as they are.
+        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits or split
+        over processes cannot take it: they are left as they are.
         """
         name = self.active
         packed = getattr(self._model, "is_loaded_in_4bit", False)
@@ -128,6 +130,9 @@ class Adapters:
             m for m in self._model.modules() if isinstance(m, LoraLayer) and name in m.lora_A
         ]
         kept = [layer.get_base_layer().weight.data for layer in layers]
+        if any(isinstance(weight, DTensor) for weight in kept):
+            yield
+            return
         with torch.no_grad():
             for layer, weight in zip(layers, kept, strict=True):
                 layer.get_base_layer().weight.data = weight + layer.get_delta_weight(name)
@@ -184,13 +189,28 @@ class Adapters:
         finally:
             self.set(self.active)
 
+    def gather_base(self, keep: bool) -> None:
+        """Brings together, for `base_state`, a base that is split over processes; all do so at once.
+
+        Args:
+            keep: whether this process gets it, in main memory.
+        """
+        gathered, self._gathered = {}, None
+        for key, value in self.base_state().items():  # one tensor after the other
+            whole = value.full_tensor() if isinstance(value, DTensor) else value
+            if keep:
+                gathered[key] = whole.cpu() if isinstance(value, DTensor) else whole
+        self._gathered = gathered if keep else None
+
     def base_state(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """The base model's weights under their own names, adapters left out.
+
+        Of a base that is split over processes: what `gather_base` has brought together.
 
         Args:
             dtype: of the weights; None = as they are.
         """
-        state = {
+        state = dict(self._gathered or {}) or {
             key.replace(".base_layer.", "."): value
             for key, value in self._model.state_dict().items()
             if ".lora_" not in key
