@@ -1,15 +1,19 @@
-"""What one process of `test_distributed` does: `python distributed_run.py FOLDER [stop]`.
+"""What one process of `test_distributed` does: `python distributed_run.py FOLDER OUT [stop]`.
 
-FOLDER holds the shop and the base model; the run writes its bundle and its workspace there. With
-`stop`, the last process fails in the second epoch of the transfer stage.
+FOLDER holds the shop and the base model; the run writes its bundle OUT and its workspace there, and if
+OUT is `split`, `ablate` writes its sets after that. With `stop`, the last process fails in the second
+epoch of the transfer stage, in the middle of a pass; that run checkpoints gradients.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from torch.distributed.tensor import DTensor
 
 from tpad.__main__ import main
 from tpad.errors import ConfigError
@@ -46,6 +50,12 @@ def command(folder: Path, out: str) -> list[str]:
     ]  # fmt: skip
 
 
+def ablate(folder: Path, out: str) -> list[str]:
+    """The same for `ablate`, in the workspace of such a training."""
+    _, *options = command(folder, f"{out}-sets")
+    return ["ablate", *options, "--work", str(folder / f"{out}.work"), "--only", "no-feedback"]
+
+
 def prepare(patch=setattr) -> None:
     """Exact numbers, and chunks so small that each process gets some."""
     real = MLLM.load.__func__
@@ -80,24 +90,51 @@ def split(folder: Path) -> None:
     (folder / f"split-{rank}.json").write_text(json.dumps(found))
 
 
+def weigh(file: Path) -> None:
+    """Has this process write, before the bundle, what it holds of the layers' weights: in bytes, of all."""
+    real = distributed.gather_base
+
+    def gather(mllm):
+        held = whole = 0
+        for name, weight in mllm.model.named_parameters():
+            if ".text_model.layers." in name and ".lora_" not in name:
+                own = weight.to_local() if isinstance(weight, DTensor) else weight
+                held += own.untyped_storage().nbytes()
+                whole += weight.numel() * weight.element_size()
+        file.write_text(json.dumps([held, whole]))
+        real(mllm)
+
+    distributed.gather_base = gather
+
+
 def stop_late() -> None:
-    """Has the last process fail in the second epoch of the transfer stage."""
+    """Has the last process fail in the second epoch of the transfer stage, in the middle of a pass."""
     real = transfer._Training._losses
+
+    def stop(*_):
+        raise ConfigError("Told to stop.")
 
     def losses(self, *args):
         if self.stage.load_state() is not None and distributed.rank() == distributed.size() - 1:
-            raise ConfigError("Told to stop.")
+            layers = self.mllm.model.model.text_model.layers
+            layers[1].mlp.register_forward_pre_hook(stop)
         return real(self, *args)
 
     transfer._Training._losses = losses
 
 
 if __name__ == "__main__":
-    shared = Path(sys.argv[1])
+    shared, out, rank = Path(sys.argv[1]), sys.argv[2], os.environ["RANK"]
     prepare()
     if "stop" in sys.argv:
         stop_late()
-        sys.exit(main(command(shared, "stopped")))
+        sys.exit(main([*command(shared, out), "--gradient-checkpointing"]))
+    weigh(shared / f"{out}-held-{rank}.json")
     train = pipeline.train
     pipeline.train = lambda *args, **named: (split(shared), train(*args, **named))
-    sys.exit(main(command(shared, "two")))
+    code = main(command(shared, out))
+    if out == "split" and not code:
+        PartialState._reset_state()
+        os.environ["MASTER_PORT"] = os.environ["NEXT_PORT"]
+        code = main(ablate(shared, out))
+    sys.exit(code)

@@ -153,7 +153,7 @@ class _Gather:
         self, output_tensor: Tensor, input_tensor: Tensor, group: Any, async_op: bool = False
     ) -> Any:
         with all_present():
-            return dist.all_gather_into_tensor(output_tensor, input_tensor, group, async_op)
+            return dist.all_gather_single(output_tensor, input_tensor, group, async_op)
 
 
 def find_language_model(model: nn.Module) -> nn.Module:
