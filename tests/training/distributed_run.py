@@ -1,7 +1,8 @@
 """What one process of `test_distributed` does: `python distributed_run.py FOLDER OUT [stop]`.
 
 FOLDER holds the shop and the base model; the run writes its bundle OUT and its workspace there, and if
-OUT is `split`, `ablate` writes its sets after that. With `stop`, the last process fails in the second
+OUT is `split`, models of every family are compared before that, and `ablate` writes its sets after it.
+With `stop`, the last process fails in the second
 epoch of the transfer stage, in the middle of a pass; that run checkpoints gradients.
 """
 
@@ -71,7 +72,7 @@ def prepare(patch=setattr) -> None:
     patch(Student.__init__, "__defaults__", (16, None))  # its batch size; no given vectors
 
 
-def split(folder: Path) -> None:
+def split_work(folder: Path) -> None:
     """Splits some work, and keeps what each process got."""
     rank, layer = distributed.rank(), torch.nn.Linear(1, 1)
     layer.weight.grad = torch.full((1, 1), rank + 1.0) if rank else None
@@ -87,7 +88,7 @@ def split(folder: Path) -> None:
         "agreed": distributed.agreed(f"of {rank}"),
         "gradients": [None if p.grad is None else p.grad.item() for p in layer.parameters()],
     }
-    (folder / f"split-{rank}.json").write_text(json.dumps(found))
+    (folder / f"work-{rank}.json").write_text(json.dumps(found))
 
 
 def weigh(file: Path) -> None:
@@ -131,7 +132,17 @@ if __name__ == "__main__":
         sys.exit(main([*command(shared, out), "--gradient-checkpointing"]))
     weigh(shared / f"{out}-held-{rank}.json")
     train = pipeline.train
-    pipeline.train = lambda *args, **named: (split(shared), train(*args, **named))
+
+    def train_after(*args, **named):
+        if out == "two":
+            split_work(shared)
+        else:
+            from split_families import differences  # found by processes that are started only
+
+            (shared / f"families-{rank}.json").write_text(json.dumps(differences()))
+        return train(*args, **named)
+
+    pipeline.train = train_after
     code = main(command(shared, out))
     if out == "split" and not code:
         PartialState._reset_state()

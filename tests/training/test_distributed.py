@@ -25,6 +25,7 @@ from tpad.bundle import Bundle
 from tpad.errors import ConfigError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
+from tpad.mllm.processors import FAMILIES
 from tpad.training import imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
@@ -59,7 +60,7 @@ def start(
     common = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "NEXT_PORT": ports[1], "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE.parents[1]}",
+        "PYTHONPATH": os.pathsep.join(map(str, [HERE.parent, HERE.parent / "mllm", HERE.parents[1]])),
     }  # fmt: skip
     running = [
         subprocess.Popen(
@@ -113,7 +114,7 @@ def assert_close(one: Path, other: Path) -> None:
 
 
 def test_work_is_split_and_comes_together(folder, two):
-    first, second = (json.loads((folder / f"split-{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (json.loads((folder / f"work-{rank}.json").read_text()) for rank in (0, 1))
     assert first.pop("share") == [0, 2, 4] and second.pop("share") == [1, 3]
     assert first.pop("spare") == [["only"], True] and second.pop("spare") == [["only"], False]
     assert first.pop("weights") == [1 / 3, 0.0] and second.pop("weights") == [2 / 3, 0.0]
@@ -141,6 +142,14 @@ def test_each_of_two_processes_holds_half_of_the_layers(folder, split):
     for rank in (0, 1):
         held, whole = json.loads((folder / f"split-held-{rank}.json").read_text())
         assert whole > 7e6 and held == whole / 2
+
+
+def test_every_family_split_gives_what_it_gives_whole(folder, split):
+    """Features, scores, texts and gradients, some with checkpointing, where one process reads more."""
+    for rank in (0, 1):
+        found = json.loads((folder / f"families-{rank}.json").read_text())
+        assert found.keys() == FAMILIES.keys()
+        assert max(found.values()) < 1e-5, found
 
 
 def test_a_split_base_is_whole_in_its_bundle(folder, split):

@@ -14,6 +14,7 @@ whatever is done together is begun when all passes are over.
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,6 +109,9 @@ class Sharding:
         fully_shard(language_model, mesh=self.mesh, ignored_params=others)
         # By a class's name transformers knows which hidden states it can give.
         language_model.__class__ = kind
+        # Told of with checkpointing, and of no account for the root, which has no weights of its own.
+        view = rf"FSDP2-wrapped module \({kind.__name__}\) returned a view"
+        warnings.filterwarnings("ignore", message=view)
         language_model.register_forward_pre_hook(self._before_pass)
         self.language_model = language_model
 
