@@ -1,9 +1,8 @@
-"""What one process of `test_distributed` does: `python distributed_run.py FOLDER OUT [stop]`.
+"""What one process of `test_distributed` does: `python distributed_run.py FOLDER [stop]`.
 
-FOLDER holds the shop and the base model; the run writes its bundle OUT and its workspace there, and if
-OUT is `split`, models of every family are compared before that, and `ablate` writes its sets after it.
-With `stop`, the last process fails in the second
-epoch of the transfer stage, in the middle of a pass; that run checkpoints gradients.
+FOLDER holds the shop and the base model; bundles and workspaces are written there: `two`, where each
+process holds the whole model, and `split`, where it holds a part of it. With `stop`, the last process
+fails in the second epoch of the transfer stage, in the middle of a pass of a split model.
 """
 
 import json
@@ -42,6 +41,18 @@ SETTINGS = {
 }
 
 
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "1",
+    "FSDP_SHARDING_STRATEGY": "FULL_SHARD",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    "FSDP_OFFLOAD_PARAMS": "false",
+    "FSDP_ACTIVATION_CHECKPOINTING": "false",
+}
+"""What `accelerate launch --use_fsdp` sets, if nothing else is said."""
+
+
 def command(folder: Path, out: str) -> list[str]:
     """The arguments of `python -m tpad` for a small training."""
     return [
@@ -51,10 +62,10 @@ def command(folder: Path, out: str) -> list[str]:
     ]  # fmt: skip
 
 
-def ablate(folder: Path, out: str) -> list[str]:
-    """The same for `ablate`, in the workspace of such a training."""
-    _, *options = command(folder, f"{out}-sets")
-    return ["ablate", *options, "--work", str(folder / f"{out}.work"), "--only", "no-feedback"]
+def ablate(folder: Path) -> list[str]:
+    """The same for `ablate`, in the workspace of the training `split`."""
+    _, *options = command(folder, "split-sets")
+    return ["ablate", *options, "--work", str(folder / "split.work"), "--only", "no-feedback"]
 
 
 def prepare(patch=setattr) -> None:
@@ -124,28 +135,37 @@ def stop_late() -> None:
     transfer._Training._losses = losses
 
 
-if __name__ == "__main__":
-    shared, out, rank = Path(sys.argv[1]), sys.argv[2], os.environ["RANK"]
-    prepare()
-    if "stop" in sys.argv:
-        stop_late()
-        sys.exit(main([*command(shared, out), "--gradient-checkpointing"]))
-    weigh(shared / f"{out}-held-{rank}.json")
+def run_all(folder: Path) -> int:
+    """Trains with whole models and with split ones, then has `ablate` go on with the split ones."""
+    rank, (_, *ports) = os.environ["RANK"], os.environ["PORTS"].split()
+    weigh(folder / f"held-{rank}.json")
     train = pipeline.train
 
     def train_after(*args, **named):
-        if out == "two":
-            split_work(shared)
+        if distributed.splitter() is None:
+            split_work(folder)
         else:
             from split_families import differences  # found by processes that are started only
 
-            (shared / f"families-{rank}.json").write_text(json.dumps(differences()))
+            (folder / f"families-{rank}.json").write_text(json.dumps(differences()))
         return train(*args, **named)
 
     pipeline.train = train_after
-    code = main(command(shared, out))
-    if out == "split" and not code:
-        PartialState._reset_state()
-        os.environ["MASTER_PORT"] = os.environ["NEXT_PORT"]
-        code = main(ablate(shared, out))
-    sys.exit(code)
+    code = main(command(folder, "two"))
+    os.environ.update(FSDP)
+    for port, arguments in zip(ports, (command(folder, "split"), ablate(folder)), strict=True):
+        if code == 0:
+            PartialState._reset_state()
+            os.environ["MASTER_PORT"] = port  # where nobody meets what the last command has left
+            code = main(arguments)
+    return code
+
+
+if __name__ == "__main__":
+    shared = Path(sys.argv[1])
+    prepare()
+    if "stop" in sys.argv:
+        os.environ.update(FSDP)
+        stop_late()
+        sys.exit(main([*command(shared, "stopped"), "--gradient-checkpointing"]))
+    sys.exit(run_all(shared))

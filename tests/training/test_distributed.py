@@ -10,12 +10,13 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from distributed_run import command, prepare
+from distributed_run import FSDP, command, prepare
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from tiny_base import make_tiny_base
@@ -36,36 +37,23 @@ SHOP = WorldConfig(
 HERE = Path(__file__).parent
 
 
-FSDP = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "1",
-    "FSDP_SHARDING_STRATEGY": "FULL_SHARD",
-    "FSDP_RESHARD_AFTER_FORWARD": "true",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
-    "FSDP_OFFLOAD_PARAMS": "false",
-    "FSDP_ACTIVATION_CHECKPOINTING": "false",
-}
-"""What `accelerate launch --use_fsdp` sets, by default."""
-
-
-def start(
-    folder: Path, *arguments: str, processes: int = 2, **environment: str
-) -> list[tuple[int, str, str]]:
+def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, str]]:
     """Runs `distributed_run.py` as a launcher would; exit code, output and errors of each process."""
-    with socket.socket() as free, socket.socket() as other:
-        ports = []
-        for one in (free, other):
+    with ExitStack() as held:
+        free = [held.enter_context(socket.socket()) for _ in range(3)]
+        for one in free:
             one.bind(("127.0.0.1", 0))
-            ports.append(str(one.getsockname()[1]))
+        ports = [str(one.getsockname()[1]) for one in free]
+    places = [HERE.parent, HERE.parent / "mllm", HERE.parents[1]]
     common = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "NEXT_PORT": ports[1], "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, [HERE.parent, HERE.parent / "mllm", HERE.parents[1]])),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "PORTS": " ".join(ports),
+        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, places)),
     }  # fmt: skip
     running = [
         subprocess.Popen(
-            [sys.executable, str(HERE / "distributed_run.py"), str(folder), *arguments],
-            env=os.environ | common | environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            [sys.executable, str(HERE / "distributed_run.py"), str(folder), *more],
+            env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank in range(processes)
@@ -93,14 +81,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(folder) -> list[tuple[int, str, str]]:
-    """The same by two processes, into `two`."""
-    return start(folder, "two")
-
-
-@pytest.fixture(scope="module")
-def split(folder) -> list[tuple[int, str, str]]:
-    """The same by two processes that each hold half of the model's layers, into `split`; and `ablate`."""
-    return start(folder, "split", **FSDP)
+    """The same by two processes: into `two`, and into `split` where each holds half of the layers."""
+    return start(folder)
 
 
 def assert_close(one: Path, other: Path) -> None:
@@ -127,9 +109,8 @@ def test_work_is_split_and_comes_together(folder, two):
 
 
 @pytest.mark.parametrize("name", ["two", "split"])
-def test_two_processes_train_what_one_trains(name, folder, request):
-    ended = request.getfixturevalue(name)
-    assert [code for code, *_ in ended] == [0, 0], ended
+def test_two_processes_train_what_one_trains(name, folder, two):
+    assert [code for code, *_ in two] == [0, 0], two
     one, other = Bundle.load(folder / "one"), Bundle.load(folder / name)
     for name in one.sets:
         x, y = one.embeddings[name], other.embeddings[name]
@@ -138,13 +119,13 @@ def test_two_processes_train_what_one_trains(name, folder, request):
         assert_close(one.path / "adapters" / name, other.path / "adapters" / name)
 
 
-def test_each_of_two_processes_holds_half_of_the_layers(folder, split):
+def test_each_of_two_processes_holds_half_of_the_layers(folder, two):
     for rank in (0, 1):
-        held, whole = json.loads((folder / f"split-held-{rank}.json").read_text())
+        held, whole = json.loads((folder / f"held-{rank}.json").read_text())
         assert whole > 7e6 and held == whole / 2
 
 
-def test_every_family_split_gives_what_it_gives_whole(folder, split):
+def test_every_family_split_gives_what_it_gives_whole(folder, two):
     """Features, scores, texts and gradients, some with checkpointing, where one process reads more."""
     for rank in (0, 1):
         found = json.loads((folder / f"families-{rank}.json").read_text())
@@ -152,7 +133,7 @@ def test_every_family_split_gives_what_it_gives_whole(folder, split):
         assert max(found.values()) < 1e-5, found
 
 
-def test_a_split_base_is_whole_in_its_bundle(folder, split):
+def test_a_split_base_is_whole_in_its_bundle(folder, two):
     """It is what a single process writes, and one process reads new items with it."""
     one, other = (
         load_tensors(folder / name / "base" / "model.safetensors") for name in ("one", "split")
@@ -165,7 +146,7 @@ def test_a_split_base_is_whole_in_its_bundle(folder, split):
     assert x.shape == (1, bundle.embeddings["tpad"].shape[1]) and np.isfinite(x).all()
 
 
-def test_two_processes_make_the_sets_of_ablate(folder, split):
+def test_two_processes_make_the_sets_of_ablate(folder, two):
     x = load_file(folder / "split-sets" / "full.safetensors")["x"]
     assert np.array_equal(x, Bundle.load(folder / "split").embeddings["tpad"].astype(np.float16))
     other = load_file(folder / "split-sets" / "no-feedback.safetensors")["x"]
@@ -173,9 +154,8 @@ def test_two_processes_make_the_sets_of_ablate(folder, split):
 
 
 @pytest.mark.parametrize("name", ["two", "split"])
-def test_two_processes_report_what_one_reports(name, folder, request):
+def test_two_processes_report_what_one_reports(name, folder, two):
     """Losses are those of whole batches, and every stage reports once."""
-    two = request.getfixturevalue(name)
     one, other = (
         [json.loads(line) for line in (folder / name / "training.jsonl").read_text().splitlines()]
         for name in ("one", name)
@@ -189,7 +169,7 @@ def test_two_processes_report_what_one_reports(name, folder, request):
 
 def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatch):
     """Even in the middle of a pass of a split model, while the others gather a layer."""
-    (code, _, told), (failed, _, reason) = start(folder, "stopped", "stop", **FSDP)
+    (code, _, told), (failed, _, reason) = start(folder, "stop")
     assert failed == 2 and reason.splitlines()[-1] == "error: Told to stop."
     assert code == 2 and told.splitlines()[-1].startswith("error: Another process of this training")
     assert "Traceback" not in told + reason
