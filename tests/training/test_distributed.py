@@ -26,8 +26,10 @@ from tpad.bundle import Bundle
 from tpad.errors import ConfigError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
+from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
-from tpad.training import imagined, transfer
+from tpad.mllm.settings import ModelSettings
+from tpad.training import distributed, imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 
@@ -229,6 +231,18 @@ def test_options_of_fsdp_that_ask_in_vain_are_refused(
     assert advice in refused(monkeypatch, capsys, **{**FSDP, option: value})
 
 
+def test_four_bits_are_not_split(tmp_path):
+    with pytest.raises(ConfigError, match="4 bits cannot be split"):
+        MLLM.load(tmp_path, ModelSettings(load_in_4bit=True), split=lambda _: None)
+
+
+def test_one_process_has_nothing_to_split(monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with distributed.processes("cpu"):
+        assert distributed.splitter() is None
+    assert "FSDP has no effect" in capsys.readouterr().err
+
+
 def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["probe", "nothing"]) == 2
@@ -236,8 +250,6 @@ def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
 
 
 def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, capsys):
-    from tpad.training import distributed
-
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")

@@ -195,12 +195,14 @@ class Adapters:
         Args:
             keep: whether this process gets it, in main memory.
         """
-        gathered, self._gathered = {}, None
-        for key, value in self.base_state().items():  # one tensor after the other
-            whole = value.full_tensor() if isinstance(value, DTensor) else value
-            if keep:
-                gathered[key] = whole.cpu() if isinstance(value, DTensor) else whole
-        self._gathered = gathered if keep else None
+        self._gathered = None
+        gathered = self.base_state()
+        for key, value in gathered.items():  # one after the other, as the device need not hold all
+            if isinstance(value, DTensor):
+                whole = value.full_tensor()
+                gathered[key] = whole.cpu() if keep else value
+        if keep:
+            self._gathered = gathered
 
     def base_state(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """The base model's weights under their own names, adapters left out.
@@ -210,11 +212,14 @@ class Adapters:
         Args:
             dtype: of the weights; None = as they are.
         """
-        state = dict(self._gathered or {}) or {
-            key.replace(".base_layer.", "."): value
-            for key, value in self._model.state_dict().items()
-            if ".lora_" not in key
-        }
+        if self._gathered is not None:
+            state = dict(self._gathered)
+        else:
+            state = {
+                key.replace(".base_layer.", "."): value
+                for key, value in self._model.state_dict().items()
+                if ".lora_" not in key
+            }
         if dtype is None:
             return state
         # Tied weights share their memory and go on to do so: a file holds them once.

@@ -82,15 +82,15 @@ def processes(device: str = "auto") -> Iterator[str]:
         device = "cpu"
     world = get_cpu_distributed_information()
     if world.world_size == 1:
-        if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+        if splits:
+            print("note: one process holds the whole model; FSDP has no effect", file=sys.stderr)
+        elif "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
             print(
                 "note: accelerate started one process, since it leaves several on CPUs to MPI; "
                 "`torchrun --nproc-per-node N -m tpad …` and `accelerate launch --multi_gpu "
                 "--num_processes N -m tpad … --device cpu` start N",
                 file=sys.stderr,
             )
-        if splits:
-            print("note: one process holds the whole model; FSDP has no effect", file=sys.stderr)
         yield device
         return
     try:

@@ -37,6 +37,8 @@ def all_present() -> Iterator[None]:
     """Around what all processes do at once: says in a sentence that one of them is missing."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:  # of gloo and NCCL: closed, timed out, sizes that differ
         reason = str(error).strip().splitlines()[0]
         raise ProcessError(
@@ -86,7 +88,7 @@ class Sharding:
         self.size = size
         with all_present():
             self.mesh = init_device_mesh(device, (size,))
-        self.language_model: Any = None
+        self.language_model: Any = None  # the one in use
         self._empty = False  # whether an empty pass is under way
         # Else transformers would read the weights in the first process alone, for accelerate to send.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
@@ -97,6 +99,7 @@ class Sharding:
         To be called by all, in the weights' final number format, before there are adapters; what is not
         split stays where it is.
         """
+        self.language_model = None  # an earlier one is over, and its memory free for this one
         language_model: Any = find_language_model(model)
         kind = type(language_model)
         layers = list(language_model.layers)

@@ -151,6 +151,7 @@ class Student:
         self.mllm.model.train()
         with self.mllm.use_adapter(ADAPTER):
             for chunks in distributed.rounds(self.chunks):
+                # One that has none takes another's, which counts nothing: all make the same passes.
                 [(rows, batch, tower)], counts = distributed.batch_share(chunks)
                 with self.mllm.autocast():
                     features = self._read(batch, tower)
