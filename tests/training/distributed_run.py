@@ -1,15 +1,19 @@
 """What one process of `test_distributed` does: `python distributed_run.py FOLDER [stop]`.
 
-FOLDER holds the shop and the base model; the run writes its bundle and its workspace there. With
-`stop`, the last process fails in the second epoch of the transfer stage.
+FOLDER holds the shop and the base model; bundles and workspaces are written there: `two`, where each
+process holds the whole model, and `split`, where it holds a part of it. With `stop`, the last process
+fails in the second epoch of the transfer stage, in the middle of a pass of a split model.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from torch.distributed.tensor import DTensor
 
 from tpad.__main__ import main
 from tpad.errors import ConfigError
@@ -37,6 +41,18 @@ SETTINGS = {
 }
 
 
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "1",
+    "FSDP_SHARDING_STRATEGY": "FULL_SHARD",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    "FSDP_OFFLOAD_PARAMS": "false",
+    "FSDP_ACTIVATION_CHECKPOINTING": "false",
+}
+"""What `accelerate launch --use_fsdp` sets, if nothing else is said."""
+
+
 def command(folder: Path, out: str) -> list[str]:
     """The arguments of `python -m tpad` for a small training."""
     return [
@@ -44,6 +60,12 @@ def command(folder: Path, out: str) -> list[str]:
         "--mllm", str(folder / "base"), "--out", str(folder / out), "--device", "cpu",
         *(part for name, value in SETTINGS.items() for part in ("--set", f"{name}={json.dumps(value)}")),
     ]  # fmt: skip
+
+
+def ablate(folder: Path) -> list[str]:
+    """The same for `ablate`, in the workspace of the training `split`."""
+    _, *options = command(folder, "split-sets")
+    return ["ablate", *options, "--work", str(folder / "split.work"), "--only", "no-feedback"]
 
 
 def prepare(patch=setattr) -> None:
@@ -61,7 +83,7 @@ def prepare(patch=setattr) -> None:
     patch(Student.__init__, "__defaults__", (16, None))  # its batch size; no given vectors
 
 
-def split(folder: Path) -> None:
+def split_work(folder: Path) -> None:
     """Splits some work, and keeps what each process got."""
     rank, layer = distributed.rank(), torch.nn.Linear(1, 1)
     layer.weight.grad = torch.full((1, 1), rank + 1.0) if rank else None
@@ -77,27 +99,73 @@ def split(folder: Path) -> None:
         "agreed": distributed.agreed(f"of {rank}"),
         "gradients": [None if p.grad is None else p.grad.item() for p in layer.parameters()],
     }
-    (folder / f"split-{rank}.json").write_text(json.dumps(found))
+    (folder / f"work-{rank}.json").write_text(json.dumps(found))
+
+
+def weigh(file: Path) -> None:
+    """Has this process write, before the bundle, what it holds of the layers' weights: in bytes, of all."""
+    real = distributed.gather_base
+
+    def gather(mllm):
+        held = whole = 0
+        for name, weight in mllm.model.named_parameters():
+            if ".text_model.layers." in name and ".lora_" not in name:
+                own = weight.to_local() if isinstance(weight, DTensor) else weight
+                held += own.untyped_storage().nbytes()
+                whole += weight.numel() * weight.element_size()
+        file.write_text(json.dumps([held, whole]))
+        real(mllm)
+
+    distributed.gather_base = gather
 
 
 def stop_late() -> None:
-    """Has the last process fail in the second epoch of the transfer stage."""
+    """Has the last process fail in the second epoch of the transfer stage, in the middle of a pass."""
     real = transfer._Training._losses
+
+    def stop(*_):
+        raise ConfigError("Told to stop.")
 
     def losses(self, *args):
         if self.stage.load_state() is not None and distributed.rank() == distributed.size() - 1:
-            raise ConfigError("Told to stop.")
+            layers = self.mllm.model.model.text_model.layers
+            layers[1].mlp.register_forward_pre_hook(stop)
         return real(self, *args)
 
     transfer._Training._losses = losses
+
+
+def run_all(folder: Path) -> int:
+    """Trains with whole models and with split ones, then has `ablate` go on with the split ones."""
+    rank, (_, *ports) = os.environ["RANK"], os.environ["PORTS"].split()
+    weigh(folder / f"held-{rank}.json")
+    train = pipeline.train
+
+    def train_after(*args, **named):
+        if distributed.splitter() is None:
+            split_work(folder)
+        else:
+            from split_families import differences  # found by processes that are started only
+
+            (folder / f"families-{rank}.json").write_text(json.dumps(differences()))
+        return train(*args, **named)
+
+    pipeline.train = train_after
+    code = main(command(folder, "two"))
+    os.environ.update(FSDP)
+    for port, arguments in zip(ports, (command(folder, "split"), ablate(folder)), strict=True):
+        if code == 0:
+            PartialState._reset_state()
+            os.environ["MASTER_PORT"] = port  # where nobody meets what the last command has left
+            code = main(arguments)
+    return code
 
 
 if __name__ == "__main__":
     shared = Path(sys.argv[1])
     prepare()
     if "stop" in sys.argv:
+        os.environ.update(FSDP)
         stop_late()
-        sys.exit(main(command(shared, "stopped")))
-    train = pipeline.train
-    pipeline.train = lambda *args, **named: (split(shared), train(*args, **named))
-    sys.exit(main(command(shared, "two")))
+        sys.exit(main([*command(shared, "stopped"), "--gradient-checkpointing"]))
+    sys.exit(run_all(shared))

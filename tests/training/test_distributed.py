@@ -10,20 +10,26 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from distributed_run import command, prepare
+from distributed_run import FSDP, command, prepare
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_tensors
 from tiny_base import make_tiny_base
 
 from tpad.__main__ import main
 from tpad.bundle import Bundle
 from tpad.errors import ConfigError
+from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
-from tpad.training import imagined, transfer
+from tpad.mllm.model import MLLM
+from tpad.mllm.processors import FAMILIES
+from tpad.mllm.settings import ModelSettings
+from tpad.training import distributed, imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 
@@ -35,13 +41,16 @@ HERE = Path(__file__).parent
 
 def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, str]]:
     """Runs `distributed_run.py` as a launcher would; exit code, output and errors of each process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with ExitStack() as held:
+        free = [held.enter_context(socket.socket()) for _ in range(3)]
+        for one in free:
+            one.bind(("127.0.0.1", 0))
+        ports = [str(one.getsockname()[1]) for one in free]
+    places = [HERE.parent, HERE.parent / "mllm", HERE.parents[1]]
     common = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE.parents[1]}",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "PORTS": " ".join(ports),
+        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, places)),
     }  # fmt: skip
     running = [
         subprocess.Popen(
@@ -74,7 +83,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def two(folder) -> list[tuple[int, str, str]]:
-    """The same by two processes, into `two`."""
+    """The same by two processes: into `two`, and into `split` where each holds half of the layers."""
     return start(folder)
 
 
@@ -89,7 +98,7 @@ def assert_close(one: Path, other: Path) -> None:
 
 
 def test_work_is_split_and_comes_together(folder, two):
-    first, second = (json.loads((folder / f"split-{rank}.json").read_text()) for rank in (0, 1))
+    first, second = (json.loads((folder / f"work-{rank}.json").read_text()) for rank in (0, 1))
     assert first.pop("share") == [0, 2, 4] and second.pop("share") == [1, 3]
     assert first.pop("spare") == [["only"], True] and second.pop("spare") == [["only"], False]
     assert first.pop("weights") == [1 / 3, 0.0] and second.pop("weights") == [2 / 3, 0.0]
@@ -101,9 +110,10 @@ def test_work_is_split_and_comes_together(folder, two):
     assert first["gradients"] == [2.0, None]  # what has no gradient anywhere keeps none
 
 
-def test_two_processes_train_what_one_trains(folder, two):
+@pytest.mark.parametrize("name", ["two", "split"])
+def test_two_processes_train_what_one_trains(name, folder, two):
     assert [code for code, *_ in two] == [0, 0], two
-    one, other = Bundle.load(folder / "one"), Bundle.load(folder / "two")
+    one, other = Bundle.load(folder / "one"), Bundle.load(folder / name)
     for name in one.sets:
         x, y = one.embeddings[name], other.embeddings[name]
         assert np.abs(x - y).max() <= 5e-3 * np.abs(x).max(), name
@@ -111,11 +121,46 @@ def test_two_processes_train_what_one_trains(folder, two):
         assert_close(one.path / "adapters" / name, other.path / "adapters" / name)
 
 
-def test_two_processes_report_what_one_reports(folder, two):
+def test_each_of_two_processes_holds_half_of_the_layers(folder, two):
+    for rank in (0, 1):
+        held, whole = json.loads((folder / f"held-{rank}.json").read_text())
+        assert whole > 7e6 and held == whole / 2
+
+
+def test_every_family_split_gives_what_it_gives_whole(folder, two):
+    """Features, scores, texts and gradients, some with checkpointing, where one process reads more."""
+    for rank in (0, 1):
+        found = json.loads((folder / f"families-{rank}.json").read_text())
+        assert found.keys() == FAMILIES.keys()
+        assert max(found.values()) < 1e-5, found
+
+
+def test_a_split_base_is_whole_in_its_bundle(folder, two):
+    """It is what a single process writes, and one process reads new items with it."""
+    one, other = (
+        load_tensors(folder / name / "base" / "model.safetensors") for name in ("one", "split")
+    )
+    assert one.keys() == other.keys()
+    for key, weight in one.items():
+        assert weight.dtype == other[key].dtype and torch.equal(weight, other[key]), key
+    bundle = Bundle.load(folder / "split", device="cpu")
+    x = bundle.encoder.encode([NewItem(None, "A red lamp")], ["tpad"])["tpad"]
+    assert x.shape == (1, bundle.embeddings["tpad"].shape[1]) and np.isfinite(x).all()
+
+
+def test_two_processes_make_the_sets_of_ablate(folder, two):
+    x = load_file(folder / "split-sets" / "full.safetensors")["x"]
+    assert np.array_equal(x, Bundle.load(folder / "split").embeddings["tpad"].astype(np.float16))
+    other = load_file(folder / "split-sets" / "no-feedback.safetensors")["x"]
+    assert other.shape == x.shape and np.isfinite(other).all() and not np.array_equal(other, x)
+
+
+@pytest.mark.parametrize("name", ["two", "split"])
+def test_two_processes_report_what_one_reports(name, folder, two):
     """Losses are those of whole batches, and every stage reports once."""
     one, other = (
         [json.loads(line) for line in (folder / name / "training.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
+        for name in ("one", name)
     )
     assert [line["stage"] for line in one] == [line["stage"] for line in other]
     for line, same in zip(one, other, strict=True):
@@ -125,6 +170,7 @@ def test_two_processes_report_what_one_reports(folder, two):
 
 
 def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatch):
+    """Even in the middle of a pass of a split model, while the others gather a layer."""
     (code, _, told), (failed, _, reason) = start(folder, "stop")
     assert failed == 2 and reason.splitlines()[-1] == "error: Told to stop."
     assert code == 2 and told.splitlines()[-1].startswith("error: Another process of this training")
@@ -161,12 +207,40 @@ def refused(monkeypatch, capsys, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("flag", "name"), [("FSDP", "FSDP"), ("DEEPSPEED", "DeepSpeed"), ("MEGATRON_LM", "Megatron-LM")]
+    ("flag", "name"), [("DEEPSPEED", "DeepSpeed"), ("MEGATRON_LM", "Megatron-LM")]
 )
-def test_a_split_model_is_refused(flag, name, monkeypatch, capsys, tmp_path):
+def test_other_ways_to_split_a_model_are_refused(flag, name, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     said = refused(monkeypatch, capsys, **{f"ACCELERATE_USE_{flag}": "true"})
-    assert f"so {name} cannot be used" in said
+    assert f"not split by {name}" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        ("FSDP_OFFLOAD_PARAMS", "true", "leave out --fsdp_offload_params"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "give --gradient-checkpointing to this command"),
+        ("FSDP_SHARDING_STRATEGY", "NO_SHARD", "leave out --fsdp_sharding_strategy NO_SHARD"),
+        ("FSDP_RESHARD_AFTER_FORWARD", "false", "leave out --fsdp_reshard_after_forward false"),
+    ],
+)
+def test_options_of_fsdp_that_ask_in_vain_are_refused(
+    option, value, advice, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    assert advice in refused(monkeypatch, capsys, **{**FSDP, option: value})
+
+
+def test_four_bits_are_not_split(tmp_path):
+    with pytest.raises(ConfigError, match="4 bits cannot be split"):
+        MLLM.load(tmp_path, ModelSettings(load_in_4bit=True), split=lambda _: None)
+
+
+def test_one_process_has_nothing_to_split(monkeypatch, capsys):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with distributed.processes("cpu"):
+        assert distributed.splitter() is None
+    assert "FSDP has no effect" in capsys.readouterr().err
 
 
 def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
@@ -176,8 +250,6 @@ def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
 
 
 def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, capsys):
-    from tpad.training import distributed
-
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")

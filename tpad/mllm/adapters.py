@@ -19,7 +19,8 @@ from peft import (
 from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from tpad.errors import ModelError
 from tpad.files import replacing_folder
@@ -69,6 +70,7 @@ class Adapters:
         self._model, self._targets = model, targets
         self._peft: Any = None  # a PeftModel once there is an adapter
         self.active: str | None = None
+        self._gathered: dict[str, Tensor] | None = None  # the base, where it was split
 
     @property
     def names(self) -> list[str]:
@@ -116,8 +118,8 @@ class Adapters:
         """Within the block, the active adapter is part of the base weights: a quarter faster.
 
         For many passes without gradients. The weights themselves are put back afterwards, so no
-        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits cannot
-        take it: they are left as they are.
+        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits or split
+        over processes cannot take it: they are left as they are.
         """
         name = self.active
         packed = getattr(self._model, "is_loaded_in_4bit", False)
@@ -128,6 +130,9 @@ class Adapters:
             m for m in self._model.modules() if isinstance(m, LoraLayer) and name in m.lora_A
         ]
         kept = [layer.get_base_layer().weight.data for layer in layers]
+        if any(isinstance(weight, DTensor) for weight in kept):
+            yield
+            return
         with torch.no_grad():
             for layer, weight in zip(layers, kept, strict=True):
                 layer.get_base_layer().weight.data = weight + layer.get_delta_weight(name)
@@ -184,17 +189,37 @@ class Adapters:
         finally:
             self.set(self.active)
 
+    def gather_base(self, keep: bool) -> None:
+        """Brings together, for `base_state`, a base that is split over processes; all do so at once.
+
+        Args:
+            keep: whether this process gets it, in main memory.
+        """
+        self._gathered = None
+        gathered = self.base_state()
+        for key, value in gathered.items():  # one after the other, as the device need not hold all
+            if isinstance(value, DTensor):
+                whole = value.full_tensor()
+                gathered[key] = whole.cpu() if keep else value
+        if keep:
+            self._gathered = gathered
+
     def base_state(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
         """The base model's weights under their own names, adapters left out.
+
+        Of a base that is split over processes: what `gather_base` has brought together.
 
         Args:
             dtype: of the weights; None = as they are.
         """
-        state = {
-            key.replace(".base_layer.", "."): value
-            for key, value in self._model.state_dict().items()
-            if ".lora_" not in key
-        }
+        if self._gathered is not None:
+            state = dict(self._gathered)
+        else:
+            state = {
+                key.replace(".base_layer.", "."): value
+                for key, value in self._model.state_dict().items()
+                if ".lora_" not in key
+            }
         if dtype is None:
             return state
         # Tied weights share their memory and go on to do so: a file holds them once.

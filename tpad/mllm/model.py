@@ -1,6 +1,6 @@
 """Any supported vision-language model behind one small class."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class MLLM:
         processor: its processor.
         settings: what the model was loaded with.
         device: "auto" (CUDA where there is one), or as torch names it.
+        split: splits the layers of the language model over several processes and puts each one's part
+            on the device (see `tpad.training.sharding`); all processes then make each pass at once.
 
     Attributes:
         settings: as given.
@@ -62,6 +64,7 @@ class MLLM:
         settings: ModelSettings,
         *,
         device: str = "auto",
+        split: Callable[[PreTrainedModel], None] | None = None,
     ) -> None:
         self.family = check_family(model.config.model_type, "This model")
         self.settings = settings
@@ -70,6 +73,8 @@ class MLLM:
         if settings.load_in_4bit:
             prepare_4bit(model)
         else:
+            if split is not None:  # before all goes to the device, where it need not fit as a whole
+                split(model.to(dtype=weights))  # type: ignore[call-arg]
             model = model.to(device=self.device, dtype=weights)  # type: ignore[call-arg]
         if settings.gradient_checkpointing:
             model.activation_checkpointing_enable()
@@ -96,6 +101,7 @@ class MLLM:
         revision: str | None = None,
         device: str = "auto",
         local_files_only: bool = False,
+        split: Callable[[PreTrainedModel], None] | None = None,
     ) -> "MLLM":
         """Load a checkpoint with its processor; no code of the checkpoint is run.
 
@@ -103,7 +109,7 @@ class MLLM:
             path_or_hub_id: a local folder, or an id on the Hugging Face hub.
             settings: precision, how large pictures are shown, and so on.
             revision: branch, tag or commit on the hub.
-            device: as in the class.
+            device, split: as in the class.
             local_files_only: of the hub, only what was downloaded before.
 
         Raises:
@@ -112,6 +118,11 @@ class MLLM:
             ConfigError: a setting cannot work with this family or on this machine.
         """
         settings = settings or ModelSettings()
+        if settings.load_in_4bit and split is not None:
+            raise ConfigError(
+                "Weights of 4 bits cannot be split over processes; leave out load_in_4bit, or launch "
+                "with --multi_gpu, which keeps a whole copy on each GPU."
+            )
         model, processor = read_checkpoint(
             path_or_hub_id,
             settings,
@@ -119,7 +130,7 @@ class MLLM:
             device=choose_device(device),
             local_files_only=local_files_only,
         )
-        return cls(model, processor, settings, device=device)
+        return cls(model, processor, settings, device=device, split=split)
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the base model and its processor, adapters left out, to be loaded by `load`.

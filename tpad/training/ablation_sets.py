@@ -76,7 +76,8 @@ def train_sets(
             ]
         )
         facts = {name: told | {"vectors": read} for name, told in facts.items()}
-    kept = distributed.agreed(_kept(Path(out), facts))
+    with distributed.main_first():  # which alone reports faults
+        kept = _kept(Path(out), facts)
     names = [FULL]
     for name in ABLATIONS:
         if name in wanted and settings[name] == config:

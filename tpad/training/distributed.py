@@ -10,6 +10,8 @@ single process up to rounding. What is small beside them (heads on cached featur
 recommenders) runs on the main process, which alone keeps results. In a single process everything here
 is the identity.
 
+Each process holds the whole base model, or under FSDP its part of every layer (see `sharding`).
+
 All begin an epoch with the same random numbers, so dropout of the heads is that of one process too. A
 base model with dropout of its own draws for other sessions in each process: there the runs agree only
 in distribution. Processes are taken to be of one kind, hardware and software, as is usual.
@@ -33,13 +35,14 @@ from torch import distributed as dist
 from transformers.utils import logging
 
 from tpad.errors import ConfigError, ProcessError
+from tpad.mllm.model import MLLM
 from tpad.mllm.precision import choose_device
+from tpad.training.sharding import Sharding, all_present, check_options
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SHARDED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
+REFUSED = {
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
@@ -48,6 +51,7 @@ PATIENCE = timedelta(days=30)
 """How long a process waits while the main one works alone; one that dies is noticed at once."""
 
 _state: PartialState | None = None  # None in a single process
+_sharding: Sharding | None = None  # None where each process holds the whole model
 
 
 @contextmanager
@@ -64,18 +68,23 @@ def processes(device: str = "auto") -> Iterator[str]:
         ConfigError: the launcher asks for what is not supported, or the devices do not suffice.
         ProcessError: another process has ended; on the main process only, the others just end.
     """
-    global _state
-    for flag, name in SHARDED.items():
+    global _state, _sharding
+    for flag, name in REFUSED.items():
         if parse_flag_from_env(flag):
             raise ConfigError(
-                f"The model is not split over processes, so {name} cannot be used; launch with "
-                "--multi_gpu, which keeps a whole copy on each GPU."
+                f"Models are not split by {name}; launch with --use_fsdp, which splits the language "
+                "model over the GPUs, or with --multi_gpu, which keeps a whole copy on each."
             )
+    splits = parse_flag_from_env("ACCELERATE_USE_FSDP")
+    if splits:
+        check_options()
     if device == "auto" and parse_flag_from_env("ACCELERATE_USE_CPU"):
         device = "cpu"
     world = get_cpu_distributed_information()
     if world.world_size == 1:
-        if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+        if splits:
+            print("note: one process holds the whole model; FSDP has no effect", file=sys.stderr)
+        elif "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
             print(
                 "note: accelerate started one process, since it leaves several on CPUs to MPI; "
                 "`torchrun --nproc-per-node N -m tpad …` and `accelerate launch --multi_gpu "
@@ -86,6 +95,8 @@ def processes(device: str = "auto") -> Iterator[str]:
         return
     try:
         _state = _join(device, world.local_world_size)
+        if splits:
+            _sharding = Sharding(_state.device.type, _state.num_processes)
         yield device
         barrier()
         _state.destroy_process_group()
@@ -94,7 +105,7 @@ def processes(device: str = "auto") -> Iterator[str]:
             raise
         raise SystemExit(1) from error
     finally:
-        _state = None
+        _state = _sharding = None
 
 
 def _join(device: str, local_processes: int) -> PartialState:
@@ -137,15 +148,11 @@ def is_main() -> bool:
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Around what all processes do at once: says in a sentence that one of them is missing."""
-    try:
+    """Around what all processes do at once, passes of a split model aside."""
+    if _sharding is not None:
+        _sharding.meet()
+    with all_present():
         yield
-    except RuntimeError as error:  # of gloo and NCCL: closed, timed out, sizes that differ
-        reason = str(error).strip().splitlines()[0]
-        raise ProcessError(
-            "Another process of this training has ended, so this one stops; what that one said "
-            f"tells why, and the same command goes on from here ({reason})."
-        ) from error
 
 
 def summed(*numbers: float) -> list[float]:
@@ -205,6 +212,21 @@ def check_shared(folder: Path) -> None:
                 f"Not all machines see the same {folder}; give a --work folder on a disk that they "
                 "share."
             )
+
+
+# --- a model that is split ---------------------------------------------------------------------
+
+
+def splitter() -> Callable[[nn.Module], None] | None:
+    """What splits a base model over the processes (see `MLLM.load`); None where it stays whole."""
+    return None if _sharding is None else _sharding.split
+
+
+def gather_base(mllm: MLLM) -> None:
+    """Brings a base that is split together in the main process's memory, which can then save it."""
+    if _sharding is not None:
+        with _together():
+            mllm.adapters.gather_base(keep=is_main())
 
 
 # --- splitting work ----------------------------------------------------------------------------

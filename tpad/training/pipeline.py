@@ -90,6 +90,8 @@ def train(
         recommenders[name] = recommend_stage.run(
             config.recommender, dataset, features, stage, str(mllm.device)
         )
+    if "path" in base.record:
+        distributed.gather_base(mllm)  # the bundle holds a copy
     if not distributed.is_main():
         return out
     curves = workspace.folder / TRAINING_LOG
@@ -147,7 +149,10 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
         raise ConfigError(
             f"There are {distributed.size()} processes but {len(dataset)} items; start fewer."
         )
-    mllm = MLLM.load(base.path, config.model, revision=base.revision, device=device)
+    mllm = MLLM.load(
+        base.path, config.model, revision=base.revision, device=device,
+        split=distributed.splitter(),
+    )  # fmt: skip
     layers = knowledge.chosen_layers(config.knowledge, mllm)
     if config.distill.words and mllm.num_layers not in layers:
         raise ConfigError(

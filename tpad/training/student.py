@@ -150,10 +150,12 @@ class Student:
         distributed.send(gradient)
         self.mllm.model.train()
         with self.mllm.use_adapter(ADAPTER):
-            for rows, batch, tower in distributed.share(self.chunks):
+            for chunks in distributed.rounds(self.chunks):
+                # One that has none takes another's, which counts nothing: all make the same passes.
+                [(rows, batch, tower)], counts = distributed.batch_share(chunks)
                 with self.mllm.autocast():
                     features = self._read(batch, tower)
-                features.backward(gradient[rows].to(features.device))
+                features.backward(gradient[rows].to(features.device) * counts)
         self.mllm.model.eval()
         distributed.add_up_gradients(self.parameters())
 
