@@ -68,6 +68,14 @@ def ablate(folder: Path) -> list[str]:
     return ["ablate", *options, "--work", str(folder / "split.work"), "--only", "no-feedback"]
 
 
+def encode(folder: Path, out: str) -> list[str]:
+    """The same for `encode`, with the bundle of one process; the last shard leaves one idle."""
+    return [
+        "encode", str(folder / "one"), "--items", str(folder / "world" / "items.csv"),
+        "--out", str(folder / out), "--shard-size", "10", "--device", "cpu",
+    ]  # fmt: skip
+
+
 def prepare(patch=setattr) -> None:
     """Exact numbers, and chunks so small that each process gets some."""
     real = MLLM.load.__func__
@@ -136,7 +144,7 @@ def stop_late() -> None:
 
 
 def run_all(folder: Path) -> int:
-    """Trains with whole models and with split ones, then has `ablate` go on with the split ones."""
+    """Trains with whole models and with split ones, has `ablate` go on with these, and encodes."""
     rank, (_, *ports) = os.environ["RANK"], os.environ["PORTS"].split()
     weigh(folder / f"held-{rank}.json")
     train = pipeline.train
@@ -153,7 +161,8 @@ def run_all(folder: Path) -> int:
     pipeline.train = train_after
     code = main(command(folder, "two"))
     os.environ.update(FSDP)
-    for port, arguments in zip(ports, (command(folder, "split"), ablate(folder)), strict=True):
+    commands = (command(folder, "split"), ablate(folder), encode(folder, "encoded-by-two"))
+    for port, arguments in zip(ports, commands, strict=True):
         if code == 0:
             PartialState._reset_state()
             os.environ["MASTER_PORT"] = port  # where nobody meets what the last command has left

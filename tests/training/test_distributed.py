@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from distributed_run import FSDP, command, prepare
+from distributed_run import FSDP, command, encode, prepare
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from tiny_base import make_tiny_base
 
 from tpad.__main__ import main
 from tpad.bundle import Bundle
+from tpad.encoding import read_shards
 from tpad.errors import ConfigError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
@@ -42,7 +43,7 @@ HERE = Path(__file__).parent
 def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, str]]:
     """Runs `distributed_run.py` as a launcher would; exit code, output and errors of each process."""
     with ExitStack() as held:
-        free = [held.enter_context(socket.socket()) for _ in range(3)]
+        free = [held.enter_context(socket.socket()) for _ in range(4)]
         for one in free:
             one.bind(("127.0.0.1", 0))
         ports = [str(one.getsockname()[1]) for one in free]
@@ -167,6 +168,17 @@ def test_two_processes_report_what_one_reports(name, folder, two):
         numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "time"}
         assert {k: same[k] for k in numbers} == pytest.approx(numbers, rel=5e-3, abs=5e-3)
     assert not [line for line in two[1][1:] if "bundle" in line], "only the main process speaks"
+
+
+def test_two_processes_encode_what_one_encodes(folder, two):
+    assert main(encode(folder, "encoded-by-one")) == 0
+    one, other = (
+        {path.name: path.read_bytes() for path in (folder / f"encoded-by-{name}").iterdir()}
+        for name in ("one", "two")
+    )
+    assert one == other and len(read_shards(folder / "encoded-by-two").load()[0]) == SHOP.items
+    (told,) = [line for line in two[0][1].splitlines() if line.startswith("Encoded")]
+    assert "5 shards" in told and "Encoded" not in two[1][1]
 
 
 def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatch):
