@@ -5,7 +5,8 @@
 
 A demo shop of each size, with small pictures, is trained on, opened, asked and judged in a process of
 its own, with the embedded model, settings that are the same at all sizes, and one epoch of whatever has
-epochs. A stage's row goes to stderr as soon as it is done, so that a long run can be stopped at any time.
+epochs. A stage's row goes to stderr as soon as it is done, and `--keep FOLDER` keeps what each size came
+to: after a stop, the same command goes on with the next.
 Seconds are those of the processor unless `--clock wall` is given: they are the same on a busy machine.
 
 The exponent is the slope between the last two sizes, log(b / a) / log(factor): at the first, fixed costs
@@ -20,6 +21,7 @@ so far, and the last line says so. What is below 1 MiB or a hundredth of a secon
 import argparse
 import ctypes
 import gc
+import json
 import math
 import multiprocessing
 import os
@@ -35,6 +37,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from tpad.files import replacing
 
 CLOCKS: dict[str, Callable[[], float]] = {"cpu": time.process_time, "wall": time.perf_counter}
 PICTURE_SIZE = 96  # pixels a side, as the embedded model reads them
@@ -371,6 +375,10 @@ def parser() -> argparse.ArgumentParser:
         help="cpu counts a process's own time, for a machine that others use (%(default)s)",
     )  # fmt: skip
     result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
+    result.add_argument(
+        "--keep", type=Path, metavar="FOLDER",
+        help="keep what each size came to, and take from there what an earlier run kept",
+    )  # fmt: skip
     result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
 
@@ -380,6 +388,22 @@ def in_process(call: Callable, *args: Any) -> Any:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(call, *args).result()
+
+
+def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:
+    """What `run_size` gives; it is taken from the folder `keep` where an earlier run left it."""
+    name = f"{size.items}-{size.sessions}-seed-{size.seed}-{threads}-{clock}.json"
+    if keep is not None and (keep / name).is_file():
+        return json.loads((keep / name).read_text("utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        in_process(make_shop, size, work / "shop")
+        found = in_process(run_size, work, threads, clock)
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        with replacing(keep / name) as part:
+            part.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return found
 
 
 def main() -> int:
@@ -394,10 +418,7 @@ def main() -> int:
         size = Size(*counts, options.seed)
         print(f"×{factor:g}", file=sys.stderr, flush=True)
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                work = Path(folder)
-                in_process(make_shop, size, work / "shop")
-                of_size = in_process(run_size, work, options.threads, options.clock)
+            of_size = measured(size, options.threads, options.clock, options.keep)
         except KeyboardInterrupt:
             print(f"stopped at ×{factor:g}", file=sys.stderr)
             break

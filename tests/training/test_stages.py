@@ -108,6 +108,15 @@ def test_samples_follow_the_seed(distil_arguments):
     assert sorted(candidates[0].tolist()) == shop.warm_rows.tolist()
 
 
+def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
+    values = np.sort(np.random.default_rng(0).permutation(90)[:40])
+    for seed in range(20):
+        left_out = np.random.default_rng([seed, 1]).choice(values, 12, replace=False)
+        found = teacher._choice_without(values, left_out, 20, np.random.default_rng(seed))
+        others = np.setdiff1d(values, left_out)
+        assert np.array_equal(found, np.random.default_rng(seed).choice(others, 20, replace=False))
+
+
 def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
     """Against `MLLM.score` of each case alone."""
     shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
