@@ -1,13 +1,13 @@
 """How time and memory of every stage grow with the shop: items and sessions ×1, ×10, ×100.
 
     python tests/benchmarks/bench_growth.py                  # half an hour on one core
-    python tests/benchmarks/bench_growth.py --factors 1 4    # a minute
+    python tests/benchmarks/bench_growth.py --factors 1 4    # two minutes
 
 A demo shop of each size, with small pictures, is trained on, opened, asked and judged in a process of
 its own, with the embedded model, settings that are the same at all sizes, and one epoch of whatever has
 epochs. A stage's row goes to stderr as soon as it is done, and `--keep FOLDER` keeps what each size came
-to: after a stop, the same command goes on with the next.
-Seconds are those of the processor unless `--clock wall` is given: they are the same on a busy machine.
+to: after a stop, the same command goes on with the next size. Seconds are those of the processor unless
+`--clock wall` is given, so that a busy machine tells the same.
 
 The exponent is the slope between the last two sizes, log(b / a) / log(factor): at the first, fixed costs
 hide growth. Items and sessions grow together, so a stage that works on each item, or on each click, has
@@ -15,7 +15,7 @@ hide growth. Items and sessions grow together, so a stage that works on each ite
 
 Memory is what a stage needs above what the process held when it began: Linux can reset the peak of a
 process (`/proc/self/clear_refs`). Elsewhere it is by how much the stage raised the peak of the process
-so far, and the last line says so. What is below 1 MiB or a hundredth of a second gets no exponent.
+so far, and the last line says so. What is below 1 MiB or a thousandth of a second gets no exponent.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tpad.errors import TpadError
 from tpad.files import replacing
 
 CLOCKS: dict[str, Callable[[], float]] = {"cpu": time.process_time, "wall": time.perf_counter}
@@ -51,13 +52,12 @@ STAGES = {
     "TF-IDF": "items",
     "0 pictures": "items",
     "1 knowledge: descriptions, features": "items",
-    "2 transfer": "clicks; negatives: items, at most 4,096",
+    "2 transfer": "clicks",
     "3a imagined items": "items",
     "3b teacher": f"{JUDGED} prefixes, items",
     "4a student learns to describe": "items",
     "4a student reads items": "items",
     "4b distillation": "items × clicks",
-    "5 feedback (off)": "",
     "encode the catalogue": "items",
     "session recommender": "items × clicks",
     "write the bundle": "items, clicks",
@@ -224,7 +224,6 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
     from tpad.training import (
         describing,
         distillation,
-        feedback,
         imagined,
         knowledge,
         pipeline,
@@ -244,7 +243,6 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
         "4a student learns to describe": (describing, "run"),
         "4a student reads items": (describing, "read_items"),
         "4b distillation": (distillation, "run"),
-        "5 feedback (off)": (feedback, "run"),
         "encode the catalogue": (pipeline, "encode"),
         "session recommender": (recommend_stage, "run"),
         "write the bundle": (pipeline.Bundle, "write"),
@@ -311,11 +309,9 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     ):
         run.finish(found.ranks, 0.0, 0.0, None, found.figures)
     with meter.stage("read them back"):
-        same = (store.rank_matrix([run.id])[0] == found.ranks).all() and len(
-            store.figures([run.id])
-        )
+        ranks, table = store.rank_matrix([run.id])[0], store.figures([run.id])
     store.close()
-    if not same:
+    if not (ranks == found.ranks).all() or not len(table):
         raise SystemExit("The database does not give back what was written.")
     return len(cases)
 
@@ -350,7 +346,7 @@ def print_table(
         )
     for name, what in STAGES.items():
         seconds, used = ([one[name][part] for one in found] for part in (0, 1))
-        cells = [name, what, *map(seconds_text, seconds), exponent(seconds, factors, 0.01)]
+        cells = [name, what, *map(seconds_text, seconds), exponent(seconds, factors, 0.001)]
         cells += [*("" if name == REST else f"{mib:,.1f}" for mib in used)]
         cells.append("" if name == REST else exponent(used, factors, 1.0))
         print(f"| {' | '.join(cells)} |")
@@ -377,7 +373,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
     result.add_argument(
         "--keep", type=Path, metavar="FOLDER",
-        help="keep what each size came to, and take from there what an earlier run kept",
+        help="keep what each size came to, and take from there what an earlier run of the same code "
+        "kept",
     )  # fmt: skip
     result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
@@ -409,6 +406,8 @@ def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:
 def main() -> int:
     """Runs the benchmark."""
     options = parser().parse_args()
+    if options.factors != sorted(set(options.factors)):
+        parser().error("--factors must ascend, such as 1 10 100")
     # BLAS reads this when numpy is imported, which happens in the processes below.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
     os.environ["TQDM_DISABLE"] = "1"
@@ -421,6 +420,9 @@ def main() -> int:
             of_size = measured(size, options.threads, options.clock, options.keep)
         except KeyboardInterrupt:
             print(f"stopped at ×{factor:g}", file=sys.stderr)
+            break
+        except TpadError as error:
+            print(error, file=sys.stderr)
             break
         factors.append(factor)
         sizes.append(of_size[0])
