@@ -1,6 +1,6 @@
 """How time and memory of every stage grow with the shop: items and sessions ×1, ×10, ×100.
 
-    python tests/benchmarks/bench_growth.py                  # half an hour on one core
+    python tests/benchmarks/bench_growth.py                  # twenty minutes of one core
     python tests/benchmarks/bench_growth.py --factors 1 4    # two minutes
 
 A demo shop of each size, with small pictures, is trained on, opened, asked and judged in a process of
@@ -15,7 +15,9 @@ hide growth. Items and sessions grow together, so a stage that works on each ite
 
 Memory is what a stage needs above what the process held when it began: Linux can reset the peak of a
 process (`/proc/self/clear_refs`). Elsewhere it is by how much the stage raised the peak of the process
-so far, and the last line says so. What is below 1 MiB or a thousandth of a second gets no exponent.
+so far, and the last line says so. It includes the holes that freed memory leaves in the heap, so that a
+stage after a hungry one shows more than it holds; with MALLOC_MMAP_THRESHOLD_=1048576 in the environment
+glibc gives them back, which takes time. What is below 1 MiB or a thousandth of a second gets no exponent.
 """
 
 import argparse
