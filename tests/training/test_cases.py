@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tpad import Sessions, mask_history
-from tpad.training.cases import known_cases
+from tpad.training.cases import held, known_cases
 
 SESSIONS = Sessions(
     np.array(["a", "b"], dtype=object),
@@ -40,3 +41,9 @@ def test_the_items_of_a_prefix_are_masked_and_no_others():
     expected = [[-np.inf, 0, -np.inf, 0], [0, 0, 0, 0], [0, 0, 0, -np.inf]]
     np.testing.assert_array_equal(scores, expected)
     mask_history(np.zeros((0, 4)), [])
+
+
+def test_what_a_prefix_holds_is_told_of_candidates_only():
+    prefixes = [np.array([3, 0, 3], np.int32), np.array([9], np.int32), np.array([1, 4], np.int32)]
+    expected = [[False, True, False], [False, False, False], [True, False, True]]
+    assert held(prefixes, torch.tensor([1, 3, 4])).tolist() == expected

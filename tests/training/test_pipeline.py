@@ -32,7 +32,7 @@ from tpad.training.base import Base
 from tpad.training.config import ABLATIONS, apply_ablation
 from tpad.training.encoders import ItemEncoder
 from tpad.training.pipeline import contents, train
-from tpad.training.workspace import Workspace
+from tpad.training.workspace import Workspace, digest
 
 STAGES = (
     "pictures",
@@ -394,3 +394,9 @@ def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, confi
                                            times=None))  # fmt: skip
     with pytest.raises(ConfigError, match="no training sessions"):
         train(empty, Base(str(base_folder)), config, tmp_path / "out", quiet=True)
+
+
+def test_long_embeddings_have_the_fingerprint_of_their_whole_text(monkeypatch):
+    monkeypatch.setattr(pipeline, "ROWS_AT_ONCE", 4)
+    features = np.random.default_rng(0).random((11, 3), dtype=np.float32)
+    assert pipeline._fingerprint(features) == digest(["(11, 3)", features.tobytes().hex()])

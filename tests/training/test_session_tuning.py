@@ -86,11 +86,11 @@ def test_offset_maximises_the_likelihood():
         moved = scores.astype(np.float64) + offset * unclicked
         return (moved[np.arange(500), targets] - np.log(np.exp(moved).sum(1))).sum()
 
-    best = cold_offset(scores, targets, unclicked)
+    best = cold_offset(np.split(scores, 2), targets, unclicked)
     assert best == pytest.approx(1.5, abs=0.3)
     assert likelihood(best) > max(likelihood(best - 0.05), likelihood(best + 0.05))
 
 
 def test_offset_is_bounded_where_nobody_clicks_the_unclicked():
     scores = np.zeros((10, 4), dtype=np.float32)
-    assert cold_offset(scores, np.zeros(10, dtype=int), np.arange(4) == 3) == pytest.approx(-4.0)
+    assert cold_offset([scores], np.zeros(10, dtype=int), np.arange(4) == 3) == pytest.approx(-4.0)

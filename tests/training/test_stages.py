@@ -21,6 +21,7 @@ from tpad.training import (
     transfer,
 )
 from tpad.training.base import Base
+from tpad.training.cases import held
 from tpad.training.config import DistillConfig, apply_ablation
 from tpad.training.feedback import LiveTable
 from tpad.training.shop import Shop
@@ -108,6 +109,15 @@ def test_samples_follow_the_seed(distil_arguments):
     assert sorted(candidates[0].tolist()) == shop.warm_rows.tolist()
 
 
+def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
+    values = np.sort(np.random.default_rng(0).permutation(90)[:40])
+    for seed in range(20):
+        left_out = np.random.default_rng([seed, 1]).choice(values, 12, replace=False)
+        found = teacher._choice_without(values, left_out, 20, np.random.default_rng(seed))
+        others = np.setdiff1d(values, left_out)
+        assert np.array_equal(found, np.random.default_rng(seed).choice(others, 20, replace=False))
+
+
 def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
     """Against `MLLM.score` of each case alone."""
     shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
@@ -139,8 +149,8 @@ def test_sessions_become_windows_that_lose_no_transition(dataset):
     prefixes = Prefixes(session, place, target, np.zeros((11, 1)), windows)
     assert target.tolist() == [*range(1, 11), 1]
     assert prefixes.prefix(6).tolist() == [4, 5, 6] and prefixes.target[6] == 7
-    seen = transfer._seen(windows, session, place, 11)
-    assert seen[6].nonzero()[:, 0].tolist() == [4, 5, 6]
+    seen = held(transfer._prefixes(windows, session, place), torch.arange(5, 11))
+    assert seen[6].nonzero()[:, 0].tolist() == [0, 1]  # item 4 is no candidate
 
 
 def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(distil_arguments, trained):

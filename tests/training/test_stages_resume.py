@@ -203,7 +203,7 @@ def test_a_stopped_writer_writes_only_what_is_left(tmp_path, monkeypatch):
     asked.clear()
     Writer.stops = False
     written = knowledge.write_descriptions(items, shop, stage, 8, "writing")
-    assert asked == items[8:]  # what is written is kept every four chunks
+    assert asked == items[12:]  # what is written is kept chunk by chunk
     assert written == ["unknown", *(f"about {item}" for item in items[1:])]
     stage.finish()
     assert not list(stage.folder.glob("partial*"))

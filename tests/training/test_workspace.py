@@ -54,6 +54,20 @@ def test_a_broken_write_leaves_the_old_file(workspace):
     assert stage.load_json("facts") == {"a": 1}
 
 
+def test_lines_are_added_one_by_one_and_a_cut_off_one_is_forgotten(workspace):
+    stage = workspace.stage("x", "X", 1)
+    assert stage.load_lines("partial") == []
+    stage.append_line("partial", ["ü", "two\nlines"])
+    stage.append_line("partial", {"a": 1})
+    with (stage.folder / "partial.jsonl").open("a", encoding="utf-8") as file:
+        file.write('["cut')
+    assert stage.load_lines("partial") == [["ü", "two\nlines"], {"a": 1}]
+    stage.append_line("partial", 3)
+    assert stage.load_lines("partial") == [["ü", "two\nlines"], {"a": 1}, 3]
+    stage.finish()
+    assert not list(stage.folder.glob("partial*"))
+
+
 class Problem:
     """A small regression with dropout, whose epochs can be interrupted."""
 

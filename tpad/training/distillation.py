@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tpad.training.cases import held
 from tpad.training.config import DistillConfig
 from tpad.training.describing import StudentFeatures
 from tpad.training.feature_scaler import FeatureScaler
@@ -38,7 +39,7 @@ from tpad.training.reading import what_is_read
 from tpad.training.shop import Shop
 from tpad.training.student import GivenOnly, Student
 from tpad.training.teacher import Judgement
-from tpad.training.transfer import Transfer
+from tpad.training.transfer import Prefixes, Transfer
 from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # judged prefixes a step
@@ -139,6 +140,7 @@ class _Training:
         self.scaler = FeatureScaler.fit(read.features.numpy(), every).to(device)
         self.table = self.scaler(read.features.to(device))  # (n_warm, D)
         self.n_warm = len(rows)
+        self.rows = torch.from_numpy(rows).to(device)  # (n_warm,)
         self.imagined = self.scaler(read.imagined.to(device))  # (m, D)
 
         # Row of an item, or number of an imagined one after all items -> row of the table.
@@ -364,16 +366,9 @@ class _Training:
         """Scaled dot products (n, n_warm); clicks and likelihoods have a sharpness of their own."""
         return t_tau @ tau.T * (self.log_scale[which].exp() * self.width**-0.5)
 
-    def _seen(self, prefixes, numbers: np.ndarray) -> Tensor:
+    def _seen(self, prefixes: Prefixes, numbers: np.ndarray) -> Tensor:
         """(n, n_warm) bool: items that a prefix already holds."""
-        seen = torch.zeros(
-            len(numbers), len(self.table), dtype=torch.bool, device=self.table.device
-        )
-        for n, number in enumerate(numbers.tolist()):
-            held = torch.from_numpy(prefixes.prefix(number).astype(np.int64)).to(seen.device)
-            columns = self.column[held]
-            seen[n, columns[columns >= 0]] = True
-        return seen
+        return held([prefixes.prefix(number) for number in numbers], self.rows)
 
     @torch.no_grad()
     def _validate(self) -> float:

@@ -64,7 +64,8 @@ def mix(per_item: int, shop: Shop, seed: int) -> tuple[np.ndarray, np.ndarray]:
     seen = shop.images.tower.float().numpy()[rows]  # (n_warm, d_vision)
     seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-6)
     seen /= np.linalg.norm(seen, axis=1, keepdims=True) + 1e-6
-    categories = shop.dataset.items[Columns.CATEGORY].to_numpy()[rows]
+    # Numbers are compared many times as fast as texts.
+    categories, _ = shop.dataset.items[Columns.CATEGORY].iloc[rows].factorize()  # (n_warm,)
     count = min(NEIGHBOURS, len(rows) - 1)
     pictures, texts = [], []
     for place, row in enumerate(rows):

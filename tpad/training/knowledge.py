@@ -145,7 +145,7 @@ def write_descriptions(
         max_new_tokens: most tokens of a description.
         what: what a person reads at the progress bar.
     """
-    written: list[str] = stage.load_json("partial") if stage.has_json("partial") else []
+    written: list[str] = [text for texts in stage.load_lines("partial") for text in texts]
 
     def write(start: int) -> list[str]:
         return shop.mllm.generate(
@@ -156,11 +156,10 @@ def write_descriptions(
         )
 
     rounds = distributed.rounds(range(len(written), len(items), WRITING_CHUNK))
-    for n, starts in enumerate(stage.bar(rounds, len(rounds), what), 1):
+    for starts in stage.bar(rounds, len(rounds), what):
         for texts in distributed.spread(write, starts):
             written += texts
-        if n % 4 == 0:
-            stage.save_json("partial", written)
+            stage.append_line("partial", texts)
     return [text.strip() or "unknown" for text in written]
 
 

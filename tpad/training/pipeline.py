@@ -6,6 +6,7 @@ Each stage keeps its result in the workspace, so a killed run goes on where it w
 setting repeats only what depends on it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.shop import Shop
 from tpad.training.workspace import Workspace, digest
 
+ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
 TRAINING_LOG = "training.jsonl"
 """File of a bundle: what each stage reported, one JSON object a line."""
 
@@ -365,4 +367,9 @@ def _join_pictures(cache: ImageCache, path: Path) -> None:
 
 
 def _fingerprint(features: np.ndarray) -> str:
-    return digest([str(features.shape), features.tobytes().hex()])
+    """`digest([shape, numbers in hex])`, without ever holding its text, which is long."""
+    hashed = hashlib.sha256(f'[["{features.shape}", "'.encode())
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        hashed.update(features[start : start + ROWS_AT_ONCE].tobytes().hex().encode())
+    hashed.update(b'"]]')
+    return hashed.hexdigest()

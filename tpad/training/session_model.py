@@ -124,6 +124,7 @@ class _Fit:
         self.network = SessionModel(self.scaler.n_outputs, torch.from_numpy(warm), config)
         self.network.to(device)
         self.raw = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
+        self.scaled = self.scaler(self.raw)  # the same in every step, unless there is a `table_fn`
         self.warm_rows = torch.from_numpy(np.flatnonzero(warm)).to(device)  # (n_warm,)
         self.column = torch.full((len(warm),), PADDING, device=device)  # item row -> logit column
         self.column[self.warm_rows] = torch.arange(len(self.warm_rows), device=device)
@@ -230,7 +231,7 @@ class _Fit:
         self.rng.bit_generator.state = facts["random"]
 
     def _table(self) -> Tensor:
-        return self.scaler(self.raw if self.table_fn is None else self.table_fn())
+        return self.scaled if self.table_fn is None else self.scaler(self.table_fn())
 
     def _loss(self, sessions: Tensor) -> tuple[Tensor, int]:
         """Mean cross-entropy over the cases of a batch (B, L + 1), and their number."""

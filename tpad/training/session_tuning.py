@@ -13,7 +13,7 @@ the training sessions, and validation is read on both kinds of targets **[ours]*
 No test session and no item that is really cold has a part in it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 
 from tpad.data.sessions import Sessions
 from tpad.training.cases import known_cases, mask_history
+from tpad.training.fitted_session_model import chunks
 from tpad.training.ranking import reciprocal_ranks
 from tpad.training.session_model import (
     EpochReport,
@@ -120,36 +121,50 @@ def _read(
     )
     if not len(cases):
         return 0.0, 0.0
-    prefixes, targets = cases.prefixes, cases.targets
-    scores = model.scores(prefixes)  # (n, n_items)
-    scores[:, ~warm] = -np.inf
-    if settings.mask_seen:
-        mask_history(scores, prefixes)
-    offset = cold_offset(scores, targets, ~known)
-    scores[:, ~known] += offset
-    found = reciprocal_ranks(torch.from_numpy(scores), torch.from_numpy(targets).long()).numpy()
+    targets = cases.targets
+
+    def scored() -> Iterator[np.ndarray]:  # (c, n_items); those of all cases would not fit
+        for prefixes in chunks(cases.prefixes):
+            scores = model.scores(prefixes)
+            scores[:, ~warm] = -np.inf
+            if settings.mask_seen:
+                mask_history(scores, prefixes)
+            yield scores
+
+    offset = cold_offset(scored(), targets, ~known)
+    found, start = np.empty(len(targets), np.float32), 0
+    for scores in scored():
+        scores[:, ~known] += offset
+        part = slice(start, start + len(scores))
+        own = torch.from_numpy(targets[part]).long()
+        found[part] = reciprocal_ranks(torch.from_numpy(scores), own).numpy()
+        start = part.stop
     groups = [found[known[targets]], found[~known[targets]]]
     return float(np.mean([group.mean() for group in groups if len(group)])), offset
 
 
-def cold_offset(scores: np.ndarray, targets: np.ndarray, unclicked: np.ndarray) -> float:
+def cold_offset(scores: Iterable[np.ndarray], targets: np.ndarray, unclicked: np.ndarray) -> float:
     """The offset of unclicked items' scores with the highest likelihood.
 
     The likelihood of a softmax in one additive offset is concave, and at its top the probability
     given to unclicked items equals the share of clicks they get; bisection finds it.
 
     Args:
-        scores: (n, n_items); −inf where an item is no candidate.
+        scores: parts (c, n_items) of the (n, n_items), in order; −inf where an item is no candidate.
         targets: (n,) item rows.
         unclicked: (n_items,) bool.
 
     Returns:
         The offset, within ± `LARGEST_OFFSET`.
     """
-    rows = torch.from_numpy(scores)
     mask = torch.from_numpy(unclicked)
     # Only the two groups' sums matter, so the search costs one pass over the scores.
-    gap = rows[:, mask].logsumexp(1) - rows[:, ~mask].logsumexp(1)  # (n,)
+    gap = torch.cat(
+        [
+            rows[:, mask].logsumexp(1) - rows[:, ~mask].logsumexp(1)
+            for rows in map(torch.from_numpy, scores)
+        ]
+    )  # (n,)
     clicks = float(unclicked[targets].sum())
     low, high = -LARGEST_OFFSET, LARGEST_OFFSET
     for _ in range(40):

@@ -110,17 +110,28 @@ def sample(
     place[warm] = np.arange(len(warm))
     everything = np.concatenate([warm, n_items + np.arange(n_imagined)])
     candidates = np.empty((len(prefix), count), np.int64)
+    vectors = transfer.item_vectors[warm]  # (n_warm, h)
     for row, number in enumerate(prefix):
-        scores = transfer.item_vectors[warm] @ transfer.session_vectors[number]  # (n_warm,)
+        scores = vectors @ transfer.session_vectors[number]  # (n_warm,)
         best = warm[np.argpartition(-scores, pool - 1)[:pool]]
         drawn = rng.choice(best, likely, replace=False)
         if per_item:
             swap = slice(0, likely // 2)
             variant = rng.integers(0, per_item, likely)[swap]
             drawn[swap] = n_items + place[drawn[swap]] * per_item + variant
-        others = np.setdiff1d(everything, drawn)
-        candidates[row] = np.concatenate([drawn, rng.choice(others, count - likely, replace=False)])
+        others = _choice_without(everything, drawn, count - likely, rng)
+        candidates[row] = np.concatenate([drawn, others])
     return prefix, candidates
+
+
+def _choice_without(
+    ascending: np.ndarray, left_out: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(count,) distinct values but those left out; the others, which are many, are not listed."""
+    taken = np.unique(np.searchsorted(ascending, left_out))  # places
+    drawn = rng.choice(len(ascending) - len(taken), count, replace=False)  # of the other places
+    before = np.searchsorted(taken - np.arange(len(taken)), drawn, side="right")  # taken places
+    return ascending[drawn + before]
 
 
 def _judge(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.training import distributed
+from tpad.training.cases import held
 from tpad.training.config import TransferConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.knowledge import Knowledge, encode
@@ -258,7 +259,7 @@ class _Training:
         candidates, log_q = self._candidates(of_all, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
-        seen = _seen(windows, session, place, len(self.table)).to(t.device)[:, candidates]  # (n, C)
+        seen = held(_prefixes(windows, session, place), candidates)  # (n, C)
         return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
@@ -293,7 +294,7 @@ class _Training:
         loss = float(output.loss) if self.config.generation else 0.0
         session, place, target = _places(batch)
         scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
-        seen = _seen(batch, session, place, len(self.table)).to(t.device)[:, self.warm]
+        seen = held(_prefixes(batch, session, place), self.warm)
         scores = scores.masked_fill(seen, -torch.inf)
         where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
         return reciprocal_ranks(scores, where).tolist(), loss
@@ -329,11 +330,8 @@ class _Training:
         self.stage.save_arrays("features", arrays)
 
 
-def _seen(
-    windows: list[np.ndarray], session: np.ndarray, place: np.ndarray, n_items: int
-) -> Tensor:
-    """(n, n_items) bool: items that a prefix already holds."""
-    seen = torch.zeros(len(session), n_items, dtype=torch.bool)
-    for n, (s, p) in enumerate(zip(session.tolist(), place.tolist(), strict=True)):
-        seen[n, torch.from_numpy(windows[s][: p + 1].astype(np.int64))] = True
-    return seen
+def _prefixes(
+    windows: list[np.ndarray], session: np.ndarray, place: np.ndarray
+) -> list[np.ndarray]:
+    """Item rows of every prefix (n) that `_places` gives."""
+    return [windows[s][: p + 1] for s, p in zip(session.tolist(), place.tolist(), strict=True)]

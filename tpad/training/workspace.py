@@ -95,6 +95,24 @@ class Stage:
         """Reads what `save_json` kept."""
         return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
 
+    def append_line(self, name: str, value: Any) -> None:
+        """Keeps one more plain value under a name; what is there already is not written again."""
+        if not distributed.is_main():
+            return
+        with (self.folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value) + "\n")
+
+    def load_lines(self, name: str) -> list[Any]:
+        """Reads what `append_line` kept, in order; a line that a kill cut off is removed."""
+        path = self.folder / f"{name}.jsonl"
+        if not path.is_file():
+            return []
+        text = path.read_text("utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if len(whole) < len(text) and distributed.is_main():
+            os.truncate(path, len(whole))  # bytes are characters, as JSON escapes all others
+        return [json.loads(line) for line in whole.splitlines()]
+
     # --- resuming within a stage -----------------------------------------------------------------
 
     def save_epoch(
