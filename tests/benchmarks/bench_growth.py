@@ -29,7 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -39,6 +39,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from rows import Row
 from stage_meter import Meter, can_reset
 
 from tpad.errors import TpadError
@@ -332,30 +333,48 @@ def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:
     return found
 
 
+def each_size(options: argparse.Namespace) -> Iterator[tuple[float, Any]]:
+    """The factors, and what `run_size` gives for each."""
+    # BLAS reads this when numpy is imported, which happens in the processes below.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
+    os.environ["TQDM_DISABLE"] = "1"
+    for factor in options.factors:
+        counts = (round(factor * options.items), round(factor * options.sessions))
+        print(f"×{factor:g}", file=sys.stderr, flush=True)
+        size = Size(*counts, options.seed)
+        yield factor, measured(size, options.threads, options.clock, options.keep)
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    """What the largest size takes, and the exponents."""
+    factors, each = zip(*each_size(options), strict=True)
+    for name in STAGES:
+        if name == REST:
+            continue
+        seconds, used = ([found[name][part] for _, found in each] for part in (0, 1))
+        told = exponent(seconds, factors, 0.001), exponent(used, factors, 1.0)
+        yield Row(
+            f"growth: {name}, at ×{factors[-1]:g}, and exponents of both",
+            f"{seconds_text(seconds[-1])} s, {used[-1]:,.0f} MiB",
+            ", ".join(text or "–" for text in told),
+        )
+
+
 def main() -> int:
     """Runs the benchmark."""
     options = parser().parse_args()
     if options.factors != sorted(set(options.factors)):
         parser().error("--factors must ascend, such as 1 10 100")
-    # BLAS reads this when numpy is imported, which happens in the processes below.
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
-    os.environ["TQDM_DISABLE"] = "1"
     factors, sizes, found = [], [], []
-    for factor in options.factors:
-        counts = (round(factor * options.items), round(factor * options.sessions))
-        size = Size(*counts, options.seed)
-        print(f"×{factor:g}", file=sys.stderr, flush=True)
-        try:
-            of_size = measured(size, options.threads, options.clock, options.keep)
-        except KeyboardInterrupt:
-            print(f"stopped at ×{factor:g}", file=sys.stderr)
-            break
-        except TpadError as error:
-            print(error, file=sys.stderr)
-            break
-        factors.append(factor)
-        sizes.append(of_size[0])
-        found.append(of_size[1])
+    try:
+        for factor, (size, of_size) in each_size(options):
+            factors.append(factor)
+            sizes.append(size)
+            found.append(of_size)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    except TpadError as error:
+        print(error, file=sys.stderr)
     if found:
         print_table(factors, sizes, found)
     return 0 if len(found) == len(options.factors) else 1

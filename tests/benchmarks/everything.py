@@ -21,6 +21,7 @@ BENCHMARKS = {  # module -> arguments, and those of a quick run
     "bench_recbole": ([], ["--cases", "512", "--sessions", "500"]),
     "bench_recommend": ([], ["--items", "1200", "20000", "--sessions", "50"]),
     "bench_start": ([], ["--rounds", "1"]),
+    "bench_growth": ([], ["--factors", "1", "2"]),
 }
 
 
