@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from tpad.mllm.batches import Batch
 from tpad.mllm.features import ImageCache, masked_mean
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
@@ -76,13 +75,10 @@ class Student:
         self.mllm, self.layers, self.images, self.n = mllm, sorted(layers), images, len(items)
         self.given = given
         self.vision = images.tower.float()  # (n_images, d_vision)
+        self.items = items
         order = sorted(range(self.n), key=lambda i: (items[i].image is None, len(items[i].text)))
-        self.chunks: list[tuple[list[int], Batch, Tensor]] = []
-        for start in range(0, self.n, batch_size):
-            rows = order[start : start + batch_size]
-            batch = mllm.collate([[Turn(items[i], DESCRIBE)] for i in rows], images=images)
-            tower = torch.stack([self._tower(items[i]) for i in rows])  # (B, d_vision)
-            self.chunks.append((rows, batch, tower))
+        # Made into batches as they are read: with pictures, all at once would be large.
+        self.chunks = [order[start : start + batch_size] for start in range(0, self.n, batch_size)]
 
     def _tower(self, item: ItemInput) -> Tensor:
         """What the vision tower gave for an item's picture, zeros without one: (d_vision,)."""
@@ -141,8 +137,8 @@ class Student:
         result = torch.zeros(self.n, self.width, device=self.mllm.device)
         self.mllm.model.eval()
         with self.mllm.use_adapter(ADAPTER), torch.no_grad():
-            for rows, batch, tower in distributed.share(self.chunks):
-                result[torch.tensor(rows)] = self._read(batch, tower)
+            for rows in distributed.share(self.chunks):
+                result[torch.tensor(rows)] = self._read(rows)
         distributed.add_up(result)
         return result
 
@@ -152,15 +148,18 @@ class Student:
         with self.mllm.use_adapter(ADAPTER):
             for chunks in distributed.rounds(self.chunks):
                 # One that has none takes another's, which counts nothing: all make the same passes.
-                [(rows, batch, tower)], counts = distributed.batch_share(chunks)
+                [rows], counts = distributed.batch_share(chunks)
                 with self.mllm.autocast():
-                    features = self._read(batch, tower)
+                    features = self._read(rows)
                 features.backward(gradient[rows].to(features.device) * counts)
         self.mllm.model.eval()
         distributed.add_up_gradients(self.parameters())
 
-    def _read(self, batch: Batch, tower: Tensor) -> Tensor:
-        batch = batch.to(self.mllm.device)
+    def _read(self, rows: Sequence[int]) -> Tensor:
+        """Features (B, D) of some items."""
+        chats = [[Turn(self.items[i], DESCRIBE)] for i in rows]
+        batch = self.mllm.collate(chats, images=self.images).to(self.mllm.device)
+        tower = torch.stack([self._tower(self.items[i]) for i in rows])  # (B, d_vision)
         hidden = self.mllm.forward(batch, layers=self.layers, need_logits=False).hidden
         each = torch.arange(len(tower), device=self.mllm.device)
         states = {layer: hidden[layer].float() for layer in self.layers}  # each (B, L, d)
