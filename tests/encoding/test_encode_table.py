@@ -265,6 +265,7 @@ class VectorEncoder(FakeEncoder):
 
 @pytest.mark.parametrize(("with_ids", "workers"), [(True, 1), (False, 2)])
 def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
+    bundle.info["config"]["features"] = ["clip", "tfidf"]
     values = np.arange(100, dtype=np.float32).reshape(50, 2)
     present = np.arange(50) != 17
     ids = np.array([f"t-{i:02d}" for i in range(50)])
@@ -288,6 +289,13 @@ def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
 def test_vectors_that_do_not_fit_the_table_are_refused(bundle, table, tmp_path):
     out, file = tmp_path / "out", tmp_path / "clip.npz"
     np.savez(file, features=np.ones((49, 2), np.float32))
+    with pytest.raises(ConfigError, match="reads no vectors 'clip' of an item; leave out"):
+        encode_table(bundle, table, out, features={"clip": file})
+    bundle.info["config"]["features"] = ["clip"]
+    with pytest.raises(ConfigError, match="reads no vectors 'clap' of an item; it reads clip"):
+        encode_table(bundle, table, out, features={"clap": file})
+    with pytest.raises(ConfigError, match="give --features clip=FILE"):
+        encode_table(bundle, table, out)
     with pytest.raises(DataError, match="49 rows in the order of the item table, but that has 50"):
         encode_table(bundle, table, out, features={"clip": file})
     assert not out.exists()

@@ -73,10 +73,8 @@ def run_encode(args: argparse.Namespace) -> int:
 
             def show(done: int, total: int) -> None:
                 if bar.total is None:
-                    bar.total, bar.initial = (
-                        total,
-                        done,
-                    )  # what an earlier run made is not its speed
+                    bar.total = total
+                    bar.initial = done  # what an earlier run made is not its speed
                 bar.update(done - bar.n)
 
             done = encode_table(

@@ -34,6 +34,7 @@ from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard, picture_d
 from tpad.errors import ConfigError, DataError, ModelError
 from tpad.mllm.precision import choose_device
 from tpad.training import distributed
+from tpad.training.given_features import TFIDF
 
 try:
     import fcntl
@@ -107,6 +108,7 @@ def encode_table(
     if workers > 1 and distributed.size() > 1:
         raise ConfigError("Under a launcher each process encodes by itself; leave out --workers.")
     with distributed.main_first():  # which alone says what is wrong
+        _check_names(list(files), bundle)
         seen = survey(table)
         vectors = {name: _with_ids(VectorFile.read(path), table) for name, path in files.items()}
         plan = plan_for(bundle, table, seen.n_rows, model, shard_size, form, files)
@@ -287,6 +289,21 @@ class _Run:
             self.n_lost,
             LoadReport(tuple(merged.values())),
         )
+
+
+def _check_names(given: Sequence[str], bundle: Bundle) -> None:
+    """Refuses vectors that the bundle does not read, and to do without those that it reads."""
+    wanted = [name for name in bundle.config.get("features", ()) if name != TFIDF]
+    for name in given:
+        if name not in wanted:
+            told = f"it reads {', '.join(wanted)}" if wanted else "leave out --features"
+            raise ConfigError(f"{bundle.path} reads no vectors {name!r} of an item; {told}.")
+    for name in wanted:
+        if name not in given:
+            raise ConfigError(
+                f"{bundle.path} reads vectors {name!r} of an item; give --features {name}=FILE, in "
+                "which some items may be lacking."
+            )
 
 
 def _with_ids(file: VectorFile, table: Path) -> VectorFile:
