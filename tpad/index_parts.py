@@ -31,19 +31,22 @@ class IndexSettings:
     """Neighbours that a vector of "hnsw" is linked with (FAISS's M)."""
     ef_construction: int = 200
     """Candidates that "hnsw" keeps while a vector is linked."""
-    ef_search: int = 512
-    """Candidates that "hnsw" keeps during one search."""
+    ef_search: int | None = None
+    """Candidates that "hnsw" keeps during one search; None: twice the square root of the number of
+    vectors, at least 512."""
     sample: int = 64
     """Vectors a list that the lists' centres are learnt from; more are not read."""
     seed: int = 0
     """Of the sample and of the centres' start."""
 
     def __post_init__(self) -> None:
-        for name in ("nprobe", "links", "ef_construction", "ef_search", "sample"):
+        for name in ("nprobe", "links", "ef_construction", "sample"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if self.nlist is not None and self.nlist < 1:
-            raise ConfigError(f"nlist must be at least 1 or None, not {self.nlist}.")
+        for name in ("nlist", "ef_search"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1 or None, not {value}.")
 
 
 class Part:
@@ -139,14 +142,17 @@ class _Faiss:
 
     Clusters are found by spherical k-means on a bounded sample. A graph is built by one thread: with
     several, no two would be equal. Equal vectors are one node of it: a node whose neighbours are all
-    equal to itself is a dead end.
+    equal to itself is a dead end. By inner product a graph links everything to the longest vectors
+    and misses its own surroundings; so each vector gets one more number that makes all equally long,
+    and the query a zero: then the nearest are those of the largest inner product (Bachrach et al.
+    2014, RecSys), and surroundings are those of a distance.
     """
 
     def __init__(self, vectors: np.ndarray, method: str, settings: IndexSettings) -> None:
         faiss = _faiss()
         n, d = vectors.shape
         self.is_flat, self._parameters = method == "faiss", None
-        self._ef_search, self._groups = 0, None
+        self._vectors, self._groups = vectors, None
         if method == "ivf":
             nlist = min(settings.nlist or round(n**0.5), max(1, n // POINTS_PER_LIST))
             self._quantizer = faiss.IndexFlatIP(d)  # kept: FAISS does not own it
@@ -160,11 +166,11 @@ class _Faiss:
             self.index.train(vectors[np.sort(drawn)])
             self._parameters = faiss.SearchParametersIVF(nprobe=min(settings.nprobe, nlist))
         elif method == "hnsw":
-            self.index = faiss.IndexHNSWFlat(d, settings.links, faiss.METRIC_INNER_PRODUCT)
+            self.index = faiss.IndexHNSWFlat(d + 1, settings.links)
             self.index.hnsw.efConstruction = settings.ef_construction
-            self._ef_search = settings.ef_search
+            self._ef_search = settings.ef_search or max(512, round(2 * n**0.5))
             self._groups = _Groups(vectors)
-            vectors = vectors[self._groups.firsts]
+            vectors = _equally_long(vectors[self._groups.firsts])
         else:
             self.index = faiss.IndexFlatIP(d)
         threads = faiss.omp_get_max_threads()
@@ -177,16 +183,17 @@ class _Faiss:
     def search(self, query: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """Scores and positions of the best `reach` (with all that equal them), and whether these
         are all that the search can meet."""
-        parameters = self._parameters
-        if self._ef_search:
+        parameters, asked = self._parameters, query[None]
+        if self._groups is not None:
             parameters = _faiss().SearchParametersHNSW(efSearch=max(self._ef_search, reach))
-        scores, found = self.index.search(query[None], reach, params=parameters)
+            asked = np.append(query, np.float32(0))[None]
+        scores, found = self.index.search(asked, reach, params=parameters)
         there = found[0] >= 0  # −1 where there is no more
         scores, found = scores[0][there], found[0][there]
         everything = len(found) < reach or reach == self.index.ntotal
         if self._groups is not None:
-            found, sizes = self._groups.members(found)
-            scores = np.repeat(scores, sizes)
+            found = self._groups.members(found)
+            scores = self._vectors[found] @ query  # what the graph gives are distances
         return scores, found, everything
 
 
@@ -207,12 +214,19 @@ class _Groups:
         self._order = np.argsort(place[of], kind="stable")  # (n,)
         self._ends = np.cumsum(np.bincount(place[of], minlength=len(first)))
 
-    def members(self, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """All positions of some groups, one group after the other, and each group's size."""
+    def members(self, groups: np.ndarray) -> np.ndarray:
+        """All positions of some groups, one group after the other."""
         ends = self._ends[groups]
         starts = np.where(groups > 0, self._ends[groups - 1], 0)
         found = [self._order[a:b] for a, b in zip(starts, ends, strict=True)]
-        return np.concatenate([np.zeros(0, np.int64), *found]), ends - starts
+        return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _equally_long(vectors: np.ndarray) -> np.ndarray:
+    """(n, d) -> (n, d + 1) float32, with the number that brings each to the length of the longest."""
+    squares = np.einsum("nd,nd->n", vectors, vectors)
+    more = np.sqrt(squares.max() - squares)
+    return np.concatenate([vectors, more[:, None]], axis=1)
 
 
 def _faiss() -> Any:
