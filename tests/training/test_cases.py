@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tpad import Sessions, mask_history
-from tpad.training.cases import held, known_cases
+from tpad.training.cases import known_cases
+from tpad.training.ranking import held
 
 SESSIONS = Sessions(
     np.array(["a", "b"], dtype=object),

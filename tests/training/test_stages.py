@@ -21,9 +21,9 @@ from tpad.training import (
     transfer,
 )
 from tpad.training.base import Base
-from tpad.training.cases import held
 from tpad.training.config import DistillConfig, apply_ablation
 from tpad.training.feedback import LiveTable
+from tpad.training.ranking import held
 from tpad.training.shop import Shop
 from tpad.training.transfer import Prefixes
 from tpad.training.workspace import Workspace

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tpad.data.sessions import Cases, Sessions
 
@@ -30,26 +28,6 @@ def known_cases(
     )
     prefixes = [prefix for prefix, kept in zip(cases.prefixes, keep, strict=True) if kept]
     return Cases(cases.session[keep], prefixes, cases.targets[keep])
-
-
-def held(prefixes: Sequence[np.ndarray], candidates: Tensor) -> Tensor:
-    """Which candidates each prefix holds; what it costs does not depend on how many items there are.
-
-    Args:
-        prefixes: n arrays of item rows, at least one.
-        candidates: (C,) int64, ascending item rows.
-
-    Returns:
-        (n, C) bool, on the device of the candidates.
-    """
-    device = candidates.device
-    row = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
-    items = torch.from_numpy(np.concatenate(prefixes).astype(np.int64)).to(device)
-    column = torch.searchsorted(candidates, items).clamp(max=len(candidates) - 1)
-    there = candidates[column] == items
-    result = torch.zeros(len(prefixes), len(candidates), dtype=torch.bool, device=device)
-    result[torch.from_numpy(row).to(device)[there], column[there]] = True
-    return result
 
 
 def mask_history(scores: np.ndarray, prefixes: Sequence[np.ndarray]) -> None:

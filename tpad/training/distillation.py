@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.training.cases import held
 from tpad.training.config import DistillConfig
 from tpad.training.describing import StudentFeatures
 from tpad.training.feature_scaler import FeatureScaler
@@ -34,7 +33,7 @@ from tpad.training.knowledge import Knowledge
 from tpad.training.mutual_information import Disentangler, info_nce, make_lower_bound
 from tpad.training.naming import learn_to_name
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.ranking import reciprocal_ranks
+from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.reading import what_is_read
 from tpad.training.shop import Shop
 from tpad.training.student import GivenOnly, Student

@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.training import distributed
-from tpad.training.cases import held
 from tpad.training.config import TransferConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.knowledge import Knowledge, encode
 from tpad.training.mutual_information import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.ranking import reciprocal_ranks
+from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.shop import Shop
 from tpad.training.workspace import Stage, named_tensors
 
