@@ -37,8 +37,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from rows import Row
 from stage_meter import Meter, can_reset
 
