@@ -8,6 +8,10 @@ import numpy as np
 from tpad.errors import ModelError
 from tpad.mllm.prompts import PromptRenderer
 
+ONE_BY_ONE = 64
+"""So few strings are tokenised one after the other: the tokenizer's threads would fight with those of
+torch, which still wait for the model's next layer, and cost more than they save."""
+
 
 class TextReader:
     """A model's tokenizer with its chat template.
@@ -48,6 +52,8 @@ class TextReader:
 
     def encode(self, strings: list[str]) -> list:
         """Tokens with character offsets, nothing added."""
+        if len(strings) <= ONE_BY_ONE:
+            return [self._backend.encode(text, add_special_tokens=False) for text in strings]
         return self._backend.encode_batch(strings, add_special_tokens=False)
 
     def bos_ids(self, string: str) -> list[int]:
