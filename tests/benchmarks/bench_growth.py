@@ -28,7 +28,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -37,13 +36,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from clocks import CLOCKS
 from rows import Row
 from stage_meter import Meter, can_reset
 
 from tpad.errors import TpadError
 from tpad.files import replacing
 
-CLOCKS: dict[str, Callable[[], float]] = {"cpu": time.process_time, "wall": time.perf_counter}
 PICTURE_SIZE = 96  # pixels a side, as the embedded model reads them
 ASKED = 20  # sessions recommended for, one at a time
 JUDGED = 400  # prefixes that the teacher judges, about as many as there are at ×1

@@ -12,13 +12,13 @@ over the same batches. Both sides alternate; the figure is the median of the rou
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from clocks import CLOCKS, Clock
 from rows import Row, table
 
 from tpad import Bundle
@@ -36,8 +36,6 @@ from tpad.training.shop import Shop
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 32
-Clock = Callable[[], float]
-CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,7 +13,6 @@ import argparse
 import gc
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from clocks import CLOCKS, Clock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from large_bundle import WideEncoder, make_large_bundle
 from rows import Row
+from stage_meter import resident
 
 import tpad
 from tpad.index import METHODS
 
 K = 20
-Clock = Callable[[], float]
-CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +99,7 @@ def measure(path: Path, n_items: int, search: str, n_sessions: int, clock: Clock
     asked = [
         timed(clock, lambda session=session: shop.recommend(session, K)) for session in sessions
     ]
-    memory = resident_mib()
+    memory = resident()
     fitted = shop.bundle.recommenders["tpad"]
     rows = [np.array([shop.bundle.dataset.rows[i] for i in session]) for session in sessions]
     queries, vectors = fitted.session_vectors(rows), fitted.item_vectors
@@ -137,15 +136,6 @@ def timed(clock: Clock, call: Callable[[], object]) -> float:
     begin = clock()
     call()
     return clock() - begin
-
-
-def resident_mib() -> float:
-    """What the process holds now; 0 where that cannot be told."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * 4096 / 2**20
 
 
 if __name__ == "__main__":

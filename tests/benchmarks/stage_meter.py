@@ -69,8 +69,10 @@ def peak() -> float:
 
 
 def resident() -> float:
-    """MiB that this process holds."""
-    return _status("VmRSS")
+    """MiB that this process holds; 0 where that cannot be told."""
+    with suppress(OSError):
+        return _status("VmRSS")
+    return 0.0
 
 
 def _status(name: str) -> float:
