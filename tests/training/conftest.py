@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from stage_runs import arguments_of
 from tiny_base import make_tiny_base
 
 from tpad.data.dataset import Dataset
+from tpad.training import distillation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig, preset
 from tpad.training.pipeline import train
@@ -82,3 +84,9 @@ def trained(dataset, base_folder, config, shop_folder, tmp_path_factory) -> Run:
         device="cpu", quiet=True,
     )  # fmt: skip
     return Run(bundle, folder / "work", dataset, base, config)
+
+
+@pytest.fixture(scope="module")
+def distil_arguments(trained):
+    """What the distillation stage of `trained` gets, with a fresh model."""
+    return arguments_of(trained, distillation)

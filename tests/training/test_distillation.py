@@ -1,0 +1,129 @@
+"""The distillation on a small shop: its losses, and what each ablation leaves out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from stage_runs import Captured, logged, new_stage
+
+from tpad.mllm.instructions import DESCRIBE
+from tpad.mllm.prompts import Turn
+from tpad.training import (
+    distillation,
+    imagined,
+    teacher,
+)
+from tpad.training.config import DistillConfig
+
+
+def distilled(arguments, folder, **change):
+    """The distillation stage with some settings changed: its training, its result, its log.
+
+    The adapter, whose steps are dear, stays as it is unless `adapter_every` is given.
+    """
+    config = replace(arguments["config"], epochs=1, **{"adapter_every": 0} | change)
+    stage, made = new_stage(folder / "distillation"), []
+    with pytest.MonkeyPatch.context() as patch:
+        real = distillation._Training.run
+        patch.setattr(
+            distillation._Training, "run", lambda self: (made.append(self), real(self))[1]
+        )
+        changed = {"config": config, "stage": stage}
+        if not config.generative:
+            changed["judgement"] = None
+        result = distillation.run(**arguments | changed)
+    return made[0], result, logged(stage.folder)[-1]
+
+
+def begun(arguments, folder, **given):
+    """The training of a distillation stage before its first step."""
+    made = []
+
+    def stop(self):
+        made.append(self)
+        raise Captured
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured):
+        patch.setattr(distillation._Training, "run", stop)
+        distillation.run(**arguments | {"stage": new_stage(folder / "distillation")} | given)
+    return made[0]
+
+
+def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
+    config, shop = distil_arguments["config"], distil_arguments["shop"]
+    n_items = len(shop.dataset)
+    prefix, candidates = teacher.sample(config, shop, distil_arguments["transfer"], 0)
+    assert candidates.max() < n_items and not shop.dataset.cold[candidates].any()
+    judgement = teacher.Judgement(prefix, candidates, -np.random.default_rng(0).random(
+        candidates.shape).astype(np.float32))  # fmt: skip
+    features = distil_arguments["features"]
+    given = distil_arguments | {
+        "imagined": imagined.Imagined([], []), "judgement": judgement,
+        "features": replace(features, imagined=features.imagined[:0]),
+    }  # fmt: skip
+    training, _, log = distilled(given, tmp_path)
+    assert len(training.words) == len(training.table) and np.isfinite(log["kd"])
+
+
+def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_arguments, tmp_path):
+    shop, (weight, bias) = distil_arguments["shop"], distil_arguments["reader"]
+    mllm, items = shop.mllm, shop.items(shop.warm_rows[:9].tolist())
+    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
+    with mllm.use_adapter("student"), torch.no_grad():
+        hidden = mllm.forward(batch, need_logits=False).last_hidden
+    last = hidden[torch.arange(9), batch.markers[:, 0]].float()  # as the reader was trained
+    wanted = last @ weight.T + bias
+    training = begun(distil_arguments, tmp_path)
+    with torch.no_grad():
+        said = training.heads.words(training.table[:9])
+        unread = begun(distil_arguments, tmp_path, reader=None).heads.words(training.table[:9])
+    assert said.shape == (9, training.words.shape[1])
+    # Features may be kept in half precision.
+    assert torch.allclose(said, wanted, atol=2e-3), (said - wanted).abs().max()
+    assert not torch.allclose(unread, wanted, atol=0.1)
+
+
+def test_every_loss_is_there_by_default(distil_arguments, tmp_path):
+    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+    before = [parameter.detach().clone() for parameter in adapter]
+    training, result, log = distilled(distil_arguments, tmp_path, adapter_every=3)
+    assert {"next", "kd", "align", "apart", "intrinsic"} <= set(log)
+    assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))
+    assert 0 <= log["validation"] <= 1
+    assert result.heads.split and len(training.words) == 2 * len(training.table)
+    assert any(not torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
+
+
+def test_the_adapter_can_be_left_as_it_is(distil_arguments, tmp_path):
+    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+    before = [parameter.detach().clone() for parameter in adapter]
+    distilled(distil_arguments, tmp_path, adapter_every=0)
+    assert all(torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"generative": False}, {"kd"}),
+        ({"align": False}, {"align"}),
+        ({"disentangle": False}, {"apart"}),
+        ({"disentangle": False, "align": False}, {"align", "apart"}),
+        ({"words": False}, set()),
+        ({"words": False, "disentangle": False}, {"apart"}),
+    ],
+)
+def test_an_ablation_leaves_its_loss_out(distil_arguments, tmp_path, change, missing):
+    _, result, log = distilled(distil_arguments, tmp_path, **change)
+    assert {"next", "kd", "align", "apart", "intrinsic"} - set(log) == missing
+    assert result.heads.split == ("apart" not in missing)
+    assert (result.heads.describe is None) == (not change.get("words", True))
+    config = DistillConfig()
+    x = result.heads.represent(torch.zeros(2, len(result.scaler.mean)))
+    assert x.shape == (2, result.heads.width) and result.heads.width != config.tau
+
+
+@pytest.mark.parametrize("name", ["mine", "nwj", "jsd"])
+def test_every_estimator_aligns(distil_arguments, tmp_path, name):
+    training, _, log = distilled(distil_arguments, tmp_path, lower_bound=name)
+    assert type(training.bound).__name__.lower() == name and np.isfinite(log["align"])

@@ -1,0 +1,99 @@
+"""What the teacher is asked, and what it answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from stage_runs import arguments_of
+
+from tpad.training import (
+    distillation,
+    teacher,
+    transfer,
+)
+
+
+@pytest.fixture(scope="module")
+def judged_arguments(trained):
+    """The same, with likelihoods as the teacher gives them."""
+    config = trained.config.override("distill.relative", False)
+    return arguments_of(replace(trained, config=config), distillation)
+
+
+def test_candidates_are_warm_distinct_and_half_of_them_likely(judged_arguments):
+    config, shop = judged_arguments["config"], judged_arguments["shop"]
+    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
+    cold, n_items = shop.dataset.cold, len(shop.dataset)
+    real = judgement.candidates < n_items
+    assert cold.any() and not cold[judgement.candidates[real]].any()
+    assert 0.2 < real.mean() < 0.8  # the others are imagined
+    assert judgement.candidates.max() < n_items + len(judged_arguments["imagined"].items)
+    assert judgement.candidates.shape == (config.sessions, config.candidates)
+    assert all(len(set(row.tolist())) == config.candidates for row in judgement.candidates)
+    assert len(set(judgement.prefix.tolist())) == config.sessions
+    assert (judgement.log_likelihood < 0).all() and np.isfinite(judgement.log_likelihood).all()
+    warm = shop.warm_rows
+    for number, row in zip(judgement.prefix[:8], judgement.candidates[:8], strict=True):
+        scores = transferred.item_vectors[warm] @ transferred.session_vectors[number]
+        best = set(warm[np.argsort(-scores)[: 2 * config.candidates]].tolist())
+        # With one imagined item each, that of a warm item stands at the item's own place.
+        rows = {int(n) if n < n_items else int(warm[n - n_items]) for n in row}
+        assert len(best & rows) >= config.candidates // 2
+
+
+def test_samples_follow_the_seed(distil_arguments):
+    config, shop = distil_arguments["config"], distil_arguments["shop"]
+    transferred = distil_arguments["transfer"]
+    one, again, other = (teacher.sample(config, shop, transferred, seed) for seed in (0, 0, 1))
+    assert np.array_equal(one[1], again[1]) and not np.array_equal(one[1], other[1])
+    many = replace(config, candidates=500, sessions=100_000)
+    prefix, candidates = teacher.sample(many, shop, transferred, 0)
+    assert len(prefix) == len(transferred.train)
+    assert sorted(candidates[0].tolist()) == shop.warm_rows.tolist()
+
+
+def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
+    values = np.sort(np.random.default_rng(0).permutation(90)[:40])
+    for seed in range(20):
+        left_out = np.random.default_rng([seed, 1]).choice(values, 12, replace=False)
+        found = teacher._choice_without(values, left_out, 20, np.random.default_rng(seed))
+        others = np.setdiff1d(values, left_out)
+        assert np.array_equal(found, np.random.default_rng(seed).choice(others, 20, replace=False))
+
+
+def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
+    """Against `MLLM.score` of each case alone."""
+    shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
+    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
+    texts = known.descriptions + judged_arguments["imagined"].descriptions
+    for row in (0, 7):
+        prefix = transferred.train.prefix(judgement.prefix[row])
+        chat = shop.conversation(prefix, known.descriptions)
+        assert len(chat) == len(prefix) and chat[-1].answer is None
+        assert [turn.answer for turn in chat[:-1]] == [known.descriptions[i] for i in prefix[1:]]
+        with shop.mllm.use_adapter(transfer.ADAPTER):
+            wanted = shop.mllm.score(
+                chat, [texts[i] for i in judgement.candidates[row]],
+                images=shop.images,
+            )  # fmt: skip
+        # The run itself may have used bfloat16, where that is faster.
+        assert np.allclose(judgement.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
+
+
+def test_relative_likelihoods_do_not_depend_on_how_likely_a_text_is_anyway():
+    """A text's own likelihood, such as a short one's, is taken off; what the session adds is left."""
+    rng = np.random.default_rng(0)
+    candidates = np.stack([rng.permutation(40)[:16] for _ in range(300)])  # (S, C) of 40 items
+    text, session = rng.normal(0, 40, 40), rng.normal(0, 5, (300, 1))
+    added = rng.normal(0, 1, (300, 16))
+    scores = (session + text[candidates] + added).astype(np.float32)
+    judgement = teacher.Judgement(np.arange(300), candidates, scores)
+    found = teacher.relative(judgement)
+    assert found.log_likelihood.dtype == np.float32
+    assert np.array_equal(found.candidates, candidates) and found.prefix is judgement.prefix
+    assert np.corrcoef(found.log_likelihood.ravel(), added.ravel())[0, 1] > 0.95
+    means = [found.log_likelihood[candidates == item].mean() for item in range(40)]
+    assert np.abs(means).max() < 1e-3
+    longer = replace(judgement, log_likelihood=scores - 3 * np.arange(40, dtype="f4")[candidates])
+    again = teacher.relative(longer).log_likelihood
+    np.testing.assert_allclose(again, found.log_likelihood, atol=1e-3)
