@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mllm_models import MAKERS, picture
+from mllm_models import MAKERS, picture, save
 
 from tpad.mllm import MLLM, ItemInput
 
@@ -24,10 +24,7 @@ def folder(request, tmp_path_factory):
     with torch.no_grad():  # biases and norms at their initial values would hide mistakes
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    path = tmp_path_factory.mktemp("models") / request.param
-    model.save_pretrained(path)
-    processor.save_pretrained(path)
-    return path
+    return save((model, processor), tmp_path_factory.mktemp("models") / request.param)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Tiny random models of each family, with their processors, made from config."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from transformers import (
     Idefics3ForConditionalGeneration,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -23,6 +25,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+from transformers.processing_utils import ProcessorMixin
 
 from tpad.mllm.processors import FAMILIES
 
@@ -210,6 +213,13 @@ MAKERS = {
     "qwen2_5_vl": functools.partial(make_qwen, "qwen2_5_vl"),
     "qwen3_vl": functools.partial(make_qwen, "qwen3_vl"),
 }
+
+
+def save(made: tuple[PreTrainedModel, ProcessorMixin], folder: Path) -> Path:
+    """Writes what a maker gives as a checkpoint; returns the folder."""
+    for part in made:
+        part.save_pretrained(folder)
+    return folder
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 40)) -> Image.Image:

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mllm_models import make_idefics3, make_qwen, picture
+from mllm_models import make_idefics3, make_qwen, picture, save
 
 from tpad.errors import ConfigError, ModelError
 from tpad.mllm import MLLM, ItemInput, ModelSettings
@@ -16,11 +16,7 @@ from tpad.mllm.processors import load_processor
 @pytest.fixture(scope="module")
 def idefics3(tmp_path_factory):
     torch.manual_seed(0)
-    model, processor = make_idefics3()
-    path = tmp_path_factory.mktemp("models") / "idefics3"
-    model.save_pretrained(path)
-    processor.save_pretrained(path)
-    return path
+    return save(make_idefics3(), tmp_path_factory.mktemp("models") / "idefics3")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from mllm_models import MAKERS, TEXT, make_llava, picture
+from mllm_models import MAKERS, TEXT, make_llava, picture, save
 from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisionConfig
 from transformers.quantizers.quantizers_utils import should_convert_module
 
@@ -29,11 +29,7 @@ def family(folder) -> str:
 @pytest.fixture(scope="module")
 def llava_folder(tmp_path_factory):
     torch.manual_seed(0)
-    model, processor = make_llava()
-    path = tmp_path_factory.mktemp("models") / "llava"
-    model.save_pretrained(path)
-    processor.save_pretrained(path)
-    return path
+    return save(make_llava(), tmp_path_factory.mktemp("models") / "llava")
 
 
 class TestGradientCheckpointing:
@@ -196,9 +192,7 @@ class TestTargets:
             text_config={**TEXT, **ids, **text},
             image_token_id=model.config.image_token_id,
         )
-        LlavaForConditionalGeneration(config).save_pretrained(folder)
-        processor.save_pretrained(folder)
-        return folder
+        return save((LlavaForConditionalGeneration(config), processor), folder)
 
     def adapted(self, mllm):
         return [n for n, _ in mllm.model.named_modules() if n.endswith("lora_A.a")]
