@@ -23,7 +23,6 @@ batch, M tokens of its replies, V the vocabulary, in bfloat16 with adapters in f
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from stage_meter import peak
 from transformers import (
     AutoModelForImageTextToText,
     Idefics3Config,
@@ -210,7 +210,7 @@ def peak_memory(device: torch.device) -> float:
     """GB at most so far: on the card, or of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return peak() * 2**20 / 1e9
 
 
 def measure(source: str, settings: ModelSettings, args: argparse.Namespace) -> dict[str, float]:

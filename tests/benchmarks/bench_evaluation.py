@@ -10,13 +10,12 @@ process of its own, as peak memory is that of a process. Sessions have three cas
 """
 
 import argparse
-import multiprocessing
-import resource
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
+from own_process import in_process
+from stage_meter import peak
 from tqdm import tqdm
 
 from eval.calibration import calibration
@@ -57,17 +56,11 @@ def cases_of(n: int, n_items: int, seed: int) -> TestCases:
     )
 
 
-def peak_memory() -> float:
-    """Of this process so far, in MiB."""
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / 2**20 if sys.platform == "darwin" else used / 2**10
-
-
 def measure(n_items: int, n_cases: int, seed: int) -> dict[str, float]:
     """One evaluation; seconds and MiB by name."""
     model, cases = DotProduct(n_items, seed), cases_of(n_cases, n_items, seed)
     popularity = np.random.default_rng(seed).zipf(1.5, n_items).clip(max=10**6)
-    before = peak_memory()
+    before = peak()
     begin = time.perf_counter()
     with tqdm(total=n_cases, unit="case", disable=not sys.stderr.isatty(), leave=False) as bar:
         ranking = rank_all(
@@ -83,7 +76,7 @@ def measure(n_items: int, n_cases: int, seed: int) -> dict[str, float]:
         "ranking": ranked - begin,
         "figures": end - ranked,
         "before": before,
-        "peak": peak_memory(),
+        "peak": peak(),
     }
 
 
@@ -98,9 +91,7 @@ def main() -> None:
     )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for n_items in options.items:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            found = pool.submit(measure, n_items, options.cases, options.seed).result()
+        found = in_process(measure, n_items, options.cases, options.seed)
         seconds = found["ranking"] + found["figures"]
         print(
             f"| {n_items:,} | {options.cases:,} | {found['sessions'] / seconds:,.0f} | "

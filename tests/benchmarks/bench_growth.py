@@ -23,13 +23,11 @@ glibc gives them back, which takes time. What is below 1 MiB or a thousandth of 
 import argparse
 import json
 import math
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +35,7 @@ from typing import Any
 from unittest.mock import patch
 
 from clocks import CLOCKS
+from own_process import in_process
 from rows import Row
 from stage_meter import Meter, can_reset
 
@@ -305,13 +304,6 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
-
-
-def in_process(call: Callable, *args: Any) -> Any:
-    """Calls a function in a new process, which begins with nothing in memory."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(call, *args).result()
 
 
 def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:

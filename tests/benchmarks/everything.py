@@ -10,10 +10,9 @@ environment of its own, see `bench_recbole.py`; without it those lines are left 
 
 import argparse
 import importlib
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
+from own_process import in_process
 from rows import Row, table
 
 BENCHMARKS = {  # module -> arguments, and those of a quick run
@@ -50,8 +49,7 @@ def main() -> int:
                 continue
             arguments += ["--recbole", options.recbole]
         print(f"{module} …", file=sys.stderr, flush=True)
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            found += pool.submit(rows_of, module, arguments).result()
+        found += in_process(rows_of, module, arguments)
         print(table(found), end="\n\n", file=sys.stderr, flush=True)
     print(table(found))
     return 0
