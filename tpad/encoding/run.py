@@ -12,7 +12,7 @@ and the main one keeps the manifest.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
@@ -32,14 +32,10 @@ from tpad.encoding.plan import ROWS, Plan, Survey, plan_for, survey
 from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
 from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard, picture_digest
 from tpad.errors import ConfigError, DataError, ModelError
+from tpad.locking import only_run
 from tpad.mllm.precision import choose_device
 from tpad.training import distributed
 from tpad.training.given_features import TFIDF
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two runs at once are the person's own care there
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 ATTEMPTS = 3  # at a shard whose worker ends without a word
@@ -120,7 +116,7 @@ def encode_table(
                 f"{folder} is in use for other things; choose a new or an empty folder."
             )
     distributed.check_shared(folder)
-    with _locked(folder) if distributed.is_main() else nullcontext():
+    with only_run(folder / LOCK) if distributed.is_main() else nullcontext():
         run = _Run(plan, seen, table, folder, vectors, progress)
         if make_encoder is not None:
             makers = [make_encoder] * workers
@@ -336,20 +332,6 @@ def _encoder(path: Path, device: str, threads: int) -> Encoder:
 
     torch.set_num_threads(threads)
     return Bundle.load(path, verify="fast", device=device).encoder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder; the system lets go of the lock however this one ends."""
-    with (folder / LOCK).open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ConfigError(
-                    f"Another run writes to {folder}; wait for its end, or choose another folder."
-                ) from error
-        yield
 
 
 def _in_use(folder: Path) -> bool:

@@ -1,12 +1,9 @@
 """What became of each address, kept in the folder so that a killed run goes on where it was."""
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from tpad.errors import ConfigError, DataError
 from tpad.fetching.config import FetchConfig
@@ -22,28 +19,6 @@ CREATE TABLE IF NOT EXISTS outcomes (
     attempts INTEGER
 ) WITHOUT ROWID;
 """
-
-
-@contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Keeps other runs off a folder. The system frees the lock of a process that died.
-
-    Raises:
-        ConfigError: another run uses the folder.
-    """
-    path = folder / LOCK
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"{folder} is in use by another run (process {_read(path)}); wait for it or stop it."
-        ) from None
-    try:
-        path.write_text(f"{os.getpid()}\n", "ascii")
-        yield
-    finally:
-        lock.release()
 
 
 class Journal:
@@ -128,10 +103,3 @@ class Journal:
                 f"{self._path} cannot be used ({error}); if the disk is not full, remove the file: "
                 "what it knows is then fetched again."
             ) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("ascii").strip() or "unknown"
-    except (OSError, ValueError):
-        return "unknown"
