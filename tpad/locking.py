@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,10 +27,16 @@ def only_run(lock: Path) -> Iterator[None]:
             "or choose another folder."
         ) from None
     try:
-        lock.write_text(f"{os.getpid()}\n", "ascii")
+        _name(lock, f"{os.getpid()}\n")
         yield
     finally:
+        _name(lock, "")  # what a finished run leaves does not depend on who made it
         held.release()
+
+
+def _name(lock: Path, process: str) -> None:
+    with suppress(OSError):  # a full disk: the lock holds all the same, and "unknown" is read
+        lock.write_text(process, "ascii")
 
 
 def _read(lock: Path) -> str:

@@ -237,6 +237,7 @@ def test_a_lock_left_behind_is_taken_over(shop):
     shop.out.mkdir()
     (shop.out / LOCK).write_text("999999\n")
     assert shop.fetch("a.jpg").rows == 1
+    assert (shop.out / LOCK).read_text() == ""
 
 
 def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(shop, server, monkeypatch):
