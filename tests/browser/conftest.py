@@ -17,8 +17,9 @@ ARGUMENTS = [
 PATIENCE = 120_000  # milliseconds; a busy machine is no fault
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    # Not for the session: while it is open, no other test of this process can use asyncio.
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not os.access(CHROMIUM, os.X_OK):
         pytest.skip("Chromium is not installed (apt install chromium)")
