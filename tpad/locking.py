@@ -9,32 +9,35 @@ from filelock import FileLock, Timeout
 
 from tpad.errors import ConfigError
 
+LOCK = ".lock"
+"""File of a folder that runs write to; it names the process of the one that does so now."""
+
 
 @contextmanager
-def only_run(lock: Path) -> Iterator[None]:
-    """Keeps other runs off the folder that a lock file lies in. The system frees the lock of a process
-    that died.
+def only_run(folder: Path) -> Iterator[None]:
+    """Keeps other runs off a folder. The system frees the lock of a process that died.
 
     Raises:
         ConfigError: another run uses the folder.
     """
+    lock = folder / LOCK
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            f"Another run writes to {lock.parent} (process {_read(lock)}); wait for its end, stop it, "
-            "or choose another folder."
+            f"Another run writes to {folder} (process {_read(lock)}); wait for its end, stop it, or "
+            "choose another folder."
         ) from None
     try:
-        _name(lock, f"{os.getpid()}\n")
+        _write(lock, f"{os.getpid()}\n")
         yield
     finally:
-        _name(lock, "")  # what a finished run leaves does not depend on who made it
+        _write(lock, "")  # what a finished run leaves does not depend on who made it
         held.release()
 
 
-def _name(lock: Path, process: str) -> None:
+def _write(lock: Path, process: str) -> None:
     with suppress(OSError):  # a full disk: the lock holds all the same, and "unknown" is read
         lock.write_text(process, "ascii")
 

@@ -230,7 +230,7 @@ def test_what_cannot_be_is_refused(bundle, table, tmp_path):
     with pytest.raises(DataError, match=r"holds no manifest\.json"):
         read_shards(table.parent)
     out.mkdir()
-    with only_run(out / running.LOCK), pytest.raises(ConfigError, match="Another run writes to"):
+    with only_run(out), pytest.raises(ConfigError, match="Another run writes to"):
         encode_table(bundle, table, out)
     (out / "manifest.json").write_text("{")
     with pytest.raises(DataError, match=r"manifest\.json cannot be read"):

@@ -20,8 +20,8 @@ from PIL import Image
 from tpad.__main__ import main
 from tpad.errors import ConfigError, DataError
 from tpad.fetching import FetchConfig
-from tpad.fetching.journal import JOURNAL, LOCK
-from tpad.locking import only_run
+from tpad.fetching.journal import JOURNAL
+from tpad.locking import LOCK, only_run
 
 ROOT = Path(__file__).parents[2]
 GOOD = answer(picture())
@@ -228,7 +228,7 @@ def test_the_table_itself_is_not_overwritten(shop, server):
 
 def test_a_second_run_at_once_is_refused_with_the_first_ones_process(shop):
     shop.out.mkdir()
-    with only_run(shop.out / LOCK), pytest.raises(ConfigError, match=f"process {os.getpid()}"):
+    with only_run(shop.out), pytest.raises(ConfigError, match=f"process {os.getpid()}"):
         shop.fetch("a.jpg")
     assert not (shop.out / "items.parquet").exists()
 

@@ -12,7 +12,6 @@ and the main one keeps the manifest.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import islice
@@ -32,12 +31,11 @@ from tpad.encoding.plan import ROWS, Plan, Survey, plan_for, survey
 from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
 from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard, picture_digest
 from tpad.errors import ConfigError, DataError, ModelError
-from tpad.locking import only_run
+from tpad.locking import LOCK
 from tpad.mllm.precision import choose_device
 from tpad.training import distributed
 from tpad.training.given_features import TFIDF
 
-LOCK = ".lock"
 ATTEMPTS = 3  # at a shard whose worker ends without a word
 Progress = Callable[[int, int], None]
 
@@ -116,7 +114,7 @@ def encode_table(
                 f"{folder} is in use for other things; choose a new or an empty folder."
             )
     distributed.check_shared(folder)
-    with only_run(folder / LOCK) if distributed.is_main() else nullcontext():
+    with distributed.only_run(folder):
         run = _Run(plan, seen, table, folder, vectors, progress)
         if make_encoder is not None:
             makers = [make_encoder] * workers

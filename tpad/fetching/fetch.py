@@ -19,7 +19,7 @@ from tpad.errors import ConfigError, DataError, ImageError
 from tpad.fetching.config import FetchConfig
 from tpad.fetching.downloading import Downloader
 from tpad.fetching.fetcher import Fetcher
-from tpad.fetching.journal import LOCK, Journal
+from tpad.fetching.journal import Journal
 from tpad.fetching.outcomes import Kind, Outcome
 from tpad.fetching.pictures import PictureStore
 from tpad.fetching.report import ITEMS, FetchReport, write_failures, write_items, write_summary
@@ -71,7 +71,7 @@ def fetch_pictures(
     addresses = _addresses(frame, column, items.name)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with only_run(out / LOCK), Journal(out, config) as journal:
+        with only_run(out), Journal(out, config) as journal:
             run = _Run(out, config, journal, progress)
             run.fetch(addresses, retry_failed, make_downloader(config), fetcher_options)
             return run.write(frame, addresses)

@@ -10,7 +10,6 @@ from tpad.fetching.config import FetchConfig
 from tpad.fetching.outcomes import Kind, Outcome
 
 JOURNAL = "images.sqlite"
-LOCK = "images.lock"
 _VERSION = 1
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;

@@ -61,7 +61,8 @@ def train_sets(
         The files, the full method first.
 
     Raises:
-        ConfigError: an unknown name, settings that cannot work, or files of another run in `out`.
+        ConfigError: an unknown name, settings that cannot work, files of another run in `out`, or
+            another run that uses `work`.
     """
     wanted = [name for name in (ABLATIONS if only is None else only) if name != FULL]
     for name in wanted:
@@ -87,16 +88,17 @@ def train_sets(
 
     workspace, files = Workspace(work, quiet), []
     item_ids = dataset.items[Columns.ITEM_ID].tolist()
-    for number, name in enumerate(names, 1):
-        files.append(Path(out) / f"{name}.safetensors")
-        if name in kept:
-            say(f"{number}/{len(names)} {name}: there already")
-            continue
-        say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
-        x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
-        more = facts[name] | {"version": __version__}
-        if distributed.is_main():
-            write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
+    with workspace.only_run():
+        for number, name in enumerate(names, 1):
+            files.append(Path(out) / f"{name}.safetensors")
+            if name in kept:
+                say(f"{number}/{len(names)} {name}: there already")
+                continue
+            say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
+            x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
+            more = facts[name] | {"version": __version__}
+            if distributed.is_main():
+                write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
     return files
 
 

@@ -20,7 +20,7 @@ in distribution. Processes are taken to be of one kind, hardware and software, a
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from transformers.utils import logging
 
+from tpad import locking
 from tpad.errors import ConfigError, ProcessError
 from tpad.mllm.model import MLLM
 from tpad.mllm.precision import choose_device
@@ -189,6 +190,20 @@ def main_first() -> Iterator[None]:
     yield
     if is_main():
         barrier()
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keeps other runs off a folder, for all processes of this one, until the block ends.
+
+    Raises:
+        ConfigError: another run uses the folder; on the main process.
+    """
+    with ExitStack() as held:
+        with main_first():
+            if is_main():
+                held.enter_context(locking.only_run(folder))
+        yield
 
 
 def check_shared(folder: Path) -> None:

@@ -75,39 +75,43 @@ def train(
 
     Returns:
         The bundle's folder.
+
+    Raises:
+        ConfigError: a setting does not fit, or another run uses the folder of the stages.
     """
     mllm = load_base(dataset, base, config, device)
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
-    encoder = fit(dataset, mllm, base, config, workspace, vectors)
-    images = read_pictures(dataset, mllm, base, config, workspace)
-    encoded = encode(encoder, contents(dataset, vectors), images)
-    # The recommenders learn from the very numbers that the bundle gives back.
-    embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
-    recommenders = {}
-    for name, features in embeddings.items():
-        stage = workspace.stage(
-            f"recommender-{name}", f"recommender, {name}",
-            config.recommender, dataset.fingerprint, _fingerprint(features),
-        )  # fmt: skip
-        recommenders[name] = recommend_stage.run(
-            config.recommender, dataset, features, stage, str(mllm.device)
+    with workspace.only_run():
+        encoder = fit(dataset, mllm, base, config, workspace, vectors)
+        images = read_pictures(dataset, mllm, base, config, workspace)
+        encoded = encode(encoder, contents(dataset, vectors), images)
+        # The recommenders learn from the very numbers that the bundle gives back.
+        embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
+        recommenders = {}
+        for name, features in embeddings.items():
+            stage = workspace.stage(
+                f"recommender-{name}", f"recommender, {name}",
+                config.recommender, dataset.fingerprint, _fingerprint(features),
+            )  # fmt: skip
+            recommenders[name] = recommend_stage.run(
+                config.recommender, dataset, features, stage, str(mllm.device)
+            )
+        if "path" in base.record:
+            distributed.gather_base(mllm)  # the bundle holds a copy
+        if not distributed.is_main():
+            return out
+        curves = workspace.folder / TRAINING_LOG
+        curves.write_text("".join(json.dumps(line) + "\n" for line in workspace.history()), "utf-8")
+        return Bundle.write(
+            out,
+            dataset=dataset,
+            encoder=encoder,
+            embeddings=embeddings,
+            recommenders=recommenders,
+            config=config.as_json(),
+            base=base.record,
+            extra_files={**(extra_files or {}), TRAINING_LOG: curves},
         )
-    if "path" in base.record:
-        distributed.gather_base(mllm)  # the bundle holds a copy
-    if not distributed.is_main():
-        return out
-    curves = workspace.folder / TRAINING_LOG
-    curves.write_text("".join(json.dumps(line) + "\n" for line in workspace.history()), "utf-8")
-    return Bundle.write(
-        out,
-        dataset=dataset,
-        encoder=encoder,
-        embeddings=embeddings,
-        recommenders=recommenders,
-        config=config.as_json(),
-        base=base.record,
-        extra_files={**(extra_files or {}), TRAINING_LOG: curves},
-    )
 
 
 def embed(

@@ -109,9 +109,17 @@ def pretrain(
 
     Raises:
         DataError: `out` holds something else than an earlier checkpoint of this function.
+        ConfigError: another run uses the folder of the phases.
     """
     _refuse_foreign(Path(out))
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
+    with workspace.only_run():
+        return _pretrain(config, Path(out), workspace, workers)
+
+
+def _pretrain(
+    config: PretrainingConfig, out: Path, workspace: Workspace, workers: int
+) -> dict[str, float]:
     sight = {k: v for k, v in asdict(config).items() if not k.startswith("describe")}
     see = workspace.stage("see", "1 see", sight)
     describe = workspace.stage("describe", "2 describe", config)

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,14 @@ class Workspace:
         self.folder, self.quiet = Path(folder), quiet or not distributed.is_main()
         distributed.check_shared(self.folder)
         self.log = self.folder / "log.jsonl"
+
+    def only_run(self) -> AbstractContextManager[None]:
+        """Keeps other runs off the folder until the block ends.
+
+        Raises:
+            ConfigError: another run uses it; on entering, on the main process.
+        """
+        return distributed.only_run(self.folder)
 
     def stage(self, name: str, title: str, *depends: Any) -> Stage:
         """The folder of a stage whose result depends on the given values (configs, keys, texts)."""
