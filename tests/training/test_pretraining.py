@@ -1,10 +1,7 @@
 """Pretraining of the embedded model: it reads exactly as the model will be read later."""
 
-import json
-import math
 import random
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,14 +9,11 @@ import torch
 from PIL import Image
 from tiny_base import make_tiny_base
 
-from tpad.errors import ConfigError, DataError
 from tpad.mllm import MLLM, ItemInput, Turn, tiny
 from tpad.mllm.instructions import DESCRIBE
 from tpad.training import pretraining, pretraining_data, pretraining_measure
-from tpad.training.pretraining import PretrainingConfig, pretrain
 from tpad.training.pretraining_data import Prompter
 from tpad.training.pretraining_measure import read_facts
-from tpad.training.workspace import Stage
 from tpad.world.attributes import SPECS, looks
 from tpad.world.drawing import draw
 from tpad.world.language import describe
@@ -159,25 +153,6 @@ def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, m
     assert found[0][1].norm() > 0.1
 
 
-def test_what_the_tower_sees_is_read_once_and_rests(cheap, tmp_path, monkeypatch):
-    """The second phase changes connector and language model, and leaves the tower as it is."""
-    kept = {}
-    real = pretraining._keep
-
-    def keep(module, stage):
-        kept[stage.title] = {k: v.detach().clone() for k, v in module.named_parameters()}
-        real(module, stage)
-
-    monkeypatch.setattr(pretraining, "_keep", keep)
-    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
-    pretrain(cheap, tmp_path / "base", workers=1, quiet=True)
-    seen, told = kept["1 see"], kept["2 describe"]
-    for name, tensor in seen.items():
-        part, rest = name.split(".", 1)
-        later = told["model." + ("vision_model." if part == "tower" else "connector.") + rest]
-        assert torch.equal(tensor, later) == (part == "tower"), name
-
-
 def test_muon_takes_the_matrices_inside_the_network(mllm):
     reader = pretraining._Reader(tiny.WIDTH)
     modules = torch.nn.ModuleDict({"model": mllm.model.model, "reader": reader})
@@ -307,86 +282,6 @@ def test_measuring_counts_what_is_right(monkeypatch):
     assert measured("type")["type"] == 0.0
 
 
-def logged(work) -> list[dict]:
-    return [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def cheap(monkeypatch):
-    """Few texts for the tokenizer, few products to measure on."""
-    texts, measure = pretraining.texts, pretraining.measure
-    monkeypatch.setattr(pretraining, "texts", lambda seed: texts(seed, 500))
-    monkeypatch.setattr(
-        pretraining, "measure", lambda *args, **kwargs: measure(*args, **kwargs, count=2)
-    )
-    return PretrainingConfig(
-        pictures=16, see_steps=2, see_batch=4, describe_steps=2, describe_batch=3
-    )
-
-
-def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
-    out = tmp_path / "base"
-    facts = pretrain(cheap, out, workers=1, quiet=True)
-    assert set(facts) == {*pretraining_data.FACTS, "spec", "brand", "visible"}
-    assert all(0 <= share <= 1 for share in facts.values())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["base", "base.work"]
-    assert sum(path.stat().st_size for path in out.iterdir()) < 10e6
-    record = json.loads((out / "pretraining.json").read_text())
-    assert record["right_on_unseen_combinations"] == facts
-    assert record["config"]["see_steps"] == 2
-    log = logged(tmp_path / "base.work")
-    assert [line["text"].split(":")[0] for line in log if "step" in line["text"]] == [
-        "step 2 of 2"
-    ] * 2
-    losses = [line["loss a token"] for line in log if "loss a token" in line]
-    assert losses and all(math.isfinite(loss) for loss in losses)
-    mllm = MLLM.load(out, device="cpu")
-    written = mllm.generate(
-        [ItemInput(Image.new("RGB", (96, 96)), "x")], instruction=DESCRIBE, max_new_tokens=3
-    )
-    assert isinstance(written[0], str)
-
-
-def skip_training(monkeypatch) -> None:
-    for name in ("_see", "_describe", "_load"):
-        monkeypatch.setattr(pretraining, name, lambda *_: None)
-
-
-class Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("phase", ["see", "describe"])
-def test_a_killed_run_goes_on_to_the_same_weights(cheap, tmp_path, monkeypatch, phase):
-    """Killed before the second of three saves of a phase; what was done is not done again."""
-    monkeypatch.setattr(pretraining, "EPOCH", 2)
-    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
-    config = replace(cheap, see_steps=5, describe_steps=5)
-    pretrain(config, tmp_path / "whole", workers=1, quiet=True)
-
-    real, saved = Stage.save_epoch, []
-
-    def killed(self, epoch, *rest):
-        if self.title.endswith(phase) and epoch == 2:
-            raise Killed
-        real(self, epoch, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Stage, "save_epoch", killed)
-        pretrain(config, tmp_path / "killed", workers=1, quiet=True)
-    assert not (tmp_path / "killed").exists()
-
-    def counted(self, epoch, *rest):
-        saved.append((self.title, epoch))
-        real(self, epoch, *rest)
-
-    monkeypatch.setattr(Stage, "save_epoch", counted)
-    pretrain(config, tmp_path / "killed", workers=1, quiet=True)
-    assert saved[:2] == [(f"{'1 see' if phase == 'see' else '2 describe'}", n) for n in (2, 3)]
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
-    assert weights[0] == weights[1]
-
-
 def test_batches_hold_conversations_of_one_to_three_products(mllm):
     rng = random.Random(0)
     prompter, some = Prompter(mllm.tokenizer), looks()[:50]
@@ -396,36 +291,3 @@ def test_batches_hold_conversations_of_one_to_three_products(mllm):
     assert {len(rows) for rows in shown} >= {1, 2, 3}
     rows = {row for some_rows in shown for row in some_rows}
     assert rows <= set(range(120)) and len(rows) > 60
-
-
-def test_an_earlier_checkpoint_is_replaced_and_nothing_else(cheap, tmp_path, monkeypatch):
-    skip_training(monkeypatch)
-    monkeypatch.setattr(pretraining, "draw_all", lambda *_: torch.zeros(16, 3, 96, 96))
-    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {"visible": 0.5})
-    earlier, foreign = tmp_path / "earlier", tmp_path / "thesis"
-    for folder, name in ((earlier, "pretraining.json"), (foreign, "chapter1.txt")):
-        folder.mkdir()
-        (folder / name).write_text("old")
-    pretrain(cheap, earlier, quiet=True)
-    assert json.loads((earlier / "pretraining.json").read_text())["config"]["pictures"] == 16
-    with pytest.raises(DataError, match="no checkpoint of ours"):
-        pretrain(cheap, foreign, quiet=True)
-    assert (foreign / "chapter1.txt").read_text() == "old"
-
-
-def test_pretraining_never_shows_what_a_shop_owns(cheap, tmp_path, monkeypatch):
-    drawn = []
-    skip_training(monkeypatch)
-    monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
-    monkeypatch.setattr(
-        pretraining, "draw_all",
-        lambda some, *_: drawn.extend(some) or torch.zeros(16, 3, 96, 96),
-    )  # fmt: skip
-    pretrain(cheap, tmp_path / "base", quiet=True)
-    assert drawn and not any(look.is_reserved for look in drawn)
-
-
-@pytest.mark.parametrize("settings", [{"see_steps": 0}, {"pictures": 0}, {"seed": -1}])
-def test_a_budget_that_cannot_work_is_refused(settings):
-    with pytest.raises(ConfigError, match=next(iter(settings))):
-        PretrainingConfig(**settings)
