@@ -24,6 +24,8 @@ HITS = ("P", "HR", "Recall")
 KNOWN = (*HITS, "MRR", "NDCG")
 CUTOFFS = (5, 10, 20)
 NOT_FOUND = np.inf
+CELLS_IN_CACHE = 1 << 18
+"""Scores that are compared at once: so few that they are read from main memory only the first time."""
 
 
 def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -42,12 +44,16 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a score is NaN.
     """
-    # A maximum keeps NaN, and is found faster than one is looked for in every place.
-    if np.isnan(scores.max(axis=1, initial=-np.inf)).any():
-        raise ValueError("A model gave NaN as a score; it cannot be ranked.")
-    own = scores[np.arange(len(targets)), targets][:, None]  # (n, 1)
-    better = _count(scores > own)  # (n,)
-    tied = _count(scores == own)  # (n,), the target included
+    n, n_items = scores.shape
+    own = scores[np.arange(n), targets][:, None]  # (n, 1)
+    better, tied = np.empty(n, np.int64), np.empty(n, np.int64)  # the target is tied, too
+    rows = max(1, CELLS_IN_CACHE // max(n_items, 1))
+    for part in (slice(start, start + rows) for start in range(0, n, rows)):
+        # A maximum keeps NaN, and is found faster than one is looked for in every place.
+        if np.isnan(scores[part].max(initial=-np.inf)):
+            raise ValueError("A model gave NaN as a score; it cannot be ranked.")
+        better[part] = _count(scores[part] > own[part])
+        tied[part] = _count(scores[part] == own[part])
     return np.where(np.isneginf(own[:, 0]), NOT_FOUND, better + (tied + 1) / 2)
 
 

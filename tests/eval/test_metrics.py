@@ -13,6 +13,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from eval import metrics
 from eval.metrics import (
     CUTOFFS,
     KNOWN,
@@ -69,6 +70,22 @@ def test_ties_are_broken_without_favour():
 def test_known_ranks():
     scores = np.array([[0.1, 0.9, 0.5], [0.1, 0.9, 0.5], [0.1, -np.inf, 0.5], [1, 1, 0]])
     np.testing.assert_array_equal(target_ranks(scores, np.array([1, 0, 1, 0])), [1, 3, np.inf, 1.5])
+
+
+@pytest.mark.parametrize("cells", [1, 40, 10**6])
+def test_how_many_rows_are_compared_at_once_changes_nothing(monkeypatch, cells):
+    scores = np.random.default_rng(0).integers(0, 5, (30, 11)).astype(np.float32)
+    targets = np.arange(30) % 11
+    whole = target_ranks(scores, targets)
+    monkeypatch.setattr(metrics, "CELLS_IN_CACHE", cells)
+    np.testing.assert_array_equal(target_ranks(scores, targets), whole)
+    assert whole.mean() == pytest.approx(sum(
+        (row > row[t]).sum() + ((row == row[t]).sum() + 1) / 2
+        for row, t in zip(scores, targets, strict=True)
+    ) / 30)  # fmt: skip
+    scores[-1, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        target_ranks(scores, targets)
 
 
 def test_nan_is_refused():
