@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--mllm", help="base model (the bundle's)")
     result.add_argument("--items", type=int, default=512, help="encoded (%(default)s)")
     result.add_argument("--sessions", type=int, default=256, help="trained on (%(default)s)")
-    result.add_argument("--rounds", type=int, default=5, help="of each side (%(default)s)")
+    result.add_argument("--rounds", type=int, default=15, help="of each side (%(default)s)")
     result.add_argument(
         "--clock", choices=tuple(CLOCKS), default="wall", help="cpu: for a shared machine"
     )
