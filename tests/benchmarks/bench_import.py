@@ -14,12 +14,10 @@ import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -61,31 +59,18 @@ def texts(n: int = 10_000, words: int = 40, seed: int = 0) -> list[str]:
     return [" ".join(known[place] for place in row) for row in rng.integers(0, 3_000, (n, words))]
 
 
-@contextmanager
-def written(path: Path) -> Iterator[IO[str]]:
+def write(path: Path, lines: Iterable[str], header: str = "") -> Path:
     """A file of lines, packed if its name ends so."""
     with gzip.open(path, "wt", 1) if path.suffix == ".gz" else path.open("w") as file:
-        yield file
-
-
-def write_lines(
-    path: Path, n_rows: int, n_items: int, line: Callable[..., str], header: str = ""
-) -> Path:
-    """One line for each click, made from its session, user, item and time."""
-    with written(path) as file:
         file.write(header)
-        for chunk in clicks(n_rows, n_items):
-            columns = zip(*(column.tolist() for column in chunk), strict=True)
-            file.writelines(line(*values) + "\n" for values in columns)
+        file.writelines(f"{line}\n" for line in lines)
     return path
 
 
-def write_items(path: Path, n_items: int, line: Callable[[int], str], header: str = "") -> Path:
-    """One line for each item."""
-    with written(path) as file:
-        file.write(header)
-        file.writelines(line(item) + "\n" for item in range(n_items))
-    return path
+def per_click(n_rows: int, n_items: int, line: Callable[..., str]) -> Iterator[str]:
+    """A line for each click, made from its session, user, item and time."""
+    for chunk in clicks(n_rows, n_items):
+        yield from map(line, *(column.tolist() for column in chunk))
 
 
 def amazon_2018(folder: Path, n_rows: int, n_items: int) -> list[Path]:
@@ -107,8 +92,8 @@ def amazon_2018(folder: Path, n_rows: int, n_items: int) -> list[Path]:
         )  # fmt: skip
 
     return [
-        write_lines(folder / "reviews.json.gz", n_rows, n_items, review),
-        write_items(folder / "meta.json.gz", n_items, record),
+        write(folder / "reviews.json.gz", per_click(n_rows, n_items, review)),
+        write(folder / "meta.json.gz", map(record, range(n_items))),
     ]
 
 
@@ -132,8 +117,8 @@ def amazon_2023(folder: Path, n_rows: int, n_items: int) -> list[Path]:
         )  # fmt: skip
 
     return [
-        write_lines(folder / "reviews.jsonl.gz", n_rows, n_items, review),
-        write_items(folder / "meta.jsonl.gz", n_items, record),
+        write(folder / "reviews.jsonl.gz", per_click(n_rows, n_items, review)),
+        write(folder / "meta.jsonl.gz", map(record, range(n_items))),
     ]
 
 
@@ -152,21 +137,16 @@ def mmsbr(folder: Path, n_rows: int, n_items: int) -> list[Path]:
 
 
 def recbole(folder: Path, n_rows: int, n_items: int) -> list[Path]:
-    return [
-        write_lines(
-            folder / "x.inter", n_rows, n_items, lambda s, u, i, t: f"{u}\t{i}\t5\t{t}",
-            "user_id:token\titem_id:token\trating:float\ttimestamp:float\n",
-        ),
-        write_items(
-            folder / "x.item", n_items, lambda i: f"{i}\tThing {i}\tKind {i % 40}\t9.5",
-            "item_id:token\ttitle:token_seq\tcategories:token_seq\tprice:float\n",
-        ),
-    ]  # fmt: skip
+    of_clicks = per_click(n_rows, n_items, "{1}\t{2}\t5\t{3}".format)
+    items = (f"{item}\tThing {item}\tKind {item % 40}\t9.5" for item in range(n_items))
+    inter = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+    item = "item_id:token\ttitle:token_seq\tcategories:token_seq\tprice:float\n"
+    return [write(folder / "x.inter", of_clicks, inter), write(folder / "x.item", items, item)]
 
 
 def session_rec(folder: Path, n_rows: int, n_items: int) -> list[Path]:
-    line = "{0}\t{2}\t{3}".format
-    return [write_lines(folder / "log.txt", n_rows, n_items, line, "SessionId\tItemId\tTime\n")]
+    of_clicks = per_click(n_rows, n_items, "{0}\t{2}\t{3}".format)
+    return [write(folder / "log.txt", of_clicks, "SessionId\tItemId\tTime\n")]
 
 
 def yoochoose(folder: Path, n_rows: int, n_items: int) -> list[Path]:
@@ -174,20 +154,16 @@ def yoochoose(folder: Path, n_rows: int, n_items: int) -> list[Path]:
         day = datetime.fromtimestamp(moment, UTC)
         return f"{session},{day:%Y-%m-%dT%H:%M:%S}.000Z,{item},{item % 12}"
 
-    return [write_lines(folder / "yoochoose-clicks.dat", n_rows, n_items, line)]
+    return [write(folder / "yoochoose-clicks.dat", per_click(n_rows, n_items, line))]
 
 
 def movielens(folder: Path, n_rows: int, n_items: int) -> list[Path]:
+    ratings = per_click(n_rows, n_items, "{1},{2},4.0,{3}".format)
+    movies = (f'{item},"Film, The {item} (1995)",Comedy|Drama' for item in range(n_items))
     return [
-        write_lines(
-            folder / "ratings.csv", n_rows, n_items, lambda s, u, i, t: f"{u},{i},4.0,{t}",
-            "userId,movieId,rating,timestamp\n",
-        ),
-        write_items(
-            folder / "movies.csv", n_items, lambda i: f'{i},"Film, The {i} (1995)",Comedy|Drama',
-            "movieId,title,genres\n",
-        ),
-    ]  # fmt: skip
+        write(folder / "ratings.csv", ratings, "userId,movieId,rating,timestamp\n"),
+        write(folder / "movies.csv", movies, "movieId,title,genres\n"),
+    ]
 
 
 def huggingface(folder: Path, n_rows: int, n_items: int) -> list[Path]:
