@@ -1,5 +1,10 @@
-"""The models that are compared, and how each is made and tuned; see `eval.names` for the names."""
+"""The models that are compared, and how each is made and tuned; see `eval.names` for the names.
 
+A bundle's recommenders are judged as they are stored; all others are fitted here, with the same budget
+and the same tuning as `python -m tpad train` gives.
+"""
+
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
@@ -13,7 +18,9 @@ from eval.baselines.tuning import tune
 from eval.features import attribute_features, random_features, text_features
 from eval.names import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.protocol import CASES, Protocol, RankingModel
+from eval.shipped import Shipped
 from tpad import (
+    PCA_SIZES,
     ConfigError,
     Dataset,
     EpochReport,
@@ -68,8 +75,14 @@ class EmbeddingModel:
         return self.fitted.scores(sessions)
 
 
+class Scorer(typing.Protocol):
+    """What is ready to score."""
+
+    def scores(self, prefixes: list[np.ndarray], /) -> np.ndarray: ...
+
+
 class ScoringModel:
-    """A model that is ready to score, such as the oracle of the demo shop.
+    """A model that is ready to score: the oracle of the demo shop, a recommender of a bundle.
 
     Args:
         model: anything with `scores(sessions) -> (n, n_items)`.
@@ -77,7 +90,7 @@ class ScoringModel:
 
     can_score_new_items = True
 
-    def __init__(self, model: RankingModel) -> None:
+    def __init__(self, model: Scorer) -> None:
         self.model = model
 
     def fit(self, dataset: Dataset) -> "ScoringModel":
@@ -120,24 +133,49 @@ class Entry:
 
 
 def embedding_entry(
-    name: str, role: Role, features: Callable[[int], np.ndarray], config: SessionModelConfig
+    name: str,
+    role: Role,
+    features: Callable[[int], np.ndarray],
+    config: SessionModelConfig,
+    *,
+    sizes: Sequence[int | None] = PCA_SIZES,
+    shipped: Shipped | None = None,
 ) -> Entry:
-    """An embedding set through the session recommender; its PCA size and cold offset are tuned."""
+    """An embedding set through the session recommender.
+
+    Args:
+        name, role: of the row.
+        features: (n_items, n_features) for a seed.
+        config: settings of the recommender.
+        sizes: PCA sizes to try; None keeps the features as they are. The cold offset is tuned, too.
+        shipped: the bundle's own recommender. Its seed is judged as it is; other seeds are fitted
+            with its settings, and nothing is tuned again.
+    """
+    if shipped is not None:
+        config = shipped.model.config
 
     def make(seed: int, tuned: Tuned | None, progress: Progress) -> RankingModel:
+        if shipped is not None and seed == config.seed:
+            return ScoringModel(shipped.model)
         settings = replace(config, seed=seed)
         if tuned is not None:
             settings = SessionTuning(**tuned).apply(settings)
         return EmbeddingModel(name, features(seed), settings, progress)
 
     def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned:
-        found = tune_session_model(
-            features(seed), dataset.train, dataset.validation, ~dataset.cold,
-            replace(config, seed=seed), progress=progress,
+        if shipped is not None:
+            return asdict(shipped.tuning)
+        return asdict(
+            tune_session_model(
+                features(seed), dataset.train, dataset.validation, ~dataset.cold,
+                replace(config, seed=seed), sizes=sizes, progress=progress,
+            )
         )  # fmt: skip
-        return asdict(found)
 
-    return Entry(name, role, make, settle, features, asdict(config), seeded=True)
+    settings: dict[str, Any] = asdict(config) | {"pca_sizes": list(sizes)}
+    if shipped is not None:
+        settings |= {"shipped": shipped.checksum, "shipped_seed": config.seed}
+    return Entry(name, role, make, settle, features, settings, seeded=True)
 
 
 def baseline_entry(
@@ -187,6 +225,8 @@ def all_entries(
     *,
     extra: Mapping[str, np.ndarray] | None = None,
     ablations: Mapping[str, np.ndarray] | None = None,
+    shipped: Mapping[str, Shipped] | None = None,
+    sizes: Sequence[int | None] = PCA_SIZES,
     tries: int = TRIES,
     protocol: Protocol | None = None,
 ) -> list[Entry]:
@@ -201,7 +241,10 @@ def all_entries(
         oracle: the exact law, where it is known.
         extra: further embedding sets, such as those of a file; baselines.
         ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, called "tpad-…" and
-            compared through the session recommender only.
+            compared through the session recommender only. All have the PCA size of TPAD, so that
+            nothing differs but what was left out.
+        shipped: the recommenders of a bundle by set, which are judged as they are.
+        sizes: PCA sizes that are tried of all other sets.
         tries: settings tried of each baseline that is no embedding set through the recommender.
         protocol: what is asked.
 
@@ -239,9 +282,14 @@ def all_entries(
     attributes = attribute_features(dataset)
     if attributes is not None:
         sets["attributes"] = ("reference", attributes)
+    own = shipped or {}
+    pca = own[SUBJECT].tuning.pca if SUBJECT in own else None
     for name, (role, values) in sets.items():
         features = _always(values)
-        entries.append(embedding_entry(name, role, features, config))
+        tried = (pca,) if name in variants else sizes
+        entries.append(
+            embedding_entry(name, role, features, config, sizes=tried, shipped=own.get(name))
+        )
         if name != "random" and name not in variants:
             near = content_baseline(values, f"Nearest neighbours, {name}")
             entries.append(

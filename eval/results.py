@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +26,10 @@ class Result:
         seeds: seeds of the runs.
         ranks: (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
-        fit_seconds, score_seconds: means over runs.
+        fit_seconds, score_seconds: means over the runs that were timed.
         imported: of lists that an outside model made, what is known of them: `file` and
             `longest_list`; None for a model that was run here.
+        settings: what the runs depend on beside data, features and seed, see `eval.models.Entry`.
         further: slice -> name -> figures of lists and calibration, means over runs.
     """
 
@@ -40,6 +42,7 @@ class Result:
     score_seconds: float = 0.0
     imported: dict | None = None
     further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""

@@ -13,7 +13,7 @@ from eval.calibration import validation_cases
 from eval.database.store import Store
 from eval.features import text_features
 from eval.measuring import measure
-from eval.models import Entry
+from eval.models import Entry, ScoringModel
 from eval.protocol import Protocol, TestCases
 from eval.results import Result
 from eval.selection import result_of
@@ -85,7 +85,8 @@ def run_models(
                     fitted = time.perf_counter()
                     found = measure(model, dataset, cases, validation(), texts())
                     record = {"tuned": tuned}
-                    run.finish(found.ranks, fitted - begin, found.seconds, record, found.figures)
+                    seconds = None if isinstance(model, ScoringModel) else fitted - begin
+                    run.finish(found.ranks, seconds, found.seconds, record, found.figures)
                 known = run.id
             else:
                 tuned = store.get(known).config["tuned"]

@@ -129,11 +129,17 @@ def result_of(
         tuple(run.seed for run in runs),
         store.rank_matrix(ids),
         runs[0].config.get("tuned"),
-        float(np.mean([run.fit_seconds or 0.0 for run in runs])),
-        float(np.mean([run.score_seconds or 0.0 for run in runs])),
+        _mean([run.fit_seconds for run in runs]),
+        _mean([run.score_seconds for run in runs]),
         runs[0].config.get("imported"),
         further_figures(store, ids),
+        runs[0].config.get("settings") or {},
     )
+
+
+def _mean(seconds: Sequence[float | None]) -> float:
+    """Mean of what was measured, 0 if nothing was."""
+    return float(np.mean([one for one in seconds if one is not None] or [0.0]))
 
 
 def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:

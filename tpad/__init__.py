@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tpad.training.optimisation import adamw, warm_up_cosine
     from tpad.training.plain_features import field_table, text_table
     from tpad.training.session_model import fit_session_model
-    from tpad.training.session_network import SessionModelConfig
+    from tpad.training.session_network import PCA_SIZES, SessionModelConfig
     from tpad.training.session_tuning import SessionTuning, tune_session_model
     from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
@@ -53,6 +53,7 @@ _LAZY = {
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
     "PADDING": "tpad.training.batching",
+    "PCA_SIZES": "tpad.training.session_network",
     "RANDOM_SIZE": "tpad.training.encoders",
     "Recommender": "tpad.recommender",
     "SessionModelConfig": "tpad.training.session_network",
@@ -78,6 +79,7 @@ _LAZY = {
 
 __all__ = [
     "PADDING",
+    "PCA_SIZES",
     "RANDOM_SIZE",
     "Bundle",
     "BundleError",

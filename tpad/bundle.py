@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ from tpad.version import __version__
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be read without it
     from tpad.training.fitted_session_model import FittedSessionModel
+    from tpad.training.session_tuning import SessionTuning
 
 POPULARITY_FILE = "popularity.parquet"
 CLICKS = "clicks"
@@ -206,6 +208,7 @@ class Bundle:
         embeddings: Mapping[str, np.ndarray],
         recommenders: Mapping[str, "FittedSessionModel"],
         config: Mapping[str, Any],
+        tuned: Mapping[str, "SessionTuning"] | None = None,
         seeds: Sequence[int] = (),
         base: Mapping[str, str] | None = None,
         extra_files: Mapping[str, Path] | None = None,
@@ -221,6 +224,7 @@ class Bundle:
                 stored in half precision, see `tpad.embeddings.as_stored`.
             recommenders: one of each set.
             config: the training's settings, as JSON values.
+            tuned: what tuning chose for the recommender of each set, for the record.
             seeds: that the training used; by default `config["seed"]`.
             base: the base model, {"path": …} or {"hub_id": …, "revision": …}; by default the folder
                 `base` that the encoder writes.
@@ -252,6 +256,7 @@ class Bundle:
             },
             "seeds": [int(seed) for seed in seeds],
             "sets": list(embeddings),
+            "tuned": {name: asdict(found) for name, found in (tuned or {}).items()},
             "base": dict(base or {"path": "base"}),
         }
         with replacing_folder(folder) as part:
@@ -309,9 +314,14 @@ class Bundle:
                 _copy(self.path / CARD_FILE, part / CARD_FILE)
             if not sessions:
                 _drop_sessions(self, part)
-            write_info(part, {**self.info, "sets": list(keep)})
+            tuned = {k: v for k, v in self.info.get("tuned", {}).items() if k in keep}
+            write_info(part, {**self.info, "sets": list(keep), "tuned": tuned})
             check_files(part, read_info(part), "full")
         return folder
+
+    def checksum_of_recommender(self, name: str) -> str:
+        """sha256 (hex) of the file of a set's recommender."""
+        return self.info["checksums"][set_file("recommenders", name)]
 
     def _read_embeddings(self, name: str) -> np.ndarray:
         return read_embeddings(self.path / set_file("embeddings", name), self.dataset.n_items)

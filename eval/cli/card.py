@@ -1,15 +1,22 @@
 """`python -m eval card`: what was measured, written into a bundle's model card."""
 
 from argparse import Namespace, _SubParsersAction
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
-from eval.names import VARIANT
+from eval.metrics import metric_names
+from eval.names import SUBJECT, VARIANT
 from eval.report import about
+from eval.results import HEADLINES, Result
 from eval.sections import at_a_glance
 from eval.selection import results_of
+from eval.significance import over_seeds
 from eval.tables import MARK, results_frame
 from tpad import Bundle, DataError, model_card
 
@@ -42,15 +49,15 @@ def act(options: Namespace) -> None:
         results = [one for one in results_of(store, chosen) if not one.name.startswith(VARIANT)]
     finally:
         store.close()
+    shipped = [_of_the_bundle(one, bundle) for one in results]
     masks = chosen.masks()
-    table = at_a_glance(results_frame(results, chosen.cases.session, masks))[0].table
+    table = at_a_glance(results_frame(shipped, chosen.cases.session, masks))[0].table
     table = table.map(lambda text: str(text).removesuffix(MARK))
-    seeds = sorted({seed for one in results for seed in one.seeds})
     commits = sorted({str(run.commit)[:7] for run in runs})
     note = (
-        f"{about(chosen.cases, masks)[:-1]}. Mean ± standard deviation over the seeds "
-        f"{', '.join(map(str, seeds))}; `python -m eval run --bundle BUNDLE`, commit "
-        f"{', '.join(commits)}. All sets have the same recommender, budget and tuning."
+        f"{about(chosen.cases, masks)[:-1]}. These are figures of the very recommenders in this bundle; "
+        f"`python -m eval run --bundle BUNDLE`, commit {', '.join(commits)}. All sets have the same "
+        f"recommender, budget and tuning.{_over_seeds(results)}"
     )
     text = model_card(
         bundle.info, title=f"TPAD on {chosen.title}", metrics=table.reset_index(), metrics_note=note
@@ -60,3 +67,43 @@ def act(options: Namespace) -> None:
     beside.write_text(text, "utf-8")
     beside.replace(card)
     print(f"Wrote {len(table)} models' figures into {card}.")
+
+
+def _of_the_bundle(result: Result, bundle: Bundle) -> Result:
+    """What the bundle's own recommender reached; of a model that is not in the bundle, its first seed.
+
+    Raises:
+        DataError: the runs of an embedding set are not those of the bundle's recommender.
+    """
+    first = 0
+    if result.name in bundle.sets:
+        stored = result.settings.get("shipped")
+        if stored != bundle.checksum_of_recommender(result.name):
+            raise DataError(
+                f"The runs of {result.name} in the database are not of the recommender in {bundle.path}; "
+                f"run `python -m eval run --bundle {bundle.path}` first."
+            )
+        seed = result.settings["shipped_seed"]
+        if seed not in result.seeds:
+            raise DataError(
+                f"The database has no run of {result.name} with the seed {seed} of the recommender in "
+                f"{bundle.path}; add it to --seeds of `python -m eval run`."
+            )
+        first = result.seeds.index(seed)
+    return replace(result, seeds=(result.seeds[first],), ranks=result.ranks[[first]])
+
+
+def _over_seeds(results: Sequence[Result]) -> str:
+    """How much TPAD's figures vary with the seed of its recommender; empty where one seed was run."""
+    for result in results:
+        if result.name == SUBJECT and len(result.seeds) > 1:
+            every = np.ones(result.ranks.shape[1], bool)
+            mean, deviation = over_seeds(result.values(every))
+            told = [
+                f"{metric}@{k} {mean[place]:.3f} ± {deviation[place]:.3f}"
+                for metric, k in HEADLINES
+                for place in [metric_names().index((metric, k))]
+            ]
+            seeds = ", ".join(map(str, result.seeds))
+            return f" Over the seeds {seeds} of the recommender, TPAD has {' and '.join(told)}."
+    return ""

@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from eval.cli.sources import (
+    Source,
     add_database,
     add_protocol,
     add_source,
@@ -21,10 +22,11 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.models import TRIES, all_entries, select
+from eval.models import TRIES, Entry, all_entries, select
 from eval.names import SUBJECT
 from eval.runner import code_version, run_models
-from tpad import ConfigError, EpochReport, SessionModelConfig
+from eval.shipped import Shipped, shipped_recommenders
+from tpad import PCA_SIZES, ConfigError, EpochReport, SessionModelConfig
 
 
 def add_parser(commands: _SubParsersAction) -> None:
@@ -33,11 +35,16 @@ def add_parser(commands: _SubParsersAction) -> None:
     add_source(parser, sets=True)
     add_protocol(parser)
     add_database(parser)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="(0 1 2)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", help="(that of the bundle and the two that follow; 0 1 2)"
+    )
     parser.add_argument("--models", nargs="+", help="only these; all by default, see --list")
     parser.add_argument("--list", action="store_true", help="list the models and stop")
     parser.add_argument(
-        "--epochs", type=int, help="epochs of every model that is trained in epochs"
+        "--epochs",
+        type=int,
+        help="epochs of every model that is trained in epochs; a bundle's recommenders are then "
+        "fitted anew instead of being evaluated as they are",
     )
     parser.add_argument(
         "--tries", type=int, default=TRIES, help="settings tried of each baseline (%(default)s)"
@@ -60,18 +67,16 @@ def act(options: Namespace) -> None:
         torch.set_num_threads(options.threads)
     source = load_source(options)
     cases = cases_of(options, source)
-    config = SessionModelConfig()
-    if options.epochs is not None:
-        config = replace(config, epochs=options.epochs)
-    entries = all_entries(
-        source.dataset, source.embeddings, config, source.oracle, extra=source.extra,
-        ablations=source.ablations,
-        tries=options.tries, protocol=protocol_of(options, source.split),
-    )  # fmt: skip
-    entries = select(entries, options.models)
+    entries, first_seed = _entries(options, source)
     if options.list:
         print("\n".join(f"{entry.name}\t{entry.role}" for entry in entries))
         return
+    seeds = list(dict.fromkeys(options.seeds or range(first_seed, first_seed + 3)))
+    if source.bundle is not None and first_seed not in seeds:
+        print(
+            f"The bundle's recommenders have the seed {first_seed}, which is not among --seeds; they "
+            "are not evaluated."
+        )
     masks = slices_of(source, cases)
     store = Store(database_of(options))
     try:
@@ -87,7 +92,7 @@ def act(options: Namespace) -> None:
                 source.dataset,
                 source.name,
                 entries,
-                list(dict.fromkeys(options.seeds)),
+                seeds,
                 protocol=protocol_of(options, source.split),
                 split_id=store_split(store, source),
                 say=lambda line: tqdm.write(line, file=sys.stdout),
@@ -105,3 +110,22 @@ def act(options: Namespace) -> None:
             f"Checked for leaks: {'; '.join(source.proven)}.",
         ],
     )  # fmt: skip
+
+
+def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
+    """The models that were asked for, and the seed of the bundle's recommenders (0 without any)."""
+    shipped: dict[str, Shipped] = {}
+    config, sizes = SessionModelConfig(), PCA_SIZES
+    if source.bundle is not None and options.epochs is None:
+        shipped = shipped_recommenders(source.bundle)
+        sizes = tuple(source.bundle.config.get("pca_sizes", PCA_SIZES))
+    if shipped:  # what is compared with them gets their budget
+        config = replace(next(iter(shipped.values())).model.config, pca=None, cold_offset=0.0)
+    if options.epochs is not None:
+        config = replace(config, epochs=options.epochs)
+    entries = all_entries(
+        source.dataset, source.embeddings, config, source.oracle, extra=source.extra,
+        ablations=source.ablations, shipped=shipped, sizes=sizes, tries=options.tries,
+        protocol=protocol_of(options, source.split),
+    )  # fmt: skip
+    return select(entries, options.models), config.seed

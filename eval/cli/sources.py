@@ -36,6 +36,7 @@ class Source:
         split: the split, if one was asked for.
         proven: what is proven of leaks, a sentence each.
         ablations: sets of `python -m tpad ablate`.
+        bundle: the bundle, where the dataset is the one that it was trained on.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Source:
     split: Split | None = None
     proven: Sequence[str] = ()
     ablations: Mapping[str, np.ndarray] = field(default_factory=dict)
+    bundle: Bundle | None = None
 
 
 def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
@@ -143,6 +145,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         raise ConfigError("Name one source: --bundle, --world, or --items with --interactions.")
     embeddings: Mapping[str, np.ndarray] = {}
     folders: list[Path] = []
+    bundle = None
     if options.bundle is not None:
         bundle = Bundle.load(options.bundle)
         dataset, embeddings = bundle.dataset, bundle.embeddings
@@ -158,6 +161,8 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     split = None
     if options.split is not None:
         split = make_split(dataset, SplitConfig.parse(options.split))
+        if split.dataset.fingerprint != dataset.fingerprint:
+            bundle = None  # its recommenders learned from other sessions
         dataset = split.dataset
     proven = assert_no_leaks(split or dataset, bundle=options.bundle if evaluates else None)
     ablations = {}
@@ -174,6 +179,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         split,
         proven,
         ablations,
+        bundle,
     )
 
 

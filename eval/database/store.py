@@ -53,7 +53,7 @@ class OpenRun:
     def finish(
         self,
         ranks: np.ndarray,
-        fit_seconds: float,
+        fit_seconds: float | None,
         score_seconds: float,
         found: dict | None = None,
         more: Iterable[Figure] = (),
@@ -62,7 +62,7 @@ class OpenRun:
 
         Args:
             ranks: (n_cases,).
-            fit_seconds: time of training, tuning included.
+            fit_seconds: time of training, tuning included; None if the model was trained before.
             score_seconds: time of ranking all cases.
             found: what was settled during the run (such as sizes chosen), added to its config.
             more: figures besides those that follow from the ranks of every slice.

@@ -22,6 +22,8 @@ from eval.report import markdown
 from eval.results import Result
 from eval.rivals import against_best
 from eval.runner import run_models
+from eval.shipped import shipped_recommenders
+from tpad import Bundle
 from tpad.embeddings import SET_TITLES, write_with_ids
 from tpad.errors import ConfigError
 from tpad.training.session_model import SessionModelConfig
@@ -126,8 +128,12 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
     ]  # fmt: skip
     by_name = {entry.name: entry for entry in entries}
     assert by_name["tpad-no-words"].features(0) is x
-    # The same settings, and so the same budget, as every other set.
-    assert by_name["tpad-no-words"].settings == by_name["vision"].settings
+    # The same settings, and so the same budget, as every other set, but for one thing: an ablation
+    # has the PCA size of the method, so that nothing differs but what was left out.
+    assert by_name["tpad-no-words"].settings == {
+        **by_name["vision"].settings, "pca_sizes": [None]
+    }  # fmt: skip
+    assert set(by_name["tpad-no-words"].tune(shop, 0, None)["values"]) == {"all"}
     # They are no reason to leave out the sets that are made where there is no bundle.
     names = [entry.name for entry in all_entries(shop, {}, config, ablations=given)]
     assert {"random", "tfidf", "tpad-full"} <= set(names) and "tpad" not in names
@@ -135,6 +141,22 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
         all_entries(shop, embeddings, config, extra={"tpad-full": x}, ablations=given)
     with pytest.raises(ConfigError, match="tpad-full has shape"):
         all_entries(shop, embeddings, config, ablations={"full": x[:3]})
+
+
+def test_a_bundle_is_judged_by_the_recommenders_that_it_holds(fake_bundle):
+    bundle = Bundle.load(fake_bundle)
+    dataset, stored = bundle.dataset, bundle.recommenders["tpad"]
+    shipped = shipped_recommenders(bundle)
+    entries = {e.name: e for e in all_entries(dataset, bundle.embeddings, FAST, shipped=shipped)}
+    entry, prefixes = entries["tpad"], [session[:-1] for session in dataset.test.items]
+    tuned = entry.tune(dataset, 1, None)  # nothing is tuned again
+    assert (tuned["pca"], tuned["cold_offset"]) == (stored.config.pca, stored.config.cold_offset)
+    own = entry.make(stored.config.seed, tuned, None).fit(dataset).scores(prefixes)
+    np.testing.assert_array_equal(own, stored.scores(prefixes))
+    other = entry.make(stored.config.seed + 1, tuned, None).fit(dataset)
+    assert other.config == replace(stored.config, seed=stored.config.seed + 1)
+    assert not np.array_equal(other.scores(prefixes), own)
+    assert entry.settings["shipped"] == bundle.info["checksums"]["recommenders/tpad.safetensors"]
 
 
 def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings):
@@ -281,7 +303,7 @@ def bundle(shop, embeddings, monkeypatch, tmp_path):
     """A bundle of the test shop, whatever folder is asked for."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={}, path=folder)
+    loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={}, path=folder, sets=())
     monkeypatch.setattr(sources, "Bundle", SimpleNamespace(load=lambda path: loaded))
     monkeypatch.setattr(sources, "assert_no_leaks", lambda *_, **__: ["nothing leaks"])
     monkeypatch.setattr(run, "SessionModelConfig", lambda: FAST)

@@ -15,6 +15,7 @@ from tpad.training import ablation_sets
 from tpad.training.ablation_sets import train_sets
 from tpad.training.ablations import ABLATIONS
 from tpad.training.config import TrainingConfig, apply_ablation, preset
+from tpad.training.pipeline import train
 
 
 def stage_counts(work: Path) -> Counter:
@@ -195,3 +196,51 @@ def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
         "pictures": 2, "knowledge": 4, "transfer": 5, "imagined": 3, "teacher": 4,
         "describing": 3, "student": 4, "distillation": 12, "feedback": len(files),
     }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(trained, tmp_path_factory):
+    """The ablations of the representation, name -> (n_items, d)."""
+    out = tmp_path_factory.mktemp("parts") / "out"
+    only = ["no-tau", "describing-only", "captions", "no-disentanglement"]
+    files, _ = train_all(trained, out, only)
+    return {file.stem: read(file)[0] for file in files}
+
+
+def test_without_tau_the_rest_is_the_very_same(parts, trained):
+    full, tau = parts["full"], trained.config.distill.tau
+    n_fields = 3 + trained.dataset.items["category"].nunique()
+    n_nu = full.shape[1] - tau - n_fields
+    np.testing.assert_array_equal(
+        parts["no-tau"], np.delete(full, np.s_[n_nu : n_nu + tau], axis=1)
+    )
+
+
+def test_describing_only_holds_the_words_before_any_distillation(parts):
+    words, alone = parts["no-tau"], parts["describing-only"]
+    assert alone.shape == words.shape
+    n_fields = np.flatnonzero((alone == words).all(0))
+    assert 0 < len(n_fields) < alone.shape[1]  # the fields are equal, the words have moved
+
+
+def test_captions_are_the_words_that_the_base_writes(parts, trained):
+    captions, n_fields = parts["captions"], 3 + trained.dataset.items["category"].nunique()
+    words = captions[:, :-n_fields]
+    assert set(np.unique(words)) == {0.0, 1.0}
+    np.testing.assert_array_equal(captions[:, -n_fields:], parts["full"][:, -n_fields:])
+    warm = words[~trained.dataset.cold]
+    assert (warm.sum(0) >= 5).all()  # the vocabulary is that of the training items
+    assert words[trained.dataset.cold].any()
+
+
+def test_no_disentanglement_changes_nothing_but_the_penalty(parts, trained):
+    full, without = parts["full"], parts["no-disentanglement"]
+    assert without.shape == full.shape and not np.array_equal(full, without)
+    config = apply_ablation(trained.config, "no-disentanglement")
+    assert config == trained.config.override("distill.separate_weight", 0.0)
+
+
+def test_an_ablation_of_the_representation_has_no_bundle(trained, tmp_path):
+    config = apply_ablation(trained.config, "captions")
+    with pytest.raises(ConfigError, match="python -m tpad ablate"):
+        train(trained.dataset, trained.base, config, tmp_path / "bundle", device="cpu", quiet=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tpad import Bundle, NewItem
+from tpad import Bundle, NewItem, tune_session_model
 from tpad.data.columns import Columns
 from tpad.embeddings import SET_TITLES, as_stored
 from tpad.errors import BundleError, ConfigError
@@ -88,9 +88,23 @@ def test_every_set_has_a_recommender_that_ranks_all_items(bundle, trained):
 
 
 def test_all_sets_go_through_the_same_recommender(bundle):
-    """Same settings and size: only what is fed in differs."""
-    configs = {bundle.recommenders[name].config for name in bundle.sets}
-    assert len(configs) == 1
+    """Same budget, and all that differs was tuned for the set."""
+    configs = {name: bundle.recommenders[name].config for name in bundle.sets}
+    assert len({replace(one, pca=None, cold_offset=0.0) for one in configs.values()}) == 1
+    for name, one in configs.items():
+        tuned = bundle.info["tuned"][name]
+        assert (one.pca, one.cold_offset) == (tuned["pca"], tuned["cold_offset"])
+        assert set(tuned["values"]) == {"all", "16"}
+
+
+def test_what_ships_is_tuned_as_the_judge_would_tune_it(bundle, trained):
+    dataset, config = trained.dataset, trained.config.recommender
+    tuning = tune_session_model(
+        bundle.embeddings["tpad"], dataset.train, dataset.validation, ~dataset.cold, config,
+        sizes=trained.config.pca_sizes,
+    )  # fmt: skip
+    assert asdict(tuning) == bundle.info["tuned"]["tpad"]
+    assert tuning.cold_offset != 0.0
 
 
 def test_price_and_category_join_every_content_set_alike(bundle, trained):

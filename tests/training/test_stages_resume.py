@@ -21,7 +21,8 @@ from tpad.training import (
 )
 from tpad.training.fitted_session_model import FittedSessionModel
 from tpad.training.session_model import _Fit
-from tpad.training.workspace import Stage
+from tpad.training.session_tuning import SessionTuning
+from tpad.training.workspace import Stage, Workspace
 
 
 def run_stage(run, module, folder, change, stop=None, alter=None):
@@ -146,16 +147,25 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
 ):
     features = np.random.default_rng(0).standard_normal((len(dataset), 8)).astype(np.float32)
     settings = replace(config.recommender, epochs=3)
-    whole = recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "whole"), "cpu")
+
+    def recommender(work: str) -> tuple[FittedSessionModel, SessionTuning]:
+        workspace = Workspace(tmp_path / work, quiet=True)
+        return recommend_stage.run(
+            "tpad", settings, (None, 4), dataset, features, workspace, fingerprint="x", device="cpu"
+        )
+
+    whole, tuning = recommender("whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(FittedSessionModel, "save", Mock(side_effect=KeyboardInterrupt))
-        recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "parts"), "cpu")
-    # All epochs are done: none is run again.
+        recommender("parts")
+    # All epochs, those of the tuning included, are done: none is run again.
     monkeypatch.setattr(_Fit, "_epoch", None)
-    parts = recommend_stage.run(settings, dataset, features, new_stage(tmp_path / "parts"), "cpu")
+    parts, again = recommender("parts")
     weights = parts.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
-    assert not list((tmp_path / "parts").glob("epoch.*"))
+    assert again == tuning and set(tuning.values) == {"all", "4"}
+    assert (parts.config.pca, parts.config.cold_offset) == (tuning.pca, tuning.cold_offset)
+    assert not list((tmp_path / "parts").glob("*/epoch.*"))
 
 
 def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypatch):

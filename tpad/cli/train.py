@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError
-from tpad.training.ablations import ABLATIONS
+from tpad.training.ablations import ABLATIONS, SETS_ONLY
 
 if TYPE_CHECKING:
     from tpad.data.dataset import Dataset
@@ -42,8 +42,9 @@ def add_train_parser(subparsers: _SubParsersAction) -> None:
     parser = subparsers.add_parser("train", help="train TPAD and write a bundle")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     run = add_training_options(parser)
+    names = ", ".join(name for name in ABLATIONS if name not in SETS_ONLY)
     run.add_argument("--ablation", action="append", default=[], metavar="NAME",
-                     help=f"leave one part out: {', '.join(ABLATIONS)}; may be repeated")  # fmt: skip
+                     help=f"leave one part out: {names}; may be repeated")  # fmt: skip
     parser.set_defaults(run=run_train, together=True)
 
 
@@ -162,6 +163,11 @@ def read_job(args: Namespace) -> Job:
         if getattr(args, option.name) is not None:
             config = config.override(f"model.{option.name}", getattr(args, option.name))
     for ablation in getattr(args, "ablation", []):
+        if ablation in SETS_ONLY:
+            raise ConfigError(
+                f"{ablation} has no bundle; make its embedding set with `python -m tpad ablate --only "
+                f"{ablation}`."
+            )
         config = apply_ablation(config, ablation)
     for setting in args.settings:
         config = config.override(*_setting(setting))

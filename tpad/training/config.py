@@ -7,12 +7,14 @@ from typing import Any, get_args, get_origin
 from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
 from tpad.training.ablations import ABLATIONS, check_ablation
-from tpad.training.session_network import SessionModelConfig
+from tpad.training.session_network import PCA_SIZES, SessionModelConfig
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
 BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
-MAY_BE_ZERO = ("adapt_epochs", "adapter_every", "describe_epochs", "imagined", "seed")
-"""Whole numbers that may be zero; all others are counts of at least one."""
+REPRESENTATIONS = ("full", "intrinsic", "captions")
+MAY_BE_ZERO = ("adapt_epochs", "adapter_every", "describe_epochs", "distill.epochs", "feedback.epochs",
+               "imagined", "seed")  # fmt: skip
+"""Whole numbers that may be zero, by name or path; all others are counts of at least one."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class DistillConfig:
     temperature: float = 1.0
     """Temperature of teacher and student in `L_kd`."""
     epochs: int = 30
-    """Passes over the training prefixes."""
+    """Passes over the training prefixes; 0 leaves the heads as `describing` made them."""
     batch_size: int = 256
     """Prefixes a step."""
     learning_rate: float = 1e-3
@@ -156,6 +158,13 @@ class TrainingConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
     recommender: SessionModelConfig = field(default_factory=SessionModelConfig)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    pca_sizes: tuple[int | None, ...] = PCA_SIZES
+    """PCA sizes that are tried for the recommender of each embedding set; None keeps its features as
+    they are."""
+    representation: str = "full"
+    """What an item is represented by: "full", [k_nu ; k_tau ; fields]; "intrinsic", the same without
+    k_tau; or "captions", the words of what the base writes of it, and the fields. Only ablations change
+    it."""
     inputs: str = "both"
     """Which modality of an item is read: "both", "image" or "text"."""
     fields: bool = True
@@ -181,6 +190,11 @@ class TrainingConfig:
             )
         if self.inputs not in ("both", "image", "text"):
             raise ConfigError(f"inputs must be both, image or text, not {self.inputs!r}.")
+        if self.representation not in REPRESENTATIONS:
+            raise ConfigError(
+                f"representation must be one of {', '.join(REPRESENTATIONS)}, not "
+                f"{self.representation!r}."
+            )
         if self.knowledge.targets not in ("shop", "written"):
             raise ConfigError(f"targets must be shop or written, not {self.knowledge.targets!r}.")
         for name in self.baselines:
@@ -197,6 +211,11 @@ class TrainingConfig:
             raise ConfigError(
                 "Feedback flows into a student that reads every training item; set feedback.epochs "
                 "to 0 with --features-only or distill.unmet."
+            )
+        if not self.pca_sizes or any(size is not None and size < 1 for size in self.pca_sizes):
+            raise ConfigError(
+                "pca_sizes must be a list of sizes of at least 1, or null to keep the features, not "
+                f"{list(self.pca_sizes)}."
             )
         _check_numbers(self, "")
         for part in ("model", "knowledge", "transfer", "distill", "feedback"):
@@ -216,7 +235,7 @@ def _check_numbers(config: Any, path: str) -> None:
     for one in fields(config):
         value, name = getattr(config, one.name), path + one.name
         if one.type in (int, int | None) and value is not None:
-            least = 0 if one.name in MAY_BE_ZERO or name == "feedback.epochs" else 1
+            least = 0 if one.name in MAY_BE_ZERO or name in MAY_BE_ZERO else 1
             if value < least:
                 raise ConfigError(f"{name} must be at least {least}, not {value}.")
         elif one.type is float and not 0.0 <= value < float("inf"):
@@ -291,6 +310,7 @@ def preset(name: str) -> TrainingConfig:
             ),
             recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
             feedback=FeedbackConfig(epochs=1, adapter_every=2),
+            pca_sizes=(None, 16),
             text_components=32,
             baselines=("vision_tfidf", "knowledge"),
         )

@@ -39,9 +39,11 @@ from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
 from tpad.training.encoders import ItemEncoder, Reading
 from tpad.training.given_features import TFIDF, GivenFeatures, check_complete, rows_of
+from tpad.training.heads import description_words
+from tpad.training.knowledge import Knowledge
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.shop import Shop
-from tpad.training.workspace import Workspace, digest
+from tpad.training.workspace import Stage, Workspace, digest
 
 ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
 TRAINING_LOG = "training.jsonl"
@@ -79,6 +81,11 @@ def train(
     Raises:
         ConfigError: a setting does not fit, or another run uses the folder of the stages.
     """
+    if config.representation != "full":
+        raise ConfigError(
+            f"A bundle needs the full representation, not {config.representation!r}; make this one with "
+            "`python -m tpad ablate`."
+        )
     mllm = load_base(dataset, base, config, device)
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
     with workspace.only_run():
@@ -87,15 +94,12 @@ def train(
         encoded = encode(encoder, contents(dataset, vectors), images)
         # The recommenders learn from the very numbers that the bundle gives back.
         embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
-        recommenders = {}
+        recommenders, tuned = {}, {}
         for name, features in embeddings.items():
-            stage = workspace.stage(
-                f"recommender-{name}", f"recommender, {name}",
-                config.recommender, dataset.fingerprint, _fingerprint(features),
+            recommenders[name], tuned[name] = recommend_stage.run(
+                name, replace(config.recommender, seed=config.seed), config.pca_sizes, dataset, features, workspace,
+                fingerprint=_fingerprint(features), device=str(mllm.device),
             )  # fmt: skip
-            recommenders[name] = recommend_stage.run(
-                config.recommender, dataset, features, stage, str(mllm.device)
-            )
         if "path" in base.record:
             distributed.gather_base(mllm)  # the bundle holds a copy
         if not distributed.is_main():
@@ -108,6 +112,7 @@ def train(
             encoder=encoder,
             embeddings=embeddings,
             recommenders=recommenders,
+            tuned=tuned,
             config=config.as_json(),
             base=base.record,
             extra_files={**(extra_files or {}), TRAINING_LOG: curves},
@@ -133,10 +138,31 @@ def embed(
         (n_items, d) float32, the very numbers that a bundle of the same run would give back.
     """
     mllm = load_base(dataset, base, config, device)
+    if config.representation == "captions":
+        return as_stored("tpad", _captions(dataset, mllm, base, config, workspace))
     encoder = fit(dataset, mllm, base, config, workspace, vectors)
     images = read_pictures(dataset, mllm, base, config, workspace)
     items = contents(dataset, vectors)
-    return as_stored("tpad", encode(encoder, items, images, ["tpad"])["tpad"])
+    x = as_stored("tpad", encode(encoder, items, images, ["tpad"])["tpad"])  # (n_items, d)
+    if config.representation == "intrinsic":
+        start = encoder.heads.nu_width  # [k_nu ; k_tau ; fields]
+        x = np.delete(x, np.s_[start : start + encoder.heads.tau_width], axis=1)
+    return x
+
+
+def _captions(
+    dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
+) -> np.ndarray:
+    """The plainest use of the base: which words it writes of each item, and the fields.
+
+    Returns:
+        (n_items, W + n_fields) float32, words as 0 or 1.
+    """
+    shop, known, _ = _read(dataset, mllm, base, config, workspace)
+    answers = mllm.tokenize_answers(known.descriptions)
+    _, words = description_words(answers, shop.warm_rows)  # (n_items, W)
+    table = _field_table(dataset, _fields(dataset, config))
+    return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)
 
 
 @distributed.main_first()
@@ -180,21 +206,12 @@ def fit(
     text, tfidf = _text(dataset, config)
     given, given_rows, given_key = _given(dataset, config, vectors or {}, tfidf)
     seed = config.seed
-    data = [dataset.fingerprint, base.fingerprint, config.inputs, *config.model.changes]
-    # Each process has measured by itself which number format is the faster one.
-    mllm.fast_dtype = distributed.agreed(mllm.fast_dtype)
-    images = read_pictures(dataset, mllm, base, config, workspace)
-    shop = Shop.read(dataset, mllm, images, config)
-
-    # Only an adapted base reads titles as they are cut for sessions.
-    cut = [config.transfer.max_title] if config.knowledge.adapt_epochs else []
-    stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, seed, data, *cut)
-    known = knowledge.run(config.knowledge, shop, stage, seed)
+    shop, known, stage = _read(dataset, mllm, base, config, workspace)
     # What a frozen base writes does not depend on which layers are kept of what it reads.
     writing = config.knowledge
     if not writing.adapt_epochs:
         writing = replace(writing, layers=None)
-    writing_key = digest("knowledge", writing, seed, data, *cut)
+    writing_key = digest("knowledge", writing, *_knowledge_key(dataset, base, config))
     layers = knowledge.chosen_layers(config.knowledge, mllm)
 
     stage = workspace.stage("transfer", "2 transfer", config.transfer, seed, stage.key)
@@ -237,17 +254,7 @@ def fit(
         seed=seed,
     )  # fmt: skip
 
-    warm, fields = shop.warm_rows, None
-    if config.fields:
-        fields = FieldFeatures.fit(
-            dataset.items[Columns.CATEGORY].to_numpy()[warm].tolist(),
-            dataset.items[Columns.PRICE].to_numpy()[warm],
-        )
-    field_table = None
-    if fields is not None:
-        field_table = fields(
-            dataset.items[Columns.CATEGORY].tolist(), dataset.items[Columns.PRICE].to_numpy()
-        )
+    fields = _fields(dataset, config)
     stage = workspace.stage(
         "feedback",
         "5 feedback",
@@ -258,8 +265,9 @@ def fit(
         stage.key,
     )
     feedback.run(
-        config.feedback, config.recommender, shop, distilled, field_table, stage, seed=seed
-    )
+        config.feedback, config.recommender, shop, distilled, _field_table(dataset, fields), stage,
+        seed=seed,
+    )  # fmt: skip
 
     reading = Reading(
         layers, config.inputs, config.knowledge.max_text, config.transfer.max_title,
@@ -269,6 +277,46 @@ def fit(
         mllm, reading, text, fields, distilled.scaler, distilled.heads, config.distill,
         ("tpad", *config.baselines), base.record, given,
     )  # fmt: skip
+
+
+def _read(
+    dataset: Dataset, mllm: MLLM, base: Base, config: TrainingConfig, workspace: Workspace
+) -> tuple[Shop, Knowledge, Stage]:
+    """The shop as the stages read it, what the Knowledge-MLLM makes of it, and that stage."""
+    # Each process has measured by itself which number format is the faster one.
+    mllm.fast_dtype = distributed.agreed(mllm.fast_dtype)
+    images = read_pictures(dataset, mllm, base, config, workspace)
+    shop = Shop.read(dataset, mllm, images, config)
+    key = _knowledge_key(dataset, base, config)
+    stage = workspace.stage("knowledge", "1 knowledge", config.knowledge, *key)
+    return shop, knowledge.run(config.knowledge, shop, stage, config.seed), stage
+
+
+def _knowledge_key(dataset: Dataset, base: Base, config: TrainingConfig) -> list:
+    """What the first stage depends on, beside its settings."""
+    data = [dataset.fingerprint, base.fingerprint, config.inputs, *config.model.changes]
+    # Only an adapted base reads titles as they are cut for sessions.
+    cut = [config.transfer.max_title] if config.knowledge.adapt_epochs else []
+    return [config.seed, data, *cut]
+
+
+def _fields(dataset: Dataset, config: TrainingConfig) -> FieldFeatures | None:
+    """How price and category are read, learnt on the training items; None where they do not join."""
+    if not config.fields:
+        return None
+    warm = ~dataset.cold
+    return FieldFeatures.fit(
+        dataset.items[Columns.CATEGORY].to_numpy()[warm].tolist(),
+        dataset.items[Columns.PRICE].to_numpy()[warm],
+    )
+
+
+def _field_table(dataset: Dataset, fields: FieldFeatures | None) -> np.ndarray | None:
+    """Price and category of all items, (n_items, n_fields) float32."""
+    if fields is None:
+        return None
+    items = dataset.items
+    return fields(items[Columns.CATEGORY].tolist(), items[Columns.PRICE].to_numpy())
 
 
 def encode(

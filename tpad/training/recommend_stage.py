@@ -1,6 +1,11 @@
-"""Stage 4: the downstream recommender, the same for every embedding set, with the same budget."""
+"""The session recommender of one embedding set: tuned, trained and kept.
 
-from collections.abc import Callable
+Every set gets the same budget and the same tuning, see `session_tuning`. The recommender is small: of
+several processes the main one trains it, and the others wait.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -8,31 +13,81 @@ from tpad.data.dataset import Dataset
 from tpad.training import distributed
 from tpad.training.fitted_session_model import FittedSessionModel
 from tpad.training.session_model import EpochReport, SessionModelConfig, fit_session_model
-from tpad.training.workspace import Stage
-
-
-def epoch_teller(stage: Stage) -> Callable[[EpochReport], None]:
-    """What tells a person about each epoch of a recommender's training."""
-
-    def tell(told: EpochReport) -> None:
-        stage.say(
-            f"epoch {told.epoch}/{told.epochs}: loss {told.loss:.3f}, "
-            f"validation MRR@20 {told.validation:.4f}",
-            epoch=told.epoch,
-            loss=told.loss,
-            validation=told.validation,
-        )
-
-    return tell
+from tpad.training.session_tuning import (
+    SessionTuning,
+    SizeTry,
+    best_size,
+    size_label,
+    sizes_to_try,
+    try_size,
+)
+from tpad.training.workspace import Stage, Workspace
 
 
 def run(
+    name: str,
+    config: SessionModelConfig,
+    sizes: Sequence[int | None],
+    dataset: Dataset,
+    features: np.ndarray,
+    workspace: Workspace,
+    *,
+    fingerprint: str,
+    device: str,
+) -> tuple[FittedSessionModel, SessionTuning]:
+    """Tunes and trains the recommender of one set; what the workspace holds is not repeated.
+
+    Args:
+        name: of the set.
+        config: settings of the recommender; its `pca` and `cold_offset` are tuned.
+        sizes: PCA sizes to try; None keeps the features as they are.
+        dataset: items and sessions.
+        features: (n_items, d).
+        workspace: where stages keep their results.
+        fingerprint: of the features.
+        device: where to train.
+
+    Returns:
+        The trained recommender, and what tuning chose.
+    """
+    depends = (config, dataset.fingerprint, fingerprint)
+    tries: dict[int | None, SizeTry] = {}
+    for size in sizes_to_try(features.shape[1], sizes):
+        title = f"tuning, {name}, PCA {size_label(size)}"
+        stage = workspace.stage(f"tuning-{name}", title, size, *depends)
+        tries[size] = _try(config, size, dataset, features, stage, device)
+    tuning = best_size(tries)
+    settings = tuning.apply(config)
+    stage = workspace.stage(f"recommender-{name}", f"recommender, {name}", settings, *depends[1:])
+    return _fit(settings, dataset, features, stage, device), tuning
+
+
+def _try(
+    config: SessionModelConfig,
+    size: int | None,
+    dataset: Dataset,
+    features: np.ndarray,
+    stage: Stage,
+    device: str,
+) -> SizeTry:
+    """What one PCA size reaches, computed or read."""
+    if not stage.done:
+        facts = {}
+        if distributed.is_main():
+            facts = asdict(
+                try_size(
+                    features, dataset.train, dataset.validation, ~dataset.cold, config, size,
+                    progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
+                )
+            )  # fmt: skip
+        stage.finish(**facts)
+    return SizeTry(**stage.facts())
+
+
+def _fit(
     config: SessionModelConfig, dataset: Dataset, features: np.ndarray, stage: Stage, device: str
 ) -> FittedSessionModel:
-    """Trains the recommender over one set's features (n_items, d), or loads it where that is done.
-
-    It is small: of several processes the main one trains it, and the others wait.
-    """
+    """The recommender, trained or read."""
     path = stage.folder / "recommender.safetensors"
     if not stage.done:
         facts = {}
@@ -45,3 +100,18 @@ def run(
             facts["validation"] = max(told.validation for told in fitted.history)
         stage.finish(**facts)
     return FittedSessionModel.load(path, features)
+
+
+def epoch_teller(stage: Stage) -> Callable[[EpochReport], None]:
+    """Reports each epoch of a recommender's training to a person and to the log."""
+
+    def tell(told: EpochReport) -> None:
+        stage.say(
+            f"epoch {told.epoch}/{told.epochs}: loss {told.loss:.3f}, "
+            f"validation MRR@20 {told.validation:.4f}",
+            epoch=told.epoch,
+            loss=told.loss,
+            validation=told.validation,
+        )
+
+    return tell

@@ -18,6 +18,9 @@ from torch.nn import functional as F
 
 from tpad.errors import ConfigError
 
+PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
+"""PCA sizes that are tried of each embedding set; None keeps its features as they are."""
+
 
 @dataclass(frozen=True)
 class SessionModelConfig:

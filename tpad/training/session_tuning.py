@@ -1,20 +1,21 @@
-"""What the session recommender cannot learn from clicked items, settled on pseudo-cold ones.
+"""Tunes the session recommender on items that play cold.
 
-Validation sessions hold warm targets only, so they cannot tell how an embedding set does on items
-nobody has clicked. A tenth of the warm items therefore plays cold: their clicks are taken out of
-the training sessions, and validation is read on both kinds of targets **[ours]**. That settles
+Validation sessions have warm targets only, so they cannot measure how an embedding set ranks items
+without clicks. A tenth of the warm items therefore plays cold: their clicks are removed from the
+training sessions, and validation uses both kinds of targets **[ours]**. Tuned are
 
 - the PCA size of the features, by MRR@20, and
-- the *cold offset*. The network knows the clicked items partly by heart and scores them higher than
-  equally fitting items it has never met, the more so the noisier the features are. The offset is
-  added to the scores of unclicked items; it is the one that gives the validation clicks the highest
-  likelihood, that is, under which unclicked items get as much probability as they get clicks.
+- the *cold offset*, which is added to the scores of items without clicks. The network memorises the
+  clicked items in part and scores them higher than equally fitting items that it has never seen. The
+  offset chosen is the one with the highest likelihood of the validation clicks: items without clicks
+  then get as much probability as they get clicks.
 
-No test session and no item that is really cold has a part in it.
+Neither test sessions nor items that are really cold are used. `train` stores the result in the bundle.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,8 @@ from tpad.training.session_model import (
     SessionModelConfig,
     fit_session_model,
 )
+from tpad.training.session_network import PCA_SIZES
 
-PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
 PSEUDO_COLD_SHARE = 0.1
 PSEUDO_COLD_SEED = 41  # one draw for all embedding sets, so that they face the same items
 LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless features
@@ -38,18 +39,28 @@ LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless
 
 @dataclass(frozen=True)
 class SessionTuning:
-    """The settings found, and what every size reached."""
+    """The chosen settings, and what each PCA size reached."""
 
     pca: int | None
-    """Size with the best value; None keeps the features as they are."""
+    """Best PCA size; None keeps the features as they are."""
     cold_offset: float
     """Offset of unclicked items' scores at that size."""
     values: dict[str, float]
     """Mean of the MRR@20 on warm and on pseudo-cold validation targets, by size."""
 
     def apply(self, config: SessionModelConfig) -> SessionModelConfig:
-        """The settings with what was found."""
+        """The settings of a recommender with what was chosen."""
         return replace(config, pca=self.pca, cold_offset=self.cold_offset)
+
+
+@dataclass(frozen=True)
+class SizeTry:
+    """What one PCA size reached."""
+
+    value: float
+    """Mean of the MRR@20 on warm and on pseudo-cold validation targets."""
+    cold_offset: float
+    """Best offset of unclicked items' scores."""
 
 
 def pseudo_cold(warm: np.ndarray) -> np.ndarray:
@@ -79,35 +90,67 @@ def tune_session_model(
     sizes: Sequence[int | None] = PCA_SIZES,
     progress: Callable[[EpochReport], None] | None = None,
 ) -> SessionTuning:
-    """Trains once for each size with a tenth of the warm items held out, and compares.
+    """Tries each PCA size with a tenth of the warm items held out.
 
     Args:
         features: (n_items, n_features).
         train, validation: sessions.
         warm: (n_items,) bool.
         config: settings of the recommender; its `pca` and `cold_offset` have no influence.
-        sizes: PCA sizes to try; those at or above n_features count as None.
+        sizes: PCA sizes to try; None keeps the features as they are.
         progress: called after each epoch of each try.
 
     Returns:
-        The best size (the earliest one if several are equal) and its offset.
+        The best size (the first of equals) and its offset.
+    """
+    return best_size(
+        {
+            size: try_size(
+                features, train, validation, warm, config, size, progress=progress
+            )
+            for size in sizes_to_try(features.shape[1], sizes)
+        }
+    )  # fmt: skip
+
+
+def sizes_to_try(n_features: int, sizes: Sequence[int | None]) -> list[int | None]:
+    """The PCA sizes, each once; one that is not below the number of features counts as None."""
+    return list(dict.fromkeys(size if size and size < n_features else None for size in sizes))
+
+
+def try_size(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: SessionModelConfig,
+    size: int | None,
+    **options: Any,
+) -> SizeTry:
+    """Trains with one PCA size and a tenth of the warm items held out.
+
+    Args:
+        features, train, validation, warm, config: as in `tune_session_model`.
+        size: PCA size; None keeps the features as they are.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
     """
     warm = np.asarray(warm, dtype=bool)
     known = warm & ~pseudo_cold(warm)
+    settings = replace(config, pca=size, cold_offset=0.0)
     reduced = hold_out(train, known)
-    tries: dict[str, tuple[float, float]] = {}  # size -> (value, offset)
-    usable = list(dict.fromkeys(s if s and s < features.shape[1] else None for s in sizes))
-    for size in usable:
-        settings = replace(config, pca=size, cold_offset=0.0)
-        model = fit_session_model(features, reduced, validation, known, settings, progress=progress)
-        tries[_label(size)] = _read(model, validation, warm, known)
-    best = max(usable, key=lambda size: tries[_label(size)][0])
-    return SessionTuning(
-        best, tries[_label(best)][1], {label: value for label, (value, _) in tries.items()}
-    )
+    model = fit_session_model(features, reduced, validation, known, settings, **options)
+    return SizeTry(*_read(model, validation, warm, known))
 
 
-def _label(size: int | None) -> str:
+def best_size(tries: Mapping[int | None, SizeTry]) -> SessionTuning:
+    """The size with the highest value; the first of equals."""
+    best = max(tries, key=lambda size: tries[size].value)
+    values = {size_label(size): tried.value for size, tried in tries.items()}
+    return SessionTuning(best, tries[best].cold_offset, values)
+
+
+def size_label(size: int | None) -> str:
+    """Name of a PCA size in records."""
     return "all" if size is None else str(size)
 
 

@@ -1,0 +1,32 @@
+"""The recommenders that a bundle holds, to be judged as they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tpad import Bundle, FittedSessionModel, SessionTuning
+
+
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """The recommender of one embedding set as a bundle holds it.
+
+    Attributes:
+        model: the recommender.
+        tuning: what `train` chose for it.
+        checksum: sha256 (hex) of its file. It tells the runs of this bundle from those of another.
+    """
+
+    model: FittedSessionModel
+    tuning: SessionTuning
+    checksum: str
+
+
+def shipped_recommenders(bundle: Bundle) -> dict[str, Shipped]:
+    """The recommenders of a bundle by embedding set."""
+    found = {}
+    for name in bundle.sets:
+        model = bundle.recommenders[name]
+        record: Mapping = bundle.info.get("tuned", {}).get(name, {})
+        tuning = SessionTuning(model.config.pca, model.config.cold_offset, record.get("values", {}))
+        found[name] = Shipped(model, tuning, bundle.checksum_of_recommender(name))
+    return found
