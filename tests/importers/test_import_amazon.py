@@ -64,8 +64,8 @@ def test_records_become_items(imported, shop_2018):
     assert items.loc["c", "title"] == "" and items["price"].isna()["c"]
     assert "z" not in items.index
     changed = shop["items"]["changed"]
-    assert changed["title is a script of the page"]["examples"] == ["meta.json line 3"]
-    assert changed["price is no number"]["count"] == changed["price is a range"]["count"] == 1
+    assert changed["title is a script or style sheet of the page"]["examples"] == ["meta.json line 3"]
+    assert changed["price is no number of at least 0"]["count"] == changed["price is a range"]["count"] == 1
     assert shop["items"]["dropped"]["record of an item without a click"]["count"] == 1
 
 
@@ -153,7 +153,7 @@ def test_faulty_reviews_are_counted_and_named(imported, tmp_path):
     [
         (json.dumps({"user_id": "u", "parent_asin": "a"}), "amazon-2023"),
         (json.dumps({"name": "x"}), "neither a review"),
-        ("{'asin': 'a', 'title': 'x'}", "2014"),
+        ("{'asin': 'a', 'title': open('x')}", "JSON"),
         ("user,item\n1,2", "JSON"),
     ],
 )
