@@ -19,7 +19,8 @@ def add_images_parser(subparsers: _SubParsersAction) -> None:
     parser.add_argument("--items", type=Path, required=True, help="item table (CSV or Parquet)")
     parser.add_argument("--out", type=Path, required=True,
                         help="folder for images/, items.parquet and the report")  # fmt: skip
-    parser.add_argument("--column", help="holds the addresses (image_url, or else image)")
+    parser.add_argument("--column", help="holds the addresses; of a list of pictures the first is "
+                        "fetched (image_url, or else image)")  # fmt: skip
     parser.add_argument("--size", type=int, default=512, metavar="PIXELS",
                         help="longest side of a kept picture (512)")  # fmt: skip
     parser.add_argument("--format", default="webp", help="of the kept files: webp, jpg, png (webp)")
@@ -73,8 +74,9 @@ def run_images(args: Namespace) -> None:
         report = fetch_pictures(
             args.items, args.out, config, args.column, args.retry_failed, unread, show
         )
-    if found := unread.build().findings:
-        print(*found, sep="\n")
+    unusable = unread.build()
+    if unusable.findings:
+        print(unusable)
     print(report)
     if report.failed:
         print(f"Each of them: {args.out / FAILURES}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from tpad.data.addresses import first_address
 from tpad.data.columns import Columns
 from tpad.data.images import resolve_image
 from tpad.data.report import ReportBuilder
@@ -50,7 +51,8 @@ def fetch_pictures(
         out: folder for `images/`, `items.parquet`, `failures.csv` and `images.json`; made if missing.
         config: limits, and how pictures are kept.
         column: holds the addresses; by default `image_url`, or `image` where that is missing. Where
-            it is empty, `image` counts. A row whose `image` is a path already is left as it is.
+            it is empty, `image` counts. Of a list of pictures the first counts, see
+            `first_address`. A row whose `image` is a path already is left as it is.
         retry_failed: also try addresses whose failure was lasting.
         unread: counts rows of the table that cannot be read.
         progress: told of the addresses that have a picture, those that failed, and all.
@@ -119,7 +121,7 @@ class _Run:
         """Write the table and the reports."""
         report, local = self._report, pd.Series("", frame.index, "str")
         if Columns.IMAGE in frame.columns:
-            local = to_text(frame[Columns.IMAGE]).where(addresses == "", "")
+            local = _first_of_each(frame[Columns.IMAGE]).where(addresses == "", "")
         pictures = [self._picture(url) if url else "" for url in addresses]
         fetched = pd.Series(pictures, frame.index, "str")
         report.rows, report.with_picture = len(frame), int((fetched != "").sum())
@@ -176,12 +178,17 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
     if column is None:
         column = IMAGE_URL if IMAGE_URL in frame.columns else Columns.IMAGE
     require_columns(frame, [Columns.ITEM_ID, column], name)
-    wanted = to_text(frame[column])
+    wanted = _first_of_each(frame[column])
     if Columns.IMAGE in frame.columns:
-        image = to_text(frame[Columns.IMAGE])
+        image = _first_of_each(frame[Columns.IMAGE])
         is_address = image.str.match(_ADDRESS)
         wanted = wanted.where(wanted != "", image).where((image == "") | is_address, "")
     return wanted
+
+
+def _first_of_each(column: pd.Series) -> pd.Series:
+    """(n,) str: the first address of each row, which may list several pictures."""
+    return to_text(column.map(first_address, na_action="ignore"))
 
 
 def _is_file(folder: Path, relative: str) -> bool:

@@ -26,6 +26,7 @@ from tpad.importers.columns import (
     lists_refused,
     require_role,
 )
+from tpad.importers.kinds import is_list, is_plain, is_single, may_hold_addresses
 from tpad.importers.markup import plain_texts
 from tpad.importers.settings import RATING, ImportSettings
 from tpad.importers.source import (
@@ -68,7 +69,7 @@ class _File:
         return any(role in self.roles for role in _OWNERS)
 
     def holds_lists(self, role: str) -> bool:
-        return role in self.roles and _is_list(self.schema.field(self.roles[role]).type)
+        return role in self.roles and is_list(self.schema.field(self.roles[role]).type)
 
     def column(self, role: str) -> str:
         """The column of a role; a `DataError` if there is none."""
@@ -76,7 +77,7 @@ class _File:
 
     def is_kept(self, name: str) -> bool:
         """Whether an item column can be kept as text."""
-        return name == self.roles.get(IMAGE_URL) or _is_plain(self.schema.field(name).type)
+        return name == self.roles.get(IMAGE_URL) or is_plain(self.schema.field(name).type)
 
 
 def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
@@ -121,7 +122,7 @@ def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
 def _file(path: Path, schema: pa.Schema, settings: ImportSettings) -> _File:
     roles = find_roles(schema.names, settings)
     picture = roles.get(IMAGE_URL)
-    if picture and not _may_hold_addresses(schema.field(picture).type):
+    if picture and not may_hold_addresses(schema.field(picture).type):
         del roles[IMAGE_URL]
     return _File(path, schema, roles)
 
@@ -148,8 +149,8 @@ def _clicks(table: _File, owner: str, number: int, settings: ImportSettings) -> 
     columns = [table.column(role) for role in roles]
     for role, name in zip(roles, columns, strict=True):
         kind = table.schema.field(name).type
-        is_listed = _is_list(kind) and table.is_unfolded and role != owner
-        if not _is_single(kind.value_type if is_listed else kind):
+        is_listed = is_list(kind) and table.is_unfolded and role != owner
+        if not is_single(kind.value_type if is_listed else kind):
             raise lists_refused(table.path.name, name)
     first_time = None if is_timed else number * MOST_ROWS
     make = _click(settings)
@@ -158,7 +159,7 @@ def _clicks(table: _File, owner: str, number: int, settings: ImportSettings) -> 
 
 def _items(table: _File, schema: pa.Schema) -> "_Rows":
     item = table.column(Columns.ITEM_ID)
-    if not _is_single(table.schema.field(item).type):
+    if not is_single(table.schema.field(item).type):
         raise lists_refused(table.path.name, item)
     wanted = [table.roles.get(name, name) for name in schema.names]
     read = [name if name in table.schema.names else "" for name in wanted]
@@ -307,33 +308,6 @@ def _json(path: Path) -> dict[str, Any]:
 def _schema(path: Path) -> pa.Schema:
     with opened(path) as table:
         return table.schema
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
-def _is_single(kind: pa.DataType) -> bool:
-    """Whether a column holds single values: no lists, structs or bytes."""
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind))
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    if _is_list(kind):
-        return _is_plain(kind.value_type)
-    return _is_single(kind) and not pa.types.is_null(kind)
-
-
-def _may_hold_addresses(kind: pa.DataType) -> bool:
-    """Whether a column can hold web addresses: texts, or lists or dicts of them, but no bytes."""
-    if _is_list(kind):
-        return _may_hold_addresses(kind.value_type)
-    if pa.types.is_struct(kind):
-        fields = [kind.field(at).type for at in range(kind.num_fields)]
-        return not any(map(pa.types.is_binary, fields)) and any(map(_may_hold_addresses, fields))
-    return _is_plain(kind)
 
 
 def _texts(value: Any) -> list[str]:
