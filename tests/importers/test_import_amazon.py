@@ -64,8 +64,14 @@ def test_records_become_items(imported, shop_2018):
     assert items.loc["c", "title"] == "" and items["price"].isna()["c"]
     assert "z" not in items.index
     changed = shop["items"]["changed"]
-    assert changed["title is a script or style sheet of the page"]["examples"] == ["meta.json line 3"]
-    assert changed["price is no number of at least 0"]["count"] == changed["price is a range"]["count"] == 1
+    assert changed["title is a script or style sheet of the page"]["examples"] == [
+        "meta.json line 3"
+    ]
+    assert (
+        changed["price is no number of at least 0"]["count"]
+        == changed["price is a range"]["count"]
+        == 1
+    )
     assert shop["items"]["dropped"]["record of an item without a click"]["count"] == 1
 
 
@@ -192,16 +198,17 @@ def clicked(path):
 
 
 def test_pieces_of_web_pages_are_cleaned_and_counted(imported, tmp_path):
-    shop = imported(
-        "amazon-2018", clicked(tmp_path / "r.json"), write(tmp_path / "m.json", BROKEN)
-    )
+    shop = imported("amazon-2018", clicked(tmp_path / "r.json"), write(tmp_path / "m.json", BROKEN))
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].tolist() == [
         "Red phone & case", 'big "x" blue', "Shoes & Boots", 12.99, "A&B", "",
     ]  # fmt: skip
     assert items["title"].tolist()[1:] == ["", ""]
     assert items["category"].tolist()[1:] == ["Digital Music", "Music"]
-    assert items["price"].tolist()[1:] == [5.0, 2.0] and items.loc["b", "image_url"] == "http://x/b.jpg"
+    assert (
+        items["price"].tolist()[1:] == [5.0, 2.0]
+        and items.loc["b", "image_url"] == "http://x/b.jpg"
+    )
     counts = {reason: found["count"] for reason, found in shop["items"]["changed"].items()}
     assert counts == {
         "title holds HTML": 1, "brand holds HTML": 1, "description holds HTML": 1,

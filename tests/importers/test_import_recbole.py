@@ -83,7 +83,11 @@ def test_item_files_of_different_columns(imported, write):
         ("x.inter", "item_id:token\ttimestamp:float\na\t1\n", "no column for user_id"),
         ("x.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\n", "list of items"),
         ("x.item", ITEM, "None of the files holds interactions"),
-        ("x.inter", INTER.replace("item_id:token", "item_id:token_seq"), "lists in the column 'item_id'"),
+        (
+            "x.inter",
+            INTER.replace("item_id:token", "item_id:token_seq"),
+            "lists in the column 'item_id'",
+        ),
         ("x.inter", INTER + "u\t[1, 2]\t5\t1\n", "item id is a list"),
         ("x.inter", INTER + "u\ta\t1\n", "too many or too few fields (such as x.inter line 2)"),
     ],

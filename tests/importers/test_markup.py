@@ -11,7 +11,7 @@ from tpad.importers.markup import is_code, plain_texts, to_plain
         ("<b>Red</b> phone &amp; case", "Red phone & case"),
         ("a<br>b<br/>c<p>d</p>", "a b c d"),
         ("H<sub>2</sub>O", "H2O"),
-        ("&quot;x&quot; it&#39;s &amp;amp; &lt;br&gt;", "\"x\" it's &"),
+        ("&quot;x&quot; it&#39;s &amp;amp; &lt;br&gt;", '"x" it\'s &'),
         ("</span></span></span>", ""),
         ("<span class='a", ""),
         ("<script>if (a < b) {}</script>ok<style>.a{}</style>", "ok"),
@@ -27,7 +27,15 @@ def test_markup_goes(text, plain):
 
 @pytest.mark.parametrize(
     "text",
-    ["a < b and c<d", "x<y and y>z", "I <3 you", "R&D at AT&T", "<限定> box", "Mix <Remix>  2", "a <b"],
+    [
+        "a < b and c<d",
+        "x<y and y>z",
+        "I <3 you",
+        "R&D at AT&T",
+        "<限定> box",
+        "Mix <Remix>  2",
+        "a <b",
+    ],
 )
 def test_what_is_no_markup_stays(text):
     assert to_plain(text) == text
