@@ -8,6 +8,7 @@ from typing import Any
 from tpad.data.literals import read_literal
 
 _SIZES = ("hi_res", "large", "url", "src", "thumb")  # of one picture, the best first
+_SINGLE = (str, bytes, dict, int, float)
 _NEXT = re.compile(r"[\s,;|]+(?=https?://)")
 _QUOTED = re.compile(r"""["']((?:https?:)?//[^"'\s]+)["']""")
 _SEVERAL_TEXTS = re.compile(r"""["']\s+["']""")  # NumPy's notation, which Python would join
@@ -25,14 +26,17 @@ def first_address(value: Any) -> str:
 
             A list or dict in another notation, and any other text, is given back as it is.
     """
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
     if isinstance(value, str):
         return _of_text(value.strip())
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
     if isinstance(value, dict):
         return _of_dict(value)
-    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
-        return next(filter(None, map(first_address, value)), "")
+    if not isinstance(value, _SINGLE) and isinstance(value, Iterable):
+        for each in value:
+            if address := first_address(each):
+                return address
+        return ""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
@@ -49,14 +53,9 @@ def _of_text(text: str) -> str:
 
 
 def _of_dict(sizes: dict) -> str:
-    values = [sizes.get(size) for size in _SIZES]
-    single = [value for value in values if not _is_list(value)]
-    listed: list[Any] = [value for value in values if _is_list(value)]
+    values = [value for size in _SIZES if (value := sizes.get(size)) is not None]
+    listed = [value for value in values if not isinstance(value, _SINGLE)]
     for of_one in zip_longest(*listed):  # one picture after the other
-        if address := next(filter(None, map(first_address, of_one)), ""):
+        if address := first_address(of_one):
             return address
-    return next(filter(None, map(first_address, single)), "")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+    return first_address([value for value in values if isinstance(value, _SINGLE)])

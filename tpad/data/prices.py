@@ -37,6 +37,7 @@ _PRICE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?|\.[0-9]+")
+_DOLLARS = re.compile(r"[$€£]([0-9]{1,9}(?:\.[0-9]{2})?)")  # what most shops write
 _INSIDE = re.compile(_NUMBER)
 _NO_CENTS = re.compile(r"(?<=[0-9])[.,][-–—](?! ?[0-9])")  # 12,-
 _GROUPS = re.compile(r"[1-9][0-9]{0,2}(?:([.,'’ ])[0-9]{3})(?:\1[0-9]{3})*")
@@ -73,6 +74,8 @@ def parse_price(value: Any) -> Price | None:
     if not isinstance(value, str):
         raise ValueError("no price")
     text = value.strip()
+    if simple := _DOLLARS.fullmatch(text):
+        return Price(float(simple[1]))
     if _PLAIN.fullmatch(text) and len(text) <= LONGEST:
         return Price(_checked(float(text)))
     if text.lower() in _MISSING:

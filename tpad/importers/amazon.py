@@ -131,10 +131,17 @@ def _item(row: dict[str, Any], key: str) -> str:
 
 def _texts(value: Any) -> list[str]:
     """The texts in a text, or in a list of texts; those that are empty are left out."""
-    if isinstance(value, list):
-        return [text for part in value for text in _texts(part)]
-    text = _clean(value) if isinstance(value, str) else ""
-    return [text] if text else []
+    if isinstance(value, str):
+        value = [value]
+    elif not isinstance(value, list):
+        return []
+    texts = []
+    for part in value:
+        if isinstance(part, str):
+            texts.append(_clean(part))
+        elif isinstance(part, list):
+            texts += _texts(part)
+    return list(filter(None, texts))
 
 
 def _clean(text: str) -> str:
@@ -144,7 +151,9 @@ def _clean(text: str) -> str:
 
 
 def _plain(row: dict[str, Any], key: str, note: Note, field: str = "") -> str:
-    return plain_text(" ".join(_texts(row.get(key))), field or key, note)
+    value = row.get(key)
+    text = _clean(value) if isinstance(value, str) else " ".join(_texts(value))
+    return plain_text(text, field or key, note)
 
 
 def _described(row: dict[str, Any], keys: tuple[str, ...], note: Note) -> str:

@@ -8,7 +8,7 @@ addresses the first is kept.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from tpad.importers.columns import (
     require_role,
 )
 from tpad.importers.kinds import is_list, is_plain, is_single, may_hold_addresses
-from tpad.importers.markup import plain_texts
+from tpad.importers.markup import plain_text, plain_texts
 from tpad.importers.settings import RATING, ImportSettings
 from tpad.importers.source import (
     BATCH_ROWS,
@@ -202,38 +202,33 @@ class _Rows:
                 if left <= 0:
                     break
                 rows: list[tuple] = []
-                for values in read:
+                numbered = self._unfolded(read, row) if self._unfold else enumerate(read, row + 1)
+                for row, values in numbered:
                     if left <= 0:
                         break
-                    row += 1
-                    for single in self._singles(values, row):
-                        if left <= 0:
-                            break
-                        left -= 1
-                        tally.read += 1
-                        try:
-                            rows.append(self._make(_whole(single), note))
-                        except Fault as fault:
-                            shown = f" ('{fault.shown[:80]}')" if fault.shown else ""
-                            tally.drop(fault.reason, (f"{self.path.name} row {row}{shown}",))
+                    left -= 1
+                    tally.read += 1
+                    try:
+                        if not isinstance(values, tuple):
+                            raise values or Fault(WRONG_FIELDS)
+                        rows.append(self._make(values, note))
+                    except Fault as fault:
+                        shown = f" ('{fault.shown[:80]}')" if fault.shown else ""
+                        tally.drop(fault.reason, (f"{self.path.name} row {row}{shown}",))
                 yield Batch(rows, [at + 1, row], table.done)
 
-    def _singles(self, values: tuple | None, row: int) -> Sequence[tuple | Fault | None]:
-        """The values of each row that a row of the file stands for."""
-        if not self._unfold or values is None:
-            return (values,)
-        if self._first_time is not None:
-            values = (*values[:2], self._first_time + row, *values[2:])
-        return _each(*values)
-
-
-def _whole(values: tuple | Fault | None) -> tuple:
-    """The values of a row; raises a `Fault` if it has none that can be used."""
-    if values is None:
-        raise Fault(WRONG_FIELDS)
-    if isinstance(values, Fault):
-        raise values
-    return values
+    def _unfolded(
+        self, read: Iterable[tuple | None], row: int
+    ) -> Iterator[tuple[int, tuple | Fault | None]]:
+        """The number of each row of the file after `row`, with each row that it stands for."""
+        for number, values in enumerate(read, row + 1):
+            if values is None:
+                yield number, None
+                continue
+            if self._first_time is not None:
+                values = (*values[:2], self._first_time + number, *values[2:])
+            for single in _each(*values):
+                yield number, single
 
 
 def _each(owner: Any, items: list | None, *others: Any) -> Sequence[tuple | Fault]:
@@ -268,8 +263,10 @@ def _item(names: list[str]) -> Make:
                 row.append(to_price(value, note))
             elif name == IMAGE_URL:
                 row.append(first_address(value))
-            else:
+            elif isinstance(value, list):
                 row.append(", ".join(filter(None, plain_texts(_texts(value), name, note))))
+            else:
+                row.append(plain_text(_text(value), name, note))
         return tuple(row)
 
     return make

@@ -29,6 +29,7 @@ _CODE = re.compile(
     r"|\A\s{0,99}(?:[.#@][\w-]|(?:a|body|div|html|img|li|p|span|table|td|ul)\b)[^{}]{0,300}"
     r"\{\s{0,99}(?:[a-z-]{1,40}\s{0,9}:|[.#])"
 )
+_SUSPICIOUS = re.compile(r"[&<{=(]")
 _ROUNDS = 3  # pages are escaped twice at times: &amp;quot;, &lt;br&gt;
 
 
@@ -111,9 +112,11 @@ def plain_texts(texts: Sequence[str], field: str, note: Callable[[str, str], Non
         field: the column that they are for. In one of `PAGE_FIELDS` code counts as "".
         note: told once if there was HTML, and once if there was code.
     """
-    plain = [to_plain(text) if has_markup(text) else text for text in texts]
-    if plain != list(texts):
-        note(f"{field} holds HTML", "its tags and entities become plain text")
+    plain = list(texts)
+    if any(map(has_markup, plain)):
+        plain = list(map(to_plain, plain))
+        if plain != list(texts):
+            note(f"{field} holds HTML", "its tags and entities become plain text")
     if field in PAGE_FIELDS and any(map(is_code, plain)):
         note(f"{field} is a script or style sheet of the page", "it counts as missing")
         plain = ["" if is_code(text) else text for text in plain]
@@ -122,4 +125,6 @@ def plain_texts(texts: Sequence[str], field: str, note: Callable[[str, str], Non
 
 def plain_text(text: str, field: str, note: Callable[[str, str], None]) -> str:
     """One text; see `plain_texts`."""
+    if not _SUSPICIOUS.search(text):
+        return text
     return plain_texts((text,), field, note)[0]
