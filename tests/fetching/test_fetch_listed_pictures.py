@@ -6,7 +6,6 @@ import pytest
 from fetching_shop import picture
 from misbehaving_server import answer
 
-from tpad.__main__ import main
 from tpad.data.addresses import first_address
 
 A, B = "http://shop.test/a,b_.jpg", "http://shop.test/b.jpg"
@@ -53,11 +52,3 @@ def test_a_table_of_lists(shop, server, column):
     assert report.with_picture == sum(map(bool, asked)) and report.without_address == 3 - sum(
         map(bool, asked)
     )
-
-
-def test_rows_that_cannot_be_read_are_told_in_words(tmp_path, capsys):
-    (tmp_path / "items.csv").write_text("item_id,image\n1,\n2,,too,many\n")
-    code = main(["images", "--items", str(tmp_path / "items.csv"), "--out", str(tmp_path / "o")])
-    told = capsys.readouterr().out
-    assert code == 0 and "Finding(" not in told
-    assert "row with too many or too few fields: the row is left out" in told

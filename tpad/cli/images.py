@@ -74,9 +74,8 @@ def run_images(args: Namespace) -> None:
         report = fetch_pictures(
             args.items, args.out, config, args.column, args.retry_failed, unread, show
         )
-    unusable = unread.build()
-    if unusable.findings:
-        print(unusable)
+    if found := unread.build().findings:
+        print(*found, sep="\n")
     print(report)
     if report.failed:
         print(f"Each of them: {args.out / FAILURES}")

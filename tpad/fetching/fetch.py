@@ -70,7 +70,7 @@ def fetch_pictures(
     if items.resolve() == (out / ITEMS).resolve():
         raise ConfigError(f"{out / ITEMS} would be overwritten; give another folder.")
     frame = read_table(items, unread or ReportBuilder())
-    addresses = _addresses(frame, column, items.name)
+    addresses = _addresses(_single_addresses(frame, column), column, items.name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with only_run(out), Journal(out, config) as journal:
@@ -120,8 +120,9 @@ class _Run:
     def write(self, frame: pd.DataFrame, addresses: pd.Series) -> FetchReport:
         """Write the table and the reports."""
         report, local = self._report, pd.Series("", frame.index, "str")
+        singles = _single_addresses(frame, None)
         if Columns.IMAGE in frame.columns:
-            local = _first_of_each(frame[Columns.IMAGE]).where(addresses == "", "")
+            local = to_text(singles[Columns.IMAGE]).where(addresses == "", "")
         pictures = [self._picture(url) if url else "" for url in addresses]
         fetched = pd.Series(pictures, frame.index, "str")
         report.rows, report.with_picture = len(frame), int((fetched != "").sum())
@@ -178,17 +179,20 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
     if column is None:
         column = IMAGE_URL if IMAGE_URL in frame.columns else Columns.IMAGE
     require_columns(frame, [Columns.ITEM_ID, column], name)
-    wanted = _first_of_each(frame[column])
+    wanted = to_text(frame[column])
     if Columns.IMAGE in frame.columns:
-        image = _first_of_each(frame[Columns.IMAGE])
+        image = to_text(frame[Columns.IMAGE])
         is_address = image.str.match(_ADDRESS)
         wanted = wanted.where(wanted != "", image).where((image == "") | is_address, "")
     return wanted
 
 
-def _first_of_each(column: pd.Series) -> pd.Series:
-    """(n,) str: the first address of each row, which may list several pictures."""
-    return to_text(column.map(first_address, na_action="ignore"))
+def _single_addresses(frame: pd.DataFrame, column: str | None) -> pd.DataFrame:
+    """The table with one address, the first, where a row lists several pictures."""
+    names = [name for name in {column, IMAGE_URL, Columns.IMAGE} if name in frame.columns]
+    return frame.assign(
+        **{name: frame[name].map(first_address, na_action="ignore") for name in names}
+    )
 
 
 def _is_file(folder: Path, relative: str) -> bool:
