@@ -120,9 +120,9 @@ class _Run:
     def write(self, frame: pd.DataFrame, addresses: pd.Series) -> FetchReport:
         """Write the table and the reports."""
         report, local = self._report, pd.Series("", frame.index, "str")
-        singles = _single_addresses(frame, None)
         if Columns.IMAGE in frame.columns:
-            local = to_text(singles[Columns.IMAGE]).where(addresses == "", "")
+            image = _single_addresses(frame)[Columns.IMAGE]
+            local = to_text(image).where(addresses == "", "")
         pictures = [self._picture(url) if url else "" for url in addresses]
         fetched = pd.Series(pictures, frame.index, "str")
         report.rows, report.with_picture = len(frame), int((fetched != "").sum())
@@ -187,9 +187,9 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
     return wanted
 
 
-def _single_addresses(frame: pd.DataFrame, column: str | None) -> pd.DataFrame:
+def _single_addresses(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     """The table with one address, the first, where a row lists several pictures."""
-    names = [name for name in {column, IMAGE_URL, Columns.IMAGE} if name in frame.columns]
+    names = {column or IMAGE_URL, IMAGE_URL, Columns.IMAGE}.intersection(frame.columns)
     return frame.assign(
         **{name: frame[name].map(first_address, na_action="ignore") for name in names}
     )
