@@ -97,8 +97,8 @@ def test_an_arrow_file_with_other_names(imported, tmp_path):
 def test_what_is_refused(refused, tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
     assert "damaged" in refused("huggingface", tmp_path / "x.parquet")
-    (tmp_path / "x.csv").write_text("user_id,item_id\n")
-    assert "no Parquet or Arrow file" in refused("huggingface", tmp_path / "x.csv")
+    (tmp_path / "x.bin").write_bytes(b"\0\1\2\n")
+    assert "no Parquet, Arrow or CSV file" in refused("huggingface", tmp_path / "x.bin")
     (tmp_path / "folder").mkdir()
     assert "save_to_disk" in refused("huggingface", tmp_path / "folder")
     (tmp_path / "folder" / "state.json").write_text("{")
@@ -112,6 +112,8 @@ def test_what_is_refused(refused, tmp_path):
     assert "timestamp" in refused("huggingface", tmp_path / "t.parquet")
     pq.write_table(pa.table({"x": [1]}), tmp_path / "t.parquet")
     assert "item_id" in refused("huggingface", tmp_path / "t.parquet")
+    pq.write_table(CLICKS.append_column("rating", CLICKS["rating"]), tmp_path / "t.parquet")
+    assert "two columns 'rating'" in refused("huggingface", tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("cut", [-8, 100, 300, 700])

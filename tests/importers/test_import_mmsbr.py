@@ -81,7 +81,7 @@ def test_a_hostile_pickle_never_runs(refused, pickled, tmp_path, protocol):
 @pytest.mark.parametrize(
     "value",
     [
-        {"a": 1}, {1, 2}, [None], b"bytes", np.arange(3), [np.int64(3)], os.getcwd, Path("x"),
+        {"a": 1}, {1, 2}, [None], [b"bytes"], np.arange(3), [np.int64(3)], os.getcwd, Path("x"),
         pickle.PickleBuffer(bytearray(b"x")),
     ],
     ids=lambda value: type(value).__name__,

@@ -83,11 +83,57 @@ def test_item_files_of_different_columns(imported, write):
         ("x.inter", "item_id:token\ttimestamp:float\na\t1\n", "no column for user_id"),
         ("x.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\n", "list of items"),
         ("x.item", ITEM, "None of the files holds interactions"),
+        (
+            "x.inter",
+            INTER.replace("item_id:token", "item_id:token_seq"),
+            "lists in the column 'item_id'",
+        ),
+        ("x.inter", INTER + "u\t[1, 2]\t5\t1\n", "item id is a list"),
         ("x.inter", INTER + "u\ta\t1\n", "too many or too few fields (such as x.inter line 2)"),
     ],
 )
 def test_files_that_are_refused(refused, write, name, text, named):
     assert named in refused("recbole", write(name, text))
+
+
+def test_html_prices_and_pictures_of_items(imported, write):
+    shop = imported(
+        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
+        write("x.item", ITEM + "a\t<b>Red</b> &amp; blue\t<i></i>\t$1,299.50\tA&amp;B\t"
+              "http://x/a.jpg http://x/b.jpg\nb\tcase\tCases\t12,99 €\t\t['http://x/c.jpg']\n"),
+    )  # fmt: skip
+    items = shop["item_table"].set_index("item_id")
+    assert items.loc["a"].tolist() == ["Red & blue", "", "", 1299.5, "A&B", "http://x/a.jpg"]
+    assert items.loc["b", ["price", "image_url"]].tolist() == [12.99, "http://x/c.jpg"]
+    assert shop["items"]["changed"]["title holds HTML"]["examples"] == ["x.item line 2"]
+
+
+MMREC = "userID\titemID\trating\ttimestamp\tx_label\n"
+ROWS = "".join(
+    f"{user}\t{item}\t5.0\t{at}\t{label}\n"
+    for user in (0, 1)
+    for at, (item, label) in enumerate([(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)])
+)
+
+
+def test_mmrec_tells_the_split_of_each_row(imported, write):
+    shop = imported("recbole", write("baby.inter", MMREC + ROWS + "1\t2\t5.0\t9\t3\n"))
+    clicks = shop["clicks"]
+    assert clicks.groupby("split")["item_id"].agg(set).to_dict() == {
+        "train": {"0", "1"}, "validation": {"2", "3"}, "test": {"4", "5"},
+    }  # fmt: skip
+    assert (clicks.groupby("session_id")["split"].nunique() == 1).all() and shop["sessions"] == 6
+    wrong = shop["interactions"]["dropped"]["x_label is not 0, 1 or 2"]
+    assert wrong["examples"] == ["baby.inter line 14 ('3')"]
+    assert any("x_label" in note for note in shop["notes"])
+
+
+def test_mmrec_with_settings_that_do_not_fit(refused, write):
+    labelled, other = write("a.inter", MMREC + ROWS), write("b.inter", INTER + "u\ta\t5\t0\n")
+    assert "leave out --splits" in refused("recbole", labelled, "--splits", "train")
+    assert "files of one kind" in refused("recbole", labelled, other)
+    told = refused("recbole", write("c.inter", MMREC.replace("timestamp", "when") + ROWS))
+    assert "no column for timestamp" in told
 
 
 def test_a_column_that_no_file_has(refused, write):

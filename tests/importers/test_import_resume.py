@@ -118,6 +118,20 @@ def test_parquet_goes_on_as_well(monkeypatch, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_csv_and_rows_of_lists_go_on_as_well(monkeypatch, tmp_path, listed):
+    monkeypatch.setattr("tpad.importers.huggingface.SESSION_ROWS", 3)
+    rows = [{"session_id": n // 3, "item_id": n % 13, "timestamp": n} for n in range(99)]
+    path, frame = tmp_path / "x", pd.DataFrame(rows)
+    if listed:
+        frame.groupby("session_id").agg(list).reset_index().to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    killed_everywhere(
+        monkeypatch, tmp_path, "huggingface", [path], ImportSettings(), Work, "save", True
+    )
+
+
 def test_a_real_kill_leaves_no_table_and_the_command_goes_on(tmp_path, reviews):
     """SIGKILL in another process, at the second state of the interactions."""
     program = (

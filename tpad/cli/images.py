@@ -19,7 +19,8 @@ def add_images_parser(subparsers: _SubParsersAction) -> None:
     parser.add_argument("--items", type=Path, required=True, help="item table (CSV or Parquet)")
     parser.add_argument("--out", type=Path, required=True,
                         help="folder for images/, items.parquet and the report")  # fmt: skip
-    parser.add_argument("--column", help="holds the addresses (image_url, or else image)")
+    parser.add_argument("--column", help="holds the addresses; of a list of pictures the first is "
+                        "fetched (image_url, or else image)")  # fmt: skip
     parser.add_argument("--size", type=int, default=512, metavar="PIXELS",
                         help="longest side of a kept picture (512)")  # fmt: skip
     parser.add_argument("--format", default="webp", help="of the kept files: webp, jpg, png (webp)")

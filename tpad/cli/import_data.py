@@ -65,7 +65,8 @@ def run_import(args: Namespace) -> None:
     settings = ImportSettings(
         sessions=rule, gap_minutes=gap, min_clicks=args.min_clicks, min_session=args.min_session,
         min_rating=args.min_rating, items=args.items, limit=args.limit, time_unit=args.time_unit,
-        images=args.images,        splits=tuple(args.splits), columns=tuple(_column(text) for text in args.column),
+        images=args.images, splits=tuple(args.splits),
+        columns=tuple(_column(text) for text in args.column),
     )  # fmt: skip
     summary = import_tables(args.format, args.files, args.out, settings)
     for name in ("interactions", "items"):

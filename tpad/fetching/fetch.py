@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from tpad.data.addresses import first_address
 from tpad.data.columns import Columns
 from tpad.data.images import resolve_image
 from tpad.data.report import ReportBuilder
@@ -50,7 +51,8 @@ def fetch_pictures(
         out: folder for `images/`, `items.parquet`, `failures.csv` and `images.json`; made if missing.
         config: limits, and how pictures are kept.
         column: holds the addresses; by default `image_url`, or `image` where that is missing. Where
-            it is empty, `image` counts. A row whose `image` is a path already is left as it is.
+            it is empty, `image` counts. Of a list of pictures the first counts, see
+            `first_address`. A row whose `image` is a path already is left as it is.
         retry_failed: also try addresses whose failure was lasting.
         unread: counts rows of the table that cannot be read.
         progress: told of the addresses that have a picture, those that failed, and all.
@@ -68,7 +70,7 @@ def fetch_pictures(
     if items.resolve() == (out / ITEMS).resolve():
         raise ConfigError(f"{out / ITEMS} would be overwritten; give another folder.")
     frame = read_table(items, unread or ReportBuilder())
-    addresses = _addresses(frame, column, items.name)
+    addresses = _addresses(_single_addresses(frame, column), column, items.name)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with only_run(out), Journal(out, config) as journal:
@@ -119,7 +121,8 @@ class _Run:
         """Write the table and the reports."""
         report, local = self._report, pd.Series("", frame.index, "str")
         if Columns.IMAGE in frame.columns:
-            local = to_text(frame[Columns.IMAGE]).where(addresses == "", "")
+            image = _single_addresses(frame)[Columns.IMAGE]
+            local = to_text(image).where(addresses == "", "")
         pictures = [self._picture(url) if url else "" for url in addresses]
         fetched = pd.Series(pictures, frame.index, "str")
         report.rows, report.with_picture = len(frame), int((fetched != "").sum())
@@ -182,6 +185,14 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
         is_address = image.str.match(_ADDRESS)
         wanted = wanted.where(wanted != "", image).where((image == "") | is_address, "")
     return wanted
+
+
+def _single_addresses(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+    """The table with one address, the first, where a row lists several pictures."""
+    names = {column or IMAGE_URL, IMAGE_URL, Columns.IMAGE}.intersection(frame.columns)
+    return frame.assign(
+        **{name: frame[name].map(first_address, na_action="ignore") for name in names}
+    )
 
 
 def _is_file(folder: Path, relative: str) -> bool:

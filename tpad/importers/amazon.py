@@ -1,31 +1,36 @@
-"""Amazon Reviews 2018 and 2023: JSON lines of reviews and of item records.
+"""Amazon Reviews 2014, 2018 and 2023: one review or item record a line.
 
 Sessions are a user's day, as the MMSBR authors build them; so is an item's category the deepest one
 of its list, and a price range its mean. 2023 reviews name the item by `parent_asin`, as the item
-records do.
+records do. The records of 2014 are in Python's notation, which is read but never run; strict JSON
+is read as well. Records were taken from web pages, so that HTML, scripts and style sheets in titles
+and categories are cleaned and counted.
 """
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tpad.data.addresses import first_address
+from tpad.data.literals import read_python
 from tpad.errors import DataError
 from tpad.importers.lines import LineReader, Note, Parse, first_line
+from tpad.importers.markup import has_markup, plain_text, plain_texts
 from tpad.importers.settings import ImportSettings
-from tpad.importers.source import CLICKS, ITEM_FIELDS, Source, click_maker
+from tpad.importers.source import CLICKS, ITEM_FIELDS, Source, click_maker, to_price
 from tpad.importers.tally import Fault
 
 _SCHEMA = pa.schema([*ITEM_FIELDS, ("brand", pa.string()), ("image_url", pa.string())])
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-_PRICE = re.compile(rf"\$?\s*{_NUMBER.pattern}(?:\s*[-−–]\s*\$?\s*{_NUMBER.pattern})?")
-_SCRIPT = "getTime"  # what the titles of the badly read pages of 2018 have in common
 
 
 def open_2018(files: list[Path], settings: ImportSettings) -> Source:
-    """Reviews (`reviewerID`, `asin`, `unixReviewTime`, `overall`) and records (`asin`, `title`)."""
+    """Reviews (`reviewerID`, `asin`, `unixReviewTime`, `overall`) and records (`asin`, `title`).
+
+    2014 and 2018 have the same reviews. Records have `category`, a list, and `imageURLHighRes` or
+    `imageURL`, lists, in 2018; `categories`, a list of lists, and `imUrl` in 2014.
+    """
     click = click_maker(settings)
 
     def review(text: str, note: Note) -> tuple:
@@ -36,16 +41,12 @@ def open_2018(files: list[Path], settings: ImportSettings) -> Source:
 
     def record(text: str, note: Note) -> tuple:
         row = _record(text)
-        title = _text(row.get("title"))
-        if _SCRIPT in title:
-            note("title is a script of the page", "the title counts as missing")
-            title = ""
-        categories = row.get("category")
-        images = row.get("imageURLHighRes") or row.get("imageURL") or []
+        pictures = map(_address, map(row.get, ("imageURLHighRes", "imageURL", "imUrl")))
         return (
-            _item(row, "asin"), title, _text(row.get("description")),
-            _deepest(categories) or _text(row.get("main_cat")), _price(row.get("price"), note),
-            _text(row.get("brand")), _first(images),
+            _item(row, "asin"), _plain(row, "title", note), _described(row, ("description",), note),
+            _category(row.get("category") or row.get("categories"), row.get("main_cat"), note),
+            to_price(row.get("price"), note), _plain(row, "brand", note),
+            next(filter(None, pictures), ""),
         )  # fmt: skip
 
     return _open(files, "reviewerID", "asin", review, record, ("user_id", "amazon-2023"))
@@ -62,15 +63,12 @@ def open_2023(files: list[Path], settings: ImportSettings) -> Source:
 
     def record(text: str, note: Note) -> tuple:
         row = _record(text)
-        told = [_text(row.get("description")), _text(row.get("features"))]
-        images = row.get("images")
-        first = images[0] if isinstance(images, list) and images else {}
-        urls = first if isinstance(first, dict) else {}
         return (
-            _item(row, "parent_asin"), _text(row.get("title")), " ".join(filter(None, told)),
-            _deepest(row.get("categories")) or _text(row.get("main_category")),
-            _price(row.get("price"), note), _text(row.get("store")),
-            _text(urls.get("hi_res") or urls.get("large") or urls.get("thumb")),
+            _item(row, "parent_asin"), _plain(row, "title", note),
+            _described(row, ("description", "features"), note),
+            _category(row.get("categories"), row.get("main_category"), note),
+            to_price(row.get("price"), note), _plain(row, "store", note, "brand"),
+            _address(row.get("images")),
         )  # fmt: skip
 
     return _open(files, "user_id", "parent_asin", review, record, ("reviewerID", "amazon-2018"))
@@ -98,23 +96,21 @@ def _open(
 
 def _keys(file: Path) -> set[str]:
     """The keys of the first record."""
-    line = first_line(file)
     try:
-        first = json.loads(line)
-    except ValueError as error:
-        old = " (Python's notation is the layout of 2014)" if line.startswith("{'") else ""
+        return set(_record(first_line(file)))
+    except Fault as fault:
         raise DataError(
-            f"{file.name} does not begin with a JSON object on one line{old}; give a file of JSON "
-            "lines."
-        ) from error
-    return set(first) if isinstance(first, dict) else set()
+            f"{file.name} does not begin with a JSON object on one line; give a file of JSON lines."
+        ) from fault
 
 
 def _record(text: str) -> dict[str, Any]:
+    """A line's record, in JSON or in the Python notation of 2014."""
+    is_python = text.startswith("{'")
     try:
-        row = json.loads(text)
+        row = read_python(text) if is_python else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Fault("broken JSON") from error
+        raise Fault("broken record in Python's notation" if is_python else "broken JSON") from error
     if not isinstance(row, dict):
         raise Fault("broken JSON")
     return row
@@ -133,11 +129,19 @@ def _item(row: dict[str, Any], key: str) -> str:
     return item
 
 
-def _text(value: Any) -> str:
-    """Text of a text, or of a list of texts."""
-    if isinstance(value, list):
-        return " ".join(filter(None, map(_text, value)))
-    return _clean(value) if isinstance(value, str) else ""
+def _texts(value: Any) -> list[str]:
+    """The texts in a text, or in a list of texts; those that are empty are left out."""
+    if isinstance(value, str):
+        value = [value]
+    elif not isinstance(value, list):
+        return []
+    texts = []
+    for part in value:
+        if isinstance(part, str):
+            texts.append(_clean(part))
+        elif isinstance(part, list):
+            texts += _texts(part)
+    return list(filter(None, texts))
 
 
 def _clean(text: str) -> str:
@@ -146,29 +150,34 @@ def _clean(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _first(values: Any) -> str:
-    return _text(values[0]) if isinstance(values, list) and values else _text(values)
+def _plain(row: dict[str, Any], key: str, note: Note, field: str = "") -> str:
+    value = row.get(key)
+    text = _clean(value) if isinstance(value, str) else " ".join(_texts(value))
+    return plain_text(text, field or key, note)
 
 
-def _deepest(categories: Any) -> str:
-    """The last category of a list; one of a list of lists belongs to the first path."""
-    while isinstance(categories, list) and categories:
-        nested = isinstance(categories[0], list)
-        categories = categories[0] if nested else categories[-1]
-    return _text(categories)
+def _described(row: dict[str, Any], keys: tuple[str, ...], note: Note) -> str:
+    """One text of several fields."""
+    texts = [text for key in keys for text in _texts(row.get(key))]
+    return " ".join(filter(None, plain_texts(texts, "description", note)))
 
 
-def _price(value: Any, note: Note) -> float | None:
-    """A price in the shop's currency; of a range its mean."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12:
-        return float(value)
-    text = _text(value)
-    if not text or text in ("None", "—"):
-        return None
-    if not _PRICE.fullmatch(text):
-        note("price is no number", "the price counts as missing")
-        return None
-    numbers = [float(found.replace(",", "")) for found in _NUMBER.findall(text)]
-    if len(numbers) > 1:
-        note("price is a range", "its mean is taken")
-    return sum(numbers) / len(numbers)
+def _category(path: Any, main: Any, note: Note) -> str:
+    """The last category of a list, or else the main category.
+
+    Of a list of lists the first is taken. A list ends at an entry that is a bare tag: what follows
+    are remarks of the page.
+    """
+    while isinstance(path, list) and path and isinstance(path[0], list):
+        path = path[0]
+    entries = _texts(path)
+    deepest = ""
+    for entry, plain in zip(entries, plain_texts(entries, "category", note), strict=True):
+        if not plain and deepest and has_markup(entry):
+            break
+        deepest = plain or deepest
+    return deepest or plain_text(" ".join(_texts(main)), "category", note)
+
+
+def _address(value: Any) -> str:
+    return _clean(first_address(value)) if isinstance(value, (str, list, dict)) else ""

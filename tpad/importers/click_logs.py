@@ -58,8 +58,11 @@ def _session_rec(file: Path, settings: ImportSettings) -> LineReader:
     for name in (SESSION, ITEM, TIME):
         if name in names:
             continue
-        if "\t" not in header and name in header:
-            raise DataError(f"{file.name} is not separated by tabs ('{header[:60]}'); use tabs.")
+        if "\t" not in header and any(mark in header for mark in ",;"):
+            raise DataError(
+                f"{file.name} is not separated by tabs ('{header[:60]}'); use tabs, or the format "
+                "huggingface, which reads commas and semicolons as well."
+            )
         raise DataError(
             f"{file.name} has no column '{name}' (its first line is '{header[:60]}'); "
             "add or rename the column."

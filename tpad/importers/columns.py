@@ -10,11 +10,13 @@ from tpad.importers.settings import RATING, ImportSettings
 from tpad.importers.source import ITEM_FIELDS
 
 NAMES = {
-    Columns.USER_ID: ("user_id", "userId", "reviewerID", "UserId", "user", "visitorid"),
+    Columns.USER_ID: (
+        "user_id", "userId", "reviewerID", "UserId", "userID", "user", "visitorid",
+    ),
     Columns.SESSION_ID: ("session_id", "SessionId", "sessionId", "session"),
     Columns.ITEM_ID: (
         "item_id", "ItemId", "itemId", "parent_asin", "asin", "movieId", "movie_id", "article_id",
-        "item", "itemid",
+        "itemID", "item", "itemid",
     ),
     Columns.TIMESTAMP: ("timestamp", "Time", "time", "unixReviewTime", "datetime", "date"),
     RATING: ("rating", "overall", "stars"),
@@ -22,7 +24,9 @@ NAMES = {
     Columns.DESCRIPTION: ("description", "detail_desc", "text"),
     Columns.CATEGORY: ("category", "main_category", "categories", "class", "genres", "genre"),
     Columns.PRICE: ("price",),
-    "image_url": ("image_url", "imUrl", "imageURL", "image"),
+    "image_url": (
+        "image_url", "image_urls", "imUrl", "imageURLHighRes", "imageURL", "images", "image",
+    ),
 }  # fmt: skip
 """Names that published datasets give to each role; the first that is there is taken."""
 
@@ -51,6 +55,22 @@ def require_role(roles: dict[str, str], role: str, present: Sequence[str], name:
             f"name it with --column {role}=NAME."
         )
     return roles[role]
+
+
+def check_unique(names: Sequence[str], file: str) -> None:
+    """Raises a `DataError` if a file has two columns of one name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{file} has two columns '{name}'; rename one of them.")
+
+
+def lists_refused(file: str, column: str) -> DataError:
+    """What to say of a column that holds lists where each row must have one value."""
+    return DataError(
+        f"{file} holds lists in the column '{column}', where each row must have a single value; "
+        "write one row for each click or item. Lists of items are read by the format huggingface "
+        f"if each row has a session: name its column with --column {Columns.SESSION_ID}=NAME."
+    )
 
 
 def check_columns(settings: ImportSettings, headers: Iterable[Sequence[str]]) -> None:

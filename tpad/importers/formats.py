@@ -36,6 +36,10 @@ class Format:
 
 
 FORMATS = {
+    "amazon-2014": Format(
+        "Amazon Reviews 2014: reviews and meta_….json(.gz), Python's notation or JSON; sessions: day",
+        "amazon", "open_2018",
+    ),
     "amazon-2018": Format(
         "Amazon Reviews 2018: reviews and meta_….json(.gz), JSON lines; sessions: day",
         "amazon", "open_2018",
@@ -49,8 +53,8 @@ FORMATS = {
         "mmsbr", "open_mmsbr",
     ),
     "recbole": Format(
-        "RecBole atomic files .inter .item (.user is left out); sessions: given if there is a "
-        "session_id, else gap 30",
+        "RecBole atomic files .inter .item (.user is left out), or MMRec's .inter with its x_label; "
+        "sessions: given if there is a session_id, else gap 30",
         "recbole", "open_recbole",
     ),
     "session-rec": Format(
@@ -66,8 +70,8 @@ FORMATS = {
         "movielens", "open_movielens",
     ),
     "huggingface": Format(
-        "a datasets folder on disk (save_to_disk or Parquet), or its files; sessions: given if "
-        "there is a session_id, else gap 30",
+        "a datasets folder (save_to_disk, Parquet or CSV with , ; or tabs), or its files; sessions: "
+        "given if there is a session_id, else gap 30",
         "huggingface", "open_huggingface",
     ),
 }  # fmt: skip

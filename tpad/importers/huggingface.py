@@ -1,22 +1,33 @@
-"""Hugging Face `datasets` on disk: a `save_to_disk` folder (Arrow streams), or Parquet files.
+"""Hugging Face `datasets` on disk: a `save_to_disk` folder (Arrow streams), Parquet or CSV files.
 
-A table with a user or a session is one of interactions, any other with an item id one of items.
-Columns are found by their usual names or by `--column`; further columns of items are kept as text
-where they are plain values. Pictures inside the tables are not taken out; web addresses are kept.
+A table with a user or a session is one of interactions, any other with an item id one of items. A
+table with a list of items in each row, as Transformers4Rec has them, is one of sessions: each item
+is a click. Columns are found by their usual names or by `--column`; further columns of items are
+kept as text where they are plain values. Pictures inside the tables are not taken out; of web
+addresses the first is kept.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tpad.data.addresses import first_address
 from tpad.data.columns import Columns
 from tpad.errors import DataError
-from tpad.importers.columns import check_columns, find_roles, further_columns, require_role
+from tpad.importers.click_logs import WRONG_FIELDS
+from tpad.importers.columns import (
+    check_columns,
+    find_roles,
+    further_columns,
+    lists_refused,
+    require_role,
+)
+from tpad.importers.kinds import is_list, is_plain, is_single, may_hold_addresses
+from tpad.importers.markup import plain_text, plain_texts
 from tpad.importers.settings import RATING, ImportSettings
 from tpad.importers.source import (
     BATCH_ROWS,
@@ -26,116 +37,243 @@ from tpad.importers.source import (
     Source,
     click_maker,
     plain_file,
+    refuse_list,
     to_price,
 )  # fmt: skip
+from tpad.importers.table_files import opened
 from tpad.importers.tally import Fault, Tally
 
+IMAGE_URL = "image_url"
+MOST_ROWS = 10_000_000  # of a file without times; the next file's times begin there
+SESSION_ROWS = 256  # rows read at once where each holds a list of clicks
 _OWNERS = (Columns.SESSION_ID, Columns.USER_ID)
-_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
-Make = Callable[[tuple, Callable[[str, str], None]], tuple]
+Note = Callable[[str, str], None]
+Make = Callable[[tuple, Note], tuple]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A table's schema and the column of each role."""
+
+    path: Path
+    schema: pa.Schema
+    roles: dict[str, str]
+
+    @property
+    def is_unfolded(self) -> bool:
+        """Whether each row holds a list of items."""
+        return self.holds_lists(Columns.ITEM_ID)
+
+    @property
+    def has_clicks(self) -> bool:
+        return any(role in self.roles for role in _OWNERS)
+
+    def holds_lists(self, role: str) -> bool:
+        return role in self.roles and is_list(self.schema.field(self.roles[role]).type)
+
+    def column(self, role: str) -> str:
+        """The column of a role; a `DataError` if there is none."""
+        return require_role(self.roles, role, self.schema.names, self.path.name)
+
+    def is_kept(self, name: str) -> bool:
+        """Whether an item column can be kept as text."""
+        return name == self.roles.get(IMAGE_URL) or is_plain(self.schema.field(name).type)
 
 
 def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
-    """Readers of every Arrow or Parquet file in the order of the folders."""
-    headers = {file: _schema(file) for given in files for file in _unfolded(given)}
-    check_columns(settings, [schema.names for schema in headers.values()])
-    roles = {file: find_roles(schema.names, settings) for file, schema in headers.items()}
-    of_clicks = {file for file in headers if any(role in roles[file] for role in _OWNERS)}
+    """Readers of every table in the order of the folders."""
+    schemas = {file: _schema(file) for given in files for file in _unfolded(given)}
+    check_columns(settings, [schema.names for schema in schemas.values()])
+    tables = [_file(path, schema, settings) for path, schema in schemas.items()]
+    of_clicks = [table for table in tables if table.has_clicks]
+    of_items = [table for table in tables if not table.has_clicks]
     has = {
-        role: bool(of_clicks) and all(role in roles[file] for file in of_clicks)
+        role: bool(of_clicks) and all(role in table.roles for table in of_clicks)
         for role in (*_OWNERS, RATING)
     }
     by_session = has[Columns.SESSION_ID] and settings.sessions in (None, "given")
     owner = Columns.SESSION_ID if by_session else Columns.USER_ID
     extra = further_columns(
-        (name, roles[file])
-        for file, schema in headers.items()
-        for name in schema.names
-        if file not in of_clicks and _is_plain(schema.field(name).type)
+        (name, table.roles)
+        for table in of_items
+        for name in table.schema.names
+        if table.is_kept(name)
     )
-    item_schema = pa.schema([*ITEM_FIELDS, *extra])
     left_out = dict.fromkeys(
-        name for file, schema in headers.items() if file not in of_clicks
-        for name in schema.names if not _is_plain(schema.field(name).type)
-    )  # fmt: skip
+        name for table in of_items for name in table.schema.names if not table.is_kept(name)
+    )
     notes = [f"The column '{name}' is left out: it holds no plain values." for name in left_out]
-    source = Source(
-        [], [], has[Columns.USER_ID], has[Columns.SESSION_ID],
+    for table in of_clicks:
+        if table.is_unfolded:
+            notes.append(f"Each row of {table.path.name} is a list of items; each is a click.")
+            if by_session and Columns.TIMESTAMP not in table.roles:
+                notes.append(
+                    f"{table.path.name} holds no times: the timestamp is the row's number."
+                )
+    item_schema = pa.schema([*ITEM_FIELDS, *extra])
+    return Source(
+        [_clicks(table, owner, number, settings) for number, table in enumerate(of_clicks)],
+        [_items(table, item_schema) for table in of_items],
+        has[Columns.USER_ID], has[Columns.SESSION_ID],
         "given" if has[Columns.SESSION_ID] else "gap", has[RATING], tuple(notes),
     )  # fmt: skip
-    for file, schema in headers.items():
-        if file in of_clicks:
-            names = [owner, Columns.ITEM_ID, Columns.TIMESTAMP]
-            read = [require_role(roles[file], name, schema.names, file.name) for name in names]
-            rating = [roles[file][RATING]] if RATING in roles[file] else []
-            source.clicks.append(_Rows(file, CLICKS, [*read, *rating], _click(settings)))
-        else:
-            require_role(roles[file], Columns.ITEM_ID, schema.names, file.name)
-            wanted = [roles[file].get(name, name) for name in item_schema.names]
-            read = [name if name in schema.names else "" for name in wanted]
-            source.items.append(_Rows(file, item_schema, read, _item))
-    return source
+
+
+def _file(path: Path, schema: pa.Schema, settings: ImportSettings) -> _File:
+    roles = find_roles(schema.names, settings)
+    picture = roles.get(IMAGE_URL)
+    if picture and not may_hold_addresses(schema.field(picture).type):
+        del roles[IMAGE_URL]
+    return _File(path, schema, roles)
+
+
+def _clicks(table: _File, owner: str, number: int, settings: ImportSettings) -> "_Rows":
+    """The reader of a table of interactions.
+
+    Args:
+        table: the file.
+        owner: role of a click's owner.
+        number: of the file, from 0; where sessions have no times, its rows come after the files
+            before it.
+        settings: of the import.
+
+    Raises:
+        DataError: a column is missing, or holds lists where the layout is not clear.
+    """
+    is_timed = (
+        Columns.TIMESTAMP in table.roles or not table.is_unfolded or owner != Columns.SESSION_ID
+    )
+    times = [Columns.TIMESTAMP] if is_timed else []
+    ratings = [RATING] if RATING in table.roles else []
+    roles = [owner, Columns.ITEM_ID, *times, *ratings]
+    columns = [table.column(role) for role in roles]
+    for role, name in zip(roles, columns, strict=True):
+        kind = table.schema.field(name).type
+        is_listed = is_list(kind) and table.is_unfolded and role != owner
+        if not is_single(kind.value_type if is_listed else kind):
+            raise lists_refused(table.path.name, name)
+    first_time = None if is_timed else number * MOST_ROWS
+    make = _click(settings)
+    return _Rows(table.path, CLICKS, columns, make, table.is_unfolded, first_time)
+
+
+def _items(table: _File, schema: pa.Schema) -> "_Rows":
+    item = table.column(Columns.ITEM_ID)
+    if not is_single(table.schema.field(item).type):
+        raise lists_refused(table.path.name, item)
+    wanted = [table.roles.get(name, name) for name in schema.names]
+    read = [name if name in table.schema.names else "" for name in wanted]
+    return _Rows(table.path, schema, read, _item(schema.names))
 
 
 class _Rows:
-    """Rows of one Arrow or Parquet file; a position is the number of the next batch."""
+    """Rows of one file; a position is the number of the next batch, and of the last row.
 
-    def __init__(self, path: Path, schema: pa.Schema, read: list[str], make: Make) -> None:
+    Args:
+        path: the file.
+        schema: of the rows that it yields.
+        read: the file's columns; "" is one of empty texts.
+        make: makes a row of their values.
+        unfold: each row of the file has a list of items in its second column; see `_each`.
+        first_time: of unfolded rows without a time, which get their number added to this.
+    """
+
+    def __init__(
+        self, path: Path, schema: pa.Schema, read: list[str], make: Make, unfold: bool = False,
+        first_time: int | None = None,
+    ) -> None:  # fmt: skip
         self.path, self.schema, self.size = path, schema, path.stat().st_size
-        self._read, self._make = read, make
+        self._read, self._make, self._unfold = read, make, unfold
+        self._first_time = first_time
 
     def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+        """See `tpad.importers.source.Reader`."""
         left = float("inf") if limit is None else limit
-        number, row = position or (0, 0)
-        names = [name for name in self._read if name]
+        with opened(self.path) as table:
+            number, row = position or (0, table.first - 1)
 
-        def note(reason: str, action: str) -> None:
-            tally.change(reason, action, (f"{self.path.name} row {row}",))
+            def note(reason: str, action: str) -> None:
+                tally.change(reason, action, (f"{self.path.name} row {row}",))
 
-        with _opened(self.path) as opened:
-            for at, table in enumerate(opened.batches(names)):
+            size = SESSION_ROWS if self._unfold else BATCH_ROWS
+            for at, read in enumerate(table.batches(self._read, size)):
                 if at < number:
                     continue
                 if left <= 0:
                     break
-                columns = [
-                    table.column(name).to_pylist() if name else [""] * table.num_rows
-                    for name in self._read
-                ]
                 rows: list[tuple] = []
-                for values in zip(*columns, strict=True):
+                numbered = self._unfolded(read, row) if self._unfold else enumerate(read, row + 1)
+                for row, values in numbered:
                     if left <= 0:
                         break
-                    row, left = row + 1, left - 1
+                    left -= 1
                     tally.read += 1
                     try:
+                        if not isinstance(values, tuple):
+                            raise values or Fault(WRONG_FIELDS)
                         rows.append(self._make(values, note))
                     except Fault as fault:
                         shown = f" ('{fault.shown[:80]}')" if fault.shown else ""
                         tally.drop(fault.reason, (f"{self.path.name} row {row}{shown}",))
-                yield Batch(rows, [at + 1, row], opened.done)
+                yield Batch(rows, [at + 1, row], table.done)
+
+    def _unfolded(
+        self, read: Iterable[tuple | None], row: int
+    ) -> Iterator[tuple[int, tuple | Fault | None]]:
+        """The number of each row of the file after `row`, with each row that it stands for."""
+        for number, values in enumerate(read, row + 1):
+            if values is None:
+                yield number, None
+                continue
+            if self._first_time is not None:
+                values = (*values[:2], self._first_time + number, *values[2:])
+            for single in _each(*values):
+                yield number, single
+
+
+def _each(owner: Any, items: list | None, *others: Any) -> Sequence[tuple | Fault]:
+    """One row for each item; the others are single values, or lists as long as the items."""
+    if not items:
+        return [Fault("row without items")]
+    if any(isinstance(of, list) and len(of) != len(items) for of in others):
+        return [Fault("row with lists of different lengths")] * len(items)
+    columns = [of if isinstance(of, list) else [of] * len(items) for of in others]
+    return list(zip([owner] * len(items), items, *columns, strict=True))
 
 
 def _click(settings: ImportSettings) -> Make:
     click = click_maker(settings)
 
-    def make(values: tuple, note: Callable[[str, str], None]) -> tuple:
+    def make(values: tuple, note: Note) -> tuple:
         owner, item, time, *rating = values
         return click(_text(owner), _text(item), time, *rating)
 
     return make
 
 
-def _item(values: tuple, note: Callable[[str, str], None]) -> tuple:
-    item, title, description, category, price, *others = values
-    if not _text(item):
-        raise Fault("missing item_id")
-    texts = map(_text, (item, title, description, category))
-    return *texts, to_price(price, note), *map(_text, others)
+def _item(names: list[str]) -> Make:
+    def make(values: tuple, note: Note) -> tuple:
+        item = _text(values[0])
+        if not item:
+            raise Fault("missing item_id")
+        refuse_list(item)
+        row: list = [item]
+        for name, value in zip(names[1:], values[1:], strict=True):
+            if name == Columns.PRICE:
+                row.append(to_price(value, note))
+            elif name == IMAGE_URL:
+                row.append(first_address(value))
+            elif isinstance(value, list):
+                row.append(", ".join(filter(None, plain_texts(_texts(value), name, note))))
+            else:
+                row.append(plain_text(_text(value), name, note))
+        return tuple(row)
+
+    return make
 
 
 def _unfolded(given: Path) -> list[Path]:
-    """The tables of a folder of `save_to_disk`, or of any folder of Parquet files; a file itself."""
+    """The tables of a folder of `save_to_disk`, or of Parquet or CSV files; a file itself."""
     if not given.is_dir():
         return [plain_file(given)]
     if (given / "dataset_dict.json").is_file():
@@ -147,13 +285,13 @@ def _unfolded(given: Path) -> list[Path]:
         except (KeyError, TypeError) as error:
             raise DataError(f"{given / 'state.json'} names no files; save it again.") from error
         return [plain_file(given / name) for name in listed]
-    found = sorted(given.rglob("*.parquet"))
+    found = sorted(given.rglob("*.parquet")) or sorted(given.rglob("*.csv"))
     if not found:
         raise DataError(
-            f"{given} has neither dataset_dict.json nor state.json nor Parquet files; give a folder "
-            "that save_to_disk wrote."
+            f"{given} has neither dataset_dict.json nor state.json, nor Parquet or CSV files; give a "
+            "folder that save_to_disk wrote."
         )
-    return found
+    return [plain_file(file) for file in found]
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -165,91 +303,23 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _schema(path: Path) -> pa.Schema:
-    with _opened(path) as table:
+    with opened(path) as table:
         return table.schema
 
 
-class _Table:
-    """An open Parquet file, Arrow stream or Arrow file."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            magic = file.read(6)
-        self._size, self._seen = path.stat().st_size, 0
-        self._rows = 0
-        self._parquet: pq.ParquetFile | None = None
-        if magic.startswith(b"PAR1"):
-            self._parquet = pq.ParquetFile(path)
-            self.schema, self._rows = self._parquet.schema_arrow, self._parquet.metadata.num_rows
-            return
-        self._map = pa.memory_map(str(path))
-        if magic == b"ARROW1":
-            file = pa.ipc.open_file(self._map)
-            self._batches = (file.get_batch(i) for i in range(file.num_record_batches))
-        else:
-            with path.open("rb") as stream:
-                stream.seek(max(0, self._size - len(_END)))
-                if stream.read() != _END:  # cut between two batches, it would just seem shorter
-                    raise pa.ArrowInvalid("no end of the stream")
-            file = pa.ipc.open_stream(self._map)
-            self._batches = iter(file)
-        self.schema = file.schema
-
-    def close(self) -> None:
-        (self._parquet or self._map).close()
-
-    @property
-    def done(self) -> int:
-        """Bytes read so far; of Parquet as the share of its rows."""
-        if self._parquet is None:
-            return self._map.tell()
-        return self._size * self._seen // max(self._rows, 1)
-
-    def batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns, at most `BATCH_ROWS` rows at once."""
-        if self._parquet is not None:
-            for batch in self._parquet.iter_batches(BATCH_ROWS, columns=names):
-                self._seen += batch.num_rows
-                yield batch
-            return
-        for batch in self._batches:
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                yield batch.select(names).slice(start, BATCH_ROWS)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_Table]:
-    """The table of a file.
-
-    Raises:
-        DataError: it is neither Parquet nor Arrow, or damaged.
-    """
-    try:
-        table = _Table(path)
-        try:
-            yield table
-        finally:
-            table.close()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path.name} is no Parquet or Arrow file, or a damaged one; save the dataset again."
-        ) from error
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _is_plain(kind.value_type)
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind))
+def _texts(value: Any) -> list[str]:
+    """The texts of a plain value or of a list of such."""
+    if isinstance(value, list):
+        return [text for part in value for text in _texts(part)]
+    return [_text(value)]
 
 
 def _text(value: Any) -> str:
-    """Text of a plain value; whole numbers lose their ".0", a list is joined by commas."""
+    """Text of a plain value; whole numbers lose their ".0"."""
     if isinstance(value, str):
         return value.strip()
-    if value is None or isinstance(value, (bytes, dict)):
+    if value is None or isinstance(value, (bytes, dict, list)):
         return ""
-    if isinstance(value, list):
-        return ", ".join(filter(None, map(_text, value)))
     if isinstance(value, float):
         if value != value:
             return ""

@@ -8,12 +8,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from tpad.data.prices import LOWEST, RANGE, parse_price
 from tpad.errors import ConfigError, DataError
 from tpad.importers.settings import TIME_UNITS, ImportSettings
 from tpad.importers.tally import Fault, Tally
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20  # of text; a batch ends at whichever comes first
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LATEST_TIME = 100_000_000_000  # Unix seconds; the year 5138. Milliseconds of today are above it.
 
 OWNER, ITEM, TIME, CATEGORY, HISTORY = "owner", "item", "time", "category", "history"
@@ -118,6 +120,7 @@ def click_maker(
             raise Fault("missing user or session")
         if not item:
             raise Fault("missing item")
+        refuse_list(item)
         seconds = to_seconds(time, per_second)
         if lowest is not None:
             try:
@@ -156,17 +159,27 @@ def to_seconds(time: Any, per_second: int = 1) -> float:
 
 
 def to_price(value: Any, note: Callable[[str, str], None]) -> float | None:
-    """A number of at least 0, or None; what is no such number is told to `note`."""
-    if value is None or value == "":
+    """The price, or None; `note` is told of what is no price, a range or a lowest price."""
+    if value == "":
         return None
     try:
-        price = float(value)
-    except (TypeError, ValueError):
-        price = -1.0
-    if 0 <= price < float("inf"):
-        return price
-    note("price is no number of at least 0", "the price counts as missing")
-    return None
+        price = parse_price(value)
+    except ValueError:
+        note("price is no number of at least 0", "the price counts as missing")
+        return None
+    if price is None:
+        return None
+    if price.kind == RANGE:
+        note("price is a range", "its mean is taken")
+    elif price.kind == LOWEST:
+        note("price is the lowest of several ('from …')", "it is taken")
+    return price.amount
+
+
+def refuse_list(item: str) -> None:
+    """Raises a `Fault` if an item id is a list that was written as text."""
+    if item[:1] == "[" and item[-1:] == "]":
+        raise Fault("item id is a list; write one row for each item", item)
 
 
 def is_packed(path: Path) -> bool:
@@ -179,7 +192,7 @@ def plain_file(path: Path) -> Path:
     """The path, if a file is there that holds something.
 
     Raises:
-        DataError: it is missing, empty, or no plain file.
+        DataError: it is missing, empty, a Git LFS pointer, or no plain file.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the files in it.")
@@ -187,4 +200,14 @@ def plain_file(path: Path) -> Path:
         raise DataError(f"{path} does not exist; check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path.name} is empty; download it again.")
+    try:
+        with path.open("rb") as file:
+            is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its rights.") from error
+    if is_pointer:
+        raise DataError(
+            f"{path.name} is a Git LFS pointer, not the data itself; fetch the data with "
+            "`git lfs pull`, or download the file from its web page."
+        )
     return path

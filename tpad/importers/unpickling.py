@@ -6,6 +6,7 @@ once more. What is admitted can neither import nor call anything, nor make a rea
 memory than the file's own size justifies.
 """
 
+import os
 import pickle
 import pickletools
 from pathlib import Path
@@ -94,6 +95,8 @@ def _check(file: BinaryIO, path: Path) -> None:
         try:
             for count, (code, argument, place) in enumerate(pickletools.genops(file)):
                 if code.name not in ADMITTED:
+                    if place == 0:
+                        _refuse_text(path)
                     raise DataError(
                         f"{path.name} holds more than lists, tuples, numbers and strings (the "
                         f"instruction {code.name} at byte {place:,}); it was not run: save it "
@@ -106,5 +109,22 @@ def _check(file: BinaryIO, path: Path) -> None:
                 if count % 65_536 == 0:
                     bar.update((place or 0) - bar.n)
         except (ValueError, IndexError, MemoryError, OverflowError) as error:
+            _refuse_text(path)
             told = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
             raise DataError(f"{path.name} is no pickle, or a damaged one ({told}).") from error
+
+
+def _refuse_text(path: Path) -> None:
+    """Raises a `DataError` if the file is plain text. Old pickles are text that ends with a dot."""
+    with path.open("rb") as file:
+        head = file.read(1000)
+        file.seek(-1, os.SEEK_END)
+        ends_with_dot = file.read() == b"."
+    text = head.decode("utf-8", "ignore")
+    printable = all(character.isprintable() or character.isspace() for character in text)
+    if printable and len(text.encode()) > len(head) - 4 and not ends_with_dot:
+        first = " ".join(text.split())[:40]
+        raise DataError(
+            f"{path.name} is plain text, not a pickle (it begins with '{first}'); give the pickle, "
+            "or choose the format that fits the text."
+        )
