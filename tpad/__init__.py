@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
     from tpad.data.splits import assert_no_leak, split_by_time
-    from tpad.data.vectors import ItemVectors, VectorFile, parse_named_file
+    from tpad.data.vectors import ItemVectors, VectorFile, load_vectors, parse_named_file
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
@@ -65,6 +65,7 @@ _LAZY = {
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "load_vectors": "tpad.data.vectors",
     "mask_history": "tpad.training.cases",
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
@@ -107,6 +108,7 @@ __all__ = [
     "field_table",
     "fit_session_model",
     "load",
+    "load_vectors",
     "mask_history",
     "model_card",
     "pad_sessions",

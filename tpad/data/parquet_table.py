@@ -28,9 +28,7 @@ def parquet_columns(path: Path) -> list[str]:
         return _names(file)
 
 
-def parquet_frames(
-    path: Path, columns: Sequence[str] | None = None, most_columns: int | None = None
-) -> Iterator[pd.DataFrame]:
+def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
     """Pieces of a table, indexed by row number from 1 on.
 
     A column that a frame of pandas had as its index is one like the others; bare row labels are
@@ -51,7 +49,7 @@ def parquet_frames(
             for batch in file.iter_batches(ROWS, columns=names):
                 if not len(batch):
                     continue
-                unpacked += batch.nbytes
+                unpacked += sum(map(_size, batch.columns))
                 # The first rows tell what all would take, before they are read.
                 expected = unpacked / len(batch) * n_rows if number == 1 else unpacked
                 refuse_unpacking(path, max(unpacked, expected), f"{n_rows:,} rows")
@@ -100,6 +98,11 @@ def _open(path: Path) -> pa_parquet.ParquetFile:
 
 def _names(file: pa_parquet.ParquetFile) -> list[str]:
     return [name for name in file.schema_arrow.names if not name.startswith(_PANDAS_INDEX)]
+
+
+def _size(column: pa.Array) -> int:
+    """Bytes of a column whose repeated values stand once for each row."""
+    return (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).nbytes
 
 
 def _check_text(path: Path, batch: pa.RecordBatch, number: int) -> None:
