@@ -17,6 +17,8 @@ from tpad.errors import (
     ImageError,
     ModelError,
     TpadError,
+    check_seed,
+    shown,
 )
 from tpad.version import __version__
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
     from tpad.cards import model_card
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
+    from tpad.data.ids import to_ids
+    from tpad.data.parquet_table import read_parquet
     from tpad.data.splits import assert_no_leak, split_by_time
+    from tpad.data.tables import to_text
     from tpad.data.vectors import ItemVectors, VectorFile, load_vectors, parse_named_file
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
@@ -70,9 +75,12 @@ _LAZY = {
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
     "parse_named_file": "tpad.data.vectors",
+    "read_parquet": "tpad.data.parquet_table",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
+    "to_ids": "tpad.data.ids",
+    "to_text": "tpad.data.tables",
     "tune_session_model": "tpad.training.session_tuning",
     "warm_up_cosine": "tpad.training.optimisation",
 }
@@ -105,6 +113,7 @@ __all__ = [
     "adamw",
     "assert_no_leak",
     "attribute_table",
+    "check_seed",
     "field_table",
     "fit_session_model",
     "load",
@@ -113,9 +122,13 @@ __all__ = [
     "model_card",
     "pad_sessions",
     "parse_named_file",
+    "read_parquet",
+    "shown",
     "shuffled_batches",
     "split_by_time",
     "text_table",
+    "to_ids",
+    "to_text",
     "tune_session_model",
     "warm_up_cosine",
 ]

@@ -46,4 +46,4 @@ def check_seed(seed: int, name: str = "seed") -> None:
         name: of the setting or option, for the message.
     """
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise ConfigError(f"{name} must be a whole number of 0 or more, not {shown(seed)}.")
+        raise ConfigError(f"{name} must be 0 or more and a whole number, not {shown(seed)}.")

@@ -24,7 +24,7 @@ from eval.database.store import Store
 from eval.models import TRIES, all_entries, select
 from eval.names import SUBJECT
 from eval.runner import code_version, run_models
-from tpad import ConfigError, EpochReport, SessionModelConfig
+from tpad import ConfigError, EpochReport, SessionModelConfig, check_seed
 
 
 def add_parser(commands: _SubParsersAction) -> None:
@@ -54,6 +54,8 @@ def act(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} must be at least 1, not {value}.")
+    for seed in options.seeds:
+        check_seed(seed, "--seeds")
     if options.report:
         check_report(options.report)
     if options.threads:

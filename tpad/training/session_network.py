@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, check_seed
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class SessionModelConfig:
         for name in ("dropout", "feature_dropout", "id_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
+        check_seed(self.seed)
         if self.pca is not None and self.pca < 1:
             raise ConfigError(f"pca must be at least 1 or None, not {self.pca}.")
 
