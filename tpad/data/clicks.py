@@ -1,7 +1,7 @@
 """Reading clicks from a table, and cutting them into sessions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +101,9 @@ class _Rows:
 
     def select(self, at: np.ndarray) -> "_Rows":
         """The rows at `at` (indices or a mask), in that order."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return _Rows(**{k: None if array is None else array[at] for k, array in arrays.items()})
+        split = None if self.split is None else self.split[at]
+        history = None if self.history is None else self.history[at]
+        return _Rows(self.number[at], self.owner[at], self.item[at], self.time[at], split, history)
 
 
 def _usable_rows(

@@ -266,12 +266,13 @@ def _npz(path: Path) -> _Parts:
                 f"{path} has no array `features`; it has {shown(', '.join(file.files))}."
             )
         vectors = _unpickled(lambda: file[FEATURES], path, FEATURES)
-        present = file[PRESENT] if PRESENT in file else np.ones(len(vectors), bool)
-        ids = None
-        if Columns.ITEM_ID in file:
-            ids = _unpickled(lambda: file[Columns.ITEM_ID], path, Columns.ITEM_ID)
-            ids = to_ids(ids.reshape(-1), str(path)).tolist()
-    return ids, vectors, present
+        present = np.ones(len(vectors), bool)
+        if PRESENT in file:
+            present = _unpickled(lambda: file[PRESENT], path, PRESENT)
+        if Columns.ITEM_ID not in file:
+            return None, vectors, present
+        names = _unpickled(lambda: file[Columns.ITEM_ID], path, Columns.ITEM_ID)
+    return to_ids(names.reshape(-1), str(path)).tolist(), vectors, present
 
 
 def _npy(path: Path) -> _Parts:
@@ -286,7 +287,7 @@ def _unpickled(read: Callable[[], np.ndarray], path: Path, name: str) -> np.ndar
     except ValueError as error:
         if not str(error).startswith("Object arrays"):
             raise
-        kind = "str" if name == Columns.ITEM_ID else "np.float32"
+        kind = {Columns.ITEM_ID: "str", PRESENT: "bool"}.get(name, "np.float32")
         raise DataError(
             f"The array `{name}` in {path} holds Python objects (dtype=object), which are not read; "
             f"save it with .astype({kind})."
