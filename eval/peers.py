@@ -113,7 +113,7 @@ def read_peer(
         first = next(case for case in range(len(cases)) if case not in lists)
         raise DataError(
             f"{path} has no list for {unanswered:,} of {len(cases):,} cases (the first is case "
-            f"{first}, session '{dataset.test.ids[cases.session[first]]}'); rank them too, or allow "
+            f"{first}, session '{shown(dataset.test.ids[cases.session[first]])}'); rank them too, or allow "
             "missing cases, which then count as not found."
         )
     return PeerRanks(ranks, unanswered, longest)
@@ -248,6 +248,6 @@ def _refuse_separator(ids: np.ndarray, separator: str) -> None:
     if not separator or bad is not None:
         raise ConfigError(
             f"{separator!r} cannot separate item ids"
-            + (f" such as '{bad}'" if bad is not None else "")
+            + (f" such as '{shown(bad)}'" if bad is not None else "")
             + "; choose another separator."
         )
