@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tpad import Columns, ConfigError, DataError, Dataset, Sessions, split_by_time
+from tpad import Columns, ConfigError, DataError, Dataset, Sessions, shown, split_by_time
 
 DRAWS = ("random", "popularity", "category")
 POPULARITY_STRATA = 10
@@ -45,8 +45,8 @@ def new_category(
             raise DataError("No test session asks for an item with a category; give more sessions.")
         name = names[int(rng.integers(len(names)))]
     elif name not in names:
-        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        raise ConfigError(f"No item has the category {name!r}; choose one of {shown}.")
+        some = ", ".join(map(shown, names[:10])) + (", …" if len(names) > 10 else "")
+        raise ConfigError(f"No item has the category {shown(name)!r}; choose one of {some}.")
     chosen = categories == name
     return hold_out(dataset, chosen, 0, rng), chosen
 

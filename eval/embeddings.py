@@ -4,38 +4,58 @@ The kinds of file are those of `tpad.VectorFile`. A folder that `python -m tpad 
 variants of TPAD.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from tpad import DataError, ItemVectors, VectorFile
+from tpad import DataError, ItemVectors, VectorFile, load_vectors
 
 
-def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
+def load_embeddings(
+    path: Path,
+    item_ids: Sequence[str],
+    warm: np.ndarray,
+    say: Callable[[str], None] = warnings.warn,
+) -> np.ndarray:
     """Vectors of all items, (n_items, d) float32, one more column where items have none; see `filled`.
 
     Args:
         path: the file.
         item_ids: of the dataset, in its order.
+        warm: (n_items,) bool, which items occur in training sessions.
+        say: told in a sentence if some items have no vector, or some vectors no item.
 
     Raises:
         DataError: the file cannot be read or does not fit the items.
     """
-    return filled(VectorFile.read(path).of(item_ids))
+    return filled(load_vectors(path, item_ids, say), warm, path)
 
 
-def filled(vectors: ItemVectors) -> np.ndarray:
+def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
     """(n_items, d) float32, and one more column where an item has no vector.
 
-    Such an item gets the mean of the others, and the last column tells (1) that it has one or (0) that
-    it has none; the recommender's standardisation makes the mean a zero.
+    Such an item gets the mean of the training items that have one, and the last column tells (1) that
+    it has one or (0) that it has none; the recommender's standardisation makes the mean a zero.
+
+    Args:
+        vectors: of all items.
+        warm: (n_items,) bool, which items occur in training sessions.
+        path: where the vectors are from, for the error.
+
+    Raises:
+        DataError: no training item has a vector.
     """
     values, present = vectors.values, vectors.present
+    if not (present & warm).any():
+        raise DataError(
+            f"No item of the training sessions has a vector in {path}; check its item ids."
+        )
     if present.all():
         return values
-    mean = values[present].mean(0)
+    mean = values[present & warm].mean(0)
     known = np.where(present[:, None], values, mean)
     return np.concatenate([known, present[:, None]], axis=1).astype(np.float32)
 
@@ -79,9 +99,9 @@ def load_ablations(
                 f"{folder}; keep the sets of one run."
             )
         file = VectorFile.read(path)
-        if sorted(file.ids or []) != sorted(item_ids):
+        if sorted(file.ids or []) != sorted(item_ids) or not file.of(item_ids).present.all():
             raise DataError(f"{path} holds other items than the dataset; make it again.")
-        sets[path.stem] = filled(file.of(item_ids))
+        sets[path.stem] = file.of(item_ids).values
     return sets
 
 

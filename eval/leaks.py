@@ -14,7 +14,7 @@ import numpy as np
 
 from eval.cuts import PARTS
 from eval.splits import Split, SplitConfig, make_split
-from tpad import Bundle, Columns, DataError, Dataset, Look, Sessions, assert_no_leak
+from tpad import Bundle, Columns, DataError, Dataset, Look, Sessions, assert_no_leak, shown
 
 PRETRAINING_RECORD = "pretraining.json"
 LOOK_COLUMNS = ("attr_type", "attr_colour", "attr_pattern", "attr_emblem")
@@ -114,7 +114,7 @@ def _check_bundle(split: Split, bundle: Bundle) -> list[str]:
         first = np.flatnonzero(leaked)[0]
         raise DataError(
             f"The bundle {bundle.path} has learned from {(trained + judged)[first]:,} clicks on item "
-            f"'{ids.iat[first]}', which the split {split.name} keeps from training (and on "
+            f"'{shown(ids.iat[first])}', which the split {split.name} keeps from training (and on "
             f"{leaked.sum() - 1:,} more such items); {again}."
         )
     asked = _click_keys(split.dataset, [split.dataset.test], targets_only=True)
@@ -122,8 +122,8 @@ def _check_bundle(split: Split, bundle: Bundle) -> list[str]:
     if seen:
         session, item, _ = min(seen)
         raise DataError(
-            f"The bundle {bundle.path} has learned from the click on item '{item}' in session "
-            f"'{session}', which the split {split.name} asks for; {again}."
+            f"The bundle {bundle.path} has learned from the click on item '{shown(item)}' in session "
+            f"'{shown(session)}', which the split {split.name} asks for; {again}."
         )
     return [
         f"no held-out item and no click to be predicted was in what the bundle {name} learned from"
@@ -179,4 +179,4 @@ def _source(name: str) -> str:
 
 def _first(split: Split, mask: np.ndarray) -> str:
     """Id of the first item of a mask."""
-    return str(split.dataset.items[Columns.ITEM_ID].iat[int(np.flatnonzero(mask)[0])])
+    return shown(split.dataset.items[Columns.ITEM_ID].iat[int(np.flatnonzero(mask)[0])])

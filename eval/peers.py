@@ -14,6 +14,7 @@ session. An item that no list holds is not found, whatever its place would have 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ import pandas as pd
 
 from eval.metrics import NOT_FOUND
 from eval.protocol import TestCases
-from tpad import Columns, ConfigError, DataError, Dataset
+from tpad import Columns, ConfigError, DataError, Dataset, read_parquet, shown, to_ids, to_text
 
 SEPARATOR = ","
 POSITION = "position"
+_ID_COLUMNS = (Columns.SESSION_ID, Columns.ITEM_ID, POSITION, "SessionId", "Position")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def read_peer(
         DataError: the table does not fit; the sentence names the row.
     """
     lists, rows = _read_lists(Path(path), cases, dataset, separator)
+    _lists_of_ids(Path(path), lists, rows)
     index = pd.Index(dataset.items[Columns.ITEM_ID])
     ranks = np.full(len(cases), NOT_FOUND, np.float32)
     longest = 0
@@ -94,7 +97,7 @@ def read_peer(
         unknown = np.flatnonzero(places < 0)
         if len(unknown):
             raise DataError(
-                f"{path} row {rows[case]} ranks the unknown item '{items[unknown[0]]}'; "
+                f"{path} row {rows[case]} ranks the unknown item '{shown(items[unknown[0]])}'; "
                 "use the shop's item ids."
             )
         if len(np.unique(places)) < len(places):
@@ -110,7 +113,7 @@ def read_peer(
         first = next(case for case in range(len(cases)) if case not in lists)
         raise DataError(
             f"{path} has no list for {unanswered:,} of {len(cases):,} cases (the first is case "
-            f"{first}, session '{dataset.test.ids[cases.session[first]]}'); rank them too, or allow "
+            f"{first}, session '{shown(dataset.test.ids[cases.session[first]])}'); rank them too, or allow "
             "missing cases, which then count as not found."
         )
     return PeerRanks(ranks, unanswered, longest)
@@ -128,7 +131,7 @@ def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) 
         wrong = np.flatnonzero(~(numbers.isin(range(len(cases)))))
         if len(wrong):
             raise DataError(
-                f"{path} row {wrong[0] + 2} names case {frame['case'].iloc[wrong[0]]!r}; cases go "
+                f"{path} row {wrong[0] + 2} names case {shown(frame['case'].iloc[wrong[0]])!r}; cases go "
                 f"from 0 to {len(cases) - 1}."
             )
         return _split(path, numbers.astype(int).tolist(), frame["items"], separator)
@@ -138,7 +141,7 @@ def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) 
     if {Columns.SESSION_ID, Columns.ITEM_ID} <= columns and columns & {"score", "rank"}:
         return _long(path, frame, cases, dataset)
     raise DataError(
-        f"{path} has the columns {', '.join(map(str, frame.columns))}; it must have case and items, "
+        f"{path} has the columns {shown(', '.join(map(str, frame.columns)), 200)}; it must have case and items, "
         "or SessionId, Position and Recommendations, or session_id, item_id and score (or rank)."
     )
 
@@ -148,13 +151,33 @@ def _read_frame(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} does not exist; give a CSV or Parquet table of ranked items.")
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path).astype(str)
+            frame = read_parquet(path)
+            frame.index += 1  # the header of a CSV is row 1
+            return _with_ids(frame.apply(to_text, table=path.name), path)
         with path.open(encoding="utf-8") as file:
             head = file.readline()
         mark = max(",;\t", key=head.count)
-        return pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        frame.index += 2
+        return _with_ids(frame, path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a table ({error}).") from error
+        raise DataError(f"{path} cannot be read as a table ({shown(error, 200)}).") from error
+
+
+def _with_ids(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The table with its ids and positions read by the one rule; lists are left as they are."""
+    for column in frame.columns.intersection(_ID_COLUMNS):
+        frame[column] = to_ids(frame[column], path.name)
+    return frame
+
+
+def _lists_of_ids(path: Path, lists: dict[int, list[str]], rows: dict[int, int]) -> None:
+    """Reads the ids in all lists, in place, by the one rule."""
+    numbers = [rows[case] for case, items in lists.items() for _ in items]
+    flat = [item for items in lists.values() for item in items]
+    ids = iter(to_ids(pd.Series(flat, index=numbers, name="items", dtype=object), path.name))
+    for case, items in lists.items():
+        lists[case] = list(islice(ids, len(items)))
 
 
 def _split(path: Path, numbers: Sequence[int], texts: pd.Series, separator: str) -> Lists:
@@ -207,10 +230,13 @@ def _find(
     texts = [None] * len(sessions) if positions is None else positions.tolist()
     for row, (session, text) in enumerate(zip(sessions.tolist(), texts, strict=True), 2):
         if text is None:
-            case, which = last.get(session), f"session '{session}'"
+            case, which = last.get(session), f"session '{shown(session)}'"
         else:
             place = int(text) if text.lstrip("-").isdigit() else -1
-            case, which = at.get((session, place)), f"session '{session}', position {text}"
+            case, which = (
+                at.get((session, place)),
+                f"session '{shown(session)}', position {shown(text)}",
+            )
         if case is None:
             raise DataError(f"{path} row {row} answers {which}, which is no test case.")
         found.append(case)
@@ -222,6 +248,6 @@ def _refuse_separator(ids: np.ndarray, separator: str) -> None:
     if not separator or bad is not None:
         raise ConfigError(
             f"{separator!r} cannot separate item ids"
-            + (f" such as '{bad}'" if bad is not None else "")
+            + (f" such as '{shown(bad)}'" if bad is not None else "")
             + "; choose another separator."
         )

@@ -17,7 +17,7 @@ from eval.models import Entry, ScoringModel
 from eval.protocol import Protocol, TestCases
 from eval.results import Result
 from eval.selection import result_of
-from tpad import Dataset, EpochReport
+from tpad import Dataset, EpochReport, check_seed
 
 
 def run_models(
@@ -51,6 +51,8 @@ def run_models(
     Returns:
         One result a model, in order.
     """
+    for seed in seeds:
+        check_seed(seed)
     protocol = protocol or Protocol()
     cases = TestCases.of(dataset, protocol)
     validation = cache(lambda: validation_cases(dataset, protocol))  # what temperature follows from

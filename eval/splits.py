@@ -19,7 +19,7 @@ import numpy as np
 
 from eval.cuts import CUTS, DRAWS, end_of_day
 from eval.protocol import Protocol
-from tpad import Columns, ConfigError, DataError, Dataset
+from tpad import Columns, ConfigError, DataError, Dataset, check_seed
 
 HELD_OUT, FEW_SHOT, WARM, COLD = "held_out", "few_shot", "warm", "cold"
 
@@ -102,8 +102,7 @@ class SplitConfig:
                 "validation_fraction and test_fraction must be 0 or more and sum up to less than "
                 f"1, not {shares[0]} and {shares[1]}."
             )
-        if self.seed < 0:
-            raise ConfigError(f"The seed must be 0 or more, not {self.seed}.")
+        check_seed(self.seed)
 
     @property
     def params(self) -> dict[str, Any]:

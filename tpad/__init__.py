@@ -17,6 +17,8 @@ from tpad.errors import (
     ImageError,
     ModelError,
     TpadError,
+    check_seed,
+    shown,
 )
 from tpad.version import __version__
 
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from tpad.cards import model_card
     from tpad.data import Cases, Dataset, Sessions
     from tpad.data.columns import Columns
+    from tpad.data.ids import to_ids
+    from tpad.data.parquet_table import read_parquet
     from tpad.data.splits import assert_no_leak, split_by_time
-    from tpad.data.vectors import ItemVectors, VectorFile, parse_named_file
+    from tpad.data.tables import to_text
+    from tpad.data.vectors import ItemVectors, VectorFile, load_vectors, parse_named_file
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
@@ -66,13 +71,17 @@ _LAZY = {
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
+    "load_vectors": "tpad.data.vectors",
     "mask_history": "tpad.training.cases",
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
     "parse_named_file": "tpad.data.vectors",
+    "read_parquet": "tpad.data.parquet_table",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
+    "to_ids": "tpad.data.ids",
+    "to_text": "tpad.data.tables",
     "tune_session_model": "tpad.training.session_tuning",
     "warm_up_cosine": "tpad.training.optimisation",
 }
@@ -106,16 +115,22 @@ __all__ = [
     "adamw",
     "assert_no_leak",
     "attribute_table",
+    "check_seed",
     "field_table",
     "fit_session_model",
     "load",
+    "load_vectors",
     "mask_history",
     "model_card",
     "pad_sessions",
     "parse_named_file",
+    "read_parquet",
+    "shown",
     "shuffled_batches",
     "split_by_time",
     "text_table",
+    "to_ids",
+    "to_text",
     "tune_session_model",
     "warm_up_cosine",
 ]

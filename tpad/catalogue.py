@@ -15,7 +15,7 @@ from PIL import Image
 from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
-from tpad.errors import DataError, ImageError
+from tpad.errors import DataError, ImageError, shown
 from tpad.index import Index, top_k
 from tpad.new_items import Added
 
@@ -101,7 +101,7 @@ class Catalogue:
         for item_id in ids:
             if item_id in self.own_rows or item_id in self.added_rows:
                 raise DataError(
-                    f"The item '{item_id}' is in the catalogue already; give the new item "
+                    f"The item '{shown(item_id)}' is in the catalogue already; give the new item "
                     "another item_id."
                 )
 
@@ -139,7 +139,7 @@ class Catalogue:
         if row is None:
             close = close_ids(item_id, self.items[Columns.ITEM_ID])
             hint = f"did you mean {' or '.join(close)}?" if close else "see `items` for the ids."
-            raise DataError(f"There is no item '{item_id}' in the catalogue; {hint}")
+            raise DataError(f"There is no item '{shown(item_id)}' in the catalogue; {hint}")
         return row
 
     def row_for(self, item_id: str, model: str) -> int:
@@ -153,7 +153,7 @@ class Catalogue:
             known = self._block(row)[0].vectors
             if model not in known:
                 raise DataError(
-                    f"The item '{item_id}' was added with vectors of {', '.join(known)} alone; "
+                    f"The item '{shown(item_id)}' was added with vectors of {', '.join(known)} alone; "
                     f"ask for one of these models, or encode it for {model!r} too."
                 )
         return row

@@ -13,7 +13,7 @@ from PIL import Image
 from tpad.bundle import Bundle, Encoder
 from tpad.data.images import load_image
 from tpad.embeddings import as_stored
-from tpad.errors import DataError, ModelError
+from tpad.errors import DataError, ModelError, shown
 from tpad.items import NewItem
 
 CACHED = 2048  # items whose embeddings are kept
@@ -135,7 +135,9 @@ def _checked(item: NewItem) -> NewItem:
         try:
             price = float(price)
         except (TypeError, ValueError) as error:
-            raise DataError(f"The price of a NewItem must be a number, not {price!r}.") from error
+            raise DataError(
+                f"The price of a NewItem must be a number, not {shown(price)!r}."
+            ) from error
         if math.isnan(price):
             price = None  # as in a table
         elif not 0 <= price < math.inf:

@@ -1,5 +1,7 @@
 """Every error that a user can cause. Each message is one sentence that says what to do."""
 
+from numbers import Integral
+
 
 class TpadError(Exception):
     """Base of all errors whose message is written for the user, not for a debugger."""
@@ -27,3 +29,21 @@ class BundleError(TpadError):
 
 class ProcessError(TpadError):
     """One of several processes that train together is gone."""
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value of the user's as one line of a message: cut where it is long, nothing unprintable."""
+    text = str(value)[: 4 * most]
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= most and len(str(value)) <= 4 * most else text[:most].rstrip() + "…"
+
+
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raise a `ConfigError` unless a seed is a whole number of 0 or more.
+
+    Args:
+        seed: what was given.
+        name: of the setting or option, for the message.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(f"{name} must be 0 or more and a whole number, not {shown(seed)}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, check_seed
 
 METHODS = ("exact", "faiss", "ivf", "hnsw", "auto")
 AUTO_SIZE = (
@@ -43,6 +43,7 @@ class IndexSettings:
         for name in ("nprobe", "links", "ef_construction", "sample"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        check_seed(self.seed)
         for name in ("nlist", "ef_search"):
             value = getattr(self, name)
             if value is not None and value < 1:

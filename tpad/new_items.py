@@ -15,7 +15,7 @@ from tpad.data.images import load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
 from tpad.data.vectors import ItemVectors, load_vectors
-from tpad.errors import DataError, ImageError
+from tpad.errors import DataError, ImageError, shown
 from tpad.items import NewItem
 
 Pairs: TypeAlias = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
@@ -55,10 +55,10 @@ class Added:
             return Content.of(replace(self.item, image=image))
         except ImageError as error:
             if strict:
-                raise ImageError(f"Item '{self.item_id}': {error}") from error
+                raise ImageError(f"Item '{shown(self.item_id)}': {error}") from error
             return Content.of(replace(self.item, image=None))
         except DataError as error:
-            raise DataError(f"Item '{self.item_id}': {error}") from error
+            raise DataError(f"Item '{shown(self.item_id)}': {error}") from error
 
 
 def read_new_items(

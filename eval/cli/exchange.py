@@ -22,7 +22,7 @@ from eval.database.store import Store
 from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
-from tpad import ConfigError, DataError
+from tpad import ConfigError, DataError, check_seed
 
 WHAT = ("cases", "ranks", "figures")
 
@@ -111,6 +111,7 @@ def is_ours(name: str, sets: Iterable[str] = ()) -> bool:
 
 def import_lists(options: Namespace) -> None:
     """Runs `import`."""
+    check_seed(options.seed, "--seed")
     source = load_source(options)
     if is_ours(options.model, source.embeddings):
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")

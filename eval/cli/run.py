@@ -26,7 +26,7 @@ from eval.models import TRIES, Entry, all_entries, select
 from eval.names import SUBJECT
 from eval.runner import code_version, run_models
 from eval.shipped import Shipped, shipped_recommenders
-from tpad import PCA_SIZES, ConfigError, EpochReport, SessionModelConfig
+from tpad import PCA_SIZES, ConfigError, EpochReport, SessionModelConfig, check_seed
 
 
 def add_parser(commands: _SubParsersAction) -> None:
@@ -61,6 +61,8 @@ def act(options: Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} must be at least 1, not {value}.")
+    for seed in options.seeds or ():
+        check_seed(seed, "--seeds")
     if options.report:
         check_report(options.report)
     if options.threads:

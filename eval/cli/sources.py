@@ -1,5 +1,6 @@
 """Where the sessions and embedding sets come from: a bundle, a demo shop, or two tables."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,12 +59,16 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
     source.add_argument("--items", type=Path, help="table of items, with --interactions")
     source.add_argument("--interactions", type=Path, help="table of clicks, with --items")
     source.add_argument(
+        "--merge-repeats", action="store_true",
+        help="with --items: keep one of several clicks in a row on the same item",
+    )  # fmt: skip
+    source.add_argument(
         "--split", help="cut the sessions again, as in few_shot:n=5,seed=1; see `splits --help`"
     )
     if sets:
         source.add_argument(
             "--embeddings", action="append", default=[], metavar="NAME=FILE",
-            help="a further embedding set: safetensors, npz or Parquet; may be repeated",
+            help="a further embedding set: safetensors, npz, npy or Parquet; may be repeated",
         )  # fmt: skip
         source.add_argument(
             "--encoder", action="append", default=[], metavar="NAME=MODEL",
@@ -143,6 +148,12 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     tables = options.items is not None or options.interactions is not None
     if (options.bundle is not None) + (options.world is not None) + tables != 1:
         raise ConfigError("Name one source: --bundle, --world, or --items with --interactions.")
+    merges = getattr(options, "merge_repeats", False)
+    if merges and not tables:
+        raise ConfigError(
+            "--merge-repeats goes with --items and --interactions; the sessions of a bundle are as it "
+            "was trained on them."
+        )
     embeddings: Mapping[str, np.ndarray] = {}
     folders: list[Path] = []
     bundle = None
@@ -156,7 +167,9 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     else:
         if options.items is None or options.interactions is None:
             raise ConfigError("--items and --interactions go together; give both.")
-        dataset = Dataset.load(options.items, options.interactions)
+        dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
+        if dataset.report.findings:
+            print(dataset.report, file=sys.stderr)
         name = options.items.resolve().parent.name
     split = None
     if options.split is not None:
@@ -203,7 +216,9 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
     ids = dataset.items[Columns.ITEM_ID].tolist()
 
     def load(path: Path) -> np.ndarray:
-        return load_embeddings(path, ids)
+        return load_embeddings(
+            path, ids, ~dataset.cold, say=lambda told: print(told, file=sys.stderr)
+        )
 
     def encode(path: Path) -> np.ndarray:
         return encode_items(

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tpad.data.report import ReportBuilder
-from tpad.data.tables import read_table, to_numbers, to_text, to_unix_seconds
+from tpad.data.tables import read_table, to_numbers, to_text
+from tpad.data.times import to_unix_seconds
 from tpad.errors import DataError
 
 

@@ -57,7 +57,7 @@ def test_temporal_split(tmp_path):
     assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [70, 20, 10]
     assert dataset.train.starts.max() < dataset.validation.starts.min()
     assert dataset.validation.starts.max() < dataset.test.starts.min()
-    assert not dataset.report.findings
+    assert not dataset.report.errors
     assert_no_leak(dataset.train, dataset.validation, dataset.test, by_time=True)
 
 

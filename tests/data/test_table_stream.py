@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from tpad.data import table_stream
+from tpad.data import csv_table, parquet_table
 from tpad.data.report import ReportBuilder
 from tpad.data.table_stream import stream_table, table_columns
 from tpad.data.tables import read_table
@@ -12,8 +12,8 @@ from tpad.errors import DataError
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(table_stream, "BLOCK", 2000)
-    monkeypatch.setattr(table_stream, "ROWS", 64)
+    monkeypatch.setattr(csv_table, "BLOCK", 2000)
+    monkeypatch.setattr(parquet_table, "ROWS", 64)
 
 
 @pytest.fixture

@@ -285,6 +285,8 @@ def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
     np.testing.assert_array_equal(vectors[:, :2], values[present])
     told = done.report.as_dict()["item that cannot be encoded"]
     assert told["count"] == 1 and told["examples"] == ["item 't-17': The item has no vector 'clip'"]
+    lacking = done.report.as_dict()["item without a vector 'clip'"]
+    assert lacking["count"] == 1 and lacking["examples"] == ["item 't-17'"]
 
 
 def test_vectors_that_do_not_fit_the_table_are_refused(bundle, table, tmp_path):

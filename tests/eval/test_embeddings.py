@@ -6,13 +6,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
+import torch
 from safetensors.numpy import save_file
 
-from eval.embeddings import load_ablations, load_embeddings
-from tpad import ConfigError, DataError, parse_named_file
+from eval import embeddings
+from eval.embeddings import load_ablations
+from tpad import ConfigError, DataError, load_vectors, parse_named_file
+from tpad.data import parquet_table
 
 IDS = ["a", "b", "c", "d"]
 VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+def load_embeddings(path: Path, ids, warm=None, say=lambda told: None) -> np.ndarray:
+    warm = np.ones(len(ids), bool) if warm is None else np.array(warm, bool)
+    return embeddings.load_embeddings(path, ids, warm, say)
 
 
 def in_order(path: Path, order: list[int], present: list[int] | None = None) -> Path:
@@ -72,6 +81,50 @@ def test_an_item_may_be_called_like_a_tensor_of_ours(tmp_path):
     )
 
 
+def test_cold_items_have_no_say_in_what_a_lacking_vector_is_filled_with(tmp_path):
+    path = in_order(tmp_path / "all.npz", [3, 0, 1])
+    table = load_embeddings(path, IDS, [1, 1, 1, 0])
+    assert np.allclose(table[2, :2], VECTORS[[0, 1]].mean(0))  # not that of the cold "d"
+    with pytest.raises(DataError, match="No item of the training sessions"):
+        load_embeddings(path, IDS, [0, 0, 1, 0])
+
+
+def test_a_partial_match_is_told(tmp_path):
+    told = []
+    path = in_order(tmp_path / "all.npz", [2, 0, 3, 1])
+    load_embeddings(path, IDS, say=told.append)
+    assert told == []
+    load_embeddings(path, ["a", "b", "y", "z"], say=told.append)
+    assert told == [
+        f"2 of 4 items have no vector in {path}, such as 'y'; 2 vectors in {path} are of no item, "
+        "such as that of 'c'."
+    ]
+    with pytest.warns(UserWarning, match="2 of 3 items"):
+        load_vectors(path, ["a", "y", "z"])
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float8_e4m3fn", "float8_e5m2"])
+def test_narrow_numbers_are_read(tmp_path, kind):
+    rows = {"features": torch.from_numpy(VECTORS).to(getattr(torch, kind))}
+    safetensors.torch.save_file(rows, tmp_path / "rows.safetensors")
+    assert np.array_equal(load_embeddings(tmp_path / "rows.safetensors", IDS), VECTORS)
+    named = {name: rows["features"][at].clone() for at, name in enumerate(IDS)}
+    safetensors.torch.save_file(named, tmp_path / "named.safetensors")
+    assert np.array_equal(load_embeddings(tmp_path / "named.safetensors", IDS), VECTORS)
+
+
+def test_an_array_in_the_order_of_the_table(tmp_path):
+    np.save(tmp_path / "rows.npy", VECTORS)
+    assert np.array_equal(load_embeddings(tmp_path / "rows.npy", IDS), VECTORS)
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_table, "FREE_BYTES", 1 << 16)
+    np.savez_compressed(tmp_path / "x.npz", features=np.zeros((10_000, 16)))
+    with pytest.raises(DataError, match="unpacks to"):
+        load_embeddings(tmp_path / "x.npz", IDS)
+
+
 def damaged(path: Path) -> None:
     path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00nonsense")
 
@@ -88,7 +141,29 @@ def pickled(path: Path) -> None:
         ("x.npz", damaged, "damaged"),
         ("x.safetensors", damaged, "damaged"),
         ("x.parquet", damaged, "damaged"),
-        ("x.npz", pickled, "damaged"),
+        (
+            "x.npz",
+            pickled,
+            "Python objects .dtype=object., which are not read; save it with .astype",
+        ),
+        ("x.npy", lambda p: np.save(p, np.array([{}], object)), "Python objects"),
+        (
+            "x.npz",
+            lambda p: np.savez(p, features=VECTORS, item_id=np.array(IDS, object)),
+            r"`item_id` in .*x.npz holds Python objects .*\.astype\(str\)",
+        ),
+        ("x.npy", lambda p: np.save(p, VECTORS[:3]), "add an item_id"),
+        ("x.npy", damaged, "damaged"),
+        (
+            "x.parquet",
+            lambda p: pd.DataFrame({"item_id": IDS, "title": IDS, "x": 1.0}).to_parquet(p),
+            "column title of .* holds no numbers",
+        ),
+        (
+            "x.npz",
+            lambda p: np.savez(p, features=VECTORS, present=["yes", "no", "maybe", ""]),
+            "row 0 has 'yes' in the column present",
+        ),
         ("x.npz", lambda p: np.savez(p, vectors=VECTORS), "no array `features`"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS[:3]), "add an item_id"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS[:, 0]), "one row an item"),

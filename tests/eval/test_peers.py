@@ -1,5 +1,7 @@
 """Lists of outside models: three forms of table, one result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,22 @@ def test_without_positions_a_list_answers_the_last_case(shop, cases, tmp_path):
         read_peer(tmp_path / "peer.csv", cases, shop)
     peer = read_peer(tmp_path / "peer.csv", cases, shop, allow_missing=True)
     assert peer.ranks.tolist() == [np.inf, 1, 1] and peer.unanswered == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_ids_are_read_as_in_every_other_file(shop, tmp_path, suffix):
+    numbered = replace(shop, items=shop.items.assign(item_id=[str(n) for n in range(6)]))
+    frame = pd.DataFrame(
+        {"session_id": ["test0 ", "test0", "test1"], "position": [0.0, 1.0, 0.0],
+         "item_id": [1.0, 2.0, 4.0], "score": 1.0}
+    )  # fmt: skip
+    path = tmp_path / f"peer.{suffix}"
+    frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
+    asked = TestCases.of(numbered)
+    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
+    lists = pd.DataFrame({"case": [0.0, 1.0, 2.0], "items": ["1.0, 5.0", "2.0", " 4.0 "]})
+    lists.to_parquet(path) if suffix == "parquet" else lists.to_csv(path, index=False)
+    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
 
 
 def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):

@@ -28,7 +28,7 @@ def test_what_is_read_again_is_the_split(tmp_path, split):
     folder = save_split(split, tmp_path / "out")
     again = read(folder)
     assert again.fingerprint == split.dataset.fingerprint  # pictures and all
-    assert not again.report.findings
+    assert not again.report.errors
     record = json.loads((folder / "split.json").read_text())
     assert record["fingerprint"] == split.fingerprint and record["name"] == split.name
     assert record["roles"] == dict(split.rows())

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tpad.errors import ConfigError, DataError
+from tpad.errors import ConfigError, DataError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,12 +87,14 @@ def _session(recommender: "Recommender", elements: list[str], titles: list[str])
         elif Path(element).is_file():
             session.append(NewItem(load_image(element), left.pop(0) if left else ""))
         elif element.lower().endswith(_PICTURE_SUFFIXES):
-            raise DataError(f"There is neither a picture nor an item '{element}'; check the path.")
+            raise DataError(
+                f"There is neither a picture nor an item '{shown(element)}'; check the path."
+            )
         else:
             session.append(element)  # the recommender says which ids are close
     if left:
         raise ConfigError(
-            f"There are more titles than pictures in the session; leave out '{left[0]}'."
+            f"There are more titles than pictures in the session; leave out '{shown(left[0])}'."
         )
     return session
 

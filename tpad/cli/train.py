@@ -66,14 +66,16 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
                       help="pause that ends a session where clicks have a user_id (30)")  # fmt: skip
     data.add_argument("--cold-fraction", type=float, default=0.0,
                       help="share of items kept out of training, to measure cold-start (0)")  # fmt: skip
+    data.add_argument("--merge-repeats", action="store_true",
+                      help="keep one of several clicks in a row on the same item")  # fmt: skip
     data.add_argument("--strict", action="store_true", help="stop at the first faulty row")
     data.add_argument(
         "--features",
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="vectors that you have of your items (.safetensors, .npz or .parquet, by item_id or in "
-        "the table's order), to join what TPAD reads; the word tfidf alone takes TF-IDF of the text; "
+        help="vectors that you have of your items (.safetensors, .npz, .npy or .parquet, by item_id or "
+        "in the table's order), to join what TPAD reads; the word tfidf alone takes TF-IDF of the text; "
         "may be repeated",
     )
     data.add_argument(
@@ -189,17 +191,25 @@ def read_job(args: Namespace) -> Job:
         dataset = Dataset.load(
             args.items, args.interactions, session_gap_minutes=args.session_gap,
             strict=args.strict, cold_fraction=args.cold_fraction, seed=args.seed,
+            merge_repeats=args.merge_repeats,
         )  # fmt: skip
         dataset = check_images(dataset, strict=args.strict)
     else:
+        if args.merge_repeats:
+            raise ConfigError("--merge-repeats goes with --items and --interactions.")
         folder = args.world or _own_world(work, name)
         dataset = Dataset.from_world(folder)
         extra = {part: folder / part for part in ("world.json", "arrivals")}
     if str(dataset.report) and distributed.is_main():
         print(dataset.report)
     ids = dataset.items[Columns.ITEM_ID].tolist()
-    vectors = {name: load_vectors(path, ids) for name, path in files.items()}
+    say = print if distributed.is_main() else _silent
+    vectors = {name: load_vectors(path, ids, say) for name, path in files.items()}
     return Job(dataset, base, config, work, extra, vectors)
+
+
+def _silent(told: str) -> None:
+    """Of several processes one tells."""
 
 
 def _own_world(work: Path, name: str) -> Path:

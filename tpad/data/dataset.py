@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tpad.data.clicks import read_clicks
 from tpad.data.columns import Columns
 from tpad.data.images import find_faults, fit_square, image_sizes, load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import LoadReport, ReportBuilder
-from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions, read_clicks
+from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
 from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
 from tpad.data.tables import require_columns
-from tpad.errors import ConfigError, DataError, ImageError
+from tpad.errors import ConfigError, DataError, ImageError, check_seed, shown
 
 __all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
 
@@ -155,8 +156,11 @@ class Dataset:
             raise ConfigError(f"min_session must be at least 2, not {min_session}.")
         if not session_gap_minutes > 0:
             raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
+        check_seed(seed)
         builder, name = ReportBuilder(strict), Path(interactions).name
         table = read_items(items, builder)
+        _refuse_single_item(table, Path(items).name, builder)
+        before = len(builder)
         held_out = hold_out_items(len(table), cold_fraction, seed)
         clicks = read_clicks(
             interactions,
@@ -173,9 +177,10 @@ class Dataset:
         clicks = remove_held_out(clicks, held_out, min_session, builder, name)
         parts = _parts(clicks)
         if not len(parts[0]):
+            found = builder.evidence(before)
             raise DataError(
-                f"{name} has no training session of {min_session} clicks or more; "
-                "give more interactions."
+                f"{name} has no training session of {min_session} clicks or more"
+                f"{f' ({found})' if found else ''}; give more interactions."
             )
         assert_no_leak(*parts, held_out=held_out)
         return cls(table, Path(items).parent, *parts, builder.build())
@@ -266,12 +271,21 @@ def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Da
     builder.error(
         "unreadable image",
         "the item counts as one without image",
-        (f"item '{ids.iat[row]}': {sentence}" for row, sentence in faults.items()),
+        (f"item '{shown(ids.iat[row])}': {sentence}" for row, sentence in faults.items()),
         len(faults),
     )
     items = dataset.items.copy()
     items.iloc[list(faults), items.columns.get_loc(Columns.IMAGE)] = ""
     return replace(dataset, items=items, report=dataset.report + builder.build())
+
+
+def _refuse_single_item(table: pd.DataFrame, name: str, report: ReportBuilder) -> None:
+    if len(table) == 1:
+        found = report.evidence()
+        raise DataError(
+            f"{name} has a single item, '{shown(table[Columns.ITEM_ID].iloc[0])}'"
+            f"{f' ({found})' if found else ''}; give at least two, so that there is a choice."
+        )
 
 
 def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from tpad.errors import ImageError
+from tpad.errors import ImageError, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 MIN_SIDE = 8  # pixels; anything smaller shows nothing
@@ -50,7 +50,9 @@ def load_image(
                 raise ImageError(f"{name} does not exist; check the path.")
             opened = path.open("rb")
         except (OSError, ValueError) as error:
-            raise ImageError(f"{name!r} cannot be opened; check its name and rights.") from error
+            raise ImageError(
+                f"{shown(name)!r} cannot be opened; check its name and rights."
+            ) from error
     with opened:
         try:
             image = Image.open(opened, formats=FORMATS)
@@ -79,17 +81,21 @@ def resolve_image(image_root: str | Path, relative: str) -> Path:
             or by a symbolic link), or names no file.
     """
     if "://" in relative:
-        raise ImageError(f"'{relative}' is a web address; download it and give the file's path.")
+        raise ImageError(
+            f"'{shown(relative)}' is a web address; download it and give the file's path."
+        )
     root = os.path.realpath(image_root)
     if "\0" in relative or os.path.isabs(relative):
-        raise ImageError(f"'{relative}' is not a relative path; give it relative to the table.")
+        raise ImageError(
+            f"'{shown(relative)}' is not a relative path; give it relative to the table."
+        )
     path = os.path.realpath(os.path.join(root, relative))
     if os.path.commonpath([root, path]) != root:
         raise ImageError(
-            f"'{relative}' leads out of the table's folder; move the picture into that folder."
+            f"'{shown(relative)}' leads out of the table's folder; move the picture into that folder."
         )
     if not os.path.isfile(path):
-        raise ImageError(f"'{relative}' does not exist; add the picture or empty the field.")
+        raise ImageError(f"'{shown(relative)}' does not exist; add the picture or empty the field.")
     return Path(path)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from tpad.data.columns import Columns
+from tpad.data.ids import to_ids
 from tpad.data.images import find_faults
 from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_numbers, to_text
-from tpad.errors import DataError
+from tpad.errors import DataError, shown
 
 BARE = "item without title and image"  # what a report calls it
 TEXT_COLUMNS = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.IMAGE)
@@ -47,6 +48,7 @@ def read_items(
     Raises:
         DataError: the file is no table, has no `item_id`, or neither `title` nor `image`.
     """
+    before = len(report)
     if isinstance(source, pd.DataFrame):
         name, frame = "the item table", source.copy()
         frame.index = pd.RangeIndex(1, len(frame) + 1)
@@ -55,7 +57,9 @@ def read_items(
         image_root = Path(source).parent if image_root is None else image_root
     frame = standard_items(frame, name, report, image_root)
     if frame.empty:
-        raise DataError(f"{name} has no row with an item_id; fill that column.")
+        raise DataError(
+            f"{name} has no row with an item_id ({report.evidence(before)}); fill that column."
+        )
     return frame
 
 
@@ -69,10 +73,11 @@ def standard_items(
         name: the table's, for messages.
     """
     require_item_columns(list(frame.columns), name)
-    frame[Columns.ITEM_ID] = to_text(frame[Columns.ITEM_ID])
+    frame[Columns.ITEM_ID] = to_ids(frame[Columns.ITEM_ID], name)
     for column in TEXT_COLUMNS:
         present = column in frame.columns
-        frame[column] = to_text(frame[column]) if present else pd.Series("", frame.index, "str")
+        text = to_text(frame[column], name) if present else pd.Series("", frame.index, "str")
+        frame[column] = text
 
     frame = _unique_ids(frame, name, report)
     frame[Columns.PRICE] = _prices(frame, name, report)
@@ -146,4 +151,6 @@ def _clear_missing_images(
 def _rows(frame: pd.DataFrame, bad: np.ndarray, name: str):
     """Examples that name the row and its item."""
     ids = frame[Columns.ITEM_ID]
-    return (f"{name} row {frame.index[i]} (item '{ids.iloc[i]}')" for i in np.flatnonzero(bad))
+    return (
+        f"{name} row {frame.index[i]} (item '{shown(ids.iloc[i])}')" for i in np.flatnonzero(bad)
+    )

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tpad.errors import DataError
+from tpad.errors import DataError, shown
 
 EXAMPLES_KEPT = 5
+_LONGEST_EXAMPLE = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,20 @@ class ReportBuilder:
         """Record `count` changes that a setting asked for; never raised."""
         self._add(reason, action, examples, count, is_error=False)
 
+    def __len__(self) -> int:
+        """Number of findings so far."""
+        return len(self._findings)
+
+    def evidence(self, since: int = 0) -> str:
+        """What was found from the finding number `since` on, as a part of a sentence; perhaps "".
+
+        For instance "3 × unreadable timestamp, such as clicks.csv row 2 ('soon')".
+        """
+        return "; ".join(
+            f"{f.count:,} × {f.reason}" + (f", such as {f.examples[0]}" if f.examples else "")
+            for f in self._findings[since:]
+        )
+
     def build(self) -> LoadReport:
         return LoadReport(tuple(self._findings))
 
@@ -91,7 +106,10 @@ class ReportBuilder:
     ) -> None:
         if count == 0:
             return
-        kept = tuple(example for example, _ in zip(examples, range(EXAMPLES_KEPT), strict=False))
+        kept = tuple(
+            shown(example, _LONGEST_EXAMPLE)
+            for example, _ in zip(examples, range(EXAMPLES_KEPT), strict=False)
+        )
         if is_error and self.strict:
             where = kept[0] if kept else "the table"
             more = f" ({count:,} such cases)" if count > 1 else ""

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from tpad.data.clicks import drop_short
 from tpad.data.report import ReportBuilder
-from tpad.data.sessions import SPLITS, Clicks, Sessions, drop_short
-from tpad.errors import ConfigError, DataError
+from tpad.data.sessions import SPLITS, Clicks, Sessions
+from tpad.errors import ConfigError, DataError, check_seed, shown
 
 
 def split_by_time(
@@ -44,6 +45,7 @@ def hold_out_items(n_items: int, fraction: float, seed: int) -> np.ndarray:
     """(n_items,) bool, a random share of all items, to be kept cold; the same for the same seed."""
     if not 0 <= fraction < 1:
         raise ConfigError(f"cold_fraction must be at least 0 and below 1, not {fraction}.")
+    check_seed(seed)
     held_out = np.zeros(n_items, dtype=bool)
     chosen = np.random.default_rng(seed).permutation(n_items)[: round(fraction * n_items)]
     held_out[chosen] = True
@@ -111,7 +113,7 @@ def assert_no_leak(
             shared = np.intersect1d(parts[first].ids.astype(str), parts[second].ids.astype(str))
             if shared.size:
                 raise DataError(
-                    f"Session '{shared[0]}' is both in {first} and in {second}; "
+                    f"Session '{shown(shared[0])}' is both in {first} and in {second}; "
                     "give each session one split."
                 )
             both = by_time and len(parts[first]) > 0 and len(parts[second]) > 0

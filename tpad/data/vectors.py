@@ -4,14 +4,16 @@
 | --- | --- |
 | `.safetensors` | `features` (n, d) in the order of the item table; `features` or `x` with the metadata `item_ids` (a JSON list), as `python -m tpad export` writes it; perhaps `present` (n,); or one vector an item, named by its item_id |
 | `.npz` | `features` (n, d) with `item_id` (n,), or in the order of the item table; perhaps `present` (n,) |
+| `.npy` | (n, d) in the order of the item table |
 | `.parquet` | `item_id` and either one column of vectors or one column a dimension; perhaps `present` |
 
-Nothing is unpickled.
+Numbers may be of any width, bfloat16 and float8 in `.safetensors` included. Ids are read by the one rule
+of `tpad.data.ids`. Nothing is unpickled.
 """
 
-import json
+import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +23,15 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from tpad.data.columns import Columns
-from tpad.errors import ConfigError, DataError
+from tpad.data.ids import ids_of_json, to_ids
+from tpad.data.parquet_table import read_parquet, refuse_unpacking
+from tpad.data.tables import to_booleans
+from tpad.errors import ConfigError, DataError, shown
 
 FEATURES, PRESENT = "features", "present"
 EXPORTED, ITEM_IDS = "x", "item_ids"  # tensor and metadata in files of `tpad`
-KINDS = (".safetensors", ".npz", ".parquet")
+KINDS = (".safetensors", ".npz", ".npy", ".parquet")
+_WIDTHS = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +74,11 @@ class VectorFile:
             raise DataError(f"{path} is no embedding file; give one of {', '.join(KINDS)}.")
         if not path.is_file():
             raise DataError(f"{path} does not exist; give an embedding file.")
+        read = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".parquet": _parquet}
         try:
-            read = {".safetensors": _safetensors, ".npz": _npz, ".parquet": _parquet}[path.suffix]
-            ids, vectors, present = read(path)
+            ids, vectors, present = read[path.suffix](path)
         except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is damaged ({error}); make it again.") from error
+            raise DataError(f"{path} is damaged ({shown(error, 200)}); make it again.") from error
         if ids is not None and len(ids) != len(vectors):
             raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
         return cls(path, ids, vectors, present)
@@ -86,7 +92,8 @@ class VectorFile:
         found = self.some_of(item_ids)
         if not found.present.any():
             raise DataError(
-                f"{self.path} has a vector for no item of the dataset; check its item ids."
+                f"{self.path} has a vector for no item of the dataset{self._examples(item_ids)}; check "
+                "its item ids."
             )
         return found
 
@@ -105,7 +112,7 @@ class VectorFile:
             )
         if present.shape != (len(vectors),):
             raise DataError(f"`present` in {self.path} must have one value a row of `features`.")
-        present = present.astype(bool)
+        present = to_booleans(pd.Series(present, name=PRESENT), str(self.path))
         if self.ids is not None:
             place = self._index.get_indexer(pd.Index(item_ids))  # (n_items,), −1: it has none
             present = np.where(place >= 0, present[place], False)
@@ -114,9 +121,31 @@ class VectorFile:
         if not np.isfinite(vectors[present]).all():
             row = int(np.flatnonzero(present)[~np.isfinite(vectors[present]).all(1)][0])
             raise DataError(
-                f"The vector of item '{item_ids[row]}' in {self.path} holds no finite numbers."
+                f"The vector of item '{shown(item_ids[row])}' in {self.path} holds no finite numbers."
             )
         return ItemVectors(np.where(present[:, None], vectors, np.float32(0)), present)
+
+    def coverage(self, item_ids: Sequence[str]) -> str:
+        """A sentence that tells how far file and items do not match; "" if each item has its vector.
+
+        Args:
+            item_ids: of a dataset, as in `of`.
+        """
+        known = self.some_of(item_ids).present
+        lacking = np.flatnonzero(~known)
+        parts = []
+        if lacking.size:
+            parts.append(
+                f"{lacking.size:,} of {len(known):,} items have no vector in {self.path}, such as "
+                f"'{shown(item_ids[lacking[0]])}'"
+            )
+        others = [] if self.ids is None else self._index.difference(pd.Index(item_ids))
+        if len(others):
+            parts.append(
+                f"{len(others):,} vectors in {self.path} are of no item, such as that of "
+                f"'{shown(others[0])}'"
+            )
+        return "; ".join(parts) + "." if parts else ""
 
     def part(self, item_ids: Sequence[str]) -> "VectorFile":
         """What the file holds of some items, as a smaller file with ids would."""
@@ -125,18 +154,35 @@ class VectorFile:
         values = found.values[found.present]
         return VectorFile(self.path, ids, values, np.ones(len(ids), bool))
 
+    def _examples(self, item_ids: Sequence[str]) -> str:
+        if not self.ids or not len(item_ids):
+            return ""
+        return f" (it has '{shown(self.ids[0])}', the item table '{shown(item_ids[0])}')"
+
     @cached_property
     def _index(self) -> pd.Index:
         index = pd.Index(self.ids)
         if index.has_duplicates:
             twice = index[index.duplicated()][0]
-            raise DataError(f"{self.path} has two vectors for item '{twice}'; keep one.")
+            raise DataError(f"{self.path} has two vectors for item '{shown(twice)}'; keep one.")
         return index
 
 
-def load_vectors(path: Path, item_ids: Sequence[str]) -> ItemVectors:
-    """Reads a file, see `VectorFile`, and brings it into the order of a dataset's items."""
-    return VectorFile.read(path).of(item_ids)
+def load_vectors(
+    path: Path, item_ids: Sequence[str], say: Callable[[str], None] = warnings.warn
+) -> ItemVectors:
+    """Reads a file, see `VectorFile`, and brings it into the order of a dataset's items.
+
+    Args:
+        path: the file.
+        item_ids: of the dataset, in its order.
+        say: told in a sentence if some items have no vector, or some vectors no item.
+    """
+    file = VectorFile.read(path)
+    found, told = file.of(item_ids), file.coverage(item_ids)
+    if told:
+        say(told)
+    return found
 
 
 def parse_named_files(texts: Iterable[str]) -> dict[str, Path]:
@@ -160,7 +206,9 @@ def parse_named_file(text: str) -> tuple[str, Path]:
     """
     name, mark, path = text.partition("=")
     if not mark or not path or not name.replace("_", "").replace("-", "").isalnum():
-        raise ConfigError(f"{text!r} must have the form name=FILE, as in clip=clip.safetensors.")
+        raise ConfigError(
+            f"{shown(text)!r} must have the form name=FILE, as in clip=clip.safetensors."
+        )
     return name, Path(path)
 
 
@@ -170,13 +218,16 @@ _Parts = tuple[list[str] | None, np.ndarray, np.ndarray]
 
 def _safetensors(path: Path) -> _Parts:
     with safe_open(path, "np") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = list(file.keys())
         told = (file.metadata() or {}).get(ITEM_IDS)
+        kinds = {name: file.get_slice(name).get_dtype() for name in names}
+        arrays = {name: file.get_tensor(name) for name in names if kinds[name] in _WIDTHS}
+    arrays |= _narrow(path, {name: kinds[name] for name in names if name not in arrays})
     # Without the ids beside it, "x" is an item's name.
     name = EXPORTED if told is not None and EXPORTED in arrays else FEATURES
     if name in arrays:
         vectors = arrays[name]
-        ids = None if told is None else [str(one) for one in json.loads(told)]
+        ids = None if told is None else ids_of_json(told, str(path))
         return ids, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
     sizes = {values.shape for values in arrays.values()}
     if len(sizes) != 1:
@@ -184,33 +235,92 @@ def _safetensors(path: Path) -> _Parts:
             f"{path} has no `features`, and its tensors differ in shape; give one vector an item, "
             "all of one size."
         )
-    return list(arrays), np.stack(list(arrays.values())), np.ones(len(arrays), bool)
+    vectors = np.stack([arrays[name] for name in names])
+    return to_ids(names, str(path)).tolist(), vectors, np.ones(len(names), bool)
+
+
+def _narrow(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
+    """Tensors of kinds that numpy does not have, such as bfloat16, as float32."""
+    if not kinds:
+        return {}
+    arrays = {}
+    with safe_open(path, "pt") as file:
+        for name, kind in kinds.items():
+            try:
+                arrays[name] = file.get_tensor(name).float().numpy()
+            except (SafetensorError, RuntimeError, TypeError, NotImplementedError) as error:
+                raise DataError(
+                    f"The tensor '{shown(name)}' in {path} has numbers of the kind {kind}, which "
+                    "cannot be read; save it as float16 or float32."
+                ) from error
+    return arrays
 
 
 def _npz(path: Path) -> _Parts:
+    with zipfile.ZipFile(path) as packed:
+        unpacked = sum(part.file_size for part in packed.infolist())
+    refuse_unpacking(path, unpacked, "arrays")
     with np.load(path, allow_pickle=False) as file:
         if FEATURES not in file:
-            raise DataError(f"{path} has no array `features`; it has {', '.join(file.files)}.")
-        vectors = file[FEATURES]
-        ids = file[Columns.ITEM_ID].astype(str).tolist() if Columns.ITEM_ID in file else None
-        present = file[PRESENT] if PRESENT in file else np.ones(len(vectors), bool)
-    return ids, vectors, present
+            raise DataError(
+                f"{path} has no array `features`; it has {shown(', '.join(file.files))}."
+            )
+        vectors = _unpickled(lambda: file[FEATURES], path, FEATURES)
+        present = np.ones(len(vectors), bool)
+        if PRESENT in file:
+            present = _unpickled(lambda: file[PRESENT], path, PRESENT)
+        if Columns.ITEM_ID not in file:
+            return None, vectors, present
+        names = _unpickled(lambda: file[Columns.ITEM_ID], path, Columns.ITEM_ID)
+    return to_ids(names.reshape(-1), str(path)).tolist(), vectors, present
+
+
+def _npy(path: Path) -> _Parts:
+    vectors = _unpickled(lambda: np.load(path, allow_pickle=False), path, FEATURES)
+    return None, vectors, np.ones(len(vectors) if vectors.ndim else 0, bool)
+
+
+def _unpickled(read: Callable[[], np.ndarray], path: Path, name: str) -> np.ndarray:
+    """An array, unless it is one of Python objects, which only unpickling would give."""
+    try:
+        return read()
+    except ValueError as error:
+        if not str(error).startswith("Object arrays"):
+            raise
+        kind = {Columns.ITEM_ID: "str", PRESENT: "bool"}.get(name, "np.float32")
+        raise DataError(
+            f"The array `{name}` in {path} holds Python objects (dtype=object), which are not read; "
+            f"save it with .astype({kind})."
+        ) from error
 
 
 def _parquet(path: Path) -> _Parts:
-    frame = pd.read_parquet(path)
+    frame = read_parquet(path)
     if Columns.ITEM_ID not in frame:
         raise DataError(f"{path} has no column item_id; add it.")
-    ids = frame[Columns.ITEM_ID].astype(str).tolist()
-    present = frame[PRESENT].to_numpy() if PRESENT in frame else np.ones(len(frame), bool)
+    ids = to_ids(frame[Columns.ITEM_ID], path.name).tolist()
+    known = np.ones(len(frame), bool)
+    if PRESENT in frame:
+        known = to_booleans(frame[PRESENT], path.name)
     rest = frame.drop(columns=[Columns.ITEM_ID, PRESENT], errors="ignore")
     if rest.shape[1] != 1 or not pd.api.types.is_object_dtype(rest.dtypes.iloc[0]):
-        return ids, rest.to_numpy(), present
+        return ids, _numbers(rest, path), known
     column = rest.iloc[:, 0]
-    known = column.notna().to_numpy() & present.astype(bool)
+    known = known & column.notna().to_numpy()
     sizes = {np.shape(vector) for vector in column[known]}
     if len(sizes) != 1:
-        raise DataError(f"The vectors in column {rest.columns[0]} of {path} differ in size.")
+        raise DataError(f"The vectors in column {shown(rest.columns[0])} of {path} differ in size.")
     vectors = np.zeros((len(frame), *sizes.pop()), np.float32)
     vectors[known] = np.stack(column[known].to_list())
     return ids, vectors, known
+
+
+def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
+    """(n, d) of one column a dimension, NaN where there is none."""
+    for name, kind in frame.dtypes.items():
+        if not pd.api.types.is_numeric_dtype(kind):
+            raise DataError(
+                f"The column {shown(name)} of {path} holds no numbers; keep item_id, present and one "
+                "column a dimension, or one column of vectors."
+            )
+    return frame.to_numpy(dtype=float, na_value=np.nan)

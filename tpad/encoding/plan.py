@@ -11,10 +11,10 @@ import pandas as pd
 from tpad.bundle import Bundle
 from tpad.bundle_files import encoder_digest
 from tpad.data.columns import Columns
+from tpad.data.ids import to_ids
 from tpad.data.items import require_item_columns
 from tpad.data.report import EXAMPLES_KEPT, LoadReport, ReportBuilder
 from tpad.data.table_stream import stream_table, table_columns
-from tpad.data.tables import to_text
 from tpad.encoding.shards import check_format
 from tpad.errors import ConfigError, DataError
 from tpad.files import sha256
@@ -94,7 +94,7 @@ def survey(table: Path) -> Survey:
     require_item_columns(table_columns(table), table.name)
     report, numbers, keys = ReportBuilder(), [], []
     for frame in stream_table(table, ROWS, report, [Columns.ITEM_ID]):
-        ids = to_text(frame[Columns.ITEM_ID])
+        ids = to_ids(frame[Columns.ITEM_ID], table.name)
         known = (ids != "").to_numpy(dtype=bool)
         ids = ids[known].astype(object)
         # Two keys of 64 bits: no two of a million ids are mistaken for one another.
@@ -102,8 +102,6 @@ def survey(table: Path) -> Survey:
             np.stack([pd.util.hash_array(ids.to_numpy(), hash_key=k) for k in _KEYS], axis=1)
         )
         numbers.append(np.stack([frame.index.to_numpy(), known], axis=1))
-    if not numbers:
-        raise DataError(f"{table.name} has columns but no usable row; add at least one data row.")
     rows = np.concatenate(numbers)  # (n_rows, 2): number, and whether it has an id
     with_id = rows[rows[:, 1] == 1, 0]
     if not len(with_id):

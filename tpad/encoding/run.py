@@ -23,9 +23,9 @@ import numpy as np
 
 from tpad.bundle import Bundle, Encoder
 from tpad.data.columns import Columns
+from tpad.data.ids import to_ids
 from tpad.data.report import Finding, LoadReport, ReportBuilder
 from tpad.data.table_stream import stream_table, table_columns
-from tpad.data.tables import to_text
 from tpad.data.vectors import VectorFile
 from tpad.encoding.plan import ROWS, Plan, Survey, plan_for, survey
 from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
@@ -236,7 +236,7 @@ class _Run:
         for shard in self._all():
             if shard_name(shard.number) in self.shards:
                 continue
-            ids = to_text(shard.rows[Columns.ITEM_ID])
+            ids = to_ids(shard.rows[Columns.ITEM_ID], self.table.name)
             ids = ids[ids != ""].tolist()
             yield replace(shard, vectors={n: file.part(ids) for n, file in self.vectors.items()})
 
@@ -306,7 +306,7 @@ def _with_ids(file: VectorFile, table: Path) -> VectorFile:
         return file
     ids: list[str] = []
     for frame in stream_table(table, ROWS, ReportBuilder(), [Columns.ITEM_ID]):
-        ids += to_text(frame[Columns.ITEM_ID]).tolist()
+        ids += to_ids(frame[Columns.ITEM_ID], table.name).tolist()
     if len(ids) != len(file.vectors):
         raise DataError(
             f"{file.path} has {len(file.vectors):,} rows in the order of the item table, but that "

@@ -13,7 +13,7 @@ from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
 from tpad.embeddings import as_stored
 from tpad.encoding.shards import read_shards
-from tpad.errors import ConfigError, DataError
+from tpad.errors import ConfigError, DataError, shown
 
 
 def load_encoded(folder: str | Path, bundle: Bundle) -> tuple[list[str], np.ndarray, str]:
@@ -48,14 +48,18 @@ def check_encoded(ids: Sequence[str], vectors: np.ndarray, width: int, model: st
         )
     for place, item_id in enumerate(ids):
         if not isinstance(item_id, str) or not item_id:
-            raise DataError(f"The item_id of encoded item {place} is {item_id!r}; give a text.")
+            raise DataError(
+                f"The item_id of encoded item {place} is {shown(item_id)!r}; give a text."
+            )
     repeated = pd.Index(ids).duplicated()
     if repeated.any():
-        raise DataError(f"The item '{ids[int(repeated.argmax())]}' is given twice; give it once.")
+        raise DataError(
+            f"The item '{shown(ids[int(repeated.argmax())])}' is given twice; give it once."
+        )
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         lost = ids[int(np.argmin(finite))]
-        raise DataError(f"The embedding of item '{lost}' is not finite; encode it again.")
+        raise DataError(f"The embedding of item '{shown(lost)}' is not finite; encode it again.")
     return as_stored(model, vectors)
 
 

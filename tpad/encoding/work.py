@@ -61,7 +61,15 @@ def make_shard(
     refused: list[str] = []
     added = items_of(frame, image_root)
     for name, file in shard.vectors.items():
-        added = with_vectors(added, name, file.some_of(frame[Columns.ITEM_ID].tolist()))
+        found = file.some_of(frame[Columns.ITEM_ID].tolist())
+        added = with_vectors(added, name, found)
+        lacking = frame[Columns.ITEM_ID][~found.present]
+        report.note(
+            f"item without a vector {name!r}",
+            "encoded without it where the bundle allows it",
+            (f"item '{item_id}'" for item_id in lacking),
+            len(lacking),
+        )
     for start in range(0, len(added), BATCH):  # so many pictures lie in memory
         items = {}
         for one in added[start : start + BATCH]:

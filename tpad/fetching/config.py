@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tpad.data.images import MIN_SIDE
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, check_seed
 
 FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}  # file ending: Pillow's name
 _AT_LEAST_ONE = ("concurrency", "per_host", "max_bytes", "host_failures")
@@ -54,9 +54,9 @@ class FetchConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; give at least 1.")
         if not 0 < self.timeout < float("inf"):
             raise ConfigError(f"timeout is {self.timeout}; give seconds above 0.")
-        for name in ("retries", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give 0 or more.")
+        if self.retries < 0:
+            raise ConfigError(f"retries is {self.retries}; give 0 or more.")
+        check_seed(self.seed)
         for port in self.ports:
             if not 1 <= port <= 65535:
                 raise ConfigError(f"There is no port {port}; give 1 to 65535.")

@@ -13,6 +13,7 @@ import pandas as pd
 
 from tpad.data.addresses import first_address
 from tpad.data.columns import Columns
+from tpad.data.ids import to_ids
 from tpad.data.images import resolve_image
 from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_text
@@ -130,7 +131,7 @@ class _Run:
         report.local = int((local != "").sum())
         report.local_missing = sum(not _is_file(self._folder, name) for name in local if name)
         report.without_address = int(((addresses == "") & (local == "")).sum())
-        write_failures(self._failures(to_text(frame[Columns.ITEM_ID]), addresses), self._folder)
+        write_failures(self._failures(to_ids(frame[Columns.ITEM_ID]), addresses), self._folder)
         write_items(
             frame.assign(**{Columns.IMAGE: fetched.where(local == "", local)}), self._folder
         )
@@ -179,9 +180,9 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
     if column is None:
         column = IMAGE_URL if IMAGE_URL in frame.columns else Columns.IMAGE
     require_columns(frame, [Columns.ITEM_ID, column], name)
-    wanted = to_text(frame[column])
+    wanted = to_text(frame[column], name)
     if Columns.IMAGE in frame.columns:
-        image = to_text(frame[Columns.IMAGE])
+        image = to_text(frame[Columns.IMAGE], name)
         is_address = image.str.match(_ADDRESS)
         wanted = wanted.where(wanted != "", image).where((image == "") | is_address, "")
     return wanted

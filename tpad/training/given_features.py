@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tpad.data.vectors import ItemVectors
-from tpad.errors import ConfigError, DataError
+from tpad.errors import ConfigError, DataError, shown
 
 TFIDF = "tfidf"
 """The one kind that no file gives: TF-IDF of the item's text, which the encoder makes itself."""
@@ -139,6 +139,6 @@ def check_complete(tables: Mapping[str, ItemVectors], item_ids: Sequence[str]) -
     lacking = np.flatnonzero(~np.any([table.present for table in tables.values()], axis=0))
     if len(lacking):
         raise DataError(
-            f"{len(lacking):,} items, such as '{item_ids[lacking[0]]}', have no vector in any file of "
+            f"{len(lacking):,} items, such as '{shown(item_ids[lacking[0]])}', have no vector in any file of "
             "--features; add theirs, or leave out --features-only."
         )

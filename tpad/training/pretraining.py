@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
-from tpad.errors import ConfigError, DataError
+from tpad.errors import ConfigError, DataError, check_seed
 from tpad.files import replacing_folder
 from tpad.mllm import tiny
 from tpad.mllm.precision import faster_cpu_dtype
@@ -80,8 +80,7 @@ class PretrainingConfig:
     """Decoupled weight decay on matrices."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"The seed must not be negative, but is {self.seed}.")
+        check_seed(self.seed)
         for name in ("pictures", "see_steps", "see_batch", "describe_steps", "describe_batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, check_seed
 
 PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
 """PCA sizes that are tried of each embedding set; None keeps its features as they are."""
@@ -77,6 +77,7 @@ class SessionModelConfig:
         for name in ("dropout", "feature_dropout", "id_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
+        check_seed(self.seed)
         if self.pca is not None and self.pca < 1:
             raise ConfigError(f"pca must be at least 1 or None, not {self.pca}.")
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tpad.data.columns import Columns
-from tpad.errors import ConfigError, DataError
+from tpad.errors import ConfigError, DataError, check_seed
 from tpad.files import replacing_folder
 from tpad.world.attributes import (
     ALL_TYPES,
@@ -69,8 +69,7 @@ class WorldConfig:
             raise ConfigError(
                 f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}."
             )
-        if self.seed < 0:
-            raise ConfigError(f"The seed must not be negative, but is {self.seed}.")
+        check_seed(self.seed)
         if self.arrivals < 0:
             raise ConfigError(
                 f"The number of arrivals must not be negative, but is {self.arrivals}."
