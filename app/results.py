@@ -18,7 +18,6 @@ from eval.comparison import Comparison, compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
-from eval.metrics import case_values
 from eval.names import SUBJECT
 from eval.results import Result
 from eval.rivals import Contest, against_best
@@ -104,8 +103,7 @@ class Outcome:
         sessions = self.selection.cases.session[mask]
 
         def compare(rival: str) -> Comparison:
-            both = (self.by_name[name].ranks[:, mask] for name in (subject, rival))
-            first, second = (case_values(ranks, metric, k) for ranks in both)
+            first, second = (self.by_name[one].metric(metric, k, mask) for one in (subject, rival))
             return compare_runs(first, second, sessions, shown=0)
 
         # Each test is kept for itself: which are corrected together depends on what is shown.

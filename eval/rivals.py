@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.comparison import Comparison, compare_runs, corrected
-from eval.metrics import case_values
 from eval.names import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES, Result
 
@@ -41,7 +40,7 @@ def best_baseline(
     """
     baselines = [result for result in results if result.role == "baseline" and result.name != but]
     return max(
-        baselines, key=lambda r: case_values(r.ranks[:, mask], metric, k).mean(), default=None
+        baselines, key=lambda r: r.metric(metric, k, mask).mean(), default=None
     )
 
 
@@ -118,7 +117,7 @@ def _contests(
     found = []
     for name, metric, k, *both in pairs:
         mask = masks[name]  # (n_cases,)
-        first, second = (case_values(result.ranks[:, mask], metric, k) for result in both)
+        first, second = (result.metric(metric, k, mask) for result in both)
         found.append(compare_runs(first, second, sessions[mask], shown=0))  # of (n_seeds, n) each
     places = [(name, metric, k, second.name) for name, metric, k, _, second in pairs]
     return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]

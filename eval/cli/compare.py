@@ -6,7 +6,7 @@ from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
 from eval.database.store import Store
-from eval.metrics import case_values, parse_metric
+from eval.metrics import parse_metric
 from eval.selection import results_of
 from tpad import ConfigError
 
@@ -39,7 +39,7 @@ def act(options: Namespace) -> None:
     mask = masks[options.slice]
     sessions = chosen.cases.session[mask]
     first, second = (
-        case_values(results[model].ranks[:, mask], name, k)  # (n_seeds, n)
+        results[model].metric(name, k, mask)  # (n_seeds, n)
         for model in (options.first, options.second)
     )
     found = compare_runs(first, second, sessions, shown=options.most)

@@ -178,7 +178,7 @@ def test_a_runs_page_shows_its_worst_cases_with_pictures(data):
     cases = cases_of(data.shop, data.results, outcome, run, "cold")
     ranks = data.results.store.ranks(run.id)
     assert cases[0].ranks[0][1] == ranks[outcome.masks["cold"]].max()
-    assert cases[0].ranks[1] == ("TPAD", outcome.by_name["tpad"].ranks[1][cases[0].number])
+    assert cases[0].ranks[1] == ("TPAD", outcome.by_name["tpad"].ranks.expected[1][cases[0].number])
     sessions = data.bundle.dataset.test.items
     table = data.results.store.case_table(run.id)
     for case in cases:

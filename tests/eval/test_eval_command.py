@@ -14,6 +14,7 @@ from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
+from eval.metrics import Ranks
 from eval.models import all_entries, select
 from eval.names import NEIGHBOURS
 from eval.protocol import SLICES, Protocol, TestCases
@@ -175,7 +176,7 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     second = run_models(store, shop, "shop", chosen, [0, 1])
     assert [result.seeds for result in second] == [(0,), (0, 1)]  # no seed changes Markov
     assert len(store.runs()) == 3
-    np.testing.assert_array_equal(first[1].ranks[0], second[1].ranks[0])
+    np.testing.assert_array_equal(first[1].ranks.expected[0], second[1].ranks.expected[0])
     assert second[1].tuned == first[1].tuned
     assert store.runs()[1].config["settings"]["width"] == FAST.width
     others = all_entries(shop, embeddings, replace(FAST, epochs=1), Oracle())
@@ -204,7 +205,9 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_pa
 def test_same_seed_same_ranks(shop, entries):
     entry = select(entries, ["tpad"])[0]
     cases = TestCases.of(shop)
-    first, second = (rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks for _ in "ab")
+    first, second = (
+        rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks.expected for _ in "ab"
+    )
     np.testing.assert_array_equal(first, second)
 
 
@@ -212,7 +215,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
     cases = TestCases.of(shop)
     by_name = {entry.name: entry for entry in entries}
     ranks = {
-        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks
+        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks.expected
         for name in ("popularity", "markov", "attributes", "oracle")
     }
     assert np.isinf(ranks["popularity"][cases.cold]).all()
@@ -222,7 +225,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
 
 
 def result(name, role, ranks):
-    return Result(name, role, tuple(range(len(ranks))), np.array(ranks, dtype=np.float32))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
 
 
 def masks_of(cases):
