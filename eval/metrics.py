@@ -151,9 +151,13 @@ def case_values(ranks: Ranks, metric: str, k: int) -> np.ndarray:
         raise ValueError(f"k must be at least 1, not {k}")
     end = ranks.above + ranks.ties  # the last rank that the target may have
     last = min(k, int(end.max(initial=0)))  # no rank beyond it is worth anything
-    worth = np.concatenate([[0.0], np.cumsum(_gains(metric, last))])  # (last + 1,) of ranks 1 to r
-    total = worth[np.minimum(end, last)] - worth[np.minimum(ranks.above, last)]
-    return total / np.maximum(ranks.ties, 1)
+    gains = _gains(metric, last)  # (last,)
+    worth = np.append(0.0, np.cumsum(gains))  # (last + 1,), of all ranks up to each
+    above = np.minimum(ranks.above, last)
+    total = worth[np.minimum(end, last)] - worth[above]
+    # A difference of sums is not exact, so a rank that is certain gets its gain itself.
+    certain = np.append(gains, 0.0)[above]
+    return np.where(ranks.ties == 1, certain, total / np.maximum(ranks.ties, 1))
 
 
 def _gains(metric: str, k: int) -> np.ndarray:
