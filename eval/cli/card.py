@@ -7,8 +7,8 @@ from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
 from eval.names import VARIANT
-from eval.report import about
-from eval.sections import at_a_glance
+from eval.report import about, by_other_mean, section_text
+from eval.sections import at_a_glance, main_slices
 from eval.selection import results_of
 from eval.tables import MARK, results_frame
 from tpad import Bundle, DataError, model_card
@@ -43,17 +43,24 @@ def act(options: Namespace) -> None:
     finally:
         store.close()
     masks = chosen.masks()
-    table = at_a_glance(results_frame(results, chosen.cases.session, masks))[0].table
+    frame = results_frame(results, chosen.cases.session, masks)
+    table = at_a_glance(frame)[0].table
+    main = {part: masks[part] for part in main_slices(frame)}
+    over_sessions = by_other_mean(results, chosen.cases, main)
     table = table.map(lambda text: str(text).removesuffix(MARK))
     seeds = sorted({seed for one in results for seed in one.seeds})
     commits = sorted({str(run.commit)[:7] for run in runs})
     note = (
-        f"{about(chosen.cases, masks)[:-1]}. Mean ± standard deviation over the seeds "
+        f"{about(chosen.cases, masks)[:-1]}. Means over cases ± standard deviation over the seeds "
         f"{', '.join(map(str, seeds))}; `python -m eval run --bundle BUNDLE`, commit "
         f"{', '.join(commits)}. All sets have the same recommender, budget and tuning."
     )
     text = model_card(
-        bundle.info, title=f"TPAD on {chosen.title}", metrics=table.reset_index(), metrics_note=note
+        bundle.info,
+        title=f"TPAD on {chosen.title}",
+        metrics=table.reset_index(),
+        metrics_note=note,
+        notes="\n\n".join(section_text(one, level=3) for one in over_sessions),
     )
     card = options.bundle / CARD
     beside = card.with_name(CARD + ".part")

@@ -2,7 +2,8 @@
 
 from argparse import Namespace, _SubParsersAction
 
-from eval.cli.choosing import add_selection, selection
+from eval.averaging import MEANS
+from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
 from eval.database.store import Store
@@ -18,6 +19,7 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser.add_argument("second", help="another one, as in vision_tfidf")
     add_database(parser)
     add_selection(parser)
+    add_mean(parser)
     parser.add_argument("--metric", default="MRR@20", help="P, MRR or NDCG at k (%(default)s)")
     parser.add_argument("--slice", default="all", help="all, warm, cold, … (%(default)s)")
     parser.add_argument("--most", type=int, default=10, help="sessions shown (%(default)s)")
@@ -42,9 +44,12 @@ def act(options: Namespace) -> None:
         results[model].metric(name, k, mask)  # (n_seeds, n)
         for model in (options.first, options.second)
     )
-    found = compare_runs(first, second, sessions, shown=options.most)
+    found = compare_runs(first, second, sessions, shown=options.most, mean=options.mean)
     seeds = {m: " ".join(map(str, results[m].seeds)) for m in (options.first, options.second)}
-    print(f"{chosen.title}: {options.metric} on {options.slice} targets, {mask.sum():,} cases")
+    print(
+        f"{chosen.title}: {options.metric} on {options.slice} targets, mean over "
+        f"{MEANS[options.mean]}, {mask.sum():,} cases"
+    )
     print(f"  {options.first}: {found.first:.4f} (seeds {seeds[options.first]})")
     print(f"  {options.second}: {found.second:.4f} (seeds {seeds[options.second]})")
     print(

@@ -86,9 +86,7 @@ class OpenRun:
             except ValueError as error:
                 raise DataError(f"{error} A target that was not found has inf.") from error
         expected, ties = ranks.expected.astype("<f4"), ranks.ties.astype("<i4")
-        rows: list[Base] = [
-            RankRow(run_id=self.id, ranks=expected.tobytes(), ties=ties.tobytes())
-        ]
+        rows: list[Base] = [RankRow(run_id=self.id, ranks=expected.tobytes(), ties=ties.tobytes())]
         for figure in (*figures(ranks, self.cases), *more):
             numbers = [figure.value, figure.low, figure.high]
             if not np.isfinite([number for number in numbers if number is not None]).all():

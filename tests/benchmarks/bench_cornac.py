@@ -40,9 +40,7 @@ def fit(sessions: list[np.ndarray], n_items: int, epochs: int, seed: int, **sett
     return model.fit(data), theirs
 
 
-def ranks_of(
-    model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray
-) -> Ranks:
+def ranks_of(model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray) -> Ranks:
     """Ranks of the n targets; an item that the model does not know is never found."""
     known = theirs >= 0
     ranks = Ranks.empty(len(prefixes))

@@ -27,6 +27,7 @@ def test_the_card_holds_the_figures_of_the_runs(bundle, capsys):
     command.main(["report", "--database", DATABASE, "--models", "tpad"])
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| tpad |"))
     assert row.replace("**", "") in card
+    assert "### Averaged over sessions" in card and "Means over cases" in card
     assert "8,114 cases" in card and "tpad-nwj" not in card  # ablations are of other bundles
     Bundle.load(bundle, verify="full")  # a card is no part of what is checked
     assert not list(bundle.glob("*.part"))

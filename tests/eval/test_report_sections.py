@@ -185,6 +185,7 @@ def test_both_pages_show_all_parts_in_order(results, frame):
         "# Results on a shop",
         "## At a glance",
         "## tpad against the best baseline",
+        "## Averaged over sessions",
         "## All targets",
         "## Cold targets",
         "## By length of the session",
