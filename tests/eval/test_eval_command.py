@@ -14,7 +14,7 @@ from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
-from eval.metrics import Ranks
+from eval.metrics import Ranks, metric_names
 from eval.models import all_entries, select
 from eval.names import NEIGHBOURS
 from eval.protocol import SLICES, Protocol, TestCases
@@ -189,6 +189,17 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     store.close()
 
 
+def test_a_run_keeps_the_ties_that_its_figures_rest_on(shop, entries, tmp_path):
+    with Store(tmp_path / "results.db") as store:
+        (found,) = run_models(store, shop, "shop", select(entries, ["markov"]), [0])
+        stored = {(m.slice, m.name, m.k): m.value for m in store.metrics(store.runs()[0].id)}
+    assert found.ranks.ties.max() > 2  # items that never followed each other score alike
+    everything = np.ones(found.ranks.shape[1], bool)
+    for metric, k in metric_names():
+        figure = found.metric(metric, k, everything).mean()
+        assert stored["all", metric, k] == pytest.approx(figure, abs=1e-12)
+
+
 def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_path):
     store = Store(tmp_path / "results.db")
 
@@ -272,6 +283,7 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     assert [line for line in lines if line.startswith("## ")] == [
         "## At a glance",
         "## tpad against the best baseline",
+        "## Averaged over sessions",
         "## All targets",
         "## Warm targets",
         "## Cold targets",
