@@ -92,9 +92,9 @@ def by_other_mean(
         f"{most:,} of the {of:,} sessions"
     )
     note = (
-        f"Here {weights}; elsewhere in this report every session weighs the same."
+        f"Here {weights}; in the other tables every session weighs the same."
         if own == MEANS[CASE]
-        else f"Here every session weighs the same; elsewhere in this report {weights}."
+        else f"Here every session weighs the same; in the other tables {weights}."
     )
     table = _main_slices_beside(frame, partial(wide, with_intervals=True))
     sections = [Section(f"Averaged over {own}", table, f"{note} In brackets 95 % intervals.")]
