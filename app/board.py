@@ -122,7 +122,7 @@ def leaderboard(
     """One row a model, the best by `metric` first.
 
     Returns:
-        model, title, role, family, cases, seeds; for each of P, MRR and NDCG (at `k`) "<name>",
+        model, title, role, family, cases, sessions, averaged_over, seeds; for each of P, MRR and NDCG (at `k`) "<name>",
         "<name> deviation", "<name> low" and "<name> high"; of_oracle, of_oracle_low,
         of_oracle_high of `metric`; place (from 1; 0 for references and the oracle).
     """
@@ -138,6 +138,8 @@ def leaderboard(
             "role": first.role,
             "family": family(name, first.role),
             "cases": first.cases,
+            "sessions": first.sessions,
+            "averaged_over": first.averaged_over,
             "seeds": first.seeds,
         }
         for one, figure in by_metric.iterrows():

@@ -8,6 +8,7 @@ import pandas as pd
 from app import board, board_figures, board_views
 from app.board_view import Drawn, View
 from app.results import Outcome
+from eval.averaging import SESSION
 from eval.metrics import parse_metric
 from eval.names import SUBJECT
 from eval.results import HEADLINES
@@ -34,6 +35,8 @@ def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:
             marks.add_prefix("against_tpad_"), "left", left_on="model", right_index=True
         ).drop(columns="against_tpad_model")  # fmt: skip
         title = f"{board.part_title(view.part)}: {int(rows.cases.iat[0]):,} cases"
+        if outcome.mean == SESSION:
+            title += f", mean over {int(rows.sessions.iat[0]):,} sessions"
         top = (
             board_views.head(title, "", board_views.csv_link(whole, "leaderboard"))
             + board_views.leaderboard(rows, metric, k, marks=marks, subject=subject, runs=runs)

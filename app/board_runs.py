@@ -51,7 +51,7 @@ def cases_of(shop: Shop, results: Results, outcome: Outcome, run: RunInfo, part:
     if other is not None:
         place = other.seeds.index(run.seed) if run.seed in other.seeds else 0
         title = "TPAD" if other.name == SUBJECT else "best baseline"
-        ranks.append((title, other.ranks[place]))
+        ranks.append((title, other.ranks.expected[place]))
     known = is_here(shop, run)
     found = []
     for number in worst_cases(ranks[0][1], outcome.masks[part], WORST).tolist():

@@ -118,6 +118,7 @@ class Board:
         return choices
 
     def _of_results(self, view: View, outcome: Outcome) -> Iterator[Drawn | None]:
+        outcome = outcome.averaged_over(view.mean)
         if view.section == ABLATIONS:
             yield from draw_ablations(view, outcome)
             return

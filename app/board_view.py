@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from app.board import DEFAULT_METRIC
+from eval.averaging import CASE, SESSION
 
 LEADERBOARD, WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = (
     "leaderboard", "warm-cold", "slices", "ablations", "training", "embeddings", "cost", "runs",
@@ -20,19 +21,21 @@ SECTIONS = {
     RUNS: "Runs",
 }
 FILTERS = {
-    LEADERBOARD: ("choice", "part", "metric", "seed", "extras"),
-    WARM_COLD: ("choice", "metric", "seed", "extras"),
-    BY_SLICE: ("choice", "kind", "metric", "seed", "models"),
-    ABLATIONS: ("choice", "part"),
+    LEADERBOARD: ("choice", "part", "metric", "mean", "seed", "extras"),
+    WARM_COLD: ("choice", "metric", "mean", "seed", "extras"),
+    BY_SLICE: ("choice", "kind", "metric", "mean", "seed", "models"),
+    ABLATIONS: ("choice", "part", "mean"),
     TRAINING: ("stage",),
     EMBEDDINGS: (),
-    COST: ("choice", "part", "metric", "seed", "extras"),
+    COST: ("choice", "part", "metric", "mean", "seed", "extras"),
     RUNS: (),
 }
 """Filters that a section has."""
 OF_BUNDLE = (TRAINING, EMBEDDINGS)
 """Sections about the bundle rather than the database."""
 ALL_SEEDS = "all"
+MEANS = {CASE: "Mean over cases", SESSION: "Mean over sessions"}
+"""What figures can be averaged over, in words."""
 RECOMMENDERS = "recommenders"
 """The stage that stands for the session recommenders over each embedding set."""
 
@@ -52,6 +55,7 @@ class View:
     stage: str = RECOMMENDERS
     run: str = ""
     shown: int = 50
+    mean: str = CASE
 
     @property
     def filters(self) -> tuple[str, ...]:

@@ -48,12 +48,12 @@ def rank_table(results: Sequence[Result]) -> pd.DataFrame:
     """The rank of the target in each case, under each model.
 
     Args:
-        results: models with (n_seeds, n_cases) ranks.
+        results: models with ranks of shape (n_seeds, n_cases).
 
     Returns:
         One row a case, one column a model: the median over seeds, inf where it was not found.
     """
-    return pd.DataFrame({one.name: median_ranks(one.ranks) for one in results})
+    return pd.DataFrame({one.name: median_ranks(one.ranks.expected) for one in results})
 
 
 def median_ranks(ranks: np.ndarray) -> np.ndarray:

@@ -159,7 +159,7 @@ class Checking:
             role = "first" if name == walk.first else "second" if name == walk.second else "other"
             if role == "other" and _is_variant(name):
                 role = "variant"
-            rank = float(by_hand.median_ranks(result.ranks)[walk.number])
+            rank = float(by_hand.median_ranks(result.ranks.expected)[walk.number])
             found.append(Standing(name, model_title(name), rank, len(result.seeds), role))
         return by_hand_views.standings(found, len(self.shop.catalogue.items))
 
@@ -255,7 +255,7 @@ class Checking:
     def progress(self, walk: Walk, own: Sequence[Verdict], count: int) -> str:
         """How far the checking got."""
         outcome = self.results.outcome(walk.key)
-        ranks = by_hand.median_ranks(outcome.by_name[walk.first].ranks)
+        ranks = by_hand.median_ranks(outcome.by_name[walk.first].ranks.expected)
         said = self.verdicts(walk, own)
         table = self.table(own) if said else None
         return by_hand_views.progress(

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
+from eval.averaging import CASE
 from eval.comparison import Comparison, compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
-from eval.metrics import case_values
 from eval.names import SUBJECT
 from eval.results import Result
 from eval.rivals import Contest, against_best
@@ -53,12 +53,17 @@ class Outcome:
         selection: the runs, the cases and the slices.
         results: one a model, in the order of a table.
         masks: slice -> (n_cases,) bool.
+        mean: what figures and tests are averaged over, "case" or "session".
     """
 
     def __init__(
-        self, selection: Selection, results: list[Result], tests: "_Kept | None" = None
+        self,
+        selection: Selection,
+        results: list[Result],
+        tests: "_Kept | None" = None,
+        mean: str = CASE,
     ) -> None:
-        self.selection, self.results = selection, results
+        self.selection, self.results, self.mean = selection, results, mean
         self.masks: dict[str, np.ndarray] = selection.masks()
         self._kept = _Kept()
         self._tests = _Kept() if tests is None else tests  # by runs: more of them change no other
@@ -77,18 +82,27 @@ class Outcome:
         """The same with the runs of one seed; a model that was run once stays as it is."""
         return self._kept.get(("only", seed), lambda: self._of_seed(seed))
 
+    def averaged_over(self, mean: str) -> "Outcome":
+        """The same with means over "case" or "session", see `eval.averaging`."""
+        if mean == self.mean:
+            return self
+        return self._kept.get(("mean", mean), lambda: Outcome(
+            self.selection, self.results, self._tests, mean
+        ))  # fmt: skip
+
     def frame(self, part: str, models: Sequence[str] | None = None) -> pd.DataFrame:
         """Every figure of some models, or of all, on a slice, see `eval.tables.results_frame`."""
         some = [r for r in self.results if models is None or r.name in models]
         key = part, None if models is None else tuple(r.name for r in some)
         return self._kept.get(key, lambda: results_frame(
-            some, self.selection.cases.session, {part: self.masks[part]}
+            some, self.selection.cases.session, {part: self.masks[part]}, self.mean
         ))  # fmt: skip
 
     def contests(self, subject: str, part: str) -> list[Contest]:
         """`subject` against the best baseline of a slice."""
         return self._kept.get(("best", subject, part), lambda: against_best(
-            self.results, self.selection.cases.session, {part: self.masks[part]}, subject
+            self.results, self.selection.cases.session, {part: self.masks[part]}, subject,
+            self.mean,
         ))  # fmt: skip
 
     def against(
@@ -104,9 +118,8 @@ class Outcome:
         sessions = self.selection.cases.session[mask]
 
         def compare(rival: str) -> Comparison:
-            both = (self.by_name[name].ranks[:, mask] for name in (subject, rival))
-            first, second = (case_values(ranks, metric, k) for ranks in both)
-            return compare_runs(first, second, sessions, shown=0)
+            first, second = (self.by_name[one].metric(metric, k, mask) for one in (subject, rival))
+            return compare_runs(first, second, sessions, shown=0, mean=self.mean)
 
         # Each test is kept for itself: which are corrected together depends on what is shown.
         found = [
@@ -124,7 +137,7 @@ class Outcome:
 
     def _test(self, rival: str, part: str, metric: str, k: int, subject: str) -> Hashable:
         both = (tuple(run.id for run in self.selection.runs[name]) for name in (subject, rival))
-        return *both, part, metric, k
+        return *both, part, metric, k, self.mean
 
     def _of_seed(self, seed: int) -> "Outcome":
         runs, results = {}, []
@@ -139,7 +152,7 @@ class Outcome:
                     result, seeds=(own[0].seed,), ranks=result.ranks[[place]],
                     fit_seconds=own[0].fit_seconds or 0.0, score_seconds=own[0].score_seconds or 0.0,
                 ))  # fmt: skip
-        return Outcome(replace(self.selection, runs=runs), results, self._tests)
+        return Outcome(replace(self.selection, runs=runs), results, self._tests, self.mean)
 
 
 class Results:

@@ -168,10 +168,9 @@ def calibration(
 
 def first_is_right(ranking: Ranking) -> np.ndarray:
     """(n,) float64, the chance that the target comes first: 1 over how many tie for that place."""
-    found = np.isfinite(ranking.ranks) & (ranking.target_scores == ranking.list_scores[:, 0])
-    # With t items at the top their expected rank is (t + 1) / 2.
-    tied = np.where(found, 2 * ranking.ranks.astype(np.float64) - 1, 1)
-    return np.where(found, 1 / tied, 0.0)
+    ties = ranking.ranks.ties
+    first = (ranking.ranks.above == 0) & (ties > 0)
+    return np.where(first, 1 / np.maximum(ties, 1), 0.0)
 
 
 def validation_cases(dataset: Dataset, protocol: Protocol | None = None) -> TestCases:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from eval.averaging import CASE, SESSION, averaged
 from eval.significance import (
     bootstrap_interval,
     holm,
@@ -43,7 +44,7 @@ class Comparison:
 
     Attributes:
         cases, sessions: how many.
-        first, second: means over cases (and seeds).
+        first, second: means over cases or sessions, and over seeds.
         low, high: bootstrap interval of `difference`.
         p_value: of the paired permutation test; NaN without cases.
         wins, ties, losses: sessions (or cases) on which the first run is better, as good, worse.
@@ -81,6 +82,7 @@ def compare_runs(
     seed: int = 0,
     count: str = "sessions",
     shown: int = SHOWN,
+    mean: str = CASE,
 ) -> Comparison:
     """Compares two runs, or two models over several seeds.
 
@@ -93,18 +95,24 @@ def compare_runs(
         seed: of both.
         count: whether "sessions" or "cases" win, tie and lose.
         shown: most sessions in `most`.
+        mean: "case" compares means over cases, "session" means over sessions, see `eval.averaging`.
 
     Raises:
         ValueError: the runs have not the same cases, or nothing called `count` can be counted.
+        ConfigError: there is no such mean.
     """
     ours, theirs = _over_seeds(first), _over_seeds(second)  # (n,) each
     if not len(ours) == len(theirs) == len(sessions):
         raise ValueError("Two runs can only be compared on the same cases.")
     wins, ties, losses = win_tie_loss(ours, theirs, sessions, count=count)
+    most = differing_sessions(ours, theirs, sessions, shown=shown, mean=mean)
+    cases = len(ours)
+    ours, _ = averaged(ours, sessions, mean)  # (n,), or (n_sessions,) from here on
+    theirs, sessions = averaged(theirs, sessions, mean)
     low, high = bootstrap_interval(ours - theirs, sessions, level=level, samples=samples, seed=seed)
     n = len(ours)
     return Comparison(
-        cases=n,
+        cases=cases,
         sessions=len(np.unique(sessions)),
         first=float(ours.mean()) if n else float("nan"),
         second=float(theirs.mean()) if n else float("nan"),
@@ -114,7 +122,7 @@ def compare_runs(
         wins=wins,
         ties=ties,
         losses=losses,
-        most=differing_sessions(ours, theirs, sessions, shown=shown),
+        most=most,
     )
 
 
@@ -142,21 +150,31 @@ def win_tie_loss(
 
 
 def differing_sessions(
-    first: np.ndarray, second: np.ndarray, sessions: np.ndarray, *, shown: int = SHOWN
+    first: np.ndarray,
+    second: np.ndarray,
+    sessions: np.ndarray,
+    *,
+    shown: int = SHOWN,
+    mean: str = CASE,
 ) -> tuple[SessionDifference, ...]:
     """The sessions whose cases add most to the difference of the two means, the most first.
 
-    A long session weighs more than a short one, as it does in the mean. Of sessions that add the
-    same the lower row comes first; sessions without a difference are left out.
+    A session weighs as it does in the mean: by its number of cases in a mean over cases, like any
+    other in a mean over sessions. Of sessions that add the same the lower row comes first; sessions
+    without a difference are left out.
 
     Args:
         first, second: (n,) metric values of the same cases.
         sessions: (n,) the session of each case.
         shown: at most so many.
+        mean: "case" or "session".
     """
     rows = np.unique(sessions)  # (n_sessions,)
     sums, counts = session_sums(np.stack([first, second], axis=1), sessions)  # (n_sessions, 2)
-    added = np.abs(sums[:, 0] - sums[:, 1]).round(9)  # rounded: equal sums must tie
+    added = np.abs(sums[:, 0] - sums[:, 1])
+    if mean == SESSION:
+        added = added / counts
+    added = added.round(9)  # equal sums must tie
     order = np.lexsort((rows, -added))[:shown]
     return tuple(
         SessionDifference(

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
-from eval.metrics import all_case_values, metric_names
+from eval.metrics import Ranks, all_case_values, metric_names
 from eval.protocol import SLICES, TestCases
 from eval.significance import bootstrap_interval
 
@@ -21,11 +19,11 @@ class Figure(NamedTuple):
     high: float | None = None
 
 
-def figures(ranks: np.ndarray, cases: TestCases) -> Iterator[Figure]:
+def figures(ranks: Ranks, cases: TestCases) -> Iterator[Figure]:
     """Every figure of a run; a slice without cases has none.
 
     Args:
-        ranks: (n_cases,).
+        ranks: of the n_cases targets.
         cases: what was asked.
     """
     values = all_case_values(ranks)  # (n, n_metrics)

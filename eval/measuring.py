@@ -8,6 +8,7 @@ import numpy as np
 from eval.calibration import calibration, temperature_of
 from eval.figures import Figure
 from eval.lists import list_figures
+from eval.metrics import Ranks
 from eval.protocol import SLICES, RankingModel, TestCases
 from eval.ranking import rank_all
 from tpad import Dataset
@@ -23,13 +24,13 @@ class Measured:
     """What one model did on one set of cases.
 
     Attributes:
-        ranks: (n_cases,) float32.
+        ranks: of the n_cases targets.
         figures: of the lists on all cases (k is `SHOWN`), and of calibration on all cases, on those
             with a warm and those with a cold target (k is 0).
         seconds: of ranking all cases.
     """
 
-    ranks: np.ndarray
+    ranks: Ranks
     figures: tuple[Figure, ...]
     seconds: float
 

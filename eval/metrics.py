@@ -6,12 +6,24 @@ Every case has one relevant item, the next one. With r its rank among all candid
     MRR@k  = [r <= k] / r
     NDCG@k = [r <= k] / log2(r + 1)       (the ideal gain is 1)
 
-A figure is the mean over cases. P@k is named as in SR-GNN (Wu et al., AAAI 2019) and the session
-literature after it: it is not divided by k. NDCG is that of Järvelin and Kekäläinen (TOIS 2002).
+Items with equal scores are ordered at random. With a items scored above the target and t items that
+share its score, the target included, r is uniform on a + 1, ..., a + t. The value of a case is the
+expectation over these ranks, with g(r) the gain of a rank by one of the formulas above:
+
+    value = 1/t · Σ_{r = a+1}^{a+t} g(r)
+
+This is the mean over all ways to break the ties. It is not the gain g of the expected rank
+a + (t + 1) / 2, which is larger or smaller. P@k is named as in SR-GNN (Wu et al., AAAI 2019) and the
+session literature after it: it is not divided by k. NDCG is that of Järvelin and Kekäläinen (TOIS
+2002); expectations over ties are those of McSherry and Najork (ECIR 2008).
+
+`eval.averaging` tells how the values of cases become one figure.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,37 +36,98 @@ HITS = ("P", "HR", "Recall")
 KNOWN = (*HITS, "MRR", "NDCG")
 CUTOFFS = (5, 10, 20)
 NOT_FOUND = np.inf
+"""Expected rank of a target that was not ranked."""
 CELLS_IN_CACHE = 1 << 18
 """Scores that are compared at once: so few that they are read from main memory only the first time."""
 
 
-def target_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Rank of each case's target, ties broken without favour.
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of the targets of cases, with their ties. Both arrays have the same shape.
 
-    Items that tie with the target share the ranks they occupy: the target gets their mean, its
-    expected rank under random tie-breaking, so it may end in .5.
+    The target's rank is uniform on `above` + 1, ..., `above` + `ties`. Indexing works as on an array.
+
+    Attributes:
+        above: int32, number of items scored above the target.
+        ties: int32, number of items with the target's score, itself included; 0 where the target
+            was not ranked.
+    """
+
+    above: np.ndarray
+    ties: np.ndarray
+
+    @classmethod
+    def empty(cls, shape: int | tuple[int, ...]) -> "Ranks":
+        """Ranks to be filled in; until then no target is ranked."""
+        return cls(np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+
+    @classmethod
+    def of(cls, expected: np.ndarray) -> "Ranks":
+        """Ranks of which only the expected rank is known, with the fewest ties that fit it.
+
+        Args:
+            expected: of any shape. A whole number has no ties, one that ends in .5 has two items
+                that tie, `NOT_FOUND` (inf) is a target that was not ranked.
+
+        Raises:
+            ValueError: an expected rank is below 1, NaN, or ends in neither .0 nor .5.
+        """
+        expected = np.asarray(expected, np.float64)
+        found = np.isfinite(expected)
+        half = np.where(found, expected, 1.0) % 1
+        if not (expected >= 1).all() or not np.isin(half, (0.0, 0.5)).all():
+            raise ValueError("Expected ranks begin at 1 and end in .0 or .5.")
+        ties = np.where(found, 1 + (half > 0), 0)
+        above = np.where(found, expected - (ties + 1) / 2, 0)
+        return cls(above.astype(np.int32), ties.astype(np.int32))
+
+    @property
+    def expected(self) -> np.ndarray:
+        """float64 of the same shape: the expected rank, `above` + (`ties` + 1) / 2, for people to
+        read; `NOT_FOUND` (inf) where the target was not ranked."""
+        return np.where(self.ties > 0, self.above + (self.ties + 1) / 2, NOT_FOUND)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of both arrays."""
+        return self.above.shape
+
+    def __len__(self) -> int:
+        return len(self.above)
+
+    def __getitem__(self, index: Any) -> "Ranks":
+        return Ranks(self.above[index], self.ties[index])
+
+    def __setitem__(self, index: Any, ranks: "Ranks") -> None:
+        self.above[index], self.ties[index] = ranks.above, ranks.ties
+
+
+def target_ranks(scores: np.ndarray, targets: np.ndarray) -> Ranks:
+    """Rank of each case's target.
 
     Args:
         scores: (n, n_items); −inf marks an item that is no candidate or cannot be scored.
         targets: (n,) item rows.
 
     Returns:
-        (n,) float64, `NOT_FOUND` (inf) where the target itself has −inf.
+        n ranks; a target that itself has −inf is not ranked.
 
     Raises:
         ValueError: a score is NaN.
     """
     n, n_items = scores.shape
     own = scores[np.arange(n), targets][:, None]  # (n, 1)
-    better, tied = np.empty(n, np.int64), np.empty(n, np.int64)  # the target is tied, too
+    result = Ranks.empty(n)
     rows = max(1, CELLS_IN_CACHE // max(n_items, 1))
     for part in (slice(start, start + rows) for start in range(0, n, rows)):
         # A maximum keeps NaN, and is found faster than one is looked for in every place.
         if np.isnan(scores[part].max(initial=-np.inf)):
             raise ValueError("A model gave NaN as a score; it cannot be ranked.")
-        better[part] = _count(scores[part] > own[part])
-        tied[part] = _count(scores[part] == own[part])
-    return np.where(np.isneginf(own[:, 0]), NOT_FOUND, better + (tied + 1) / 2)
+        result.above[part] = _count(scores[part] > own[part])
+        result.ties[part] = _count(scores[part] == own[part])  # the target is tied, too
+    unranked = np.isneginf(own[:, 0])
+    result.above[unranked] = result.ties[unranked] = 0
+    return result
 
 
 def _count(marks: np.ndarray) -> np.ndarray:
@@ -63,11 +136,11 @@ def _count(marks: np.ndarray) -> np.ndarray:
     return np.fromiter(map(np.count_nonzero, marks), np.int64, len(marks))
 
 
-def case_values(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
-    """The metric of every single case: any shape of ranks -> float64 of the same shape.
+def case_values(ranks: Ranks, metric: str, k: int) -> np.ndarray:
+    """The metric of every single case, as an expectation over its ties: float64, shaped as the ranks.
 
     Args:
-        ranks: ranks from 1, `NOT_FOUND` where the target was not ranked.
+        ranks: of any shape; a target that was not ranked is worth 0.
         metric: one of `KNOWN`.
         k: cut-off, at least 1.
 
@@ -76,16 +149,27 @@ def case_values(ranks: np.ndarray, metric: str, k: int) -> np.ndarray:
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
-    ranks = np.asarray(ranks, dtype=np.float64)
+    end = ranks.above + ranks.ties  # the last rank that the target may have
+    last = min(k, int(end.max(initial=0)))  # no rank beyond it is worth anything
+    gains = _gains(metric, last)  # (last,)
+    worth = np.append(0.0, np.cumsum(gains))  # (last + 1,), of all ranks up to each
+    above = np.minimum(ranks.above, last)
+    total = worth[np.minimum(end, last)] - worth[above]
+    # A difference of sums is not exact, so a rank that is certain gets its gain itself.
+    certain = np.append(gains, 0.0)[above]
+    return np.where(ranks.ties == 1, certain, total / np.maximum(ranks.ties, 1))
+
+
+def _gains(metric: str, k: int) -> np.ndarray:
+    """What the ranks from 1 to k are worth: (k,) float64."""
+    ranks = np.arange(1, k + 1, dtype=np.float64)
     if metric in HITS:
-        gain = np.ones_like(ranks)
-    elif metric == "MRR":
-        gain = 1.0 / ranks
-    elif metric == "NDCG":
-        gain = 1.0 / np.log2(ranks + 1.0)
-    else:
-        raise ValueError(f"Unknown metric {metric!r}; choose from {', '.join(KNOWN)}.")
-    return np.where(ranks <= k, gain, 0.0)
+        return np.ones_like(ranks)
+    if metric == "MRR":
+        return 1.0 / ranks
+    if metric == "NDCG":
+        return 1.0 / np.log2(ranks + 1.0)
+    raise ValueError(f"Unknown metric {metric!r}; choose from {', '.join(KNOWN)}.")
 
 
 def metric_names(
@@ -96,7 +180,7 @@ def metric_names(
 
 
 def all_case_values(
-    ranks: np.ndarray, metrics: Sequence[str] = METRICS, cutoffs: Sequence[int] = CUTOFFS
+    ranks: Ranks, metrics: Sequence[str] = METRICS, cutoffs: Sequence[int] = CUTOFFS
 ) -> np.ndarray:
     """Every metric of `metric_names()` for every case: (n,) -> (n, n_metrics) float64."""
     names = metric_names(metrics, cutoffs)

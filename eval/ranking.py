@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics import target_ranks
+from eval.metrics import Ranks, target_ranks
 from eval.protocol import CELLS_AT_ONCE, RankingModel, TestCases
 from tpad import mask_history
 
@@ -25,7 +25,7 @@ class Ranking:
     temperature is 1 they are the model's own, given that the next item is a candidate.
 
     Attributes:
-        ranks: (n,) float32, inf where the target was not ranked, a half where it tied.
+        ranks: n ranks of the targets, with their ties.
         lists: (n, k) int32, rows of the items shown, the best first; -1 where there are fewer.
         list_scores: (n, k) float32; −inf where there is no item.
         target_scores: (n,) float32; −inf where the target is no candidate.
@@ -34,7 +34,7 @@ class Ranking:
         temperature: what scores were divided by.
     """
 
-    ranks: np.ndarray
+    ranks: Ranks
     lists: np.ndarray
     list_scores: np.ndarray
     target_scores: np.ndarray
@@ -92,7 +92,7 @@ def rank_all(
         raise ValueError(f"The temperature must be above 0, not {temperature}.")
     n = len(cases)
     result = Ranking(
-        np.empty(n, np.float32),
+        Ranks.empty(n),
         np.empty((n, k), np.int32),
         np.empty((n, k), np.float32),
         np.empty(n, np.float32),
@@ -160,8 +160,8 @@ def top_items(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best items of each row, the best first.
 
     Of items with the same score the one that comes first in the item table comes first. That needs
-    no seed and gives no model an advantage by itself: figures of accuracy use expected ranks, not
-    lists.
+    no seed and gives no model an advantage by itself: figures of accuracy are
+    expectations over ties.
 
     Args:
         scores: (n, n_items) float32; −inf marks an item that is never shown.

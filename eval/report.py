@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from eval import sections
+from eval.averaging import CASE, MEANS, SESSION
 from eval.database.records import CaseTable
 from eval.metrics import metric_names
 from eval.names import SUBJECT
@@ -16,11 +17,28 @@ from eval.sections import Section
 from eval.slices import kind_of
 from eval.tables import MARK, intervals, results_frame, shares, wide
 
-HOW_TO_READ = (
-    "Mean ± standard deviation over seeds; intervals: 95 %, bootstrap over sessions, of the mean over "
-    "seeds; ties get their expected rank; an item a model cannot score is not found. The best of each "
-    "column is bold, not counting models that know more than a model can (see Runs)."
-)
+
+def how_to_read(mean: str = CASE) -> str:
+    """What is to be known of every table.
+
+    Args:
+        mean: what figures are averaged over, "case" or "session".
+    """
+    first = {
+        CASE: "Figures are means over cases",
+        SESSION: "Figures of ranks are means over sessions, of each session's mean over its cases",
+    }[mean]
+    return (
+        f"{first}, as mean ± standard deviation over seeds; intervals: 95 %, bootstrap over "
+        "sessions, of the mean over seeds; items with equal scores are in random order, and figures "
+        "are expectations over it; an item a model cannot score is not found. The best of each "
+        "column is bold, not counting models that know more than a model can (see Runs)."
+    )
+
+
+def report_title(title: str, mean: str = CASE) -> str:
+    """The heading of a report on a dataset."""
+    return f"Results on {title}" + ("" if mean == CASE else f", means over {MEANS[mean]}")
 
 
 def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
@@ -46,6 +64,7 @@ def markdown(
     title: str,
     notes: Sequence[str] = (),
     subject: str = SUBJECT,
+    mean: str = CASE,
 ) -> str:
     """The whole report.
 
@@ -56,13 +75,15 @@ def markdown(
         title: name of the dataset.
         notes: lines that say how it was made (command, versions).
         subject: name of the model that is tested against the best baseline.
+        mean: what figures are averaged over, "case" or "session".
     """
-    frame = results_frame(results, cases.session, masks)
-    first, last = first_and_last(frame, results, cases, masks, subject)
+    frame = results_frame(results, cases.session, masks, mean)
+    first, last = first_and_last(frame, results, cases, masks, subject, mean)
     parts = [*first, *(_in_full(frame, part) for part in sections.main_slices(frame)), *last]
-    lines = [f"# Results on {title}", "", about(cases, masks), "", HOW_TO_READ, "", *notes]
+    lines = [f"# {report_title(title, mean)}", "", about(cases, masks), "", how_to_read(mean), ""]
+    lines += notes
     for part in parts:
-        lines += ["", *_set(part)]
+        lines += ["", section_text(part)]
     return "\n".join([*lines, ""])
 
 
@@ -72,18 +93,20 @@ def first_and_last(
     cases: TestCases | CaseTable,
     masks: Mapping[str, np.ndarray],
     subject: str,
+    mean: str,
 ) -> tuple[list[Section], list[Section]]:
     """The sections with which every report begins, and those with which it ends.
 
     Args:
         frame: of `eval.tables.results_frame`; the rest as for `markdown`.
     """
-    found = against_best(results, cases.session, masks, subject)
+    found = against_best(results, cases.session, masks, subject, mean)
     main = {part: masks[part] for part in sections.main_slices(frame)}
     first = [
         *sections.at_a_glance(frame),
         *sections.contests(subject, found),
-        *sections.ablations(against_variants(results, cases.session, main)),
+        *by_other_mean(results, cases, main, subject, mean),
+        *sections.ablations(against_variants(results, cases.session, main, mean)),
     ]
     last = [
         *sections.by_finer_slices(frame),
@@ -93,6 +116,31 @@ def first_and_last(
         *sections.runs(results),
     ]
     return first, last
+
+
+def by_other_mean(
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    main: Mapping[str, np.ndarray],
+    subject: str = SUBJECT,
+    mean: str = CASE,
+) -> list[Section]:
+    """The headline metrics of the main slices by the mean that the report is not about.
+
+    Args:
+        results, cases, subject: as for `markdown`.
+        main: the main slices, name -> (n_cases,) bool.
+        mean: that of the report.
+
+    Returns:
+        Nothing where both means are the same, as every session has one case.
+    """
+    if not results or len(np.unique(cases.session)) == len(cases):
+        return []
+    other = SESSION if mean == CASE else CASE
+    frame = results_frame(results, cases.session, main, other)
+    found = against_best(results, cases.session, main, subject, other)
+    return sections.by_other_mean(frame, subject, found, cases.session)
 
 
 def _in_full(frame: pd.DataFrame, part: str) -> Section:
@@ -109,15 +157,16 @@ def _in_full(frame: pd.DataFrame, part: str) -> Section:
     return Section(heading[0].upper() + heading[1:], table.rename_axis("model"))
 
 
-def _set(section: Section) -> list[str]:
+def section_text(section: Section, *, level: int = 2) -> str:
+    """A section as Markdown, its title being a heading of a level."""
     table = section.table
     heads = [str(table.index.name), *map(str, table.columns)]
     left = {heads[0], *section.left}
     rows = [heads, ["---" if head in left else "---:" for head in heads]]
     rows += [[str(row[0]), *map(_cell, row[1:])] for row in table.itertuples(name=None)]
-    lines = [f"## {section.title}", ""] if section.title else []
+    lines = [f"{'#' * level} {section.title}", ""] if section.title else []
     lines += [section.note, ""] if section.note else []
-    return [*lines, *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _cell(text: str) -> str:

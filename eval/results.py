@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics import all_case_values
+from eval.metrics import Ranks, all_case_values, case_values
 
 HEADLINES = (("P", 20), ("MRR", 20))
 ROLE_NOTE = {
@@ -24,7 +24,7 @@ class Result:
         name: the model.
         role: the part it plays, see `eval.models.Entry`.
         seeds: seeds of the runs.
-        ranks: (n_seeds, n_cases).
+        ranks: of shape (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over the runs that were timed.
         imported: of lists that an outside model made, what is known of them: `file` and
@@ -36,7 +36,7 @@ class Result:
     name: str
     role: str
     seeds: tuple[int, ...]
-    ranks: np.ndarray
+    ranks: Ranks
     tuned: dict | None = None
     fit_seconds: float = 0.0
     score_seconds: float = 0.0
@@ -47,3 +47,7 @@ class Result:
     def values(self, mask: np.ndarray) -> np.ndarray:
         """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""
         return all_case_values(self.ranks[:, mask])
+
+    def metric(self, metric: str, k: int, mask: np.ndarray) -> np.ndarray:
+        """One metric of the cases of a slice: (n_seeds, n)."""
+        return case_values(self.ranks[:, mask], metric, k)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.averaging import CASE, averaged
 from eval.comparison import Comparison, compare_runs, corrected
-from eval.metrics import case_values
 from eval.names import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES, Result
 
@@ -29,7 +29,14 @@ class Contest:
 
 
 def best_baseline(
-    results: Sequence[Result], mask: np.ndarray, metric: str, k: int, *, but: str = ""
+    results: Sequence[Result],
+    mask: np.ndarray,
+    metric: str,
+    k: int,
+    *,
+    but: str = "",
+    mean: str = CASE,
+    sessions: np.ndarray | None = None,
 ) -> Result | None:
     """The baseline with the highest mean over seeds on the cases of a slice.
 
@@ -38,11 +45,17 @@ def best_baseline(
         mask: (n_cases,) bool, at least one True.
         metric, k: what counts.
         but: name of a model that is none, though it may play that role.
+        mean: over "case" or "session".
+        sessions: (n_cases,) session of each case; only a mean over sessions needs it.
     """
     baselines = [result for result in results if result.role == "baseline" and result.name != but]
-    return max(
-        baselines, key=lambda r: case_values(r.ranks[:, mask], metric, k).mean(), default=None
-    )
+    of_case = np.zeros(len(mask), int) if sessions is None else sessions
+
+    def figure(result: Result) -> float:
+        values = result.metric(metric, k, mask).mean(0)  # (n,)
+        return float(averaged(values, of_case[mask], mean)[0].mean())
+
+    return max(baselines, key=figure, default=None)
 
 
 def against_best(
@@ -50,6 +63,7 @@ def against_best(
     sessions: np.ndarray,
     masks: Mapping[str, np.ndarray],
     subject: str = SUBJECT,
+    mean: str = CASE,
 ) -> list[Contest]:
     """Tests the subject against the best baseline of each slice and headline metric.
 
@@ -61,6 +75,7 @@ def against_best(
         sessions: (n_cases,) session of each case.
         masks: slice -> (n_cases,) bool; one without cases is left out.
         subject: name of the model that is tested.
+        mean: what is compared, means over "case" or "session".
 
     Returns:
         Slice by slice; nothing where there is no such model, or no baseline.
@@ -71,14 +86,19 @@ def against_best(
     pairs = []
     for name, mask in masks.items():
         for metric, k in HEADLINES if mask.any() else ():
-            rival = best_baseline(results, mask, metric, k, but=subject)
+            rival = best_baseline(
+                results, mask, metric, k, but=subject, mean=mean, sessions=sessions
+            )
             if rival is not None:
                 pairs.append((name, metric, k, ours, rival))
-    return _contests(pairs, sessions, masks)
+    return _contests(pairs, sessions, masks, mean)
 
 
 def against_variants(
-    results: Sequence[Result], sessions: np.ndarray, masks: Mapping[str, np.ndarray]
+    results: Sequence[Result],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    mean: str = CASE,
 ) -> list[Contest]:
     """Tests TPAD against each of its ablations, by each headline metric on each slice.
 
@@ -89,6 +109,7 @@ def against_variants(
         results: of all models.
         sessions: (n_cases,) session of each case.
         masks: slice -> (n_cases,) bool; one without cases is left out.
+        mean: what is compared, means over "case" or "session".
 
     Returns:
         Ablation by ablation; nothing where there is none.
@@ -106,19 +127,21 @@ def against_variants(
         for name, mask in masks.items()
         for metric, k in (HEADLINES if mask.any() else ())
     ]
-    return _contests(pairs, sessions, masks)
+    return _contests(pairs, sessions, masks, mean)
 
 
 def _contests(
     pairs: Sequence[tuple[str, str, int, Result, Result]],
     sessions: np.ndarray,
     masks: Mapping[str, np.ndarray],
+    mean: str,
 ) -> list[Contest]:
     """Compares the pairs (slice, metric, k, first, second), p-values corrected over all of them."""
     found = []
     for name, metric, k, *both in pairs:
         mask = masks[name]  # (n_cases,)
-        first, second = (case_values(result.ranks[:, mask], metric, k) for result in both)
-        found.append(compare_runs(first, second, sessions[mask], shown=0))  # of (n_seeds, n) each
+        first, second = (result.metric(metric, k, mask) for result in both)
+        # Values are (n_seeds, n) each.
+        found.append(compare_runs(first, second, sessions[mask], shown=0, mean=mean))
     places = [(name, metric, k, second.name) for name, metric, k, _, second in pairs]
     return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]

@@ -1,10 +1,13 @@
 """The parts of a report that Markdown and HTML share, as titled tables of text, for either to set."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import pandas as pd
 
+from eval.averaging import CASE, MEANS, concentration
 from eval.protocol import SLICES
 from eval.results import HEADLINES, ROLE_NOTE, Result
 from eval.rivals import Contest
@@ -65,14 +68,50 @@ def at_a_glance(frame: pd.DataFrame) -> list[Section]:
         ("At a glance", "", wide),
         ("", "Share of what the oracle reaches, in brackets its 95 % interval:", shares),
     ):
-        parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
-        table = pd.concat(
-            [one.rename(columns=lambda name, part=part: f"{part} {name}")
-             for part, one in parts.items()], axis=1,
-        )  # fmt: skip
+        table = _main_slices_beside(frame, form)
         if not table.empty:
-            found.append(Section(title, table.rename_axis("model"), note))
+            found.append(Section(title, table, note))
     return found
+
+
+def by_other_mean(
+    frame: pd.DataFrame, subject: str, found: Sequence[Contest], sessions: np.ndarray
+) -> list[Section]:
+    """The headline metrics averaged over what the rest of the report is not averaged over.
+
+    Args:
+        frame: of `eval.tables.results_frame`, with the other mean.
+        subject: name of the model.
+        found: the subject against the best baseline of each main slice, by the other mean.
+        sessions: (n_cases,) the session of each case.
+    """
+    own = str(frame.averaged_over.iat[0])
+    most, of, share = concentration(sessions)
+    weights = (
+        f"a session weighs as much as it has cases, and {100 * share:.0f} % of the cases come from "
+        f"{most:,} of the {of:,} sessions"
+    )
+    note = (
+        f"Here {weights}; in the other tables every session weighs the same."
+        if own == MEANS[CASE]
+        else f"Here every session weighs the same; in the other tables {weights}."
+    )
+    table = _main_slices_beside(frame, partial(wide, with_intervals=True))
+    sections = [Section(f"Averaged over {own}", table, f"{note} In brackets 95 % intervals.")]
+    if found:
+        tested = f"{subject} against the best baseline by these means. {_tested(found, 'table')}"
+        sections.append(Section("", _contest_table(found), tested, ("metric",)))
+    return sections
+
+
+def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """The headline metrics of the main slices beside each other, a row a model."""
+    parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
+    table = pd.concat(
+        [one.rename(columns=lambda name, part=part: f"{part} {name}")
+         for part, one in parts.items()], axis=1,
+    )  # fmt: skip
+    return table.rename_axis("model")
 
 
 def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> list[Section]:
@@ -83,6 +122,24 @@ def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> 
         found: by all slices; p-values are corrected for all of these.
         finer: choose the finer slices.
     """
+    some = [one for one in found if (kind_of(one.slice) is not None) == finer]
+    if not some:
+        return []
+    note = _tested(found, "kind in this report, those of finer slices included")
+    title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
+    note = "Tested as in the table of the main slices." if finer else note
+    return [Section(title, _contest_table(some), note, ("metric",))]
+
+
+def _tested(found: Sequence[Contest], where: str) -> str:
+    """How contests were tested, and with which others they were corrected."""
+    return (
+        "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
+        f"for all {len(found)} tests of this {where}."
+    )
+
+
+def _contest_table(found: Sequence[Contest]) -> pd.DataFrame:
     rows = [
         (
             one.slice,
@@ -95,18 +152,9 @@ def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> 
             f"{one.found.p_corrected:.4f}",
         )
         for one in found
-        if (kind_of(one.slice) is not None) == finer
     ]
-    if not rows:
-        return []
     heads = ["slice", "metric", "ours", "best baseline", "difference", "interval", "p", "Holm"]
-    table = pd.DataFrame(rows, columns=heads).set_index("slice")
-    note = (
-        "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
-        f"for all {len(found)} tests of this report, those of finer slices included."
-    )
-    title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
-    return [Section(title, table, "Tested as above." if finer else note, ("metric",))]
+    return pd.DataFrame(rows, columns=heads).set_index("slice")
 
 
 def ablations(found: Sequence[Contest]) -> list[Section]:

@@ -6,20 +6,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eval.averaging import CASE, MEANS, averaged
 from eval.metrics import metric_names, oracle_ratio
 from eval.results import ROLE_NOTE, Result
 from eval.significance import bootstrap_interval, over_seeds, ratio_interval
 
 COLUMNS = (
-    "model", "role", "slice", "cases", "metric", "k", "seeds", "mean", "deviation", "low", "high",
-    "of_oracle", "of_oracle_low", "of_oracle_high",
+    "model", "role", "slice", "cases", "sessions", "averaged_over", "metric", "k", "seeds", "mean",
+    "deviation", "low", "high", "of_oracle", "of_oracle_low", "of_oracle_high",
 )  # fmt: skip
 MARK = "*"
 """What follows the best figure of a column."""
 
 
 def results_frame(
-    results: Sequence[Result], sessions: np.ndarray, masks: Mapping[str, np.ndarray]
+    results: Sequence[Result],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    mean: str = CASE,
 ) -> pd.DataFrame:
     """All figures of some models on some slices.
 
@@ -27,9 +31,10 @@ def results_frame(
         results: models with their ranks.
         sessions: (n_cases,) session of each case.
         masks: name of a slice -> (n_cases,) bool; empty ones are left out.
+        mean: what figures are averaged over, "case" or "session", see `eval.averaging`.
 
     Returns:
-        `COLUMNS`: `mean` over seeds with its standard `deviation` (NaN for one seed), `low` and
+        `COLUMNS`: `averaged_over` is "cases" or "sessions", `mean` that over seeds too, with its standard `deviation` (NaN for one seed), `low` and
         `high` of the 95 % interval (bootstrap over sessions, of the mean over seeds), and
         `of_oracle`, the share of the oracle's figure with its interval of the same kind,
         `of_oracle_low` and `of_oracle_high` (NaN where there is no oracle).
@@ -40,22 +45,23 @@ def results_frame(
     for part, mask in masks.items():
         if not (len(results) and mask.any()):
             continue
-        values = [result.values(mask) for result in results]  # (n_seeds, n, n_metrics) each
-        per_case = [value.mean(0) for value in values]  # (n, n_metrics) each
+        # (n_seeds, n, n_metrics) each; from here on n is of cases or of sessions.
+        made = [averaged(one.values(mask), sessions[mask], mean, axis=1) for one in results]
+        values, of_session = [value for value, _ in made], made[0][1]
+        mean_values = [value.mean(0) for value in values]  # (n, n_metrics) each
         # One call for all models: they get the same resamples, and drawing these is what takes time.
-        joined = np.concatenate(per_case, axis=1)  # (n, n_models · n_metrics)
-        bounds = bootstrap_interval(joined, sessions[mask]).reshape(len(results), -1, 2)
+        joined = np.concatenate(mean_values, axis=1)  # (n, n_models · n_metrics)
+        bounds = bootstrap_interval(joined, of_session).reshape(len(results), -1, 2)
         shares = np.full((len(results), len(names), 3), np.nan)  # ratio, low, high
         if oracle is not None:
-            best = np.tile(per_case[oracle], (1, len(results)))  # as joined
+            best = np.tile(mean_values[oracle], (1, len(results)))  # as joined
             shares[..., 0] = oracle_ratio(joined, best).reshape(len(results), -1)
-            shares[..., 1:] = ratio_interval(joined, best, sessions[mask]).reshape(
-                len(results), -1, 2
-            )
+            shares[..., 1:] = ratio_interval(joined, best, of_session).reshape(len(results), -1, 2)
         for i, result in enumerate(results):
-            mean, deviation = over_seeds(values[i])  # (n_metrics,) each
-            figures = np.column_stack([mean, deviation, bounds[i], shares[i]])  # (n_metrics, 7)
-            of = result.name, result.role, part, int(mask.sum())
+            found, deviation = over_seeds(values[i])  # (n_metrics,) each
+            figures = np.column_stack([found, deviation, bounds[i], shares[i]])  # (n_metrics, 7)
+            counts = int(mask.sum()), len(np.unique(of_session))
+            of = result.name, result.role, part, *counts, MEANS[mean]
             rows += [
                 (*of, metric, k, len(values[i]), *own)
                 for (metric, k), own in zip(names, figures.tolist(), strict=True)
@@ -63,17 +69,25 @@ def results_frame(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def wide(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
+def wide(
+    frame: pd.DataFrame,
+    part: str,
+    metrics: Sequence[tuple[str, int]],
+    *,
+    with_intervals: bool = False,
+) -> pd.DataFrame:
     """One slice for people: a row a model, a column a metric, as "0.617 ± 0.001".
 
-    The best real model of each column is marked with a trailing `MARK`.
+    The best real model of each column is marked with a trailing `MARK`. With intervals a cell is
+    "0.617 (0.606–0.628)".
     """
+    text = _interval_cell if with_intervals else _cell
     shown = {}
     for metric, some in _by_metric(frame, part, metrics):
         real = some[~some.role.isin(list(ROLE_NOTE))]
         best = real["mean"].max()
         shown[metric] = {
-            row.model: _cell(row)
+            row.model: text(row)
             + (MARK if row.mean == best > 0 and row.role not in ROLE_NOTE else "")
             for row in some.itertuples()
         }
@@ -152,6 +166,10 @@ def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str)
 def _cell(row: Any) -> str:
     text = f"{row.mean:.3f}"
     return text if np.isnan(row.deviation) else f"{text} ± {row.deviation:.3f}"
+
+
+def _interval_cell(row: Any) -> str:
+    return f"{row.mean:.3f} ({row.low:.3f}–{row.high:.3f})"
 
 
 def _escaped(text: str) -> str:

@@ -16,6 +16,7 @@ from app.board_sections import Board
 from app.board_view import (
     ALL_SEEDS,
     LEADERBOARD,
+    MEANS,
     RECOMMENDERS,
     RUNS,
     SECTIONS,
@@ -25,13 +26,14 @@ from app.board_view import (
 )
 from app.events import guarded, html, told
 from app.menu import Menu
+from eval.averaging import CASE
 from tpad.errors import DataError, TpadError
 
 log = logging.getLogger("app")
 LOOK_AGAIN = 5  # seconds between two looks at the database
 MORE = 100  # runs that are added to the list at a time
 
-NAMES = ("choice", "part", "kind", "metric", "seed", "models", "stage", "extras")
+NAMES = ("choice", "part", "kind", "metric", "seed", "models", "stage", "extras", "mean")
 """The filters in the order in which they are listed everywhere here."""
 
 # Headings sort their table; how it was sorted outlives a redrawing.
@@ -122,6 +124,7 @@ class Filters:
     models: gr.Dropdown
     stage: gr.Dropdown
     extras: gr.Checkbox
+    mean: gr.Dropdown
 
     @property
     def all(self) -> list[Any]:
@@ -275,6 +278,8 @@ def _filters() -> Filters:
             metric=menu(
                 "metric", "Metric", 120, scale=1, choices=board.METRICS, value=board.DEFAULT_METRIC
             ),
+            mean=menu("mean", "What figures are averaged over", 180, scale=1,
+                      choices=[(words, mean) for mean, words in MEANS.items()], value=CASE),
             seed=menu("seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)],
                       value=ALL_SEEDS),
             models=menu("models", "Models", 300, scale=4, multiselect=True,
@@ -290,12 +295,13 @@ def _filters() -> Filters:
 
 def _view(section: str, at: tuple[str, int], chosen: tuple) -> View:
     """What the controls say, in the order of `NAMES`."""
-    choice, part, kind, metric, seed, models, stage, extras = chosen
+    choice, part, kind, metric, seed, models, stage, extras, mean = chosen
     run, shown = at
     return View(
         section if section in SECTIONS else LEADERBOARD, choice or "", part or "all",
         metric if metric in board.METRICS else board.DEFAULT_METRIC, seed or ALL_SEEDS,
         bool(extras), kind or "", tuple(models or ()), stage or RECOMMENDERS, run, shown,
+        mean if mean in MEANS else CASE,
     )  # fmt: skip
 
 
@@ -327,6 +333,7 @@ def _offered(offer: Offer) -> tuple:
         menu("models", offer.models, list(view.models), 1),
         menu("stage", offer.stages, view.stage),
         gr.update(visible="extras" in view.filters),
+        gr.update(visible="mean" in view.filters),
     )
 
 

@@ -55,9 +55,9 @@ class ValidationCases:
         """MRR@k of a fitted model; NaN without cases."""
         if not len(self):
             return float("nan")
-        ranks = np.empty(len(self))
+        values = np.empty(len(self))
         asked = candidate_scores(model, self.prefixes, self.n_items, mask_seen=self.mask_seen)
         for start, scores in asked:  # (c, n_items)
             part = slice(start, start + len(scores))
-            ranks[part] = target_ranks(scores, self.targets[part])
-        return float(case_values(ranks, "MRR", k).mean())
+            values[part] = case_values(target_ranks(scores, self.targets[part]), "MRR", k)
+        return float(values.mean())

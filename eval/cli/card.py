@@ -12,9 +12,9 @@ from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
 from eval.metrics import metric_names
 from eval.names import SUBJECT, VARIANT
-from eval.report import about
+from eval.report import about, by_other_mean, section_text
 from eval.results import HEADLINES, Result
-from eval.sections import at_a_glance
+from eval.sections import at_a_glance, main_slices
 from eval.selection import results_of
 from eval.significance import over_seeds
 from eval.tables import MARK, results_frame
@@ -51,16 +51,24 @@ def act(options: Namespace) -> None:
         store.close()
     shipped = [_of_the_bundle(one, bundle) for one in results]
     masks = chosen.masks()
-    table = at_a_glance(results_frame(shipped, chosen.cases.session, masks))[0].table
+    frame = results_frame(shipped, chosen.cases.session, masks)
+    table = at_a_glance(frame)[0].table
+    main = {part: masks[part] for part in main_slices(frame)}
+    over_sessions = by_other_mean(shipped, chosen.cases, main)
     table = table.map(lambda text: str(text).removesuffix(MARK))
     commits = sorted({str(run.commit)[:7] for run in runs})
     note = (
-        f"{about(chosen.cases, masks)[:-1]}. These are figures of the very recommenders in this bundle; "
-        f"`python -m eval run --bundle BUNDLE`, commit {', '.join(commits)}. All sets have the same "
-        f"recommender, budget and tuning.{_over_seeds(results)}"
+        f"{about(chosen.cases, masks)[:-1]}. Means over cases. These are figures of the very "
+        "recommenders in this bundle; `python -m eval run --bundle BUNDLE`, commit "
+        f"{', '.join(commits)}. All sets have the same recommender, budget and tuning."
+        f"{_over_seeds(results)}"
     )
     text = model_card(
-        bundle.info, title=f"TPAD on {chosen.title}", metrics=table.reset_index(), metrics_note=note
+        bundle.info,
+        title=f"TPAD on {chosen.title}",
+        metrics=table.reset_index(),
+        metrics_note=note,
+        notes="\n\n".join(section_text(one, level=3) for one in over_sessions),
     )
     card = options.bundle / CARD
     beside = card.with_name(CARD + ".part")

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from eval.averaging import CASE, MEANS
 from eval.database.queries import Reader
 from eval.selection import Selection, select_runs
 from eval.splits import SplitConfig
@@ -25,6 +26,15 @@ def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> Non
     else:
         parser.add_argument("--split", help="name or fingerprint of a stored split")
         parser.add_argument("--cases", help="beginning of the fingerprint of the cases")
+
+
+def add_mean(parser: ArgumentParser) -> None:
+    """The option that tells what figures are averaged over."""
+    parser.add_argument(
+        "--mean", choices=tuple(MEANS), default=CASE,
+        help="average over cases, or over sessions (of each session's mean over its cases); "
+        "(%(default)s)",
+    )  # fmt: skip
 
 
 def selection(store: Reader, options: Namespace, models: Sequence[str] | None = None) -> Selection:

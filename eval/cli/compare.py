@@ -2,11 +2,12 @@
 
 from argparse import Namespace, _SubParsersAction
 
-from eval.cli.choosing import add_selection, selection
+from eval.averaging import MEANS
+from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.comparison import compare_runs
 from eval.database.store import Store
-from eval.metrics import case_values, parse_metric
+from eval.metrics import parse_metric
 from eval.selection import results_of
 from tpad import ConfigError
 
@@ -18,6 +19,7 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser.add_argument("second", help="another one, as in vision_tfidf")
     add_database(parser)
     add_selection(parser)
+    add_mean(parser)
     parser.add_argument("--metric", default="MRR@20", help="P, MRR or NDCG at k (%(default)s)")
     parser.add_argument("--slice", default="all", help="all, warm, cold, … (%(default)s)")
     parser.add_argument("--most", type=int, default=10, help="sessions shown (%(default)s)")
@@ -39,12 +41,15 @@ def act(options: Namespace) -> None:
     mask = masks[options.slice]
     sessions = chosen.cases.session[mask]
     first, second = (
-        case_values(results[model].ranks[:, mask], name, k)  # (n_seeds, n)
+        results[model].metric(name, k, mask)  # (n_seeds, n)
         for model in (options.first, options.second)
     )
-    found = compare_runs(first, second, sessions, shown=options.most)
+    found = compare_runs(first, second, sessions, shown=options.most, mean=options.mean)
     seeds = {m: " ".join(map(str, results[m].seeds)) for m in (options.first, options.second)}
-    print(f"{chosen.title}: {options.metric} on {options.slice} targets, {mask.sum():,} cases")
+    print(
+        f"{chosen.title}: {options.metric} on {options.slice} targets, mean over "
+        f"{MEANS[options.mean]}, {mask.sum():,} cases"
+    )
     print(f"  {options.first}: {found.first:.4f} (seeds {seeds[options.first]})")
     print(f"  {options.second}: {found.second:.4f} (seeds {seeds[options.second]})")
     print(

@@ -32,7 +32,7 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser = commands.add_parser(
         "export", help="write the cases, or the stored ranks or figures, as CSV",
         description="cases: what an outside model is to rank (needs a source). ranks: the rank of "
-        "every case by every stored run. figures: every stored figure with its interval.",
+        "every case by every stored run, with its ties. figures: every stored figure with its interval.",
     )  # fmt: skip
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--out", type=Path, required=True, help="CSV file")
@@ -85,8 +85,9 @@ def export(options: Namespace) -> None:
                 first = chosen.runs[next(iter(chosen.runs))][0].id
                 frame = store.side_by_side(first, first).drop(columns=["first", "second"])
                 ranks = store.rank_matrix([run.id for run in runs])
-                for run, values in zip(runs, ranks, strict=True):
-                    frame[f"{run.model}/{run.seed}"] = values
+                for place, run in enumerate(runs):
+                    frame[f"{run.model}/{run.seed}"] = ranks[place].expected
+                    frame[f"{run.model}/{run.seed} ties"] = ranks[place].ties
         finally:
             store.close()
     write_text(options.out, frame.to_csv(index=False))

@@ -3,7 +3,7 @@
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
-from eval.cli.choosing import add_selection, selection
+from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
@@ -16,6 +16,7 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser = commands.add_parser("report", help="print or write the table of stored runs")
     add_database(parser)
     add_selection(parser)
+    add_mean(parser)
     parser.add_argument("--models", nargs="+", help="only these")
     parser.add_argument("--subject", default=SUBJECT, help="model to test (%(default)s)")
     parser.add_argument("--out", type=Path, help=f"file that ends in {' '.join(SUFFIXES)}")
@@ -37,4 +38,5 @@ def act(options: Namespace) -> None:
     write_report(
         options.out, results, chosen.cases, chosen.masks(), title=chosen.title,
         notes=[f"Package version {version}." for version in versions], subject=options.subject,
+        mean=options.mean,
     )  # fmt: skip

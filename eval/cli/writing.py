@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.averaging import CASE
 from eval.charts import page
 from eval.database.records import CaseTable
 from eval.names import SUBJECT
 from eval.protocol import TestCases
-from eval.report import HOW_TO_READ, about, first_and_last, markdown
+from eval.report import about, first_and_last, how_to_read, markdown, report_title
 from eval.results import HEADLINES, Result
 from eval.slices import telling
 from eval.tables import latex, results_frame
@@ -41,25 +42,31 @@ def write_report(
     title: str,
     notes: Sequence[str] = (),
     subject: str = SUBJECT,
+    mean: str = CASE,
 ) -> None:
-    """Writes the report, or prints it as Markdown where no file is named."""
+    """Writes the report, or prints it as Markdown where no file is named.
+
+    Args:
+        path: of the file; its ending tells the format.
+        results, cases, masks, title, notes, subject, mean: see `eval.report.markdown`.
+    """
     if (
         path is None or path.suffix != ".csv"
     ):  # a table for people has no room for what tells nothing
         masks = telling(masks)
     if path is None or path.suffix == ".md":
-        text = markdown(results, cases, masks, title=title, notes=notes, subject=subject)
+        text = markdown(results, cases, masks, title=title, notes=notes, subject=subject, mean=mean)
     else:
-        frame = results_frame(results, cases.session, masks)
+        frame = results_frame(results, cases.session, masks, mean)
         if path.suffix == ".csv":
             text = frame.to_csv(index=False)
         elif path.suffix == ".tex":
-            text = latex(frame, HEADLINES, f"Results on {title}")
+            text = latex(frame, HEADLINES, report_title(title, mean))
         else:
-            first, last = first_and_last(frame, results, cases, masks, subject)
+            first, last = first_and_last(frame, results, cases, masks, subject, mean)
             text = page(
-                frame, title=f"Results on {title}",
-                notes=[about(cases, masks), HOW_TO_READ, *notes], first=first, last=last,
+                frame, title=report_title(title, mean),
+                notes=[about(cases, masks), how_to_read(mean), *notes], first=first, last=last,
             )  # fmt: skip
     if path is None:
         print(text)

@@ -25,6 +25,7 @@ from eval.database.schema import (
     SplitRow,
     VerdictRow,
 )
+from eval.metrics import Ranks
 from tpad import DataError
 
 
@@ -188,23 +189,29 @@ class Reader:
         return table.astype(kinds)
 
     def ranks(self, run_id: str) -> np.ndarray:
-        """(n_cases,) float32, in the order of the run's cases."""
-        return self.rank_matrix([run_id])[0]
+        """Expected ranks: (n_cases,) float32, in the order of the run's cases; inf is not found.
 
-    def rank_matrix(self, run_ids: Sequence[str]) -> np.ndarray:
-        """Ranks of runs on the same cases.
+        They are for people to read: metrics need the ties too, which `rank_matrix` has.
+        """
+        return self.rank_matrix([run_id])[0].expected.astype(np.float32)
+
+    def rank_matrix(self, run_ids: Sequence[str]) -> Ranks:
+        """Ranks of runs on the same cases, with their ties.
+
+        A run of a database from before ties were stored gets the fewest that fit its expected ranks,
+        see `Ranks.of`.
 
         Args:
             run_ids: at least one.
 
         Returns:
-            (n_runs, n_cases) float32, in the order given; inf is not found, a half a tie.
+            Of shape (n_runs, n_cases), in the order given.
 
         Raises:
             DataError: a run is not there, has no ranks, or has other cases than the first.
         """
         query = (
-            select(RunRow.id, RunRow.cases_id, RunRow.status, RankRow.ranks)
+            select(RunRow.id, RunRow.cases_id, RunRow.status, RankRow.ranks, RankRow.ties)
             .outerjoin(RankRow, RankRow.run_id == RunRow.id)
             .where(RunRow.id.in_(run_ids))
         )
@@ -223,7 +230,11 @@ class Reader:
                     f"Runs {run_ids[0]} and {run_id} were asked different cases; only runs of the "
                     "same dataset, split and protocol can be compared case by case."
                 )
-        return np.stack([np.frombuffer(rows[run_id].ranks, "<f4") for run_id in run_ids])
+        found = [_ranks(rows[run_id].ranks, rows[run_id].ties) for run_id in run_ids]
+        result = Ranks.empty((len(found), len(found[0])))
+        for place, ranks in enumerate(found):
+            result[place] = ranks
+        return result
 
     def case_table(self, run_id: str) -> CaseTable:
         """What a run was asked, as arrays."""
@@ -267,10 +278,10 @@ class Reader:
         """Two runs' ranks, one case a row.
 
         Returns:
-            Columns case, session, length, target, cold, first, second: the last two are ranks,
-            inf where the target was not found.
+            Columns case, session, length, target, cold, first, second: the last two are expected
+            ranks, inf where the target was not found.
         """
-        ranks = self.rank_matrix([first, second])  # (2, n)
+        ranks = self.rank_matrix([first, second]).expected.astype(np.float32)  # (2, n)
         cases = self.case_table(first)
         return pd.DataFrame(
             {
@@ -334,6 +345,16 @@ class Reader:
                 Verdict(row.run_id, row.case, row.verdict, row.note, row.who, as_utc(row.time))
                 for row in session.scalars(query)
             ]
+
+
+def _ranks(expected: bytes, ties: bytes | None) -> Ranks:
+    """Ranks of one run as they are stored, see `RankRow`."""
+    place = np.frombuffer(expected, "<f4").astype(np.float64)
+    if ties is None:
+        return Ranks.of(place)
+    count = np.frombuffer(ties, "<i4")
+    above = np.where(count > 0, place - (count + 1) / 2, 0)
+    return Ranks(above.astype(np.int32), count.astype(np.int32))
 
 
 def _only(query: Select, wanted: Any, *columns: InstrumentedAttribute) -> Select:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import JSON, DateTime, Float, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Base(DeclarativeBase):
@@ -132,11 +132,14 @@ class MetricRow(Base):
 
 
 class RankRow(Base):
-    """The rank of the target in each case of a run."""
+    """The rank of the target in each case of a run, see `eval.metrics.Ranks`."""
 
     __tablename__ = "rank"
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
-    ranks: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <f4; inf is not found, .5 a tie
+    # (n,) <f4, expected ranks: mean of the ranks that the ties leave open; inf is not found.
+    ranks: Mapped[bytes] = mapped_column(LargeBinary)
+    # (n,) <i4, items with the target's score, itself included; 0 is not found. NULL before version 4.
+    ties: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class VerdictRow(Base):

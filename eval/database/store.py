@@ -35,6 +35,7 @@ from eval.database.schema import (
 )
 from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id, once
 from eval.figures import Figure, figures
+from eval.metrics import Ranks
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
 
@@ -52,7 +53,7 @@ class OpenRun:
 
     def finish(
         self,
-        ranks: np.ndarray,
+        ranks: Ranks | np.ndarray,
         fit_seconds: float | None,
         score_seconds: float,
         found: dict | None = None,
@@ -61,7 +62,8 @@ class OpenRun:
         """Writes ranks and figures, and marks the run done, all or nothing.
 
         Args:
-            ranks: (n_cases,).
+            ranks: of the n_cases targets. An array holds the places of items in lists, where none
+                tie: (n_cases,), inf where the target is in no list, see `Ranks.of`.
             fit_seconds: time of training, tuning included; None if the model was trained before.
             score_seconds: time of ranking all cases.
             found: what was settled during the run (such as sizes chosen), added to its config.
@@ -78,9 +80,13 @@ class OpenRun:
                 f"A run of {len(self.cases)} cases needs as many ranks, not an array of shape "
                 f"{ranks.shape}."
             )
-        if not (ranks >= 1).all():  # NaN is not
-            raise DataError("Ranks begin at 1; an item that was not found has inf.")
-        rows: list[Base] = [RankRow(run_id=self.id, ranks=ranks.astype("<f4").tobytes())]
+        if not isinstance(ranks, Ranks):
+            try:
+                ranks = Ranks.of(ranks)
+            except ValueError as error:
+                raise DataError(f"{error} A target that was not found has inf.") from error
+        expected, ties = ranks.expected.astype("<f4"), ranks.ties.astype("<i4")
+        rows: list[Base] = [RankRow(run_id=self.id, ranks=expected.tobytes(), ties=ties.tobytes())]
         for figure in (*figures(ranks, self.cases), *more):
             numbers = [figure.value, figure.low, figure.high]
             if not np.isfinite([number for number in numbers if number is not None]).all():

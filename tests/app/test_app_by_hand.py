@@ -18,6 +18,7 @@ from app.state import Element
 from app.ui import open_shop
 from eval.database.records import Verdict
 from eval.database.store import Store
+from eval.metrics import Ranks
 from eval.protocol import TestCases
 from eval.results import Result
 from eval.splits import SplitConfig, make_split
@@ -67,7 +68,7 @@ class TestWalk:
 
 def test_ranks_of_several_seeds_become_their_median():
     ranks = np.array([[1, 9, INF], [3, INF, INF], [2, 4, 5]], np.float32)
-    table = rank_table([Result("m", "tpad", (0, 1, 2), ranks)])
+    table = rank_table([Result("m", "tpad", (0, 1, 2), Ranks.of(ranks))])
     assert table["m"].tolist() == [2, 9, INF]
 
 

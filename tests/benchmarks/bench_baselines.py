@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from eval.baselines import BASELINES
-from eval.metrics import case_values, target_ranks
+from eval.metrics import Ranks, case_values, target_ranks
 from tpad import Dataset, EpochReport, Sessions
 
 NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")
@@ -129,7 +129,7 @@ def measure(
     model = BASELINES[name].make(args.seed, settings, progress)
     model.fit(_fitting(dataset, args.dataset, name))
     fitted = time.perf_counter()
-    ranks = np.empty(len(prefixes))
+    ranks = Ranks.empty(len(prefixes))
     for start in range(0, len(prefixes), 512):
         scores = np.array(model.scores(prefixes[start : start + 512]))
         if args.dataset == "beauty":

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from bench_baselines import yoochoose
 
-from eval.metrics import case_values, target_ranks
+from eval.metrics import Ranks, case_values, target_ranks
 
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"loss": "cross-entropy", "learning_rate": 0.05, "batch_size": 64},
@@ -40,18 +40,16 @@ def fit(sessions: list[np.ndarray], n_items: int, epochs: int, seed: int, **sett
     return model.fit(data), theirs
 
 
-def ranks_of(
-    model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray
-) -> np.ndarray:
-    """(n,) ranks of the targets; an item that the model does not know is never found."""
+def ranks_of(model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray) -> Ranks:
+    """Ranks of the n targets; an item that the model does not know is never found."""
     known = theirs >= 0
-    ranks = np.empty(len(prefixes))
+    ranks = Ranks.empty(len(prefixes))
     for row, prefix in enumerate(prefixes):
         history = theirs[prefix]
         given = model.score(None, history[history >= 0].tolist())
         scores = np.full((1, len(theirs)), -np.inf)
         scores[0, known] = np.asarray(given)[theirs[known]]
-        ranks[row] = target_ranks(scores, targets[row : row + 1])[0]
+        ranks[row : row + 1] = target_ranks(scores, targets[row : row + 1])
     return ranks
 
 

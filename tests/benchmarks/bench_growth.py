@@ -237,7 +237,7 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     with meter.stage("read them back"):
         ranks, table = store.rank_matrix([run.id])[0], store.figures([run.id])
     store.close()
-    if not (ranks == found.ranks).all() or not len(table):
+    if (ranks.expected != found.ranks.expected).any() or not len(table):
         raise SystemExit("The database does not give back what was written.")
     return len(cases)
 

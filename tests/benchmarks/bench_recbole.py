@@ -89,13 +89,17 @@ def timed(judge: Callable[[], dict[str, float]]) -> tuple[float, dict[str, float
 
 def judge_ours(cases: int, items: int) -> tuple[float, dict[str, float]]:
     """Seconds, and the metrics."""
-    from eval.metrics import case_values, target_ranks
+    from eval.metrics import Ranks, case_values, target_ranks
 
     batches = score_batches(cases, items)
     names = {"hit": "P", "mrr": "MRR", "ndcg": "NDCG"}
 
     def judge() -> dict[str, float]:
-        ranks = np.concatenate([target_ranks(scores, targets) for scores, targets in batches])
+        ranks = Ranks.empty(cases)
+        done = 0
+        for scores, targets in batches:
+            ranks[done : done + len(targets)] = target_ranks(scores, targets)
+            done += len(targets)
         return {
             f"{name}@{k}": float(case_values(ranks, own, k).mean())
             for name, own in names.items()

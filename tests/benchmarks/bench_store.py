@@ -21,6 +21,7 @@ import numpy as np
 
 from eval.database.store import Store
 from eval.figures import figures
+from eval.metrics import Ranks
 from eval.protocol import TestCases
 
 
@@ -78,7 +79,7 @@ def main() -> int:
             store = Store(target)
         print(f"{n:,} cases x {models} models, {store.engine.dialect.name}")
         with timed("compute the figures of a run (the judge)"):
-            known = list(figures(ranks[0], cases))
+            known = list(figures(Ranks.of(ranks[0]), cases))
         ids, version = [], ("benchmark", "")
         with (
             timed("store all runs", models),
@@ -116,7 +117,7 @@ def main() -> int:
         store.close()
         if not options.database:
             print(f"size of the file: {Path(target).stat().st_size / 2**20:.1f} MiB")
-    same = np.array_equal(found, ranks) and len(items) == n_items and len(table) > 0
+    same = np.array_equal(found.expected, ranks) and len(items) == n_items and len(table) > 0
     print("all came back as it was" if same else "NOT what was written")
     return 0 if same else 1
 

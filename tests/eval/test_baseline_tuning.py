@@ -34,7 +34,7 @@ def test_validation_mrr_masks_the_history_and_shares_ties():
             return np.repeat(table, len(sessions), 0)
 
     found = ValidationCases.of(data).mrr(Table())
-    assert np.isclose(found, (1 + 1 / 2.5) / 2)  # ranks 1, and 2 or 3
+    assert np.isclose(found, (1 + (1 / 2 + 1 / 3) / 2) / 2)  # ranks 1, and 2 or 3
 
 
 def test_validation_in_parts_gives_the_same_figure(monkeypatch, shop):

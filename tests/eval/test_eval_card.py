@@ -64,6 +64,7 @@ def test_the_card_holds_what_the_bundle_itself_reaches(measured, copy):
     assert figures(card, "tpad") == pytest.approx(np.concatenate(expected), abs=5.1e-4)
     assert f"{len(keep):,} cases" in card and "±" not in card.split("| model |")[1]
     assert re.search(r"Over the seeds 0, 1 .* TPAD has P@20 [.\d]+ ± [.\d]+ and MRR@20", card)
+    assert "### Averaged over sessions" in card
     assert not list(copy.glob("*.part"))
 
 

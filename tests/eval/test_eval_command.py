@@ -14,6 +14,7 @@ from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
+from eval.metrics import Ranks, metric_names
 from eval.models import all_entries, select
 from eval.names import NEIGHBOURS
 from eval.protocol import SLICES, Protocol, TestCases
@@ -197,7 +198,7 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     second = run_models(store, shop, "shop", chosen, [0, 1])
     assert [result.seeds for result in second] == [(0,), (0, 1)]  # no seed changes Markov
     assert len(store.runs()) == 3
-    np.testing.assert_array_equal(first[1].ranks[0], second[1].ranks[0])
+    np.testing.assert_array_equal(first[1].ranks.expected[0], second[1].ranks.expected[0])
     assert second[1].tuned == first[1].tuned
     assert store.runs()[1].config["settings"]["width"] == FAST.width
     others = all_entries(shop, embeddings, replace(FAST, epochs=1), Oracle())
@@ -208,6 +209,17 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     run_models(store, shop, "shop", select(entries, ["markov"]), [0])
     assert len(store.runs()) == 6  # changed code is never trusted to be the same
     store.close()
+
+
+def test_a_run_keeps_the_ties_that_its_figures_rest_on(shop, entries, tmp_path):
+    with Store(tmp_path / "results.db") as store:
+        (found,) = run_models(store, shop, "shop", select(entries, ["markov"]), [0])
+        stored = {(m.slice, m.name, m.k): m.value for m in store.metrics(store.runs()[0].id)}
+    assert found.ranks.ties.max() > 2  # items that never followed each other score alike
+    everything = np.ones(found.ranks.shape[1], bool)
+    for metric, k in metric_names():
+        figure = found.metric(metric, k, everything).mean()
+        assert stored["all", metric, k] == pytest.approx(figure, abs=1e-12)
 
 
 def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_path):
@@ -226,7 +238,9 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_pa
 def test_same_seed_same_ranks(shop, entries):
     entry = select(entries, ["tpad"])[0]
     cases = TestCases.of(shop)
-    first, second = (rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks for _ in "ab")
+    first, second = (
+        rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks.expected for _ in "ab"
+    )
     np.testing.assert_array_equal(first, second)
 
 
@@ -234,7 +248,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
     cases = TestCases.of(shop)
     by_name = {entry.name: entry for entry in entries}
     ranks = {
-        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks
+        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks.expected
         for name in ("popularity", "markov", "attributes", "oracle")
     }
     assert np.isinf(ranks["popularity"][cases.cold]).all()
@@ -244,7 +258,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
 
 
 def result(name, role, ranks):
-    return Result(name, role, tuple(range(len(ranks))), np.array(ranks, dtype=np.float32))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
 
 
 def masks_of(cases):
@@ -291,6 +305,7 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     assert [line for line in lines if line.startswith("## ")] == [
         "## At a glance",
         "## tpad against the best baseline",
+        "## Averaged over sessions",
         "## All targets",
         "## Warm targets",
         "## Cold targets",

@@ -75,6 +75,24 @@ def test_two_models_are_compared_down_to_the_session(database, capsys):
     assert sum(" against " in line for line in lines) == 2
 
 
+@pytest.mark.parametrize("ending", ["md", "html", "csv", "tex"])
+def test_reports_and_comparisons_average_over_sessions_too(database, tmp_path, capsys, ending):
+    out = tmp_path / f"report.{ending}"
+    command = ["report", "--database", database, "--out", str(out)]
+    assert main([*command, "--mean", "session"]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert ("averaged_over" if ending == "csv" else "means over sessions") in text
+    if ending == "csv":
+        frame = pd.read_csv(out)
+        assert set(frame.averaged_over) == {"sessions"}
+        chosen = (frame.slice == "all") & (frame.metric == "MRR") & (frame.k == 20)
+        told = frame[chosen].set_index("model")["mean"]["oracle"]
+        capsys.readouterr()
+        compared = ["compare", "oracle", "popularity", "--database", database, "--mean", "session"]
+        assert main(compared) == 0
+        assert f"oracle: {told:.4f}" in capsys.readouterr().out
+
+
 def test_splits_are_stored_once_and_shown(shop, database, tmp_path, capsys):
     arguments = ["splits", "--world", str(shop), "--database", database]
     arguments += ["--split", "cold_items:fraction=0.2,seed=3"]
@@ -127,6 +145,7 @@ def test_an_outside_model_answers_and_stands_in_the_table(shop, tmp_path, capsys
     ranks = tmp_path / "ranks.csv"
     assert main(["export", "ranks", *database, "--out", str(ranks)]) == 0
     assert (pd.read_csv(ranks)["peer/0"] == 1).all()
+    assert (pd.read_csv(ranks)["peer/0 ties"] == 1).all()
 
 
 def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):

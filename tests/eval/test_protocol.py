@@ -15,8 +15,8 @@ LAST = Protocol("last_item")
 
 
 def rank_targets(model, cases, n_items, **options):
-    """The ranks of `rank_all` alone."""
-    return rank_all(model, cases, n_items, **options).ranks
+    """The expected ranks of `rank_all` alone."""
+    return rank_all(model, cases, n_items, **options).ranks.expected
 
 
 class Fixed:

@@ -76,9 +76,9 @@ def test_ranks_are_those_of_the_scores_case_by_case(mask_history):
         scores = np.array(model.scores([prefix]), np.float32)  # (1, n_items)
         if mask_history:
             scores[0, prefix] = -np.inf
-        assert found.ranks[case] == target_ranks(scores, cases.targets[case : case + 1])[0]
-    assert np.isinf(found.ranks).any()
-    assert (found.ranks[np.isfinite(found.ranks)] % 1 == 0.5).any()
+        own = target_ranks(scores, cases.targets[case : case + 1])
+        assert (found.ranks.above[case], found.ranks.ties[case]) == (own.above[0], own.ties[0])
+    assert (found.ranks.ties == 0).any() and (found.ranks.ties > 1).any()
 
 
 def test_masked_history_is_never_shown():
@@ -95,8 +95,9 @@ def test_rank_is_the_place_in_the_list_where_nothing_ties():
     cases = shop_cases()
     found = rank_all(Table(random_table(ties=False)), cases, N_ITEMS, k=4)
     place = found.lists == cases.targets[:, None]
-    np.testing.assert_array_equal(place.any(1), found.ranks <= 4)
-    np.testing.assert_array_equal(place[place.any(1)].argmax(1) + 1, found.ranks[place.any(1)])
+    ranks = found.ranks.expected
+    np.testing.assert_array_equal(place.any(1), ranks <= 4)
+    np.testing.assert_array_equal(place[place.any(1)].argmax(1) + 1, ranks[place.any(1)])
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3, 20.0])
@@ -118,7 +119,7 @@ def test_probabilities_are_a_softmax_over_the_candidates(temperature):
 def test_a_case_without_candidates():
     cases = shop_cases()
     found = rank_all(Table(np.full((N_ITEMS, N_ITEMS), -np.inf, np.float32)), cases, N_ITEMS, k=2)
-    assert (found.lists == -1).all() and np.isinf(found.ranks).all()
+    assert (found.lists == -1).all() and np.isinf(found.ranks.expected).all()
     assert np.isneginf(found.log_probability).all() and (found.collision == 0).all()
     assert np.isneginf(found.list_log_probability).all()
 
@@ -132,7 +133,9 @@ def test_chunks_change_nothing_and_progress_is_told():
     told: list[tuple[int, int]] = []
     model = Table(table)
     parts = rank_all(model, cases, wide, chunk=5, progress=lambda done, of: told.append((done, of)))
-    for name in ("ranks", "lists", "list_scores", "target_scores", "log_normaliser", "collision"):
+    np.testing.assert_array_equal(parts.ranks.expected, whole.ranks.expected)
+    np.testing.assert_array_equal(parts.ranks.ties, whole.ranks.ties)
+    for name in ("lists", "list_scores", "target_scores", "log_normaliser", "collision"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
     assert max(model.asked) == 5 and sum(model.asked) == len(cases)
     assert told[-1] == (len(cases), len(cases)) and told[0] == (5, len(cases))

@@ -7,6 +7,7 @@ from small_shops import dataset_of
 from eval import sections
 from eval.charts import page
 from eval.measuring import measure
+from eval.metrics import Ranks
 from eval.protocol import TestCases
 from eval.ranking import rank_all
 from eval.report import markdown
@@ -29,7 +30,7 @@ TOLD = {
 
 def result(name, role, *ranks, further=None):
     return Result(
-        name, role, tuple(range(len(ranks))), np.array(ranks, float), further=further or {}
+        name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)), further=further or {}
     )
 
 
@@ -184,6 +185,7 @@ def test_both_pages_show_all_parts_in_order(results, frame):
         "# Results on a shop",
         "## At a glance",
         "## tpad against the best baseline",
+        "## Averaged over sessions",
         "## All targets",
         "## Cold targets",
         "## By length of the session",

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from store_runs import open_run, some_ranks
 
 from eval.database.store import Figure, Store
-from eval.metrics import case_values
+from eval.metrics import Ranks, case_values
 from eval.protocol import SLICES, TestCases
 from tpad.errors import DataError
 
@@ -19,14 +19,19 @@ def store(target):
 
 
 def test_ranks_and_figures_come_back(store, shop):
-    cases, ranks = TestCases.of(shop), some_ranks(shop)
+    cases = TestCases.of(shop)
+    rng = np.random.default_rng(0)
+    ranks = Ranks(rng.integers(0, 9, len(cases)), rng.integers(0, 7, len(cases)))
     with open_run(store, shop) as run:
         run.finish(ranks, 1.5, 0.25, {"tuned": {"pca": 3}})
     row = store.get(run.id)
     assert (row.status, row.seed, row.config) == ("done", 0, {"a": 1, "tuned": {"pca": 3}})
     assert (row.fit_seconds, row.score_seconds) == (1.5, 0.25)
     assert row.ended >= row.started
-    np.testing.assert_array_equal(store.ranks(run.id), ranks)
+    np.testing.assert_array_equal(store.ranks(run.id), ranks.expected)
+    stored = store.rank_matrix([run.id])[0]
+    np.testing.assert_array_equal(stored.ties, ranks.ties)
+    np.testing.assert_array_equal(stored.above[ranks.ties > 0], ranks.above[ranks.ties > 0])
     figures = {(m.slice, m.name, m.k): m for m in store.metrics(run.id)}
     assert {slice_ for slice_, _, _ in figures} == set(SLICES)
     found = figures["cold", "MRR", 10]
@@ -106,6 +111,7 @@ def test_a_run_that_is_left_without_results_is_interrupted(store, shop):
         (lambda ranks: ranks[:-1], "as many ranks"),
         (lambda ranks: np.where(np.arange(len(ranks)) == 3, np.nan, ranks), "begin at 1"),
         (lambda ranks: ranks - ranks.min(), "begin at 1"),
+        (lambda ranks: ranks + 0.25, "end in .0 or .5"),
     ],
 )
 def test_ranks_that_cannot_be_are_refused(store, shop, change, fault):

@@ -92,7 +92,19 @@ def test_a_database_of_the_first_version_is_upgraded_without_loss(old):
     after = rows(old, *tables)
     for run in after["run"]:
         assert run.pop("split_id") is None
+    for row in after["rank"]:
+        assert row.pop("ties") is None
     assert after == before
+
+
+def test_ranks_from_before_ties_were_stored_get_the_fewest_that_fit(old):
+    with Store(old) as store:
+        (run,) = store.list_runs()
+        ranks, expected = store.rank_matrix([run.id])[0], store.ranks(run.id)
+    np.testing.assert_array_equal(ranks.expected, expected)
+    ties = [0 if np.isinf(rank) else 2 if rank % 1 == 0.5 else 1 for rank in expected]
+    np.testing.assert_array_equal(ranks.ties, ties)
+    assert set(ties) == {0, 1, 2}
 
 
 def test_an_upgraded_database_takes_new_runs_and_keeps_its_rules(old):

@@ -69,7 +69,7 @@ def test_two_processes_that_make_and_fill_one_database_lose_nothing(target):
     assert [run.status for run in store.runs()] == ["done"] * 2 * n
     for seed in range(n):
         ids = [store.find(f"{name}-{seed}") for name in "ab"]
-        np.testing.assert_array_equal(store.rank_matrix(ids), [some_ranks(shop, seed)] * 2)
+        np.testing.assert_array_equal(store.rank_matrix(ids).expected, [some_ranks(shop, seed)] * 2)
     assert (count(store, "model"), count(store, "cases"), count(store, "dataset")) == (n, 1, 1)
     store.close()
 

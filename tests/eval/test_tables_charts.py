@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from eval.charts import interval_figure, page, slice_figure
+from eval.metrics import Ranks
 from eval.results import Result
 from eval.tables import COLUMNS, latex, results_frame, wide
 
@@ -19,9 +20,9 @@ MASKS = {
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     results = [
-        Result("popularity_1", "baseline", (0,), np.array([[30.0, 2, np.inf, np.inf]])),
-        Result("tpad", "tpad", (0, 1), np.array([[1.0, 1, 1, 30], [1, 1, 30, 30]])),
-        Result("oracle", "oracle", (0,), np.array([[1.0, 1, 1, 1]])),
+        Result("popularity_1", "baseline", (0,), Ranks.of(np.array([[30.0, 2, np.inf, np.inf]]))),
+        Result("tpad", "tpad", (0, 1), Ranks.of(np.array([[1, 1, 1, 30], [1, 1, 30, 30]]))),
+        Result("oracle", "oracle", (0,), Ranks.of(np.ones((1, 4)))),
     ]
     return results_frame(results, SESSIONS, MASKS)
 

@@ -5,10 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
-    """One over the rank of each row's target, zero beyond k; its mean is MRR@k.
+    """Expected reciprocal rank of each row's target, ranks beyond k being worth zero.
+
+    Its mean is MRR@k. With a candidates above the target and t that share its score, the target
+    included, the rank r is uniform on a + 1, ..., a + t, since ties are ordered at random:
+
+        value = 1/t · Σ_{r = a+1}^{a+t} [r <= k] / r
+
+    A target whose score is minus infinity or NaN is worth zero.
 
     Args:
         scores: (n, C), minus infinity for what is no candidate.
@@ -19,8 +27,12 @@ def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
         (n,) float32.
     """
     own = scores.gather(1, targets[:, None])  # (n, 1)
-    rank = 1 + (scores > own).sum(1)  # (n,)
-    return torch.where(rank <= k, 1.0 / rank, 0.0)
+    above = (scores > own).sum(1)  # (n,)
+    ties = torch.where(own[:, 0] > -torch.inf, (scores == own).sum(1), 0)  # (n,)
+    gains = 1.0 / torch.arange(1, k + 1, dtype=torch.float64, device=scores.device)
+    worth = F.pad(gains.cumsum(0), (1, 0))  # (k + 1,), of all ranks up to each
+    total = worth[(above + ties).clamp(max=k)] - worth[above.clamp(max=k)]
+    return (total / ties.clamp(min=1)).float()
 
 
 def held(prefixes: Sequence[np.ndarray], candidates: Tensor) -> Tensor:
