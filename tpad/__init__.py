@@ -4,21 +4,12 @@
     recommender = tpad.load("assets/demo")
     recommender.recommend(["item-0001", "item-0044"], k=10)
 
-Names are imported when they are first used, as PyTorch takes seconds to start.
+Names are imported when they are first used, as PyTorch takes seconds to start. The package
+itself imports none of its modules; see `tpad.lazy`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from tpad.errors import (
-    BundleError,
-    ConfigError,
-    DataError,
-    ImageError,
-    ModelError,
-    TpadError,
-)
-from tpad.version import __version__
 
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
@@ -27,6 +18,14 @@ if TYPE_CHECKING:
     from tpad.data.columns import Columns
     from tpad.data.splits import assert_no_leak, split_by_time
     from tpad.data.vectors import ItemVectors, VectorFile, parse_named_file
+    from tpad.errors import (
+        BundleError,
+        ConfigError,
+        DataError,
+        ImageError,
+        ModelError,
+        TpadError,
+    )
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
@@ -38,18 +37,24 @@ if TYPE_CHECKING:
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import SessionModelConfig
     from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.version import __version__
     from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
 
 _LAZY = {
     "Bundle": "tpad.bundle",
+    "BundleError": "tpad.errors",
     "Cases": "tpad.data",
     "Columns": "tpad.data.columns",
+    "ConfigError": "tpad.errors",
+    "DataError": "tpad.errors",
     "Dataset": "tpad.data",
     "EpochReport": "tpad.training.fitted_session_model",
     "FittedSessionModel": "tpad.training.fitted_session_model",
+    "ImageError": "tpad.errors",
     "ItemVectors": "tpad.data.vectors",
     "Look": "tpad.world.attributes",
+    "ModelError": "tpad.errors",
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
     "PADDING": "tpad.training.batching",
@@ -58,7 +63,9 @@ _LAZY = {
     "SessionModelConfig": "tpad.training.session_network",
     "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "TpadError": "tpad.errors",
     "VectorFile": "tpad.data.vectors",
+    "__version__": "tpad.version",
     "adamw": "tpad.training.optimisation",
     "assert_no_leak": "tpad.data.splits",
     "attribute_table": "tpad.world.oracle",
