@@ -51,3 +51,11 @@ def test_calls_are_answered_while_the_pictures_of_others_are_read(client, monkey
     finally:
         go.set()
     assert all(len(job.result(timeout=LONG)) == 20 for job in jobs)
+
+
+def test_what_reads_pictures_is_in_no_queue_that_clicks_wait_in(fake_bundle):
+    page = build_app(Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder())))
+    queues = {function.name: function.concurrency_id for function in page.fns.values()}
+    assert queues["clicked"] == "session"
+    readers = {"prepare", "from_file"}
+    assert {name: queues[name] for name in readers} == dict.fromkeys(readers, "encode")
