@@ -77,8 +77,8 @@ def _check_image_token(processor: Any, config: Any) -> None:
     found = processor.tokenizer.convert_tokens_to_ids(token)
     if found != wanted:
         raise ModelError(
-            f"The processor writes pictures as token {found} ({token}), but the model reads token "
-            f"{wanted} as a picture; take tokenizer and model files from one checkpoint."
+            f"The processor of {config.name_or_path} writes pictures as token {found} ({token}), but the "
+            f"model reads token {wanted} as a picture; take all files from one checkpoint."
         )
 
 
