@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("app")
 
+CALLS = 16  # at once, of all callers; what is slow in them takes turns, see `app.pictures`
 MAX_K = 100  # items of a list
 MAX_ENCODED = 32  # items of one call of /encode
 MAX_TEXT = 4000  # characters of a description
@@ -142,7 +143,7 @@ def add_api(shop: Shop) -> None:
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,
-            concurrency_limit=2,  # of all callers together: the page's visitors come first
+            concurrency_limit=CALLS,
             concurrency_id="api",
         )
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from functools import lru_cache
 
 from PIL import Image
@@ -18,7 +19,10 @@ SIDE = 384  # pixels; cards are up to 190 CSS pixels wide, on screens of two pix
 SMALL_FILE = 48_000  # bytes; smaller WebP, JPEG and PNG files are served as they are
 UPLOAD_SIDE = 512  # pixels; what is kept of an uploaded picture
 STRIP_SIDE = 176  # pixels; thumbnail of an uploaded picture, carried in the page
+DECODED = 4  # uploaded pictures at once, of all visitors and callers
+UPLOADS = 8  # of the page at once; those beyond DECODED wait, and hold up nothing else
 KEEP = {"Cache-Control": "public, max-age=604800, immutable"}
+_decoding = threading.BoundedSemaphore(DECODED)
 _MAGIC = {b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 
 
@@ -76,7 +80,8 @@ def reencode(source: str | bytes) -> tuple[Image.Image, str]:
     Raises:
         ImageError: it is not a picture that can be used.
     """
-    image = load_image(source)
+    with _decoding:
+        image = load_image(source)
     image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE), Image.Resampling.LANCZOS)
     data = base64.b64encode(encode(image, STRIP_SIDE)).decode()
     return image, f"data:image/webp;base64,{data}"

@@ -7,7 +7,8 @@ import gradio as gr
 
 from app.actions import Shop, strip_html, with_facts
 from app.events import guarded, html
-from app.sharing import MAX_FILE, left_out, link, read_file, read_link, save
+from app.pictures import UPLOADS
+from app.sharing import MAX_FILE, Shared, left_out, link, read_file, read_link, save
 from app.state import VisitorSession
 from app.tabs.recommend import RecommendTab
 from tpad.errors import DataError
@@ -120,16 +121,21 @@ def build(
         opened = present.open(shared.table)
         return opened, strip_html(shop, opened), shared.model
 
-    @guarded(3)
-    def from_file(present: VisitorSession, event: gr.EventData) -> Any:
+    @guarded(1)
+    def from_file(event: gr.EventData) -> Shared:
         data = event._data if isinstance(event._data, dict) else {}
         if not isinstance(data.get("text"), str):
             raise DataError(
                 f"A session's file has at most {MAX_FILE // 1_000_000} MB; this has more."
             )
-        shared = read_file(shop, data["text"])
+        return read_file(shop, data["text"])
+
+    @guarded(4)
+    def open_read(present: VisitorSession, shared: Shared | None) -> Any:
+        if shared is None:
+            return tuple(gr.skip() for _ in range(4))
         opened = present.open(shared.table)
-        return opened, strip_html(shop, opened), shared.model
+        return opened, strip_html(shop, opened), shared.model, None
 
     @guarded(1)
     def to_file(present: VisitorSession, model: str, k: int, exclude: bool) -> str:
@@ -140,6 +146,10 @@ def build(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     opened_here = [session, strip, left.model]
     app.load(from_link, session, opened_here, **quiet, **in_turn)
-    share.picked(from_file, session, opened_here, **quiet, **in_turn)
+    # Pictures of a file take long to read, and changes of sessions wait for each other: so it is read
+    # beside them.
+    read = gr.State(None)
+    share.picked(from_file, None, read, **quiet, concurrency_limit=UPLOADS, concurrency_id="encode")
+    read.change(open_read, [session, read], [*opened_here, read], **quiet, **in_turn)
     share.save(to_file, [session, left.model, left.k, left.exclude_seen], saved, **quiet)
     return share

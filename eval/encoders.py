@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from tpad import Columns, Dataset, ModelError
+from tpad.mllm.safety import check_checkpoint
 
 BATCH = 64
 MOST_TOKENS = 512  # where the tokenizer names no limit
@@ -109,8 +110,12 @@ class _Encoder:
         self.path, self.revision, self.device = path, revision, torch.device(device)
         hub: dict[str, Any] = {"revision": revision} if revision else {}
         try:
-            config = AutoConfig.from_pretrained(path, **hub)
-            model = AutoModel.from_pretrained(path, use_safetensors=True, **hub)
+            check_checkpoint(path, **hub)
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
+            config._attn_implementation = None  # the best that there is, whatever the file says
+            model = AutoModel.from_pretrained(
+                path, config=config, trust_remote_code=False, use_safetensors=True, **hub
+            )
         except (OSError, ValueError, KeyError) as error:
             first = str(error).strip().split("\n")[0]
             raise ModelError(
@@ -133,7 +138,7 @@ class _Encoder:
 
     def _part(self, kind: Any, hub: dict[str, Any]) -> Any:
         try:
-            part = kind.from_pretrained(self.path, **hub)
+            part = kind.from_pretrained(self.path, trust_remote_code=False, **hub)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         # Where no file of a tokenizer is found, one that knows no word is made up.

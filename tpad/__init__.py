@@ -4,23 +4,12 @@
     recommender = tpad.load("assets/demo")
     recommender.recommend(["item-0001", "item-0044"], k=10)
 
-Names are imported when they are first used, as PyTorch takes seconds to start.
+Names are imported when they are first used, as PyTorch takes seconds to start. The package
+itself imports none of its modules; see `tpad.lazy`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from tpad.errors import (
-    BundleError,
-    ConfigError,
-    DataError,
-    ImageError,
-    ModelError,
-    TpadError,
-    check_seed,
-    shown,
-)
-from tpad.version import __version__
 
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
@@ -32,6 +21,16 @@ if TYPE_CHECKING:
     from tpad.data.splits import assert_no_leak, split_by_time
     from tpad.data.tables import to_text
     from tpad.data.vectors import ItemVectors, VectorFile, load_vectors, parse_named_file
+    from tpad.errors import (
+        BundleError,
+        ConfigError,
+        DataError,
+        ImageError,
+        ModelError,
+        TpadError,
+        check_seed,
+        shown,
+    )
     from tpad.items import NewItem
     from tpad.recommender import Recommender, load
     from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
@@ -43,18 +42,24 @@ if TYPE_CHECKING:
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import PCA_SIZES, SessionModelConfig
     from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.version import __version__
     from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
 
 _LAZY = {
     "Bundle": "tpad.bundle",
+    "BundleError": "tpad.errors",
     "Cases": "tpad.data",
     "Columns": "tpad.data.columns",
+    "ConfigError": "tpad.errors",
+    "DataError": "tpad.errors",
     "Dataset": "tpad.data",
     "EpochReport": "tpad.training.fitted_session_model",
     "FittedSessionModel": "tpad.training.fitted_session_model",
+    "ImageError": "tpad.errors",
     "ItemVectors": "tpad.data.vectors",
     "Look": "tpad.world.attributes",
+    "ModelError": "tpad.errors",
     "NewItem": "tpad.items",
     "Oracle": "tpad.world.oracle",
     "PADDING": "tpad.training.batching",
@@ -64,10 +69,13 @@ _LAZY = {
     "SessionModelConfig": "tpad.training.session_network",
     "SessionTuning": "tpad.training.session_tuning",
     "Sessions": "tpad.data",
+    "TpadError": "tpad.errors",
     "VectorFile": "tpad.data.vectors",
+    "__version__": "tpad.version",
     "adamw": "tpad.training.optimisation",
     "assert_no_leak": "tpad.data.splits",
     "attribute_table": "tpad.world.oracle",
+    "check_seed": "tpad.errors",
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
     "load": "tpad.recommender",
@@ -77,6 +85,7 @@ _LAZY = {
     "pad_sessions": "tpad.training.batching",
     "parse_named_file": "tpad.data.vectors",
     "read_parquet": "tpad.data.parquet_table",
+    "shown": "tpad.errors",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",

@@ -15,6 +15,7 @@ from tpad.data.images import load_image
 from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError, shown
 from tpad.items import NewItem
+from tpad.turns import Turns
 
 CACHED = 2048  # items whose embeddings are kept
 BATCH = 16  # items encoded at once
@@ -62,7 +63,8 @@ class Content:
 class EncodingCache:
     """Embeddings of items that are in no catalogue; each is encoded once, the oldest are forgotten.
 
-    One thread encodes at a time: the encoder switches adapters on and off, and two would meet.
+    One thread encodes at a time, as the encoder switches adapters on and off. Threads take turns after
+    each batch, and those that ask for nothing new do not wait.
 
     Args:
         bundle: whose encoder is used.
@@ -72,29 +74,44 @@ class EncodingCache:
     def __init__(self, bundle: Bundle, size: int = CACHED) -> None:
         self.bundle, self.size = bundle, size
         self._known: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._turns = threading.Lock(), Turns()
 
     def encode(self, contents: Sequence[Content], sets: Sequence[str]) -> dict[str, np.ndarray]:
         """Embeddings (n, d_set) float32 of each set."""
         if not contents:
             return {name: np.zeros((0, self._width(name)), np.float32) for name in sets}
-        with self._lock:
-            found = {content.key: self._known.get(content.key, {}) for content in contents}
-            todo = list({c.key: c for c in contents if set(sets) - found[c.key].keys()}.values())
-            for start in range(0, len(todo), BATCH):
-                batch = todo[start : start + BATCH]
+        found = self._held(contents)
+        todo = list({c.key: c for c in contents if set(sets) - found[c.key].keys()}.values())
+        for start in range(0, len(todo), BATCH):
+            batch = todo[start : start + BATCH]
+            with self._turns:
+                found |= self._held(batch)  # another thread may have encoded some meanwhile
                 # Only what is lacking: another set may cost another forward.
                 lacking = [s for s in sets if any(s not in found[c.key] for c in batch)]
-                vectors = self._vectors([content.item for content in batch], lacking)
+                batch = [c for c in batch if set(sets) - found[c.key].keys()]
+                vectors = self._vectors([c.item for c in batch], lacking) if batch else {}
                 for i, content in enumerate(batch):
                     new = {name: vectors[name][i] for name in lacking}
                     found[content.key] = found[content.key] | new
+                self._hold(batch, found)
+        self._hold(contents, found)
+        return {name: np.stack([found[c.key][name] for c in contents]) for name in sets}
+
+    def _held(self, contents: Sequence[Content]) -> dict[bytes, dict[str, np.ndarray]]:
+        """What is known of each, by its key."""
+        with self._lock:
+            return {content.key: self._known.get(content.key, {}) for content in contents}
+
+    def _hold(
+        self, contents: Sequence[Content], found: Mapping[bytes, dict[str, np.ndarray]]
+    ) -> None:
+        """Remembers what was found, as the newest."""
+        with self._lock:
             for content in contents:
-                self._known[content.key] = found[content.key]
+                self._known[content.key] = self._known.get(content.key, {}) | found[content.key]
                 self._known.move_to_end(content.key)
             while len(self._known) > self.size:
                 self._known.popitem(last=False)
-        return {name: np.stack([found[c.key][name] for c in contents]) for name in sets}
 
     def _vectors(self, items: list[NewItem], sets: list[str]) -> dict[str, np.ndarray]:
         return encode_items(self.bundle.encoder, items, {name: self._width(name) for name in sets})

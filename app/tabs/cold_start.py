@@ -15,6 +15,7 @@ from app.events import guarded, html, told
 from app.menu import Menu
 from app.names import model_title
 from app.picture_input import PictureInput
+from app.pictures import UPLOADS
 from app.state import FORGET_AFTER
 from eval.database.records import Verdict
 from tpad.errors import ImageError
@@ -213,7 +214,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
     add.click(
         put_in, [walk, picture, title, price], [walk, lists, picture, title, price],
         show_progress="minimal", show_progress_on=picture, api_visibility="private",
-        concurrency_limit=2, concurrency_id="encode",
+        concurrency_limit=UPLOADS, concurrency_id="encode",
     )  # fmt: skip
     return ColdStartTab(case)
 

@@ -12,6 +12,7 @@ from app.catalogue import ALL
 from app.events import DIALOG, ENDLESS, guarded, html, told
 from app.explain import explain
 from app.picture_input import PictureInput
+from app.pictures import UPLOADS
 from app.state import Element, VisitorSession
 from tpad.errors import ImageError
 
@@ -180,7 +181,7 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         show_progress="minimal",
         show_progress_on=picture,
         api_visibility="private",
-        concurrency_limit=2,
+        concurrency_limit=UPLOADS,
         concurrency_id="encode",
     )
     return RecommendTab(

@@ -13,19 +13,43 @@ Wherever a model by item ID knows nothing of a session, as after a cold item, it
 popularity.
 """
 
-from eval.baselines.content import ContentConfig, ContentNeighbours
-from eval.baselines.gru4rec import GRU4Rec, GRU4RecConfig
-from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
-from eval.baselines.markov import Markov
-from eval.baselines.narm import NARM
-from eval.baselines.neural import NeuralConfig, NeuralModel
-from eval.baselines.popularity import Popularity, SessionPopularity
-from eval.baselines.registry import BASELINES, SEARCH, Baseline, content_baseline
-from eval.baselines.sasrec import SASRec, SASRecConfig
-from eval.baselines.srgnn import SRGNN, SRGNNConfig
-from eval.baselines.tuning import Tuning, baseline_of, tune
-from eval.baselines.validation import ValidationCases
-from eval.baselines.vsknn import VSKNN, VSKNNConfig
+from typing import TYPE_CHECKING
+
+from tpad.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from eval.baselines.content import ContentConfig, ContentNeighbours
+    from eval.baselines.gru4rec import GRU4Rec, GRU4RecConfig
+    from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
+    from eval.baselines.markov import Markov
+    from eval.baselines.narm import NARM
+    from eval.baselines.neural import NeuralConfig, NeuralModel
+    from eval.baselines.popularity import Popularity, SessionPopularity
+    from eval.baselines.registry import BASELINES, SEARCH, Baseline, content_baseline
+    from eval.baselines.sasrec import SASRec, SASRecConfig
+    from eval.baselines.srgnn import SRGNN, SRGNNConfig
+    from eval.baselines.tuning import Tuning, baseline_of, tune
+    from eval.baselines.validation import ValidationCases
+    from eval.baselines.vsknn import VSKNN, VSKNNConfig
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "content": ("ContentConfig", "ContentNeighbours"),
+        "gru4rec": ("GRU4Rec", "GRU4RecConfig"),
+        "item_knn": ("ItemKNN", "ItemKNNConfig"),
+        "markov": ("Markov",),
+        "narm": ("NARM",),
+        "neural": ("NeuralConfig", "NeuralModel"),
+        "popularity": ("Popularity", "SessionPopularity"),
+        "registry": ("BASELINES", "SEARCH", "Baseline", "content_baseline"),
+        "sasrec": ("SASRec", "SASRecConfig"),
+        "srgnn": ("SRGNN", "SRGNNConfig"),
+        "tuning": ("Tuning", "baseline_of", "tune"),
+        "validation": ("ValidationCases",),
+        "vsknn": ("VSKNN", "VSKNNConfig"),
+    },
+)
 
 __all__ = [
     "BASELINES",

@@ -15,7 +15,7 @@ from tpad.training import pretraining, pretraining_data, pretraining_measure
 from tpad.training.pretraining_data import Prompter
 from tpad.training.pretraining_measure import read_facts
 from tpad.world.attributes import SPECS, looks
-from tpad.world.drawing import draw
+from tpad.world.drawing.product import draw
 from tpad.world.language import describe
 
 TEXTS = [

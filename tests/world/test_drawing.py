@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tpad.world.attributes import ALL_TYPES, COLOURS, EMBLEMS, PATTERNS, Look
-from tpad.world.drawing import _FLAT, _layer, draw
+from tpad.world.drawing.product import _FLAT, _layer, draw
 from tpad.world.drawing.scene import _place, photograph, view
 from tpad.world.drawing.surface import TONES
 
@@ -51,7 +51,7 @@ def test_bytes_do_not_depend_on_process_order_or_hash_seed():
     code = (
         "import sys, zlib\n"
         "from tpad.world.attributes import Look\n"
-        "from tpad.world.drawing import draw\n"
+        "from tpad.world.drawing.product import draw\n"
         f"looks = {looks!r}\n"
         "sums = [zlib.crc32(draw(look, 1, 96).tobytes()) for look in reversed(looks)]\n"
         "print(*reversed(sums))\n"

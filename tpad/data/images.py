@@ -1,17 +1,15 @@
 """Loading pictures that anybody may have made: damaged, huge, rotated, or not pictures at all."""
 
-import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from tpad.data.picture_files import FORMATS, open_picture
 from tpad.errors import ImageError, shown
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 MIN_SIDE = 8  # pixels; anything smaller shows nothing
 MAX_PIXELS = 40_000_000
 
@@ -33,37 +31,18 @@ def load_image(
         A picture of mode RGB without metadata.
 
     Raises:
-        ImageError: it is missing, damaged, of another format, too small or too large.
+        ImageError: it is missing, damaged, of another format, too small, too large, or would take
+            long to decode (see `tpad.data.picture_files`).
     """
     if isinstance(source, Image.Image):
         name = os.path.basename(getattr(source, "filename", "") or "") or "The picture"
         return _to_rgb(source, name, max_pixels)
-    if isinstance(source, bytes):
-        name = "The picture"
-        opened: BinaryIO = io.BytesIO(source)
-    else:
-        path = Path(source)
-        name = path.name
-        # A pipe or a device would never end; a NUL byte in the name raises ValueError.
-        try:
-            if not path.is_file():
-                raise ImageError(f"{name} does not exist; check the path.")
-            opened = path.open("rb")
-        except (OSError, ValueError) as error:
-            raise ImageError(
-                f"{shown(name)!r} cannot be opened; check its name and rights."
-            ) from error
-    with opened:
-        try:
-            image = Image.open(opened, formats=FORMATS)
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ImageError(_too_large(name, max_pixels)) from error
-        except Exception as error:  # a decoder may raise nearly anything on a damaged header
-            raise ImageError(
-                f"{name} is not a picture that can be read; save it as {_formats()}."
-            ) from error
-        with image:
+    name = "The picture" if isinstance(source, bytes) else Path(source).name
+    try:
+        with open_picture(source, name, _formats()) as image:
             return _to_rgb(image, name, max_pixels)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(_too_large(name, max_pixels)) from error
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
@@ -169,12 +148,32 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     return rgb
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What shows a picture upright, by the orientation that its EXIF data names."""
+
+_RAW_EXIF = "Raw profile type exif"  # text of a PNG that holds EXIF data as hexadecimal digits
+
+
 def _turned(image: Image.Image) -> Image.Image:
-    """A copy, turned as its EXIF data says."""
+    """A copy, turned as its EXIF data says.
+
+    Pillow's own `exif_transpose` writes all EXIF data anew, which can take minutes.
+    """
+    if len(image.info.get(_RAW_EXIF, "")) > 20_000:
+        del image.info[_RAW_EXIF]
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # unreadable EXIF data is no reason to refuse the picture
-        return image.copy()
+        turn = None
+    return image.copy() if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

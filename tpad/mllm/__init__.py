@@ -1,18 +1,38 @@
 """Any Hugging Face vision-language model behind one small class: load, prompt, encode."""
 
-# ruff: noqa: E402
 import logging
+from typing import TYPE_CHECKING
+
+# Transformers replaces its own module while it is imported. A thread that waits for that gets the old
+# one, which lacks its names: so it is imported whole before a module here asks for one.
+import transformers  # noqa: F401
+
+from tpad.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from tpad.mllm.adapters import LoraSettings
+    from tpad.mllm.batches import Batch, Output
+    from tpad.mllm.features import ImageCache, ItemFeatures
+    from tpad.mllm.model import MLLM
+    from tpad.mllm.processors import FAMILIES
+    from tpad.mllm.prompts import Conversation, ItemInput, Turn
+    from tpad.mllm.settings import ModelSettings
 
 # Where bitsandbytes is installed it asks, as soon as PEFT imports it, for a package not used here.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
-from tpad.mllm.adapters import LoraSettings
-from tpad.mllm.batches import Batch, Output
-from tpad.mllm.features import ImageCache, ItemFeatures
-from tpad.mllm.model import MLLM
-from tpad.mllm.processors import FAMILIES
-from tpad.mllm.prompts import Conversation, ItemInput, Turn
-from tpad.mllm.settings import ModelSettings
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "adapters": ("LoraSettings",),
+        "batches": ("Batch", "Output"),
+        "features": ("ImageCache", "ItemFeatures"),
+        "model": ("MLLM",),
+        "processors": ("FAMILIES",),
+        "prompts": ("Conversation", "ItemInput", "Turn"),
+        "settings": ("ModelSettings",),
+    },
+)
 
 __all__ = [
     "FAMILIES",

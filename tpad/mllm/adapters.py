@@ -24,6 +24,7 @@ from torch.distributed.tensor import DTensor
 
 from tpad.errors import ModelError
 from tpad.files import replacing_folder
+from tpad.mllm.safety import check_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -171,9 +172,10 @@ class Adapters:
         """Add an adapter with the weights that `save` (or PEFT) wrote."""
         if not (Path(folder) / "adapter_config.json").is_file():
             raise ModelError(f"There is no adapter in {folder}: adapter_config.json is missing.")
+        check_adapter(folder)
         try:
             state = load_file(Path(folder) / "adapter_model.safetensors")
-            config = PeftConfig.from_pretrained(str(folder))
+            config = PeftConfig.from_pretrained(str(folder), trust_remote_code=False)
         except (ValueError, TypeError, OSError, KeyError, SafetensorError) as error:
             raise ModelError(f"The adapter in {folder} is damaged: {error}.") from error
         config.inference_mode = False

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -18,12 +17,13 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
-from tpad.errors import ModelError
-from tpad.hub import network_errors
+from tpad.errors import ModelError, TpadError
+from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
 from tpad.mllm.quantisation import check_4bit, loading_options
 from tpad.mllm.resolution import set_resolution
+from tpad.mllm.safety import check_checkpoint
 from tpad.mllm.settings import ModelSettings
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -46,15 +46,16 @@ def read_checkpoint(
     if revision is not None:
         hub["revision"] = revision
     with _loading(path):
+        check_checkpoint(path, **hub)
         plain, _ = PreTrainedConfig.get_config_dict(path, **hub)
     if "model_type" not in plain:
         raise ModelError(f"The model {path} has no config.json that names its model_type.")
     family = check_family(plain["model_type"], f"The model {path}")
     packed = plain.get("quantization_config")
-    if packed and not (settings.load_in_4bit and packed.get("quant_method") == "bitsandbytes"):
+    if packed and not settings.load_in_4bit:
         raise ModelError(
             f"The weights of {path} are quantised ({packed.get('quant_method')}); take the "
-            "checkpoint in full precision, or set load_in_4bit if bitsandbytes wrote it."
+            "checkpoint in full precision, or set load_in_4bit."
         )
     options: dict[str, Any] = {}
     if settings.load_in_4bit:
@@ -63,13 +64,16 @@ def read_checkpoint(
         if packed:  # as it was packed
             del options["quantization_config"]
     with _loading(path):
-        config = AutoConfig.from_pretrained(path, **hub)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
+        follow_model(processor, config)
+        config._attn_implementation = "sdpa"  # whatever the file says, for all parts
         set_resolution(processor, config, settings)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
+            config=config,
+            trust_remote_code=False,
             dtype=weights,
-            attn_implementation="sdpa",
             use_safetensors=True,
             output_loading_info=True,
             **options,
@@ -113,17 +117,14 @@ def check_family(model_type: str, whose: str) -> str:
     return model_type
 
 
-# What transformers raises over files that are missing, damaged or do not fit each other.
-_BROKEN = (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError)
-
-
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
     """Whatever goes wrong in reading a checkpoint as a ModelError."""
-    broken: tuple[type[Exception], ...] = (*_BROKEN, *network_errors(), SafetensorError)
     try:
         yield
-    except broken as error:
+    except TpadError:
+        raise
+    except Exception as error:  # transformers may raise anything over damaged files
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "

@@ -17,6 +17,7 @@ from tpad.mllm import batches, features, scoring
 from tpad.mllm.adapters import Adapters, LoraSettings
 from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.features import ImageCache, ItemFeatures
+from tpad.mllm.image_tokens import check_image_tokens
 from tpad.mllm.loading import check_family, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
 from tpad.mllm.processors import Pixels
@@ -130,7 +131,9 @@ class MLLM:
             device=choose_device(device),
             local_files_only=local_files_only,
         )
-        return cls(model, processor, settings, device=device, split=split)
+        mllm = cls(model, processor, settings, device=device, split=split)
+        check_image_tokens(mllm, f"The model {path_or_hub_id}")
+        return mllm
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
         """Write the base model and its processor, adapters left out, to be loaded by `load`.

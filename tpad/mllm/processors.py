@@ -79,8 +79,10 @@ def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
         **hub: revision, local_files_only and the like, as in `from_pretrained`.
     """
     cls = FAMILIES[family]
-    tokenizer = AutoTokenizer.from_pretrained(path, **hub)
-    image_processor = AutoImageProcessor.from_pretrained(path, backend="pil", **hub)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **hub)
+    image_processor = AutoImageProcessor.from_pretrained(
+        path, trust_remote_code=False, backend="pil", **hub
+    )
     settings, _ = cls.get_processor_dict(path, **hub)
     processor = cls.from_args_and_dict([image_processor, tokenizer], settings)
     if not processor.chat_template:

@@ -26,7 +26,7 @@ from tpad.world.attributes import (
     Product,
     looks,
 )
-from tpad.world.drawing import draw
+from tpad.world.drawing.product import draw
 from tpad.world.language import describe, write
 
 FACTS: dict[str, tuple[str, ...]] = {

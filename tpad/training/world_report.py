@@ -12,7 +12,7 @@ from tpad.training.cases import mask_history
 from tpad.training.plain_features import field_table, text_table
 from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.world.build import PICTURE_SIZE, World, picture_seed
-from tpad.world.drawing import draw
+from tpad.world.drawing.product import draw
 from tpad.world.oracle import Oracle, attribute_table
 
 K = 20

@@ -24,7 +24,7 @@ from tpad.world.attributes import (
     Product,
     looks,
 )
-from tpad.world.drawing import draw
+from tpad.world.drawing.product import draw
 from tpad.world.language import ShopText, describe, write
 from tpad.world.law import Law, LawConfig, popularity_weights
 from tpad.world.oracle import ATTRIBUTE_PREFIX

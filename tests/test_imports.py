@@ -1,0 +1,89 @@
+"""Modules can be imported in any order and by many threads at once."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+AT_ONCE = """
+import importlib, sys, threading
+steps = sys.argv[1:]
+start, faults = threading.Barrier(len(steps)), []
+def work(step):
+    module, _, name = step.partition(":")
+    start.wait()
+    try:
+        found = importlib.import_module(module)
+        if name:
+            getattr(found, name)
+    except BaseException as error:
+        faults.append(f"{step}: {error!r}")
+threads = [threading.Thread(target=work, args=(step,)) for step in steps]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*faults, sep="\\n", end="")
+"""
+"""Each argument is imported by a thread of its own: a module, or MODULE:NAME."""
+
+STEPS = [
+    "tpad.mllm", "tpad.mllm.batches", "tpad.mllm.model", "tpad.mllm.features", "tpad.mllm.adapters",
+    "tpad.mllm.scoring", "tpad.mllm.loading", "tpad.mllm:MLLM", "tpad.mllm:FAMILIES",
+    "tpad", "tpad.errors", "tpad:BundleError", "tpad:Bundle", "tpad:load", "tpad.data",
+    "tpad.data.dataset", "tpad.data:Dataset", "eval.baselines", "eval.baselines.vsknn",
+    "eval.baselines:VSKNN", "tpad.encoding.run", "tpad.encoding:Shards", "tpad.fetching:FetchConfig",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS[:9]], ids=["all", "mllm"])
+def test_threads_may_import_the_same_packages_at_once(steps):
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, *steps], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "" and done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """A module needs its package: one that a package imports is a cycle, too."""
+    needed = _needed_modules()
+    assert "tpad.lazy" in needed["tpad.mllm"]
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def _needed_modules() -> dict[str, set[str]]:
+    """What each module of the project imports of it when it is imported."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in ("tpad", "eval", "app")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    needed = {}
+    for module, path in files.items():
+        package = module.rpartition(".")[0]
+        names = {package, *_imported(ast.parse(path.read_text("utf-8")).body)}
+        needed[module] = {name for name in names if name in files} - {module}
+    return needed
+
+
+def _imported(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Modules that statements import when they are run; those of functions and for types are not."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from _imported(node.orelse)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            parts = ("body", "orelse", "finalbody", "handlers")
+            for inner in (getattr(node, part, []) for part in parts):
+                yield from _imported(inner if isinstance(inner, list) else [])
