@@ -15,6 +15,7 @@ from tpad.data.images import load_image
 from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError
 from tpad.items import NewItem
+from tpad.texts import checked_text
 
 CACHED = 2048  # items whose embeddings are kept
 BATCH = 16  # items encoded at once
@@ -127,6 +128,8 @@ def _checked(item: NewItem) -> NewItem:
     texts = (item.title, item.description, item.category)
     if not all(isinstance(text, str) for text in texts):
         raise DataError("The title, description and category of a NewItem must be text.")
+    for name, text in zip(("title", "description", "category"), texts, strict=True):
+        checked_text(text, f"The {name} of a new item")
     vectors = _checked_vectors(item.vectors)
     if item.image is None and not vectors and not any(text.strip() for text in texts[:2]):
         raise DataError("A NewItem needs a picture, a title or a description; this one has none.")
@@ -134,8 +137,8 @@ def _checked(item: NewItem) -> NewItem:
     if price is not None:
         try:
             price = float(price)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"The price of a NewItem must be a number, not {price!r}.") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError("The price of a NewItem must be a finite number.") from error
         if math.isnan(price):
             price = None  # as in a table
         elif not 0 <= price < math.inf:

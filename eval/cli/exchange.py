@@ -23,6 +23,7 @@ from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from tpad import ConfigError, DataError
+from tpad.csv_files import csv_text
 
 WHAT = ("cases", "ranks", "figures")
 
@@ -89,7 +90,7 @@ def export(options: Namespace) -> None:
                     frame[f"{run.model}/{run.seed}"] = values
         finally:
             store.close()
-    write_text(options.out, frame.to_csv(index=False))
+    write_text(options.out, csv_text(frame))
     print(f"{len(frame):,} rows: {options.out}")
 
 

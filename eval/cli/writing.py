@@ -15,6 +15,7 @@ from eval.results import HEADLINES, Result
 from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
+from tpad.csv_files import csv_text
 
 SUFFIXES = (".md", ".html", ".csv", ".tex")
 
@@ -52,7 +53,7 @@ def write_report(
     else:
         frame = results_frame(results, cases.session, masks)
         if path.suffix == ".csv":
-            text = frame.to_csv(index=False)
+            text = csv_text(frame)
         elif path.suffix == ".tex":
             text = latex(frame, HEADLINES, f"Results on {title}")
         else:

@@ -80,10 +80,16 @@ def to_text(column: pd.Series) -> pd.Series:
         return text
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
-    if column.dtype == object:
-        column = column.map(_decoded, na_action="ignore")
-    missing = column.isna()
-    return column.astype("str").mask(missing, "").str.strip()
+    try:
+        if column.dtype == object:
+            column = column.map(_decoded, na_action="ignore")
+        missing = column.isna()
+        return column.astype("str").mask(missing, "").str.strip()
+    except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
+        raise DataError(
+            f"Column '{column.name}' holds half of a character "
+            f"(U+{ord(error.object[error.start]):04X}); remove it or write the whole character."
+        ) from error
 
 
 def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
