@@ -20,6 +20,7 @@ from eval.database.failures import is_unwritable, reason
 from eval.database.schema import SCHEMA_VERSION
 from eval.database.versions import stored_version, upgrade
 from tpad import DataError
+from tpad.environment import variable
 
 WAIT_SECONDS = 30.0  # for another writer
 DEFAULT_TARGET = "results.db"
@@ -32,7 +33,7 @@ WRITES = "writes"  # execution option of an engine whose transactions write
 
 def default_target() -> str:
     """The database where none is named: `TPAD_DATABASE_URL`, else `results.db` in this folder."""
-    return os.environ.get(URL_VARIABLE, "").strip() or DEFAULT_TARGET
+    return variable(URL_VARIABLE, DEFAULT_TARGET)
 
 
 @dataclass(frozen=True)
