@@ -140,9 +140,11 @@ class Store(Reader):
         """A transaction: all of it is kept, or nothing."""
         if self.read_only:
             raise DataError(f"{self.opened.name} is read-only; name another with --database.")
+        self.opened.check_in_place()
         try:
             with Session(self.opened.writing) as session, session.begin():
                 yield session
+            self.opened.check_in_place(stored=True)
         except (IntegrityError, ProgrammingError):
             raise
         except UnicodeEncodeError as error:

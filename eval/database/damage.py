@@ -1,0 +1,91 @@
+"""What a database's content must be like; anything else is damage, and is told in one sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tpad import DataError
+
+FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading content of a wrong type, form or length raises."""
+
+STATUSES = ("running", "done", "interrupted", "failed")
+
+
+@contextmanager
+def telling_damage(name: str) -> Iterator[None]:
+    """Turns faults of the content into a sentence.
+
+    Args:
+        name: of the database.
+
+    Raises:
+        DataError: the content is not what this package writes.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name} holds no text with half of a character "
+            f"(U+{ord(error.object[error.start]):04X}); ask for another name."
+        ) from error
+    except FAULTS as error:
+        what = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise DataError(f"{name} is damaged ({what}); restore it from a copy.") from error
+
+
+def array(data: bytes, dtype: str, n: int, what: str) -> np.ndarray:
+    """(n,) array of stored bytes.
+
+    Raises:
+        ValueError: there are more or fewer bytes.
+    """
+    size = np.dtype(dtype).itemsize
+    if len(data) != n * size:
+        raise ValueError(f"{what} has {len(data):,} bytes instead of {n * size:,}")
+    return np.frombuffer(data, dtype)
+
+
+def ranks_of(data: bytes, n: int, run_id: str) -> np.ndarray:
+    """(n,) float32 ranks of a run.
+
+    Raises:
+        ValueError: they are not n, or one of them is no rank.
+    """
+    ranks = array(data, "<f4", n, f"ranks of run {run_id}")
+    if not (ranks >= 1).all():  # NaN is not
+        raise ValueError(f"a rank of run {run_id} is below 1")
+    return ranks
+
+
+def mask_of(data: bytes, n: int, name: str) -> np.ndarray:
+    """(n,) bool, a slice that is stored as bits.
+
+    Raises:
+        ValueError: there are more or fewer bits.
+    """
+    bits = array(data, "u1", (n + 7) // 8, f"slice {name!r}")
+    return np.unpackbits(bits, count=n).astype(bool)
+
+
+def check_config(config: Any, run_id: str) -> None:
+    """Checks the parts of a run's settings that reports read.
+
+    Raises:
+        ValueError: one has another form.
+    """
+    imported, tuned = config.get("imported"), config.get("tuned")
+    forms = [
+        imported is None or (isinstance(imported, dict) and {"file", "longest_list"} <= set(imported)),
+        not tuned or (isinstance(tuned, dict) and _is_settled(tuned)),
+    ]
+    if not all(forms):
+        raise ValueError(f"the settings of run {run_id} are incomplete")
+
+
+def _is_settled(tuned: dict) -> bool:
+    if "pca" in tuned:
+        return isinstance(tuned.get("cold_offset"), (int, float))
+    return isinstance(tuned.get("settings"), dict)
