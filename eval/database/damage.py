@@ -78,7 +78,8 @@ def check_config(config: Any, run_id: str) -> None:
     """
     imported, tuned = config.get("imported"), config.get("tuned")
     forms = [
-        imported is None or (isinstance(imported, dict) and {"file", "longest_list"} <= set(imported)),
+        imported is None
+        or (isinstance(imported, dict) and {"file", "longest_list"} <= set(imported)),
         not tuned or (isinstance(tuned, dict) and _is_settled(tuned)),
     ]
     if not all(forms):

@@ -22,7 +22,7 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 def journal_mode(path: Path) -> str:
-    """"WAL" for a file on a file system that is known to be local, else "DELETE"."""
+    """ "WAL" for a file on a file system that is known to be local, else "DELETE"."""
     try:
         lines = MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
