@@ -108,7 +108,7 @@ def test_a_verdict_is_not_called_stored_where_it_is_lost(store, path, act, says)
 def test_a_file_that_goes_while_it_is_written_is_told(store, path):
     with (
         pytest.raises(
-            DataError, match="deleted after it was opened. What was just given is not in"
+            DataError, match=r"deleted after it was opened\. What was just given is not in"
         ),
         store.write() as session,
     ):
@@ -120,7 +120,7 @@ def test_a_reader_tells_that_its_file_was_replaced(path):
     with Store(path, read_only=True) as reader:
         assert reader.list_runs()
         replace(path)
-        with pytest.raises(DataError, match="results.db was replaced"):
+        with pytest.raises(DataError, match=r"results\.db was replaced"):
             reader.verdicts()
 
 
