@@ -122,6 +122,8 @@ def import_lists(options: Namespace) -> None:
     )  # fmt: skip
     content = hashlib.sha256(options.file.read_bytes()).hexdigest()
     facts = {"file": options.file.name, "sha256": content, "longest_list": peer.longest}
+    if peer.left_out:
+        facts["left_out"] = peer.left_out
     parts = [options.model, str(options.seed), cases.fingerprint, content]
     if source.split is not None:
         # An early version stored such lists without their split; given again, they get it.
@@ -145,3 +147,8 @@ def import_lists(options: Namespace) -> None:
         f"{peer.longest} items"
         + (f", {peer.unanswered:,} cases unanswered" if peer.unanswered else "")
     )
+    if peer.left_out:
+        print(
+            f"{peer.left_out:,} lists answer clicks that are no cases, as their item is in the session "
+            "already or the protocol does not ask for them; they are left out."
+        )

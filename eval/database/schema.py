@@ -28,7 +28,7 @@ SCHEMA_VERSION = 3
 class _Checked(TypeDecorator):
     """A column's type whose values are checked when they are read: SQLite stores any in any column."""
 
-    impl = String
+    impl: Any = String
     cache_ok = True
     kinds: ClassVar[tuple[type, ...]]
 
