@@ -167,7 +167,8 @@ def _tell_refusals(endpoints: Sequence[Callable]) -> None:
     page: Any = Context.root_block
     defaults = {
         endpoint.__name__: [
-            None if p.default is p.empty else p.default for p in signature(endpoint).parameters.values()
+            None if p.default is p.empty else p.default
+            for p in signature(endpoint).parameters.values()
         ]
         for endpoint in endpoints
     }
@@ -183,7 +184,9 @@ def _tell_refusals(endpoints: Sequence[Callable]) -> None:
         except gr.Error:
             raise
         except InvalidPathError as error:
-            sentence = "Upload a file before naming it (gradio_client's handle_file), or send base64."
+            sentence = (
+                "Upload a file before naming it (gradio_client's handle_file), or send base64."
+            )
             raise gr.Error(sentence, print_exception=False) from error
         except Exception as error:
             log.exception("/%s could not be read", block_fn.api_name)

@@ -223,7 +223,8 @@ def _find(
     at = {
         (name, int(n) - 1): k for k, (name, n) in enumerate(zip(names, cases.lengths, strict=True))
     }
-    found, given = [], {}
+    found: list[int] = []
+    given: dict[str, set[int]] = {}
     texts = [""] * len(sessions) if positions is None else positions.tolist()
     for row, (session, text) in enumerate(zip(sessions.tolist(), texts, strict=True), 2):
         name = _known(session, clicks)

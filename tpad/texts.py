@@ -24,3 +24,8 @@ def checked_text(text: str, what: str) -> str:
             "remove it or write the whole character."
         )
     return text
+
+
+def half_character(error: UnicodeEncodeError) -> str:
+    """What a text holds that could not be written as UTF-8, for a message."""
+    return f"half of a character (U+{ord(error.object[error.start]):04X})"

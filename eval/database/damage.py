@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tpad import DataError
+from tpad.texts import half_character
 
 FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading content of a wrong type, form or length raises."""
@@ -28,8 +29,7 @@ def telling_damage(name: str) -> Iterator[None]:
         yield
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{name} holds no text with half of a character "
-            f"(U+{ord(error.object[error.start]):04X}); ask for another name."
+            f"{name} holds no text with {half_character(error)}; leave it out."
         ) from error
     except FAULTS as error:
         what = (str(error).strip().splitlines() or ["no reason given"])[0]

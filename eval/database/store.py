@@ -37,7 +37,7 @@ from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id,
 from eval.figures import Figure, figures
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
-from tpad.texts import checked_text
+from tpad.texts import half_character
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]
 
@@ -148,10 +148,7 @@ class Store(Reader):
         except (IntegrityError, ProgrammingError):
             raise
         except UnicodeEncodeError as error:
-            raise DataError(
-                f"{self.opened.name} cannot store a text that holds half of a character "
-                f"(U+{ord(error.object[error.start]):04X}); remove it. Nothing of this step was stored."
-            ) from error
+            raise DataError(f"A text holds {half_character(error)}; remove it.") from error
         except DatabaseError as error:
             raise DataError(
                 f"{self.opened.name} cannot be written: {reason(error, self.wait)}. "
@@ -316,8 +313,6 @@ class Store(Reader):
         """
         if not verdict.strip():
             raise DataError("A verdict needs a word, such as good or bad.")
-        for what, said in (("verdict", verdict), ("note", note), ("name", who)):
-            checked_text(said, f"The {what}")
         n = len(self.case_table(run_id))
         if not 0 <= case < n:
             raise DataError(f"Run {run_id} has cases 0 to {n - 1}, not {case}.")

@@ -28,7 +28,7 @@ def saver(path, walks=WALKS, without=(), last=False, ids="i{}", **changes):
     rows = []
     for n, walk in enumerate(walks):
         for position, item in enumerate(walk[1:]):
-            if last and position < len(walk) - 2 or (n, position) in without:
+            if (last and position < len(walk) - 2) or (n, position) in without:
                 continue
             others = [other for other in (5, 4, 3) if other != item]
             items = ",".join(ids.format(i) for i in [item, *others])

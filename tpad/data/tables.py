@@ -16,6 +16,7 @@ import pyarrow.parquet as pa_parquet
 
 from tpad.data.report import ReportBuilder
 from tpad.errors import DataError
+from tpad.texts import half_character
 
 _LARGEST_BLOCK = 2**31 - 2  # pyarrow's limit for one block of CSV, in bytes
 _LATEST_TIME = 100_000_000_000  # Unix seconds; the year 5138. Milliseconds of today are above it.
@@ -87,8 +88,8 @@ def to_text(column: pd.Series) -> pd.Series:
         return column.astype("str").mask(missing, "").str.strip()
     except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
         raise DataError(
-            f"Column '{column.name}' holds half of a character "
-            f"(U+{ord(error.object[error.start]):04X}); remove it or write the whole character."
+            f"Column '{column.name}' holds {half_character(error)}; remove it or write the whole "
+            "character."
         ) from error
 
 
