@@ -2,4 +2,7 @@
 
 import os
 
+from tpad.environment import forget_blank_variables
+
+forget_blank_variables()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

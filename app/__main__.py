@@ -5,7 +5,6 @@
 
 import argparse
 import logging
-import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ if __package__ in (None, ""):  # started as `python app/__main__.py`, as Spaces 
     sys.path[0] = str(ROOT)
 
 import app as _analytics_off  # noqa: E402, F401  (before Gradio is imported)
+from tpad.environment import flag, variable, whole_number  # noqa: E402
+from tpad.errors import ConfigError  # noqa: E402
 
 DEFAULT_BUNDLE = ROOT / "assets" / "demo"
 DEFAULT_DATABASE = ROOT / "results" / "demo.db"
@@ -38,26 +39,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--revision", help="of BUNDLE, where that is a hub id")
     made.add_argument(
         "--database",
-        default=os.environ.get("TPAD_DATABASE_URL") or None,
+        default=variable("TPAD_DATABASE_URL") or None,
         help="results database of the dashboard: SQLite file or SQLAlchemy URL (TPAD_DATABASE_URL, "
         "else that of the demo shop)",
     )
     made.add_argument(
         "--read-only",
         action="store_true",
-        default=os.environ.get(READ_ONLY, "") not in ("", "0"),
+        default=flag(READ_ONLY),
         help=f"store no verdicts, visitors download theirs ({READ_ONLY}=1)",
     )
     made.add_argument(
         "--host",
-        default=os.environ.get("GRADIO_SERVER_NAME")
-        or ("0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"),
+        default=variable("GRADIO_SERVER_NAME", "0.0.0.0" if variable("SPACE_ID") else "127.0.0.1"),
         help="address to listen on; 0.0.0.0 lets other computers in (%(default)s)",
     )
     made.add_argument(
         "--port",
         type=int,
-        default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+        default=whole_number("GRADIO_SERVER_PORT", 7860, 65535),
         help="port to listen on; 0 takes any that is free (%(default)s)",
     )
     made.add_argument(
@@ -74,7 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from app.deploy import main as deploy
 
         return deploy(arguments[1:])
-    options = parser().parse_args(arguments)
+    try:
+        options = parser().parse_args(arguments)
+        for name in ("GRADIO_NUM_PORTS", "GRADIO_NUM_WORKERS", "GRADIO_DEBUG"):
+            whole_number(name, 0)  # Gradio would end in a traceback
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if options.mcp and find_spec("mcp") is None:
         print('error: --mcp needs more packages: pip install -e ".[mcp]"', file=sys.stderr)
         return 1

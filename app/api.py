@@ -9,11 +9,14 @@ import binascii
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pandas as pd
 from gradio import processing_utils
+from gradio.context import Context
+from gradio.exceptions import InvalidPathError
 from gradio_client.utils import is_file_obj_with_meta
 
 from app.actions import MAX_TITLE, Shop, with_facts
@@ -22,6 +25,7 @@ from app.state import MAX_ELEMENTS
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, TpadError
 from tpad.items import NewItem
+from tpad.texts import checked_text
 
 if TYPE_CHECKING:
     from app.results import Choice, Results
@@ -71,7 +75,7 @@ def add_api(shop: Shop) -> None:
         """
         elements = _elements(shop, session, MAX_ELEMENTS)
         found = shop.recommender.recommend(
-            elements, _count(k), bool(exclude_seen), _model(shop, model)
+            elements, _count(k), _flag(exclude_seen), _model(shop, model)
         )
         return _recommended(shop, found)
 
@@ -97,7 +101,7 @@ def add_api(shop: Shop) -> None:
         if not isinstance(names, (list, tuple)):
             raise DataError("models is a list of names.")
         names = list(dict.fromkeys(_model(shop, name) for name in names))
-        table = shop.recommender.compare(elements, names, _count(k), bool(exclude_seen))
+        table = shop.recommender.compare(elements, names, _count(k), _flag(exclude_seen))
         return {name: _recommended(shop, table[table["model"] == name]) for name in names}
 
     def encode(items: list[Item], model: str = models[0]) -> list[list[float]]:
@@ -139,7 +143,9 @@ def add_api(shop: Shop) -> None:
         frame.insert(0, "dataset", choice.dataset)
         return _records(frame)
 
-    for endpoint in (recommend, compare, encode, leaderboard):
+    endpoints = (recommend, compare, encode, leaderboard)
+    _tell_refusals(endpoints)
+    for endpoint in endpoints:
         gr.api(
             _told(endpoint),
             api_name=endpoint.__name__,
@@ -152,6 +158,43 @@ async def _fetches_nothing(url: str, cache_dir: str) -> str:
     """In place of Gradio's own, which fetches a file that a caller names by its address, whatever
     its size."""
     raise gr.Error("Send the picture itself, not its address.", print_exception=False)
+
+
+def _tell_refusals(endpoints: Sequence[Callable]) -> None:
+    """Lets callers know why Gradio itself refuses what they send, which it keeps to its log.
+
+    Arguments that a caller leaves out at the end get their defaults, over plain HTTP as well.
+    """
+    page: Any = Context.root_block
+    defaults = {
+        endpoint.__name__: [
+            None if p.default is p.empty else p.default
+            for p in signature(endpoint).parameters.values()
+        ]
+        for endpoint in endpoints
+    }
+    preprocess = page.preprocess_data
+
+    async def told(block_fn: Any, inputs: list[Any], *args: Any, **options: Any) -> Any:
+        missing = defaults.get(block_fn.api_name)
+        if missing is None:
+            return await preprocess(block_fn, inputs, *args, **options)
+        inputs = [*inputs, *missing[len(inputs) :]]
+        try:
+            return await preprocess(block_fn, inputs, *args, **options)
+        except gr.Error:
+            raise
+        except InvalidPathError as error:
+            sentence = (
+                "Upload a file before naming it (gradio_client's handle_file), or send base64."
+            )
+            raise gr.Error(sentence, print_exception=False) from error
+        except Exception as error:
+            log.exception("/%s could not be read", block_fn.api_name)
+            sentence = "What was sent cannot be read; see the API's documentation for its form."
+            raise gr.Error(sentence, print_exception=False) from error
+
+    page.preprocess_data = told
 
 
 def _told(endpoint: Callable) -> Callable:
@@ -253,7 +296,7 @@ def _text(sent: Any, name: str, most: int = MAX_TITLE) -> str:
         raise DataError(f"{name} is text.")
     if len(sent) > most:
         raise DataError(f"{name} has more than {most:,} characters; shorten it.")
-    return " ".join(sent.split())
+    return " ".join(checked_text(sent, name).split())
 
 
 def _count(k: Any) -> int:
@@ -262,6 +305,12 @@ def _count(k: Any) -> int:
     if not 1 <= k <= MAX_K:
         raise ConfigError(f"k must be from 1 to {MAX_K}, not {k:g}.")
     return int(k)
+
+
+def _flag(sent: Any) -> bool:
+    if not isinstance(sent, bool):
+        raise ConfigError("exclude_seen is true or false.")
+    return sent
 
 
 def _model(shop: Shop, name: Any) -> str:

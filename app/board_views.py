@@ -10,6 +10,7 @@ import pandas as pd
 
 from app.board import IDS, OURS, SURE
 from app.views import quoted
+from tpad.csv_files import csv_text
 
 ROLE_NOTES = {
     "reference": "knows the true attributes, which no real model can",
@@ -96,7 +97,7 @@ def head(title: str, note: str = "", links: str = "") -> str:
 
 def csv_link(frame: pd.DataFrame, name: str) -> str:
     """A link that saves a table as a CSV file; the file is in the link itself."""
-    content = b64encode(frame.to_csv(index=False).encode("utf-8")).decode("ascii")
+    content = b64encode(csv_text(frame).encode("utf-8")).decode("ascii")
     return (
         f'<a class="tb-csv" download="{quoted(name)}.csv" '
         f'href="data:text/csv;charset=utf-8;base64,{content}" aria-label="Save as CSV: {quoted(name)}">'

@@ -19,6 +19,7 @@ from eval.database.records import RunInfo, Verdict
 from eval.names import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
 from tpad.errors import DataError
+from tpad.texts import checked_text
 
 if TYPE_CHECKING:
     from app.results import Choice, Outcome, Results
@@ -245,6 +246,7 @@ class Checking:
         """
         if verdict not in by_hand.VERDICTS or walk.number < 0:
             raise DataError("The page and the app are of different versions; reload the page.")
+        note, who = checked_text(note, "The note"), checked_text(who, "Your name")
         note, who = " ".join(note.split())[:MAX_NOTE], " ".join(who.split())[:MAX_NAME]
         run = self.runs(walk, walk.first)[0]
         if self.results.read_only:

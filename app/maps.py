@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import tempfile
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tpad.bundle import Bundle
+from tpad.environment import variable
 from tpad.errors import TpadError
 from tpad.files import replacing
 
@@ -100,7 +100,7 @@ class Maps:
 
 def cache_folder() -> Path:
     """Where this user's caches are; a temporary folder where there is no home."""
-    named = os.environ.get("XDG_CACHE_HOME")
+    named = variable("XDG_CACHE_HOME")
     try:
         return (Path(named) if named else Path.home() / ".cache") / "tpad" / "maps"
     except RuntimeError:

@@ -22,6 +22,7 @@ from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
 from tpad.items import NewItem
+from tpad.texts import checked_text
 
 FORMAT, VERSION = "tpad-session", 1
 MAX_LINK = 4_000  # characters of a link's query
@@ -180,6 +181,7 @@ def _known(shop: Shop, record: dict[str, Any]) -> Element | None:
     item_id = record["id"]
     if not isinstance(item_id, str) or not 0 < len(item_id) <= MAX_ID:
         raise DataError("An item's id must be a short text.")
+    checked_text(item_id, "An item's id")
     try:
         return shop.catalogue.element(item_id)
     except DataError as error:
@@ -191,6 +193,7 @@ def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
     title, price, picture = record.get("title", ""), record.get("price"), record.get("picture", "")
     if not isinstance(title, str) or not isinstance(picture, str) or not (title or picture):
         raise DataError("An item of your own needs a title or a picture.")
+    checked_text(title, "The title of an item of your own")
     if price is not None and (
         isinstance(price, bool)
         or not isinstance(price, (int, float))

@@ -1,28 +1,34 @@
 """Embedding sets from any Hugging Face encoder, as baselines: CLIP, SigLIP, sentence-transformers, ViT.
 
 What an encoder is follows from its checkpoint: one with image and text features gives both, side by
-side; one with an image processor alone reads pictures; any other reads texts. Nothing is trained.
+side; one with an image processor alone reads pictures; any other reads texts. A folder of
+sentence-transformers is followed module by module, see `eval.sentence_modules`. Nothing is trained.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForTextEncoding,
+    AutoTokenizer,
+)
 
+from eval.pooling import pooled
+from eval.sentence_modules import Checkpoint, read_recipe
 from tpad import Columns, Dataset, ModelError
 from tpad.mllm.safety import check_checkpoint
 
 BATCH = 64
 MOST_TOKENS = 512  # where the tokenizer names no limit
-POOLING_FILE = "1_Pooling/config.json"  # of sentence-transformers
 
 Bar = Callable[[Iterable[int], int, str], Iterable[int]]
 
@@ -107,25 +113,25 @@ class _Encoder:
     """A checkpoint and what it can read."""
 
     def __init__(self, path: str, revision: str | None, device: str) -> None:
-        self.path, self.revision, self.device = path, revision, torch.device(device)
-        hub: dict[str, Any] = {"revision": revision} if revision else {}
-        try:
-            check_checkpoint(path, **hub)
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
-            config._attn_implementation = None  # the best that there is, whatever the file says
-            model = AutoModel.from_pretrained(
-                path, config=config, trust_remote_code=False, use_safetensors=True, **hub
-            )
-        except (OSError, ValueError, KeyError) as error:
-            first = str(error).strip().split("\n")[0]
-            raise ModelError(
-                f"{path} cannot be loaded as an encoder ({first}); give a folder or a hub id."
-            ) from error
-        self.model: Any = model.to(self.device).eval()
-        self.both = hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
-        self.images: Any = self._part(AutoImageProcessor, hub)
+        self.path, self.device = path, torch.device(device)
+        self.recipe = read_recipe(Checkpoint(path, revision))
+        # A local folder's modules are folders of their own, a repository's are subfolders.
+        self.options: dict[str, Any] = {}
+        self.source = path
+        if revision:
+            self.options["revision"] = revision
+        if self.recipe.subfolder and Path(path).is_dir():
+            self.source = str(Path(path) / self.recipe.subfolder)
+        elif self.recipe.subfolder:
+            self.options["subfolder"] = self.recipe.subfolder
+        self.model, self.config = self._load()
+        self.both = hasattr(self.model, "get_image_features") and hasattr(
+            self.model, "get_text_features"
+        )
+        is_text = self.recipe.is_followed and not self.recipe.is_clip
+        self.images: Any = None if is_text else self._part(AutoImageProcessor)
         wants_text = self.both or self.images is None
-        self.tokenizer: Any = self._part(AutoTokenizer, hub) if wants_text else None
+        self.tokenizer: Any = self._part(AutoTokenizer) if wants_text else None
         if self.images is None and self.tokenizer is None:
             raise ModelError(f"{path} has neither an image processor nor a tokenizer.")
         if self.both and (self.images is None or self.tokenizer is None):
@@ -133,12 +139,33 @@ class _Encoder:
                 f"{path} lacks its image processor or its tokenizer; get it whole again."
             )
         # SigLIP was trained on texts padded to one length, and has no mask.
-        self.padding = "max_length" if "siglip" in config.model_type else "longest"
-        self.uses_first = self._pooling() == "cls"
+        self.padding = "max_length" if "siglip" in self.config.model_type else "longest"
 
-    def _part(self, kind: Any, hub: dict[str, Any]) -> Any:
+    def _load(self) -> tuple[Any, Any]:
+        """The model and its configuration."""
         try:
-            part = kind.from_pretrained(self.path, trust_remote_code=False, **hub)
+            check_checkpoint(self.source, **self.options)
+            config = AutoConfig.from_pretrained(
+                self.source, trust_remote_code=False, **self.options
+            )
+            config._attn_implementation = None  # the best that there is, whatever the file says
+            # Of T5 and its kin AutoModel loads the decoder, too, which asks for a target.
+            is_t5 = self.recipe.is_followed and config.model_type in ("t5", "mt5", "umt5")
+            kind: Any = AutoModelForTextEncoding if is_t5 else AutoModel
+            model = kind.from_pretrained(
+                self.source, config=config, trust_remote_code=False, use_safetensors=True,
+                **self.options,
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).strip().split("\n")[0]
+            raise ModelError(
+                f"{self.path} cannot be loaded as an encoder ({first}); give a folder or a hub id."
+            ) from error
+        return model.to(self.device).eval(), config
+
+    def _part(self, kind: Any) -> Any:
+        try:
+            part = kind.from_pretrained(self.source, trust_remote_code=False, **self.options)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         # Where no file of a tokenizer is found, one that knows no word is made up.
@@ -146,50 +173,70 @@ class _Encoder:
             return None
         return part
 
-    def _pooling(self) -> str:
-        """How sentence-transformers pools this model's tokens: "cls" or "mean" (the default)."""
-        file: Any = Path(self.path) / POOLING_FILE
-        if not Path(self.path).is_dir():
-            file = try_to_load_from_cache(self.path, POOLING_FILE, revision=self.revision)
-        if not isinstance(file, (str, Path)) or not Path(file).is_file():
-            return "mean"
-        settings = json.loads(Path(file).read_text("utf-8"))
-        return "cls" if settings.get("pooling_mode_cls_token") else "mean"
-
     @torch.no_grad()
     def see(self, pictures: list[Image.Image]) -> Tensor:
         """(B, d) of pictures."""
         inputs = self.images(images=pictures, return_tensors="pt").to(self.device)
         if self.both:
-            return _pooled(self.model.get_image_features(**inputs))
+            return self._finished(_features(self.model.get_image_features(**inputs)))
         output = self.model(**inputs)
-        pooled = getattr(output, "pooler_output", None)
+        pooler = getattr(output, "pooler_output", None)
         states = output.last_hidden_state
         # A convolution gives (B, d, h, w), a transformer (B, L, d).
         return (
             states.flatten(2).mean(2)
             if states.ndim == 4
             else states.mean(1)
-            if pooled is None
-            else pooled
+            if pooler is None
+            else pooler
         )
 
     @torch.no_grad()
     def read(self, texts: list[str]) -> Tensor:
         """(B, d) of texts; what is longer than the model reads is cut."""
-        limit = min(self.tokenizer.model_max_length, MOST_TOKENS)
-        inputs = self.tokenizer(
-            texts, padding=self.padding, truncation=True, max_length=limit, return_tensors="pt"
-        ).to(self.device)
+        inputs = self._tokens([self._prepared(text) for text in texts]).to(self.device)
         if self.both:
-            return _pooled(self.model.get_text_features(**inputs))
+            return self._finished(_features(self.model.get_text_features(**inputs)))
         states = self.model(**inputs).last_hidden_state  # (B, L, d)
-        if self.uses_first:
-            return states[:, 0]
-        mask = inputs["attention_mask"][..., None].to(states.dtype)  # (B, L, 1)
-        return (states * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+        prompt = 0 if self.recipe.include_prompt else self._prompt_length()
+        mask = inputs["attention_mask"]
+        return self._finished(pooled(states.float(), mask, self.recipe.modes, prompt))
+
+    def _prepared(self, text: str) -> str:
+        if not self.recipe.is_followed:
+            return text
+        text = (self.recipe.prompt + text).strip()
+        return text.lower() if self.recipe.lower_case else text
+
+    def _tokens(self, texts: list[str]) -> Any:
+        return self.tokenizer(
+            texts, padding=self.padding, truncation=True, max_length=self._longest(),
+            return_tensors="pt",
+        )  # fmt: skip
+
+    def _longest(self) -> int:
+        """Most tokens of a text: what the folder says, else what the model and its tokenizer can."""
+        limit = self.tokenizer.model_max_length
+        if self.recipe.longest is not None:
+            return self.recipe.longest
+        if self.recipe.is_followed and limit < 10**9:  # a tokenizer that knows no limit says 1e30
+            return min(limit, getattr(self.config, "max_position_embeddings", limit))
+        return min(limit, MOST_TOKENS)
+
+    def _prompt_length(self) -> int:
+        """Tokens of the prompt alone, without what ends a text."""
+        if not self.recipe.prompt:
+            return 0
+        ids = self._tokens([self._prepared("")])["input_ids"][0].tolist()
+        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+
+    def _finished(self, vectors: Tensor) -> Tensor:
+        """After the modules that follow the pooling."""
+        for layer in self.recipe.layers:
+            vectors = layer(vectors.float().cpu())
+        return vectors
 
 
-def _pooled(features: Any) -> Tensor:
+def _features(found: Any) -> Tensor:
     """Features as a tensor; later versions of transformers wrap them."""
-    return features if isinstance(features, Tensor) else features.pooler_output
+    return found if isinstance(found, Tensor) else found.pooler_output

@@ -5,14 +5,15 @@ Three forms of table are read, told apart by their columns:
 | columns | one row is | made by |
 | --- | --- | --- |
 | `case`, `items` | a case's ranked items, the best first | whoever answers `python -m eval export cases` |
-| `SessionId`, `Position`, `Recommendations` | the same by session and place | session-rec's `Saver` |
+| `SessionId`, `Position`, `Recommendations` | the same by session and place | session-rec's `Saver`, as it is |
 | `session_id`, `item_id`, `score` (or `rank`) and perhaps `position` | one item of one list | RecBole's `full_sort_topk`, written out |
 
-Position 0 predicts a session's second click. Without a position a list answers the last case of its
-session. An item that no list holds is not found, whatever its place would have been.
+Position 0 predicts a session's second click. Without a position, or with an empty one, a list answers
+the last click of its session. Lists of clicks that are not asked, as the item is in the prefix already,
+are counted and left out. An item that no list holds is not found, whatever its place would have been.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ import pandas as pd
 from eval.metrics import NOT_FOUND
 from eval.protocol import TestCases
 from tpad import Columns, ConfigError, DataError, Dataset, read_parquet, shown, to_ids, to_text
+from tpad.csv_files import original_cell
 
 SEPARATOR = ","
 POSITION = "position"
@@ -37,11 +39,13 @@ class PeerRanks:
         ranks: (n_cases,) float32, inf where the target is in no list.
         unanswered: number of cases without a list.
         longest: length of the longest list; figures at a larger k are a lower bound.
+        left_out: number of lists that answer a click which is not asked.
     """
 
     ranks: np.ndarray
     unanswered: int
     longest: int
+    left_out: int = 0
 
 
 def cases_frame(
@@ -87,13 +91,13 @@ def read_peer(
     Raises:
         DataError: the table does not fit; the sentence names the row.
     """
-    lists, rows = _read_lists(Path(path), cases, dataset, separator)
+    lists, rows, left_out = _read_lists(Path(path), cases, dataset, separator)
     _lists_of_ids(Path(path), lists, rows)
-    index = pd.Index(dataset.items[Columns.ITEM_ID])
+    places_of = {item: row for row, item in enumerate(dataset.items[Columns.ITEM_ID])}
     ranks = np.full(len(cases), NOT_FOUND, np.float32)
     longest = 0
     for case, items in lists.items():
-        places = index.get_indexer(pd.Index(items, dtype=object))
+        places = np.array([places_of.get(_known(item, places_of), -1) for item in items], int)
         unknown = np.flatnonzero(places < 0)
         if len(unknown):
             raise DataError(
@@ -116,16 +120,22 @@ def read_peer(
             f"{first}, session '{shown(dataset.test.ids[cases.session[first]])}'); rank them too, or allow "
             "missing cases, which then count as not found."
         )
-    return PeerRanks(ranks, unanswered, longest)
+    return PeerRanks(ranks, unanswered, longest, left_out)
 
 
-Lists = tuple[dict[int, list[str]], dict[int, int]]
-"""case -> item ids, the best first; and case -> the table's row, the header being row 1."""
+Lists = tuple[dict[int, list[str]], dict[int, int], int]
+"""case -> item ids, the best first; case -> the table's row, the header being row 1; lists left out."""
+NOT_ASKED = -1  # in place of a case's number
 
 
 def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) -> Lists:
     frame = _read_frame(path)
     columns = set(frame.columns)
+    if frame.columns[:1].tolist() == ["Metrics"]:
+        raise DataError(
+            f"{path} is session-rec's table of metrics; give the file of lists that its Saver writes "
+            "beside it, whose name ends in Saver@50--.csv or the like."
+        )
     if {"case", "items"} <= columns:
         numbers = pd.to_numeric(frame["case"], errors="coerce")
         wrong = np.flatnonzero(~(numbers.isin(range(len(cases)))))
@@ -154,10 +164,12 @@ def _read_frame(path: Path) -> pd.DataFrame:
             frame = read_parquet(path)
             frame.index += 1  # the header of a CSV is row 1
             return _with_ids(frame.apply(to_text, table=path.name), path)
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
         mark = max(",;\t", key=head.count)
-        frame = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(
+            path, sep=mark, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+        )
         frame.index += 2
         return _with_ids(frame, path)
     except (OSError, ValueError) as error:
@@ -184,11 +196,13 @@ def _split(path: Path, numbers: Sequence[int], texts: pd.Series, separator: str)
     lists: dict[int, list[str]] = {}
     rows: dict[int, int] = {}
     for row, (case, text) in enumerate(zip(numbers, texts, strict=True), 2):
+        if case == NOT_ASKED:
+            continue
         if case in lists:
             raise DataError(f"{path} row {row} answers case {case} a second time; keep one list.")
         lists[case] = [item.strip() for item in text.split(separator) if item.strip()]
         rows[case] = row
-    return lists, rows
+    return lists, rows, sum(case == NOT_ASKED for case in numbers)
 
 
 def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -> Lists:
@@ -207,9 +221,15 @@ def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -
     rows: dict[int, int] = {}
     for at in order.tolist():
         case = numbers[at]
+        if case == NOT_ASKED:
+            continue
         lists.setdefault(case, []).append(items[at])
         rows.setdefault(case, at + 2)
-    return lists, rows
+    answered = zip(
+        frame[Columns.SESSION_ID], [""] * len(frame) if given is None else given, strict=True
+    )
+    spare = {each for each, case in zip(answered, numbers, strict=True) if case == NOT_ASKED}
+    return lists, rows, len(spare)
 
 
 def _find(
@@ -219,28 +239,46 @@ def _find(
     cases: TestCases,
     dataset: Dataset,
 ) -> list[int]:
-    """The case of each row, by session and place."""
+    """The case of each row, by session and place; `NOT_ASKED` for a click that is no case."""
+    clicks = dict(zip(dataset.test.ids, dataset.test.lengths.tolist(), strict=True))
     names = dataset.test.ids[cases.session]
     at = {
-        (name, len(prefix) - 1): n
-        for n, (name, prefix) in enumerate(zip(names, cases.prefixes, strict=True))
+        (name, int(n) - 1): k for k, (name, n) in enumerate(zip(names, cases.lengths, strict=True))
     }
-    last = {name: n for n, name in enumerate(names)}  # cases of a session are in order
-    found = []
-    texts = [None] * len(sessions) if positions is None else positions.tolist()
+    found: list[int] = []
+    given: dict[str, set[int]] = {}
+    texts = [""] * len(sessions) if positions is None else positions.tolist()
     for row, (session, text) in enumerate(zip(sessions.tolist(), texts, strict=True), 2):
-        if text is None:
-            case, which = last.get(session), f"session '{shown(session)}'"
-        else:
-            place = int(text) if text.lstrip("-").isdigit() else -1
-            case, which = (
-                at.get((session, place)),
-                f"session '{shown(session)}', position {shown(text)}",
-            )
-        if case is None:
+        name = _known(session, clicks)
+        last = clicks.get(name, 0) - 2  # the position that predicts the last click
+        place = last if text == "" else int(text) if text.isdecimal() else -1
+        if not 0 <= place <= last:
+            which = f"session '{shown(session)}'" + (f", position {shown(text)}" if text else "")
             raise DataError(f"{path} row {row} answers {which}, which is no test case.")
-        found.append(case)
+        found.append(at.get((name, place), NOT_ASKED))
+        if text:
+            given.setdefault(name, set()).add(place)
+    if NOT_ASKED in found:
+        _refuse_moved(path, given, clicks)
     return found
+
+
+def _refuse_moved(path: Path, given: dict[str, set[int]], clicks: dict[str, int]) -> None:
+    """A file with lists of clicks that are not asked is the work of a program that answers every click
+    it knows; where it knows fewer than there are, its positions are not ours."""
+    for name, places in given.items():
+        if len(places) < clicks[name] - 1:
+            raise DataError(
+                f"{path} has lists for {len(places)} positions of session '{name}', which has "
+                f"{clicks[name] - 1}. session-rec takes out clicks on items that it did not train on, "
+                "and counts positions without them; answer `python -m eval export cases` instead."
+            )
+
+
+def _known(text: str, ids: Mapping[str, object]) -> str:
+    """The id that is meant: also one that our CSV files mark, see `tpad.csv_files`."""
+    plain = original_cell(text)
+    return plain if text not in ids and plain in ids else text
 
 
 def _refuse_separator(ids: np.ndarray, separator: str) -> None:

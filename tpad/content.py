@@ -15,6 +15,7 @@ from tpad.data.images import load_image
 from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError, shown
 from tpad.items import NewItem
+from tpad.texts import checked_text
 from tpad.turns import Turns
 
 CACHED = 2048  # items whose embeddings are kept
@@ -144,6 +145,8 @@ def _checked(item: NewItem) -> NewItem:
     texts = (item.title, item.description, item.category)
     if not all(isinstance(text, str) for text in texts):
         raise DataError("The title, description and category of a NewItem must be text.")
+    for name, text in zip(("title", "description", "category"), texts, strict=True):
+        checked_text(text, f"The {name} of a new item")
     vectors = _checked_vectors(item.vectors)
     if item.image is None and not vectors and not any(text.strip() for text in texts[:2]):
         raise DataError("A NewItem needs a picture, a title or a description; this one has none.")
@@ -151,9 +154,9 @@ def _checked(item: NewItem) -> NewItem:
     if price is not None:
         try:
             price = float(price)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(
-                f"The price of a NewItem must be a number, not {shown(price)!r}."
+                f"The price of a NewItem must be a finite number, not {shown(price)!r}."
             ) from error
         if math.isnan(price):
             price = None  # as in a table

@@ -17,6 +17,7 @@ from tpad.data.report import ReportBuilder
 from tpad.data.vectors import ItemVectors, load_vectors
 from tpad.errors import DataError, ImageError, shown
 from tpad.items import NewItem
+from tpad.texts import checked_text
 
 Pairs: TypeAlias = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
 ItemTable: TypeAlias = str | Path | pd.DataFrame | Pairs
@@ -126,6 +127,11 @@ def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:
                 "New items are given as pairs (item_id, NewItem), as a mapping of such, as a "
                 "table's path or as a frame."
             )
+    for item_id, item in pairs:
+        checked_text(item_id, "An item_id")
+        for text in (item.title, item.description, item.category):
+            if isinstance(text, str):
+                checked_text(text, f"The text of item '{item_id}'")
     items = [item for _, item in pairs]
     frame = pd.DataFrame(
         {

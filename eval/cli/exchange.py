@@ -23,6 +23,7 @@ from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from tpad import ConfigError, DataError, check_seed
+from tpad.csv_files import csv_text
 
 WHAT = ("cases", "ranks", "figures")
 
@@ -90,7 +91,7 @@ def export(options: Namespace) -> None:
                     frame[f"{run.model}/{run.seed} ties"] = ranks[place].ties
         finally:
             store.close()
-    write_text(options.out, frame.to_csv(index=False))
+    write_text(options.out, csv_text(frame))
     print(f"{len(frame):,} rows: {options.out}")
 
 
@@ -123,6 +124,8 @@ def import_lists(options: Namespace) -> None:
     )  # fmt: skip
     content = hashlib.sha256(options.file.read_bytes()).hexdigest()
     facts = {"file": options.file.name, "sha256": content, "longest_list": peer.longest}
+    if peer.left_out:
+        facts["left_out"] = peer.left_out
     parts = [options.model, str(options.seed), cases.fingerprint, content]
     if source.split is not None:
         # An early version stored such lists without their split; given again, they get it.
@@ -146,3 +149,8 @@ def import_lists(options: Namespace) -> None:
         f"{peer.longest} items"
         + (f", {peer.unanswered:,} cases unanswered" if peer.unanswered else "")
     )
+    if peer.left_out:
+        print(
+            f"{peer.left_out:,} lists answer clicks that are no cases, as their item is in the session "
+            "already or the protocol does not ask for them; they are left out."
+        )

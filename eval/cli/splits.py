@@ -9,6 +9,7 @@ from eval.database.store import Store
 from eval.split_files import save_split
 from eval.splits import DEFAULTS
 from tpad import ConfigError
+from tpad.csv_files import csv_text
 
 
 def add_parser(commands: _SubParsersAction) -> None:
@@ -54,7 +55,7 @@ def act(options: Namespace) -> None:
             if options.folder:
                 print(f"Folder: {save_split(source.split, options.folder)}")
         if number is not None and (options.out or source is None):
-            text = store.split_items(number).to_csv(index=False)
+            text = csv_text(store.split_items(number))
             if options.out:
                 write_text(options.out, text)
                 print(f"Items: {options.out}")

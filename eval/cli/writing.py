@@ -16,6 +16,7 @@ from eval.results import HEADLINES, Result
 from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
+from tpad.csv_files import csv_text
 
 SUFFIXES = (".md", ".html", ".csv", ".tex")
 
@@ -59,7 +60,7 @@ def write_report(
     else:
         frame = results_frame(results, cases.session, masks, mean)
         if path.suffix == ".csv":
-            text = frame.to_csv(index=False)
+            text = csv_text(frame)
         elif path.suffix == ".tex":
             text = latex(frame, HEADLINES, report_title(title, mean))
         else:

@@ -35,6 +35,8 @@ def reason(error: DBAPIError, wait: float) -> str:
         return f"the disk failed or is full ({said}); make room and start again"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or state in ("55P03", "40P01"):
         return f"another program kept it locked for {wait:g} s ({said}); end that and start again"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"the file is damaged or no database ({said}); restore it from a copy"
     if is_unwritable(error):
         return f"the file or its folder may not be written ({said})"
     if error.connection_invalidated or state[:2] in ("08", "57"):

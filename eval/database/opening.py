@@ -1,7 +1,7 @@
 """Opens a results database: SQLite in a file, on a read-only disk or in memory, or a server's.
 
-SQLite keeps a write-ahead log (WAL) beside the file, so that readers and a writer do not wait for
-each other. WAL needs shared memory, which a network disk has not; there a plain journal does it.
+SQLite keeps a write-ahead log (WAL) beside the file where that is safe, see
+`eval.database.file_systems`, so that readers and a writer do not wait for each other.
 """
 
 import os
@@ -16,23 +16,24 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
+from eval.database.damage import telling_damage
 from eval.database.failures import is_unwritable, reason
+from eval.database.file_systems import Place, journal_mode, set_journal
 from eval.database.schema import SCHEMA_VERSION
 from eval.database.versions import stored_version, upgrade
 from tpad import DataError
+from tpad.environment import variable
 
 WAIT_SECONDS = 30.0  # for another writer
 DEFAULT_TARGET = "results.db"
 URL_VARIABLE = "TPAD_DATABASE_URL"
 DRIVERS = {"psycopg": "psycopg[binary]==3.3.9"}
-NETWORK_DISKS = ("nfs", "cifs", "smb", "afs", "ceph", "fuse.sshfs", "fuse.rclone", "fuse.s3fs")
-MOUNTS = Path("/proc/self/mounts")
 WRITES = "writes"  # execution option of an engine whose transactions write
 
 
 def default_target() -> str:
     """The database where none is named: `TPAD_DATABASE_URL`, else `results.db` in this folder."""
-    return os.environ.get(URL_VARIABLE, "").strip() or DEFAULT_TARGET
+    return variable(URL_VARIABLE, DEFAULT_TARGET)
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,30 @@ class Opened:
         name: of the database, without a password, for messages.
         read_only: whether it can only be read.
         keeper: what keeps a database in memory alive.
+        place: the file that was opened; None in memory and on a server.
     """
 
     engine: Engine
     name: str
     read_only: bool = False
     keeper: sqlite3.Connection | None = None
+    place: Place | None = None
+
+    def check_in_place(self, stored: bool = False) -> None:
+        """Checks that the name still leads to the file that was opened.
+
+        SQLite goes on with a file that was deleted or replaced, and what it writes is lost.
+
+        Args:
+            stored: something was just written.
+
+        Raises:
+            DataError: it was deleted or replaced, or its log was deleted.
+        """
+        lost = None if self.place is None else self.place.lost()
+        if lost is not None:
+            kept = "What was just given is not in it" if stored else "Nothing was read or stored"
+            raise DataError(f"{lost} after it was opened. {kept}; start again.")
 
     @property
     def writing(self) -> Engine:
@@ -88,7 +107,8 @@ def open_database(
     else:
         action = lambda: _open_server(url, name, read_only, wait)  # noqa: E731
     try:
-        return action()
+        with telling_damage(name):
+            return action()
     except DBAPIError as error:
         raise DataError(
             f"{name} cannot be opened as a results database: {reason(error, wait)}."
@@ -166,11 +186,13 @@ class _Sqlite:
 
     def _to_write(self, path: Path) -> Opened:
         is_new = not path.exists()
-        opened = Opened(self._engine(str(path), _journal(path)), self.name)
+        engine = self._engine(str(path), journal_mode(path))
         try:
-            _upgrade(opened, _version(opened.engine, self.name))
+            version = _version(engine, self.name)
+            opened = Opened(engine, self.name, place=Place.of(path))
+            _upgrade(opened, version)
         except BaseException:
-            opened.close()
+            engine.dispose()
             if is_new and path.exists() and path.stat().st_size == 0:
                 path.unlink()  # such as on a full disk
             raise
@@ -194,7 +216,7 @@ class _Sqlite:
             engine.dispose()
             raise
         if version == SCHEMA_VERSION:
-            return Opened(engine, self.name, read_only=True)
+            return Opened(engine, self.name, read_only=True, place=Place.of(path))
         engine.dispose()
         return self._in_memory(uri)
 
@@ -229,12 +251,10 @@ class _Sqlite:
                 connection.execute("PRAGMA query_only=ON")
             if journal:
                 try:
-                    connection.execute(f"PRAGMA journal_mode={journal}")
-                except sqlite3.OperationalError as error:
-                    # Another process is using the file; the mode is the file's, not ours.
-                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                        connection.close()
-                        raise
+                    set_journal(connection, journal)
+                except BaseException:
+                    connection.close()
+                    raise
             return connection
 
         engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
@@ -264,14 +284,3 @@ def _upgrade(opened: Opened, version: int, even_read_only: bool = False) -> None
         return
     with opened.writing.begin() as connection:
         upgrade(connection, opened.name)
-
-
-def _journal(path: Path) -> str:
-    """SQLite's journal mode for a file: WAL, unless the system says it is on a network disk."""
-    try:
-        lines = MOUNTS.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return "WAL"
-    mounts = {fields[1].replace("\\040", " "): fields[2] for fields in map(str.split, lines)}
-    kind = next((mounts[str(p)] for p in path.resolve().parents if str(p) in mounts), "")
-    return "DELETE" if kind.startswith(NETWORK_DISKS) else "WAL"

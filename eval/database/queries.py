@@ -10,9 +10,11 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from eval.database.damage import array, mask_of, ranks_of, telling_damage
 from eval.database.failures import reason
 from eval.database.opening import WAIT_SECONDS, Opened
 from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
+from eval.database.run_rows import run_info, runs_query
 from eval.database.schema import (
     CaseSliceRow,
     CasesRow,
@@ -37,9 +39,18 @@ class Reader:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that reads; what it finds can be used after it."""
+        """A transaction that reads; what it finds can be used after it.
+
+        Raises:
+            DataError: the database was deleted or replaced, cannot be read, or is damaged: faults of
+                the block's own code count as damage, as it is what turns rows into values.
+        """
+        self.opened.check_in_place()
         try:
-            with Session(self.opened.engine, expire_on_commit=False) as session:
+            with (
+                telling_damage(self.opened.name),
+                Session(self.opened.engine, expire_on_commit=False) as session,
+            ):
                 yield session
         except (IntegrityError, ProgrammingError):
             raise
@@ -89,48 +100,15 @@ class Reader:
             cases: fingerprint; runs of the same one can be compared case by case.
             split: name or fingerprint.
         """
-        query = (
-            select(RunRow, ModelRow, CasesRow.fingerprint, CasesRow.protocol, CasesRow.n)
-            .add_columns(DatasetRow.name, DatasetRow.fingerprint, SplitRow.name)
-            .join(ModelRow, RunRow.model_id == ModelRow.id)
-            .join(CasesRow, RunRow.cases_id == CasesRow.id)
-            .join(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
-            .outerjoin(SplitRow, RunRow.split_id == SplitRow.id)
-            .order_by(RunRow.started, RunRow.id)
-        )
-        query = _only(query, model, ModelRow.name)
+        query = _only(runs_query(), model, ModelRow.name)
         query = _only(query, dataset, DatasetRow.name, DatasetRow.fingerprint)
         query = _only(query, cases, CasesRow.fingerprint)
         query = _only(query, split, SplitRow.name, SplitRow.fingerprint)
-        query = _only(query, status, RunRow.status)
         query = _only(query, seed, RunRow.seed)
         with self.read() as session:
-            rows = session.execute(query).all()
-        return [
-            RunInfo(
-                id=run.id,
-                model=of.name,
-                role=of.role,
-                dataset=dataset_name,
-                dataset_fingerprint=dataset_print,
-                cases=cases_print,
-                protocol=protocol,
-                n_cases=n,
-                split=split_name,
-                split_id=run.split_id,
-                seed=run.seed,
-                config=run.config,
-                key=run.key,
-                status=run.status,
-                started=as_utc(run.started),
-                ended=None if run.ended is None else as_utc(run.ended),
-                fit_seconds=run.fit_seconds,
-                score_seconds=run.score_seconds,
-                package_version=run.package_version,
-                commit=run.commit,
-            )
-            for run, of, cases_print, protocol, n, dataset_name, dataset_print, split_name in rows
-        ]
+            found = [run_info(*row) for row in session.execute(query)]
+        wanted = [status] if isinstance(status, str) else status
+        return [run for run in found if wanted is None or run.status in wanted]
 
     def metrics(self, run_id: str) -> list[MetricRow]:
         """All figures of a run."""
@@ -172,9 +150,9 @@ class Reader:
             select(*columns.values())
             .select_from(MetricRow)
             .join(RunRow, MetricRow.run_id == RunRow.id)
-            .join(ModelRow, RunRow.model_id == ModelRow.id)
-            .join(CasesRow, RunRow.cases_id == CasesRow.id)
-            .join(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
+            .outerjoin(ModelRow, RunRow.model_id == ModelRow.id)
+            .outerjoin(CasesRow, RunRow.cases_id == CasesRow.id)
+            .outerjoin(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
             .where(RunRow.status == "done")
             .order_by(RunRow.started, RunRow.id, MetricRow.id)
         )
@@ -184,9 +162,11 @@ class Reader:
         query = _only(query, k, MetricRow.k)
         with self.read() as session:
             rows = session.execute(query).all()
-        table = pd.DataFrame(rows, columns=list(columns))
-        kinds = {"seed": "int64", "k": "int64", "value": float, "low": float, "high": float}
-        return table.astype(kinds)
+            table = pd.DataFrame(rows, columns=list(columns))
+            kinds = {"seed": "int64", "k": "int64", "value": float, "low": float, "high": float}
+            if table[["model", "dataset"]].isna().any(axis=None):
+                raise LookupError("a run has lost its model, its cases or its dataset")
+            return table.astype(kinds)
 
     def ranks(self, run_id: str) -> np.ndarray:
         """Expected ranks: (n_cases,) float32, in the order of the run's cases; inf is not found.
@@ -211,26 +191,31 @@ class Reader:
             DataError: a run is not there, has no ranks, or has other cases than the first.
         """
         query = (
-            select(RunRow.id, RunRow.cases_id, RunRow.status, RankRow.ranks, RankRow.ties)
+            select(
+                RunRow.id, RunRow.cases_id, RunRow.status, CasesRow.n, RankRow.ranks, RankRow.ties
+            )
             .outerjoin(RankRow, RankRow.run_id == RunRow.id)
+            .outerjoin(CasesRow, RunRow.cases_id == CasesRow.id)
             .where(RunRow.id.in_(run_ids))
         )
-        with self.read() as session:
-            rows = {row.id: row for row in session.execute(query)}
         if not run_ids:
             raise DataError("Ranks of no run were asked for; name at least one.")
-        for run_id in run_ids:
-            row = rows.get(run_id)
-            if row is None:
-                raise DataError(f"There is no run {run_id} in {self.opened.name}.")
-            if row.ranks is None:
-                raise DataError(f"Run {run_id} has no ranks: it is {row.status}.")
-            if row.cases_id != rows[run_ids[0]].cases_id:
-                raise DataError(
-                    f"Runs {run_ids[0]} and {run_id} were asked different cases; only runs of the "
-                    "same dataset, split and protocol can be compared case by case."
-                )
-        found = [_ranks(rows[run_id].ranks, rows[run_id].ties) for run_id in run_ids]
+        with self.read() as session:
+            rows = {row.id: row for row in session.execute(query)}
+            for run_id in run_ids:
+                row = rows.get(run_id)
+                if row is None:
+                    raise DataError(f"There is no run {run_id} in {self.opened.name}.")
+                if row.ranks is None and row.status == "done":
+                    raise LookupError(f"the ranks of run {run_id} are missing")
+                if row.ranks is None:
+                    raise DataError(f"Run {run_id} has no ranks: it is {row.status}.")
+                if row.cases_id != rows[run_ids[0]].cases_id:
+                    raise DataError(
+                        f"Runs {run_ids[0]} and {run_id} were asked different cases; only runs of "
+                        "the same dataset, split and protocol can be compared case by case."
+                    )
+            found = [ranks_of(rows[run].ranks, rows[run].ties, rows[run].n, run) for run in run_ids]
         result = Ranks.empty((len(found), len(found[0])))
         for place, ranks in enumerate(found):
             result[place] = ranks
@@ -241,17 +226,17 @@ class Reader:
         query = select(CasesRow).join(RunRow, RunRow.cases_id == CasesRow.id)
         with self.read() as session:
             row = session.scalar(query.where(RunRow.id == run_id))
-        if row is None:
-            raise DataError(f"There is no run {run_id} in {self.opened.name}.")
-        return CaseTable(
-            fingerprint=row.fingerprint,
-            protocol=row.protocol,
-            left_out=row.left_out,
-            session=np.frombuffer(row.session, "<i4"),
-            length=np.frombuffer(row.length, "<i4"),
-            target=np.frombuffer(row.target, "<i4"),
-            cold=np.frombuffer(row.cold, "u1").astype(bool),
-        )
+            if row is None:
+                raise DataError(f"There is no run {run_id} in {self.opened.name}.")
+            return CaseTable(
+                fingerprint=row.fingerprint,
+                protocol=row.protocol,
+                left_out=row.left_out,
+                session=array(row.session, "<i4", row.n, "column session of the cases"),
+                length=array(row.length, "<i4", row.n, "column length of the cases"),
+                target=array(row.target, "<i4", row.n, "column target of the cases"),
+                cold=array(row.cold, "u1", row.n, "column cold of the cases").astype(bool),
+            )
 
     def slices(self, run_id: str) -> dict[str, np.ndarray]:
         """The slices that are stored of a run's cases, in the order of a report.
@@ -268,11 +253,7 @@ class Reader:
             .order_by(CaseSliceRow.position, CaseSliceRow.name)
         )
         with self.read() as session:
-            rows = session.execute(query).all()
-        return {
-            name: np.unpackbits(np.frombuffer(mask, "u1"), count=n).astype(bool)
-            for name, mask, n in rows
-        }
+            return {name: mask_of(mask, n, name) for name, mask, n in session.execute(query)}
 
     def side_by_side(self, first: str, second: str) -> pd.DataFrame:
         """Two runs' ranks, one case a row.
@@ -309,20 +290,20 @@ class Reader:
             counts: dict[int, dict[str, int]] = {}
             for split_id, role, count in session.execute(counted.order_by(SplitItemRow.role)):
                 counts.setdefault(split_id, {})[role] = count
-        return [
-            SplitInfo(
-                id=row.id,
-                name=row.name,
-                kind=row.kind,
-                seed=row.seed,
-                params=row.params,
-                fingerprint=row.fingerprint,
-                dataset=dataset,
-                dataset_fingerprint=fingerprint,
-                counts=counts.get(row.id, {}),
-            )
-            for row, dataset, fingerprint in rows
-        ]
+            return [
+                SplitInfo(
+                    id=row.id,
+                    name=row.name,
+                    kind=row.kind,
+                    seed=row.seed,
+                    params=row.params,
+                    fingerprint=row.fingerprint,
+                    dataset=dataset,
+                    dataset_fingerprint=fingerprint,
+                    counts=counts.get(row.id, {}),
+                )
+                for row, dataset, fingerprint in rows
+            ]
 
     def split_items(self, split_id: int, role: str | None = None) -> pd.DataFrame:
         """Items of a split: columns item_id and role, sorted by both; all roles by default."""
@@ -345,16 +326,6 @@ class Reader:
                 Verdict(row.run_id, row.case, row.verdict, row.note, row.who, as_utc(row.time))
                 for row in session.scalars(query)
             ]
-
-
-def _ranks(expected: bytes, ties: bytes | None) -> Ranks:
-    """Ranks of one run as they are stored, see `RankRow`."""
-    place = np.frombuffer(expected, "<f4").astype(np.float64)
-    if ties is None:
-        return Ranks.of(place)
-    count = np.frombuffer(ties, "<i4")
-    above = np.where(count > 0, place - (count + 1) / 2, 0)
-    return Ranks(above.astype(np.int32), count.astype(np.int32))
 
 
 def _only(query: Select, wanted: Any, *columns: InstrumentedAttribute) -> Select:

@@ -5,15 +5,81 @@ holds the two against each other. Versions that were released are never edited.
 """
 
 from datetime import datetime
+from math import isfinite
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Float, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Double,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_VERSION = 4
 
 
+class _Checked(TypeDecorator):
+    """A column's type whose values are checked when they are read: SQLite stores any in any column."""
+
+    impl: Any = String
+    cache_ok = True
+    kinds: ClassVar[tuple[type, ...]]
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        """The same value.
+
+        Raises:
+            TypeError: it is of another type.
+        """
+        if value is not None and (not isinstance(value, self.kinds) or isinstance(value, bool)):
+            raise TypeError(f"a column of {self.kinds[0].__name__} holds {value!r:.40}")
+        return value
+
+
+class _Text(_Checked):
+    impl, cache_ok, kinds = String, True, (str,)
+
+
+class _Whole(_Checked):
+    impl, cache_ok, kinds = Integer, True, (int,)
+
+
+class _Number(_Checked):
+    impl, cache_ok, kinds = Float, True, (float, int)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        """The same value; see `_Checked`."""
+        if value is not None and not isfinite(super().process_result_value(value, dialect)):
+            raise ValueError(f"a column of numbers holds {value}")
+        return value
+
+
+class _Double(_Number):
+    impl, cache_ok = Double, True
+
+
+class _Bytes(_Checked):
+    impl, cache_ok, kinds = LargeBinary, True, (bytes,)
+
+
+class _Mapping(_Checked):
+    impl, cache_ok, kinds = JSON, True, (dict,)
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
+
+    type_annotation_map: ClassVar = {
+        str: _Text(), int: _Whole(), float: _Double(), bytes: _Bytes(), dict: _Mapping(),
+        datetime: DateTime(timezone=True),
+    }  # fmt: skip
 
 
 class SchemaVersion(Base):
@@ -28,7 +94,7 @@ class DatasetRow(Base):
 
     __tablename__ = "dataset"
     id: Mapped[int] = mapped_column(primary_key=True)
-    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str] = mapped_column(_Text(64), unique=True)
     name: Mapped[str]
     n_items: Mapped[int]
     n_train: Mapped[int]
@@ -42,15 +108,15 @@ class CasesRow(Base):
     __tablename__ = "cases"
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
-    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str] = mapped_column(_Text(64), unique=True)
     protocol: Mapped[str]
     n: Mapped[int]
     left_out: Mapped[int]
     # Arrays as little-endian bytes: 100,000 rows a run would cost twenty times the space.
-    session: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <i4, row of the test session
-    length: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <i4, items of the prefix
-    target: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) <i4, item row
-    cold: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) u1
+    session: Mapped[bytes]  # (n,) <i4, row of the test session
+    length: Mapped[bytes]  # (n,) <i4, items of the prefix
+    target: Mapped[bytes]  # (n,) <i4, item row
+    cold: Mapped[bytes]  # (n,) u1
 
 
 class CaseSliceRow(Base):
@@ -60,7 +126,7 @@ class CaseSliceRow(Base):
     cases_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int]  # in a report
-    mask: Mapped[bytes] = mapped_column(LargeBinary)  # (n,) bits, the first case the highest bit
+    mask: Mapped[bytes]  # (n,) bits, the first case the highest bit
 
 
 class ModelRow(Base):
@@ -78,11 +144,11 @@ class SplitRow(Base):
     __tablename__ = "split"
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"), index=True)
-    fingerprint: Mapped[str] = mapped_column(String(64), unique=True)
+    fingerprint: Mapped[str] = mapped_column(_Text(64), unique=True)
     name: Mapped[str]
     kind: Mapped[str]
     seed: Mapped[int]
-    params: Mapped[dict] = mapped_column(JSON)
+    params: Mapped[dict]
 
 
 class SplitItemRow(Base):
@@ -98,17 +164,17 @@ class RunRow(Base):
     """One fit of one model and its evaluation; never overwritten."""
 
     __tablename__ = "run"
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    id: Mapped[str] = mapped_column(_Text(32), primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
     cases_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), index=True)
     seed: Mapped[int]
-    config: Mapped[dict] = mapped_column(JSON)
-    key: Mapped[str] = mapped_column(String(64), index=True)  # equal keys, equal results
+    config: Mapped[dict]
+    key: Mapped[str] = mapped_column(_Text(64), index=True)  # equal keys, equal results
     package_version: Mapped[str]
     commit: Mapped[str]
     status: Mapped[str]  # running, done, interrupted or failed
-    started: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    ended: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    started: Mapped[datetime]
+    ended: Mapped[datetime | None]
     host: Mapped[str]
     process: Mapped[int]
     fit_seconds: Mapped[float | None]
@@ -126,8 +192,8 @@ class MetricRow(Base):
     name: Mapped[str]
     k: Mapped[int]  # 0 for a metric without a cut-off
     value: Mapped[float]
-    low: Mapped[float | None] = mapped_column(Float)  # both ends, or no interval
-    high: Mapped[float | None] = mapped_column(Float)
+    low: Mapped[float | None] = mapped_column(_Number)  # both ends, or no interval
+    high: Mapped[float | None] = mapped_column(_Number)
     __table_args__ = (UniqueConstraint("run_id", "slice", "name", "k"),)
 
 
@@ -137,9 +203,9 @@ class RankRow(Base):
     __tablename__ = "rank"
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
     # (n,) <f4, expected ranks: mean of the ranks that the ties leave open; inf is not found.
-    ranks: Mapped[bytes] = mapped_column(LargeBinary)
+    ranks: Mapped[bytes]
     # (n,) <i4, items with the target's score, itself included; 0 is not found. NULL before version 4.
-    ties: Mapped[bytes | None] = mapped_column(LargeBinary)
+    ties: Mapped[bytes | None]
 
 
 class VerdictRow(Base):
@@ -152,4 +218,4 @@ class VerdictRow(Base):
     verdict: Mapped[str]
     note: Mapped[str]
     who: Mapped[str]
-    time: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    time: Mapped[datetime]

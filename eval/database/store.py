@@ -38,6 +38,7 @@ from eval.figures import Figure, figures
 from eval.metrics import Ranks
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
+from tpad.texts import half_character
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]
 
@@ -145,11 +146,15 @@ class Store(Reader):
         """A transaction: all of it is kept, or nothing."""
         if self.read_only:
             raise DataError(f"{self.opened.name} is read-only; name another with --database.")
+        self.opened.check_in_place()
         try:
             with Session(self.opened.writing) as session, session.begin():
                 yield session
+            self.opened.check_in_place(stored=True)
         except (IntegrityError, ProgrammingError):
             raise
+        except UnicodeEncodeError as error:
+            raise DataError(f"A text holds {half_character(error)}; remove it.") from error
         except DatabaseError as error:
             raise DataError(
                 f"{self.opened.name} cannot be written: {reason(error, self.wait)}. "

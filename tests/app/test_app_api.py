@@ -157,6 +157,8 @@ def test_comparison_is_one_list_a_model(ask):
         ({"session": PAIR, "k": "many"}, "whole number"),
         ({"session": PAIR, "model": "best"}, "choose from tpad"),
         ({"session": PAIR, "model": ["tpad"]}, "no model"),
+        ({"session": PAIR, "exclude_seen": "maybe"}, "exclude_seen is true or false"),
+        ({"session": [{"title": "x", "price": 10**400}]}, "finite number"),
     ],
 )
 def test_bad_input_gets_a_sentence(ask, arguments, says):
@@ -176,9 +178,40 @@ def test_bad_input_of_the_other_endpoints_gets_a_sentence(ask):
         ("leaderboard", {"slice": "lukewarm"}, "all, warm, cold"),
         ("leaderboard", {"metric": "F1"}, "P@5"),
         ("leaderboard", {"metric": 3}, "metric is text"),
+        ("leaderboard", {"dataset": ["demo"]}, "dataset is text"),
+        ("compare", {"session": 3}, "at least one"),
+        ("compare", {"session": PAIR, "exclude_seen": 1}, "exclude_seen is true or false"),
+        ("encode", {"items": {"a": 1}}, "at least one"),
+        ("encode", {"items": PAIR, "model": 3}, "no model '3'"),
     ):
         with pytest.raises(AppError, match=says):
             ask(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("recommend", [["nothing"]], "Item 1: There is no item 'nothing'"),
+        ("recommend", [], "at least one item id"),
+        ("recommend", [[{"title": "x\ud83d"}]], "Item 1: title holds half of a character"),
+        ("recommend", [["\ud83d"]], "There is no item"),
+        ("recommend", [PAIR, "\ud83d"], "There is no model"),
+        ("recommend", [[{"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}]], "Upload"),
+        ("compare", [PAIR, ["\ud83d"]], "There is no model"),
+        ("encode", [[{"vectors": {"\ud83d": ["x"]}}]], "finite numbers"),
+        ("encode", [[{"\ud83d": "x"}]], "no field"),
+        ("leaderboard", ["\ud83d"], "dataset holds half of a character"),
+    ],
+)
+def test_plain_http_is_told_the_same_sentences(page, name, data, says):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(page.address, {"data": data}, name)
+    assert says in json.load(caught.value)["error"]
+
+
+def test_plain_http_may_leave_out_what_has_a_default(page):
+    assert len(post(page.address, {"data": [PAIR]})["data"][0]) == 20
+    assert post(page.address, {"data": []}, "leaderboard")["data"][0]
 
 
 def test_a_picture_that_is_too_large_gets_a_sentence(ask, monkeypatch):
@@ -285,10 +318,10 @@ def test_the_endpoints_are_tools_of_an_mcp_server(recommender):
             assert parameter["description"]
 
 
-def post(address: str, body: dict) -> dict:
-    """An answer of /recommend over plain HTTP."""
+def post(address: str, body: dict, name: str = "recommend") -> dict:
+    """An answer of an endpoint over plain HTTP."""
     request = urllib.request.Request(
-        f"{address}gradio_api/run/recommend",
+        f"{address}gradio_api/run/{name}",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )

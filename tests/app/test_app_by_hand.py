@@ -239,6 +239,9 @@ def test_a_verdict_is_stored_and_can_be_taken_away(checking, database):
     assert present.number not in left and len(left) == len(checking.numbers(present, ())) - 1
     with pytest.raises(DataError, match="reload"):
         checking.judge(present, "lovely", "", "", ())
+    for note, who, says in (("x\ud83d", "", "The note holds"), ("", "\ud83d", "Your name holds")):
+        with pytest.raises(DataError, match=says):
+            checking.judge(present, "plausible", note, who, ())
 
 
 def test_where_nothing_is_stored_each_visitor_keeps_their_own(bundle, database):

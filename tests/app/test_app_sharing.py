@@ -177,6 +177,8 @@ def webp(size=(40, 40)) -> str:
         ({"items": [{"id": "nothing"}]}, "no item 'nothing'"),
         ({"items": [{"id": 7}]}, "short text"),
         ({"items": [{"id": "x" * 500}]}, "short text"),
+        ({"items": [{"id": "\ud83d"}]}, "id holds half of a character"),
+        ({"items": [{"title": "\ud83d"}]}, "title .* holds half of a character"),
         ({"items": [{}]}, "title or a picture"),
         ({"items": [{"title": ["x"]}]}, "title or a picture"),
         ({"items": [{"title": "x", "price": -1}]}, "price"),

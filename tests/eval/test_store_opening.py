@@ -157,15 +157,6 @@ def test_the_first_version_is_upgraded_on_every_kind_of_database(target, monkeyp
         assert differences(connection) == []
 
 
-@pytest.mark.parametrize("kind, journal", [("ext4", "wal"), ("nfs4", "delete")])
-def test_a_network_disk_gets_no_shared_memory(tmp_path, monkeypatch, kind, journal):
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"disk / ext4 rw 0 0\nshare {tmp_path} {kind} rw 0 0\n")
-    monkeypatch.setattr("eval.database.opening.MOUNTS", mounts)
-    with Store(tmp_path / "results.db") as store, store.engine.connect() as connection:
-        assert connection.execute(text("PRAGMA journal_mode")).scalar() == journal
-
-
 def test_an_upgrade_that_fails_leaves_the_old_database(old, monkeypatch):
     before = rows(old, "sqlite_master", "run", "schema_version")
 

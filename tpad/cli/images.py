@@ -74,8 +74,8 @@ def run_images(args: Namespace) -> None:
         report = fetch_pictures(
             args.items, args.out, config, args.column, args.retry_failed, unread, show
         )
-    if found := unread.build().findings:
-        print(*found, sep="\n")
+    if (table := unread.build()).findings:
+        print(table)
     print(report)
     if report.failed:
         print(f"Each of them: {args.out / FAILURES}")

@@ -17,9 +17,12 @@ def add_probe_parser(subparsers: _SubParsersAction) -> None:
 def run_probe(args: Namespace) -> None:
     """Runs the command."""
     from tpad.bundle import Bundle
+    from tpad.csv_files import csv_text
+    from tpad.files import replacing
     from tpad.training.probes import probe_bundle
 
     table = probe_bundle(Bundle.load(args.bundle))
     print(table.to_string(float_format=lambda value: f"{value:.3f}"))
     if args.csv:
-        table.to_csv(args.csv)
+        with replacing(args.csv) as part:
+            part.write_text(csv_text(table, index=True), "utf-8")

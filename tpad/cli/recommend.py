@@ -111,7 +111,9 @@ def _formatted(table: "pd.DataFrame", form: str) -> str:
     if form == "json":
         return table.to_json(orient="records", indent=1, force_ascii=False) + "\n"
     if form == "csv":
-        return table.to_csv(index=False, lineterminator="\n")
+        from tpad.csv_files import csv_text
+
+        return csv_text(table)
     if table.empty:
         return "The shop has no item that is not in the session.\n"
     shown = table.assign(

@@ -27,6 +27,10 @@ class Finding:
     examples: tuple[str, ...] = ()
     is_error: bool = True
 
+    def __str__(self) -> str:
+        examples = f" (for instance {'; '.join(self.examples)})" if self.examples else ""
+        return f"{self.count:>8,}  {self.reason}: {self.action}{examples}"
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -58,11 +62,7 @@ class LoadReport:
     def __str__(self) -> str:
         if not self.findings:
             return "No faults were found in the tables."
-        return "\n".join(
-            f"{f.count:>8,}  {f.reason}: {f.action}"
-            + (f" (for instance {'; '.join(f.examples)})" if f.examples else "")
-            for f in self.findings
-        )
+        return "\n".join(map(str, self.findings))
 
 
 class ReportBuilder:

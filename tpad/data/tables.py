@@ -16,6 +16,7 @@ import pandas as pd
 from tpad.data.report import ReportBuilder
 from tpad.data.table_stream import table_frames
 from tpad.errors import DataError, shown
+from tpad.texts import half_character
 
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "")
 
@@ -65,10 +66,16 @@ def to_text(column: pd.Series, table: str = "The table") -> pd.Series:
         return text
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
-    if column.dtype == object:
-        column = _all_text(column, table)
-    missing = column.isna()
-    return column.astype("str").mask(missing, "").str.strip()
+    try:
+        if column.dtype == object:
+            column = _all_text(column, table)
+        missing = column.isna()
+        return column.astype("str").mask(missing, "").str.strip()
+    except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
+        raise DataError(
+            f"Column '{column.name}' holds {half_character(error)}; remove it or write the whole "
+            "character."
+        ) from error
 
 
 def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:

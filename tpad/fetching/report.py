@@ -1,6 +1,5 @@
 """What a fetch leaves beside the pictures: the table with their paths, and what failed."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tpad.csv_files import write_rows
 from tpad.fetching.config import FetchConfig
 from tpad.fetching.outcomes import Kind, Outcome
 from tpad.files import replacing
@@ -91,12 +91,11 @@ def write_failures(failures: Iterator[tuple[str, Outcome]], folder: Path) -> Non
         replacing(folder / FAILURES) as part,
         part.open("w", encoding="utf-8", newline="") as file,
     ):
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(FAILURE_COLUMNS)
-        for item, o in failures:
-            lines.writerow(
-                (item, o.url, o.reason, o.status or "", o.attempts, o.kind.value, o.detail)
-            )
+        rows = (
+            (item, o.url, o.reason, o.status or "", o.attempts, o.kind.value, o.detail)
+            for item, o in failures
+        )
+        write_rows(file, FAILURE_COLUMNS, rows)
 
 
 def write_summary(report: FetchReport, config: FetchConfig, folder: Path) -> None:

@@ -17,7 +17,6 @@ base model with dropout of its own draws for other sessions in each process: the
 in distribution. Processes are taken to be of one kind, hardware and software, as is usual.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,6 +34,7 @@ from torch import distributed as dist
 from transformers.utils import logging
 
 from tpad import locking
+from tpad.environment import variable
 from tpad.errors import ConfigError, ProcessError
 from tpad.mllm.model import MLLM
 from tpad.mllm.precision import choose_device
@@ -85,7 +85,7 @@ def processes(device: str = "auto") -> Iterator[str]:
     if world.world_size == 1:
         if splits:
             print("note: one process holds the whole model; FSDP has no effect", file=sys.stderr)
-        elif "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ:
+        elif variable("ACCELERATE_MIXED_PRECISION") and variable("MASTER_ADDR"):
             print(
                 "note: accelerate started one process, since it leaves several on CPUs to MPI; "
                 "`torchrun --nproc-per-node N -m tpad …` and `accelerate launch --multi_gpu "

@@ -26,6 +26,7 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from tpad.environment import variable
 from tpad.errors import ConfigError, ProcessError
 
 MEETS, READS, LEARNS = range(3)
@@ -68,7 +69,7 @@ def check_options() -> None:
         )
     strategies = ("FULL_SHARD", "1", "TRUE")  # by name or number; of version 2 it is true
     for option in ("FSDP_SHARDING_STRATEGY", "FSDP_RESHARD_AFTER_FORWARD"):
-        value = os.environ.get(option, strategies[0])
+        value = variable(option, strategies[0])
         if value.upper() not in strategies:
             raise ConfigError(
                 f"Layers are split over all processes and freed after each pass; leave out "

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tpad.csv_files import csv_text
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, check_seed
 from tpad.files import replacing_folder
@@ -242,18 +243,21 @@ def write_world(
         _write_files(world, beside, workers, progress)
 
 
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    path.write_text(csv_text(table), "utf-8", newline="\n")
+
+
 def _write_files(
     world: World, folder: Path, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     (folder / "images").mkdir()
     (folder / "arrivals").mkdir()
     items, arrivals = world.item_table(), world.arrivals_table()
-    items.to_csv(folder / "items.csv", index=False, lineterminator="\n")
+    _write_table(items, folder / "items.csv")
     names = [Path(path).name for path in arrivals[Columns.IMAGE]]
-    arrivals.assign(**{Columns.IMAGE: names}).to_csv(
-        folder / "arrivals" / "arrivals.csv", index=False, lineterminator="\n"
-    )
-    world.interaction_table().to_csv(folder / "interactions.csv", index=False, lineterminator="\n")
+    shown = arrivals.assign(**{Columns.IMAGE: names})
+    _write_table(shown, folder / "arrivals" / "arrivals.csv")
+    _write_table(world.interaction_table(), folder / "interactions.csv")
     cold_ids = items[Columns.ITEM_ID][world.cold]
     (folder / "cold_items.txt").write_text("".join(f"{i}\n" for i in cold_ids), "utf-8")
     facts = {

@@ -1,0 +1,69 @@
+"""A run with the names of what it belongs to: the query, and a row of it as a record."""
+
+from typing import cast
+
+from sqlalchemy import Select, select
+
+from eval.database.damage import STATUSES, check_config
+from eval.database.records import RunInfo, as_utc
+from eval.database.schema import CasesRow, DatasetRow, ModelRow, RunRow, SplitRow
+
+
+def runs_query() -> Select:
+    """All runs, the oldest first; its rows are the arguments of `run_info`."""
+    # Outer joins: what a run belongs to is missing only where the file is damaged.
+    return (
+        select(RunRow, ModelRow, CasesRow.fingerprint, CasesRow.protocol, CasesRow.n)
+        .add_columns(DatasetRow.name, DatasetRow.fingerprint, SplitRow.name)
+        .outerjoin(ModelRow, RunRow.model_id == ModelRow.id)
+        .outerjoin(CasesRow, RunRow.cases_id == CasesRow.id)
+        .outerjoin(DatasetRow, CasesRow.dataset_id == DatasetRow.id)
+        .outerjoin(SplitRow, RunRow.split_id == SplitRow.id)
+        .order_by(RunRow.started, RunRow.id)
+    )
+
+
+def run_info(
+    run: RunRow,
+    of: ModelRow | None,
+    cases_print: str | None,
+    protocol: str | None,
+    n: int | None,
+    dataset_name: str | None,
+    dataset_print: str | None,
+    split_name: str | None,
+) -> RunInfo:
+    """A row of `list_runs`.
+
+    Raises:
+        LookupError, ValueError: what the run belongs to is not there, or it holds what no run does.
+    """
+    if of is None or cases_print is None or dataset_print is None:
+        raise LookupError(f"run {run.id} has lost its model, its cases or its dataset")
+    if run.split_id is not None and split_name is None:
+        raise LookupError(f"run {run.id} has lost its split")
+    if run.status not in STATUSES:
+        raise ValueError(f"run {run.id} has the status {run.status!r}")
+    check_config(run.config, run.id)
+    return RunInfo(
+        id=run.id,
+        model=of.name,
+        role=of.role,
+        dataset=cast(str, dataset_name),
+        dataset_fingerprint=dataset_print,
+        cases=cases_print,
+        protocol=cast(str, protocol),
+        n_cases=cast(int, n),
+        split=split_name,
+        split_id=run.split_id,
+        seed=run.seed,
+        config=run.config,
+        key=run.key,
+        status=run.status,
+        started=as_utc(run.started),
+        ended=None if run.ended is None else as_utc(run.ended),
+        fit_seconds=run.fit_seconds,
+        score_seconds=run.score_seconds,
+        package_version=run.package_version,
+        commit=run.commit,
+    )
