@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # how fast a machine is proves nothing
+settings.load_profile("tests")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; set before torch is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")

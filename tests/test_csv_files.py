@@ -104,9 +104,10 @@ def dashboard(folder):
 
 def report(folder):
     from eval.cli.writing import write_report
+    from eval.metrics import Ranks
     from eval.results import Result
 
-    ranks = np.array([[1.0, 2.0]], np.float32)
+    ranks = Ranks.of(np.array([[1.0, 2.0]]))
     cases = argparse.Namespace(session=np.arange(2))
     write_report(
         folder / "r.csv", [Result("=model", "baseline", (0,), ranks, 0.0, 0.0)], cases,

@@ -36,5 +36,7 @@ def test_a_new_item_with_half_a_character(fake_bundle, field):
 
 def test_a_frame_with_half_a_character():
     frame = pd.DataFrame({"item_id": ["a"], "title": pd.Series([HALF], dtype=object)})
-    with pytest.raises(DataError, match=r"Column 'title' holds half of a character \(U\+D83D\)"):
+    with pytest.raises(
+        DataError, match=r"row 1 holds half of a character \(U\+D83D\) in the column title"
+    ):
         read_items(frame, ReportBuilder())

@@ -66,16 +66,10 @@ def to_text(column: pd.Series, table: str = "The table") -> pd.Series:
         return text
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
-    try:
-        if column.dtype == object:
-            column = _all_text(column, table)
-        missing = column.isna()
-        return column.astype("str").mask(missing, "").str.strip()
-    except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
-        raise DataError(
-            f"Column '{column.name}' holds {half_character(error)}; remove it or write the whole "
-            "character."
-        ) from error
+    if column.dtype == object:
+        column = _all_text(column, table)
+    missing = column.isna()
+    return column.astype("str").mask(missing, "").str.strip()
 
 
 def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +129,11 @@ def _all_text(column: pd.Series, table: str) -> pd.Series:
                     f"{where} a list or another collection ({kind}) {what}; give one text or number "
                     "a row."
                 ) from None
-            except UnicodeError:
+            except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
+                raise DataError(
+                    f"{where} {half_character(error)} {what}; remove it or write the whole character."
+                ) from None
+            except UnicodeDecodeError:
                 raise DataError(f"{where} text {what} that is not UTF-8; mend it.") from None
         raise
 
