@@ -27,3 +27,8 @@ class BundleError(TpadError):
 
 class ProcessError(TpadError):
     """One of several processes that train together is gone."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, as the end of a sentence: its first line, or its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

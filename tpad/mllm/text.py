@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tpad.errors import ModelError
+from tpad.mllm.chat_template import ChatTemplate
 from tpad.mllm.prompts import PromptRenderer
 
 ONE_BY_ONE = 64
@@ -39,9 +40,7 @@ class TextReader:
         start = tokenizer("")["input_ids"][:1]
         self._bos: list[int] = start if start == [tokenizer.bos_token_id] else []
         self.renderer = PromptRenderer(
-            lambda messages, open_ended: processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=open_ended
-            ),
+            ChatTemplate(_template_of(processor), tokenizer.special_tokens_map),
             processor.image_token,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
@@ -75,3 +74,9 @@ class TextReader:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def _template_of(processor: Any) -> Any:
+    """The one that is used where none is named; a processor may have several."""
+    found = processor.chat_template
+    return found.get("default") if isinstance(found, dict) else found

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from tpad.embeddings import SET_TITLES
 from tpad.errors import BundleError, ConfigError, DataError
@@ -23,6 +23,7 @@ from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.mllm.settings import ModelSettings
+from tpad.tensor_files import write_arrays
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.given_features import TFIDF, GivenFeatures
@@ -251,8 +252,8 @@ class ItemEncoder:
             }
         if self.given is not None:
             arrays |= self.given.arrays()
-        _save_arrays(folder / "heads.safetensors", arrays)
-        _save_arrays(folder / "text.safetensors", self.text.arrays())
+        write_arrays(folder / "heads.safetensors", arrays)
+        write_arrays(folder / "text.safetensors", self.text.arrays())
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
@@ -334,10 +335,6 @@ def _text_arrays(folder: Path, heads: dict[str, np.ndarray]) -> dict[str, np.nda
         return load_file(path)
     # Earlier bundles keep them with the heads.
     return {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tpad.errors import BundleError, DataError
+from tpad.tensor_files import write_arrays
 from tpad.training.batching import pad_sessions
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.saved_state import under
@@ -189,15 +188,13 @@ class FittedSessionModel:
 
     def save(self, path: str | Path) -> None:
         """Writes weights, scaler and settings to one safetensors file (features are kept apart)."""
-        path = Path(path)
         header = {
             "format": FORMAT,
             "config": json.dumps(asdict(self.config)),
             "history": json.dumps([asdict(report) for report in self.history]),
         }
-        beside = path.with_name(path.name + ".part")
-        save_file(self.state_dict(), beside, metadata=header)
-        os.replace(beside, path)
+        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        write_arrays(Path(path), arrays, header)
 
     @classmethod
     def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
