@@ -20,6 +20,7 @@ from transformers.utils.hub import extract_commit_hash
 
 from tpad.errors import ModelError
 from tpad.hub import network_errors
+from tpad.mllm.bounds import check_config, check_size
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
 from tpad.mllm.quantisation import check_4bit, loading_options
@@ -62,6 +63,9 @@ def read_checkpoint(
         options = loading_options(device, compute)
         if packed:  # as it was packed
             del options["quantization_config"]
+    with _loading(path):
+        check_config(plain, path)
+        check_size(plain, path, **hub)
     with _loading(path):
         config = AutoConfig.from_pretrained(path, **hub)
         processor = load_processor(path, family, **hub)
