@@ -61,6 +61,11 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
             f"{path} has shape {vectors.shape}, but there are {n_items} items; "
             "train the bundle again."
         )
+    if vectors.dtype not in (np.float16, np.float32) or not np.isfinite(vectors).all():
+        raise BundleError(
+            f"{path} holds NaN, infinity or numbers of the kind {vectors.dtype}; train the bundle "
+            "again."
+        )
     return np.ascontiguousarray(vectors, np.float32)
 
 

@@ -1,5 +1,7 @@
 """Every error that a user can cause. Each message is one sentence that says what to do."""
 
+MOST = 300  # characters of what a library says
+
 
 class TpadError(Exception):
     """Base of all errors whose message is written for the user, not for a debugger."""
@@ -31,4 +33,5 @@ class ProcessError(TpadError):
 
 def one_line(error: BaseException) -> str:
     """What an error of a library says, as the end of a sentence: its first line, or its name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return first[:MOST].encode("utf-8", "backslashreplace").decode()  # fit for any terminal

@@ -6,21 +6,26 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 
+from tpad.bundle_contents import Listed, read_json, reading
+from tpad.bundle_files import HUB_ID
 from tpad.embeddings import SET_TITLES
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
+from tpad.mllm.loading import COMMIT
 from tpad.mllm.model import MLLM
+from tpad.mllm.precision import choose_device
 from tpad.mllm.prompts import ItemInput
 from tpad.mllm.settings import ModelSettings
 from tpad.tensor_files import write_arrays
@@ -30,6 +35,7 @@ from tpad.training.given_features import TFIDF, GivenFeatures
 from tpad.training.heads import KnowledgeHeads
 from tpad.training.knowledge import named_features
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.training.saved_state import built, from_json
 from tpad.training.student import table_of
 
 RANDOM_SIZE = 128
@@ -267,51 +273,113 @@ class ItemEncoder:
         _write_json(folder / "text.json", self.text.as_json())
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> "ItemEncoder":
-        """Reads what `save` wrote.
+    def load(
+        cls, folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
+    ) -> "ItemEncoder":
+        """Reads what `save` wrote, and tries it on an item.
+
+        Args:
+            folder: of the bundle.
+            device: where it runs.
+            listed: the files that may be opened; None for all in the folder.
 
         Raises:
-            BundleError: a part is missing or does not fit the others.
+            BundleError: a part is missing, not listed, or does not fit the others.
+            ModelError: the base model of a hub cannot be got.
+            ConfigError: this machine has no such device, or none for 4 bits.
         """
-        folder = Path(folder)
+        files = Listed(Path(folder), listed)
+        file = files.file("encoder.json")
+        with reading(file):
+            facts = read_json(file)
+            base, settings = facts["base"], from_json(ModelSettings, facts.get("model", {}))
+            reading_of = from_json(Reading, facts["reading"])
+            distill = from_json(DistillConfig, facts["distill"])
+        mllm = _load_base(files, base, settings, device)
+        with reading(file):
+            for name in reading_of.adapters:
+                with reading(files.whole(f"adapters/{name}")):
+                    mllm.load_adapter(name, files.folder / "adapters" / name)
+            encoder = _assembled(files, facts, mllm, reading_of, distill)
+            encoder.try_out()
+        return encoder
+
+    def try_out(self) -> None:
+        """Encodes an item that is made up, in every set.
+
+        Raises:
+            ValueError: what comes out is not finite.
+        """
+        vectors = None
+        if self.given is not None:
+            vectors = {
+                name: np.zeros(size, np.float32)
+                for name, size in self.given.sizes.items()
+                if name != TFIDF
+            }
+        item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
+        for name, vector in self.encode([item]).items():
+            if not np.isfinite(vector).all():
+                raise ValueError(f"it gives NaN or infinity in the set {name!r}")
+
+
+def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -> MLLM:
+    """The base model that a bundle holds, or that it names on the hub."""
+    file = files.folder / "encoder.json"
+    if not isinstance(base, dict) or not (base.keys() == {"path"} or "hub_id" in base):
+        raise BundleError(f"{file} names no base model; export the bundle again.")
+    if "path" in base:
+        folder = files.whole(base["path"] if isinstance(base["path"], str) else "")
+        choose_device(device)  # what the machine lacks is no fault of the bundle
         try:
-            facts = json.loads((folder / "encoder.json").read_text("utf-8"))
-            vocabularies = json.loads((folder / "text.json").read_text("utf-8"))
-            arrays = load_file(folder / "heads.safetensors")
-            text = TextFeatures.restore(vocabularies, _text_arrays(folder, arrays))
-            base = facts["base"]
-            source = folder / base["path"] if "path" in base else base["hub_id"]
-            # Earlier bundles do not record them: there were none to choose.
-            settings = ModelSettings(**facts.get("model", {}))
-            mllm = MLLM.load(source, settings, revision=base.get("revision"), device=device)
-            reading = Reading(**{**facts["reading"], "layers": tuple(facts["reading"]["layers"])})
-            for name in reading.adapters:
-                mllm.load_adapter(name, folder / "adapters" / name)
-            distill = DistillConfig(**facts["distill"])
-            scaler = FeatureScaler(len(arrays["scaler.mean"]))
-            scaler.load_state_dict(_tensors(arrays, "scaler."))
-            words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
-            given = None
-            if facts.get("given") is not None:  # earlier bundles do not say
-                given = GivenFeatures.restore(facts["given"], arrays)
-            heads = KnowledgeHeads(
-                scaler.n_features, 0 if reading.given_only else mllm.hidden_size, words, distill,
-                0 if given is None else given.width,
-            )  # fmt: skip
-            heads.load_state_dict(_tensors(arrays, "heads."))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"The encoder in {folder} is incomplete or damaged ({error}); export it again."
-            ) from error
+            return MLLM.load(folder, settings, device=device)
+        except ConfigError:
+            raise
+        except BaseException as error:
+            with reading(folder):
+                raise error
+    hub_id, revision = base["hub_id"], base.get("revision")
+    if not isinstance(hub_id, str) or not HUB_ID.fullmatch(hub_id) or Path(hub_id).exists():
+        raise BundleError(
+            f"{file} names the base model {hub_id!r}, which is no id OWNER/NAME of the hub, or a "
+            "path on this machine; export the bundle again."
+        )
+    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
+        raise BundleError(
+            f"{file} names the base model {hub_id} without its commit (40 hexadecimal digits), so "
+            "that it could change; export the bundle again."
+        )
+    return MLLM.load(hub_id, settings, revision=revision, device=device)
+
+
+def _assembled(
+    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, distill: DistillConfig
+) -> ItemEncoder:
+    """The encoder of a loaded base model and the other files."""
+    heads_file = files.file("heads.safetensors")
+    with reading(heads_file):
+        arrays = load_file(heads_file)
+    text = _read_text(files, arrays)
+    with reading(heads_file):
+        scaler = built(lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler."))
+        words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
+        given = None
+        if facts.get("given") is not None:  # earlier bundles do not say
+            given = GivenFeatures.restore(facts["given"], arrays)
+        size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
+        heads = built(
+            lambda: KnowledgeHeads(scaler.n_features, size, words, distill, width),
+            _tensors(arrays, "heads."),
+        )
         fields = None
         if facts["categories"] is not None:
             fields = FieldFeatures(
                 facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
             )
-        return cls(
-            mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
-            distill, facts["sets"], base, given,
-        )  # fmt: skip
+    return ItemEncoder(
+        mllm, how, text, fields, scaler.to(mllm.device), heads.to(mllm.device), distill,
+        facts["sets"], facts["base"], given,
+    )  # fmt: skip
 
 
 def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
@@ -329,12 +397,15 @@ def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tens
     }
 
 
-def _text_arrays(folder: Path, heads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    path = folder / "text.safetensors"
-    if path.is_file():
-        return load_file(path)
-    # Earlier bundles keep them with the heads.
-    return {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
+def _read_text(files: Listed, heads: dict[str, np.ndarray]) -> TextFeatures:
+    file = files.file("text.json")
+    with reading(file):
+        vocabularies = read_json(file)
+        # Earlier bundles keep the arrays with the heads.
+        arrays = {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
+        if files.has("text.safetensors"):
+            arrays = load_file(files.file("text.safetensors"))
+        return TextFeatures.restore(vocabularies, arrays)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -11,11 +11,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from tpad.errors import BundleError, DataError
+from tpad.errors import BundleError, DataError, one_line
 from tpad.tensor_files import write_arrays
 from tpad.training.batching import pad_sessions
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.saved_state import under
+from tpad.training.saved_state import built, from_json, under
 from tpad.training.session_network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
@@ -213,20 +213,16 @@ class FittedSessionModel:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header.get("format") != FORMAT:
                 raise BundleError(f"{path} is no session model of format {FORMAT}; train it again.")
-            config = SessionModelConfig(**json.loads(header["config"]))
+            config = from_json(SessionModelConfig, json.loads(header["config"]))
             history = [EpochReport(**report) for report in json.loads(header["history"])]
-            components = state.get("scaler.components")
-            scaler = FeatureScaler(
-                len(state["scaler.mean"]), None if components is None else len(components)
-            )
-            network = SessionModel(scaler.n_outputs, state["network.warm"], config)
-            network.load_state_dict(under("network.", state))
-            scaler.load_state_dict(under("scaler.", state))
+            network, scaler = _restored(state, config)
+            return cls(network, scaler, features, history)
         except BundleError:
             raise
         except Exception as error:  # whatever a broken file causes, the remedy is the same
-            raise BundleError(f"{path} cannot be read as a session model ({error}).") from error
-        return cls(network, scaler, features, history)
+            raise BundleError(
+                f"{path} cannot be read as a session model ({one_line(error)}); train it again."
+            ) from error
 
     def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
         """The tables of items, computed in chunks: hidden layers of a million would not fit."""
@@ -264,6 +260,27 @@ class FittedSessionModel:
             states = self.network.encode(elements)  # (n, L, h)
             final = states[torch.arange(len(rows), device=device), last.to(device)]  # (n, h)
             return self.network.session_vectors(final)
+
+
+def _restored(
+    state: dict[str, Tensor], config: SessionModelConfig
+) -> tuple[SessionModel, FeatureScaler]:
+    """Network and scaler of a file; what the settings say is compared with it before it is built."""
+    layers = {name.split(".")[2] for name in state if name.startswith("network.blocks.")}
+    if config.layers != len(layers):
+        raise ValueError(f"the settings say {config.layers} layers, there are {len(layers)}")
+    components = state.get("scaler.components")
+    n_outputs = None if components is None else len(components)
+    scaler = built(
+        lambda: FeatureScaler(len(state["scaler.mean"]), n_outputs), under("scaler.", state)
+    )
+    warm = state["network.warm"]
+    if warm.dtype != torch.bool or warm.ndim != 1:
+        raise ValueError("network.warm holds no truth values")
+    network = built(
+        lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state)
+    )
+    return network, scaler
 
 
 def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
