@@ -122,7 +122,8 @@ def read_dataset(folder: Path, facts: dict[str, Any], names: Collection[str]) ->
     images = safe_path(folder, root) if root else folder
     with reading(folder / "items.parquet and sessions.parquet"):
         dataset = Dataset.load_saved(folder, image_root=images)
-    _check_items(folder / "items.parquet", dataset.items)
+    with reading(folder / "items.parquet"):
+        _check_items(folder / "items.parquet", dataset.items)
     if dataset.n_items != facts["n_items"]:
         raise BundleError(
             f"{folder / 'items.parquet'} has {dataset.n_items} items, but bundle.json says "

@@ -96,7 +96,9 @@ def _check_settings(settings: Any, folder: Path) -> None:
         # An empty value leaves out what it names, also where a newer PEFT knows more names.
         if name in _WITHOUT_EFFECT | _READ or not value or value == usual.get(name):
             continue
-        raise ModelError(f"{whose} sets {name!r}, which is not supported; use a plain LoRA adapter.")
+        raise ModelError(
+            f"{whose} sets {name!r}, which is not supported; use a plain LoRA adapter."
+        )
     rank, alpha = settings.get("r"), settings.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= LARGEST_RANK:
         raise ModelError(f"{whose} has the rank {rank!r}; it must be from 1 to {LARGEST_RANK:,}.")
@@ -108,7 +110,9 @@ def _check_settings(settings: Any, folder: Path) -> None:
     if type(settings.get("use_rslora", False)) is not bool:
         raise ModelError(f"{whose} has a use_rslora that is neither true nor false.")
     if settings.get("bias", "none") != "none":
-        raise ModelError(f"{whose} trains biases, which is not supported; use a plain LoRA adapter.")
+        raise ModelError(
+            f"{whose} trains biases, which is not supported; use a plain LoRA adapter."
+        )
     if not isinstance(settings.get("target_modules"), str | list):
         raise ModelError(f"{whose} names its target_modules in no usable list.")
 

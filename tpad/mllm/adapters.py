@@ -33,6 +33,7 @@ from tpad.mllm.adapter_files import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+
 @dataclass(frozen=True)
 class LoraSettings:
     """Size of a LoRA adapter.

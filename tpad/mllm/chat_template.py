@@ -259,7 +259,15 @@ def _counted(tree: nodes.Template) -> nodes.Template:
     """The template with every loop, and every expression that can make more of less, counted."""
     for loop in list(tree.find_all(nodes.For)):
         loop.iter = _through(loop.iter, "turns")
-    growing = (nodes.Add, nodes.Concat, nodes.Filter, nodes.Call, nodes.List, nodes.Tuple, nodes.Dict)
+    growing = (
+        nodes.Add,
+        nodes.Concat,
+        nodes.Filter,
+        nodes.Call,
+        nodes.List,
+        nodes.Tuple,
+        nodes.Dict,
+    )
     for parent in list(tree.find_all(nodes.Node)):
         for field, value in list(parent.iter_fields()):
             if isinstance(value, list):
@@ -295,7 +303,7 @@ def _raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
-def _strftime_now(format: str) -> str:  # noqa: A002  # as templates may name it
+def _strftime_now(format: str) -> str:  # as templates may name it
     return datetime.now().strftime(format[:100])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tpad.errors import ModelError
+from tpad.errors import ModelError, one_line
 from tpad.mllm.chat_template import ChatTemplate
 from tpad.mllm.prompts import PromptRenderer
 
@@ -50,10 +50,21 @@ class TextReader:
         self.stop_ids: set[int] = {i for i in (*ends, pad) if i is not None}
 
     def encode(self, strings: list[str]) -> list:
-        """Tokens with character offsets, nothing added."""
-        if len(strings) <= ONE_BY_ONE:
-            return [self._backend.encode(text, add_special_tokens=False) for text in strings]
-        return self._backend.encode_batch(strings, add_special_tokens=False)
+        """Tokens with character offsets, nothing added.
+
+        Raises:
+            ModelError: the tokenizer fails; its patterns give up on a text that takes too long.
+        """
+        try:
+            if len(strings) <= ONE_BY_ONE:
+                return [self._backend.encode(text, add_special_tokens=False) for text in strings]
+            return self._backend.encode_batch(strings, add_special_tokens=False)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+                raise
+            raise ModelError(
+                f"The model's tokenizer cannot read a text ({one_line(error)}); use the model's own."
+            ) from error
 
     def bos_ids(self, string: str) -> list[int]:
         """What the tokenizer puts before a text, unless the chat template already did."""

@@ -14,20 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.numpy import load_file
 
-from tpad.bundle_contents import Listed, read_json, reading
-from tpad.bundle_files import HUB_ID
 from tpad.embeddings import SET_TITLES
-from tpad.errors import BundleError, ConfigError, DataError
+from tpad.errors import ConfigError, DataError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
-from tpad.mllm.loading import COMMIT
 from tpad.mllm.model import MLLM
-from tpad.mllm.precision import choose_device
 from tpad.mllm.prompts import ItemInput
-from tpad.mllm.settings import ModelSettings
 from tpad.tensor_files import write_arrays
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
@@ -35,7 +29,6 @@ from tpad.training.given_features import TFIDF, GivenFeatures
 from tpad.training.heads import KnowledgeHeads
 from tpad.training.knowledge import named_features
 from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
-from tpad.training.saved_state import built, from_json
 from tpad.training.student import table_of
 
 RANDOM_SIZE = 128
@@ -288,21 +281,9 @@ class ItemEncoder:
             ModelError: the base model of a hub cannot be got.
             ConfigError: this machine has no such device, or none for 4 bits.
         """
-        files = Listed(Path(folder), listed)
-        file = files.file("encoder.json")
-        with reading(file):
-            facts = read_json(file)
-            base, settings = facts["base"], from_json(ModelSettings, facts.get("model", {}))
-            reading_of = from_json(Reading, facts["reading"])
-            distill = from_json(DistillConfig, facts["distill"])
-        mllm = _load_base(files, base, settings, device)
-        with reading(file):
-            for name in reading_of.adapters:
-                with reading(files.whole(f"adapters/{name}")):
-                    mllm.load_adapter(name, files.folder / "adapters" / name)
-            encoder = _assembled(files, facts, mllm, reading_of, distill)
-            encoder.try_out()
-        return encoder
+        from tpad.training.encoder_loading import load_encoder  # which makes an ItemEncoder
+
+        return load_encoder(Path(folder), device, listed)
 
     def try_out(self) -> None:
         """Encodes an item that is made up, in every set.
@@ -323,89 +304,11 @@ class ItemEncoder:
                 raise ValueError(f"it gives NaN or infinity in the set {name!r}")
 
 
-def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -> MLLM:
-    """The base model that a bundle holds, or that it names on the hub."""
-    file = files.folder / "encoder.json"
-    if not isinstance(base, dict) or not (base.keys() == {"path"} or "hub_id" in base):
-        raise BundleError(f"{file} names no base model; export the bundle again.")
-    if "path" in base:
-        folder = files.whole(base["path"] if isinstance(base["path"], str) else "")
-        choose_device(device)  # what the machine lacks is no fault of the bundle
-        try:
-            return MLLM.load(folder, settings, device=device)
-        except ConfigError:
-            raise
-        except BaseException as error:
-            with reading(folder):
-                raise error
-    hub_id, revision = base["hub_id"], base.get("revision")
-    if not isinstance(hub_id, str) or not HUB_ID.fullmatch(hub_id) or Path(hub_id).exists():
-        raise BundleError(
-            f"{file} names the base model {hub_id!r}, which is no id OWNER/NAME of the hub, or a "
-            "path on this machine; export the bundle again."
-        )
-    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
-        raise BundleError(
-            f"{file} names the base model {hub_id} without its commit (40 hexadecimal digits), so "
-            "that it could change; export the bundle again."
-        )
-    return MLLM.load(hub_id, settings, revision=revision, device=device)
-
-
-def _assembled(
-    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, distill: DistillConfig
-) -> ItemEncoder:
-    """The encoder of a loaded base model and the other files."""
-    heads_file = files.file("heads.safetensors")
-    with reading(heads_file):
-        arrays = load_file(heads_file)
-    text = _read_text(files, arrays)
-    with reading(heads_file):
-        scaler = built(lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler."))
-        words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
-        given = None
-        if facts.get("given") is not None:  # earlier bundles do not say
-            given = GivenFeatures.restore(facts["given"], arrays)
-        size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
-        heads = built(
-            lambda: KnowledgeHeads(scaler.n_features, size, words, distill, width),
-            _tensors(arrays, "heads."),
-        )
-        fields = None
-        if facts["categories"] is not None:
-            fields = FieldFeatures(
-                facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
-            )
-    return ItemEncoder(
-        mllm, how, text, fields, scaler.to(mllm.device), heads.to(mllm.device), distill,
-        facts["sets"], facts["base"], given,
-    )  # fmt: skip
-
-
 def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
     """bfloat16 where it keeps every weight as it is; otherwise embeddings would change."""
     weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
     exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
     return torch.bfloat16 if exact else None
-
-
-def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        k.removeprefix(prefix): torch.from_numpy(v)
-        for k, v in arrays.items()
-        if k.startswith(prefix)
-    }
-
-
-def _read_text(files: Listed, heads: dict[str, np.ndarray]) -> TextFeatures:
-    file = files.file("text.json")
-    with reading(file):
-        vocabularies = read_json(file)
-        # Earlier bundles keep the arrays with the heads.
-        arrays = {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
-        if files.has("text.safetensors"):
-            arrays = load_file(files.file("text.safetensors"))
-        return TextFeatures.restore(vocabularies, arrays)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -212,17 +212,26 @@ class FittedSessionModel:
                 header = file.metadata() or {}
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header.get("format") != FORMAT:
-                raise BundleError(f"{path} is no session model of format {FORMAT}; train it again.")
+                raise BundleError(f"It is no session model of format {FORMAT}; train it again.")
             config = from_json(SessionModelConfig, json.loads(header["config"]))
             history = [EpochReport(**report) for report in json.loads(header["history"])]
             network, scaler = _restored(state, config)
-            return cls(network, scaler, features, history)
-        except BundleError:
-            raise
+            model = cls(network, scaler, features, history)
+            model._check_numbers()
+            return model
+        except BundleError as error:
+            raise BundleError(f"{path} cannot be used: {one_line(error)}.") from error
         except Exception as error:  # whatever a broken file causes, the remedy is the same
             raise BundleError(
                 f"{path} cannot be read as a session model ({one_line(error)}); train it again."
             ) from error
+
+    def _check_numbers(self) -> None:
+        """Raises a ValueError if items that have features, or a session, get no finite numbers."""
+        known = np.isfinite(self.features).all(1)
+        sessions = self.session_vectors([np.zeros(1, int)] if known[:1].all() else [])
+        if not np.isfinite(self.item_vectors[known]).all() or not np.isfinite(sessions).all():
+            raise ValueError("its vectors hold NaN or infinity")
 
     def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
         """The tables of items, computed in chunks: hidden layers of a million would not fit."""
@@ -277,9 +286,7 @@ def _restored(
     warm = state["network.warm"]
     if warm.dtype != torch.bool or warm.ndim != 1:
         raise ValueError("network.warm holds no truth values")
-    network = built(
-        lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state)
-    )
+    network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
     return network, scaler
 
 

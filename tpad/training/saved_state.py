@@ -82,8 +82,10 @@ def fits(value: Any, kind: Any) -> bool:
     """Whether a value is of a field's type; whole numbers also serve as fractions."""
     if get_origin(kind) is UnionType:
         return any(fits(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(fits(v, get_args(kind)[0]) for v in value)
+    if get_origin(kind) in (tuple, list):
+        return isinstance(value, get_origin(kind)) and all(
+            fits(v, get_args(kind)[0]) for v in value
+        )
     if kind in (int, float):
         allowed = (int, float) if kind is float else int
         return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value)
