@@ -337,7 +337,7 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "a layer more": ("base", field(BASE, "text_config.num_hidden_layers", 5)),
     "a width of 10^7": ("base", field(BASE, "text_config.hidden_size", 10**7)),
     "a picture of 10^6": ("base", field(BASE, "vision_config.image_size", 10**6)),
-    "layers as text": ("base", field(BASE, "text_config.num_hidden_layers", "4")),
+    "a number of layers as text": ("base", field(BASE, "text_config.num_hidden_layers", "4")),
     "a head_dim of zero": ("base", field(BASE, "text_config.num_attention_heads", 0)),
     "an unknown activation": ("base", field(BASE, "text_config.hidden_act", "boom")),
     "weights cut off": ("base", cut("base/model.safetensors", 0.5)),

@@ -224,7 +224,7 @@ class _Bounded(ImmutableSandboxedEnvironment):
         self._meter.count()
         if isinstance(obj, BuiltinMethodType) and isinstance(obj.__self__, str):
             if obj.__name__ == "join":
-                return self._join(*args, d=obj.__self__)
+                return self._join(args[0], obj.__self__)
             if obj.__name__ == "replace":
                 return self._replace(obj.__self__, *args)
         return super().call(context, obj, *args, **kwargs)
@@ -258,7 +258,7 @@ class _Bounded(ImmutableSandboxedEnvironment):
 def _counted(tree: nodes.Template) -> nodes.Template:
     """The template with every loop, and every expression that can make more of less, counted."""
     for loop in list(tree.find_all(nodes.For)):
-        loop.iter = _through(loop.iter, "turns")
+        loop.iter = _through(loop.iter, "turns")  # type: ignore[arg-type]
     growing = (
         nodes.Add,
         nodes.Concat,
@@ -286,12 +286,12 @@ def _wrapped(node: Any, growing: type[nodes.Node] | tuple[type[nodes.Node], ...]
         return node
     if isinstance(node, nodes.Filter) and node.name in ("bounded", "turns"):
         return node
-    return _through(node, "bounded")
+    return _through(node, "bounded")  # type: ignore[arg-type]
 
 
 def _through(node: nodes.Expr, name: str) -> nodes.Filter:
     made = nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-    return made.set_environment(node.environment)  # type: ignore[return-value]
+    return made.set_environment(node.environment)  # type: ignore[return-value,arg-type]
 
 
 def _is_loop(obj: Any) -> bool:
