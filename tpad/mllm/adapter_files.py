@@ -99,7 +99,8 @@ def _check_settings(settings: Any, folder: Path) -> None:
         raise ModelError(
             f"{whose} sets {name!r}, which is not supported; use a plain LoRA adapter."
         )
-    rank, alpha = settings.get("r"), settings.get("lora_alpha")
+    rank: Any = settings.get("r")
+    alpha: Any = settings.get("lora_alpha")
     if type(rank) is not int or not 1 <= rank <= LARGEST_RANK:
         raise ModelError(f"{whose} has the rank {rank!r}; it must be from 1 to {LARGEST_RANK:,}.")
     if type(alpha) not in (int, float) or not math.isfinite(alpha):
