@@ -73,7 +73,8 @@ def from_json(kind: Callable[..., Settings], values: Any) -> Settings:
         if name not in types:
             raise ValueError(f"there is no setting {name!r}")
         made[name] = tuple(value) if isinstance(value, list) else value
-        if not fits(made[name], types[name]):
+        no_number = isinstance(value, float) and not math.isfinite(value)
+        if no_number or not fits(made[name], types[name]):
             raise ValueError(f"the setting {name!r} cannot be {value!r}")
     return kind(**made)
 
@@ -88,5 +89,5 @@ def fits(value: Any, kind: Any) -> bool:
         )
     if kind in (int, float):
         allowed = (int, float) if kind is float else int
-        return isinstance(value, allowed) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, allowed) and not isinstance(value, bool)
     return isinstance(value, kind)
