@@ -18,6 +18,7 @@ from typing import Any
 
 from app.space_card import card, check_card, front_matter, pinned
 from tpad.errors import ConfigError, DataError, TpadError
+from tpad.files import replacing_folder
 from tpad.hub import check_name, hub_errors, size_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,10 +113,7 @@ def assemble(
         source.resolve()
     ):
         raise ConfigError(f"{folder} is inside of what is copied; name another folder by --out.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".space-", dir=folder.parent) as temporary:
-        made = Path(temporary) / "space"
-        made.mkdir()
+    with replacing_folder(folder) as made:
         for name in FILES:
             shutil.copyfile(root / name, made / name)
         skipped = shutil.ignore_patterns(*LEFT_OUT)
@@ -133,10 +131,6 @@ def assemble(
         check_card(head, made)
         name = "the demo shop" if is_demo else source.resolve().name
         (made / "README.md").write_text(card(head, name, facts, results is not None), "utf-8")
-        if folder.exists():
-            folder.rmdir()
-        made.rename(folder)
-    folder.chmod(0o755)
 
 
 def copy_database(source: Path, target: Path) -> None:

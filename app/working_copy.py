@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from eval.database.store import Store
+from tpad.files import replacing
 
 COLUMNS = 'run_id, "case", verdict, note, who, time'
 
@@ -32,8 +33,7 @@ def working_copy(shipped: Path, copy: Path) -> Path:
         Store(copy).close()  # brings one of an older version up to date
         if _run_ids(shipped) <= _run_ids(copy):
             return copy
-    part = copy.with_name(f"{copy.name}.{os.getpid()}.part")
-    try:
+    with replacing(copy) as part:
         with closing(_reading(shipped)) as source, closing(sqlite3.connect(part)) as target:
             source.backup(target)
         Store(part).close()
@@ -41,10 +41,6 @@ def working_copy(shipped: Path, copy: Path) -> Path:
             _move_verdicts(copy, part)
         with closing(sqlite3.connect(part)) as whole:  # nothing may be left in a log beside it
             whole.execute("PRAGMA journal_mode=DELETE")
-        os.replace(part, copy)
-    finally:
-        for name in (part.name, f"{part.name}-wal", f"{part.name}-shm"):
-            part.with_name(name).unlink(missing_ok=True)
     return copy
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eval.splits import Split
 from tpad import Columns, DataError
+from tpad.files import replacing_folder
 
 RECORD_FILE = "split.json"
 
@@ -31,31 +32,28 @@ def save_split(split: Split, folder: str | Path) -> Path:
         DataError: the folder holds something already, or cannot be written.
     """
     folder = Path(folder)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder} holds something already; name a folder that does not exist.")
-        split.dataset.save(part)
-        _copy_pictures(split, part)
-        record = {
-            "name": split.name,
-            "kind": split.kind,
-            "seed": split.seed,
-            "params": split.params,
-            "source": split.source,
-            "dataset": split.dataset.fingerprint,
-            "fingerprint": split.fingerprint,
-            "info": dict(split.info),
-            "roles": dict(split.rows()),
-        }
-        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-        (part / RECORD_FILE).write_text(text, encoding="utf-8")
-        os.replace(part, folder)
+        with replacing_folder(folder) as part:
+            split.dataset.save(part)
+            _copy_pictures(split, part)
+            record = {
+                "name": split.name,
+                "kind": split.kind,
+                "seed": split.seed,
+                "params": split.params,
+                "source": split.source,
+                "dataset": split.dataset.fingerprint,
+                "fingerprint": split.fingerprint,
+                "info": dict(split.info),
+                "roles": dict(split.rows()),
+            }
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            (part / RECORD_FILE).write_text(text, encoding="utf-8")
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{folder} cannot be written ({reason}); name another folder.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from tpad import Bundle, Dataset, NewItem
+from tpad.bundle_files import summarise
 
 SETS = ("tpad", "vision_tfidf", "knowledge", "vision")
 WIDTHS = {"tpad": 24, "vision_tfidf": 20, "knowledge": 16, "vision": 12, "tfidf": 10, "random": 8}
@@ -130,7 +131,15 @@ def with_arrival(bundle: Path, folder: Path) -> Path:
     (folder / "arrivals").mkdir()
     picture("green", 9).save(folder / "arrivals" / "one.webp")
     (folder / "arrivals" / "arrivals.csv").write_text("title,image\ngreen kite,one.webp\n")
+    list_again(folder)
     return folder
+
+
+def list_again(folder: Path) -> None:
+    """Have `bundle.json` list what lies in a bundle that a test has changed."""
+    info = json.loads((folder / "bundle.json").read_text("utf-8")) | summarise(folder)
+    (folder / "bundle.json").unlink()  # which may be a link
+    (folder / "bundle.json").write_text(json.dumps(info), "utf-8")
 
 
 def contents(dataset: Dataset) -> list[NewItem]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
+from tpad.bundle_contents import read_dataset, reading
 from tpad.bundle_files import (
     CARD_FILE,
     FORMAT_VERSION,
@@ -32,7 +33,7 @@ from tpad.data.dataset import Dataset
 from tpad.data.images import resolve_image
 from tpad.data.sessions import Sessions
 from tpad.embeddings import read_embeddings, write_embeddings
-from tpad.errors import BundleError, ConfigError, DataError, ImageError
+from tpad.errors import BundleError, ConfigError, ImageError
 from tpad.files import replacing_folder
 from tpad.items import NewItem
 from tpad.version import __version__
@@ -151,32 +152,20 @@ class Bundle:
     @cached_property
     def dataset(self) -> Dataset:
         """Items and sessions it was trained on; without sessions if they were left out."""
-        inside = self.info["dataset"].get("image_root", "")
-        root = safe_path(self.path, inside) if inside else self.path
-        try:
-            dataset = Dataset.load_saved(self.path, image_root=root)
-        except DataError as error:
-            raise BundleError(f"{self.path} has damaged tables: {error}") from error
-        if dataset.n_items != self.info["dataset"].get("n_items"):
-            raise BundleError(
-                f"{self.path / 'items.parquet'} has {dataset.n_items} items, but bundle.json says "
-                f"{self.info['dataset'].get('n_items')}; train the bundle again."
-            )
-        return dataset
+        return read_dataset(self.path, self.info["dataset"], self.info["checksums"])
 
     @cached_property
     def popularity(self) -> np.ndarray:
         """(n_items,) int64, clicks in training sessions, known even if sessions were left out."""
         if POPULARITY_FILE not in self.info["checksums"]:
             return self.dataset.popularity
-        try:
-            clicks = pd.read_parquet(self.path / POPULARITY_FILE)[CLICKS].to_numpy(np.int64)
-        except (OSError, ValueError, KeyError) as error:
-            raise BundleError(
-                f"{self.path / POPULARITY_FILE} is damaged; export the bundle again."
-            ) from error
-        if len(clicks) != self.dataset.n_items:
-            raise BundleError(f"{self.path / POPULARITY_FILE} has the wrong number of items.")
+        path = self.path / POPULARITY_FILE
+        with reading(path):
+            table = pd.read_parquet(path)
+            clicks = table[CLICKS].to_numpy(np.int64)
+            same = table[Columns.ITEM_ID].tolist() == self.dataset.items[Columns.ITEM_ID].tolist()
+        if not same or (clicks < 0).any():
+            raise BundleError(f"{path} is not of these items; export the bundle again.")
         return clicks
 
     @property
@@ -189,13 +178,16 @@ class Bundle:
         """Turns new items into embeddings; loaded when first asked for.
 
         Raises:
-            TpadError: its weights or settings cannot be read.
+            BundleError: its weights or settings are damaged or not listed.
+            ModelError: the base model of a hub cannot be got.
+            ConfigError: this machine has no such device, or none for 4 bits.
         """
         with self._lock:
             if self._encoder is None:
                 from tpad.training.encoders import ItemEncoder
 
-                self._encoder = ItemEncoder.load(self.path, device=self.device)
+                listed = self.info["checksums"]
+                self._encoder = ItemEncoder.load(self.path, device=self.device, listed=listed)
             return self._encoder
 
     @classmethod
@@ -262,7 +254,7 @@ class Bundle:
         with replacing_folder(folder) as part:
             encoder.save(part)
             dataset.save(part)
-            _copy_pictures(dataset, part / info["dataset"]["image_root"])
+            _copy_pictures(dataset, part, info["dataset"]["image_root"])
             for kind in ("embeddings", "recommenders"):
                 (part / kind).mkdir()
             for name, vectors in embeddings.items():
@@ -324,13 +316,16 @@ class Bundle:
         return self.info["checksums"][set_file("recommenders", name)]
 
     def _read_embeddings(self, name: str) -> np.ndarray:
-        return read_embeddings(self.path / set_file("embeddings", name), self.dataset.n_items)
+        path = self.path / set_file("embeddings", name)
+        with reading(path):
+            return read_embeddings(path, self.dataset.n_items)
 
     def _read_recommender(self, name: str) -> "FittedSessionModel":
         from tpad.training.fitted_session_model import FittedSessionModel
 
-        path = self.path / set_file("recommenders", name)
-        return FittedSessionModel.load(path, self.embeddings[name])
+        path, vectors = self.path / set_file("recommenders", name), self.embeddings[name]
+        with reading(path):
+            return FittedSessionModel.load(path, vectors)
 
 
 def _check_parts(
@@ -352,7 +347,7 @@ def _image_root(dataset: Dataset) -> str:
     return "" if all(name.startswith(f"{IMAGES}/") for name in images) else IMAGES
 
 
-def _copy_pictures(dataset: Dataset, root: Path) -> None:
+def _copy_pictures(dataset: Dataset, folder: Path, root: str) -> None:
     """Copy the pictures that exist; an item whose picture does not counts as one without."""
     for name in dict.fromkeys(dataset.items[Columns.IMAGE]):
         if not name:
@@ -361,7 +356,8 @@ def _copy_pictures(dataset: Dataset, root: Path) -> None:
             source = resolve_image(dataset.image_root, name)
         except ImageError:
             continue
-        _copy(source, safe_path(root, os.path.normpath(name).replace(os.sep, "/")))
+        inside = os.path.normpath(f"{root}/{name}" if root else name)
+        _copy(source, safe_path(folder, inside.replace(os.sep, "/")))
 
 
 def _copy(source: Path, target: Path) -> None:

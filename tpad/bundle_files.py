@@ -8,11 +8,12 @@ import json
 import os
 import re
 import stat
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tpad.errors import BundleError, ConfigError
-from tpad.files import sha256
+from tpad.files import remove_leftovers, sha256
 
 FORMAT_VERSION = 1
 INFO_FILE = "bundle.json"
@@ -21,16 +22,34 @@ IMAGES = "images"
 PICTURE_FOLDERS = (IMAGES, "arrivals")
 ENCODER_FILES = ("encoder.json", "heads.safetensors", "text.json", "text.safetensors")
 ENCODER_FOLDERS = ("base", "adapters")
+"""Libraries open whatever they know of in these."""
+OPENED_FILES = (
+    *ENCODER_FILES, "items.parquet", "sessions.parquet", "popularity.parquet", "world.json",
+    "training.jsonl",
+)  # fmt: skip
+OPENED_FOLDERS = (*ENCODER_FOLDERS, *PICTURE_FOLDERS, "embeddings", "recommenders")
 VERIFY = ("standard", "fast", "full")
 # Formats that can run code when they are opened, and code itself.
 UNSAFE = (
     ".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".dill", ".npy", ".npz", ".h5",
     ".py", ".pyc", ".pyd", ".so", ".dll", ".sh",
 )  # fmt: skip
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "train or download the bundle again"
+_FIELDS: dict[str, Any] = {
+    "sets": list, "checksums": dict, "sizes": dict, "config": dict, "dataset": dict, "base": dict,
+    "seeds": list, "created": str, "package_version": str, "git_commit": str | None,
+}  # fmt: skip
+_DATASET_FIELDS: dict[str, Any] = {
+    "n_items": int, "n_cold": int, "fingerprint": str, "image_root": str, "n_sessions": dict,
+}  # fmt: skip
+_OPTIONAL = {
+    "base": {}, "seeds": [], "created": "", "package_version": "", "n_cold": 0, "fingerprint": "",
+    "image_root": "", "n_sessions": {},
+}  # fmt: skip
+"""Fields that may be missing, with a value that stands for them in the check."""
 
 
 def find_bundle(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
@@ -41,7 +60,9 @@ def find_bundle(path_or_hub_id: str | Path, revision: str | None = None) -> Path
         ConfigError: a revision is given for a folder.
     """
     path, name = Path(path_or_hub_id), str(path_or_hub_id)
-    if path.exists() or not _HUB_ID.fullmatch(name):
+    if not path.exists() and path.parent.is_dir():
+        remove_leftovers(path.parent.absolute(), path.name)  # puts back what a kill moved aside
+    if path.exists() or not HUB_ID.fullmatch(name):
         if revision is not None:
             raise ConfigError(f"{name} is a folder and has no revision {revision!r}; leave it out.")
         if not (path / INFO_FILE).is_file():
@@ -60,7 +81,8 @@ def read_info(folder: Path) -> dict[str, Any]:
     path = folder / INFO_FILE
     try:
         info = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        json.dumps(info, ensure_ascii=False).encode()  # refuses halves of characters
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read as JSON; {_AGAIN}.") from error
     version = info.get("format_version") if isinstance(info, dict) else None
     if version != FORMAT_VERSION:
@@ -68,20 +90,33 @@ def read_info(folder: Path) -> dict[str, Any]:
             f"{path} has the format version {version!r}, and this tpad reads {FORMAT_VERSION}; "
             "train the bundle again, or install the tpad version that wrote it."
         )
-    kinds = {"sets": list, "checksums": dict, "sizes": dict, "config": dict, "dataset": dict}
-    for field, kind in kinds.items():
-        if not isinstance(info.get(field), kind):
+    for field, kind in _FIELDS.items():
+        if not isinstance(info.get(field, _OPTIONAL.get(field)), kind):
             raise BundleError(f"{path} has no usable field '{field}'; {_AGAIN}.")
     sets = info["sets"]
     # A set's name becomes a file's name.
     if not sets or not all(isinstance(s, str) and _NAME.fullmatch(s) for s in sets):
         raise BundleError(f"{path} names no usable embedding sets; {_AGAIN}.")
+    if len(set(sets)) != len(sets):
+        raise BundleError(f"{path} names an embedding set twice; {_AGAIN}.")
+    _check_dataset(path, info["dataset"])
     for name, digest in info["checksums"].items():
+        safe_path(folder, name)
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise BundleError(f"{path} has no usable checksum for '{name}'; {_AGAIN}.")
-        if not isinstance(info["sizes"].get(name), int):
+        if type(info["sizes"].get(name)) is not int:
             raise BundleError(f"{path} has no usable size for '{name}'; {_AGAIN}.")
     return info
+
+
+def _check_dataset(path: Path, facts: dict[str, Any]) -> None:
+    for field, kind in _DATASET_FIELDS.items():
+        value = facts.get(field, _OPTIONAL.get(field))
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise BundleError(f"{path} has no usable field '{field}' of the dataset; {_AGAIN}.")
+    counts = facts.get("n_sessions", {})
+    if not all(type(count) is int for count in counts.values()):
+        raise BundleError(f"{path} has no usable field 'n_sessions' of the dataset; {_AGAIN}.")
 
 
 def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") -> None:
@@ -107,14 +142,18 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
     needed |= {set_file(kind, s) for s in info["sets"] for kind in ("embeddings", "recommenders")}
     for name in sorted(needed - info["checksums"].keys()):
         raise BundleError(f"{folder / INFO_FILE} does not list {name}; {_AGAIN}.")
-    root = os.path.realpath(folder)
+    for name in _unlisted(folder, info["checksums"]):
+        raise BundleError(
+            f"{folder / name} is not listed in {INFO_FILE}, and would be opened with the bundle; "
+            "remove it."
+        )
     for name, digest in info["checksums"].items():
         path = safe_path(folder, name)
         try:
             status = os.stat(path)
         except OSError as error:
             raise BundleError(f"{path} is missing; {_AGAIN}.") from error
-        if not os.path.realpath(path).startswith(root + os.sep):
+        if not inside(folder, path):
             raise BundleError(f"{path} is a link that leads out of the bundle; put the file there.")
         if not stat.S_ISREG(status.st_mode) or status.st_size != info["sizes"][name]:
             raise BundleError(
@@ -127,25 +166,70 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
 
 
 def safe_path(folder: Path, name: str) -> Path:
-    """The path of a file that `bundle.json` names, if the name stays inside the folder."""
+    """The path of a file that the bundle names, if the name is a plain one and stays inside.
+
+    Raises:
+        BundleError: the name leads out, is hidden, or can be no file's name.
+    """
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+    hidden = any(part.startswith(".") for part in parts)
+    if (
+        not parts
+        or PurePosixPath(name).as_posix() != name
+        or name.startswith("/")
+        or ".." in parts
+        or "\\" in name
+        or ":" in parts[0]
+        or any(ord(character) < 32 for character in name)
+        or (hidden and parts[0] not in PICTURE_FOLDERS)
+    ):
         raise BundleError(
-            f"{folder / INFO_FILE} names '{name}', which leads out of the bundle; do not use it."
+            f"{folder / INFO_FILE} names {name!r}, which leads out of the bundle or is hidden; do "
+            "not use it."
         )
     return folder / name
+
+
+def inside(folder: Path, path: Path) -> bool:
+    """Whether a path, with all links followed, lies in a folder."""
+    return os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
+
+
+def list_all(folder: Path, name: str) -> list[str]:
+    """Relative paths of all that lies in one of the bundle's folders: hidden files and links, too."""
+    found = []
+    for here, folders, files in os.walk(folder / name):
+        links = [one for one in folders if os.path.islink(os.path.join(here, one))]
+        relative = Path(here).relative_to(folder)
+        found += [(relative / one).as_posix() for one in (*files, *links)]
+    return sorted(found)
+
+
+def _unlisted(folder: Path, names: Collection[str]) -> Iterator[str]:
+    """Files that would be opened if they were listed; of hidden ones, those that a library may."""
+    for name in OPENED_FILES:
+        if name not in names and os.path.lexists(folder / name):
+            yield name
+    for top in OPENED_FOLDERS:
+        for name in list_all(folder, top):
+            hidden = PurePosixPath(name).name.startswith(".")
+            if name not in names and (top in ENCODER_FOLDERS or not hidden):
+                yield name
 
 
 def list_files(folder: Path) -> list[str]:
     """Relative paths of the files, in order; links are listed but not followed.
 
-    Hidden ones, such as those of a version control, are left out.
+    Hidden ones, such as those of a version control, are left out, but for pictures.
     """
     found = []
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = Path(here).relative_to(folder)
-        found += [(relative / name).as_posix() for name in files if not name.startswith(".")]
+        shown = relative.parts[:1] and relative.parts[0] in PICTURE_FOLDERS
+        folders[:] = sorted(name for name in folders if shown or not name.startswith("."))
+        found += [
+            (relative / name).as_posix() for name in files if shown or not name.startswith(".")
+        ]
     return sorted(found)
 
 
@@ -206,6 +290,14 @@ def _download(hub_id: str, revision: str | None) -> Path:
             f"There is no folder {hub_id}, and it cannot be got from the Hugging Face hub; check "
             f"the id, the revision and the network ({reason.rstrip('.')})."
         ) from error
-    if not (folder / INFO_FILE).is_file():
+    if (folder / INFO_FILE).is_file():
+        _remove_unlisted(folder)
+    else:
         raise BundleError(f"The hub's {hub_id} holds no {INFO_FILE}; give the id of a bundle.")
     return folder
+
+
+def _remove_unlisted(folder: Path) -> None:
+    """Of an earlier revision, files stay in the folder of the download that are no part of this one."""
+    for name in list(_unlisted(folder, read_info(folder)["checksums"])):
+        (folder / name).unlink()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from tpad.errors import BundleError
-from tpad.files import replacing
+from tpad.tensor_files import write_arrays
 
 SET_TITLES = {
     "tpad": "TPAD",
@@ -43,7 +43,7 @@ def as_stored(name: str, vectors: np.ndarray) -> np.ndarray:
 
 def write_embeddings(path: Path, name: str, vectors: np.ndarray) -> None:
     """Writes a set; `vectors` as in `as_stored`."""
-    save_file({"x": as_stored(name, vectors).astype(np.float16)}, path)
+    write_arrays(path, {"x": as_stored(name, vectors).astype(np.float16)})
 
 
 def read_embeddings(path: Path, n_items: int) -> np.ndarray:
@@ -61,6 +61,11 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
             f"{path} has shape {vectors.shape}, but there are {n_items} items; "
             "train the bundle again."
         )
+    if vectors.dtype not in (np.float16, np.float32) or not np.isfinite(vectors).all():
+        raise BundleError(
+            f"{path} holds NaN, infinity or numbers of the kind {vectors.dtype}; train the bundle "
+            "again."
+        )
     return np.ascontiguousarray(vectors, np.float32)
 
 
@@ -76,6 +81,5 @@ def write_with_ids(
         vectors: (n_items, d).
         facts: further metadata.
     """
-    with replacing(path) as part:
-        metadata = {"item_ids": json.dumps(list(item_ids)), **(facts or {})}
-        save_file({"x": np.ascontiguousarray(vectors)}, part, metadata=metadata)
+    metadata = {"item_ids": json.dumps(list(item_ids)), **(facts or {})}
+    write_arrays(path, {"x": vectors}, metadata)

@@ -2,6 +2,8 @@
 
 from numbers import Integral
 
+MOST = 300  # characters of what a library says
+
 
 class TpadError(Exception):
     """Base of all errors whose message is written for the user, not for a debugger."""
@@ -36,6 +38,12 @@ def shown(value: object, most: int = 80) -> str:
     text = str(value)[: 4 * most]
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= most and len(str(value)) <= 4 * most else text[:most].rstrip() + "…"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, as the end of a sentence: its first line, or its name."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return first[:MOST].encode("utf-8", "backslashreplace").decode()  # fit for any terminal
 
 
 def check_seed(seed: int, name: str = "seed") -> None:

@@ -1,6 +1,5 @@
 """Reports as files: Markdown, HTML, CSV or LaTeX, by the file's ending."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
 from tpad.csv_files import csv_text
+from tpad.files import replacing
 
 SUFFIXES = (".md", ".html", ".csv", ".tex")
 
@@ -78,10 +78,8 @@ def write_report(
 
 def write_text(path: Path, text: str) -> None:
     """Writes a whole file or none."""
-    beside = path.with_name(path.name + ".part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written ({error.strerror}).") from error

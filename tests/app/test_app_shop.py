@@ -14,7 +14,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from fake_bundle import FakeEncoder, picture
+from fake_bundle import FakeEncoder, list_again, picture
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -45,6 +45,7 @@ def folder(fake_bundle, tmp_path_factory):
         "n1,red kite,Sports,12.5,one.webp\n"
         "n2,lost thing,Sports,1,../../secret.webp\n"
     )
+    list_again(made)
     return made
 
 

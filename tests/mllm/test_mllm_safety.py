@@ -12,7 +12,7 @@ from mllm_models import make_idefics3, save
 from eval.encoders import encode_items
 from tpad.errors import ModelError
 from tpad.mllm import MLLM, LoraSettings
-from tpad.mllm.safety import check_adapter, check_checkpoint
+from tpad.mllm.safety import check_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,11 +125,10 @@ class TestAdapters:
         [
             ({"megatron_config": {"a": 1}, "megatron_core": "antigravity"}, "megatron_config"),
             ({"corda_config": {"cache_file": "evil.pt"}}, "corda_config"),
-            ({"init_lora_weights": "pissa"}, "init_lora_weights"),
             ({"layer_replication": [[0, 10_000_000]]}, "layer_replication"),
-            ({"rank_pattern": {"(a+)+$": 4}}, "patterns"),
-            ({"exclude_modules": "(a+)+$"}, "patterns"),
-            ({"peft_type": "BOFT"}, "'BOFT'"),
+            ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
+            ({"exclude_modules": "(a+)+$"}, "exclude_modules"),
+            ({"peft_type": "BOFT"}, "no LoRA adapter"),
             ({"auto_map": {"x": "y"}}, "auto_map"),
         ],
     )
@@ -137,10 +136,6 @@ class TestAdapters:
         folder, mllm = saved
         copy = shutil.copytree(folder, tmp_path / "copy")
         change(copy / "adapter_config.json", **settings)
-        with pytest.raises(ModelError, match=r"adapter_config\.json") as refused:
+        with pytest.raises(ModelError, match=rf"The adapter in .*{named}"):
             mllm.load_adapter("b", copy)
-        assert named in str(refused.value)
         assert mllm.adapters.names == ["a"]
-
-    def test_one_of_our_own_is(self, saved):
-        assert check_adapter(saved[0])["r"] == 2

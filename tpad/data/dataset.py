@@ -1,7 +1,6 @@
 """`Dataset`: validated items and sessions, the one input of training and evaluation."""
 
 import hashlib
-import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
 from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
 from tpad.data.tables import require_columns
 from tpad.errors import ConfigError, DataError, ImageError, check_seed, shown
+from tpad.files import replacing
 
 __all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
 
@@ -299,12 +299,8 @@ def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        frame.to_parquet(beside, index=False)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as part:
+        frame.to_parquet(part, index=False)
 
 
 def _read_saved(path: Path) -> pd.DataFrame:

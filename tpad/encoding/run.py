@@ -10,6 +10,7 @@ and the main one keeps the manifest.
 """
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -339,4 +340,7 @@ def _in_use(folder: Path) -> bool:
 def _remove_parts(folder: Path) -> None:
     """What a killed run was writing."""
     for part in folder.glob(".*.part-*"):
-        part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)

@@ -17,27 +17,21 @@ from peft import (
     set_peft_model_state_dict,
 )
 from peft.tuners.lora import LoraLayer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from tpad.errors import ModelError
+from tpad.errors import ModelError, one_line
 from tpad.files import replacing_folder
-from tpad.mllm.safety import check_adapter
+from tpad.mllm.adapter_files import (
+    CONFIG_FILE,
+    LANGUAGE_LAYERS,
+    PROJECTIONS,
+    read_adapter,
+    write_adapter,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-LANGUAGE_LAYERS = r".*\.(text_model|language_model)\.layers\.\d+\."
-"""The layers of the language model. The vision tower, whose attention has projections of the same
-names in some families, is left out."""
-
-PROJECTIONS = (
-    (r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)", 7),  # Llama, Mistral, Qwen, Gemma
-    (r"(self_attn\.(qkv|o)_proj|mlp\.(gate_up|down)_proj)", 4),  # Phi-3: some are fused
-)
-"""Which modules of a layer adapters sit on, and how many these are, by kind of language model."""
 
 
 @dataclass(frozen=True)
@@ -156,29 +150,24 @@ class Adapters:
         """Write adapter_config.json and adapter_model.safetensors, as PEFT reads them."""
         if name not in self.names:
             raise ModelError(f"There is no adapter {name!r} to save; add it first.")
-        config: PeftConfig = self._peft.peft_config[name]
         state = get_peft_model_state_dict(self._peft, adapter_name=name)
-        named, config.base_model_name_or_path = config.base_model_name_or_path, None
-        trains, config.inference_mode = config.inference_mode, True
-        try:
-            with replacing_folder(folder) as part:
-                tensors = {key: value.contiguous().cpu() for key, value in state.items()}
-                save_file(tensors, part / "adapter_model.safetensors", {"format": "pt"})
-                config.save_pretrained(str(part))
-        finally:
-            config.base_model_name_or_path, config.inference_mode = named, trains
+        with replacing_folder(folder) as part:
+            write_adapter(self._peft.peft_config[name], state, part)
 
     def load(self, name: str, folder: str | Path) -> None:
-        """Add an adapter with the weights that `save` (or PEFT) wrote."""
-        if not (Path(folder) / "adapter_config.json").is_file():
-            raise ModelError(f"There is no adapter in {folder}: adapter_config.json is missing.")
-        check_adapter(folder)
+        """Add an adapter with the weights that `save` (or PEFT) wrote.
+
+        Raises:
+            ModelError: there is none, it is damaged, of another model, or not supported.
+        """
+        if not (Path(folder) / CONFIG_FILE).is_file():
+            raise ModelError(f"There is no adapter in {folder}: {CONFIG_FILE} is missing.")
         try:
-            state = load_file(Path(folder) / "adapter_model.safetensors")
-            config = PeftConfig.from_pretrained(str(folder), trust_remote_code=False)
-        except (ValueError, TypeError, OSError, KeyError, SafetensorError) as error:
-            raise ModelError(f"The adapter in {folder} is damaged: {error}.") from error
-        config.inference_mode = False
+            config, state = read_adapter(Path(folder))
+        except ModelError:
+            raise
+        except Exception as error:  # whatever damaged files cause
+            raise ModelError(f"The adapter in {folder} is damaged: {one_line(error)}.") from error
         self._attach(name, config)
         try:
             result: Any = set_peft_model_state_dict(self._peft, state, adapter_name=name)

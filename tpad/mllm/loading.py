@@ -18,6 +18,7 @@ from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
 from tpad.errors import ModelError, TpadError
+from tpad.mllm.bounds import check_config, check_size
 from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
@@ -64,6 +65,8 @@ def read_checkpoint(
         if packed:  # as it was packed
             del options["quantization_config"]
     with _loading(path):
+        check_config(plain, path)
+        check_size(plain, path, **hub)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
         follow_model(processor, config)

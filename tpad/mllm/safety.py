@@ -1,7 +1,6 @@
 """What the files of a checkpoint may ask for: nothing that runs code or loads another repository."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,14 +48,6 @@ _REFUSED = {
     "use_kernels": "kernels of the hub",
     "configuration_files": "another file of settings",
 }
-
-_UNSUPPORTED_LORA = (
-    "megatron_config", "loftq_config", "eva_config", "corda_config", "lora_ga_config",
-    "velora_config", "monteclora_config", "arrow_config", "kasa_config", "use_bdlora",
-    "layer_replication", "alora_invocation_tokens", "trainable_token_indices", "target_parameters",
-    "modules_to_save",
-)  # fmt: skip
-_PLAIN_NAME = re.compile(r"[\w.-]{1,200}")
 
 
 def check_checkpoint(path: str | Path, *, subfolder: str = "", **hub: Any) -> None:
@@ -106,40 +97,6 @@ def check_settings(settings: Any, whose: str) -> None:
                     )
             if key == "quantization_config" and value:
                 _check_quantiser(value, whose)
-
-
-def check_adapter(folder: str | Path) -> dict[str, Any]:
-    """The settings of a LoRA adapter, if they are of a kind that can be followed.
-
-    PEFT imports any module that an adapter names and unpickles files for some ways to start its
-    weights, so only plain LoRA is accepted.
-
-    Args:
-        folder: that holds adapter_config.json.
-
-    Raises:
-        ModelError: it is damaged, no plain LoRA adapter, or asks for code.
-    """
-    file = Path(folder) / ADAPTER_FILE
-    settings = read_settings(file)
-    if settings.get("peft_type") != "LORA":
-        raise ModelError(
-            f"{file} is of the kind {settings.get('peft_type')!r}; only LORA adapters can be read."
-        )
-    check_settings(settings, str(file))
-    asked = [key for key in _UNSUPPORTED_LORA if settings.get(key)]
-    if not isinstance(settings.get("init_lora_weights", True), bool):
-        asked.append("init_lora_weights")
-    patterns = [*(settings.get("rank_pattern") or {}), *(settings.get("alpha_pattern") or {})]
-    patterns += [*_names(settings.get("exclude_modules")), *_names(settings.get("layers_pattern"))]
-    if not all(_PLAIN_NAME.fullmatch(pattern) for pattern in patterns):
-        asked.append("patterns of module names")
-    if asked:
-        raise ModelError(
-            f"{file} sets {asked[0]}, which is not supported; save a plain LoRA adapter, or merge "
-            "it into its model."
-        )
-    return settings
 
 
 def read_settings(file: Path) -> dict[str, Any]:

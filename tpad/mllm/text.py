@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tpad.errors import ModelError
+from tpad.errors import ModelError, one_line
+from tpad.mllm.chat_template import ChatTemplate
 from tpad.mllm.prompts import PromptRenderer
 
 ONE_BY_ONE = 64
@@ -39,9 +40,7 @@ class TextReader:
         start = tokenizer("")["input_ids"][:1]
         self._bos: list[int] = start if start == [tokenizer.bos_token_id] else []
         self.renderer = PromptRenderer(
-            lambda messages, open_ended: processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=open_ended
-            ),
+            ChatTemplate(_template_of(processor), tokenizer.special_tokens_map),
             processor.image_token,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
@@ -51,10 +50,21 @@ class TextReader:
         self.stop_ids: set[int] = {i for i in (*ends, pad) if i is not None}
 
     def encode(self, strings: list[str]) -> list:
-        """Tokens with character offsets, nothing added."""
-        if len(strings) <= ONE_BY_ONE:
-            return [self._backend.encode(text, add_special_tokens=False) for text in strings]
-        return self._backend.encode_batch(strings, add_special_tokens=False)
+        """Tokens with character offsets, nothing added.
+
+        Raises:
+            ModelError: the tokenizer fails; its patterns give up on a text that takes too long.
+        """
+        try:
+            if len(strings) <= ONE_BY_ONE:
+                return [self._backend.encode(text, add_special_tokens=False) for text in strings]
+            return self._backend.encode_batch(strings, add_special_tokens=False)
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+                raise
+            raise ModelError(
+                f"The model's tokenizer cannot read a text ({one_line(error)}); use the model's own."
+            ) from error
 
     def bos_ids(self, string: str) -> list[int]:
         """What the tokenizer puts before a text, unless the chat template already did."""
@@ -75,3 +85,9 @@ class TextReader:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def _template_of(processor: Any) -> Any:
+    """The one that is used where none is named; a processor may have several."""
+    found = processor.chat_template
+    return found.get("default") if isinstance(found, dict) else found

@@ -1,12 +1,12 @@
 """Settings of all training stages, the presets, and how an ablation changes them."""
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
 from tpad.training.ablations import ABLATIONS, check_ablation
+from tpad.training.saved_state import fits
 from tpad.training.session_network import PCA_SIZES, SessionModelConfig
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
@@ -246,18 +246,6 @@ def _check_numbers(config: Any, path: str) -> None:
             raise ConfigError(f"{name} must be above 0.")
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a field's type; whole numbers also serve as fractions."""
-    if get_origin(kind) is UnionType:
-        return any(_fits(value, one) for one in get_args(kind))
-    if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(v, get_args(kind)[0]) for v in value)
-    if kind in (int, float):
-        allowed = (int, float) if kind is float else int
-        return isinstance(value, allowed) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
 def _override(config: Any, names: list[str], value: Any, path: str) -> Any:
     known = {f.name: f.type for f in fields(config)}
     if names[0] not in known:
@@ -270,7 +258,7 @@ def _override(config: Any, names: list[str], value: Any, path: str) -> Any:
         if is_dataclass(old) and not isinstance(value, type(old)):
             parts = ", ".join(f.name for f in fields(old))
             raise ConfigError(f"The setting {path!r} has parts, name one of them: {parts}.")
-        if not _fits(value, known[names[0]]):
+        if not fits(value, known[names[0]]):
             raise ConfigError(f"The setting {path!r} wants a value like {old!r}, not {value!r}.")
     return replace(
         config,

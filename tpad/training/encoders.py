@@ -6,23 +6,23 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from PIL import Image
 
 from tpad.embeddings import SET_TITLES
-from tpad.errors import BundleError, ConfigError, DataError
+from tpad.errors import ConfigError, DataError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
-from tpad.mllm.settings import ModelSettings
+from tpad.tensor_files import write_arrays
 from tpad.training.config import DistillConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.given_features import TFIDF, GivenFeatures
@@ -251,8 +251,8 @@ class ItemEncoder:
             }
         if self.given is not None:
             arrays |= self.given.arrays()
-        _save_arrays(folder / "heads.safetensors", arrays)
-        _save_arrays(folder / "text.safetensors", self.text.arrays())
+        write_arrays(folder / "heads.safetensors", arrays)
+        write_arrays(folder / "text.safetensors", self.text.arrays())
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
@@ -266,51 +266,42 @@ class ItemEncoder:
         _write_json(folder / "text.json", self.text.as_json())
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "auto") -> "ItemEncoder":
-        """Reads what `save` wrote.
+    def load(
+        cls, folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
+    ) -> "ItemEncoder":
+        """Reads what `save` wrote, and tries it on an item.
+
+        Args:
+            folder: of the bundle.
+            device: where it runs.
+            listed: the files that may be opened; None for all in the folder.
 
         Raises:
-            BundleError: a part is missing or does not fit the others.
+            BundleError: a part is missing, not listed, or does not fit the others.
+            ModelError: the base model of a hub cannot be got.
+            ConfigError: this machine has no such device, or none for 4 bits.
         """
-        folder = Path(folder)
-        try:
-            facts = json.loads((folder / "encoder.json").read_text("utf-8"))
-            vocabularies = json.loads((folder / "text.json").read_text("utf-8"))
-            arrays = load_file(folder / "heads.safetensors")
-            text = TextFeatures.restore(vocabularies, _text_arrays(folder, arrays))
-            base = facts["base"]
-            source = folder / base["path"] if "path" in base else base["hub_id"]
-            # Earlier bundles do not record them: there were none to choose.
-            settings = ModelSettings(**facts.get("model", {}))
-            mllm = MLLM.load(source, settings, revision=base.get("revision"), device=device)
-            reading = Reading(**{**facts["reading"], "layers": tuple(facts["reading"]["layers"])})
-            for name in reading.adapters:
-                mllm.load_adapter(name, folder / "adapters" / name)
-            distill = DistillConfig(**facts["distill"])
-            scaler = FeatureScaler(len(arrays["scaler.mean"]))
-            scaler.load_state_dict(_tensors(arrays, "scaler."))
-            words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
-            given = None
-            if facts.get("given") is not None:  # earlier bundles do not say
-                given = GivenFeatures.restore(facts["given"], arrays)
-            heads = KnowledgeHeads(
-                scaler.n_features, 0 if reading.given_only else mllm.hidden_size, words, distill,
-                0 if given is None else given.width,
-            )  # fmt: skip
-            heads.load_state_dict(_tensors(arrays, "heads."))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"The encoder in {folder} is incomplete or damaged ({error}); export it again."
-            ) from error
-        fields = None
-        if facts["categories"] is not None:
-            fields = FieldFeatures(
-                facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
-            )
-        return cls(
-            mllm, reading, text, fields, scaler.to(mllm.device), heads.to(mllm.device),
-            distill, facts["sets"], base, given,
-        )  # fmt: skip
+        from tpad.training.encoder_loading import load_encoder  # which makes an ItemEncoder
+
+        return load_encoder(Path(folder), device, listed)
+
+    def try_out(self) -> None:
+        """Encodes an item that is made up, in every set.
+
+        Raises:
+            ValueError: what comes out is not finite.
+        """
+        vectors = None
+        if self.given is not None:
+            vectors = {
+                name: np.zeros(size, np.float32)
+                for name, size in self.given.sizes.items()
+                if name != TFIDF
+            }
+        item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
+        for name, vector in self.encode([item]).items():
+            if not np.isfinite(vector).all():
+                raise ValueError(f"it gives NaN or infinity in the set {name!r}")
 
 
 def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
@@ -318,26 +309,6 @@ def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
     weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
     exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
     return torch.bfloat16 if exact else None
-
-
-def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        k.removeprefix(prefix): torch.from_numpy(v)
-        for k, v in arrays.items()
-        if k.startswith(prefix)
-    }
-
-
-def _text_arrays(folder: Path, heads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    path = folder / "text.safetensors"
-    if path.is_file():
-        return load_file(path)
-    # Earlier bundles keep them with the heads.
-    return {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path)
 
 
 def _write_json(path: Path, value: Any) -> None:

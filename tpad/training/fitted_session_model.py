@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from tpad.errors import BundleError, DataError
+from tpad.errors import BundleError, DataError, one_line
+from tpad.tensor_files import write_arrays
 from tpad.training.batching import pad_sessions
 from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.saved_state import under
+from tpad.training.saved_state import built, from_json, under
 from tpad.training.session_network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
@@ -189,15 +188,13 @@ class FittedSessionModel:
 
     def save(self, path: str | Path) -> None:
         """Writes weights, scaler and settings to one safetensors file (features are kept apart)."""
-        path = Path(path)
         header = {
             "format": FORMAT,
             "config": json.dumps(asdict(self.config)),
             "history": json.dumps([asdict(report) for report in self.history]),
         }
-        beside = path.with_name(path.name + ".part")
-        save_file(self.state_dict(), beside, metadata=header)
-        os.replace(beside, path)
+        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        write_arrays(Path(path), arrays, header)
 
     @classmethod
     def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
@@ -215,21 +212,26 @@ class FittedSessionModel:
                 header = file.metadata() or {}
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header.get("format") != FORMAT:
-                raise BundleError(f"{path} is no session model of format {FORMAT}; train it again.")
-            config = SessionModelConfig(**json.loads(header["config"]))
+                raise BundleError(f"It is no session model of format {FORMAT}; train it again.")
+            config = from_json(SessionModelConfig, json.loads(header["config"]))
             history = [EpochReport(**report) for report in json.loads(header["history"])]
-            components = state.get("scaler.components")
-            scaler = FeatureScaler(
-                len(state["scaler.mean"]), None if components is None else len(components)
-            )
-            network = SessionModel(scaler.n_outputs, state["network.warm"], config)
-            network.load_state_dict(under("network.", state))
-            scaler.load_state_dict(under("scaler.", state))
-        except BundleError:
-            raise
+            network, scaler = _restored(state, config)
+            model = cls(network, scaler, features, history)
+            model._check_numbers()
+            return model
+        except BundleError as error:
+            raise BundleError(f"{path} cannot be used: {one_line(error)}.") from error
         except Exception as error:  # whatever a broken file causes, the remedy is the same
-            raise BundleError(f"{path} cannot be read as a session model ({error}).") from error
-        return cls(network, scaler, features, history)
+            raise BundleError(
+                f"{path} cannot be read as a session model ({one_line(error)}); train it again."
+            ) from error
+
+    def _check_numbers(self) -> None:
+        """Raises a ValueError if items that have features, or a session, get no finite numbers."""
+        known = np.isfinite(self.features).all(1)
+        sessions = self.session_vectors([np.zeros(1, int)] if known[:1].all() else [])
+        if not np.isfinite(self.item_vectors[known]).all() or not np.isfinite(sessions).all():
+            raise ValueError("its vectors hold NaN or infinity")
 
     def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
         """The tables of items, computed in chunks: hidden layers of a million would not fit."""
@@ -267,6 +269,25 @@ class FittedSessionModel:
             states = self.network.encode(elements)  # (n, L, h)
             final = states[torch.arange(len(rows), device=device), last.to(device)]  # (n, h)
             return self.network.session_vectors(final)
+
+
+def _restored(
+    state: dict[str, Tensor], config: SessionModelConfig
+) -> tuple[SessionModel, FeatureScaler]:
+    """Network and scaler of a file; what the settings say is compared with it before it is built."""
+    layers = {name.split(".")[2] for name in state if name.startswith("network.blocks.")}
+    if config.layers != len(layers):
+        raise ValueError(f"the settings say {config.layers} layers, there are {len(layers)}")
+    components = state.get("scaler.components")
+    n_outputs = None if components is None else len(components)
+    scaler = built(
+        lambda: FeatureScaler(len(state["scaler.mean"]), n_outputs), under("scaler.", state)
+    )
+    warm = state["network.warm"]
+    if warm.dtype != torch.bool or warm.ndim != 1:
+        raise ValueError("network.warm holds no truth values")
+    network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
+    return network, scaler
 
 
 def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:

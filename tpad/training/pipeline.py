@@ -105,7 +105,9 @@ def train(
         if not distributed.is_main():
             return out
         curves = workspace.folder / TRAINING_LOG
-        curves.write_text("".join(json.dumps(line) + "\n" for line in workspace.history()), "utf-8")
+        # Without the times, as a bundle's checksums depend on what was trained, not on when.
+        lines = [{k: v for k, v in line.items() if k != "time"} for line in workspace.history()]
+        curves.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         return Bundle.write(
             out,
             dataset=dataset,

@@ -71,7 +71,15 @@ class TextFeatures:
 
     @classmethod
     def restore(cls, vocabularies: dict, arrays: dict[str, np.ndarray]) -> "TextFeatures":
-        """From what `as_json` and `arrays` gave (or an earlier version, in single precision)."""
+        """From what `as_json` and `arrays` gave (or an earlier version, in single precision).
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged, or do not belong together.
+        """
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("the arrays of the text features hold NaN or infinity")
+        if arrays["components"].shape[1:] != (sum(map(len, vocabularies.values())),):
+            raise ValueError("the components are not of these terms")
         made = []
         for name, analyzer in (("words", "word"), ("letters", "char_wb")):
             vectorizer = _vectorizer(analyzer, {t: i for i, t in enumerate(vocabularies[name])})
@@ -121,6 +129,8 @@ class FieldFeatures:
     def __init__(
         self, categories: Sequence[str], means: np.ndarray, deviations: np.ndarray
     ) -> None:
+        if not means.shape == deviations.shape == (len(categories) + 1,):
+            raise ValueError("means and deviations of prices are not of these categories")
         self.categories, self.means, self.deviations = list(categories), means, deviations
         self._place = {category: i for i, category in enumerate(self.categories)}
 

@@ -1,7 +1,16 @@
 """States of modules and optimisers as named tensors."""
 
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+Settings = TypeVar("Settings")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -26,3 +35,59 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those tensors whose names begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def built(make: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
+    """A module with these weights; their sizes are compared before memory is taken for them.
+
+    Args:
+        make: makes the module, of any sizes.
+        tensors: its whole state, float32.
+
+    Raises:
+        RuntimeError: a tensor is missing, left over, or of another size.
+        ValueError: a tensor holds NaN or infinity, or numbers of another kind.
+    """
+    for name, value in tensors.items():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise ValueError(f"{name} holds numbers of the kind {value.dtype}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+    with torch.device("meta"):
+        module = make()
+    module.load_state_dict(tensors, assign=True)
+    return module
+
+
+def from_json(kind: Callable[..., Settings], values: Any) -> Settings:
+    """A dataclass of settings from what JSON holds, each value of its field's type.
+
+    Raises:
+        ValueError: a value is of another type, or there is no such field.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"the settings are no object, but {values!r}")
+    types = {one.name: one.type for one in fields(kind)}  # type: ignore[arg-type]
+    made = {}
+    for name, value in values.items():
+        if name not in types:
+            raise ValueError(f"there is no setting {name!r}")
+        made[name] = tuple(value) if isinstance(value, list) else value
+        no_number = isinstance(value, float) and not math.isfinite(value)
+        if no_number or not fits(made[name], types[name]):
+            raise ValueError(f"the setting {name!r} cannot be {value!r}")
+    return kind(**made)
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type; whole numbers also serve as fractions."""
+    if get_origin(kind) is UnionType:
+        return any(fits(value, one) for one in get_args(kind))
+    if get_origin(kind) in (tuple, list):
+        return isinstance(value, get_origin(kind)) and all(
+            fits(v, get_args(kind)[0]) for v in value
+        )
+    if kind in (int, float):
+        allowed = (int, float) if kind is float else int
+        return isinstance(value, allowed) and not isinstance(value, bool)
+    return isinstance(value, kind)

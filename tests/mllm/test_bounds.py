@@ -1,0 +1,139 @@
+"""Sizes of models and patterns of adapters are bounded before anything is built."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tpad.errors import ModelError
+from tpad.mllm import MLLM, LoraSettings
+from tpad.mllm.bounds import check_config
+
+
+def edit(file, **changes):
+    """Change a JSON file; a name may be a path, as in text_config.hidden_size."""
+    content = json.loads(file.read_text())
+    for path, value in changes.items():
+        *parents, name = path.split("__")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        part[name] = value
+    file.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A checkpoint that a test may damage."""
+    return shutil.copytree(folder, tmp_path / "model")
+
+
+@pytest.mark.parametrize("value", [10**7, 1025, -(10**7)])
+def test_too_many_layers_are_refused_before_they_are_built(copy, value):
+    edit(copy / "config.json", text_config__num_hidden_layers=value)
+    with pytest.raises(ModelError, match="num_hidden_layers to"):
+        MLLM.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["hidden_size", "intermediate_size", "vocab_size"])
+def test_a_width_beyond_the_weights_is_refused_before_it_is_built(copy, name):
+    edit(copy / "config.json", **{f"text_config__{name}": 10**7})
+    with pytest.raises(ModelError, match=r"(asks for .* numbers|cannot be loaded)"):
+        MLLM.load(copy, device="cpu")
+
+
+def test_what_no_config_holds_is_refused():
+    nested: dict = {}
+    for _ in range(40):
+        nested = {"a": nested}
+    for config, words in (
+        ({"text_config": {"hidden_size": 1 << 40}}, "hidden_size"),
+        ({"rope_theta": float("nan")}, "rope_theta"),
+        (nested, "nested"),
+        ({"layer_types": ["x"] * 100_000}, "layer_types"),
+        ({"vision_config": {"depth": 5_000}}, "depth"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            check_config(config, "m")
+    check_config({"rope_theta": 1e6, "max_position_embeddings": 1 << 20, "a": None}, "m")
+
+
+def test_an_index_that_names_files_elsewhere_is_refused(copy):
+    shutil.move(copy / "model.safetensors", copy.parent / "other.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "../other.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="other folders"):
+        MLLM.load(copy, device="cpu")
+
+
+one_family = pytest.mark.parametrize("folder", ["llava"], indirect=True)
+
+
+@pytest.fixture
+def adapter(mllm, tmp_path):
+    mllm.add_adapter("a", LoraSettings(rank=2))
+    mllm.save_adapter("a", tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, adapter, tmp_path):
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    assert len(config["target_modules"]) == 7 * mllm.num_layers
+    assert config["target_modules"] == sorted(config["target_modules"])
+    mllm.load_adapter("b", adapter)
+    mllm.save_adapter("b", tmp_path / "again")
+    for file in adapter.iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+
+
+@one_family
+def test_a_pattern_for_modules_is_never_run(mllm, adapter):
+    """This one takes longer than anybody waits; where the adapter sits is told by its weights."""
+    edit(adapter / "adapter_config.json", target_modules=r"((\w|\.)+)+#")
+    mllm.load_adapter("b", adapter)
+    assert len(mllm.trainable_parameters("b")) == len(mllm.trainable_parameters("a"))
+
+
+@one_family
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"exclude_modules": "((\\w|\\.)+)+#"}, "exclude_modules"),
+        ({"layers_pattern": "((\\w|\\.)+)+#"}, "layers_pattern"),
+        ({"rank_pattern": {"((\\w|\\.)+)+#": 4}}, "rank_pattern"),
+        ({"alpha_pattern": {"((\\w|\\.)+)+#": 4}}, "alpha_pattern"),
+        ({"layer_replication": [[0, 10_000_000]]}, "layer_replication"),
+        ({"megatron_config": {"a": 1}}, "megatron_config"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"use_dora": True}, "use_dora"),
+        ({"something_new": True}, "something_new"),
+        ({"peft_type": "IA3"}, "no LoRA adapter"),
+        ({"r": 10_000_000}, "rank 10000000"),
+        ({"r": "2"}, "rank '2'"),
+        ({"r": 3}, "do not belong together"),
+        ({"lora_alpha": "NaN"}, "lora_alpha"),
+        ({"lora_dropout": 2}, "lora_dropout"),
+        ({"use_rslora": "yes"}, "use_rslora"),
+        ({"bias": "all"}, "biases"),
+        ({"target_modules": None}, "no usable list"),
+        ({"target_modules": [1, 2]}, "no usable list"),
+        ({"target_modules": ["nothing"]}, "fits no layer"),
+    ],
+)
+def test_settings_of_an_adapter_that_are_not_supported(mllm, adapter, changes, words):
+    edit(adapter / "adapter_config.json", **changes)
+    with pytest.raises(ModelError, match=words) as error:
+        mllm.load_adapter("b", adapter)
+    assert mllm.adapters.names == ["a"] and "\n" not in str(error.value)
+
+
+@one_family
+def test_an_adapter_with_nan_is_refused(mllm, adapter):
+    file = adapter / "adapter_model.safetensors"
+    weights = load_file(file)
+    weights[min(weights)][0, 0] = torch.nan
+    save_file(weights, file)
+    with pytest.raises(ModelError, match="NaN"):
+        mllm.load_adapter("b", adapter)

@@ -1,0 +1,122 @@
+"""Chat templates: the usual ones give what transformers makes of them, others are stopped."""
+
+import pytest
+from mllm_models import IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from tpad.errors import ModelError
+from tpad.mllm.chat_template import ChatTemplate
+
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+WITH_TOOLS = """
+{%- macro show(content, first=false) -%}
+  {%- for part in content -%}
+    {%- if part.type == 'image' or 'image_url' in part -%}
+      <|vision_start|><|image_pad|><|vision_end|>
+    {%- elif 'text' in part -%}{{ part.text | trim }}{%- endif -%}
+  {%- endfor -%}
+{%- endmacro -%}
+{{- bos_token }}{%- set ns = namespace(last=-1, found=false) %}
+{%- for message in messages[::-1] %}
+  {%- set index = (messages | length - 1) - loop.index0 %}
+  {%- if not ns.found and message.role == "user" and message.content is not string %}
+    {%- set ns.found = true %}{%- set ns.last = index %}
+  {%- endif %}
+{%- endfor %}
+{%- if tools %}{{ tools | tojson(indent=2) }}{% endif %}
+{%- for message in messages %}
+  {%- if (message.role == 'user') != (loop.index0 % 2 == 0) and false %}
+    {{- raise_exception('Roles must alternate') }}
+  {%- endif %}
+  {%- if message.role.startswith('sys') %}{% continue %}{% endif %}
+  {{- '<|im_start|>' + message.role.title() + ' ' ~ loop.index ~ (' last' if loop.last else '') }}
+  {%- if message.content is string %}{{ message.content.split('x')[-1].replace('a', 'bb') }}
+  {%- else %}{{ show(message.content) }}{% endif %}
+  {%- generation %}{{ message['role'] | upper }}{% endgeneration %}
+  {%- set kept %}[{{ message.keys() | list | sort | join(', ') }}]{% endset %}{{ kept }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
+"""
+USUAL = [IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE, WITH_TOOLS]
+
+
+def user(*parts: str) -> dict:
+    content = [{"type": "image"} if p == "image" else {"type": "text", "text": p} for p in parts]
+    return {"role": "user", "content": content}
+
+
+def conversation(turns: int) -> list[dict]:
+    reply = {"role": "assistant", "content": [{"type": "text", "text": "green"}]}
+    return [message for _ in range(turns) for message in (user("image", " a kite "), reply)]
+
+
+@pytest.mark.parametrize("source", USUAL)
+@pytest.mark.parametrize("open_ended", [True, False])
+def test_a_usual_template_gives_what_transformers_makes_of_it(source, open_ended):
+    template = ChatTemplate(source, TOKENS)
+    for messages in (conversation(1), conversation(3)[:-1], [user("one"), user("image")]):
+        expected, _ = render_jinja_template(
+            [messages], chat_template=source, add_generation_prompt=open_ended, **TOKENS
+        )
+        assert template(messages, open_ended) == expected[0]
+
+
+@pytest.mark.parametrize("source", USUAL)
+def test_a_long_session_is_no_reason_to_stop(source):
+    assert ChatTemplate(source, TOKENS)(conversation(100), True)
+
+
+NESTED = "{% for a in range(9999) %}" * 3 + "x" + "{% endfor %}" * 3
+DOUBLED = "{% set s = 'aaaaaaaa' %}" + "{% set s = s ~ s %}" * 60
+STOPPED = {
+    "loops": NESTED,
+    "loops of messages": "{% for a in messages %}" * 19 + "x" + "{% endfor %}" * 19,
+    "a long range": "{% for a in range(10 ** 9) %}x{% endfor %}",
+    "a range as a list": "{{ range(99999999) | list | length }}",
+    "a wide range": "{{ range(9999999999999) | length }}",
+    "repetition": "{{ 'a' * 999999999999 }}",
+    "repetition of a list": "{% set x = [1] * 99999999999 %}",
+    "a power": "{{ 9 ** 9 ** 9 ** 9 }}",
+    "a power of powers": "{% set x = 9 ** 9 %}{% set x = x ** 9 %}{% set x = x ** 9 %}{{ x }}",
+    "doubling": DOUBLED + "{{ s | length }}",
+    "doubling by addition": DOUBLED.replace("~", "+"),
+    "doubling of lists": "{% set s = ['a'] %}" + "{% set s = [s, s] %}" * 60 + "{{ s }}",
+    "doubling of dicts": "{% set s = 'a' %}" + "{% set s = {1: s, 2: s} %}" * 60 + "{{ s | tojson }}",
+    "doubling by join": "{% set s = 'a' %}" + "{% set s = [s, s] | join %}" * 60,
+    "doubling by a method": "{% set s = 'a' %}" + "{% set s = ','.join([s, s]) %}" * 60,
+    "doubling by replace": "{% set s = 'aa' %}" + "{% set s = s.replace('a', s) %}" * 60,
+    "doubling in a block": "{% set s = 'a' %}" + "{% set s %}{{ s }}{{ s }}{% endset %}" * 60,
+    "doubling by dict": "{% set s = 'a' %}" + "{% set s = dict(a=s, b=s) %}" * 60 + "{{ s }}",
+    "recursion": "{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+    "recursion in a tree": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}"
+    "{% endmacro %}{{ f(40) }}",
+    "a recursive loop": "{% for a in [1, 2] recursive %}{{ loop([1, 2]) }}{% endfor %}",
+    "a wide format": "{{ '%999999999d' % 1 }}",
+    "another wide format": "{{ '{:999999999}'.format(1) }}",
+    "a hidden method": "{{ 'a'['cen' ~ 'ter'](999999999) }}",
+    "a wide filter": "{{ 'a' | center(999999999) }}",
+    "batches": "{{ [1] | batch(999999999, 1) | list }}",
+    "elements of elements": "{{ range(9999) | select('in', range(9999) | list) | list }}",
+    "wide gaps": "{{ [1] | tojson(indent=99999999) }}",
+    "a deep nest": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}",
+    "many lines": "x" * 300_000,
+    "a literal in loops": "{% macro f() %}{% for a in range(9999) %}" + "x" * 99_999
+    + "{% endfor %}{% endmacro %}{{ f() }}",
+    "an error of its own": "{{ raise_exception('no') }}",
+    "a syntax error": "{% for %}",
+    "another file": "{% include 'config.json' %}",
+    "Python": "{{ ''.__class__.__mro__ }}{{ messages.__init__.__globals__ }}{{ raise_exception.x.y }}",
+    "a missing name": "{{ nothing.at.all }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", STOPPED.values(), ids=STOPPED)
+def test_a_template_that_would_not_end_is_refused(source):
+    with pytest.raises(ModelError, match="chat template") as error:
+        ChatTemplate(source, TOKENS)(conversation(2), True)
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+def test_each_rendering_is_counted_on_its_own():
+    template = ChatTemplate("{% for a in range(9000) %}{% endfor %}{{ messages | length }}", {})
+    assert [template(conversation(1), True) for _ in range(30)] == ["2"] * 30

@@ -1,0 +1,69 @@
+"""A small bundle with a real encoder, of an untrained base model: made in seconds.
+
+path = make_small_bundle(tmp_path / "bundle")
+bundle = Bundle.load(path, device="cpu")
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from fake_bundle import contents, make_fake_dataset
+from tiny_base import make_tiny_base
+
+from tpad import Bundle
+from tpad.embeddings import as_stored
+from tpad.mllm import MLLM, LoraSettings
+from tpad.training.config import DistillConfig
+from tpad.training.encoders import STUDENT, TRANSFER, ItemEncoder, Reading
+from tpad.training.feature_scaler import FeatureScaler
+from tpad.training.heads import KnowledgeHeads
+from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.training.session_model import SessionModelConfig, fit_session_model
+from tpad.training.student import table_of
+
+SETS = ("tpad", "vision_tfidf")
+WORDS = 5  # of the heads' vocabulary
+
+
+def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
+    """Write the bundle; its tables and its base model are made beside it."""
+    dataset = make_fake_dataset(folder.with_name("shop"), n_items, n_sessions=20)
+    mllm = MLLM.load(make_tiny_base(folder.with_name("base")), device="cpu")
+    torch.manual_seed(0)
+    for name in (STUDENT, TRANSFER):
+        mllm.add_adapter(name, LoraSettings(rank=2))
+    encoder = _untrained(mllm, dataset)
+    embeddings = {n: as_stored(n, x) for n, x in encoder.encode(contents(dataset)).items()}
+    config = SessionModelConfig(width=8, hidden=8, layers=1, heads=2, epochs=1)
+    recommenders = {
+        name: fit_session_model(x, dataset.train, dataset.validation, ~dataset.cold, config)
+        for name, x in embeddings.items()
+    }
+    return Bundle.write(
+        folder, dataset=dataset, encoder=encoder, embeddings=embeddings,
+        recommenders=recommenders, config={"seed": 0},
+    )  # fmt: skip
+
+
+def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
+    items = contents(dataset)
+    prices = dataset.items["price"].to_numpy()
+    sizes = DistillConfig(tau=4, nu=4, hidden=8)
+
+    def made(scaler: FeatureScaler) -> ItemEncoder:
+        return ItemEncoder(
+            mllm,
+            Reading((0, 2), "both", 40, 20, None),
+            TextFeatures.fit(item_texts(items), 6),
+            FieldFeatures.fit(dataset.items["category"].tolist(), prices),
+            scaler,
+            KnowledgeHeads(scaler.n_features, mllm.hidden_size, WORDS, sizes),
+            sizes,
+            SETS,
+        )
+
+    first = made(FeatureScaler(1))
+    images = mllm.image_features(item.image for item in items)
+    features = table_of(first.read(items, images, STUDENT)).numpy()
+    return made(FeatureScaler.fit(features, np.ones(len(items), bool)))
