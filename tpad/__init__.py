@@ -33,11 +33,17 @@ if TYPE_CHECKING:
     from tpad.training.cases import mask_history
     from tpad.training.encoders import RANDOM_SIZE
     from tpad.training.fitted_session_model import EpochReport, FittedSessionModel
+    from tpad.training.negatives import sample_items
     from tpad.training.optimisation import adamw, warm_up_cosine
     from tpad.training.plain_features import field_table, text_table
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import SessionModelConfig
-    from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.training.session_tuning import (
+        SessionTuning,
+        hold_out,
+        pseudo_cold,
+        tune_session_model,
+    )
     from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
 
@@ -64,11 +70,14 @@ _LAZY = {
     "attribute_table": "tpad.world.oracle",
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
+    "hold_out": "tpad.training.session_tuning",
     "load": "tpad.recommender",
     "mask_history": "tpad.training.cases",
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
     "parse_named_file": "tpad.data.vectors",
+    "pseudo_cold": "tpad.training.session_tuning",
+    "sample_items": "tpad.training.negatives",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
     "text_table": "tpad.training.plain_features",
@@ -106,11 +115,14 @@ __all__ = [
     "attribute_table",
     "field_table",
     "fit_session_model",
+    "hold_out",
     "load",
     "mask_history",
     "model_card",
     "pad_sessions",
     "parse_named_file",
+    "pseudo_cold",
+    "sample_items",
     "shuffled_batches",
     "split_by_time",
     "text_table",

@@ -29,6 +29,7 @@ from tpad import (
     EpochReport,
     adamw,
     pad_sessions,
+    sample_items,
     shuffled_batches,
     warm_up_cosine,
 )
@@ -315,8 +316,13 @@ class _Training:
         return cross_entropy(own, logits), len(row)
 
     def _draw(self) -> Tensor | None:
-        """(C,) sorted columns drawn as negatives of this step; None where all items are."""
-        if self.config.negatives is None or self.config.negatives >= self.n_known:
+        """(C,) sorted columns drawn as negatives of this step; None where all items are.
+
+        Of each case its own target is added, and each item that is drawn was drawn with the same
+        probability. Given the resulting set, each of its items is then as likely to be the added one
+        as the model says, so that the softmax needs no correction.
+        """
+        if self.config.negatives is None:
             return None
-        drawn = self.rng.choice(self.n_known, self.config.negatives, replace=False)
-        return torch.from_numpy(np.sort(drawn))
+        sample = sample_items(self.n_known, self.config.negatives, self.rng)
+        return None if sample is None else torch.from_numpy(sample.columns)
