@@ -6,6 +6,7 @@
 | model | knows | scores new items |
 | --- | --- | --- |
 | `Popularity`, `SessionPopularity`, `Markov`, `ItemKNN`, `VSKNN` | counts of clicks | no |
+| `EASE`, `SLIST` | linear weights between items, in closed form | no |
 | `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learnt embedding of each item | no |
 | `ContentNeighbours` | features of the items | yes |
 
@@ -14,6 +15,7 @@ popularity.
 """
 
 from eval.baselines.content import ContentConfig, ContentNeighbours
+from eval.baselines.ease import EASE, EASEConfig
 from eval.baselines.gru4rec import GRU4Rec, GRU4RecConfig
 from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
 from eval.baselines.markov import Markov
@@ -22,6 +24,7 @@ from eval.baselines.neural import NeuralConfig, NeuralModel
 from eval.baselines.popularity import Popularity, SessionPopularity
 from eval.baselines.registry import BASELINES, SEARCH, Baseline, content_baseline
 from eval.baselines.sasrec import SASRec, SASRecConfig
+from eval.baselines.slist import SLIST, SLISTConfig
 from eval.baselines.srgnn import SRGNN, SRGNNConfig
 from eval.baselines.tuning import Tuning, baseline_of, tune
 from eval.baselines.validation import ValidationCases
@@ -29,13 +32,16 @@ from eval.baselines.vsknn import VSKNN, VSKNNConfig
 
 __all__ = [
     "BASELINES",
+    "EASE",
     "NARM",
     "SEARCH",
+    "SLIST",
     "SRGNN",
     "VSKNN",
     "Baseline",
     "ContentConfig",
     "ContentNeighbours",
+    "EASEConfig",
     "GRU4Rec",
     "GRU4RecConfig",
     "ItemKNN",
@@ -46,6 +52,7 @@ __all__ = [
     "Popularity",
     "SASRec",
     "SASRecConfig",
+    "SLISTConfig",
     "SRGNNConfig",
     "SessionPopularity",
     "Tuning",

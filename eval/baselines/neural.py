@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
-from eval.baselines.settings import need_choice, need_count, need_number
+from eval.baselines.settings import need_choice, need_count, need_number, need_positive
 from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
 from tpad import (
@@ -77,9 +77,7 @@ class NeuralConfig:
             need_count(self, "negatives")
         need_number(self, "dropout", below=1.0)
         need_number(self, "weight_decay", "score_regularisation")
-        need_number(self, "learning_rate")
-        if not self.learning_rate:
-            raise ConfigError("learning_rate must be above 0.")
+        need_positive(self, "learning_rate")
         need_choice(self, "loss", LOSSES)
         need_choice(self, "validation", tuple(CASES.values()))
 
