@@ -23,7 +23,6 @@ from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
 from tpad import (
     PADDING,
-    ConfigError,
     DataError,
     Dataset,
     EpochReport,

@@ -111,7 +111,8 @@ def _draws(
 ) -> list[dict[str, Any]]:
     """The defaults, then other combinations in random order."""
     default = baseline.config()
-    first, others = [], []
+    first: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
     for one in combinations:
         is_default = all(getattr(default, name) == value for name, value in one.items())
         (first if is_default and not first else others).append(one)
