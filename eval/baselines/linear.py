@@ -59,7 +59,8 @@ class LinearModel:
         self._column[self._known] = np.arange(n_known)
         self._rest = popularity_order(dataset.popularity)  # (n_items,)
         columns = [self._column[items] for items in dataset.train.items]
-        self.weights = self.learn(dataset.train, columns, n_known).astype(np.float32)
+        learnt = self.learn(dataset.train, columns, n_known)
+        self.weights = learnt.astype(np.float32, order="C")
         return self
 
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:

@@ -68,7 +68,8 @@ class SLIST(LinearModel):
     def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
         age = self._age_weights(train)  # (n_sessions,)
         alpha, decay = self.config.alpha, self.config.position_decay
-        gram, right = np.zeros((2, n_known, n_known))
+        # In LAPACK's order, so that both are overwritten and not copied.
+        gram, right = (np.zeros((n_known, n_known), order="F") for _ in range(2))
         inputs = decayed(columns, n_known, None).astype(np.float64)  # X̃
         holds = inputs.copy()
         holds.data[:] = 1.0  # X
