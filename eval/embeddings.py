@@ -13,35 +13,46 @@ from safetensors import SafetensorError, safe_open
 from tpad import DataError, ItemVectors, VectorFile
 
 
-def load_embeddings(path: Path, item_ids: Sequence[str]) -> np.ndarray:
+def load_embeddings(path: Path, item_ids: Sequence[str], warm: np.ndarray) -> np.ndarray:
     """Vectors of all items, (n_items, d) float32, one more column where items have none; see `filled`.
 
     Args:
         path: the file.
         item_ids: of the dataset, in its order.
+        warm: (n_items,) bool, items of the training sessions.
 
     Raises:
-        DataError: the file cannot be read or does not fit the items.
+        DataError: the file cannot be read or does not fit the items, or no training item has a vector.
     """
-    return filled(VectorFile.read(path).of(item_ids))
+    return filled(VectorFile.read(path).of(item_ids), warm, path)
 
 
-def filled(vectors: ItemVectors) -> np.ndarray:
+def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
     """(n_items, d) float32, and one more column where an item has no vector.
 
-    Such an item gets the mean of the others, and the last column tells (1) that it has one or (0) that
-    it has none; the recommender's standardisation makes the mean a zero.
+    Such an item gets the mean of the training items that have one, and the last column tells (1) that
+    it has one or (0) that it has none; the recommender's standardisation makes the mean a zero.
+
+    Args:
+        vectors: of the items.
+        warm: (n_items,) bool, items of the training sessions.
+        path: of the file, for messages.
+
+    Raises:
+        DataError: no training item has a vector.
     """
     values, present = vectors.values, vectors.present
     if present.all():
         return values
-    mean = values[present].mean(0)
+    if not (present & warm).any():
+        raise DataError(f"{path} has no vector of a training item; check its item ids.")
+    mean = values[present & warm].mean(0)
     known = np.where(present[:, None], values, mean)
     return np.concatenate([known, present[:, None]], axis=1).astype(np.float32)
 
 
 def load_ablations(
-    folder: Path, item_ids: Sequence[str], fingerprint: str
+    folder: Path, item_ids: Sequence[str], fingerprint: str, warm: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The sets of a folder that `python -m tpad ablate` wrote: name of the file -> (n_items, d).
 
@@ -49,6 +60,7 @@ def load_ablations(
         folder: holds one safetensors file a set.
         item_ids: of the dataset, in its order.
         fingerprint: of the dataset that is evaluated.
+        warm: (n_items,) bool, items of its training sessions.
 
     Raises:
         DataError: there is no set, one was not trained on this dataset, or the sets are of
@@ -81,7 +93,7 @@ def load_ablations(
         file = VectorFile.read(path)
         if sorted(file.ids or []) != sorted(item_ids):
             raise DataError(f"{path} holds other items than the dataset; make it again.")
-        sets[path.stem] = filled(file.of(item_ids))
+        sets[path.stem] = filled(file.of(item_ids), warm, path)
     return sets
 
 

@@ -38,7 +38,8 @@ def encode_items(
     """One row an item, (n_items, d) float32.
 
     Each part (picture, text) is scaled to length one, as these models compare them. An item without
-    a picture, or without a text, gets the mean of that part over the others.
+    a picture, or without a text, gets the mean of that part over the
+    training items that have it.
 
     Args:
         path_or_hub_id: local folder or hub id of the encoder; only safetensors are read.
@@ -56,7 +57,7 @@ def encode_items(
     if encoder.images is not None:
         rows = [row for row, path in enumerate(dataset.items[Columns.IMAGE]) if path]
         parts.append(
-            _encode(encoder.see, rows, dataset.image, len(dataset), batch_size, bar, "pictures")
+            _encode(encoder.see, rows, dataset.image, ~dataset.cold, batch_size, bar, "pictures")
         )
     if encoder.tokenizer is not None:
         texts = [
@@ -67,7 +68,7 @@ def encode_items(
         ]
         rows = [row for row, text in enumerate(texts) if text]
         parts.append(
-            _encode(encoder.read, rows, texts.__getitem__, len(dataset), batch_size, bar, "texts")
+            _encode(encoder.read, rows, texts.__getitem__, ~dataset.cold, batch_size, bar, "texts")
         )
     return np.concatenate(parts, axis=1)
 
@@ -76,12 +77,12 @@ def _encode(
     compute: Callable[[list], Tensor],
     rows: Sequence[int],
     content: Callable[[int], Any],
-    n_items: int,
+    warm: np.ndarray,
     batch_size: int,
     bar: Bar,
     what: str,
 ) -> np.ndarray:
-    """One part of every item; (n_items, d)."""
+    """One part of every item, (n_items, d); `warm` (n_items,) marks the training items."""
     found: dict[int, np.ndarray] = {}
     starts = range(0, len(rows), batch_size)
     for start in bar(starts, len(starts), f"encoding {what}"):
@@ -92,10 +93,13 @@ def _encode(
         vectors = F.normalize(compute([value for _, value in held]).float(), dim=1)  # (B, d)
         found |= dict(zip([row for row, _ in held], vectors.cpu().numpy(), strict=True))
     if not found:
-        return np.zeros((n_items, 1), np.float32)
-    table = np.tile(np.mean(list(found.values()), axis=0), (n_items, 1))  # (n_items, d)
-    table[list(found)] = list(found.values())
-    return table.astype(np.float32)
+        return np.zeros((len(warm), 1), np.float32)
+    rows, vectors = np.array(list(found)), np.stack(list(found.values()))
+    known = vectors[warm[rows]]
+    mean = known.mean(0) if len(known) else np.zeros(vectors.shape[1])
+    table = np.tile(mean, (len(warm), 1)).astype(np.float32)  # (n_items, d)
+    table[rows] = vectors
+    return table
 
 
 class _Encoder:

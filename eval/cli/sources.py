@@ -163,7 +163,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     ablations = {}
     if getattr(options, "ablations", None) is not None:
         ids = dataset.items[Columns.ITEM_ID].tolist()
-        ablations = load_ablations(options.ablations, ids, dataset.fingerprint)
+        ablations = load_ablations(options.ablations, ids, dataset.fingerprint, ~dataset.cold)
         proven = [*proven, f"the ablations in {options.ablations.name} learned from this dataset"]
     return Source(
         name,
@@ -197,7 +197,7 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
     ids = dataset.items[Columns.ITEM_ID].tolist()
 
     def load(path: Path) -> np.ndarray:
-        return load_embeddings(path, ids)
+        return load_embeddings(path, ids, ~dataset.cold)
 
     def encode(path: Path) -> np.ndarray:
         return encode_items(

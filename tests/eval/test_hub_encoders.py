@@ -76,7 +76,7 @@ def sentences(folder, first: bool = False):
 
 @pytest.fixture
 def shop(tmp_path):
-    """Four items: the third has no picture, the last no text."""
+    """Four items, two of them trained on: the third has no picture, the last no text."""
     for n, colour in enumerate(["red", "green", "blue"]):
         Image.new("RGB", (20, 30), colour).save(tmp_path / f"{n}.png")
     made = dataset_of(
@@ -108,8 +108,8 @@ def test_pictures_and_texts_stand_side_by_side_each_of_length_one(shop, folder):
     table = encode_items(str(folder), shop)
     assert np.allclose(np.linalg.norm(table[:2, :6], axis=1), 1.0, atol=1e-5)
     assert np.allclose(np.linalg.norm(table[:2, 6:], axis=1), 1.0, atol=1e-5)
-    assert np.allclose(table[2, :6], table[[0, 1, 3], :6].mean(0), atol=1e-5)  # no picture
-    assert np.allclose(table[3, 6:], table[[0, 1, 2], 6:].mean(0), atol=1e-5)  # no text
+    assert np.allclose(table[2, :6], table[:2, :6].mean(0), atol=1e-5)  # no picture
+    assert np.allclose(table[3, 6:], table[:2, 6:].mean(0), atol=1e-5)  # no text
 
 
 def test_a_text_encoder_pools_as_its_folder_says(shop, folder, tmp_path):
