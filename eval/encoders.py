@@ -94,11 +94,11 @@ def _encode(
         found |= dict(zip([row for row, _ in held], vectors.cpu().numpy(), strict=True))
     if not found:
         return np.zeros((len(warm), 1), np.float32)
-    rows, vectors = np.array(list(found)), np.stack(list(found.values()))
-    known = vectors[warm[rows]]
-    mean = known.mean(0) if len(known) else np.zeros(vectors.shape[1])
+    at, read = np.array(list(found)), np.stack(list(found.values()))
+    known = read[warm[at]]
+    mean = known.mean(0) if len(known) else np.zeros(read.shape[1])
     table = np.tile(mean, (len(warm), 1)).astype(np.float32)  # (n_items, d)
-    table[rows] = vectors
+    table[at] = read
     return table
 
 
