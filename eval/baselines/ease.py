@@ -17,7 +17,7 @@ class EASEConfig:
 
     regularisation: float = 200.0
     """λ; weight of the squared weights."""
-    decay: float | None = None
+    decay: float | None = 3.0
     """Steps back in which the weight of a session's click falls by e when it is scored. None: all
     items of the session count the same, as published."""
 

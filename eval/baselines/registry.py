@@ -54,7 +54,7 @@ SEARCH: dict[str, tuple[Table, ...]] = {
     "ease": (
         {
             "regularisation": (10.0, 50.0, 100.0, 200.0, 500.0, 1000.0),
-            "decay": (None, 1.0, 2.0, 5.0, 10.0),
+            "decay": (None, 1.0, 3.0, 5.0, 10.0),
         },
     ),
     "slist": (

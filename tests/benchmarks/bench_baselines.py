@@ -213,7 +213,7 @@ def rows_of(task: Task, options: argparse.Namespace) -> Iterator[tuple[str, dict
         yield name, row
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--dataset", choices=TASKS, required=True)
@@ -223,7 +223,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="another budget for the neural models")
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
         task = TASKS[options.dataset](options.data)
