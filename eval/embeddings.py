@@ -29,7 +29,7 @@ def load_embeddings(
         say: told in a sentence if some items have no vector, or some vectors no item.
 
     Raises:
-        DataError: the file cannot be read or does not fit the items.
+        DataError: the file cannot be read or does not fit the items, or no training item has a vector.
     """
     return filled(load_vectors(path, item_ids, say), warm, path)
 
@@ -61,7 +61,7 @@ def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
 
 
 def load_ablations(
-    folder: Path, item_ids: Sequence[str], fingerprint: str
+    folder: Path, item_ids: Sequence[str], fingerprint: str, warm: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The sets of a folder that `python -m tpad ablate` wrote: name of the file -> (n_items, d).
 
@@ -69,6 +69,7 @@ def load_ablations(
         folder: holds one safetensors file a set.
         item_ids: of the dataset, in its order.
         fingerprint: of the dataset that is evaluated.
+        warm: (n_items,) bool, items of its training sessions.
 
     Raises:
         DataError: there is no set, one was not trained on this dataset, or the sets are of

@@ -45,8 +45,8 @@ def encode_items(
     """One row an item, (n_items, d) float32.
 
     Each part (picture, text) is scaled to length one, as these models compare them. An item without
-    a picture, or without a text, gets the mean of that part over the training items that
-    have one.
+    a picture, or without a text, gets the mean of that part over the training items that have it, or
+    zeros if none has.
 
     Args:
         path_or_hub_id: local folder or hub id of the encoder; only safetensors are read.
@@ -89,8 +89,7 @@ def _encode(
     bar: Bar,
     what: str,
 ) -> np.ndarray:
-    """One part of every item; (n_items, d)."""
-    n_items = len(warm)
+    """One part of every item, (n_items, d); `warm` (n_items,) marks the training items."""
     found: dict[int, np.ndarray] = {}
     starts = range(0, len(rows), batch_size)
     for start in bar(starts, len(starts), f"encoding {what}"):
@@ -101,12 +100,13 @@ def _encode(
         vectors = F.normalize(compute([value for _, value in held]).float(), dim=1)  # (B, d)
         found |= dict(zip([row for row, _ in held], vectors.cpu().numpy(), strict=True))
     if not found:
-        return np.zeros((n_items, 1), np.float32)
-    # Cold items have no say in what the others get, unless nothing else is known.
-    known = [vector for row, vector in found.items() if warm[row]] or list(found.values())
-    table = np.tile(np.mean(known, axis=0), (n_items, 1))  # (n_items, d)
-    table[list(found)] = list(found.values())
-    return table.astype(np.float32)
+        return np.zeros((len(warm), 1), np.float32)
+    at, read = np.array(list(found)), np.stack(list(found.values()))
+    known = read[warm[at]]
+    mean = known.mean(0) if len(known) else np.zeros(read.shape[1])
+    table = np.tile(mean, (len(warm), 1)).astype(np.float32)  # (n_items, d)
+    table[at] = read
+    return table
 
 
 class _Encoder:

@@ -37,11 +37,17 @@ if TYPE_CHECKING:
     from tpad.training.cases import mask_history
     from tpad.training.encoders import RANDOM_SIZE
     from tpad.training.fitted_session_model import EpochReport, FittedSessionModel
+    from tpad.training.negatives import sample_items
     from tpad.training.optimisation import adamw, warm_up_cosine
     from tpad.training.plain_features import field_table, text_table
     from tpad.training.session_model import fit_session_model
     from tpad.training.session_network import PCA_SIZES, SessionModelConfig
-    from tpad.training.session_tuning import SessionTuning, tune_session_model
+    from tpad.training.session_tuning import (
+        SessionTuning,
+        hold_out,
+        pseudo_cold,
+        tune_session_model,
+    )
     from tpad.version import __version__
     from tpad.world.attributes import Look
     from tpad.world.oracle import Oracle, attribute_table
@@ -78,13 +84,16 @@ _LAZY = {
     "check_seed": "tpad.errors",
     "field_table": "tpad.training.plain_features",
     "fit_session_model": "tpad.training.session_model",
+    "hold_out": "tpad.training.session_tuning",
     "load": "tpad.recommender",
     "load_vectors": "tpad.data.vectors",
     "mask_history": "tpad.training.cases",
     "model_card": "tpad.cards",
     "pad_sessions": "tpad.training.batching",
     "parse_named_file": "tpad.data.vectors",
+    "pseudo_cold": "tpad.training.session_tuning",
     "read_parquet": "tpad.data.parquet_table",
+    "sample_items": "tpad.training.negatives",
     "shown": "tpad.errors",
     "shuffled_batches": "tpad.training.batching",
     "split_by_time": "tpad.data.splits",
@@ -127,13 +136,16 @@ __all__ = [
     "check_seed",
     "field_table",
     "fit_session_model",
+    "hold_out",
     "load",
     "load_vectors",
     "mask_history",
     "model_card",
     "pad_sessions",
     "parse_named_file",
+    "pseudo_cold",
     "read_parquet",
+    "sample_items",
     "shown",
     "shuffled_batches",
     "split_by_time",

@@ -6,6 +6,7 @@
 | model | knows | scores new items |
 | --- | --- | --- |
 | `Popularity`, `SessionPopularity`, `Markov`, `ItemKNN`, `VSKNN` | counts of clicks | no |
+| `EASE`, `SLIST` | linear weights between items, in closed form | no |
 | `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learnt embedding of each item | no |
 | `ContentNeighbours` | features of the items | yes |
 
@@ -19,6 +20,7 @@ from tpad.lazy import lazy_names
 
 if TYPE_CHECKING:
     from eval.baselines.content import ContentConfig, ContentNeighbours
+    from eval.baselines.ease import EASE, EASEConfig
     from eval.baselines.gru4rec import GRU4Rec, GRU4RecConfig
     from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
     from eval.baselines.markov import Markov
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from eval.baselines.popularity import Popularity, SessionPopularity
     from eval.baselines.registry import BASELINES, SEARCH, Baseline, content_baseline
     from eval.baselines.sasrec import SASRec, SASRecConfig
+    from eval.baselines.slist import SLIST, SLISTConfig
     from eval.baselines.srgnn import SRGNN, SRGNNConfig
     from eval.baselines.tuning import Tuning, baseline_of, tune
     from eval.baselines.validation import ValidationCases
@@ -36,6 +39,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "content": ("ContentConfig", "ContentNeighbours"),
+        "ease": ("EASE", "EASEConfig"),
         "gru4rec": ("GRU4Rec", "GRU4RecConfig"),
         "item_knn": ("ItemKNN", "ItemKNNConfig"),
         "markov": ("Markov",),
@@ -44,6 +48,7 @@ __getattr__, __dir__ = lazy_names(
         "popularity": ("Popularity", "SessionPopularity"),
         "registry": ("BASELINES", "SEARCH", "Baseline", "content_baseline"),
         "sasrec": ("SASRec", "SASRecConfig"),
+        "slist": ("SLIST", "SLISTConfig"),
         "srgnn": ("SRGNN", "SRGNNConfig"),
         "tuning": ("Tuning", "baseline_of", "tune"),
         "validation": ("ValidationCases",),
@@ -53,13 +58,16 @@ __getattr__, __dir__ = lazy_names(
 
 __all__ = [
     "BASELINES",
+    "EASE",
     "NARM",
     "SEARCH",
+    "SLIST",
     "SRGNN",
     "VSKNN",
     "Baseline",
     "ContentConfig",
     "ContentNeighbours",
+    "EASEConfig",
     "GRU4Rec",
     "GRU4RecConfig",
     "ItemKNN",
@@ -70,6 +78,7 @@ __all__ = [
     "Popularity",
     "SASRec",
     "SASRecConfig",
+    "SLISTConfig",
     "SRGNNConfig",
     "SessionPopularity",
     "Tuning",

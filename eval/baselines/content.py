@@ -4,23 +4,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.baselines.settings import need_choice
+from eval.baselines.inputs import decayed
+from eval.baselines.settings import need_choice, need_positive
 from tpad import ConfigError, DataError, Dataset
 
-QUERIES = ("last", "mean")
+QUERIES = ("last", "mean", "recency")
 
 
 @dataclass(frozen=True)
 class ContentConfig:
     """Settings of nearest neighbours by content."""
 
-    query: str = "last"
-    """What candidates are compared with: the "last" item of a session, or the "mean" of them all."""
+    query: str = "recency"
+    """What candidates are compared with: the "last" item of a session, the "mean" of them all, or
+    their mean with recent items weighing more ("recency")."""
+    decay: float = 3.0
+    """Steps back in which the weight of an item falls by e; for "recency" only."""
     centre: bool = False
     """Whether the mean vector of the training items is subtracted first."""
 
     def __post_init__(self) -> None:
         need_choice(self, "query", QUERIES)
+        need_positive(self, "decay")
         if not isinstance(self.centre, bool):
             raise ConfigError(f"centre must be true or false, not {self.centre!r}.")
 
@@ -28,7 +33,8 @@ class ContentConfig:
 class ContentNeighbours:
     """Scores every item, clicked or not, by the cosine of its features with those of the session.
 
-    The mean is taken over features of length 1. Items without features are left out where they
+    Means are taken over features of length 1; of "recency" an item that lies s steps back weighs
+    `exp(−s / decay)`. Clicked and unclicked items are treated alike. Items without features are left out where they
     occur in a session, and are scored −inf; a session without any features gives all others 0.
 
     Args:
@@ -85,15 +91,14 @@ class ContentNeighbours:
         return self
 
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
-        queries = np.zeros((len(sessions), self._units.shape[1]), dtype=np.float32)
-        for row, session in enumerate(sessions):
-            items = np.asarray(session, dtype=np.int64)
-            items = items[self.present[items]]
-            if self.config.query == "last":
-                items = items[-1:]
-            if len(items):
-                mean = self._units[items].mean(0)
-                queries[row] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        known = [np.asarray(session, dtype=np.int64) for session in sessions]
+        known = [items[self.present[items]] for items in known]
+        if self.config.query == "last":
+            known = [items[-1:] for items in known]
+        decay = self.config.decay if self.config.query == "recency" else np.inf
+        queries = decayed(known, len(self._units), decay) @ self._units  # (n, d)
+        norm = np.linalg.norm(queries, axis=1, keepdims=True)
+        queries /= np.maximum(norm, 1e-12)
         result = queries @ self._units.T  # (n, n_items)
         result[:, ~self.present] = -np.inf
         return result

@@ -18,17 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
-from eval.baselines.settings import need_choice, need_count, need_number
+from eval.baselines.settings import need_choice, need_count, need_number, need_positive
 from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
 from tpad import (
     PADDING,
-    ConfigError,
     DataError,
     Dataset,
     EpochReport,
     adamw,
     pad_sessions,
+    sample_items,
     shuffled_batches,
     warm_up_cosine,
 )
@@ -76,9 +76,7 @@ class NeuralConfig:
             need_count(self, "negatives")
         need_number(self, "dropout", below=1.0)
         need_number(self, "weight_decay", "score_regularisation")
-        need_number(self, "learning_rate")
-        if not self.learning_rate:
-            raise ConfigError("learning_rate must be above 0.")
+        need_positive(self, "learning_rate")
         need_choice(self, "loss", LOSSES)
         need_choice(self, "validation", tuple(CASES.values()))
 
@@ -315,8 +313,13 @@ class _Training:
         return cross_entropy(own, logits), len(row)
 
     def _draw(self) -> Tensor | None:
-        """(C,) sorted columns drawn as negatives of this step; None where all items are."""
-        if self.config.negatives is None or self.config.negatives >= self.n_known:
+        """(C,) sorted columns drawn as negatives of this step; None where all items are.
+
+        Of each case its own target is added, and each item that is drawn was drawn with the same
+        probability. Given the resulting set, each of its items is then as likely to be the added one
+        as the model says, so that the softmax needs no correction.
+        """
+        if self.config.negatives is None:
             return None
-        drawn = self.rng.choice(self.n_known, self.config.negatives, replace=False)
-        return torch.from_numpy(np.sort(drawn))
+        sample = sample_items(self.n_known, self.config.negatives, self.rng)
+        return None if sample is None else torch.from_numpy(sample.columns)

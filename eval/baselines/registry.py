@@ -1,20 +1,23 @@
 """All baselines by name, and what the search may try of each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from eval.baselines.content import ContentConfig, ContentNeighbours
+from eval.baselines.ease import EASE, EASEConfig
 from eval.baselines.gru4rec import GRU4Rec
 from eval.baselines.item_knn import ItemKNN, ItemKNNConfig
+from eval.baselines.linear import MOST_ITEMS
 from eval.baselines.markov import Markov
 from eval.baselines.narm import NARM
 from eval.baselines.neural import NeuralModel
 from eval.baselines.popularity import Popularity, SessionPopularity
 from eval.baselines.sasrec import SASRec
 from eval.baselines.settings import build
+from eval.baselines.slist import SLIST, SLISTConfig
 from eval.baselines.srgnn import SRGNN
 from eval.baselines.vsknn import VSKNN, VSKNNConfig
 from eval.protocol import RankingModel
@@ -24,32 +27,55 @@ Progress = Callable[[EpochReport], None] | None
 Settings = Mapping[str, Any]
 Factory = Callable[[int, Settings | None, Progress], RankingModel]
 
-_NEURAL: Mapping[str, tuple[Any, ...]] = {
+Table = Mapping[str, tuple[Any, ...]]
+"""Setting -> values; all combinations may be tried."""
+
+_NEURAL: Table = {
     "width": (64, 96, 128),
     "dropout": (0.1, 0.2, 0.4),
     "learning_rate": (1e-3, 2e-3, 5e-3, 1e-2),
     "weight_decay": (0.01, 0.3),
 }
-SEARCH: dict[str, Mapping[str, tuple[Any, ...]]] = {
-    "popularity": {},
-    "session_popularity": {},
-    "markov": {},  # it settles its smoothing by itself, on the validation sessions
-    "item_knn": {"k": (20, 50, 100, 200, 500), "regularisation": (0.0, 5.0, 20.0, 50.0, 100.0)},
-    "vsknn": {
-        "k": (50, 100, 200, 500, 1000, 1500),
-        "sample_size": (500, 1000, 2500, 5000, 10000),
-        "similarity": ("dot", "cosine"),
-        "weighting": ("same", "linear", "div", "log", "quadratic"),
-        "weighting_score": ("same", "linear", "div", "log", "quadratic"),
-        "idf_weighting": (0.0, 1.0, 2.0, 5.0, 10.0),
-    },
-    "gru4rec": {**_NEURAL, "loss": ("cross-entropy", "bpr-max")},
-    "narm": _NEURAL,
-    "srgnn": {**_NEURAL, "steps": (1, 2)},
-    "sasrec": {**_NEURAL, "layers": (1, 2)},
-    "content": {"query": ("last", "mean"), "centre": (False, True)},
+SEARCH: dict[str, tuple[Table, ...]] = {
+    "popularity": (),
+    "session_popularity": (),
+    "markov": (),  # it settles its smoothing by itself, on the validation sessions
+    "item_knn": ({"k": (20, 50, 100, 200, 500), "regularisation": (0.0, 5.0, 20.0, 50.0, 100.0)},),
+    "vsknn": (
+        {
+            "k": (50, 100, 200, 500, 1000, 1500),
+            "sample_size": (500, 1000, 2500, 5000, 10000),
+            "similarity": ("dot", "cosine"),
+            "weighting": ("same", "linear", "div", "log", "quadratic"),
+            "weighting_score": ("same", "linear", "div", "log", "quadratic"),
+            "idf_weighting": (0.0, 1.0, 2.0, 5.0, 10.0),
+        },
+    ),
+    "ease": (
+        {
+            "regularisation": (10.0, 50.0, 100.0, 200.0, 500.0, 1000.0),
+            "decay": (None, 1.0, 3.0, 5.0, 10.0),
+        },
+    ),
+    "slist": (
+        {
+            "alpha": (0.2, 0.4, 0.6, 0.8, 1.0),
+            "regularisation": (10.0, 50.0, 200.0),
+            "position_decay": (0.5, 1.0, 2.0, 4.0),
+            "input_decay": (0.5, 1.0, 2.0, 4.0, 8.0),
+            "time_decay": (None, 8.0, 64.0, 256.0),
+        },
+    ),
+    "gru4rec": ({**_NEURAL, "loss": ("cross-entropy", "bpr-max")},),
+    "narm": (_NEURAL,),
+    "srgnn": ({**_NEURAL, "steps": (1, 2)},),
+    "sasrec": ({**_NEURAL, "layers": (1, 2)},),
+    "content": (
+        {"query": ("recency",), "decay": (1.0, 3.0, 10.0), "centre": (False, True)},
+        {"query": ("last", "mean"), "centre": (False, True)},
+    ),
 }
-"""What `tune` may try: name of the model -> setting -> values."""
+"""What `tune` may try: name of the model -> tables, of which each combination is one try."""
 
 
 @dataclass(frozen=True)
@@ -69,21 +95,27 @@ class Baseline:
         config: the frozen dataclass of its settings.
         search: what `tune` may try.
         seeded: whether the seed changes anything.
+        new_items: whether it scores items without clicks, so that it is tuned on both kinds.
+        most_items: training items up to which it can be fitted; None: any number.
     """
 
     title: str
     make: Factory
     config: type = NoConfig
-    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    search: tuple[Table, ...] = ()
     seeded: bool = False
+    new_items: bool = False
+    most_items: int | None = None
 
 
-def _plain(name: str, title: str, kind: type, config: type = NoConfig) -> Baseline:
+def _plain(
+    name: str, title: str, kind: type, config: type = NoConfig, most_items: int | None = None
+) -> Baseline:
     def make(seed: int, settings: Settings | None, progress: Progress) -> RankingModel:
         checked: Any = build(config, settings)
         return kind() if config is NoConfig else kind(checked)
 
-    return Baseline(title, make, config, SEARCH[name])
+    return Baseline(title, make, config, SEARCH[name], most_items=most_items)
 
 
 def _neural(name: str, title: str, kind: type[NeuralModel]) -> Baseline:
@@ -99,6 +131,8 @@ BASELINES: dict[str, Baseline] = {
     "markov": _plain("markov", "Markov chain", Markov),
     "item_knn": _plain("item_knn", "Item-kNN", ItemKNN, ItemKNNConfig),
     "vsknn": _plain("vsknn", "V-SKNN", VSKNN, VSKNNConfig),
+    "ease": _plain("ease", "EASE", EASE, EASEConfig, MOST_ITEMS),
+    "slist": _plain("slist", "SLIST", SLIST, SLISTConfig, MOST_ITEMS),
     "gru4rec": _neural("gru4rec", "GRU4Rec", GRU4Rec),
     "narm": _neural("narm", "NARM", NARM),
     "srgnn": _neural("srgnn", "SR-GNN", SRGNN),
@@ -121,4 +155,4 @@ def content_baseline(
     def make(seed: int, settings: Settings | None, progress: Progress) -> RankingModel:
         return ContentNeighbours(features, build(ContentConfig, settings), present)
 
-    return Baseline(title, make, ContentConfig, SEARCH["content"])
+    return Baseline(title, make, ContentConfig, SEARCH["content"], new_items=True)

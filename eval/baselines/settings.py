@@ -35,9 +35,13 @@ def need_count(config: object, *names: str, least: int = 1) -> None:
 
 
 def need_number(
-    config: object, *names: str, least: float = 0.0, below: float = float("inf")
+    config: object,
+    *names: str,
+    least: float = 0.0,
+    below: float = float("inf"),
+    most: float = float("inf"),
 ) -> None:
-    """Refuses settings that are no number in [least, below)."""
+    """Refuses settings that are no number in [least, below), or above `most`."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -45,6 +49,16 @@ def need_number(
         if not least <= value < below:
             bound = f" and below {below:g}" if below < float("inf") else ""
             raise ConfigError(f"{name} must be at least {least:g}{bound}, not {value!r}.")
+        if value > most:
+            raise ConfigError(f"{name} must be at most {most:g}, not {value!r}.")
+
+
+def need_positive(config: object, *names: str) -> None:
+    """Refuses settings that are no finite number above 0."""
+    need_number(config, *names)
+    for name in names:
+        if not getattr(config, name):
+            raise ConfigError(f"{name} must be above 0.")
 
 
 def need_choice(config: object, name: str, choices: tuple[str, ...]) -> None:

@@ -1,16 +1,20 @@
-"""The declared search: the same number of tries for every baseline, on validation sessions alone."""
+"""The declared search: the same number of tries for every baseline, on validation sessions alone.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+A model that scores items without clicks is searched as the session recommender is: without the training
+clicks on a tenth of the items, on validation targets of both kinds (see `validation`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from eval.baselines.registry import BASELINES, Baseline, Progress
+from eval.baselines.registry import BASELINES, Baseline, Progress, Table
 from eval.baselines.settings import build
 from eval.baselines.validation import ValidationCases
-from tpad import ConfigError, Dataset
+from tpad import ConfigError, Dataset, hold_out, pseudo_cold
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ def tune(
 ) -> Tuning:
     """Fits a baseline with several settings and takes those with the best validation MRR@20.
 
-    The first try has the defaults, the others are drawn from the model's search table without
+    The first try has the defaults, the others are drawn from the model's search tables without
     repetition. A model with fewer combinations gets as many tries as there are; one without any
     needs none.
 
@@ -65,13 +69,17 @@ def tune(
         if name in known:
             shared[name] = value
     build(baseline.config, shared)  # a fault is told before any time is spent
-    table = {name: values for name, values in baseline.search.items() if name not in shared}
-    if not table:
+    combinations = _combinations(baseline.search, shared)
+    if not combinations:
         return Tuning(shared, [])
-    asked = ValidationCases.of(dataset, mask_seen=mask_seen, cases=cases)
+    learnt, held_out = dataset, None
+    if baseline.new_items:
+        held_out = pseudo_cold(~dataset.cold)
+        learnt = replace(dataset, train=hold_out(dataset.train, ~held_out))
+    asked = ValidationCases.of(dataset, mask_seen=mask_seen, cases=cases, held_out=held_out)
     done: list[tuple[dict[str, Any], float]] = []
-    for chosen in _draws(table, baseline, seed, tries):
-        fitted = baseline.make(seed, shared | chosen, progress).fit(dataset)
+    for chosen in _draws(combinations, baseline, seed, tries):
+        fitted = baseline.make(seed, shared | chosen, progress).fit(learnt)
         done.append((shared | chosen, asked.mrr(fitted)))
     best = max(done, key=lambda one: -np.inf if np.isnan(one[1]) else one[1])
     return Tuning(best[0], done)
@@ -86,13 +94,27 @@ def baseline_of(model: str | Baseline) -> Baseline:
     return BASELINES[model]
 
 
+def _combinations(tables: Sequence[Table], shared: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that may be tried of the settings that are not shared; none twice."""
+    found: dict[frozenset[tuple[str, Any]], dict[str, Any]] = {}
+    for table in tables:
+        free = {name: values for name, values in table.items() if name not in shared}
+        for values in product(*free.values()):
+            one = dict(zip(free, values, strict=True))
+            found.setdefault(frozenset(one.items()), one)
+    found.pop(frozenset(), None)  # all settings are shared
+    return list(found.values())
+
+
 def _draws(
-    table: Mapping[str, tuple[Any, ...]], baseline: Baseline, seed: int, tries: int
+    combinations: Sequence[dict[str, Any]], baseline: Baseline, seed: int, tries: int
 ) -> list[dict[str, Any]]:
     """The defaults, then other combinations in random order."""
     default = baseline.config()
-    first = {name: getattr(default, name) for name in table}
-    every = [dict(zip(table, values, strict=True)) for values in product(*table.values())]
-    others = [one for one in every if one != first]
-    order = np.random.default_rng(seed).permutation(len(others))[: tries - 1]
-    return [first, *(others[row] for row in order)]
+    first: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for one in combinations:
+        is_default = all(getattr(default, name) == value for name, value in one.items())
+        (first if is_default and not first else others).append(one)
+    order = np.random.default_rng(seed).permutation(len(others))
+    return [*first, *(others[row] for row in order)][:tries]

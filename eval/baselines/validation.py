@@ -1,4 +1,9 @@
-"""The validation cases by which baselines stop training and settle their settings."""
+"""The validation cases by which baselines stop training and settle their settings.
+
+Validation targets occur in training, so they do not tell how well a model ranks items without clicks.
+A model that can rank these is judged as the session recommender is: a tenth of the training items plays
+cold, and the mean of the MRR@20 on the targets of both kinds is what counts.
+"""
 
 from dataclasses import dataclass
 
@@ -17,26 +22,34 @@ class ValidationCases:
     Attributes:
         prefixes: n arrays of item rows, the most recent last.
         targets: (n,) item rows.
-        n_items: number of items ranked.
+        candidates: (n_items,) bool, items that are ranked: those that occur in training.
         mask_seen: whether the items of a prefix are no candidates.
+        held_out: (n_items,) bool, items that play cold; None: none do.
     """
 
     prefixes: list[np.ndarray]
     targets: np.ndarray
-    n_items: int
+    candidates: np.ndarray
     mask_seen: bool
+    held_out: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls, dataset: Dataset, *, mask_seen: bool = True, cases: str = "every prefix"
+        cls,
+        dataset: Dataset,
+        *,
+        mask_seen: bool = True,
+        cases: str = "every prefix",
+        held_out: np.ndarray | None = None,
     ) -> "ValidationCases":
         """The cases of a dataset.
 
         Args:
-            dataset: its validation sessions are read.
+            dataset: its validation sessions are read; its training sessions tell what is ranked.
             mask_seen: leave out cases whose target is in the prefix, and mask the prefix.
             cases: "every prefix", or "last item" where all clicks but a session's last one are
                 training clicks too, as in leave-one-out.
+            held_out: (n_items,) bool, items that play cold.
         """
         found = dataset.validation.prefixes()
         keep = ~dataset.cold[found.targets]
@@ -46,18 +59,27 @@ class ValidationCases:
             keep &= ~holds(found.prefixes, found.targets)
         rows = np.flatnonzero(keep)
         prefixes = [found.prefixes[row] for row in rows]
-        return cls(prefixes, found.targets[rows], len(dataset), mask_seen)
+        return cls(prefixes, found.targets[rows], ~dataset.cold, mask_seen, held_out)
 
     def __len__(self) -> int:
         return len(self.prefixes)
 
     def mrr(self, model: RankingModel, k: int = 20) -> float:
-        """MRR@k of a fitted model; NaN without cases."""
+        """MRR@k of a fitted model; NaN without cases.
+
+        With items that play cold it is the mean of two figures, one of the cases whose target plays
+        cold and one of the others; if only one kind has cases, its figure alone.
+        """
         if not len(self):
             return float("nan")
+        n_items = len(self.candidates)
         values = np.empty(len(self))
-        asked = candidate_scores(model, self.prefixes, self.n_items, mask_seen=self.mask_seen)
+        asked = candidate_scores(model, self.prefixes, n_items, mask_seen=self.mask_seen)
         for start, scores in asked:  # (c, n_items)
+            scores[:, ~self.candidates] = -np.inf
             part = slice(start, start + len(scores))
             values[part] = case_values(target_ranks(scores, self.targets[part]), "MRR", k)
-        return float(values.mean())
+        if self.held_out is None:
+            return float(values.mean())
+        cold = self.held_out[self.targets]
+        return float(np.mean([part.mean() for part in (values[~cold], values[cold]) if len(part)]))

@@ -181,7 +181,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     ablations = {}
     if getattr(options, "ablations", None) is not None:
         ids = dataset.items[Columns.ITEM_ID].tolist()
-        ablations = load_ablations(options.ablations, ids, dataset.fingerprint)
+        ablations = load_ablations(options.ablations, ids, dataset.fingerprint, ~dataset.cold)
         proven = [*proven, f"the ablations in {options.ablations.name} learned from this dataset"]
     return Source(
         name,

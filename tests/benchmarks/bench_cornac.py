@@ -3,8 +3,9 @@
     pip install cornac
     python tests/benchmarks/bench_cornac.py --data FOLDER
 
-FOLDER as in `bench_baselines.py`, whose yoochoose split, cases and metrics are used. Of a few settings
-the one that is best on the validation sessions is asked the test cases.
+FOLDER as in `bench_baselines.py`, whose yoochoose split, cases and metrics are used. As there, the model
+is fitted on the training sessions alone, and of three settings the one that is best on the validation
+sessions is asked the test cases.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from bench_baselines import yoochoose
 
+from eval.baselines import ValidationCases
 from eval.metrics import Ranks, case_values, target_ranks
 
 SETTINGS: tuple[dict[str, Any], ...] = (
@@ -61,15 +63,16 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    dataset, prefixes, targets = yoochoose(args.data)
-    asked = [(s[:end], s[end]) for s in dataset.validation.items for end in range(1, len(s))]
-    before, after = [prefix for prefix, _ in asked], np.array([target for _, target in asked])
+    task = yoochoose(args.data)
+    dataset, prefixes, targets = task.dataset, task.prefixes, task.targets
+    print(task, flush=True)
+    cases = ValidationCases.of(dataset, mask_seen=task.mask_seen)
     best, judged = None, -1.0
     for settings in SETTINGS:
         begin = time.perf_counter()
         fitted = fit(dataset.train.items, len(dataset), args.epochs, args.seed, **settings)
         seconds = time.perf_counter() - begin
-        mrr = case_values(ranks_of(*fitted, before, after), "MRR", 20).mean()
+        mrr = case_values(ranks_of(*fitted, cases.prefixes, cases.targets), "MRR", 20).mean()
         print(f"  {settings}: validation MRR@20 {mrr:.4f}, fit {seconds:.0f} s", flush=True)
         if mrr > judged:
             best, judged, chosen = fitted, mrr, settings

@@ -8,7 +8,7 @@ import pytest
 from small_shops import dataset_of
 
 from eval.baselines import BASELINES, SEARCH, Popularity, ValidationCases, content_baseline, tune
-from tpad import ConfigError
+from tpad import ConfigError, pseudo_cold
 
 DATA = dataset_of([[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[4, 0]], 5)
 
@@ -63,12 +63,21 @@ def test_the_search_follows_its_seed():
 
 def test_every_model_gets_the_same_number_of_tries():
     shared = {"epochs": 1, "width": 8}
-    for name in ("vsknn", "gru4rec", "narm", "srgnn", "sasrec"):
+    for name in ("item_knn", "vsknn", "ease", "slist", "gru4rec", "narm", "srgnn", "sasrec"):
         settings = shared if BASELINES[name].seeded else None
         assert len(tune(name, DATA, 0, 3, settings=settings).tries) == 3
-    few = tune(content_baseline(np.eye(5)), DATA, 0, 9)
-    assert len(few.tries) == 4  # as many as there are
+    content = content_baseline(np.eye(5))
+    assert len(tune(content, DATA, 0, 3).tries) == 3
+    assert len(tune(content, DATA, 0, 99).tries) == 10  # as many as there are
+    assert len(tune(content, DATA, 0, 9, settings={"decay": 1.0, "centre": True}).tries) == 3
     assert tune("markov", DATA, 0, 9).tries == [] and tune("markov", DATA, 0, 9).settings == {}
+
+
+def test_no_combination_is_tried_twice_and_the_default_comes_first():
+    found = tune(content_baseline(np.eye(5)), DATA, 0, 99)
+    tried = [json.dumps(settings, sort_keys=True) for settings, _ in found.tries]
+    assert len(set(tried)) == len(tried)
+    assert found.tries[0][0] == {"query": "recency", "decay": 3.0, "centre": False}
 
 
 def test_what_is_shared_is_not_searched():
@@ -92,6 +101,54 @@ def test_a_wrong_call_gets_a_sentence():
         tune("vsknn", DATA, 0, 0)
     with pytest.raises(ConfigError, match="There is no setting 'depth'"):
         tune("vsknn", DATA, 0, 3, settings={"depth": 1})
+
+
+def test_items_that_play_cold_are_not_learnt_from_and_count_as_much_as_the_others():
+    sessions = [[i % 20, (i + 1) % 20, (i + 2) % 20] for i in range(60)]
+    data = dataset_of(sessions, sessions, [], 22)  # 20 and 21 are cold
+    held_out = pseudo_cold(~data.cold)
+    learnt = []
+
+    class Content:
+        """Finds every target that plays cold at once, and the others in the second place."""
+
+        can_score_new_items = True
+
+        def fit(self, dataset):
+            learnt.append(dataset)
+            return self
+
+        def scores(self, sessions):
+            result = np.zeros((len(sessions), 22), np.float32)
+            result[:, 20:] = 9.0  # no candidates: they are cold
+            for row, session in enumerate(sessions):
+                follows = (int(session[-1]) + 1) % 20
+                result[row, follows] = 3.0 if held_out[follows] else 2.0
+                other = (int(session[-1]) + 2) % 20
+                result[row, other] = 1.0 if held_out[follows] else 3.0
+            return result
+
+    baseline = replace(content_baseline(np.eye(22)), make=lambda *_: Content())
+    found = tune(baseline, data, 0, 1)
+    assert found.tries[0][1] == pytest.approx((1 + 1 / 2) / 2)
+    assert held_out.sum() == 2 and not learnt[0].popularity[held_out].any()
+    assert learnt[0].popularity[~held_out & ~data.cold].all()
+    tune(replace(baseline, new_items=False), data, 0, 1)
+    assert learnt[1] is data
+
+
+def test_models_by_content_play_cold_and_models_by_id_do_not():
+    assert content_baseline(np.eye(2)).new_items
+    assert not any(one.new_items for one in BASELINES.values())
+
+
+def test_one_kind_of_targets_alone_counts_alone():
+    data = dataset_of([[0, 1, 2, 3]], [[0, 1]], [], 4)
+    model = BASELINES["popularity"].make(0, {}, None).fit(data)
+    plain = ValidationCases.of(data).mrr(model)
+    other = np.array([False, False, True, False])
+    assert ValidationCases.of(data, held_out=other).mrr(model) == plain
+    assert ValidationCases.of(data, held_out=~other).mrr(model) == plain
 
 
 def test_tables_are_in_plain_sight():

@@ -164,11 +164,20 @@ def test_content_ranks_by_cosine_to_the_last_item_or_to_the_mean():
     features = np.array([[2, 0], [0, 1], [1, 1], [-1, 0.1]], dtype=float)
     data = dataset_of([[0, 1]], [], [[2, 3]], 4)
     session = [np.array([1, 0])]
-    last = ContentNeighbours(features).fit(data).scores(session)[0]
+    last = ContentNeighbours(features, ContentConfig(query="last")).fit(data).scores(session)[0]
     np.testing.assert_allclose(last[:3], [1, 0, np.sqrt(0.5)], atol=1e-6)
     mean = ContentNeighbours(features, ContentConfig(query="mean")).fit(data).scores(session)[0]
     assert mean.argmax() == 2  # as much like 0 as like 1, whatever their lengths
     np.testing.assert_allclose(mean[2], 1, atol=1e-6)
+
+
+def test_content_weighs_recent_items_more():
+    data, features = dataset_of([[0, 1, 2]], [], [], 3), np.eye(3)
+    config = ContentConfig(query="recency", decay=2.0)
+    found = ContentNeighbours(features, config).fit(data).scores([np.array([2, 0, 1, 1])])[0]
+    expected = np.exp(-np.array([2.0, 0.0, 3.0]) / 2)  # steps back of items 0, 1 and 2
+    expected[1] += np.exp(-0.5)
+    np.testing.assert_allclose(found, expected / np.linalg.norm(expected), rtol=1e-6)
 
 
 def test_content_centres_on_the_training_items():

@@ -108,10 +108,14 @@ def test_held_out_sessions_are_not_learnt_from(models, small, name):
 def test_every_model_has_a_title_and_a_search_within_its_settings(name):
     entry = baseline(name)
     assert entry.title and entry.title[0].isupper()
-    for setting, values in entry.search.items():
-        assert getattr(entry.config(), setting) in values, "the default is one of the tries"
-        for value in values:
-            entry.make(0, {setting: value}, None)
+    for table in entry.search:
+        for setting, values in table.items():
+            for value in values:
+                entry.make(0, {setting: value}, None)
+    if entry.search:
+        default = entry.config()
+        table = entry.search[0]
+        assert all(getattr(default, setting) in table[setting] for setting in table)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,6 +134,11 @@ def test_an_unknown_setting_is_refused(name):
         ("vsknn", {"weighting": "cubic"}, "weighting must be one of same, linear, div"),
         ("vsknn", {"similarity": "jaccard"}, "similarity must be one of dot, cosine"),
         ("vsknn", {"idf_weighting": float("nan")}, "idf_weighting must be at least 0"),
+        ("ease", {"regularisation": 0.0}, "regularisation must be above 0"),
+        ("ease", {"decay": -1.0}, "decay must be at least 0, not -1.0"),
+        ("slist", {"alpha": 1.5}, "alpha must be at most 1, not 1.5"),
+        ("slist", {"input_decay": "slow"}, "input_decay must be a number, not 'slow'"),
+        ("slist", {"time_decay": 0}, "time_decay must be above 0"),
         ("gru4rec", {"loss": "top1"}, "loss must be one of cross-entropy, bpr-max"),
         ("gru4rec", {"dropout": 1.0}, "dropout must be at least 0 and below 1, not 1.0"),
         ("gru4rec", {"layers": 0}, "layers must be a whole number of at least 1"),
@@ -138,7 +147,8 @@ def test_an_unknown_setting_is_refused(name):
         ("srgnn", {"steps": 0}, "steps must be a whole number of at least 1"),
         ("sasrec", {"width": 9}, "heads=2 must divide width=9"),
         ("sasrec", {"negatives": 0}, "negatives must be a whole number of at least 1"),
-        ("content", {"query": "first"}, "query must be one of last, mean"),
+        ("content", {"query": "first"}, "query must be one of last, mean, recency"),
+        ("content", {"decay": 0.0}, "decay must be above 0"),
         ("content", {"centre": "yes"}, "centre must be true or false"),
     ],
 )

@@ -17,6 +17,7 @@ from tpad.data import parquet_table
 
 IDS = ["a", "b", "c", "d"]
 VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)
+WARM = np.array([True, True, True, False])
 
 
 def load_embeddings(path: Path, ids, warm=None, say=lambda told: None) -> np.ndarray:
@@ -51,33 +52,39 @@ FORMS = ["rows.safetensors", "named.safetensors", "exported.safetensors", "all.n
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_gives_the_same_table(tmp_path, name):
     order = [0, 1, 2, 3] if name == "rows.safetensors" else [2, 0, 3, 1]
-    assert np.array_equal(load_embeddings(in_order(tmp_path / name, order), IDS), VECTORS)
+    assert np.array_equal(load_embeddings(in_order(tmp_path / name, order), IDS, WARM), VECTORS)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "rows.safetensors"])
 def test_an_item_without_a_vector_gets_the_mean_and_a_mark(tmp_path, name):
-    table = load_embeddings(in_order(tmp_path / name, [3, 0, 1]), IDS)
+    table = load_embeddings(in_order(tmp_path / name, [3, 0, 1]), IDS, WARM)
     assert table[:, 2].tolist() == [1, 1, 0, 1]
-    assert np.allclose(table[2, :2], VECTORS[[0, 1, 3]].mean(0))
+    assert np.allclose(table[2, :2], VECTORS[[0, 1]].mean(0))  # of the training items
     assert np.array_equal(table[[0, 1, 3], :2], VECTORS[[0, 1, 3]])
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "named.safetensors"])
 def test_a_mask_hides_what_stands_in_its_row(tmp_path, name):
-    table = load_embeddings(in_order(tmp_path / name, [0, 1, 2, 3], [1, 0, 1, 1]), IDS)
+    table = load_embeddings(in_order(tmp_path / name, [0, 1, 2, 3], [1, 0, 1, 1]), IDS, WARM)
     assert table[:, 2].tolist() == [1, 0, 1, 1]
-    assert np.allclose(table[1, :2], VECTORS[[0, 2, 3]].mean(0))
+    assert np.allclose(table[1, :2], VECTORS[[0, 2]].mean(0))
+
+
+def test_a_file_without_a_vector_of_a_training_item_is_refused(tmp_path):
+    path = in_order(tmp_path / "all.npz", [3])
+    with pytest.raises(DataError, match=r"all\.npz has no vector of a training item"):
+        load_embeddings(path, IDS, WARM)
 
 
 def test_vectors_of_other_items_do_not_matter(tmp_path):
     path = in_order(tmp_path / "all.npz", [2, 0, 3, 1])
-    assert np.array_equal(load_embeddings(path, ["d", "a"]), VECTORS[[3, 0]])
+    assert np.array_equal(load_embeddings(path, ["d", "a"], WARM[:2]), VECTORS[[3, 0]])
 
 
 def test_an_item_may_be_called_like_a_tensor_of_ours(tmp_path):
     save_file({"x": VECTORS[0], "y": VECTORS[1]}, tmp_path / "named.safetensors")
     assert np.array_equal(
-        load_embeddings(tmp_path / "named.safetensors", ["y", "x"]), VECTORS[1::-1]
+        load_embeddings(tmp_path / "named.safetensors", ["y", "x"], WARM[:2]), VECTORS[1::-1]
     )
 
 
@@ -194,7 +201,7 @@ def test_a_file_that_does_not_fit_gets_a_sentence(tmp_path, name, write, named):
     if write is not None:
         write(tmp_path / name)
     with pytest.raises(DataError, match=named):
-        load_embeddings(tmp_path / name, IDS)
+        load_embeddings(tmp_path / name, IDS, WARM)
 
 
 def test_names_come_before_the_file():
@@ -215,7 +222,7 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
     ablation(tmp_path, "no-words", ids=["d", "c", "b", "a"])
     ablation(tmp_path, "full")
     (tmp_path / "notes.txt").write_text("not a set")
-    sets = load_ablations(tmp_path, IDS, "d1")
+    sets = load_ablations(tmp_path, IDS, "d1", WARM)
     assert list(sets) == ["full", "no-words"]
     assert sets["full"].dtype == np.float32 and np.array_equal(sets["full"], VECTORS)
     assert np.array_equal(sets["no-words"], VECTORS[::-1])
@@ -237,14 +244,14 @@ def test_ablations_that_do_not_belong_here_are_refused(tmp_path, facts, named):
     ablation(tmp_path, "full")
     ablation(tmp_path, "mine", **facts)
     with pytest.raises(DataError, match=named) as told:
-        load_ablations(tmp_path, IDS, "d1")
+        load_ablations(tmp_path, IDS, "d1", WARM)
     assert "mine.safetensors" in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_folder_without_ablations_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(DataError, match="tpad ablate"):
-            load_ablations(folder, IDS, "d1")
+            load_ablations(folder, IDS, "d1", WARM)
     damaged(tmp_path / "full.safetensors")
     with pytest.raises(DataError, match="damaged"):
-        load_ablations(tmp_path, IDS, "d1")
+        load_ablations(tmp_path, IDS, "d1", WARM)

@@ -76,7 +76,7 @@ def sentences(folder, first: bool = False):
 
 @pytest.fixture
 def shop(tmp_path):
-    """Four items: the third has no picture, the last no text."""
+    """Four items, two of them trained on: the third has no picture, the last no text."""
     for n, colour in enumerate(["red", "green", "blue"]):
         Image.new("RGB", (20, 30), colour).save(tmp_path / f"{n}.png")
     made = dataset_of(

@@ -53,13 +53,18 @@ def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(distil_arg
         training = transfer._Training(
             config, given["shop"], given["knowledge"], given["stage"], 0, windows
         )
-        targets = torch.tensor([shop.warm_rows[0], shop.warm_rows[-1]])
-        candidates, log_q = training._candidates(targets, np.random.default_rng(0))
+        batch = windows["train"][:2]
+        targets = torch.from_numpy(np.concatenate([window[1:] for window in batch])).long()
+        candidates, log_q = training._candidates(batch, np.random.default_rng(0))
         assert not cold[candidates.numpy()].any()
         assert torch.isin(targets, candidates).all()
-        assert torch.equal(candidates, candidates.sort().values)
+        assert torch.equal(candidates, candidates.unique())
         assert (log_q is None) == (most == 4096)
-        assert len(candidates) <= most + 2
+        assert len(candidates) <= most + len(targets)
+        if log_q is not None:
+            least = np.log(most / len(shop.warm_rows))
+            assert len(log_q) == len(candidates)
+            assert ((log_q > least - 1e-6) & (log_q <= 0)).all()
 
 
 def test_transfer_features_do_not_depend_on_the_batch(distil_arguments):

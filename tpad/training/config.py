@@ -58,7 +58,8 @@ class TransferConfig:
     width: int = 96
     """Size of the space in which session and item are compared."""
     max_negatives: int = 4_096
-    """Most training items used as negatives in a step; fewer items are all used."""
+    """Training items drawn as negatives of a step, besides the targets of its batch; if there are no
+    more than so many, all are used."""
     max_title: int = 80
     """Characters of a title that are read in a session."""
 

@@ -24,6 +24,7 @@ from tpad.training.config import TransferConfig
 from tpad.training.feature_scaler import FeatureScaler
 from tpad.training.knowledge import Knowledge, encode
 from tpad.training.mutual_information import info_nce
+from tpad.training.negatives import BatchTargets, sample_items
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.shop import Shop
@@ -168,8 +169,7 @@ class _Training:
         self.warm = torch.from_numpy(shop.warm_rows).to(self.mllm.device)  # (n_warm,)
         self.heads = NextHeads(self.mllm.hidden_size, self.table.shape[1], config.width)
         self.heads.to(self.mllm.device)
-        popularity = torch.from_numpy(shop.dataset.popularity).to(self.mllm.device)
-        self.log_popularity = popularity.clamp(min=1).double().log().float()  # (n_items,)
+        self.batch_targets = BatchTargets(windows["train"], len(shop.dataset))
 
     def run(self) -> None:
         config = self.config
@@ -254,25 +254,27 @@ class _Training:
         weights = distributed.weights(output.n_targets * counts, len(target) * counts)
         written = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
         targets = torch.from_numpy(target).to(t.device)  # (n,)
-        of_all = torch.from_numpy(_places(batch)[2]).to(t.device)
-        candidates, log_q = self._candidates(of_all, rng)  # (C,)
+        candidates, log_q = self._candidates(batch, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
         seen = held(_prefixes(windows, session, place), candidates)  # (n, C)
         return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
-        self, targets: Tensor, rng: np.random.Generator
+        self, batch: list[np.ndarray], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Sorted rows (C,) that compete, and log of their sampling probability if sampled."""
-        if len(self.warm) <= self.config.max_negatives:
+        """Sorted rows (C,) that compete in a batch of windows, and log of the probability with
+        which each is among them; None where all warm items compete."""
+        warm = self.shop.warm_rows
+        sample = sample_items(
+            len(warm), self.config.max_negatives, rng,
+            targets=np.searchsorted(warm, _places(batch)[2]),
+            absent=self.batch_targets.absent(batch)[warm],
+        )  # fmt: skip
+        if sample is None:
             return self.warm, None
-        weights = self.log_popularity[self.warm].exp().cpu().numpy()
-        drawn = rng.choice(
-            len(self.warm), self.config.max_negatives, replace=False, p=weights / weights.sum()
-        )
-        candidates = torch.unique(torch.cat([self.warm[torch.from_numpy(drawn)], targets]))
-        return candidates, self.log_popularity[candidates]
+        log_q = torch.from_numpy(sample.log_q).float()  # (C,)
+        return self.warm[torch.from_numpy(sample.columns)], log_q.to(self.warm.device)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:

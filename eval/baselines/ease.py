@@ -1,0 +1,56 @@
+"""EASE: a linear item-item model in closed form (Steck 2019, WWW, arXiv 1905.03375)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from eval.baselines.inputs import decayed
+from eval.baselines.linear import LinearModel
+from eval.baselines.settings import need_positive
+from tpad import Sessions
+
+
+@dataclass(frozen=True)
+class EASEConfig:
+    """Settings of EASE."""
+
+    regularisation: float = 200.0
+    """λ; weight of the squared weights."""
+    decay: float | None = 3.0
+    """Steps back in which the weight of a session's click falls by e when it is scored. None: all
+    items of the session count the same, as published."""
+
+    def __post_init__(self) -> None:
+        need_positive(self, "regularisation")
+        if self.decay is not None:
+            need_positive(self, "decay")
+
+
+class EASE(LinearModel):
+    """Scores by `x · B` with the B of the smallest `‖X − X B‖² + λ ‖B‖²` whose diagonal is zero.
+
+    X is 1 where a training session holds an item. With `P = (XᵀX + λ I)⁻¹` the solution is
+    `B_ij = −P_ij / P_jj` off the diagonal. As an item has no weight on itself, EASE seldom predicts
+    that a shopper comes back to an item.
+
+    Memory: 13 bytes a pair of training items (30,000 items: 12 GB); time: n³ operations.
+    """
+
+    bytes_a_cell = 13
+
+    def __init__(self, config: EASEConfig | None = None) -> None:
+        self.config = config or EASEConfig()
+
+    def input_decay(self) -> float | None:
+        return self.config.decay
+
+    def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
+        holds = decayed(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
+        holds.data[:] = 1.0  # an item twice in a session counts once
+        gram = (holds.T @ holds).toarray()  # (n_known, n_known)
+        gram[np.diag_indices(n_known)] += self.config.regularisation
+        inverse = linalg.inv(gram, overwrite_a=True, assume_a="pos")
+        inverse /= -np.diag(inverse).copy()  # column j by P_jj
+        np.fill_diagonal(inverse, 0.0)
+        return inverse

@@ -1,0 +1,41 @@
+"""Sessions as sparse rows of weighted items: the input of models that multiply it with a table."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+LEAST_WEIGHT = 1e-6
+"""Clicks that weigh less beside the most recent one are left out."""
+
+
+def decayed(
+    sessions: Sequence[np.ndarray], n_columns: int, decay: float | None
+) -> sparse.csr_array:
+    """Sessions as rows of weights that add up to 1.
+
+    A click that lies s steps back weighs `exp(−s / decay)`; clicks on the same item add up. Without a
+    decay every distinct item weighs the same.
+
+    Args:
+        sessions: n integer arrays of columns, the most recent last; they may be empty.
+        n_columns: number of columns.
+        decay: in steps, above 0, or None.
+
+    Returns:
+        (n, n_columns) float32.
+    """
+    lengths = np.array([len(session) for session in sessions], dtype=np.int64)
+    row = np.repeat(np.arange(len(sessions)), lengths)
+    column = np.concatenate([np.zeros(0, np.int64), *sessions]).astype(np.int64)
+    steps = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(column))
+    weight = np.ones(len(column)) if decay is None else np.exp(-steps / decay)
+    kept = weight >= LEAST_WEIGHT
+    x = sparse.csr_array(  # adds up equal places
+        (weight[kept], (row[kept], column[kept])), shape=(len(sessions), n_columns)
+    )
+    if decay is None:
+        x.data[:] = 1.0
+    total = np.asarray(x.sum(1)).ravel()  # (n,)
+    scale = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+    return sparse.csr_array(sparse.diags_array(scale) @ x).astype(np.float32)

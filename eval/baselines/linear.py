@@ -1,0 +1,74 @@
+"""What linear item-item models share: a dense table of weights, and weighted sessions as input."""
+
+from typing import Self
+
+import numpy as np
+
+from eval.baselines.inputs import decayed
+from eval.baselines.popularity import popularity_order
+from tpad import DataError, Dataset, Sessions
+
+MOST_ITEMS = 30_000
+"""Training items of the largest table; it is dense, so memory grows with the square of their number."""
+
+
+class LinearModel:
+    """Scores by `x · B` with x the weighted items of the session and B (n_known, n_known) learnt.
+
+    Only items of the training sessions have a row and a column. Others are left out where they occur
+    in a session, and scored −inf. A session without any known item is answered by popularity.
+
+    A subclass gives `learn` and names the bytes that it needs a cell of the table.
+
+    Attributes:
+        weights: (n_known, n_known) float32, row: an item of the session, column: what is scored.
+    """
+
+    can_score_new_items = False
+    bytes_a_cell: int
+    weights: np.ndarray
+
+    def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
+        """The weights (n_known, n_known).
+
+        Args:
+            train: the training sessions.
+            columns: the items of each as columns, int64.
+            n_known: number of training items.
+        """
+        raise NotImplementedError
+
+    def input_decay(self) -> float | None:
+        """Steps back in which the weight of a session's click falls by e; None: all count the same."""
+        raise NotImplementedError
+
+    def fit(self, dataset: Dataset) -> Self:
+        """Solves for the weights.
+
+        Raises:
+            DataError: there are more than `MOST_ITEMS` training items.
+        """
+        self._known = np.flatnonzero(~dataset.cold)  # (n_known,) item rows
+        n_known = len(self._known)
+        if n_known > MOST_ITEMS:
+            raise DataError(
+                f"{type(self).__name__} would need {self.bytes_a_cell * n_known**2 / 1e9:,.0f} GB for "
+                f"{n_known:,} training items; it takes at most {MOST_ITEMS:,}. Leave this model out."
+            )
+        self._column = np.full(len(dataset), -1, dtype=np.int64)  # item row -> column
+        self._column[self._known] = np.arange(n_known)
+        self._rest = popularity_order(dataset.popularity)  # (n_items,)
+        columns = [self._column[items] for items in dataset.train.items]
+        learnt = self.learn(dataset.train, columns, n_known)
+        self.weights = learnt.astype(np.float32, order="C")
+        return self
+
+    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
+        columns = [self._column[np.asarray(session, dtype=np.int64)] for session in sessions]
+        columns = [one[one >= 0] for one in columns]
+        x = decayed(columns, len(self._known), self.input_decay())  # (n, n_known)
+        result = np.full((len(sessions), len(self._column)), -np.inf, dtype=np.float32)
+        result[:, self._known] = x @ self.weights
+        nothing = np.array([not len(one) for one in columns], dtype=bool)
+        result[nothing] = self._rest
+        return result
