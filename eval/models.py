@@ -232,6 +232,8 @@ def all_entries(
 ) -> list[Entry]:
     """Everything that can be compared on a dataset, in the order of the report.
 
+    Baselines that cannot be fitted to so many items are left out, see `too_large_for`.
+
     Args:
         dataset: items and sessions.
         embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
@@ -255,12 +257,17 @@ def all_entries(
     entries = [
         baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
         for name, one in BASELINES.items()
+        if name not in too_large_for(dataset)
     ]
     sets: dict[str, tuple[Role, np.ndarray]] = {}
     if not embeddings:
         entries.append(
             embedding_entry(
-                "random", "baseline", lambda seed: random_features(dataset, seed), config
+                "random",
+                "baseline",
+                lambda seed: random_features(dataset, seed),
+                config,
+                sizes=sizes,
             )
         )
         sets["tfidf"] = ("baseline", text_features(dataset))
@@ -298,6 +305,16 @@ def all_entries(
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return sorted(entries, key=lambda entry: order_of(entry.name))
+
+
+def too_large_for(dataset: Dataset) -> dict[str, int]:
+    """Baselines that cannot be fitted to a dataset: name -> the most training items that they take."""
+    known = int((~dataset.cold).sum())
+    return {
+        name: one.most_items
+        for name, one in BASELINES.items()
+        if one.most_items is not None and known > one.most_items
+    }
 
 
 def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:

@@ -353,9 +353,9 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
         "base", field("base/processor_config.json", "image_processor", {"image_processor_type": "X"}),
     ),
     "a processor with text for a number": (
-        "encoder.json", field("base/processor_config.json", "image_processor.image_mean", "white"),
+        "base", field("base/processor_config.json", "image_processor.image_mean", "white"),
     ),
-    "an image token that is none": ("encoder.json", field(BASE, "image_token_id", 10**6)),
+    "an image token that is none": ("base", field(BASE, "image_token_id", 10**6)),
     "a template with an error": ("base", template("{{ nothing.at.all }}")),
     "a template with bad syntax": ("base", template("{% for %}")),
     "a template of broken bytes": ("base", raw("base/chat_template.jinja", b"\xff\xfe\x00")),

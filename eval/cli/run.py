@@ -22,7 +22,7 @@ from eval.cli.sources import (
 )
 from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.models import TRIES, Entry, all_entries, select
+from eval.models import TRIES, Entry, all_entries, select, too_large_for
 from eval.names import SUBJECT
 from eval.runner import code_version, run_models
 from eval.shipped import Shipped, shipped_recommenders
@@ -130,4 +130,6 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
         ablations=source.ablations, shipped=shipped, sizes=sizes, tries=options.tries,
         protocol=protocol_of(options, source.split),
     )  # fmt: skip
+    for name, most in too_large_for(source.dataset).items():
+        print(f"{name} is left out: it takes at most {most:,} training items.")
     return select(entries, options.models), config.seed

@@ -72,7 +72,9 @@ def test_a_mask_hides_what_stands_in_its_row(tmp_path, name):
 
 def test_a_file_without_a_vector_of_a_training_item_is_refused(tmp_path):
     path = in_order(tmp_path / "all.npz", [3])
-    with pytest.raises(DataError, match=r"all\.npz has no vector of a training item"):
+    with pytest.raises(
+        DataError, match=r"No item of the training sessions has a vector in .*all\.npz"
+    ):
         load_embeddings(path, IDS, WARM)
 
 

@@ -15,7 +15,7 @@ from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
 from eval.metrics import Ranks, metric_names
-from eval.models import all_entries, select
+from eval.models import all_entries, select, too_large_for
 from eval.names import NEIGHBOURS
 from eval.protocol import SLICES, Protocol, TestCases
 from eval.ranking import rank_all
@@ -167,6 +167,14 @@ def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings)
     assert len(entries["tfidf_neighbours"].tune(shop, 0, None)["tries"]) == 2
     assert entries["popularity"].tune(shop, 0, None) is None
     assert entries["oracle" if "oracle" in entries else "markov"].tune(shop, 0, None) is None
+
+
+def test_a_baseline_that_takes_fewer_items_is_left_out(shop, embeddings, monkeypatch):
+    small = replace(BASELINES["ease"], most_items=21)  # of 22 training items
+    monkeypatch.setitem(BASELINES, "ease", small)
+    assert too_large_for(shop) == {"ease": 21}
+    names = [entry.name for entry in all_entries(shop, embeddings, FAST)]
+    assert "ease" not in names and "slist" in names
 
 
 def test_models_are_chosen_by_name(shop, entries, embeddings):

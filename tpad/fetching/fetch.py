@@ -70,7 +70,7 @@ def fetch_pictures(
     config, items, out = config or FetchConfig(), Path(items), Path(out)
     if items.resolve() == (out / ITEMS).resolve():
         raise ConfigError(f"{out / ITEMS} would be overwritten; give another folder.")
-    frame = read_table(items, unread or ReportBuilder())
+    frame = read_table(items, ReportBuilder() if unread is None else unread)
     addresses = _addresses(_single_addresses(frame, column), column, items.name)
     try:
         out.mkdir(parents=True, exist_ok=True)

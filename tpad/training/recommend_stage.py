@@ -72,16 +72,14 @@ def _try(
 ) -> SizeTry:
     """What one PCA size reaches, computed or read."""
     if not stage.done:
-        facts = {}
         if distributed.is_main():
-            facts = asdict(
-                try_size(
-                    features, dataset.train, dataset.validation, ~dataset.cold, config, size,
-                    progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
-                )
+            reached = try_size(
+                features, dataset.train, dataset.validation, ~dataset.cold, config, size,
+                progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
             )  # fmt: skip
-        stage.finish(**facts)
-    return SizeTry(**stage.facts())
+            stage.save_json("reached", asdict(reached))
+        stage.finish()
+    return SizeTry(**stage.load_json("reached"))
 
 
 def _fit(
