@@ -280,7 +280,10 @@ def _choice(results: "Results", dataset: str, split: str) -> "Choice":
     """The latest set of cases that the filters let through."""
     choices = results.choices()
     if not choices:
-        raise DataError("The results database holds no finished run yet; run `python -m eval run`.")
+        raise DataError(
+            "The results database holds no finished run on this bundle's dataset; "
+            "run `python -m eval run` with both."
+        )
     for choice in choices:
         if dataset in ("", choice.dataset) and split in ("", choice.split):
             return choice

@@ -116,6 +116,7 @@ class CaseBook:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self._test: dict[str, Sessions] = {dataset.fingerprint: dataset.test}
+        self._tried: set[str] = set()  # fingerprints of splits that were made, or cannot be
 
     def knows(self, fingerprint: str) -> bool:
         """Whether cases of the dataset of that fingerprint can be shown."""
@@ -132,8 +133,9 @@ class CaseBook:
 
         for split in splits:
             fingerprint = wanted.get(split.id)
-            if fingerprint is None or self.knows(fingerprint):
+            if fingerprint is None or fingerprint in self._tried or self.knows(fingerprint):
                 continue
+            self._tried.add(fingerprint)
             try:
                 made = make_split(
                     self.dataset, SplitConfig(split.kind, split.seed, **split.params)

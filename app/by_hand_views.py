@@ -13,7 +13,6 @@ from app.views import cold_badge, picture, quoted
 from tpad.data.columns import Columns
 
 SESSION_SHOWN = 8  # most recent items of a session that are laid out
-COMMAND = "python -m eval run --bundle BUNDLE --database results.db"
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,6 @@ class Shown:
     rows: Sequence[int]
     place: int | None
     before: int | None = None
-
-
-def nothing_to_check(reason: str) -> str:
-    """What stands in place of the tab where there are no cases."""
-    return (
-        f'<div class="tp-empty"><b>No cases to check yet.</b><p>{escape(reason)}</p>'
-        f"<p>Evaluate the bundle with <code>{COMMAND}</code>, then open both with "
-        "<code>python -m app --bundle BUNDLE --database results.db</code>.</p></div>"
-    )
 
 
 def no_such_case(rule: str) -> str:

@@ -66,18 +66,15 @@ class Checking:
         assert shop.results is not None
         self.shop = shop
         self.results: Results = shop.results
-        self.book = CaseBook(shop.catalogue.dataset)
+        self.book = self.results.book or CaseBook(shop.catalogue.dataset)
 
     # --- what there is to choose from ----------------------------------------------------------
 
     def choices(self) -> "list[Choice]":
         """Sets of cases that can be shown: those of the open bundle's shop with a run of its models."""
-        splits = {run.split_id: run.dataset_fingerprint for run in self.results.runs()
-                  if run.split_id is not None}  # fmt: skip
-        if splits:
-            self.book.add_splits(self.results.store.splits(), splits)
-        known = [one for one in self.results.choices() if self.book.knows(one.dataset_fingerprint)]
-        return [one for one in known if self.judged(self.results.outcome(one.key))]
+        return [
+            one for one in self.results.choices() if self.judged(self.results.outcome(one.key))
+        ]
 
     def judged(self, outcome: "Outcome") -> list[str]:
         """Models that can be judged: stored runs of what the open bundle holds."""

@@ -32,6 +32,8 @@ RANKINGS = 4  # at once, of all visitors
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
     titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
+    if results is not None:  # what was measured on another shop says nothing about this one
+        results = results.of_dataset(recommender.bundle.dataset)
     return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))
 
 

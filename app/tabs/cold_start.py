@@ -14,6 +14,7 @@ from app.checking import Checking, Walk
 from app.events import guarded, html, told
 from app.menu import Menu
 from app.names import model_title
+from app.no_results import no_results
 from app.picture_input import PictureInput
 from app.state import FORGET_AFTER
 from eval.database.records import Verdict
@@ -34,7 +35,7 @@ class ColdStartTab:
 def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
     """Lay out the tab; it is filled when it is opened."""
     if shop.results is None:
-        html(by_hand_views.nothing_to_check("The app was started without a results database."))
+        html(no_results(shop))
         return ColdStartTab(None)
     checking = Checking(shop)
     case = gr.State(None)
@@ -138,9 +139,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         if not present.key:
             present = checking.start()
             if not present.key:
-                text = by_hand_views.nothing_to_check(
-                    "The results database has no finished run of the open bundle's models on its shop."
-                )
+                text = no_results(shop)
                 rest = [gr.skip()] * (len(outputs) - 3)
                 return present, gr.update(visible=False), gr.update(value=text, visible=True), *rest
             present = checking.opened(present, 0, mine)

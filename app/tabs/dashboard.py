@@ -25,6 +25,7 @@ from app.board_view import (
 )
 from app.events import guarded, html, told
 from app.menu import Menu
+from app.no_results import no_results
 from tpad.errors import DataError, TpadError
 
 log = logging.getLogger("app")
@@ -131,7 +132,7 @@ class Filters:
 def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     """Lay out the tab; it is filled when it is opened."""
     if shop.results is None:
-        html(board_views.no_database(), elem_id="board-empty")
+        html(no_results(shop), elem_id="board-empty")
         return Dashboard(None)
     results, data = shop.results, Board(shop, shop.results)
     section = gr.Radio(
