@@ -22,9 +22,10 @@ RULES = {
     "none": "all wrong",
     "gain": "largest rank gain over {second}",
     "loss": "largest rank loss to {second}",
-    "open": "not judged yet",
+    "open": "not judged by you yet",
 }
 """Ways to walk through the cases, in words."""
+_VISITOR = "visitor:"
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,24 @@ class CaseBook:
         return Case(number, tuple(rows[:length]), target, bool(cases.cold[number]))
 
 
+def signature(name: str, visitor: str) -> str:
+    """Who said it, as stored: the name that a visitor gives, if any, and the visitor's id."""
+    return " ".join(part for part in (name, f"{_VISITOR}{visitor}" if visitor else "") if part)
+
+
+def visitor_of(who: str) -> str:
+    """What tells one person's verdicts from another's: the visitor's id, else the name.
+
+    Args:
+        who: of a verdict, see `signature`.
+    """
+    last = who.rpartition(" ")[2]
+    return last.removeprefix(_VISITOR) if last.startswith(_VISITOR) else who
+
+
 def latest(verdicts: Sequence[Verdict]) -> dict[tuple[str, int, str], Verdict]:
-    """The last word on each (run, case) of each person: a change of mind replaces what was said."""
-    return {(one.run_id, one.case, one.who): one for one in verdicts}
+    """The last word on each (run, case) of each visitor: a change of mind replaces what was said."""
+    return {(one.run_id, one.case, visitor_of(one.who)): one for one in verdicts}
 
 
 def summary(verdicts: Sequence[Verdict], ranks: np.ndarray) -> dict[str, float]:

@@ -88,6 +88,14 @@ watch('value', () => {
 });
 """
 
+# What was just answered is brought into sight.
+IN_SIGHT = """
+watch('value', () => {
+  const answer = element.firstElementChild;
+  if (answer && answer.childElementCount) answer.scrollIntoView({block: 'nearest'});
+});
+"""
+
 # The same item lights up in every list.
 LIGHT_UP = """
 const light = (event, on) => {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
     "recommend", "compare", "cold-start", "dashboard", "about",
 )  # fmt: skip
-MAX_UPLOAD = "8mb"
+MAX_UPLOAD = "24mb"  # photographs of phones have 12 MB and more
 MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
 
