@@ -14,6 +14,7 @@ from app.catalogue import Catalogue
 from app.maps import Maps
 from app.pictures import reencode
 from app.state import Element, VisitorSession
+from app.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError
 from tpad.items import NewItem
@@ -89,7 +90,7 @@ def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
     Raises:
         TpadError: there is neither picture nor title, or the picture cannot be used.
     """
-    title = " ".join(str(title or "").split())[:MAX_TITLE]
+    title = readable(str(title or ""))[:MAX_TITLE]
     if not path and not title:
         raise DataError("Choose a picture or write a title first.")
     image, thumbnail = reencode(path) if path else (None, "")

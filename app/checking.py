@@ -17,6 +17,7 @@ from app.by_hand import Case, CaseBook
 from app.by_hand_views import Answer, Shown, Standing
 from app.names import model_title
 from app.state import Element
+from app.text import readable
 from eval.database.records import RunInfo, Verdict
 from eval.names import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
@@ -107,9 +108,7 @@ class Checking:
 
     def choices(self) -> "list[Choice]":
         """Sets of cases that can be shown: those of the open bundle's shop with a run of its models."""
-        return [
-            one for one in self.results.choices() if self.judged(self.results.outcome(one.key))
-        ]
+        return [one for one in self.results.choices() if self.judged(self.results.outcome(one.key))]
 
     def judged(self, outcome: "Outcome") -> list[str]:
         """Models that can be judged: stored runs of what the open bundle holds."""
@@ -300,7 +299,7 @@ class Checking:
         """
         if verdict not in by_hand.VERDICTS or walk.number < 0:
             raise DataError("The page and the app are of different versions; reload the page.")
-        note, name = " ".join(note.split())[:MAX_NOTE], " ".join(name.split())[:MAX_NAME]
+        note, name = readable(note)[:MAX_NOTE], readable(name)[:MAX_NAME]
         who = by_hand.signature(name, me.id)
         run = self.runs(walk, walk.first)[0]
         if self.results.read_only:

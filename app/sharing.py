@@ -19,6 +19,7 @@ from PIL import Image
 from app.actions import MAX_TITLE, Shop, own_element
 from app.pictures import reencode
 from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
 from tpad.items import NewItem
@@ -207,7 +208,7 @@ def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
             raise DataError("A picture in the file is damaged; save the session again.") from error
         image, thumbnail = reencode(data)
     content = NewItem(
-        image, " ".join(title.split())[:MAX_TITLE], price=None if price is None else float(price)
+        image, readable(title)[:MAX_TITLE], price=None if price is None else float(price)
     )
     return content, thumbnail
 

@@ -13,8 +13,9 @@ from app.catalogue import Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.maps import Maps
 from app.pictures import picture_routes
-from app.state import FORGET_AFTER, Element, VisitorSession
+from app.state import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
+from app.text import readable
 from tpad.embeddings import SET_TITLES
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ RANKINGS = 4  # at once, of all visitors
 
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
-    titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
+    titles = {name: SET_TITLES.get(name, readable(name)) for name in recommender.models}
     if results is not None:  # what was measured on another shop says nothing about this one
         results = results.of_dataset(recommender.bundle.dataset)
     return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))
@@ -75,7 +76,10 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
 
         @guarded(2)
         def clicked(present: VisitorSession, event: gr.EventData) -> tuple[VisitorSession, str]:
-            changed = step(shop, present, *told(event), random.Random())
+            try:
+                changed = step(shop, present, *told(event), random.Random())
+            except SessionFull:  # the strip says it once, and not at every click
+                return gr.skip(), strip_html(shop, present)
             return changed, strip_html(shop, changed)
 
         @guarded(6)
@@ -103,7 +107,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
                 count_up = count + 1
             return cards, menu, count_up
 
-        @guarded(2)
+        @guarded(3)
         def show_comparison(present: VisitorSession, beside: list[str], places: int) -> Any:
             return compare.render(shop, present, beside, places)
 
@@ -174,7 +178,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             [compare_tab.select, right.beside.input, right.k.input, compared.change],
             show_comparison,
             [session, right.beside, right.k],
-            [right.columns, right.chart],
+            [right.columns, right.chart, right.key],
             **ranking,
             **quiet,
         )

@@ -20,7 +20,6 @@ from app.state import FORGET_AFTER
 from eval.database.records import Verdict
 from tpad.errors import ImageError
 
-
 Kept = tuple[Verdict, ...]
 
 
@@ -219,9 +218,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
     tab.select(open_tab, [walk, *who_asks], outputs, **quiet)
     gr.on([menu.input for menu in menus], choose, [walk, *who_asks, *menus], outputs, **quiet)
     case.change(jump, [case, *who_asks], outputs, **quiet)
-    gr.on(
-        [bar.click, lists.click, answers.click], step, [walk, *who_asks], [walk, *body], **quiet
-    )
+    gr.on([bar.click, lists.click, answers.click], step, [walk, *who_asks], [walk, *body], **quiet)
     for verdict, button in zip(VERDICTS, buttons, strict=True):
         button.click(
             judge_as(verdict),

@@ -44,7 +44,41 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         session: the present one.
     """
     with gr.Row(elem_classes="tp-main", equal_height=False):
+        # The results come first, so that the keyboard reaches them before an endless catalogue.
+        with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
+            _heading("Recommendations", "head-next")
+            with gr.Row(elem_classes="tp-settings"):
+                model = gr.Dropdown(
+                    [(shop.titles[name], name) for name in shop.models],
+                    value=shop.models[0],
+                    label="Embeddings that rank",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=3,
+                    min_width=170,
+                    elem_id="model",
+                )
+                k = gr.Dropdown(
+                    [(f"first {number}", number) for number in COUNTS],
+                    value=COUNTS[0],
+                    label="How many to show",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=1,
+                    min_width=110,
+                    elem_id="k",
+                )
+                exclude_seen = gr.Checkbox(
+                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
+                )
+            cards = html(
+                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
+                elem_id="next",
+            )
         with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
+            _heading("Products", "head-products")
             with gr.Row(elem_classes="tp-filters"):
                 query = gr.Textbox(
                     placeholder=f"Search {len(shop.catalogue.items):,} products",
@@ -94,37 +128,6 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
 
             cards_of_catalogue = html(
                 found_page(shop), ENDLESS, elem_id="catalogue", server_functions=[next_page]
-            )
-        with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
-            with gr.Row(elem_classes="tp-settings"):
-                model = gr.Dropdown(
-                    [(shop.titles[name], name) for name in shop.models],
-                    value=shop.models[0],
-                    label="Embeddings that rank",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=3,
-                    min_width=170,
-                    elem_id="model",
-                )
-                k = gr.Dropdown(
-                    [(f"first {number}", number) for number in COUNTS],
-                    value=COUNTS[0],
-                    label="How many to show",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=1,
-                    min_width=110,
-                    elem_id="k",
-                )
-                exclude_seen = gr.Checkbox(
-                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
-                )
-            cards = html(
-                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
-                elem_id="next",
             )
 
     why = html("", DIALOG, elem_id="why")
@@ -219,6 +222,10 @@ def page_after(shop: Shop, asked: str) -> str:
     if not all(isinstance(word, str) for word in (query, place, kind)):
         return ""
     return found_page(shop, query, place, kind, wanted.get("cold_only") is True, page)
+
+
+def _heading(words: str, name: str) -> None:
+    gr.HTML(f'<h2 class="tp-h2 tp-column" id="{name}">{words}</h2>', apply_default_css=False)
 
 
 def _kind_choices(kinds: list[str]) -> list[tuple[str, str]]:

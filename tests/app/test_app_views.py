@@ -134,10 +134,10 @@ def test_a_true_next_item_that_was_seen_has_no_place():
     assert "in the session already" in Reader(html).text
 
 
-def test_relative_likelihood_is_a_ratio_to_the_best():
-    values = views.relative_likelihood([2.0, 2.0 + np.log(0.5), -np.inf])
+def test_relative_weight_is_a_ratio_to_the_best():
+    values = views.relative_weight([2.0, 2.0 + np.log(0.5), -np.inf])
     assert values == pytest.approx([1, 0.5, 0])
-    assert views.relative_likelihood([]) == []
+    assert views.relative_weight([]) == []
 
 
 def test_the_comparison_marks_what_is_shared_and_what_is_not():
