@@ -95,7 +95,7 @@ def walker(
         mark += f'<span class="tp-said">others: {escape(said)}</span>'
     back, on = (" disabled" if off else "" for off in (position == 0, position + 1 >= count))
     return (
-        '<div class="tp-walker">'
+        f'<div class="tp-walker" data-case="{number}">'
         f'<button type="button" data-act="back" aria-label="The case before"{back}>‹</button>'
         f"<b>{position + 1:,}</b> of {count:,}"
         f'<button type="button" data-act="on" aria-label="The next case"{on}>›</button>'

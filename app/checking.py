@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ class Walk:
         number: of the case that is open; -1 if none was opened yet.
         hidden: rows that the visitor took out of the catalogue.
         added: what the visitor put into it.
+        address: number of the last address of the page that was followed.
     """
 
     key: str = ""
@@ -56,6 +57,7 @@ class Walk:
     number: int = -1
     hidden: tuple[int, ...] = ()
     added: tuple[Element, ...] = ()
+    address: int = 0
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,32 @@ class Checking:
         if not 0 <= number < len(outcome.selection.cases):
             raise DataError(f"There is no case {number} here; reload the page.")
         return replace(walk, part="all", rule="all", position=number, number=number)
+
+    def asked(self, values: Mapping[str, str], me: Visitor) -> Walk | None:
+        """The walk that the page's address asks for; what is not there is replaced.
+
+        Args:
+            values: of the address's query.
+            me: the visitor.
+
+        Returns:
+            None where there is nothing to walk through.
+        """
+        start = self.start(values.get("hand-of", ""))
+        if not start.key:
+            return None
+        rule = values.get("hand-rule", "")
+        names = {name: values.get(f"hand-{name}", getattr(start, name)) for name in
+                 ("part", "first", "second")}  # fmt: skip
+        walk = self.settled(replace(start, rule=rule if rule in by_hand.RULES else "all", **names))
+        text = values.get("case", "")
+        number = int(text) if text.isdecimal() and len(text) < 10 else -1
+        numbers = self.numbers(walk, me)
+        if number in numbers:
+            return self.opened(walk, int(np.flatnonzero(numbers == number)[0]), me)
+        if 0 <= number < len(self.results.outcome(walk.key).selection.cases):
+            return self.at_case(walk.key, number)
+        return self.opened(walk, 0, me)
 
     def case(self, walk: Walk) -> Case:
         """The case that is open."""

@@ -82,6 +82,7 @@ watch('value', () => {
   if (row && now.length > before.length) row.scrollLeft = row.scrollWidth;
   before = now;
   say(words);
+  window.tpad?.session();
 });
 """
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from app.actions import Shop, strip_html, with_facts
 from app.events import guarded, html
-from app.sharing import MAX_FILE, left_out, link, read_file, read_link, save
+from app.sharing import MAX_FILE, left_out, link, read_file, save
 from app.state import VisitorSession
 from app.tabs.recommend import RecommendTab
 from tpad.errors import DataError
@@ -93,7 +93,6 @@ def menu(session: VisitorSession, model: str) -> str:
 
 def build(
     shop: Shop,
-    app: gr.Blocks,
     first: VisitorSession,
     session: gr.State,
     strip: gr.HTML,
@@ -103,7 +102,6 @@ def build(
     """Put the menu on the page and wire it; another session needs another `menu` in it.
 
     Args:
-        app: the page, whose address may hold a session.
         first: the session that a visitor meets.
         session, strip: the present one, and where it is shown.
         left: the settings of the recommendations.
@@ -111,14 +109,6 @@ def build(
     """
     share = html(menu(first, shop.models[0]), MENU, elem_id="share")
     saved = gr.HTML("", html_template="", js_on_load=DOWNLOAD, visible="hidden")
-
-    @guarded(3)
-    def from_link(present: VisitorSession, request: gr.Request) -> Any:
-        shared = read_link(shop, dict(request.query_params))
-        if shared is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        opened = present.open(shared.table)
-        return opened, strip_html(shop, opened), shared.model
 
     @guarded(3)
     def from_file(present: VisitorSession, event: gr.EventData) -> Any:
@@ -138,8 +128,6 @@ def build(
         return save(shop, present, model, settings, with_facts(shop, found))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    opened_here = [session, strip, left.model]
-    app.load(from_link, session, opened_here, **quiet, **in_turn)
-    share.picked(from_file, session, opened_here, **quiet, **in_turn)
+    share.picked(from_file, session, [session, strip, left.model], **quiet, **in_turn)
     share.save(to_file, [session, left.model, left.k, left.exclude_seen], saved, **quiet)
     return share

@@ -1,15 +1,15 @@
 """The whole page: header, session strip, tabs, and what listens to what."""
 
 import random
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app import share_menu, style, views
+from app import address, share_menu, style, views
 from app.actions import Shop, recommendations_html, step, strip_html
+from app.address_parts import Field, choice, flag, several, words
 from app.api import MAX_REQUEST, add_api
-from app.catalogue import Catalogue
+from app.catalogue import ALL, Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.maps import Maps
 from app.pictures import picture_routes
@@ -95,15 +95,16 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         ) -> tuple[Any, ...]:
             """What follows from another session or setting, in one answer: each further one would
             cost the server more than to rank."""
-            if getattr(event.target, "_id", None) != session._id:
+            trigger = getattr(event.target, "_id", None)
+            if trigger not in (session._id, restored._id):
                 opened = (
                     RECOMMEND  # its own settings; the news of its opening may still be under way
                 )
             menu = share_menu.menu(present, settings[0])
             cards = count_up = gr.skip()
-            if opened == RECOMMEND:
+            if opened == RECOMMEND or trigger == restored._id:
                 cards = recommendations_html(shop, present, *settings)
-            elif opened == COMPARE:
+            if opened == COMPARE:
                 count_up = count + 1
             return cards, menu, count_up
 
@@ -123,7 +124,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_id": "session",
             "trigger_mode": "multiple",
         }
-        share = share_menu.build(shop, app, first, session, strip, left, in_turn)
+        share = share_menu.build(shop, first, session, strip, left, in_turn)
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -143,16 +144,21 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             RECOMMEND: recommend_tab, COMPARE: compare_tab, COLD_START: cold_tab,
             DASHBOARD: dashboard_tab, ABOUT: about_tab,
         }  # fmt: skip
-        for name, tab in every_tab.items():
-            tab.select(partial(str, name), None, active, **quiet)
-            # The browser alone shows and hides the session, so that no late answer can undo it.
-            tab.select(None, None, None, js=f"() => {{ document.body.dataset.tab = '{name}'; }}")
+        opened = gr.Textbox(visible="hidden")
+        for tab in every_tab.values():
+            # The browser says which tab is open, and alone shows and hides the session.
+            tab.select(str, opened, active, js=OPEN_TAB, **quiet)
         # A case of the dashboard opens in the tab where it is checked by hand.
         if board.case is not None and by_hand.case is not None:
             board.case.change(
                 lambda case: (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip()),
                 board.case, [by_hand.case, tabs], **quiet,
             )  # fmt: skip
+        restored = address.build(
+            shop, first.table, session, strip, tabs, active,
+            {tab.label: name for name, tab in every_tab.items()},
+            fields(shop, left, right), by_hand, board, in_turn,
+        )  # fmt: skip
         # A visitor's browser asks for one ranking at a time, and for the newest when it has come
         # back: so one listener for all that an output depends on, else an older answer might come
         # after a newer one. Other visitors need not wait for it.
@@ -166,7 +172,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         gr.on(
             [
                 recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input,
-                session.change,
+                session.change, restored.change,
             ],
             redraw,
             [active, compared, session, left.model, left.k, left.exclude_seen],
@@ -193,10 +199,39 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **ranking,
             **quiet,
         )  # fmt: skip
+        catalogue = [left.query, left.place, left.kind, left.cold]
+        restored.change(left.search, catalogue, left.catalogue, trigger_mode="always_last", **quiet)
         add_api(shop)
     app.queue(max_size=256)
     app.shop = shop
     return app
+
+
+OPEN_TAB = "async () => window.tpad ? await window.tpad.tab() : 'recommend'"
+
+
+def fields(shop: Shop, left: recommend.RecommendTab, right: compare.CompareTab) -> list[Field]:
+    """The controls whose values are in the page's address."""
+    models, beside = shop.models, shop.models[1:]
+    return [
+        Field("model", left.model, models[0], choice(models)),
+        Field("k", left.k, str(recommend.COUNTS[0]), choice(recommend.COUNTS)),
+        Field("seen", left.exclude_seen, "1", flag),
+        Field("q", left.query, "", words),
+        Field("department", left.place, ALL, choice(shop.catalogue.places)),
+        Field(
+            "type", left.kind, ALL,
+            lambda text, values: recommend.kind_menu(
+                shop, choice(shop.catalogue.places)(values.get("department", ""), values), text
+            ),
+        ),
+        Field("cold", left.cold, "0", flag),
+        Field("beside", right.beside, ",".join(beside[: compare.BESIDE]),
+              several(beside, compare.BESIDE)),
+        Field("places", right.k, str(compare.PLACES[1]),
+              choice([compare.PLACES[1], *compare.PLACES])),
+        Field("map", right.map_of, models[0], choice(models)),
+    ]  # fmt: skip
 
 
 def launch_options(app: gr.Blocks) -> dict[str, Any]:

@@ -43,13 +43,22 @@ def picture(address: str, title: str, *, lazy: bool = True) -> str:
     return f'<img src="{quoted(address)}" alt="{quoted(title)}"{loading} decoding="async" draggable="false">'
 
 
-def strip(session: VisitorSession, target: Element | None = None) -> str:
+def strip(
+    session: VisitorSession,
+    target: Element | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> str:
     """The session in order, with its controls.
 
     Args:
         session: the visitor's.
         target: the true next item, if there is one.
+        addresses: "session" and "all", how the page's address and its step name the session.
     """
+    table = session.table
+    told = {**(addresses or {}), "next": table.target, "source": table.source,
+            "revealed": "1" if table.revealed else ""}  # fmt: skip
+    data = "".join(f' data-{name}="{quoted(text)}"' for name, text in told.items())
     count = len(session)
     source = session.table.source or (_plural(count, "item") if count else "empty")
     tools = (
@@ -67,12 +76,14 @@ def strip(session: VisitorSession, target: Element | None = None) -> str:
             '<p class="tp-empty-strip">Nothing here yet. Click a product below, add a picture of '
             "your own, or borrow a random shopper.</p>"
         )
-        return f'<section class="tp-strip" aria-label="Session">{head}{body}</section>'
+        return f'<section class="tp-strip" aria-label="Session"{data}>{head}{body}</section>'
     cells = [_strip_cell(e, i, count) for i, e in enumerate(session.elements)]
     if target is not None:
         cells.append(_target_cell(target, session.table.revealed))
     body = f'<ol class="tp-row">{"".join(cells)}</ol>'
-    return f'<section class="tp-strip" aria-label="Session, oldest first">{head}{body}</section>'
+    return (
+        f'<section class="tp-strip" aria-label="Session, oldest first"{data}>{head}{body}</section>'
+    )
 
 
 def gallery(items: pd.DataFrame, page: int = 0, asked: Mapping[str, Any] | None = None) -> str:

@@ -1,7 +1,7 @@
 """The tab where a person walks through test cases and says what they think of each."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import gradio as gr
 
 from app import by_hand_views
 from app.actions import Shop, uploaded
+from app.address_parts import HAND_KEYS, Wanted, keep_in_address
 from app.by_hand import RULES, VERDICTS
 from app.checking import Checking, Visitor, Walk, visitor_from
 from app.events import IN_SIGHT, guarded, html, told
@@ -29,9 +30,13 @@ class ColdStartTab:
 
     Attributes:
         case: (fingerprint of the cases, number of the case) to be opened next; None without results.
+        wanted: a `Wanted`, what the page's address asks for; None without results.
+        menus: its settings, in the order of `app.address.HAND_KEYS`.
     """
 
     case: gr.State | None
+    wanted: gr.State | None = None
+    menus: Sequence[gr.Dropdown] = ()
 
 
 def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
@@ -41,6 +46,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         return ColdStartTab(None)
     checking = Checking(shop)
     case = gr.State(None)
+    wanted = gr.State(Wanted())
     walk = gr.State(Walk(), time_to_live=FORGET_AFTER)
     kept = gr.State((), time_to_live=FORGET_AFTER)  # verdicts, where nothing can be stored
     # The browser keeps who it is, so that a visitor who comes back is no second one.
@@ -53,7 +59,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             rule = _menu("Which cases", 3)
             first = _menu("Judged model", 2)
             second = _menu("Held against", 2)
-        bar = html("", _KEYS, elem_id="walker")
+        bar = html("", _KEYS + _CASE, elem_id="walker")
         shown = html("", elem_id="case")
         with gr.Row(equal_height=False, elem_classes="tp-hand-main"):
             with gr.Column(scale=6, min_width=320):
@@ -140,8 +146,17 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         )  # fmt: skip
 
     @guarded(len(outputs))
-    def open_tab(present: Walk, own: Kept, browser: Any) -> tuple[Any, ...]:
+    def open_tab(
+        present: Walk, own: Kept, browser: Any, asked: Wanted, event: gr.EventData
+    ) -> tuple[Any, ...]:
         me = visitor_from(browser, own)
+        by_address = getattr(event.target, "_id", None) == wanted._id
+        if by_address and not asked.now:  # another tab is shown
+            return tuple(gr.skip() for _ in outputs)
+        if asked.number > present.address and (asked.now or not present.key):
+            found = checking.asked(asked.values or {}, me)
+            if found is not None:
+                return whole(replace(found, address=asked.number), me)
         if not present.key:
             present = checking.start()
             if not present.key:
@@ -167,11 +182,11 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         return whole(checking.opened(checking.settled(asked), 0, me), me)
 
     @guarded(len(outputs))
-    def jump(wanted: Any, own: Kept, browser: Any) -> tuple[Any, ...]:
-        if not wanted:
+    def jump(target: Any, present: Walk, own: Kept, browser: Any) -> tuple[Any, ...]:
+        if not target:
             return tuple(gr.skip() for _ in outputs)
-        at = checking.at_case(str(wanted[0]), int(wanted[1]))
-        return whole(at, visitor_from(browser, own))
+        at = checking.at_case(str(target[0]), int(target[1]))
+        return whole(replace(at, address=present.address), visitor_from(browser, own))
 
     @guarded(1 + len(body))
     def step(present: Walk, own: Kept, browser: Any, event: gr.EventData) -> tuple[Any, ...]:
@@ -215,9 +230,9 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     who_asks = [kept, visitor]
-    tab.select(open_tab, [walk, *who_asks], outputs, **quiet)
+    gr.on([tab.select, wanted.change], open_tab, [walk, *who_asks, wanted], outputs, **quiet)
     gr.on([menu.input for menu in menus], choose, [walk, *who_asks, *menus], outputs, **quiet)
-    case.change(jump, [case, *who_asks], outputs, **quiet)
+    case.change(jump, [case, walk, *who_asks], outputs, **quiet)
     gr.on([bar.click, lists.click, answers.click], step, [walk, *who_asks], [walk, *body], **quiet)
     for verdict, button in zip(VERDICTS, buttons, strict=True):
         button.click(
@@ -231,7 +246,9 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         show_progress="minimal", show_progress_on=picture, api_visibility="private",
         concurrency_limit=2, concurrency_id="encode",
     )  # fmt: skip
-    return ColdStartTab(case)
+    for menu, key in zip(menus, HAND_KEYS, strict=True):
+        keep_in_address(menu.input, menu, key)
+    return ColdStartTab(case, wanted, menus)
 
 
 _MAIN = ("all", "warm", "cold")
@@ -244,6 +261,14 @@ document.addEventListener('keydown', (event) => {
   const act = {ArrowLeft: 'back', ArrowRight: 'on'}[event.key];
   const button = act && element.querySelector(`[data-act="${act}"]`);
   if (button && !button.disabled) { event.preventDefault(); button.click(); }
+});
+"""
+
+
+_CASE = """
+watch('value', () => {
+  const walker = element.querySelector('.tp-walker');
+  if (walker) window.tpad?.put({case: walker.dataset.case});
 });
 """
 

@@ -17,6 +17,7 @@ from tpad.data.columns import Columns
 from tpad.errors import ConfigError
 
 BESIDE = 3  # embeddings beside the first, at most
+PLACES = (5, 10, 20)  # of each list, the second being the usual one
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def build(shop: Shop) -> CompareTab:
             elem_id="beside",
         )
         k = gr.Radio(
-            [(f"first {places}", places) for places in (5, 10, 20)],
-            value=10,
+            [(f"first {places}", places) for places in PLACES],
+            value=PLACES[1],
             label="Places of each list",
             show_label=False,
             container=False,

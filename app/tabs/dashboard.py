@@ -11,6 +11,7 @@ from gradio.components.plot import PlotData
 
 from app import board, board_views
 from app.actions import Shop
+from app.address_parts import BOARD_KEYS, BOARD_USUAL, Wanted, board_view, keep_in_address
 from app.board_figures import plot_json
 from app.board_sections import Board
 from app.board_view import (
@@ -71,6 +72,14 @@ watch('value', () => element.querySelectorAll('.tb-table').forEach(
   (table) => table.dataset.name && order(table)));
 """
 
+RUN = """
+watch('value', () => {
+  if (element.querySelector('.tb-skeleton')) return;
+  const run = element.querySelector('.tb-run');
+  window.tpad?.put({run: run ? run.dataset.run : ''});
+});
+"""
+
 
 @dataclass(frozen=True)
 class Dashboard:
@@ -79,9 +88,14 @@ class Dashboard:
     Attributes:
         case: (fingerprint of the cases, number of the case) that the visitor wants to see; None
             without results.
+        section, place: what is looked at, and which run; None without results.
+        wanted: a `Wanted`, what the page's address asks for; None without results.
     """
 
     case: gr.State | None
+    section: gr.Radio | None = None
+    place: gr.State | None = None
+    wanted: gr.State | None = None
 
 
 @dataclass
@@ -92,11 +106,13 @@ class Turn:
         asked: the database's stamp and the view; None if that could not be drawn.
         settled: the same view, what is not offered in it replaced.
         number: how often something else was asked for.
+        address: number of the last address of the page that was followed.
     """
 
     asked: tuple[str, View] | None = None
     settled: View | None = None
     number: int = 0
+    address: int = 0
 
     def take(self, asked: tuple[str, View]) -> int:
         self.asked, self.settled = asked, None
@@ -145,7 +161,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
         elem_classes="tp-pills tb-sections",
     )
     filters = _filters()
-    top = html(board_views.skeleton(), SORT, elem_id="board-top")
+    top = html(board_views.skeleton(), SORT + RUN, elem_id="board-top")
     plot = gr.Plot(
         show_label=False, container=False, visible=False, elem_id="board-plot",
         elem_classes="tb-plot",
@@ -154,14 +170,26 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     case = gr.State(None)
     place = gr.State(("", View.shown))  # the run that is open, and how many are listed
+    wanted = gr.State(Wanted())
     pulse = gr.State("")  # changes when the database does
     turn = gr.State(Turn())
     timer = gr.Timer(LOOK_AGAIN, active=False)
     outputs = [*filters.all, top, plot, bottom]
 
-    def show(mine: Turn, at: tuple[str, int], name: str, *chosen: Any) -> Iterator[tuple]:
+    def show(
+        mine: Turn, asked: Wanted, at: tuple[str, int], name: str, event: gr.EventData, *chosen: Any
+    ) -> Iterator[tuple]:
         view = _view(name, at, chosen)
         nothing = tuple(gr.skip() for _ in outputs)
+        new = asked.number > mine.address
+        by_address = getattr(event.target, "_id", None) in (wanted._id, place._id)
+        if new and by_address and not asked.now:  # another tab is shown; followed when this one is
+            yield nothing
+            return
+        if new:
+            mine.address = asked.number
+            view = board_view(asked.values or {})
+            mine.asked = None  # the filters are set anew
         same = nothing[: len(filters.all)]
         number = 0
         try:
@@ -201,11 +229,11 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     gr.on(
         [
-            tab.select, section.input, pulse.change, place.change,
+            tab.select, section.input, pulse.change, place.change, wanted.change,
             *(control.input for control in filters.all),
         ],
         show,
-        [turn, place, section, *filters.all],
+        [turn, wanted, place, section, *filters.all],
         outputs,
         show_progress="hidden",
         trigger_mode="multiple",
@@ -257,7 +285,11 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     if isinstance(tab.parent, gr.Tabs):
         tab.parent.select(left, None, timer, **quiet)
-    return Dashboard(case)
+    for name, usual in BOARD_USUAL.items():
+        control = getattr(filters, name)
+        keep_in_address(control.input, control, BOARD_KEYS[name], usual)
+    keep_in_address(section.change, section, "section", LEADERBOARD)
+    return Dashboard(case, section, place, wanted)
 
 
 def _filters() -> Filters:
@@ -323,11 +355,11 @@ def _offered(offer: Offer) -> tuple:
         menu("choice", offer.choices, view.choice or None, 1),
         menu("part", offer.parts, view.part),
         menu("kind", offer.kinds, view.kind or None, 1),
-        gr.update(visible="metric" in view.filters),
+        gr.update(value=view.metric, visible="metric" in view.filters),
         menu("seed", offer.seeds, view.seed),
         menu("models", offer.models, list(view.models), 1),
         menu("stage", offer.stages, view.stage),
-        gr.update(visible="extras" in view.filters),
+        gr.update(value=view.extras, visible="extras" in view.filters),
     )
 
 

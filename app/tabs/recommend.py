@@ -1,6 +1,7 @@
 """The Recommend tab: look through the catalogue, and see what comes next."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,11 @@ class RecommendTab:
     picture: gr.Image
     title: gr.Textbox
     price: gr.Textbox
+    query: gr.Textbox
+    place: gr.Radio | gr.Dropdown
+    kind: gr.Dropdown
+    cold: gr.Checkbox
+    search: Callable[..., str]
 
 
 def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
@@ -151,10 +157,8 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
 
     @guarded(2)
     def narrowed(text: str, where: str, sort: str, cold_only: bool) -> tuple[str, Any]:
-        kinds = shop.catalogue.kinds(where)
-        sort = sort if sort in kinds else ALL
-        update = gr.Dropdown(_kind_choices(kinds), value=sort, visible=bool(kinds))
-        return found_page(shop, text, where, sort, cold_only), update
+        sort = sort if sort in shop.catalogue.kinds(where) else ALL
+        return found_page(shop, text, where, sort, cold_only), kind_menu(shop, where, sort)
 
     filters: list[Any] = [query, place, kind, cold]
     searching: dict[str, Any] = {
@@ -187,8 +191,16 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         concurrency_id="encode",
     )
     return RecommendTab(
-        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price
-    )
+        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price,
+        query, place, kind, cold, search,
+    )  # fmt: skip
+
+
+def kind_menu(shop: Shop, place: str, kind: str) -> Any:
+    """The second filter with what it offers in a department; `kind` where it is offered."""
+    kinds = shop.catalogue.kinds(place)
+    kind = kind if kind in kinds else ALL
+    return gr.Dropdown(_kind_choices(kinds), value=kind, visible=bool(kinds))
 
 
 def found_page(

@@ -186,7 +186,7 @@ def test_the_revealed_item_is_placed_among_all(shop):
 
 def test_comparison_covers_the_chosen_models_and_skips_unknown_ones(shop):
     session = session_of(shop, "item-0001", "item-0003")
-    html, chart = compare.render(shop, session, ["vision", "no such"], 5)
+    html, chart, key = compare.render(shop, session, ["vision", "no such"], 5)
     assert html.count('class="tp-col"') == 2
     assert len(chart.layout.xaxis.ticktext) == 2
     first = shop.recommender.recommend(session.values, 5, True, "vision")["item_id"].iat[0]
