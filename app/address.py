@@ -64,7 +64,7 @@ def build(
         A state that changes whenever an address was opened, to redraw what it is about.
     """
     keys = [*SESSION_KEYS, "tab", *(field.key for field in fields), "section", "run", "case"]
-    keys += [*BOARD_KEYS.values(), *HAND_KEYS]
+    keys += [*BOARD_KEYS.values(), *HAND_KEYS.values()]
     restored = gr.State(0)
     names = list(tabs_by_label.values())
     script = _SCRIPT.replace("NAMES", json.dumps(keys)).replace("LABELS", json.dumps(tabs_by_label))

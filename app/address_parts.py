@@ -22,8 +22,11 @@ BOARD_USUAL = {
     "choice": "", "part": "all", "kind": "", "metric": DEFAULT_METRIC, "seed": ALL_SEEDS,
     "models": "", "stage": RECOMMENDERS, "extras": "0",
 }  # fmt: skip
-HAND_KEYS = ("hand-of", "hand-part", "hand-rule", "hand-first", "hand-second")
-"""The settings of “Cold start by hand”, in the order of its menus."""
+HAND_KEYS = {
+    "key": "hand-of", "part": "hand-part", "rule": "hand-rule", "first": "hand-first",
+    "second": "hand-second",
+}  # fmt: skip
+"""The settings of “Cold start by hand”: attribute of `Walk` -> key."""
 
 Read = Callable[[str, Mapping[str, str]], Any]
 """From a value's text, and all values of the query, to what the control shows."""

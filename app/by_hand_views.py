@@ -1,5 +1,6 @@
 """HTML of the tab where test cases are checked by hand."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,12 @@ def no_such_case(rule: str) -> str:
 
 
 def walker(
-    position: int, count: int, number: int, judged: str = "", others: Sequence[str] = ()
+    position: int,
+    count: int,
+    number: int,
+    judged: str = "",
+    others: Sequence[str] = (),
+    address: Mapping[str, str] | None = None,
 ) -> str:
     """The line that walks: back, where one is, onwards, anywhere.
 
@@ -87,6 +93,7 @@ def walker(
         number: of the case.
         judged: the visitor's own verdict, in words; "" before there is one.
         others: the verdicts of others; to be given only once there is one's own.
+        address: what the page's address is to say of the walk.
     """
     mark = f'<span class="tp-said">you: {escape(judged)}</span>' if judged else ""
     if others:
@@ -95,7 +102,7 @@ def walker(
         mark += f'<span class="tp-said">others: {escape(said)}</span>'
     back, on = (" disabled" if off else "" for off in (position == 0, position + 1 >= count))
     return (
-        f'<div class="tp-walker" data-case="{number}">'
+        f'<div class="tp-walker" data-address="{quoted(json.dumps(address or {}))}">'
         f'<button type="button" data-act="back" aria-label="The case before"{back}>‹</button>'
         f"<b>{position + 1:,}</b> of {count:,}"
         f'<button type="button" data-act="on" aria-label="The next case"{on}>›</button>'

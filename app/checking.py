@@ -12,6 +12,7 @@ import pandas as pd
 
 from app import by_hand, by_hand_views
 from app.actions import Shop
+from app.address_parts import HAND_KEYS
 from app.agreement import ranks as places_of
 from app.by_hand import Case, CaseBook
 from app.by_hand_views import Answer, Shown, Standing
@@ -176,6 +177,13 @@ class Checking:
             raise DataError(f"There is no case {number} here; reload the page.")
         return replace(walk, part="all", rule="all", position=number, number=number)
 
+    def address(self, walk: Walk) -> dict[str, str]:
+        """What the page's address says of a walk; "" for what is as at the start."""
+        usual = self.start()
+        told = {key: getattr(walk, name) for name, key in HAND_KEYS.items()
+                if getattr(walk, name) != getattr(usual, name)}  # fmt: skip
+        return {key: told.get(key, "") for key in HAND_KEYS.values()} | {"case": str(walk.number)}
+
     def asked(self, values: Mapping[str, str], me: Visitor) -> Walk | None:
         """The walk that the page's address asks for; what is not there is replaced.
 
@@ -186,12 +194,14 @@ class Checking:
         Returns:
             None where there is nothing to walk through.
         """
-        start = self.start(values.get("hand-of", ""))
+        start = self.start(values.get(HAND_KEYS["key"], ""))
         if not start.key:
             return None
-        rule = values.get("hand-rule", "")
-        names = {name: values.get(f"hand-{name}", getattr(start, name)) for name in
-                 ("part", "first", "second")}  # fmt: skip
+        rule = values.get(HAND_KEYS["rule"], "")
+        names = {
+            name: values.get(HAND_KEYS[name], getattr(start, name))
+            for name in ("part", "first", "second")
+        }
         walk = self.settled(replace(start, rule=rule if rule in by_hand.RULES else "all", **names))
         text = values.get("case", "")
         number = int(text) if text.isdecimal() and len(text) < 10 else -1

@@ -54,7 +54,8 @@ const successor = ({act, id, place}) => {
     || element.querySelector('button:not(:disabled)');
 };
 watch('value', () => {
-  const lost = !document.activeElement || document.activeElement === document.body;
+  const at = document.activeElement;
+  const lost = !at || at === document.body || at.disabled;
   const next = pressed && lost && successor(pressed);
   if (next) next.focus({preventScroll: pressed.pointer});
   if (next || !lost) pressed = null;

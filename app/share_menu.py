@@ -25,6 +25,11 @@ element.addEventListener('toggle', (event) => {
   menu.style.left = `${Math.max(8, left)}px`;
   menu.style.top = `${place.bottom + 6}px`;
 }, true);
+element.addEventListener('focusout', (event) => {
+  const menu = element.querySelector('#tp-share');
+  const to = event.relatedTarget;
+  if (to && !menu.contains(to) && menu.matches(':popover-open')) menu.hidePopover();
+});
 element.addEventListener('click', async (event) => {
   if (event.target.closest('[data-act="save"]')) element.querySelector('#tp-share').hidePopover();
   if (event.target.closest('[data-pick]')) element.querySelector('input[type=file]').click();

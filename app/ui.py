@@ -1,6 +1,7 @@
 """The whole page: header, session strip, tabs, and what listens to what."""
 
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -239,6 +240,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
     return {
         "theme": style.theme(),
         "css": style.CSS,
+        "js": (Path(__file__).parent / "page.js").read_text("utf-8"),
         "app_kwargs": {
             "routes": picture_routes(app.shop.catalogue),  # type: ignore[attr-defined]
             "max_body_size": MAX_REQUEST,

@@ -1,7 +1,7 @@
 """The tab where a person walks through test cases and says what they think of each."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import gradio as gr
 
 from app import by_hand_views
 from app.actions import Shop, uploaded
-from app.address_parts import HAND_KEYS, Wanted, keep_in_address
+from app.address_parts import Wanted
 from app.by_hand import RULES, VERDICTS
 from app.checking import Checking, Visitor, Walk, visitor_from
 from app.events import IN_SIGHT, guarded, html, told
@@ -31,12 +31,10 @@ class ColdStartTab:
     Attributes:
         case: (fingerprint of the cases, number of the case) to be opened next; None without results.
         wanted: a `Wanted`, what the page's address asks for; None without results.
-        menus: its settings, in the order of `app.address.HAND_KEYS`.
     """
 
     case: gr.State | None
     wanted: gr.State | None = None
-    menus: Sequence[gr.Dropdown] = ()
 
 
 def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
@@ -112,7 +110,9 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             return "", nothing, "", "", "", checking.progress(present, me, 0)
         judged, others = checking.judged_here(present, me)
         return (
-            by_hand_views.walker(present.position, count, present.number, judged, others),
+            by_hand_views.walker(
+                present.position, count, present.number, judged, others, checking.address(present)
+            ),
             by_hand_views.case_view(checking.case(present), shop.catalogue.items),
             checking.standings(present),
             checking.lists(present),
@@ -246,9 +246,7 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         show_progress="minimal", show_progress_on=picture, api_visibility="private",
         concurrency_limit=2, concurrency_id="encode",
     )  # fmt: skip
-    for menu, key in zip(menus, HAND_KEYS, strict=True):
-        keep_in_address(menu.input, menu, key)
-    return ColdStartTab(case, wanted, menus)
+    return ColdStartTab(case, wanted)
 
 
 _MAIN = ("all", "warm", "cold")
@@ -268,7 +266,7 @@ document.addEventListener('keydown', (event) => {
 _CASE = """
 watch('value', () => {
   const walker = element.querySelector('.tp-walker');
-  if (walker) window.tpad?.put({case: walker.dataset.case});
+  if (walker) window.tpad?.put(JSON.parse(walker.dataset.address));
 });
 """
 

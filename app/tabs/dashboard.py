@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -114,6 +114,16 @@ class Turn:
     number: int = 0
     address: int = 0
 
+    def view(self, by_hand: bool, section: str, at: tuple[str, int], chosen: tuple) -> View:
+        """What is to be drawn: as the controls say where one was moved by hand, else as it was.
+
+        Controls that were set by an answer still under way say what is past.
+        """
+        last = self.settled or (self.asked[1] if self.asked else None)
+        if by_hand or last is None:
+            return _view(section, at, chosen)
+        return replace(last, section=section, run=at[0], shown=at[1])
+
     def take(self, asked: tuple[str, View]) -> int:
         self.asked, self.settled = asked, None
         self.number += 1
@@ -176,20 +186,20 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     timer = gr.Timer(LOOK_AGAIN, active=False)
     outputs = [*filters.all, top, plot, bottom]
 
+    by_hand = {control._id for control in (section, *filters.all)}
+
     def show(
         mine: Turn, asked: Wanted, at: tuple[str, int], name: str, event: gr.EventData, *chosen: Any
     ) -> Iterator[tuple]:
-        view = _view(name, at, chosen)
         nothing = tuple(gr.skip() for _ in outputs)
-        new = asked.number > mine.address
-        by_address = getattr(event.target, "_id", None) in (wanted._id, place._id)
-        if new and by_address and not asked.now:  # another tab is shown; followed when this one is
-            yield nothing
-            return
-        if new:
-            mine.address = asked.number
+        trigger = getattr(event.target, "_id", None)
+        view = mine.view(trigger in by_hand, name, at, chosen)
+        if asked.number > mine.address:
+            if trigger in (wanted._id, place._id) and not asked.now:
+                yield nothing  # another tab is shown; the address is followed when this one is
+                return
+            mine.address, mine.asked = asked.number, None  # the filters are set anew
             view = board_view(asked.values or {})
-            mine.asked = None  # the filters are set anew
         same = nothing[: len(filters.all)]
         number = 0
         try:
