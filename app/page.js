@@ -1,5 +1,9 @@
 // What holds for the whole page.
 () => {
+  // A drop-down menu takes every key for a reason to open, also the one by which it is left.
+  window.addEventListener('keydown', (event) => {
+    if (event.key === 'Tab' && event.target.closest?.('.secondary-wrap')) event.stopPropagation();
+  }, true);
   // The menu of tabs that have no room closes when it is left.
   document.addEventListener('focusout', (event) => {
     const menu = event.target.closest('.overflow-menu');
