@@ -51,8 +51,12 @@ const successor = ({act, id, place}) => {
   return (cell && !cell.disabled && cell) || near
     || (act === 'reveal' && element.querySelector('.tp-target'))
     || enabled[Math.min(place, enabled.length - 1)]
-    || element.querySelector('button:not(:disabled)');
+    || element.querySelector('button:not(:disabled)')
+    || (!element.querySelector('.tb-skeleton') && before());
 };
+const before = () => [...document.querySelectorAll('button:not(:disabled)')].filter((one) =>
+  one.checkVisibility()
+  && element.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_PRECEDING).pop();
 watch('value', () => {
   const at = document.activeElement;
   const lost = !at || at === document.body || at.disabled;
@@ -68,20 +72,20 @@ watch('value', () => {
 FOLLOW = """
 const titles = () => [...element.querySelectorAll('.tp-cell:not(.tp-target)')].map((c) => c.title);
 const size = (count) => count ? `${count} item${count > 1 ? 's' : ''}` : 'empty';
-let before = titles();
+let earlier = titles();
 watch('value', () => {
   const row = element.querySelector('.tp-row'), now = titles();
-  const gone = before.filter((title) => !now.includes(title));
+  const gone = earlier.filter((title) => !now.includes(title));
   const full = element.querySelector('.tp-full'), open = element.querySelector('.tp-target img');
   let words = '';
-  if (now.length === before.length + 1 && !gone.length) words = `Added ${now[now.length - 1]}. `;
-  else if (now.length === before.length - 1 && gone.length === 1) words = `Removed ${gone[0]}. `;
-  else if (now.length === before.length && !gone.length && now.join() !== before.join())
+  if (now.length === earlier.length + 1 && !gone.length) words = `Added ${now[now.length - 1]}. `;
+  else if (now.length === earlier.length - 1 && gone.length === 1) words = `Removed ${gone[0]}. `;
+  else if (now.length === earlier.length && !gone.length && now.join() !== earlier.join())
     words = 'Moved. ';
-  else if (now.join() === before.join()) words = open ? `Clicked next: ${open.alt}. ` : '';
+  else if (now.join() === earlier.join()) words = open ? `Clicked next: ${open.alt}. ` : '';
   words += `Session: ${full ? full.textContent : size(now.length)}`;
-  if (row && now.length > before.length) row.scrollLeft = row.scrollWidth;
-  before = now;
+  if (row && now.length > earlier.length) row.scrollLeft = row.scrollWidth;
+  earlier = now;
   say(words);
   window.tpad?.session();
 });
