@@ -8,7 +8,6 @@ import pandas as pd
 # overrides and isolates, control characters, half a surrogate pair, and the byte order mark. The
 # plain marks of direction and the joiners that Arabic, Hindi and emoji need stay.
 _UNSHOWN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
-_ODD = r"[^\S ]|  |^ | $|" + _UNSHOWN.pattern
 
 
 def readable(text: str) -> str:
@@ -18,6 +17,5 @@ def readable(text: str) -> str:
 
 def readable_column(values: pd.Series) -> pd.Series:
     """The same for each text of a column; "" where there is none."""
-    texts = values.fillna("").astype(str)
-    odd = texts.str.contains(_ODD, regex=True)
-    return texts.where(~odd, texts[odd].map(readable)) if odd.any() else texts
+    texts = values.astype(object).where(values.notna(), "")
+    return texts.map(lambda text: readable(str(text))).astype(str)

@@ -80,7 +80,9 @@ def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
     results.store.close()
 
 
-def test_the_shipped_database_is_opened_for_its_own_dataset_only(recommender, elsewhere, monkeypatch):
+def test_the_shipped_database_is_opened_for_its_own_dataset_only(
+    recommender, elsewhere, monkeypatch
+):
     monkeypatch.setattr(start, "DEFAULT_DATABASE", elsewhere)
     assert start._database(None, True, recommender.bundle.dataset) is None
     assert start._database("mine.db", True, recommender.bundle.dataset) == "mine.db"
