@@ -27,7 +27,8 @@ element.addEventListener('click', (event) => {
   if (act === 'theme') { document.body.classList.toggle('dark'); return; }
   if (act === 'more') return;  // the gallery's own
   if (act === 'skip') {
-    const place = [...document.querySelectorAll(id)].find((one) => one.checkVisibility());
+    const places = id.split(', ').flatMap((one) => [...document.querySelectorAll(one)]);
+    const place = places.find((one) => one.checkVisibility());
     if (place) { place.tabIndex = -1; place.focus(); }
     return;
   }

@@ -186,14 +186,14 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     timer = gr.Timer(LOOK_AGAIN, active=False)
     outputs = [*filters.all, top, plot, bottom]
 
-    by_hand = {control._id for control in (section, *filters.all)}
+    by_itself = {one._id for one in (tab, pulse, place, wanted)}  # what no control has triggered
 
     def show(
         mine: Turn, asked: Wanted, at: tuple[str, int], name: str, event: gr.EventData, *chosen: Any
     ) -> Iterator[tuple]:
         nothing = tuple(gr.skip() for _ in outputs)
         trigger = getattr(event.target, "_id", None)
-        view = mine.view(trigger in by_hand, name, at, chosen)
+        view = mine.view(trigger not in by_itself, name, at, chosen)
         if asked.number > mine.address:
             if trigger in (wanted._id, place._id) and not asked.now:
                 yield nothing  # another tab is shown; the address is followed when this one is
