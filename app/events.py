@@ -39,7 +39,8 @@ element.addEventListener('click', (event) => {
     full.animate([{opacity: 0.2}, {opacity: 1}], 500);
     return;
   }
-  pressed = {act, id, place: buttons(act).indexOf(button), pointer: event.detail > 0};
+  pressed = {act, id, place: buttons(act).indexOf(button), pointer: event.detail > 0,
+    at: Date.now()};
   const own = ['why', 'save'];
   trigger(own.includes(act) ? act : 'click', {act: act, id: id});
 });
@@ -61,9 +62,12 @@ const before = () => [...document.querySelectorAll('button:not(:disabled)')].fil
 watch('value', () => {
   const at = document.activeElement;
   const lost = !at || at === document.body || at.disabled;
-  const next = pressed && lost && successor(pressed);
+  // What is moved takes the focus with it, also where the button that was pressed stays.
+  const moves = pressed && ['left', 'right'].includes(pressed.act) && element.contains(at);
+  const next = pressed && (lost || moves) && successor(pressed);
   if (next) next.focus({preventScroll: pressed.pointer});
-  if (next || !lost) pressed = null;
+  // Two quick presses bring two answers: the second may be the one that takes the button away.
+  if (next || (pressed && Date.now() - pressed.at > 5000)) pressed = null;
 });
 """
 
