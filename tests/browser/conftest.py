@@ -46,9 +46,11 @@ def open_page(browser):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on(
             "console",
-            lambda m: faults.append(m.text)
-            if m.type == "error" and not m.text.startswith(CUT_OFF)
-            else None,
+            lambda m: (
+                faults.append(m.text)
+                if m.type == "error" and not m.text.startswith(CUT_OFF)
+                else None
+            ),
         )
 
         def only_here(route):
