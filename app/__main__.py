@@ -10,6 +10,10 @@ import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tpad.data.dataset import Dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # started as `python app/__main__.py`, as Spaces does
@@ -95,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         recommender = tpad.load(options.bundle, options.revision)
-        database = _database(options.database, options.read_only)
+        database = _database(options.database, options.read_only, recommender.bundle.dataset)
         results = open_results(database, read_only=options.read_only)
         page = build_app(recommender, results)
     except TpadError as error:
@@ -126,11 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _database(named: str | None, read_only: bool) -> str | Path | None:
-    """The database that is named, else the demo shop's where the checkout has one: to be read only
-    itself, to be written to a copy of it."""
+def _database(named: str | None, read_only: bool, dataset: "Dataset") -> str | Path | None:
+    """The database that is named, else the demo shop's if it has runs on the bundle's dataset: to be
+    read only itself, to be written to a copy of it."""
     if named or not DEFAULT_DATABASE.exists():
         return named
+    from app.results import Results
+
+    shipped = Results(DEFAULT_DATABASE, read_only=True)
+    covers = bool(shipped.of_dataset(dataset).choices())
+    shipped.store.close()
+    if not covers:
+        return None
     if read_only:
         return DEFAULT_DATABASE
     from app.working_copy import working_copy

@@ -2,18 +2,21 @@
 
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from app import views
+from app.address_parts import addresses, linked
 from app.agreement import rank_table, ranks
 from app.catalogue import Catalogue
 from app.maps import Maps
+from app.own_items import OwnItems, new_key
 from app.pictures import reencode
-from app.state import Element, VisitorSession
+from app.state import FORGET_AFTER, Element, VisitorSession
+from app.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError
 from tpad.items import NewItem
@@ -35,6 +38,7 @@ class Shop:
         titles: human name of each embedding set.
         results: the results database, if there is one.
         maps: two-dimensional maps of the catalogue.
+        own: items of the visitors' own.
     """
 
     recommender: "Recommender"
@@ -42,6 +46,7 @@ class Shop:
     titles: dict[str, str]
     results: "Results | None"
     maps: Maps
+    own: OwnItems = field(default_factory=lambda: OwnItems(FORGET_AFTER))
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -89,7 +94,7 @@ def uploaded(shop: Shop, path: str | None, title: str, price: str) -> Element:
     Raises:
         TpadError: there is neither picture nor title, or the picture cannot be used.
     """
-    title = " ".join(str(title or "").split())[:MAX_TITLE]
+    title = readable(str(title or ""))[:MAX_TITLE]
     if not path and not title:
         raise DataError("Choose a picture or write a title first.")
     image, thumbnail = reencode(path) if path else (None, "")
@@ -106,15 +111,19 @@ def own_element(shop: Shop, content: NewItem, thumbnail: str) -> Element:
         thumbnail: data URL of its picture; "" without one.
     """
     shop.recommender.compare([content], k=1)  # one forward serves all models
-    key = f"upload:{time.monotonic_ns()}"
     title = content.title or "Your picture"
-    return Element("", title, thumbnail, content.price, True, content, key)
+    element = Element("", title, thumbnail, content.price, True, content, new_key())
+    return shop.own.keep(element)
 
 
 def strip_html(shop: Shop, session: VisitorSession) -> str:
     """The session strip."""
     target = session.table.target
-    return views.strip(session, shop.catalogue.element(target) if target else None)
+    return views.strip(
+        session,
+        shop.catalogue.element(target) if target else None,
+        {"session": linked(session), "all": addresses(session)},
+    )
 
 
 def recommendations_html(

@@ -36,7 +36,7 @@ CALLS = 16  # at once, of all callers; what is slow in them takes turns, see `ap
 MAX_K = 100  # items of a list
 MAX_ENCODED = 32  # items of one call of /encode
 MAX_TEXT = 4000  # characters of a description
-MAX_PICTURE = 8_000_000  # bytes of a picture that is sent as base64, as of an uploaded file
+MAX_PICTURE = 24_000_000  # bytes of a picture that is sent as base64, as of an uploaded file
 MAX_REQUEST = 64_000_000  # bytes of a whole call; more is refused before it is read
 ENDPOINTS = ("recommend", "compare", "encode", "leaderboard")
 FIELDS = ("image", "title", "description", "category", "price", "vectors")
@@ -330,7 +330,10 @@ def _choice(results: "Results", dataset: str, split: str) -> "Choice":
     """The latest set of cases that the filters let through."""
     choices = results.choices()
     if not choices:
-        raise DataError("The results database holds no finished run yet; run `python -m eval run`.")
+        raise DataError(
+            "The results database holds no finished run on this bundle's dataset; "
+            "run `python -m eval run` with both."
+        )
     for choice in choices:
         if dataset in ("", choice.dataset) and split in ("", choice.split):
             return choice

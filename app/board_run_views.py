@@ -131,7 +131,7 @@ def run_page(
     )
     config = json.dumps(run.config, indent=2, ensure_ascii=False, sort_keys=True, default=str)
     return (
-        '<div class="tb-run"><p class="tb-back"><button type="button" data-act="runs">← All runs'
+        f'<div class="tb-run" data-run="{quoted(run.id)}"><p class="tb-back"><button type="button" data-act="runs">← All runs'
         "</button></p>"
         + head(f"{model_title(run.model)}, seed {run.seed}", status(run.status))
         + f'<div class="tb-seeds" role="group" aria-label="Other seeds">{others}</div>'

@@ -31,6 +31,7 @@ from app.board_view import (
     View,
 )
 from app.names import model_title
+from app.no_results import no_results
 from app.results import Choice, Outcome, Results
 from eval.protocol import SLICES
 
@@ -99,6 +100,8 @@ class Board:
         """
         if view.section == RUNS and view.run:
             yield Drawn(draw_run(self.shop, self.results, outcome, view.run, view.part))
+        elif view.section == RUNS and not self.results.runs():
+            yield Drawn(no_results(self.shop))
         elif view.section == RUNS:
             yield Drawn(draw_runs(self.results, view.shown))
         elif view.section == TRAINING:
@@ -106,7 +109,7 @@ class Board:
         elif view.section == EMBEDDINGS:
             yield from self._embeddings()
         elif outcome is None:
-            yield Drawn(_no_runs())
+            yield Drawn(no_results(self.shop))
         else:
             yield from self._of_results(view, outcome)
 
@@ -187,14 +190,6 @@ class Board:
             board_views.data_table(table, heads, "embeddings", "Measures of each embedding set"),
             "embeddings",
         )
-
-
-def _no_runs() -> str:
-    return board_views.nothing(
-        "No finished run yet.",
-        "Runs appear here by themselves as soon as they are done: "
-        "<code>python -m eval run --bundle … --database …</code>",
-    )
 
 
 def _titled(choices: Sequence[Choice]) -> list[tuple[str, str]]:

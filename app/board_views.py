@@ -232,17 +232,6 @@ def nothing(title: str, text: str) -> str:
     return f'<div class="tp-empty"><b>{escape(title)}</b><p>{text}</p></div>'
 
 
-def no_database() -> str:
-    """What stands here where the app was started without a results database."""
-    return (
-        '<div class="tp-empty"><b>No results yet.</b>'
-        "<p>Compare the models on this shop, and open the app with what was stored:</p>"
-        '<pre class="tb-command">python -m eval run --bundle assets/demo --database results.db\n'
-        "python -m app --bundle assets/demo --database results.db</pre>"
-        "<p>Runs appear here while they are being written.</p></div>"
-    )
-
-
 METRIC_NOTES = {
     "P": "Share of cases whose next item is among the first k",
     "MRR": "Mean of one over the place of the next item, 0 beyond k",

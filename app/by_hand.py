@@ -22,9 +22,10 @@ RULES = {
     "none": "all wrong",
     "gain": "largest rank gain over {second}",
     "loss": "largest rank loss to {second}",
-    "open": "not judged yet",
+    "open": "not judged by you yet",
 }
 """Ways to walk through the cases, in words."""
+_VISITOR = "visitor:"
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class CaseBook:
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self._test: dict[str, Sessions] = {dataset.fingerprint: dataset.test}
+        self._tried: set[str] = set()  # fingerprints of splits that were made, or cannot be
 
     def knows(self, fingerprint: str) -> bool:
         """Whether cases of the dataset of that fingerprint can be shown."""
@@ -132,8 +134,9 @@ class CaseBook:
 
         for split in splits:
             fingerprint = wanted.get(split.id)
-            if fingerprint is None or self.knows(fingerprint):
+            if fingerprint is None or fingerprint in self._tried or self.knows(fingerprint):
                 continue
+            self._tried.add(fingerprint)
             try:
                 made = make_split(
                     self.dataset, SplitConfig(split.kind, split.seed, **split.params)
@@ -163,9 +166,24 @@ class CaseBook:
         return Case(number, tuple(rows[:length]), target, bool(cases.cold[number]))
 
 
+def signature(name: str, visitor: str) -> str:
+    """Who said it, as stored: the name that a visitor gives, if any, and the visitor's id."""
+    return " ".join(part for part in (name, f"{_VISITOR}{visitor}" if visitor else "") if part)
+
+
+def visitor_of(who: str) -> str:
+    """What tells one person's verdicts from another's: the visitor's id, else the name.
+
+    Args:
+        who: of a verdict, see `signature`.
+    """
+    last = who.rpartition(" ")[2]
+    return last.removeprefix(_VISITOR) if last.startswith(_VISITOR) else who
+
+
 def latest(verdicts: Sequence[Verdict]) -> dict[tuple[str, int, str], Verdict]:
-    """The last word on each (run, case) of each person: a change of mind replaces what was said."""
-    return {(one.run_id, one.case, one.who): one for one in verdicts}
+    """The last word on each (run, case) of each visitor: a change of mind replaces what was said."""
+    return {(one.run_id, one.case, visitor_of(one.who)): one for one in verdicts}
 
 
 def summary(verdicts: Sequence[Verdict], ranks: np.ndarray) -> dict[str, float]:

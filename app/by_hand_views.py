@@ -1,5 +1,7 @@
 """HTML of the tab where test cases are checked by hand."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,7 +15,6 @@ from app.views import cold_badge, picture, quoted
 from tpad.data.columns import Columns
 
 SESSION_SHOWN = 8  # most recent items of a session that are laid out
-COMMAND = "python -m eval run --bundle BUNDLE --database results.db"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,20 @@ class Shown:
     before: int | None = None
 
 
-def nothing_to_check(reason: str) -> str:
-    """What stands in place of the tab where there are no cases."""
-    return (
-        f'<div class="tp-empty"><b>No cases to check yet.</b><p>{escape(reason)}</p>'
-        f"<p>Evaluate the bundle with <code>{COMMAND}</code>, then open both with "
-        "<code>python -m app --bundle BUNDLE --database results.db</code>.</p></div>"
-    )
+@dataclass(frozen=True)
+class Answer:
+    """Where one picture that the visitor added stands.
+
+    Attributes:
+        title, picture: of it, as in `app.state.Element`.
+        row: of it, behind the catalogue's.
+        places: model in words -> place from 1.
+    """
+
+    title: str
+    picture: str
+    row: int
+    places: Mapping[str, int]
 
 
 def no_such_case(rule: str) -> str:
@@ -70,18 +78,31 @@ def no_such_case(rule: str) -> str:
     )
 
 
-def walker(position: int, count: int, number: int, judged: str = "") -> str:
+def walker(
+    position: int,
+    count: int,
+    number: int,
+    judged: str = "",
+    others: Sequence[str] = (),
+    address: Mapping[str, str] | None = None,
+) -> str:
     """The line that walks: back, where one is, onwards, anywhere.
 
     Args:
         position: from 0, among `count` cases.
         number: of the case.
-        judged: the verdict that it has already, in words.
+        judged: the visitor's own verdict, in words; "" before there is one.
+        others: the verdicts of others; to be given only once there is one's own.
+        address: what the page's address is to say of the walk.
     """
-    mark = f'<span class="tp-said">{escape(judged)}</span>' if judged else ""
+    mark = f'<span class="tp-said">you: {escape(judged)}</span>' if judged else ""
+    if others:
+        counts = Counter(others).most_common()
+        said = ", ".join(f"{number} {word.lower()}" for word, number in counts)
+        mark += f'<span class="tp-said">others: {escape(said)}</span>'
     back, on = (" disabled" if off else "" for off in (position == 0, position + 1 >= count))
     return (
-        '<div class="tp-walker">'
+        f'<div class="tp-walker" data-address="{quoted(json.dumps(address or {}))}">'
         f'<button type="button" data-act="back" aria-label="The case before"{back}>‹</button>'
         f"<b>{position + 1:,}</b> of {count:,}"
         f'<button type="button" data-act="on" aria-label="The next case"{on}>›</button>'
@@ -160,6 +181,36 @@ def lists(shown: Sequence[Shown], items: pd.DataFrame, target: int, hidden: Sequ
     )
 
 
+def answers(found: Sequence[Answer], n_items: int) -> str:
+    """The visitor's pictures, each with its place under every model and a way to take it out.
+
+    Args:
+        found: one a picture.
+        n_items: how many items take part.
+    """
+    cards = "".join(_answer(one) for one in found)
+    return (
+        '<section class="tp-panel tp-answers" role="status" aria-label="Places of your pictures">'
+        f"<h3>Your picture’s place among {n_items:,} items</h3>{cards}</section>"
+    )
+
+
+def _answer(one: Answer) -> str:
+    lines = "".join(
+        f'<li><span class="tp-who">{escape(model)}</span> <b class="tp-at '
+        f'{"tp-hit" if place <= RIGHT_WITHIN else "tp-miss"}">{place:,}</b></li>'
+        for model, place in sorted(one.places.items(), key=lambda item: item[1])
+    )
+    return (
+        f'<div class="tp-answer"><div class="tp-tile"><span class="tp-pic">'
+        f"{picture(one.picture, one.title, lazy=False)}</span></div>"
+        f'<div class="tp-words"><p class="tp-title">{escape(one.title)}</p>'
+        f'<ol class="tp-places">{lines}</ol></div>'
+        f'<button type="button" class="tp-chip" data-act="hide" data-id="{one.row}" '
+        f'aria-label="Take out: {quoted(one.title)}">Take out</button></div>'
+    )
+
+
 def progress(
     summary: Mapping[str, float], count: int, model: str, table: pd.DataFrame | None, own: bool
 ) -> str:
@@ -170,17 +221,20 @@ def progress(
         count: cases of the present walk.
         model: the judged model's name in words.
         table: the verdicts to take away; None if there are none.
-        own: whether they are the visitor's own alone, as nothing can be stored.
+        own: whether they are kept for the visitor alone, as nothing can be stored.
     """
     judged = int(summary["cases"])
-    where = "kept for you alone until you leave; download them" if own else "in the database"
+    where = "kept for you alone until you leave; download them" if own else "by you"
     if not judged:
         note = "Yours are kept for you alone; download them when done." if own else ""
         return (
-            f'<p class="tp-progress tp-muted">No verdict on {escape(model)} yet. '
+            f'<p class="tp-progress tp-muted">No verdict of yours on {escape(model)} yet. '
             f"Would a shop be right to show this list after that session? {note}</p>"
         )
     counts = " · ".join(f"{int(summary[name])} {name}" for name in VERDICTS)
+    with_others = ""
+    if sum(summary[name] for name in VERDICTS) > judged:
+        with_others = ", what others said of the same cases counted in"
     agree = []
     for kind, words in (("hits", f"found among {RIGHT_WITHIN}"), ("misses", "missed")):
         if summary[kind]:
@@ -195,7 +249,7 @@ def progress(
     return (
         f'<div class="tp-progress"><span><b>{judged:,}</b> case{"s" * (judged > 1)} of '
         f"{escape(model)} judged, {where}"
-        f" ({counts}); this walk has {count:,}.</span>"
+        f" ({counts}{with_others}); this walk has {count:,}.</span>"
         f"<span>{' · '.join(agree)}</span>{link}</div>"
     )
 

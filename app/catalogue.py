@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.state import Element, Table
+from app.text import readable, readable_column
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
 from tpad.errors import DataError, TpadError
@@ -54,13 +55,14 @@ class Catalogue:
         source = self.dataset.items
         known = self.dataset.n_items
         has_picture = source[Columns.IMAGE].ne("").to_numpy()
+        titles = readable_column(source[Columns.TITLE])
         self.items = pd.DataFrame(
             {
                 Columns.ITEM_ID: source[Columns.ITEM_ID].astype(str),
-                Columns.TITLE: source[Columns.TITLE].where(
-                    source[Columns.TITLE].ne(""), source[Columns.ITEM_ID].astype(str)
+                Columns.TITLE: titles.where(
+                    titles.ne(""), readable_column(source[Columns.ITEM_ID])
                 ),
-                Columns.CATEGORY: source[Columns.CATEGORY],
+                Columns.CATEGORY: readable_column(source[Columns.CATEGORY]),
                 Columns.PRICE: source[Columns.PRICE],
                 Columns.IS_COLD: recommender.cold[:known],
                 "picture": [
@@ -70,7 +72,7 @@ class Catalogue:
             }
         )
         self.rows = {item: row for row, item in enumerate(self.items[Columns.ITEM_ID])}
-        words = [source[c].fillna("").astype(str) for c in _SEARCHED]
+        words = [readable_column(source[column]) for column in _SEARCHED]
         self._text = words[0].str.cat(words[1:], sep=" ").str.lower()
         self._kinds = _kind_column(source)
         self.arrivals = _read_arrivals(recommender.bundle.path / "arrivals")
@@ -221,7 +223,7 @@ def _kind_column(items: pd.DataFrame) -> pd.Series | None:
     """Values of the first column of `KIND_COLUMNS` that most items have and that divides them."""
     for name in (prefix + column for column in KIND_COLUMNS for prefix in ("", "attr_")):
         if name in items.columns:
-            values = items[name].fillna("").astype(str)
+            values = readable_column(items[name])
             if 2 <= values[values.ne("")].nunique() <= MOST_KINDS and values.ne("").mean() >= 0.5:
                 return values
     return None
@@ -243,7 +245,7 @@ def _read_arrivals(folder: Path) -> tuple[Arrival, ...]:
         found.append(
             Arrival(
                 path,
-                record.get(Columns.TITLE, "") or "New arrival",
+                readable(record.get(Columns.TITLE, "")) or "New arrival",
                 record.get(Columns.DESCRIPTION, ""),
                 record.get(Columns.CATEGORY, ""),
                 None if pd.isna(price) else float(price),

@@ -1,20 +1,24 @@
 """What the tab for checking by hand does: from results and a visitor's place in them to its HTML."""
 
-from collections.abc import Sequence
+import re
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from app import by_hand, by_hand_views
 from app.actions import Shop
+from app.address_parts import HAND_KEYS
 from app.agreement import ranks as places_of
 from app.by_hand import Case, CaseBook
-from app.by_hand_views import Shown, Standing
+from app.by_hand_views import Answer, Shown, Standing
 from app.names import model_title
 from app.state import Element
+from app.text import readable
 from eval.database.records import RunInfo, Verdict
 from eval.names import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
@@ -43,6 +47,7 @@ class Walk:
         number: of the case that is open; -1 if none was opened yet.
         hidden: rows that the visitor took out of the catalogue.
         added: what the visitor put into it.
+        address: number of the last address of the page that was followed.
     """
 
     key: str = ""
@@ -54,6 +59,40 @@ class Walk:
     number: int = -1
     hidden: tuple[int, ...] = ()
     added: tuple[Element, ...] = ()
+    address: int = 0
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who judges.
+
+    Attributes:
+        id: tells visitors apart; a browser keeps its own. "" before the first verdict.
+        kept: the verdicts given, oldest first, where nothing can be stored.
+    """
+
+    id: str = ""
+    kept: tuple[Verdict, ...] = ()
+
+    @property
+    def named(self) -> "Visitor":
+        """The same, with an id."""
+        return self if self.id else replace(self, id=secrets.token_hex(6))
+
+    def wrote(self, verdict: Verdict) -> bool:
+        """Whether a verdict is this visitor's own."""
+        return bool(self.id) and by_hand.visitor_of(verdict.who) == self.id
+
+
+def visitor_from(browser: Any, kept: Sequence[Verdict]) -> Visitor:
+    """The visitor whom a browser names; one without an id where it names none.
+
+    Args:
+        browser: what it sends as its id, which may be anything.
+        kept: the visitor's verdicts, where nothing can be stored.
+    """
+    known = isinstance(browser, str) and re.fullmatch("[0-9a-f]{12}", browser)
+    return Visitor(browser if known else "", tuple(kept))
 
 
 class Checking:
@@ -67,18 +106,13 @@ class Checking:
         assert shop.results is not None
         self.shop = shop
         self.results: Results = shop.results
-        self.book = CaseBook(shop.catalogue.dataset)
+        self.book = self.results.book or CaseBook(shop.catalogue.dataset)
 
     # --- what there is to choose from ----------------------------------------------------------
 
     def choices(self) -> "list[Choice]":
         """Sets of cases that can be shown: those of the open bundle's shop with a run of its models."""
-        splits = {run.split_id: run.dataset_fingerprint for run in self.results.runs()
-                  if run.split_id is not None}  # fmt: skip
-        if splits:
-            self.book.add_splits(self.results.store.splits(), splits)
-        known = [one for one in self.results.choices() if self.book.knows(one.dataset_fingerprint)]
-        return [one for one in known if self.judged(self.results.outcome(one.key))]
+        return [one for one in self.results.choices() if self.judged(self.results.outcome(one.key))]
 
     def judged(self, outcome: "Outcome") -> list[str]:
         """Models that can be judged: stored runs of what the open bundle holds."""
@@ -113,10 +147,10 @@ class Checking:
 
     # --- walking ---------------------------------------------------------------------------------
 
-    def numbers(self, walk: Walk, own: Sequence[Verdict]) -> np.ndarray:
+    def numbers(self, walk: Walk, me: Visitor) -> np.ndarray:
         """(m,) numbers of the cases of the walk."""
         outcome = self.results.outcome(walk.key)
-        judged = {one.case for one in self.verdicts(walk, own)}
+        judged = {one.case for one in self.verdicts(walk, me) if me.wrote(one)}
         names = [name for name in outcome.by_name if not _is_variant(name)]
         table = by_hand.rank_table([outcome.by_name[name] for name in names])
         real = [name for name in names if outcome.by_name[name].role in ("baseline", "tpad")]
@@ -126,9 +160,9 @@ class Checking:
             table, outcome.masks[walk.part], walk.rule, walk.first, walk.second, sorted(judged)
         )
 
-    def opened(self, walk: Walk, position: int, own: Sequence[Verdict]) -> Walk:
+    def opened(self, walk: Walk, position: int, me: Visitor) -> Walk:
         """The walk at another position, as far as there are cases; what was changed is dropped."""
-        numbers = self.numbers(walk, own)
+        numbers = self.numbers(walk, me)
         if not len(numbers):
             return replace(walk, position=0, number=-1, hidden=(), added=())
         position = min(max(position, 0), len(numbers) - 1)
@@ -143,6 +177,41 @@ class Checking:
         if not 0 <= number < len(outcome.selection.cases):
             raise DataError(f"There is no case {number} here; reload the page.")
         return replace(walk, part="all", rule="all", position=number, number=number)
+
+    def address(self, walk: Walk) -> dict[str, str]:
+        """What the page's address says of a walk; "" for what is as at the start."""
+        usual = self.start()
+        told = {key: getattr(walk, name) for name, key in HAND_KEYS.items()
+                if getattr(walk, name) != getattr(usual, name)}  # fmt: skip
+        return {key: told.get(key, "") for key in HAND_KEYS.values()} | {"case": str(walk.number)}
+
+    def asked(self, values: Mapping[str, str], me: Visitor) -> Walk | None:
+        """The walk that the page's address asks for; what is not there is replaced.
+
+        Args:
+            values: of the address's query.
+            me: the visitor.
+
+        Returns:
+            None where there is nothing to walk through.
+        """
+        start = self.start(values.get(HAND_KEYS["key"], ""))
+        if not start.key:
+            return None
+        rule = values.get(HAND_KEYS["rule"], "")
+        names = {
+            name: values.get(HAND_KEYS[name], getattr(start, name))
+            for name in ("part", "first", "second")
+        }
+        walk = self.settled(replace(start, rule=rule if rule in by_hand.RULES else "all", **names))
+        text = values.get("case", "")
+        number = int(text) if text.isdecimal() and len(text) < 10 else -1
+        numbers = self.numbers(walk, me)
+        if number in numbers:
+            return self.opened(walk, int(np.flatnonzero(numbers == number)[0]), me)
+        if 0 <= number < len(self.results.outcome(walk.key).selection.cases):
+            return self.at_case(walk.key, number)
+        return self.opened(walk, 0, me)
 
     def case(self, walk: Walk) -> Case:
         """The case that is open."""
@@ -189,6 +258,29 @@ class Checking:
             ))  # fmt: skip
         return by_hand_views.lists(shown, items, case.target, walk.hidden)
 
+    def answers(self, walk: Walk) -> str:
+        """Where each picture that the visitor added stands under every model of the open bundle."""
+        if not walk.added:
+            return ""
+        case = self.case(walk)
+        ids = self.shop.catalogue.items[Columns.ITEM_ID]
+        session = [ids.iat[row] for row in case.prefix]
+        left_out = sorted({*case.prefix, *walk.hidden})
+        added = [element.value for element in walk.added]
+        places = {}
+        for model in self.shop.models:
+            known = self.shop.recommender.scores(session, model)[: len(ids)]
+            new = self.shop.recommender.scores_of(session, added, model)
+            places[model_title(model)] = places_of(np.concatenate([known, new]), left_out)[
+                len(ids) :
+            ]
+        answers = [
+            Answer(element.title, element.picture, len(ids) + number,
+                   {model: int(own[number]) for model, own in places.items()})
+            for number, element in enumerate(walk.added)
+        ]  # fmt: skip
+        return by_hand_views.answers(answers, len(ids) + len(added) - len(left_out))
+
     def items(self, walk: Walk) -> pd.DataFrame:
         """The catalogue, and what the visitor added to it."""
         own = self.shop.catalogue.items
@@ -230,36 +322,46 @@ class Checking:
         """The stored runs of a model."""
         return self.results.outcome(walk.key).selection.runs[model]
 
-    def verdicts(self, walk: Walk, own: Sequence[Verdict]) -> list[Verdict]:
-        """The last word of each person on each case of the judged model."""
+    def verdicts(self, walk: Walk, me: Visitor) -> list[Verdict]:
+        """What a visitor may see of what was said of the judged model: the last word of each person
+        on each case that the visitor has judged, so that nobody's verdict leans on another's."""
         ids = {run.id for run in self.runs(walk, walk.first)}
-        said = own if self.results.read_only else self.results.verdicts()
-        return [one for one in by_hand.latest(said).values() if one.run_id in ids]
+        said = [one for one in by_hand.latest(self._said(me)).values() if one.run_id in ids]
+        judged = {one.case for one in said if me.wrote(one)}
+        return [one for one in said if one.case in judged]
 
-    def judge(
-        self, walk: Walk, verdict: str, note: str, who: str, own: Sequence[Verdict]
-    ) -> tuple[Verdict, ...]:
+    def judge(self, walk: Walk, verdict: str, note: str, name: str, me: Visitor) -> Visitor:
         """Stores a verdict on the open case, or keeps it for the visitor where nothing is stored.
 
         Returns:
-            The visitor's own verdicts.
+            The visitor, with what is kept.
         """
         if verdict not in by_hand.VERDICTS or walk.number < 0:
             raise DataError("The page and the app are of different versions; reload the page.")
-        note, who = checked_text(note, "The note"), checked_text(who, "Your name")
-        note, who = " ".join(note.split())[:MAX_NOTE], " ".join(who.split())[:MAX_NAME]
+        note, name = checked_text(note, "The note"), checked_text(name, "Your name")
+        note, name = readable(note)[:MAX_NOTE], readable(name)[:MAX_NAME]
+        who = by_hand.signature(name, me.id)
         run = self.runs(walk, walk.first)[0]
         if self.results.read_only:
-            return (*own, Verdict(run.id, walk.number, verdict, note, who, datetime.now(UTC)))
+            one = Verdict(run.id, walk.number, verdict, note, who, datetime.now(UTC))
+            return replace(me, kept=(*me.kept, one))
         self.results.store.add_verdict(run.id, walk.number, verdict, note=note, who=who)
-        return tuple(own)
+        return me
 
-    def progress(self, walk: Walk, own: Sequence[Verdict], count: int) -> str:
+    def judged_here(self, walk: Walk, me: Visitor) -> tuple[str, list[str]]:
+        """The visitor's verdict on the open case ("" if there is none yet), and those of others."""
+        here = [one for one in self.verdicts(walk, me) if one.case == walk.number]
+        words = [by_hand.VERDICTS.get(one.verdict, one.verdict) for one in here]
+        own = [word for word, one in zip(words, here, strict=True) if me.wrote(one)]
+        others = [word for word, one in zip(words, here, strict=True) if not me.wrote(one)]
+        return (own[-1] if own else ""), others
+
+    def progress(self, walk: Walk, me: Visitor, count: int) -> str:
         """How far the checking got."""
         outcome = self.results.outcome(walk.key)
         ranks = by_hand.median_ranks(outcome.by_name[walk.first].ranks.expected)
-        said = self.verdicts(walk, own)
-        table = self.table(own) if said else None
+        said = self.verdicts(walk, me)
+        table = self.table(me) if said else None
         return by_hand_views.progress(
             by_hand.summary(said, ranks),
             count,
@@ -268,10 +370,12 @@ class Checking:
             self.results.read_only,
         )
 
-    def table(self, own: Sequence[Verdict]) -> pd.DataFrame:
-        """All verdicts, or the visitor's own where nothing is stored."""
+    def table(self, me: Visitor) -> pd.DataFrame:
+        """All verdicts, of whatever model, on cases that the visitor has judged."""
         runs = {run.id: run for run in self.results.runs()}
-        said = own if self.results.read_only else self.results.verdicts()
+        said = self._said(me)
+        judged = {(one.run_id, one.case) for one in said if me.wrote(one)}
+        said = [one for one in said if (one.run_id, one.case) in judged]
         ids = self.shop.catalogue.items[Columns.ITEM_ID].to_numpy()
         asked = {one.run_id for one in said}
         tables = {run: self.results.store.case_table(run) for run in asked}
@@ -288,6 +392,10 @@ class Checking:
             return float(ranks[run][number])
 
         return by_hand.verdict_frame(said, runs, rank_of, items_of)
+
+    def _said(self, me: Visitor) -> Sequence[Verdict]:
+        """All that was stored, or what is kept for the visitor where nothing is."""
+        return me.kept if self.results.read_only else self.results.verdicts()
 
 
 def _is_variant(name: str) -> bool:

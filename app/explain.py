@@ -31,8 +31,9 @@ class Explanation:
         item: its row of the catalogue: item_id, title, price, is_cold, picture.
         model: name of the embedding set that ranked it.
         rank: its place; 0 if it was left out as seen.
-        probability: that it comes next, among the items that the session does not hold.
-        even: what it would be if all those items were as likely.
+        weight: the model's softmax weight of the item, among the items that the session does not
+            hold. It adds up to 1 over them, but is no probability: nothing calibrates it.
+        even: the weight that each of them would have if all had the same.
         elements: one row for each element of the session: title, picture, gain (in nats, see
             `leave_one_out`; NaN for the only element of a session).
         parts: one row for each part of the item: part ("tau", "nu" or "fields"), fall, share (see
@@ -45,7 +46,7 @@ class Explanation:
     item: pd.Series
     model: str
     rank: int
-    probability: float
+    weight: float
     even: float
     elements: pd.DataFrame
     parts: pd.DataFrame | None
@@ -82,7 +83,7 @@ def explain(
         item=shop.catalogue.items.iloc[row],
         model=model,
         rank=int(ranks(scores, seen if exclude_seen else [])[row]),
-        probability=float(np.exp(log_probability(scores, row, candidates))),
+        weight=float(np.exp(log_weight(scores, row, candidates))),
         even=1 / int(candidates.sum()),
         elements=_elements(shop, session, model, row, candidates, scores),
         parts=parts,
@@ -91,8 +92,8 @@ def explain(
     )
 
 
-def log_probability(scores: np.ndarray, row: int, candidates: np.ndarray) -> float:
-    """Natural logarithm of the probability that `row` comes next.
+def log_weight(scores: np.ndarray, row: int, candidates: np.ndarray) -> float:
+    """Natural logarithm of an item's softmax weight.
 
     Scores are the logits of a softmax, known only up to a constant that differs from session to
     session. So a raw score says nothing across two sessions; its log-softmax does.
@@ -111,10 +112,10 @@ def log_probability(scores: np.ndarray, row: int, candidates: np.ndarray) -> flo
 def leave_one_out(
     whole: np.ndarray, without: list[np.ndarray], row: int, candidates: np.ndarray
 ) -> np.ndarray:
-    """What each element adds to an item's log-probability, in nats: (n_elements,).
+    """What each element adds to the logarithm of an item's weight, in nats: (n_elements,).
 
-    The gain is `log p(item | session) − log p(item | session without the element)`; exp(gain) is how
-    many times as likely the item is with the element as without. Both times the same items compete
+    The gain is `log w(item | session) − log w(item | session without the element)`; exp(gain) is how
+    many times the item's weight grows by the element. Both times the same items compete
     (those that the whole session does not hold), so that an element which is left out does not
     become a competitor. Gains need not add up: elements repeat and complete each other.
 
@@ -124,8 +125,8 @@ def leave_one_out(
         row: of the item.
         candidates: (n_items,) bool.
     """
-    base = log_probability(whole, row, candidates)
-    return np.array([base - log_probability(scores, row, candidates) for scores in without])
+    base = log_weight(whole, row, candidates)
+    return np.array([base - log_weight(scores, row, candidates) for scores in without])
 
 
 def occlusion(
@@ -135,7 +136,7 @@ def occlusion(
 
     The session stays as it is; only the candidate is changed, and goes through the session model's
     projection of items that may follow. As the other items' scores stay the same, a fall in score
-    is exactly the fall of the item's log-odds of coming next. Learnt biases and IDs of warm items
+    is exactly the fall of the log-odds of its weight. Learnt biases and IDs of warm items
     are no part of `x`; they are left aside on both sides of the difference.
 
     Args:

@@ -26,15 +26,15 @@ def panel(found: Explanation, model_title: str) -> str:
     title = str(found.item["title"])
     place = f"place {found.rank:,} with {escape(model_title)}" if found.rank else "seen already"
     cold = " · never clicked in training" if found.item["is_cold"] else ""
-    chance = (
-        f"{_percent(found.probability)} likely to come next, "
-        f"{_times(found.probability / found.even)} an even guess"
+    share = (
+        f"{_percent(found.weight)} of the model’s weight, {_times(found.weight / found.even)} an even "
+        "share; weights rank, they are no probabilities"
     )
     head = (
         '<div class="tp-why-head">'
         f'<span class="tp-pic">{views.picture(found.item["picture"], title, lazy=False)}</span>'
         f'<div><h2 id="tp-why-title">Why this item?</h2><p class="tp-why-name">{escape(title)}</p>'
-        f'<p class="tp-muted">{place}{cold}</p><p class="tp-muted">{chance}</p></div>'
+        f'<p class="tp-muted">{place}{cold}</p><p class="tp-muted">{share}</p></div>'
         '<button type="button" class="tp-close" data-close aria-label="Close">✕</button></div>'
     )
     sections = _elements(found.elements)
@@ -48,12 +48,12 @@ def panel(found: Explanation, model_title: str) -> str:
 
 
 def factor(gain: float) -> str:
-    """A gain in nats as a person says it: “3.2× as likely with it”."""
+    """A gain in nats as a person says it: “3.2× the weight with it”."""
     if np.isnan(gain):
         return "<span>the only one, so there is nothing to compare with</span>"
     if abs(gain) < np.log(HARDLY):
         return "<span>hardly matters</span>"
-    return f"<span><b>{_times(float(np.exp(gain)))}</b> as likely with it</span>"
+    return f"<span><b>{_times(float(np.exp(gain)))}</b> the weight with it</span>"
 
 
 def _elements(elements: pd.DataFrame) -> str:
@@ -68,7 +68,7 @@ def _elements(elements: pd.DataFrame) -> str:
     )
     return (
         '<section><h3>What the session did for it</h3><p class="tp-muted">Each item is left out in '
-        "turn, the oldest first: how many times as likely is this one with it as without?</p>"
+        "turn, the oldest first: how many times this one’s weight grows with it.</p>"
         f'<ol class="tp-gains">{rows}</ol></section>'
     )
 
@@ -133,5 +133,5 @@ def _signed(number: float) -> str:
     return f"{number:.2f}".replace("-", "−")
 
 
-def _percent(probability: float) -> str:
-    return f"{probability:.1%}" if probability >= 0.001 else "less than 0.1%"
+def _percent(weight: float) -> str:
+    return f"{weight:.1%}" if weight >= 0.001 else "less than 0.1%"

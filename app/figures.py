@@ -8,6 +8,13 @@ from app.agreement import top
 # Okabe and Ito's palette, which the colour-blind can tell apart; black is left out for dark mode.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#9A8F00")
 TRUTH = "#D55E00"
+# As far from each other as may be, each at least 3:1 against the page, light and dark; as many as a
+# bump chart has lines at most.
+LINES = (
+    "#0072B2", "#00A500", "#A569D2", "#B45A4B", "#009696", "#E15A96", "#966900", "#69693C",
+    "#875A78", "#2D87FF", "#879600", "#FF004B", "#870FFF", "#00874B", "#F000B4", "#005AFF",
+    "#B45AFF", "#FF1E00", "#FF0087", "#F000FF",
+)  # fmt: skip
 GREY = "rgba(128,128,128,0.22)"
 ROW = 34  # pixels between two places
 
@@ -31,10 +38,10 @@ def bump_chart(
         target: row of the true next item, drawn bold, if it is known.
     """
     models = list(table.columns)
-    rows = _followed(table, per_model, target)
+    followed = followed_lines(table, per_model, target)
     below = k + 1.3
     lines, images = [], []
-    for number, row in enumerate(rows):
+    for row, colour in followed:
         item, places = items.iloc[row], table.iloc[row].tolist()
         heights = [place if place <= k else below for place in places]
         truth = row == target
@@ -47,7 +54,7 @@ def bump_chart(
             "name": name,
             "mode": "lines+markers",
             "line": {
-                "color": TRUTH if truth else PALETTE[number % len(PALETTE)],
+                "color": colour,
                 "width": 5 if truth else 3,
                 "shape": "spline",
                 "smoothing": 0.6,
@@ -83,7 +90,7 @@ def bump_chart(
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 13},
-        "showlegend": False,
+        "showlegend": False,  # the page has its own, with pictures: `app.views.bump_key`
         "hovermode": "closest",
         "hoverlabel": {"font": {"size": 13}},
         "yaxis": {
@@ -108,14 +115,21 @@ def bump_chart(
     return go.Figure({"data": lines, "layout": layout})
 
 
-def _followed(table: pd.DataFrame, per_model: int, target: int | None) -> list[int]:
-    """Rows to draw: the first of each model, and the true next item last, so on top."""
+def followed_lines(
+    table: pd.DataFrame, per_model: int = 5, target: int | None = None
+) -> list[tuple[int, str]]:
+    """What a bump chart follows, each with a colour of its own: (row, colour).
+
+    The first of each model come in turn; the true next item comes last, so it is drawn on top.
+    """
     rows: list[int] = []
     for model in table.columns:
         rows += [row for row in top(table, model, per_model) if row not in rows]
+    colours = [(row, LINES[number % len(LINES)]) for number, row in enumerate(rows)]
     if target is not None and (table.iloc[target] > 0).all():
-        rows = [*(row for row in rows if row != target), target]
-    return rows
+        colours = [(row, colour) for row, colour in colours if row != target]
+        colours.append((target, TRUTH))
+    return colours
 
 
 def plain(text: str, length: int = 60) -> str:

@@ -98,7 +98,7 @@ def _dots(items: pd.DataFrame, points: np.ndarray) -> list[dict[str, Any]]:
                 for i in np.flatnonzero(chosen)
             ],
             "mode": "markers",
-            "name": plain(name[:1].upper() + name[1:]),
+            "name": plain(name[:1].upper() + name[1:], 28),
             "marker": {
                 "color": colour,
                 "size": 6,

@@ -75,14 +75,14 @@ def encode(image: Image.Image, side: int) -> bytes:
 def reencode(source: str | bytes) -> tuple[Image.Image, str]:
     """An uploaded file, or its bytes, as a fresh picture, and a data URL of its thumbnail.
 
-    Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes.
+    Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes. Photographs
+    of phones, far larger than a model looks at, are shrunk while they are read.
 
     Raises:
         ImageError: it is not a picture that can be used.
     """
     with _decoding:
-        image = load_image(source)
-    image.thumbnail((UPLOAD_SIDE, UPLOAD_SIDE), Image.Resampling.LANCZOS)
+        image = load_image(source, shrink_to=UPLOAD_SIDE)
     data = base64.b64encode(encode(image, STRIP_SIDE)).decode()
     return image, f"data:image/webp;base64,{data}"
 

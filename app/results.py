@@ -5,6 +5,7 @@ Nothing is kept but what was asked last: when a run begins or ends, the next que
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
+from app.by_hand import CaseBook
 from eval.averaging import CASE
 from eval.comparison import Comparison, compare_runs, corrected
 from eval.database.records import RunInfo, Verdict
@@ -24,6 +26,7 @@ from eval.results import Result
 from eval.rivals import Contest, against_best
 from eval.selection import Selection, results_of, select_runs
 from eval.tables import results_frame
+from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 
 
@@ -162,9 +165,14 @@ class Results:
         target: path of a SQLite file, or a SQLAlchemy URL.
         read_only: take no verdicts, even where the database could be written.
 
+    Attributes:
+        book: the dataset, and the splits of it, whose runs are seen; None sees every run.
+
     Raises:
         DataError: it cannot be opened.
     """
+
+    book: CaseBook | None = None
 
     def __init__(self, target: str | Path, *, read_only: bool = False) -> None:
         self.store = Store(target, read_only=read_only)
@@ -177,6 +185,15 @@ class Results:
         """Whether verdicts cannot be stored."""
         return self.store.read_only
 
+    def of_dataset(self, dataset: Dataset) -> "Results":
+        """The same database, of which only the runs on one dataset and on its splits are seen.
+
+        What is told apart is the content of the data, by its fingerprint, never its name.
+        """
+        own = copy(self)
+        own.book = CaseBook(dataset)
+        return own
+
     def stamp(self) -> str:
         """Changes whenever a run begins or ends."""
         with self.store.read() as session:
@@ -185,12 +202,12 @@ class Results:
 
     def runs(self) -> list[RunInfo]:
         """All runs, unfinished ones too, the oldest first."""
-        return self.store.list_runs()
+        return self._seen(self.store.list_runs())
 
     def choices(self) -> list[Choice]:
         """The sets of cases that have finished runs, those of the latest run first."""
         found: dict[str, Choice] = {}
-        for run in reversed(self.store.list_runs(status="done")):
+        for run in reversed(self._seen(self.store.list_runs(status="done"))):
             split = f", split {run.split}" if run.split else ""
             found.setdefault(run.cases, Choice(
                 run.cases, f"{run.dataset}{split}: {run.protocol}", run.dataset,
@@ -208,7 +225,7 @@ class Results:
             DataError: there is no finished run on these cases.
         """
         with self._lock:
-            runs = [run.id for run in self.store.list_runs(cases=key, status="done")]
+            runs = [run.id for run in self._seen(self.store.list_runs(cases=key, status="done"))]
             if not runs:
                 raise DataError("These results are no longer in the database; reload the page.")
             kept = self._outcomes.get(key)
@@ -232,8 +249,25 @@ class Results:
         return found
 
     def verdicts(self) -> list[Verdict]:
-        """Everything people said, the oldest first."""
-        return self.store.verdicts()
+        """Everything people said of these runs, the oldest first."""
+        said = self.store.verdicts()
+        known = {run.id for run in self.runs()} if said else set()
+        return [one for one in said if one.run_id in known]
+
+    def hides_runs(self) -> bool:
+        """Whether the database holds finished runs of other datasets only."""
+        finished = self.store.list_runs(status="done")
+        return bool(finished) and not self._seen(finished)
+
+    def _seen(self, runs: list[RunInfo]) -> list[RunInfo]:
+        """Those on the dataset, or on a split that was made of it."""
+        book = self.book
+        if book is None:
+            return runs
+        splits = {r.split_id: r.dataset_fingerprint for r in runs if r.split_id is not None}
+        if any(not book.knows(fingerprint) for fingerprint in splits.values()):
+            book.add_splits(self.store.splits(), splits)
+        return [run for run in runs if book.knows(run.dataset_fingerprint)]
 
 
 def open_results(target: str | Path | None, *, read_only: bool = False) -> Results | None:

@@ -8,7 +8,7 @@ import gradio as gr
 from app.actions import Shop, strip_html, with_facts
 from app.events import guarded, html
 from app.pictures import UPLOADS
-from app.sharing import MAX_FILE, Shared, left_out, link, read_file, read_link, save
+from app.sharing import MAX_FILE, Shared, left_out, link, read_file, save
 from app.state import VisitorSession
 from app.tabs.recommend import RecommendTab
 from tpad.errors import DataError
@@ -26,6 +26,11 @@ element.addEventListener('toggle', (event) => {
   menu.style.left = `${Math.max(8, left)}px`;
   menu.style.top = `${place.bottom + 6}px`;
 }, true);
+element.addEventListener('focusout', (event) => {
+  const menu = element.querySelector('#tp-share');
+  const to = event.relatedTarget;
+  if (to && !menu.contains(to) && menu.matches(':popover-open')) menu.hidePopover();
+});
 element.addEventListener('click', async (event) => {
   if (event.target.closest('[data-act="save"]')) element.querySelector('#tp-share').hidePopover();
   if (event.target.closest('[data-pick]')) element.querySelector('input[type=file]').click();
@@ -94,7 +99,6 @@ def menu(session: VisitorSession, model: str) -> str:
 
 def build(
     shop: Shop,
-    app: gr.Blocks,
     first: VisitorSession,
     session: gr.State,
     strip: gr.HTML,
@@ -104,7 +108,6 @@ def build(
     """Put the menu on the page and wire it; another session needs another `menu` in it.
 
     Args:
-        app: the page, whose address may hold a session.
         first: the session that a visitor meets.
         session, strip: the present one, and where it is shown.
         left: the settings of the recommendations.
@@ -112,14 +115,6 @@ def build(
     """
     share = html(menu(first, shop.models[0]), MENU, elem_id="share")
     saved = gr.HTML("", html_template="", js_on_load=DOWNLOAD, visible="hidden")
-
-    @guarded(3)
-    def from_link(present: VisitorSession, request: gr.Request) -> Any:
-        shared = read_link(shop, dict(request.query_params))
-        if shared is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        opened = present.open(shared.table)
-        return opened, strip_html(shop, opened), shared.model
 
     @guarded(1)
     def from_file(event: gr.EventData) -> Shared:
@@ -144,12 +139,10 @@ def build(
         return save(shop, present, model, settings, with_facts(shop, found))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    opened_here = [session, strip, left.model]
-    app.load(from_link, session, opened_here, **quiet, **in_turn)
     # Pictures of a file take long to read, and changes of sessions wait for each other: so it is read
     # beside them.
     read = gr.State(None)
     share.picked(from_file, None, read, **quiet, concurrency_limit=UPLOADS, concurrency_id="encode")
-    read.change(open_read, [session, read], [*opened_here, read], **quiet, **in_turn)
+    read.change(open_read, [session, read], [session, strip, left.model, read], **quiet, **in_turn)
     share.save(to_file, [session, left.model, left.k, left.exclude_seen], saved, **quiet)
     return share

@@ -17,8 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from app.actions import MAX_TITLE, Shop, own_element
+from app.address_parts import address_of, linked
+from app.own_items import OWN
 from app.pictures import reencode
 from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
 from tpad.items import NewItem
@@ -52,11 +55,10 @@ def link(session: VisitorSession, model: str) -> str:
     Ids are quoted, new arrivals are "arrival:<n>", elements of the visitor's own are left out (see
     `left_out`); "" if nothing is left to open.
     """
-    ids = [_address(element) for element in session.elements]
-    ids = [quote(item_id, safe=":") for item_id in ids if item_id]
+    ids = linked(session)
     if not ids:
         return ""
-    query = {"session": ",".join(ids)}
+    query = {"session": ids}
     if session.table.target:
         query["next"] = session.table.target
     return "?" + urlencode(query | {"model": model}, safe=",:", quote_via=quote)
@@ -64,7 +66,7 @@ def link(session: VisitorSession, model: str) -> str:
 
 def left_out(session: VisitorSession) -> int:
     """How many elements a link cannot carry, as they are the visitor's own."""
-    return sum(not _address(element) for element in session.elements)
+    return sum(not address_of(element) for element in session.elements)
 
 
 def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
@@ -86,6 +88,36 @@ def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
         raise DataError(
             f"This link does not fit the shop as it is now, so here is an example. {error}"
         ) from error
+
+
+def read_address(
+    shop: Shop, query: Mapping[str, str], everything: str = "", source: str = ""
+) -> tuple[Table | None, int]:
+    """The session of the page's own address, and how many items of the visitor's own are gone.
+
+    Args:
+        shop: what is open.
+        query: of the address.
+        everything: what the browser kept beside it, see `app.address_parts.addresses`; "" if it kept nothing.
+        source: where the session came from, in words.
+
+    Returns:
+        The session, None if the address names none, and the count.
+
+    Raises:
+        DataError: it does not fit the shop.
+    """
+    if not everything:
+        if query.get("session") == "":
+            return Table(), 0
+        shared = read_link(shop, query)
+        return (None if shared is None else shared.table), 0
+    ids = [unquote(part) for part in everything.split(",")[: MAX_ELEMENTS + 1]]
+    gone = [i for i in ids if _is_own(shop, i) and shop.own.get(i) is None]
+    records = [{"id": item} for item in ids if item not in gone]
+    if not records:
+        return Table(), len(gone)
+    return _table(shop, records, source, query.get("next", "")), len(gone)
 
 
 def save(
@@ -182,10 +214,16 @@ def _known(shop: Shop, record: dict[str, Any]) -> Element | None:
     if not isinstance(item_id, str) or not 0 < len(item_id) <= MAX_ID:
         raise DataError("An item's id must be a short text.")
     checked_text(item_id, "An item's id")
+    if _is_own(shop, item_id) and (own := shop.own.get(item_id)) is not None:
+        return own
     try:
         return shop.catalogue.element(item_id)
     except DataError as error:
         raise DataError(f"There is no item '{item_id[:80]}' in this catalogue.") from error
+
+
+def _is_own(shop: Shop, item_id: str) -> bool:
+    return item_id.startswith(OWN) and item_id not in shop.catalogue.rows
 
 
 def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
@@ -210,14 +248,14 @@ def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
             raise DataError("A picture in the file is damaged; save the session again.") from error
         image, thumbnail = reencode(data)
     content = NewItem(
-        image, " ".join(title.split())[:MAX_TITLE], price=None if price is None else float(price)
+        image, readable(title)[:MAX_TITLE], price=None if price is None else float(price)
     )
     return content, thumbnail
 
 
 def _record(element: Element, lossless: bool) -> dict[str, Any]:
     record: dict[str, Any] = {"title": element.title, "price": _number(element.price)}
-    if address := _address(element):
+    if address := address_of(element):
         return {"id": address} | record
     assert element.content is not None
     record["title"] = element.content.title
@@ -230,11 +268,6 @@ def _webp(image: Image.Image, lossless: bool) -> str:
     out = io.BytesIO()
     image.save(out, "WEBP", lossless=lossless, quality=QUALITY, method=2)
     return base64.b64encode(out.getvalue()).decode()
-
-
-def _address(element: Element) -> str:
-    """What names an element in a link; "" for one of the visitor's own."""
-    return element.item_id or (element.key if element.key.startswith("arrival:") else "")
 
 
 def _model(shop: Shop, name: Any) -> str:

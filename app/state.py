@@ -12,6 +12,10 @@ MAX_UNDO = 40
 FORGET_AFTER = 2 * 3600  # seconds after which what a visitor has, uploads too, is dropped
 
 
+class SessionFull(ConfigError):
+    """There is no room for a further element; the session strip says so as long as that is so."""
+
+
 @dataclass(frozen=True)
 class Element:
     """One item of a visitor's session.
@@ -88,10 +92,10 @@ class VisitorSession:
         """Append an element; the true next item no longer applies.
 
         Raises:
-            ConfigError: the session is full.
+            SessionFull: it holds `MAX_ELEMENTS` already.
         """
         if len(self) >= MAX_ELEMENTS:
-            raise ConfigError(
+            raise SessionFull(
                 f"A session holds at most {MAX_ELEMENTS} items here; "
                 "remove one before you add another."
             )

@@ -32,6 +32,8 @@ def theme() -> gr.themes.Base:
         block_shadow="none",
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",
+        input_placeholder_color="#5f6b7a",
+        input_placeholder_color_dark="#a3aebd",
         input_background_fill="#ffffff",
         input_background_fill_dark="#171b23",
         button_primary_background_fill="#1f5fbf",

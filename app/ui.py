@@ -1,20 +1,22 @@
 """The whole page: header, session strip, tabs, and what listens to what."""
 
 import random
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app import share_menu, style, views
+from app import address, share_menu, style, views
 from app.actions import Shop, recommendations_html, step, strip_html
+from app.address_parts import Field, choice, flag, several, words
 from app.api import MAX_REQUEST, add_api
-from app.catalogue import Catalogue
+from app.catalogue import ALL, Catalogue
 from app.events import FOLLOW, guarded, html, told
 from app.maps import Maps
 from app.pictures import picture_routes
-from app.state import FORGET_AFTER, Element, VisitorSession
+from app.state import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
+from app.text import readable
 from tpad.embeddings import SET_TITLES
 
 if TYPE_CHECKING:
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
     "recommend", "compare", "cold-start", "dashboard", "about",
 )  # fmt: skip
-MAX_UPLOAD = "8mb"
+MAX_UPLOAD = "24mb"  # photographs of phones have 12 MB and more
 MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
 
 
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
-    titles = {name: SET_TITLES.get(name, name) for name in recommender.models}
+    titles = {name: SET_TITLES.get(name, readable(name)) for name in recommender.models}
+    if results is not None:  # what was measured on another shop says nothing about this one
+        results = results.of_dataset(recommender.bundle.dataset)
     return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))
 
 
@@ -73,7 +77,10 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
 
         @guarded(2)
         def clicked(present: VisitorSession, event: gr.EventData) -> tuple[VisitorSession, str]:
-            changed = step(shop, present, *told(event), random.Random())
+            try:
+                changed = step(shop, present, *told(event), random.Random())
+            except SessionFull:  # the strip says it once, and not at every click
+                return gr.skip(), strip_html(shop, present)
             return changed, strip_html(shop, changed)
 
         @guarded(6)
@@ -89,19 +96,20 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         ) -> tuple[Any, ...]:
             """What follows from another session or setting, in one answer: each further one would
             cost the server more than to rank."""
-            if getattr(event.target, "_id", None) != session._id:
+            trigger = getattr(event.target, "_id", None)
+            if trigger not in (session._id, restored._id):
                 opened = (
                     RECOMMEND  # its own settings; the news of its opening may still be under way
                 )
             menu = share_menu.menu(present, settings[0])
             cards = count_up = gr.skip()
-            if opened == RECOMMEND:
+            if opened == RECOMMEND or trigger == restored._id:
                 cards = recommendations_html(shop, present, *settings)
-            elif opened == COMPARE:
+            if opened == COMPARE:
                 count_up = count + 1
             return cards, menu, count_up
 
-        @guarded(2)
+        @guarded(3)
         def show_comparison(present: VisitorSession, beside: list[str], places: int) -> Any:
             return compare.render(shop, present, beside, places)
 
@@ -117,7 +125,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             "concurrency_id": "session",
             "trigger_mode": "multiple",
         }
-        share = share_menu.build(shop, app, first, session, strip, left, in_turn)
+        share = share_menu.build(shop, first, session, strip, left, in_turn)
         gr.on(
             [strip.click, left.catalogue.click, left.cards.click, right.columns.click],
             clicked,
@@ -137,16 +145,21 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             RECOMMEND: recommend_tab, COMPARE: compare_tab, COLD_START: cold_tab,
             DASHBOARD: dashboard_tab, ABOUT: about_tab,
         }  # fmt: skip
-        for name, tab in every_tab.items():
-            tab.select(partial(str, name), None, active, **quiet)
-            # The browser alone shows and hides the session, so that no late answer can undo it.
-            tab.select(None, None, None, js=f"() => {{ document.body.dataset.tab = '{name}'; }}")
+        opened = gr.Textbox(visible="hidden")
+        for tab in every_tab.values():
+            # The browser says which tab is open, and alone shows and hides the session.
+            tab.select(str, opened, active, js=OPEN_TAB, **quiet)
         # A case of the dashboard opens in the tab where it is checked by hand.
         if board.case is not None and by_hand.case is not None:
             board.case.change(
                 lambda case: (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip()),
                 board.case, [by_hand.case, tabs], **quiet,
             )  # fmt: skip
+        restored = address.build(
+            shop, first.table, session, strip, tabs, active,
+            {tab.label: name for name, tab in every_tab.items()},
+            fields(shop, left, right), by_hand, board, in_turn,
+        )  # fmt: skip
         # A visitor's browser asks for one ranking at a time, and for the newest when it has come
         # back: so one listener for all that an output depends on, else an older answer might come
         # after a newer one. Other visitors need not wait for it.
@@ -160,7 +173,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         gr.on(
             [
                 recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input,
-                session.change,
+                session.change, restored.change,
             ],
             redraw,
             [active, compared, session, left.model, left.k, left.exclude_seen],
@@ -172,7 +185,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             [compare_tab.select, right.beside.input, right.k.input, compared.change],
             show_comparison,
             [session, right.beside, right.k],
-            [right.columns, right.chart],
+            [right.columns, right.chart, right.key],
             **ranking,
             **quiet,
         )
@@ -187,10 +200,39 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **ranking,
             **quiet,
         )  # fmt: skip
+        catalogue = [left.query, left.place, left.kind, left.cold]
+        restored.change(left.search, catalogue, left.catalogue, trigger_mode="always_last", **quiet)
         add_api(shop)
     app.queue(max_size=256)
     app.shop = shop
     return app
+
+
+OPEN_TAB = "async () => window.tpad ? await window.tpad.tab() : 'recommend'"
+
+
+def fields(shop: Shop, left: recommend.RecommendTab, right: compare.CompareTab) -> list[Field]:
+    """The controls whose values are in the page's address."""
+    models, beside = shop.models, shop.models[1:]
+    return [
+        Field("model", left.model, models[0], choice(models)),
+        Field("k", left.k, str(recommend.COUNTS[0]), choice(recommend.COUNTS)),
+        Field("seen", left.exclude_seen, "1", flag),
+        Field("q", left.query, "", words),
+        Field("department", left.place, ALL, choice(shop.catalogue.places)),
+        Field(
+            "type", left.kind, ALL,
+            lambda text, values: recommend.kind_menu(
+                shop, choice(shop.catalogue.places)(values.get("department", ""), values), text
+            ),
+        ),
+        Field("cold", left.cold, "0", flag),
+        Field("beside", right.beside, ",".join(beside[: compare.BESIDE]),
+              several(beside, compare.BESIDE)),
+        Field("places", right.k, str(compare.PLACES[1]),
+              choice([compare.PLACES[1], *compare.PLACES])),
+        Field("map", right.map_of, models[0], choice(models)),
+    ]  # fmt: skip
 
 
 def launch_options(app: gr.Blocks) -> dict[str, Any]:
@@ -198,6 +240,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
     return {
         "theme": style.theme(),
         "css": style.CSS,
+        "js": (Path(__file__).parent / "page.js").read_text("utf-8"),
         "app_kwargs": {
             "routes": picture_routes(app.shop.catalogue),  # type: ignore[attr-defined]
             "max_body_size": MAX_REQUEST,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.agreement import agreement, top
-from app.state import Element, VisitorSession
+from app.state import MAX_ELEMENTS, Element, VisitorSession
 from tpad.data.columns import Columns
 
 PAGE = 48  # cards of the catalogue that are sent at once
@@ -18,6 +18,7 @@ PAGE = 48  # cards of the catalogue that are sent at once
 def header(n_items: int, n_cold: int) -> str:
     """The line above everything."""
     return (
+        f'{_SKIPS}<p id="tp-said" class="tp-spoken" role="status"></p>'
         '<header class="tp-header"><div><h1>What comes next?</h1>'
         "<p>TPAD reads the pictures and words of a session and ranks the next item.</p></div>"
         f'<div class="tp-facts"><span><b>{n_items:,}</b> products</span>'
@@ -42,13 +43,22 @@ def picture(address: str, title: str, *, lazy: bool = True) -> str:
     return f'<img src="{quoted(address)}" alt="{quoted(title)}"{loading} decoding="async" draggable="false">'
 
 
-def strip(session: VisitorSession, target: Element | None = None) -> str:
+def strip(
+    session: VisitorSession,
+    target: Element | None = None,
+    addresses: Mapping[str, str] | None = None,
+) -> str:
     """The session in order, with its controls.
 
     Args:
         session: the visitor's.
         target: the true next item, if there is one.
+        addresses: "session" and "all", how the page's address and its step name the session.
     """
+    table = session.table
+    told = {**(addresses or {}), "next": table.target, "source": table.source,
+            "revealed": "1" if table.revealed else ""}  # fmt: skip
+    data = "".join(f' data-{name}="{quoted(text)}"' for name, text in told.items())
     count = len(session)
     source = session.table.source or (_plural(count, "item") if count else "empty")
     tools = (
@@ -57,22 +67,23 @@ def strip(session: VisitorSession, target: Element | None = None) -> str:
         + _tool("clear", "Clear", "Take everything out of the session", icon="✕", off=not count)
         + _SHARE
     )
-    head = (
-        '<div class="tp-strip-head"><h2>Session</h2>'
-        f'<span class="tp-muted tp-source">{escape(source)}</span>'
-        f'<div class="tp-tools">{tools}</div></div>'
-    )
+    said = f'<span class="tp-muted tp-source">{escape(source)}</span>'
+    if count >= MAX_ELEMENTS:
+        said = f'<span class="tp-full">Full: {count} items. Remove one to add another.</span>'
+    head = f'<div class="tp-strip-head"><h2>Session</h2>{said}<div class="tp-tools">{tools}</div></div>'
     if not count:
         body = (
             '<p class="tp-empty-strip">Nothing here yet. Click a product below, add a picture of '
             "your own, or borrow a random shopper.</p>"
         )
-        return f'<section class="tp-strip" aria-label="Session">{head}{body}</section>'
+        return f'<section class="tp-strip" aria-label="Session"{data}>{head}{body}</section>'
     cells = [_strip_cell(e, i, count) for i, e in enumerate(session.elements)]
     if target is not None:
         cells.append(_target_cell(target, session.table.revealed))
     body = f'<ol class="tp-row">{"".join(cells)}</ol>'
-    return f'<section class="tp-strip" aria-label="Session, oldest first">{head}{body}</section>'
+    return (
+        f'<section class="tp-strip" aria-label="Session, oldest first"{data}>{head}{body}</section>'
+    )
 
 
 def gallery(items: pd.DataFrame, page: int = 0, asked: Mapping[str, Any] | None = None) -> str:
@@ -142,7 +153,7 @@ def recommendations(
             '<p class="tp-verdict tp-miss">The shopper’s true next item is one that was '
             "in the session already; it is left out here.</p>"
         )
-    shares = relative_likelihood(found[Columns.SCORE])
+    shares = relative_weight(found[Columns.SCORE])
     cards = "".join(
         f'<li class="tp-rec"><button type="button" '
         f'class="tp-card{" tp-true" if i == target else ""}" '
@@ -151,7 +162,7 @@ def recommendations(
         f'<span class="tp-pic">{picture(address, title, lazy=False)}'
         f'<span class="tp-rank">{rank}</span>{cold_badge(cold)}'
         f"{_TRUE_BADGE if i == target else ''}</span>"
-        f'<span class="tp-bar" title="score {score:.2f}; {share:.0%} as likely as the first">'
+        f'<span class="tp-bar" title="score {score:.2f}; {share:.0%} of the first one’s weight">'
         f'<span style="width:{max(share, 0.02):.1%}"></span></span>'
         f'<span class="tp-title">{escape(title)}</span>'
         f'<span class="tp-price">{price_tag(price)}<span class="tp-score">score {score:.2f}</span>'
@@ -240,10 +251,33 @@ def comparison(
     )
 
 
-def relative_likelihood(scores: Sequence[float] | pd.Series) -> list[float]:
-    """exp(score − best score): how likely each is as the next item, against the first.
+def bump_key(
+    lines: Sequence[tuple[int, str]], items: pd.DataFrame, target: int | None = None
+) -> str:
+    """The legend of a bump chart: a colour, a picture and a title for each line.
 
-    Scores are the logits of a softmax over all items, so their difference is a log-ratio.
+    Args:
+        lines: (row, colour), see `app.figures.followed_lines`.
+        items: one row an item: title, picture.
+        target: row of the true next item, if it is known.
+    """
+    cells = "".join(
+        f'<li><span class="tp-stroke" style="background:{colour}"></span>'
+        f'<span class="tp-pic">{picture(items["picture"].iat[row], title)}</span>'
+        f'<span class="tp-title">{"<b>True next item:</b> " if row == target else ""}'
+        f"{escape(title)}</span></li>"
+        for row, colour, title in (
+            (row, colour, str(items[Columns.TITLE].iat[row])) for row, colour in lines
+        )
+    )
+    return f'<ul class="tp-bumpkey" aria-label="Colours of the lines">{cells}</ul>'
+
+
+def relative_weight(scores: Sequence[float] | pd.Series) -> list[float]:
+    """exp(score − best score): the weight that a model gives to each item, against the first.
+
+    A model's softmax turns scores into weights; these are no probabilities, as nothing calibrates
+    them.
     """
     values = np.asarray(scores, dtype=np.float64)
     if not values.size:
@@ -252,6 +286,13 @@ def relative_likelihood(scores: Sequence[float] | pd.Series) -> list[float]:
         return np.nan_to_num(np.exp(values - np.nanmax(values)), nan=0.0).tolist()
 
 
+# Seen when the keyboard reaches them. The second leads nowhere but on the first tab.
+_SKIPS = (
+    '<nav class="tp-skips" aria-label="Skip links">'
+    '<button type="button" data-act="skip" data-id="#head-next, .tabitem">Skip to the results</button>'
+    '<button type="button" data-act="skip" data-id="#head-products" class="tp-skip-products">'
+    "Skip to the products</button></nav>"
+)
 # Opens the menu of `share_menu`.
 _SHARE = (
     '<button type="button" popovertarget="tp-share" aria-label="Share this session" '
@@ -326,7 +367,8 @@ def _strip_cell(element: Element, index: int, count: int) -> str:
 def _target_cell(target: Element, revealed: bool) -> str:
     if revealed:
         return (
-            f'<li class="tp-cell tp-target" title="{quoted(target.title)}"><span class="tp-pic">'
+            f'<li class="tp-cell tp-target" tabindex="-1" title="{quoted(target.title)}">'
+            '<span class="tp-pic">'
             f"{picture(target.picture, target.title, lazy=False)}{_TRUE_BADGE}</span>"
             '<span class="tp-cell-tools tp-muted">clicked next</span></li>'
         )

@@ -31,13 +31,12 @@ This is an independent implementation from the paper's abstract; no figure of th
 *Cold* is an item that is in no session that a model was trained on.
 """
 
-DEMO_DATA = """
+MADE_UP_DATA = """
 ## Where the data comes from
 
-The products, pictures and shoppers of the demo are made by this project: products are drawn from their attributes, and
-shoppers follow a law that is written down, so that the best any model could do, the *oracle*, is known. The small multimodal
-model was trained by us on drawings of the same kind, of products that are not in the shop. The figures show what the method
-does when the base model reads well; they do not say what it would do on your shop.
+The products, pictures and shoppers of this shop are made up: products are drawn from their attributes, and shoppers follow a
+law that is written down, so that the best any model could do, the *oracle*, is known. Figures of a made-up shop do not say
+what the method would do on yours.
 """
 
 OWN_DATA = """
@@ -60,12 +59,12 @@ def text(shop: Shop) -> str:
     info: dict[str, Any] = shop.recommender.bundle.info
     data = info["dataset"]
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
-    is_demo = (shop.recommender.bundle.path / "world.json").is_file()
+    is_made_up = (shop.recommender.bundle.path / "world.json").is_file()
     limits = "\n".join(f"- {limit}" for limit in LIMITS)
     cold = int(shop.catalogue.items["is_cold"].sum())
     return (
         WHAT.format(paper=PAPER)
-        + (DEMO_DATA if is_demo else OWN_DATA)
+        + (MADE_UP_DATA if is_made_up else OWN_DATA)
         + f"\nThis bundle holds {len(shop.catalogue.items):,} items, {cold:,} of them cold; sessions: "
         f"{sessions}. It was made by tpad {info['package_version']}; this app is of tpad "
         f"{__version__}.\n\n## Limits\n\n{limits}\n"

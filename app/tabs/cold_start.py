@@ -1,7 +1,7 @@
 """The tab where a person walks through test cases and says what they think of each."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,16 +9,20 @@ import gradio as gr
 
 from app import by_hand_views
 from app.actions import Shop, uploaded
+from app.address_parts import Wanted
 from app.by_hand import RULES, VERDICTS
-from app.checking import Checking, Walk
-from app.events import guarded, html, told
+from app.checking import Checking, Visitor, Walk, visitor_from
+from app.events import IN_SIGHT, guarded, html, told
 from app.menu import Menu
 from app.names import model_title
+from app.no_results import no_results
 from app.picture_input import PictureInput
 from app.pictures import UPLOADS
 from app.state import FORGET_AFTER
 from eval.database.records import Verdict
 from tpad.errors import ImageError
+
+Kept = tuple[Verdict, ...]
 
 
 @dataclass(frozen=True)
@@ -27,20 +31,25 @@ class ColdStartTab:
 
     Attributes:
         case: (fingerprint of the cases, number of the case) to be opened next; None without results.
+        wanted: a `Wanted`, what the page's address asks for; None without results.
     """
 
     case: gr.State | None
+    wanted: gr.State | None = None
 
 
 def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
     """Lay out the tab; it is filled when it is opened."""
     if shop.results is None:
-        html(by_hand_views.nothing_to_check("The app was started without a results database."))
+        html(no_results(shop))
         return ColdStartTab(None)
     checking = Checking(shop)
     case = gr.State(None)
+    wanted = gr.State(Wanted())
     walk = gr.State(Walk(), time_to_live=FORGET_AFTER)
-    own = gr.State((), time_to_live=FORGET_AFTER)
+    kept = gr.State((), time_to_live=FORGET_AFTER)  # verdicts, where nothing can be stored
+    # The browser keeps who it is, so that a visitor who comes back is no second one.
+    visitor = gr.BrowserState("", storage_key="tpad-visitor", secret="tpad")
     empty = html("", elem_id="hand-empty", visible=False)
     with gr.Column(visible=False, elem_id="hand") as page:
         with gr.Row(elem_classes="tp-settings tp-hand-settings"):
@@ -49,11 +58,12 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             rule = _menu("Which cases", 3)
             first = _menu("Judged model", 2)
             second = _menu("Held against", 2)
-        bar = html("", _KEYS, elem_id="walker")
+        bar = html("", _KEYS + _CASE, elem_id="walker")
         shown = html("", elem_id="case")
         with gr.Row(equal_height=False, elem_classes="tp-hand-main"):
             with gr.Column(scale=6, min_width=320):
                 lists = html("", elem_id="hand-lists")
+                answers = html("", IN_SIGHT, elem_id="hand-answers")
                 with (
                     gr.Accordion(
                         "What if your own picture were in the catalogue?",
@@ -90,28 +100,30 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
         progress = html("", elem_id="hand-progress")
 
     menus = [choice, part, rule, first, second]
-    body = [bar, shown, standings, lists, progress]
+    body = [bar, shown, standings, lists, answers, progress]
     outputs = [walk, page, empty, *menus, *body]
 
-    def draw(present: Walk, mine: Sequence[Verdict], count: int) -> tuple[str, ...]:
+    def draw(present: Walk, me: Visitor, count: int) -> tuple[str, ...]:
         """The HTML of `body`."""
         words = _rule_words(present)[present.rule]
         if present.number < 0:
             nothing = by_hand_views.no_such_case(words)
-            return "", nothing, "", "", checking.progress(present, mine, 0)
-        said = [one for one in checking.verdicts(present, mine) if one.case == present.number]
-        judged = VERDICTS.get(said[-1].verdict, said[-1].verdict) if said else ""
+            return "", nothing, "", "", "", checking.progress(present, me, 0)
+        judged, others = checking.judged_here(present, me)
         return (
-            by_hand_views.walker(present.position, count, present.number, judged),
+            by_hand_views.walker(
+                present.position, count, present.number, judged, others, checking.address(present)
+            ),
             by_hand_views.case_view(checking.case(present), shop.catalogue.items),
             checking.standings(present),
             checking.lists(present),
-            checking.progress(present, mine, count),
+            checking.answers(present),
+            checking.progress(present, me, count),
         )
 
-    def whole(present: Walk, mine: Sequence[Verdict]) -> tuple[Any, ...]:
+    def whole(present: Walk, me: Visitor) -> tuple[Any, ...]:
         """Everything: menus and body."""
-        count = len(checking.numbers(present, mine))
+        count = len(checking.numbers(present, me))
         outcome = shop.results.outcome(present.key)  # type: ignore[union-attr]
         words = _rule_words(present)
         choices = checking.choices()
@@ -131,92 +143,111 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             gr.update(choices=[(f"against {model_title(m)}", m)
                                for m in checking.beside(outcome, present.first)],
                       value=present.second),
-            *draw(present, mine, count),
+            *draw(present, me, count),
         )  # fmt: skip
 
     @guarded(len(outputs))
-    def open_tab(present: Walk, mine: Sequence[Verdict]) -> tuple[Any, ...]:
+    def open_tab(
+        present: Walk, own: Kept, browser: Any, asked: Wanted, event: gr.EventData
+    ) -> tuple[Any, ...]:
+        me = visitor_from(browser, own)
+        by_address = getattr(event.target, "_id", None) == wanted._id
+        if by_address and not asked.now:  # another tab is shown
+            return tuple(gr.skip() for _ in outputs)
+        if asked.number > present.address and (asked.now or not present.key):
+            found = checking.asked(asked.values or {}, me)
+            if found is not None:
+                return whole(replace(found, address=asked.number), me)
         if not present.key:
             present = checking.start()
             if not present.key:
-                text = by_hand_views.nothing_to_check(
-                    "The results database has no finished run of the open bundle's models on its shop."
-                )
+                text = no_results(shop)
                 rest = [gr.skip()] * (len(outputs) - 3)
                 return present, gr.update(visible=False), gr.update(value=text, visible=True), *rest
-            present = checking.opened(present, 0, mine)
-        return whole(present, mine)
+            present = checking.opened(present, 0, me)
+        return whole(present, me)
 
     @guarded(len(outputs))
     def choose(
         present: Walk,
-        mine: Sequence[Verdict],
+        own: Kept,
+        browser: Any,
         key: str,
         slice_: str,
         how: str,
         one: str,
         other: str,
     ) -> tuple[Any, ...]:
+        me = visitor_from(browser, own)
         asked = replace(present, key=key, part=slice_, rule=how, first=one, second=other)
-        return whole(checking.opened(checking.settled(asked), 0, mine), mine)
+        return whole(checking.opened(checking.settled(asked), 0, me), me)
 
     @guarded(len(outputs))
-    def jump(wanted: Any, mine: Sequence[Verdict]) -> tuple[Any, ...]:
-        if not wanted:
+    def jump(target: Any, present: Walk, own: Kept, browser: Any) -> tuple[Any, ...]:
+        if not target:
             return tuple(gr.skip() for _ in outputs)
-        return whole(checking.at_case(str(wanted[0]), int(wanted[1])), mine)
+        at = checking.at_case(str(target[0]), int(target[1]))
+        return whole(replace(at, address=present.address), visitor_from(browser, own))
 
     @guarded(1 + len(body))
-    def step(present: Walk, mine: Sequence[Verdict], event: gr.EventData) -> tuple[Any, ...]:
+    def step(present: Walk, own: Kept, browser: Any, event: gr.EventData) -> tuple[Any, ...]:
         act, target = told(event)
-        numbers = checking.numbers(present, mine)
+        me = visitor_from(browser, own)
+        numbers = checking.numbers(present, me)
         if act in ("hide", "unhide"):
             row = int(target) if target.isdecimal() else -1
             changed = (checking.hide if act == "hide" else checking.unhide)(present, row)
-            return (changed, *(gr.skip(),) * 3, checking.lists(changed), gr.skip())
+            drawn = checking.lists(changed), checking.answers(changed)
+            return (changed, *(gr.skip(),) * 3, *drawn, gr.skip())
         places = {"back": present.position - 1, "on": present.position + 1,
                   "any": random.randrange(max(len(numbers), 1))}  # fmt: skip
-        moved = checking.opened(present, places.get(act, present.position), mine)
-        return moved, *draw(moved, mine, len(numbers))
+        moved = checking.opened(present, places.get(act, present.position), me)
+        return moved, *draw(moved, me, len(numbers))
 
     def judge_as(verdict: str) -> Callable:
-        @guarded(3 + len(body))
+        @guarded(4 + len(body))
         def judge(
-            present: Walk, mine: Sequence[Verdict], remark: str, name: str
+            present: Walk, own: Kept, browser: Any, remark: str, name: str
         ) -> tuple[Any, ...]:
-            before = checking.numbers(present, mine)
-            mine = checking.judge(present, verdict, remark, name, mine)
-            # Where the rule is "not judged yet", the case has just left the walk.
-            stays = len(checking.numbers(present, mine)) == len(before)
-            moved = checking.opened(present, present.position + stays, mine)
-            return moved, mine, "", *draw(moved, mine, len(checking.numbers(moved, mine)))
+            me = visitor_from(browser, own).named
+            before = checking.numbers(present, me)
+            me = checking.judge(present, verdict, remark, name, me)
+            # Where the rule is "not judged by you yet", the case has just left the walk.
+            stays = len(checking.numbers(present, me)) == len(before)
+            moved = checking.opened(present, present.position + stays, me)
+            drawn = draw(moved, me, len(checking.numbers(moved, me)))
+            return moved, me.kept, me.id, "", *drawn
 
         return judge
 
-    @guarded(2 + 3)
+    @guarded(3 + 3)
     def put_in(present: Walk, path: str | None, text: str, cost: str) -> tuple[Any, ...]:
         try:
             changed = checking.add(present, uploaded(shop, path, text, cost))
         except ImageError as error:  # the picture goes away, so that another can take its place
             gr.Warning(str(error), duration=8)
-            return gr.skip(), gr.skip(), None, gr.skip(), gr.skip()
-        return changed, checking.lists(changed), None, "", ""
+            return gr.skip(), gr.skip(), gr.skip(), None, gr.skip(), gr.skip()
+        return changed, checking.lists(changed), checking.answers(changed), None, "", ""
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    tab.select(open_tab, [walk, own], outputs, **quiet)
-    gr.on([menu.input for menu in menus], choose, [walk, own, *menus], outputs, **quiet)
-    case.change(jump, [case, own], outputs, **quiet)
-    gr.on([bar.click, lists.click], step, [walk, own], [walk, *body], **quiet)
+    who_asks = [kept, visitor]
+    gr.on([tab.select, wanted.change], open_tab, [walk, *who_asks, wanted], outputs, **quiet)
+    gr.on([menu.input for menu in menus], choose, [walk, *who_asks, *menus], outputs, **quiet)
+    case.change(jump, [case, walk, *who_asks], outputs, **quiet)
+    gr.on([bar.click, lists.click, answers.click], step, [walk, *who_asks], [walk, *body], **quiet)
     for verdict, button in zip(VERDICTS, buttons, strict=True):
         button.click(
-            judge_as(verdict), [walk, own, note, who], [walk, own, note, *body], **quiet
-        )  # fmt: skip
+            judge_as(verdict),
+            [walk, *who_asks, note, who],
+            [walk, *who_asks, note, *body],
+            **quiet,
+        )
     add.click(
-        put_in, [walk, picture, title, price], [walk, lists, picture, title, price],
+        put_in, [walk, picture, title, price], [walk, lists, answers, picture, title, price],
         show_progress="minimal", show_progress_on=picture, api_visibility="private",
         concurrency_limit=UPLOADS, concurrency_id="encode",
     )  # fmt: skip
-    return ColdStartTab(case)
+    return ColdStartTab(case, wanted)
 
 
 _MAIN = ("all", "warm", "cold")
@@ -229,6 +260,14 @@ document.addEventListener('keydown', (event) => {
   const act = {ArrowLeft: 'back', ArrowRight: 'on'}[event.key];
   const button = act && element.querySelector(`[data-act="${act}"]`);
   if (button && !button.disabled) { event.preventDefault(); button.click(); }
+});
+"""
+
+
+_CASE = """
+watch('value', () => {
+  const walker = element.querySelector('.tp-walker');
+  if (walker) window.tpad?.put(JSON.parse(walker.dataset.address));
 });
 """
 

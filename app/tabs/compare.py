@@ -17,6 +17,7 @@ from tpad.data.columns import Columns
 from tpad.errors import ConfigError
 
 BESIDE = 3  # embeddings beside the first, at most
+PLACES = (5, 10, 20)  # of each list, the second being the usual one
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class CompareTab:
 
     columns: gr.HTML
     chart: gr.Plot
+    key: gr.HTML
     beside: gr.Dropdown
     k: gr.Radio
     map_of: gr.Dropdown
@@ -56,8 +58,8 @@ def build(shop: Shop) -> CompareTab:
             elem_id="beside",
         )
         k = gr.Radio(
-            [(f"first {places}", places) for places in (5, 10, 20)],
-            value=10,
+            [(f"first {places}", places) for places in PLACES],
+            value=PLACES[1],
             label="Places of each list",
             show_label=False,
             container=False,
@@ -74,6 +76,7 @@ def build(shop: Shop) -> CompareTab:
         apply_default_css=False,
     )
     chart = gr.Plot(show_label=False, container=False, elem_id="bump")
+    key = html("", elem_id="bump-key")
     with gr.Row(elem_classes="tp-settings tp-map-head"):
         gr.HTML(
             '<h2 class="tp-h2">The catalogue as a map</h2>',
@@ -95,7 +98,7 @@ def build(shop: Shop) -> CompareTab:
     map_note = gr.HTML("", apply_default_css=False)
     plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="map")
     clock = gr.Timer(1.0, active=False)  # asks again while a map is in the making
-    return CompareTab(columns, chart, beside, k, map_of, plot, map_note, clock)
+    return CompareTab(columns, chart, key, beside, k, map_of, plot, map_note, clock)
 
 
 def render_map(
@@ -173,20 +176,23 @@ def _about_map(title: str, n_items: int, own: bool) -> str:
 
 def render(
     shop: Shop, session: VisitorSession, beside: list[str] | None, k: int
-) -> tuple[str, Any]:
-    """The columns and the bump chart of a session.
+) -> tuple[str, Any, str]:
+    """The columns and the bump chart of a session, and the chart's legend.
 
     Raises:
         TpadError: the recommender cannot rank.
     """
     if not len(session):
-        return views.no_session(), None
+        return views.no_session(), None, ""
     models = [shop.models[0], *[name for name in beside or [] if name in shop.models][:BESIDE]]
     table, target = compared(shop, session, models)
     columns = views.comparison(table, shop.catalogue.items, shop.titles, int(k), target)
-    chart = None
-    if len(models) > 1:
-        chart = figures.bump_chart(
-            table, shop.catalogue.items, shop.titles, min(int(k), 10), target=target
-        )
-    return columns, chart
+    if len(models) < 2:
+        return columns, None, ""
+    items = shop.catalogue.items
+    chart = figures.bump_chart(table, items, shop.titles, min(int(k), 10), target=target)
+    return (
+        columns,
+        chart,
+        views.bump_key(figures.followed_lines(table, target=target), items, target),
+    )

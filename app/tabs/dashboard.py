@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -11,6 +11,7 @@ from gradio.components.plot import PlotData
 
 from app import board, board_views
 from app.actions import Shop
+from app.address_parts import BOARD_KEYS, BOARD_USUAL, Wanted, board_view, keep_in_address
 from app.board_figures import plot_json
 from app.board_sections import Board
 from app.board_view import (
@@ -26,6 +27,7 @@ from app.board_view import (
 )
 from app.events import guarded, html, told
 from app.menu import Menu
+from app.no_results import no_results
 from eval.averaging import CASE
 from tpad.errors import DataError, TpadError
 
@@ -72,6 +74,14 @@ watch('value', () => element.querySelectorAll('.tb-table').forEach(
   (table) => table.dataset.name && order(table)));
 """
 
+RUN = """
+watch('value', () => {
+  if (element.querySelector('.tb-skeleton')) return;
+  const run = element.querySelector('.tb-run');
+  window.tpad?.put({run: run ? run.dataset.run : ''});
+});
+"""
+
 
 @dataclass(frozen=True)
 class Dashboard:
@@ -80,9 +90,14 @@ class Dashboard:
     Attributes:
         case: (fingerprint of the cases, number of the case) that the visitor wants to see; None
             without results.
+        section, place: what is looked at, and which run; None without results.
+        wanted: a `Wanted`, what the page's address asks for; None without results.
     """
 
     case: gr.State | None
+    section: gr.Radio | None = None
+    place: gr.State | None = None
+    wanted: gr.State | None = None
 
 
 @dataclass
@@ -93,11 +108,23 @@ class Turn:
         asked: the database's stamp and the view; None if that could not be drawn.
         settled: the same view, what is not offered in it replaced.
         number: how often something else was asked for.
+        address: number of the last address of the page that was followed.
     """
 
     asked: tuple[str, View] | None = None
     settled: View | None = None
     number: int = 0
+    address: int = 0
+
+    def view(self, by_hand: bool, section: str, at: tuple[str, int], chosen: tuple) -> View:
+        """What is to be drawn: as the controls say where one was moved by hand, else as it was.
+
+        Controls that were set by an answer still under way say what is past.
+        """
+        last = self.settled or (self.asked[1] if self.asked else None)
+        if by_hand or last is None:
+            return _view(section, at, chosen)
+        return replace(last, section=section, run=at[0], shown=at[1])
 
     def take(self, asked: tuple[str, View]) -> int:
         self.asked, self.settled = asked, None
@@ -134,7 +161,7 @@ class Filters:
 def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     """Lay out the tab; it is filled when it is opened."""
     if shop.results is None:
-        html(board_views.no_database(), elem_id="board-empty")
+        html(no_results(shop), elem_id="board-empty")
         return Dashboard(None)
     results, data = shop.results, Board(shop, shop.results)
     section = gr.Radio(
@@ -147,7 +174,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
         elem_classes="tp-pills tb-sections",
     )
     filters = _filters()
-    top = html(board_views.skeleton(), SORT, elem_id="board-top")
+    top = html(board_views.skeleton(), SORT + RUN, elem_id="board-top")
     plot = gr.Plot(
         show_label=False, container=False, visible=False, elem_id="board-plot",
         elem_classes="tb-plot",
@@ -156,14 +183,26 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     case = gr.State(None)
     place = gr.State(("", View.shown))  # the run that is open, and how many are listed
+    wanted = gr.State(Wanted())
     pulse = gr.State("")  # changes when the database does
     turn = gr.State(Turn())
     timer = gr.Timer(LOOK_AGAIN, active=False)
     outputs = [*filters.all, top, plot, bottom]
 
-    def show(mine: Turn, at: tuple[str, int], name: str, *chosen: Any) -> Iterator[tuple]:
-        view = _view(name, at, chosen)
+    by_itself = {one._id for one in (tab, pulse, place, wanted)}  # what no control has triggered
+
+    def show(
+        mine: Turn, asked: Wanted, at: tuple[str, int], name: str, event: gr.EventData, *chosen: Any
+    ) -> Iterator[tuple]:
         nothing = tuple(gr.skip() for _ in outputs)
+        trigger = getattr(event.target, "_id", None)
+        view = mine.view(trigger not in by_itself, name, at, chosen)
+        if asked.number > mine.address:
+            if trigger in (wanted._id, place._id) and not asked.now:
+                yield nothing  # another tab is shown; the address is followed when this one is
+                return
+            mine.address, mine.asked = asked.number, None  # the filters are set anew
+            view = board_view(asked.values or {})
         same = nothing[: len(filters.all)]
         number = 0
         try:
@@ -203,11 +242,11 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     gr.on(
         [
-            tab.select, section.input, pulse.change, place.change,
+            tab.select, section.input, pulse.change, place.change, wanted.change,
             *(control.input for control in filters.all),
         ],
         show,
-        [turn, place, section, *filters.all],
+        [turn, wanted, place, section, *filters.all],
         outputs,
         show_progress="hidden",
         trigger_mode="multiple",
@@ -259,7 +298,11 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     if isinstance(tab.parent, gr.Tabs):
         tab.parent.select(left, None, timer, **quiet)
-    return Dashboard(case)
+    for name, usual in BOARD_USUAL.items():
+        control = getattr(filters, name)
+        keep_in_address(control.input, control, BOARD_KEYS[name], usual)
+    keep_in_address(section.change, section, "section", LEADERBOARD)
+    return Dashboard(case, section, place, wanted)
 
 
 def _filters() -> Filters:
@@ -328,11 +371,11 @@ def _offered(offer: Offer) -> tuple:
         menu("choice", offer.choices, view.choice or None, 1),
         menu("part", offer.parts, view.part),
         menu("kind", offer.kinds, view.kind or None, 1),
-        gr.update(visible="metric" in view.filters),
+        gr.update(value=view.metric, visible="metric" in view.filters),
         menu("seed", offer.seeds, view.seed),
         menu("models", offer.models, list(view.models), 1),
         menu("stage", offer.stages, view.stage),
-        gr.update(visible="extras" in view.filters),
+        gr.update(value=view.extras, visible="extras" in view.filters),
         gr.update(visible="mean" in view.filters),
     )
 

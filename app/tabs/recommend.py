@@ -1,6 +1,7 @@
 """The Recommend tab: look through the catalogue, and see what comes next."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,11 @@ class RecommendTab:
     picture: gr.Image
     title: gr.Textbox
     price: gr.Textbox
+    query: gr.Textbox
+    place: gr.Radio | gr.Dropdown
+    kind: gr.Dropdown
+    cold: gr.Checkbox
+    search: Callable[..., str]
 
 
 def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
@@ -45,7 +51,41 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         session: the present one.
     """
     with gr.Row(elem_classes="tp-main", equal_height=False):
+        # The results come first, so that the keyboard reaches them before an endless catalogue.
+        with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
+            _heading("Recommendations", "head-next")
+            with gr.Row(elem_classes="tp-settings"):
+                model = gr.Dropdown(
+                    [(shop.titles[name], name) for name in shop.models],
+                    value=shop.models[0],
+                    label="Embeddings that rank",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=3,
+                    min_width=170,
+                    elem_id="model",
+                )
+                k = gr.Dropdown(
+                    [(f"first {number}", number) for number in COUNTS],
+                    value=COUNTS[0],
+                    label="How many to show",
+                    show_label=False,
+                    container=False,
+                    filterable=False,
+                    scale=1,
+                    min_width=110,
+                    elem_id="k",
+                )
+                exclude_seen = gr.Checkbox(
+                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
+                )
+            cards = html(
+                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
+                elem_id="next",
+            )
         with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
+            _heading("Products", "head-products")
             with gr.Row(elem_classes="tp-filters"):
                 query = gr.Textbox(
                     placeholder=f"Search {len(shop.catalogue.items):,} products",
@@ -96,37 +136,6 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
             cards_of_catalogue = html(
                 found_page(shop), ENDLESS, elem_id="catalogue", server_functions=[next_page]
             )
-        with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
-            with gr.Row(elem_classes="tp-settings"):
-                model = gr.Dropdown(
-                    [(shop.titles[name], name) for name in shop.models],
-                    value=shop.models[0],
-                    label="Embeddings that rank",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=3,
-                    min_width=170,
-                    elem_id="model",
-                )
-                k = gr.Dropdown(
-                    [(f"first {number}", number) for number in COUNTS],
-                    value=COUNTS[0],
-                    label="How many to show",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=1,
-                    min_width=110,
-                    elem_id="k",
-                )
-                exclude_seen = gr.Checkbox(
-                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
-                )
-            cards = html(
-                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
-                elem_id="next",
-            )
 
     why = html("", DIALOG, elem_id="why")
 
@@ -149,10 +158,8 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
 
     @guarded(2)
     def narrowed(text: str, where: str, sort: str, cold_only: bool) -> tuple[str, Any]:
-        kinds = shop.catalogue.kinds(where)
-        sort = sort if sort in kinds else ALL
-        update = gr.Dropdown(_kind_choices(kinds), value=sort, visible=bool(kinds))
-        return found_page(shop, text, where, sort, cold_only), update
+        sort = sort if sort in shop.catalogue.kinds(where) else ALL
+        return found_page(shop, text, where, sort, cold_only), kind_menu(shop, where, sort)
 
     filters: list[Any] = [query, place, kind, cold]
     searching: dict[str, Any] = {
@@ -185,8 +192,16 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         concurrency_id="encode",
     )
     return RecommendTab(
-        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price
-    )
+        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price,
+        query, place, kind, cold, search,
+    )  # fmt: skip
+
+
+def kind_menu(shop: Shop, place: str, kind: str) -> Any:
+    """The second filter with what it offers in a department; `kind` where it is offered."""
+    kinds = shop.catalogue.kinds(place)
+    kind = kind if kind in kinds else ALL
+    return gr.Dropdown(_kind_choices(kinds), value=kind, visible=bool(kinds))
 
 
 def found_page(
@@ -220,6 +235,10 @@ def page_after(shop: Shop, asked: str) -> str:
     if not all(isinstance(word, str) for word in (query, place, kind)):
         return ""
     return found_page(shop, query, place, kind, wanted.get("cold_only") is True, page)
+
+
+def _heading(words: str, name: str) -> None:
+    gr.HTML(f'<h2 class="tp-h2 tp-column" id="{name}">{words}</h2>', apply_default_css=False)
 
 
 def _kind_choices(kinds: list[str]) -> list[tuple[str, str]]:

@@ -5,12 +5,12 @@ import http.client
 import io
 import json
 import math
-import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+from fake_board import fill
 from fake_bundle import SETS, WIDTHS, FakeEncoder, picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -20,6 +20,7 @@ from app import api
 from app.results import open_results
 from app.state import MAX_ELEMENTS
 from app.ui import build_app, launch_options
+from eval.database.store import Store
 from tpad.bundle import Bundle
 from tpad.recommender import Recommender
 
@@ -41,9 +42,10 @@ def launched(page):
 
 @pytest.fixture(scope="module")
 def page(recommender, tmp_path_factory):
-    """The app with a copy of the demo's results."""
+    """The app with results of the bundle's own dataset."""
     database = tmp_path_factory.mktemp("results") / "demo.db"
-    shutil.copy(ROOT / "results" / "demo.db", database)
+    with Store(database) as store:
+        fill(store, recommender.bundle.dataset, "demo")
     page = build_app(recommender, open_results(database, read_only=True))
     page.address = launched(page)
     yield page

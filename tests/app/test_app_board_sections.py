@@ -172,10 +172,10 @@ def test_the_stages_of_the_training_can_be_looked_at(data, folder):
 def test_an_empty_database_says_what_to_do(recommender, store):
     data = open_board(recommender, store)
     _, last, offer = drawn(data)
-    assert "No finished run yet" in last.top and "python -m eval run" in last.top
+    assert "no finished run on this bundle" in last.top and "python -m eval run" in last.top
     assert offer.choices == []
     assert drawn(data, section=TRAINING)[1].figure is not None
-    assert "0 runs" in drawn(data, section=RUNS)[1].top
+    assert "python -m eval run" in drawn(data, section=RUNS)[1].top
     data.results.store.close()
 
 

@@ -199,12 +199,6 @@ def test_durations(seconds, words):
     assert duration(seconds) == words
 
 
-def test_where_there_are_no_results_the_commands_are_told():
-    text = Reader(board_views.no_database()).text
-    assert "python -m eval run --bundle" in text
-    assert "python -m app --bundle" in text and "--database" in text
-
-
 def scattered() -> pd.DataFrame:
     table = rows()[["model", "title", "family"]]
     for name in ("warm", "cold"):

@@ -11,7 +11,7 @@ from fake_bundle import FakeEncoder, make_fake_dataset
 from app import by_hand, by_hand_views
 from app.by_hand import latest, rank_table, summary, walk
 from app.by_hand_views import Standing
-from app.checking import MOST_ADDED, Checking, Walk
+from app.checking import MOST_ADDED, Checking, Visitor, Walk, visitor_from
 from app.names import model_title
 from app.results import Results
 from app.state import Element
@@ -29,6 +29,7 @@ from tpad.recommender import Recommender
 
 INF = np.inf
 VERSION = ("0.1.0", "abc")
+NOBODY, ANN, BOB = Visitor(), Visitor("a" * 12), Visitor("b" * 12)
 
 
 def said(case: int, verdict: str, who: str = "", run: str = "r") -> Verdict:
@@ -146,7 +147,7 @@ def checking(bundle, database):
 
 
 def begun(checking) -> Walk:
-    return checking.opened(checking.start(), 0, ())
+    return checking.opened(checking.start(), 0, NOBODY)
 
 
 def test_the_first_case_is_a_cold_one_of_the_bundles_test_sessions(checking, bundle):
@@ -161,16 +162,16 @@ def test_the_first_case_is_a_cold_one_of_the_bundles_test_sessions(checking, bun
 
 def test_walking_stops_at_both_ends_and_forgets_what_was_changed(checking):
     present = checking.hide(begun(checking), 3)
-    count = len(checking.numbers(present, ()))
-    last = checking.opened(present, 10_000, ())
+    count = len(checking.numbers(present, NOBODY))
+    last = checking.opened(present, 10_000, NOBODY)
     assert last.position == count - 1 and last.hidden == ()
-    assert checking.opened(last, -5, ()).position == 0
+    assert checking.opened(last, -5, NOBODY).position == 0
 
 
 def test_a_case_of_the_dashboard_opens(checking):
     key = checking.choices()[0].key
     present = checking.at_case(key, 3)
-    assert present.number == 3 and checking.numbers(present, ())[present.position] == 3
+    assert present.number == 3 and checking.numbers(present, NOBODY)[present.position] == 3
     with pytest.raises(DataError, match="no case 99999"):
         checking.at_case(key, 99999)
     with pytest.raises(DataError, match="another shop"):
@@ -223,37 +224,96 @@ def test_a_visitors_picture_is_ranked_among_the_catalogue(checking):
 
 def test_a_verdict_is_stored_and_can_be_taken_away(checking, database):
     present = begun(checking)
-    assert checking.judge(present, "plausible", "  looks\nright ", "ann", ()) == ()
+    assert checking.judge(present, "plausible", "  looks\nright ", "ann", ANN) == ANN
     with Store(database, read_only=True) as store:
         [one] = store.verdicts()
-    assert (one.case, one.verdict, one.note, one.who) == (
-        present.number, "plausible", "looks right", "ann",
-    )  # fmt: skip
-    table = checking.table(())
+    assert (one.case, one.verdict, one.note) == (present.number, "plausible", "looks right")
+    assert one.who == "ann visitor:aaaaaaaaaaaa" and by_hand.visitor_of(one.who) == ANN.id
+    table = checking.table(ANN)
     items = checking.shop.catalogue.items["item_id"]
     case = checking.case(present)
     assert table.loc[0, "target"] == items[case.target]
     assert table.loc[0, "session"] == " ".join(items.iloc[list(case.prefix)])
     assert table.loc[0, ["model", "seed", "verdict"]].tolist() == ["tpad", 0, "plausible"]
-    left = checking.numbers(replace(present, rule="open"), ())
-    assert present.number not in left and len(left) == len(checking.numbers(present, ())) - 1
+    walk = replace(present, rule="open")
+    left = checking.numbers(walk, ANN)
+    assert present.number not in left and len(left) == len(checking.numbers(present, ANN)) - 1
+    assert present.number in checking.numbers(walk, BOB)  # each judges all cases
     with pytest.raises(DataError, match="reload"):
-        checking.judge(present, "lovely", "", "", ())
+        checking.judge(present, "lovely", "", "", ANN)
     for note, who, says in (("x\ud83d", "", "The note holds"), ("", "\ud83d", "Your name holds")):
         with pytest.raises(DataError, match=says):
-            checking.judge(present, "plausible", note, who, ())
+            checking.judge(present, "plausible", note, who, ANN)
+
+
+def test_two_visitors_without_a_name_do_not_overwrite_each_other(checking):
+    present = begun(checking)
+    for who, verdict in ((ANN, "plausible"), (BOB, "wrong"), (ANN, "unsure")):
+        checking.judge(present, verdict, "", "", who)
+    assert checking.judged_here(present, ANN) == ("Unsure", ["Wrong"])
+    assert checking.judged_here(present, BOB) == ("Wrong", ["Unsure"])
+
+
+def test_one_visitor_stays_one_under_another_name(checking):
+    present = begun(checking)
+    checking.judge(present, "plausible", "", "", ANN)
+    checking.judge(present, "wrong", "", "Ann", ANN)
+    assert checking.judged_here(present, ANN) == ("Wrong", [])
+
+
+def test_what_others_said_is_hidden_until_one_has_judged(checking):
+    present = begun(checking)
+    checking.judge(present, "wrong", "I think so", "ann", ANN)
+    for me in (NOBODY, BOB):
+        assert checking.judged_here(present, me) == ("", [])
+        assert checking.verdicts(present, me) == [] and checking.table(me).empty
+        assert "No verdict of yours" in checking.progress(present, me, 5)
+    checking.judge(present, "plausible", "", "", BOB)
+    assert checking.judged_here(present, BOB) == ("Plausible", ["Wrong"])
+    assert checking.table(BOB)["verdict"].tolist() == ["wrong", "plausible"]
+    page = by_hand_views.walker(0, 2, 0, *checking.judged_here(present, BOB))
+    assert "you: Plausible" in page and "others: 1 wrong" in page
+
+
+def test_the_browser_names_the_visitor_and_nothing_else_is_believed():
+    assert visitor_from("a" * 12, ()) == ANN
+    for sent in (None, "", 7, ["a" * 12], "a" * 12 + " x", "ann visitor:" + "b" * 12):
+        assert visitor_from(sent, ()).id == ""
+    assert NOBODY.named.id != NOBODY.named.id and ANN.named == ANN
 
 
 def test_where_nothing_is_stored_each_visitor_keeps_their_own(bundle, database):
     checking = checking_of(bundle, database, read_only=True)
     present = begun(checking)
-    mine = checking.judge(present, "wrong", "", "", ())
-    assert len(mine) == 1
+    mine = checking.judge(present, "wrong", "", "", ANN)
+    assert len(mine.kept) == 1
     with Store(database, read_only=True) as store:
         assert store.verdicts() == []
-    assert checking.table(mine)["verdict"].tolist() == ["wrong"] and checking.table(()).empty
+    assert checking.table(mine)["verdict"].tolist() == ["wrong"] and checking.table(ANN).empty
     assert "kept for you alone" in checking.progress(present, mine, 5)
-    assert "download=" not in checking.progress(present, (), 5)
+    assert "download=" not in checking.progress(present, ANN, 5)
+
+
+def test_an_added_picture_is_placed_under_every_model_and_can_be_taken_out(checking):
+    present, shop = begun(checking), checking.shop
+    content = NewItem(shop.recommender.bundle.dataset.image(3), "my <own>")
+    element = Element("", "my <own>", "data:image/webp;base64,AA", content=content, key="upload:1")
+    assert checking.answers(present) == ""
+    changed = checking.add(present, element)
+    page = checking.answers(changed)
+    case = checking.case(present)
+    session = shop.catalogue.items["item_id"].iloc[list(case.prefix)].tolist()
+    for model in shop.models:
+        scores = shop.recommender.scores(session, model)
+        own = shop.recommender.scores_of(session, [content], model)[0]
+        scores[list(case.prefix)] = -np.inf
+        place = int((scores >= own).sum()) + 1
+        line = page.split(f">{model_title(model)}</span>")[1].split("</li>")[0]
+        assert f">{place}</b>" in line
+    assert 'src="data:image/webp' in page and "my &lt;own&gt;" in page
+    row = len(shop.catalogue.items)
+    assert f'data-act="hide" data-id="{row}"' in page
+    assert checking.answers(checking.hide(changed, row)) == ""
 
 
 def test_runs_of_another_shop_are_not_offered(bundle, tmp_path):

@@ -13,7 +13,7 @@ from app.explain import (
     Explanation,
     explain,
     leave_one_out,
-    log_probability,
+    log_weight,
     nearest,
     occlusion,
     part_cosines,
@@ -22,6 +22,7 @@ from app.explain import (
 from app.state import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
+from tpad.cards import LIMITS
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.items import NewItem
 from tpad.recommender import Recommender
@@ -41,16 +42,16 @@ def session(shop):
     return session
 
 
-def test_a_probability_is_that_of_a_softmax_over_the_candidates():
+def test_a_weight_is_that_of_a_softmax_over_the_candidates():
     scores = np.log(np.array([1.0, 2.0, 3.0, 94.0]))
     candidates = np.array([True, True, True, False])
-    assert np.exp(log_probability(scores, 2, candidates)) == pytest.approx(0.5)
-    assert log_probability(scores + 7, 2, candidates) == pytest.approx(np.log(0.5))
+    assert np.exp(log_weight(scores, 2, candidates)) == pytest.approx(0.5)
+    assert log_weight(scores + 7, 2, candidates) == pytest.approx(np.log(0.5))
 
 
 def test_an_item_that_cannot_be_scored_does_not_compete():
     scores = np.array([0.0, 0.0, -np.inf])
-    assert np.exp(log_probability(scores, 0, np.ones(3, bool))) == pytest.approx(0.5)
+    assert np.exp(log_weight(scores, 0, np.ones(3, bool))) == pytest.approx(0.5)
 
 
 def test_gains_do_not_hang_on_the_constant_of_each_session():
@@ -76,7 +77,7 @@ def test_the_panel_holds_what_leaving_each_element_out_does(shop, session):
         scores = shop.recommender.scores(part, "vision").astype(float)
         logs.append(scores[row] - np.log(np.exp(scores[free]).sum()))
     assert found.elements["gain"].iat[1] == pytest.approx(logs[0] - logs[1], abs=1e-5)
-    assert found.probability == pytest.approx(np.exp(logs[0]), rel=1e-5)
+    assert found.weight == pytest.approx(np.exp(logs[0]), rel=1e-5)
 
 
 def test_a_seen_item_and_a_session_of_one_are_explained_too(shop):
@@ -177,7 +178,7 @@ def explanation(**changes) -> Explanation:
         "item": pd.Series({"title": HOSTILE, "picture": "", "is_cold": True}),
         "model": "tpad",
         "rank": 3,
-        "probability": 0.02,
+        "weight": 0.02,
         "even": 0.001,
         "elements": pd.DataFrame(
             {"title": [HOSTILE, "b", "c"], "picture": "", "gain": np.log([4.0, 0.5, 1.01])}
@@ -193,8 +194,8 @@ def test_the_panel_in_words():
     page = Reader(explain_views.panel(explanation(), "TPAD"))
     text = " ".join(page.text.split())
     for said in (
-        "place 3 with TPAD", "2.0% likely to come next, 20× an even guess",
-        "4.0× as likely with it", "0.50× as likely with it", "hardly matters",
+        "place 3 with TPAD", "2.0% of the model’s weight, 20× an even share", "no probabilities",
+        "4.0× the weight with it", "0.50× the weight with it", "hardly matters",
         "100% of the match", "speaks against it", "score rises by 0.50 without it",
         "transitional −0.25, look-alike 0.50",
     ):  # fmt: skip
@@ -206,3 +207,9 @@ def test_the_panel_in_words():
 
 def test_a_model_without_parts_shows_no_section_of_parts():
     assert "How it matches" not in explain_views.panel(explanation(parts=None), "Vision")
+
+
+def test_nothing_is_called_likely_as_scores_are_no_probabilities():
+    page = explain_views.panel(explanation(), "TPAD")
+    assert "likely" not in page
+    assert any("no probabilities" in limit for limit in LIMITS)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from app.agreement import rank_table
-from app.figures import TRUTH, bump_chart
+from app.figures import LINES, TRUTH, bump_chart, followed_lines
 
 TITLES = {"a": "First", "b": "Second"}
 
@@ -65,3 +65,27 @@ def test_nothing_is_coloured_for_one_mode_only():
     figure = chart()
     assert figure.layout.paper_bgcolor == "rgba(0,0,0,0)"
     assert figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_each_item_has_a_colour_of_its_own_also_where_no_list_shares_one():
+    rng = np.random.default_rng(0)
+    table = rank_table({name: rng.permutation(np.arange(500.0)) for name in "abcd"})
+    lines = followed_lines(table, target=7)
+    assert len(lines) == 21 and lines[-1] == (7, TRUTH)
+    assert len({colour for _, colour in lines}) == len(lines)
+
+
+def test_lines_are_told_from_the_page_in_light_and_dark():
+    for colour in (*LINES, TRUTH):
+        for page in ("#f6f7f9", "#ffffff", "#0e1117", "#171b23"):
+            assert contrast(colour, page) >= 2.8, (colour, page)
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, as WCAG 2 defines it."""
+    lights = []
+    for colour in (one, other):
+        parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        lights.append(float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
+    return max(lights) / min(lights)

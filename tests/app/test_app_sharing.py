@@ -225,4 +225,4 @@ def test_the_menu_stays_whole_whatever_the_ids_are():
 def test_the_page_asks_its_address_for_a_session(shop):
     page = build_app(shop.recommender)
     names = [function.name for function in page.fns.values()]
-    assert {"from_link", "from_file", "to_file"} <= set(names)
+    assert {"moved", "from_file", "to_file"} <= set(names)

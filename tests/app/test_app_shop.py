@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from fake_bundle import FakeEncoder, list_again, picture
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -187,9 +188,11 @@ def test_the_revealed_item_is_placed_among_all(shop):
 
 def test_comparison_covers_the_chosen_models_and_skips_unknown_ones(shop):
     session = session_of(shop, "item-0001", "item-0003")
-    html, chart = compare.render(shop, session, ["vision", "no such"], 5)
+    html, chart, key = compare.render(shop, session, ["vision", "no such"], 5)
     assert html.count('class="tp-col"') == 2
     assert len(chart.layout.xaxis.ticktext) == 2
+    assert key.count("<li>") == len(chart.data)
+    assert all(f"background:{line.line.color}" in key for line in chart.data)
     first = shop.recommender.recommend(session.values, 5, True, "vision")["item_id"].iat[0]
     assert f'data-id="{first}"' in html
     assert compare.render(shop, session, [], 5)[1] is None
@@ -247,6 +250,16 @@ def claiming(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def huge_jpeg(width: int, height: int) -> bytes:
+    """A small JPEG file whose header names another size."""
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(out, "JPEG")
+    data = bytearray(out.getvalue())
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [
@@ -258,8 +271,9 @@ def claiming(width: int, height: int) -> bytes:
         (whole_png(4), "each side needs"),
         (claiming(60_000, 60_000), "pixels"),
         (claiming(9_000, 9_000), "pixels"),
+        (huge_jpeg(60_000, 60_000), "pixels"),
     ],
-    ids=["svg", "html", "empty", "postscript", "cut off", "tiny", "bomb", "large"],
+    ids=["svg", "html", "empty", "postscript", "cut off", "tiny", "bomb", "large", "jpeg"],
 )
 def test_a_hostile_upload_gets_a_sentence(shop, tmp_path, data, says):
     (tmp_path / "bad.png").write_bytes(data)
@@ -268,6 +282,20 @@ def test_a_hostile_upload_gets_a_sentence(shop, tmp_path, data, says):
     assert str(tmp_path) not in str(
         caught.value
     )  # where it lies on the server is nobody's business
+
+
+def test_a_photograph_of_a_phone_is_shrunk_while_it_is_read(monkeypatch, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the phone was held upright
+    Image.new("RGB", (8064, 6048), "teal").save(tmp_path / "phone.jpg", exif=exif)
+    decoded = []
+    load = JpegImageFile.load
+    monkeypatch.setattr(JpegImageFile, "load", lambda self: decoded.append(self.size) or load(self))
+    image, _ = reencode(str(tmp_path / "phone.jpg"))
+    assert image.size == (UPLOAD_SIDE * 3 // 4, UPLOAD_SIDE)
+    assert max(width * height for width, height in decoded) < 4_000_000  # of 48,771,072
+    assert image.getpixel((10, 10))[0] < 10 < image.getpixel((10, 10))[1]
+    assert int(MAX_UPLOAD.removesuffix("mb")) >= 16
 
 
 def test_nothing_of_an_uploaded_file_survives_but_its_pixels(tmp_path):

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.state import MAX_ELEMENTS, MAX_UNDO, Element, Table, VisitorSession
-from tpad.errors import ConfigError
+from app.state import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Table, VisitorSession
 from tpad.items import NewItem
 
 
@@ -83,7 +82,7 @@ def test_nothing_to_reveal_without_a_true_next_item():
 
 def test_a_full_session_says_so():
     session = session_of(*"x" * MAX_ELEMENTS)
-    with pytest.raises(ConfigError, match="at most"):
+    with pytest.raises(SessionFull, match="at most"):
         session.add(Element("y", "Y"))
 
 

@@ -9,7 +9,7 @@ from html_reader import Reader
 
 from app import views
 from app.agreement import rank_table
-from app.state import Element, Table, VisitorSession
+from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
 
@@ -134,10 +134,10 @@ def test_a_true_next_item_that_was_seen_has_no_place():
     assert "in the session already" in Reader(html).text
 
 
-def test_relative_likelihood_is_a_ratio_to_the_best():
-    values = views.relative_likelihood([2.0, 2.0 + np.log(0.5), -np.inf])
+def test_relative_weight_is_a_ratio_to_the_best():
+    values = views.relative_weight([2.0, 2.0 + np.log(0.5), -np.inf])
     assert values == pytest.approx([1, 0.5, 0])
-    assert views.relative_likelihood([]) == []
+    assert views.relative_weight([]) == []
 
 
 def test_the_comparison_marks_what_is_shared_and_what_is_not():
@@ -169,3 +169,27 @@ def test_changes_of_place_are_told_against_the_first_list():
     assert "▲4" in page.text
     assert "▲2" in page.text
     assert "same" in page.text
+
+
+def test_a_full_session_says_so_in_its_strip_as_long_as_it_is():
+    session = VisitorSession()
+    for number in range(MAX_ELEMENTS):
+        assert "tp-full" not in views.strip(session)
+        session = session.add(Element(f"i{number}", f"Title {number}"))
+    assert f"Full: {MAX_ELEMENTS} items. Remove one" in Reader(views.strip(session)).text
+
+
+def test_the_legend_of_the_bump_chart_names_each_line_and_marks_the_true_next_item():
+    page = Reader(views.bump_key([(0, "#111111"), (2, "#222222")], items(title=HOSTILE), target=2))
+    assert [a["style"] for _, a in page.tags if a.get("class") == "tp-stroke"] == [
+        "background:#111111", "background:#222222",
+    ]  # fmt: skip
+    assert page.text.count("True next item:") == 1
+    assert "script" not in [tag for tag, _ in page.tags]
+
+
+def test_the_page_can_be_skipped_through_and_says_what_changes():
+    page = Reader(views.header(60, 6))
+    assert [a["data-id"] for a in page.acts("skip")] == ["#head-next, .tabitem", "#head-products"]
+    [status] = [a for _, a in page.tags if a.get("id") == "tp-said"]
+    assert status["role"] == "status"

@@ -14,6 +14,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+CUT_OFF = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+"""What Gradio says of requests that a reload has cut off."""
 PATIENCE = 120_000  # milliseconds; a busy machine is no fault
 
 
@@ -42,7 +44,14 @@ def open_page(browser):
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
+        page.on(
+            "console",
+            lambda m: (
+                faults.append(m.text)
+                if m.type == "error" and not m.text.startswith(CUT_OFF)
+                else None
+            ),
+        )
 
         def only_here(route):
             url = route.request.url

@@ -147,7 +147,7 @@ def test_ask_why_with_the_keyboard(visit):
     page.keyboard.press("Enter")
     panel = page.get_by_role("dialog", name="Why this item?")
     expect(panel).to_contain_text(title)
-    expect(panel).to_contain_text("likely to come next")
+    expect(panel).to_contain_text("of the model’s weight")
     expect(panel.locator(".tp-gains li")).to_have_count(elements(page).count())
     expect(panel.locator(".tp-near li")).to_have_count(5)
     page.keyboard.press("Escape")

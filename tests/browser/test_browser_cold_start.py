@@ -90,10 +90,10 @@ def test_walk_change_and_judge(visit, served, tmp_path):
 
     count = int(walker.inner_text().split("of")[1].split()[0])
     page.locator("#hand-which input").click()
-    page.get_by_role("option", name="not judged yet").click()
+    page.get_by_role("option", name="not judged by you yet").click()
     expect(walker).to_contain_text(f"1 of {count - 1}")
     if read_only:  # what one visitor said is nobody else's
-        expect(visit().locator("#hand-progress")).to_contain_text("No verdict on TPAD yet")
+        expect(visit().locator("#hand-progress")).to_contain_text("No verdict of yours on TPAD yet")
 
 
 def test_fits_a_phone(visit):

@@ -12,10 +12,13 @@ from tpad.errors import ImageError, shown
 
 MIN_SIDE = 8  # pixels; anything smaller shows nothing
 MAX_PIXELS = 40_000_000
+MAX_SHRUNK = 110_000_000  # of a JPEG that is decoded at a fraction of its size
 
 
 def load_image(
-    source: str | Path | bytes | Image.Image, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes | Image.Image,
+    max_pixels: int = MAX_PIXELS,
+    shrink_to: int | None = None,
 ) -> Image.Image:
     """Read a picture into plain RGB.
 
@@ -25,7 +28,9 @@ def load_image(
 
     Args:
         source: a path, a file's bytes, or a picture that is open already (it is not changed).
-        max_pixels: larger pictures are refused.
+        max_pixels: larger pictures are refused, JPEGs that are shrunk only from `MAX_SHRUNK` pixels.
+        shrink_to: pixels of the longer side, at most; a large JPEG is then decoded at a fraction
+            of its size, as a phone's camera needs.
 
     Returns:
         A picture of mode RGB without metadata.
@@ -36,11 +41,11 @@ def load_image(
     """
     if isinstance(source, Image.Image):
         name = os.path.basename(getattr(source, "filename", "") or "") or "The picture"
-        return _to_rgb(source, name, max_pixels)
+        return _to_rgb(source, name, max_pixels, shrink_to)
     name = "The picture" if isinstance(source, bytes) else Path(source).name
     try:
         with open_picture(source, name, _formats()) as image:
-            return _to_rgb(image, name, max_pixels)
+            return _to_rgb(image, name, max_pixels, shrink_to)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(_too_large(name, max_pixels)) from error
 
@@ -132,7 +137,11 @@ def find_faults(
     return {i: sentence for i, sentence in zip(at, found, strict=True) if sentence}
 
 
-def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _to_rgb(
+    image: Image.Image, name: str, max_pixels: int, shrink_to: int | None = None
+) -> Image.Image:
+    if shrink_to and image.format == "JPEG":
+        max_pixels = max(max_pixels, MAX_SHRUNK)
     if image.width * image.height > max_pixels:
         raise ImageError(_too_large(name, max_pixels, image.size))
     if min(image.size) < MIN_SIDE:
@@ -140,8 +149,12 @@ def _to_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name} has {image.width}×{image.height} pixels; each side needs at least {MIN_SIDE}."
         )
     try:
+        if shrink_to:
+            image.draft(None, (2 * shrink_to, 2 * shrink_to))  # JPEG alone; by whole fractions
         image.load()
         rgb = _flatten(_turned(image))
+        if shrink_to:
+            rgb.thumbnail((shrink_to, shrink_to), Image.Resampling.LANCZOS)
     except Exception as error:  # as above: damaged data raises OSError, SyntaxError, struct.error …
         raise ImageError(f"{name} is damaged or cut off; save or download it again.") from error
     rgb.info = {}

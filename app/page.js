@@ -1,0 +1,22 @@
+// What holds for the whole page.
+() => {
+  // A drop-down menu takes every key for a reason to open, also the one by which it is left.
+  window.addEventListener('keydown', (event) => {
+    if (event.key === 'Tab' && event.target.closest?.('.secondary-wrap')) event.stopPropagation();
+  }, true);
+  // The menu of tabs that have no room closes when it is left.
+  document.addEventListener('focusout', (event) => {
+    const menu = event.target.closest('.overflow-menu');
+    if (!menu || !event.relatedTarget || menu.contains(event.relatedTarget)) return;
+    const button = menu.querySelector('button');
+    const list = menu.querySelector('.overflow-dropdown');
+    if (list && list.checkVisibility()) button.click();
+  });
+  document.addEventListener('keydown', (event) => {
+    const menu = event.key === 'Escape' && event.target.closest('.overflow-menu');
+    const list = menu && menu.querySelector('.overflow-dropdown');
+    if (!list || !list.checkVisibility()) return;
+    menu.querySelector('button').click();
+    menu.querySelector('button').focus();
+  });
+}

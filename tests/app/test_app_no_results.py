@@ -1,0 +1,102 @@
+"""A bundle shows the results of its own dataset, or how to get them; never those of another."""
+
+import pytest
+from fake_board import fill
+from fake_bundle import FakeEncoder, make_fake_dataset
+
+from app import __main__ as start
+from app.board_sections import Board
+from app.board_view import RUNS, SECTIONS, View
+from app.checking import Checking, Walk
+from app.no_results import bundle_argument, no_results
+from app.results import Results
+from app.ui import open_shop
+from eval.database.store import Store
+from tpad.bundle import Bundle
+from tpad.errors import DataError
+from tpad.recommender import Recommender
+
+
+@pytest.fixture(scope="module")
+def recommender(fake_bundle):
+    return Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder()))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A database of another shop whose dataset has the very name and the very models."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with Store(folder / "results.db") as store:
+        fill(store, make_fake_dataset(folder / "shop", with_images=False, seed=5))
+        run = store.list_runs(model="tpad")[0]
+        store.add_verdict(run.id, 0, "plausible")
+    return folder / "results.db"
+
+
+@pytest.fixture
+def shop(recommender, elsewhere):
+    results = Results(elsewhere)
+    yield open_shop(recommender, results)
+    results.store.close()
+
+
+def test_no_section_shows_what_was_measured_on_another_dataset(shop):
+    board = Board(shop, shop.results)
+    for section in SECTIONS:
+        offer, outcome = board.offer(View(section))
+        assert offer.choices == [] and outcome is None
+        for drawn in board.draw(offer.view, outcome):
+            assert drawn is None or "Popularity" not in drawn.top
+    offer, outcome = board.offer(View(RUNS))
+    [drawn] = board.draw(offer.view, outcome)
+    assert "measured on another dataset" in drawn.top and "eval run" in drawn.top
+
+
+def test_a_run_a_case_and_a_verdict_of_another_dataset_cannot_be_asked_for(shop):
+    other = shop.results.store.list_runs()[0]
+    with pytest.raises(DataError, match="no longer in the database"):
+        shop.results.run(other.id)
+    with pytest.raises(DataError, match="no longer in the database"):
+        shop.results.outcome(other.cases)
+    assert shop.results.verdicts() == []
+    checking = Checking(shop)
+    assert checking.start() == Walk() and checking.choices() == []
+    with pytest.raises(DataError, match="another shop"):
+        checking.at_case(other.cases, 0)
+
+
+def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
+    recommender, tmp_path
+):
+    dataset = recommender.bundle.dataset
+    with Store(tmp_path / "both.db") as store:
+        fill(store, dataset, "fake")
+        fill(store, make_fake_dataset(tmp_path / "shop", with_images=False, seed=5), "fake")
+    results = open_shop(recommender, Results(tmp_path / "both.db")).results
+    [choice] = results.choices()
+    assert choice.dataset_fingerprint == dataset.fingerprint
+    assert {run.dataset_fingerprint for run in results.runs()} == {dataset.fingerprint}
+    assert not results.hides_runs()
+    results.store.close()
+
+
+def test_the_shipped_database_is_opened_for_its_own_dataset_only(
+    recommender, elsewhere, monkeypatch
+):
+    monkeypatch.setattr(start, "DEFAULT_DATABASE", elsewhere)
+    assert start._database(None, True, recommender.bundle.dataset) is None
+    assert start._database("mine.db", True, recommender.bundle.dataset) == "mine.db"
+    monkeypatch.setattr(start, "DEFAULT_DATABASE", elsewhere.with_name("own.db"))
+    with Store(elsewhere.with_name("own.db")) as store:
+        fill(store, recommender.bundle.dataset)
+    found = start._database(None, True, recommender.bundle.dataset)
+    assert found == elsewhere.with_name("own.db")
+
+
+def test_the_commands_name_the_bundle_where_that_gives_nothing_away(recommender, monkeypatch):
+    folder = recommender.bundle.path
+    monkeypatch.chdir(folder.parent)
+    assert bundle_argument(folder) == folder.name
+    assert f"eval run --bundle {folder.name} " in no_results(open_shop(recommender))
+    monkeypatch.chdir(folder / "embeddings")
+    assert bundle_argument(folder) == "BUNDLE"
