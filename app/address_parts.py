@@ -6,21 +6,22 @@ from typing import Any
 from urllib.parse import quote
 
 from app.board import DEFAULT_METRIC, METRICS
-from app.board_view import ALL_SEEDS, LEADERBOARD, RECOMMENDERS, SECTIONS, View
+from app.board_view import ALL_SEEDS, LEADERBOARD, MEANS, RECOMMENDERS, SECTIONS, View
 from app.own_items import OWN
 from app.state import Element, VisitorSession
 from app.text import readable
+from eval.averaging import CASE
 
 MAX_TEXT = 400  # characters of a filter's value
 SESSION_KEYS = ("session", "next", "revealed")
 BOARD_KEYS = {
     "choice": "of", "part": "part", "kind": "kind", "metric": "metric", "seed": "seed",
-    "models": "models", "stage": "stage", "extras": "extras",
+    "models": "models", "stage": "stage", "extras": "extras", "mean": "mean",
 }  # fmt: skip
 """The dashboard's filters: name -> key."""
 BOARD_USUAL = {
     "choice": "", "part": "all", "kind": "", "metric": DEFAULT_METRIC, "seed": ALL_SEEDS,
-    "models": "", "stage": RECOMMENDERS, "extras": "0",
+    "models": "", "stage": RECOMMENDERS, "extras": "0", "mean": CASE,
 }  # fmt: skip
 HAND_KEYS = {
     "key": "hand-of", "part": "hand-part", "rule": "hand-rule", "first": "hand-first",
@@ -102,6 +103,7 @@ def board_view(values: Mapping[str, str]) -> View:
         models=tuple(name for name in values.get("models", "").split(",") if name),
         stage=values.get("stage", RECOMMENDERS),
         run=values.get("run", ""),
+        mean=one_of(list(MEANS), values.get("mean", CASE)),
     )
 
 

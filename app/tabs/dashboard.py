@@ -376,7 +376,7 @@ def _offered(offer: Offer) -> tuple:
         menu("models", offer.models, list(view.models), 1),
         menu("stage", offer.stages, view.stage),
         gr.update(value=view.extras, visible="extras" in view.filters),
-        gr.update(visible="mean" in view.filters),
+        gr.update(value=view.mean, visible="mean" in view.filters),
     )
 
 
