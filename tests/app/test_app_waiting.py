@@ -31,10 +31,10 @@ def test_calls_are_answered_while_the_pictures_of_others_are_read(client, monkey
     reading, go = threading.Semaphore(0), threading.Event()
     real = pictures.load_image
 
-    def slow(source):
+    def slow(source, **options):
         reading.release()
         assert go.wait(LONG)
-        return real(source)
+        return real(source, **options)
 
     monkeypatch.setattr(pictures, "load_image", slow)
     out = io.BytesIO()

@@ -97,16 +97,21 @@ def train(
         recommenders, tuned = {}, {}
         for name, features in embeddings.items():
             recommenders[name], tuned[name] = recommend_stage.run(
-                name, replace(config.recommender, seed=config.seed), config.pca_sizes, dataset, features, workspace,
-                fingerprint=_fingerprint(features), device=str(mllm.device),
+                name, replace(config.recommender, seed=config.seed), config.pca_sizes, dataset,
+                features, workspace, fingerprint=_fingerprint(features), device=str(mllm.device),
             )  # fmt: skip
         if "path" in base.record:
             distributed.gather_base(mllm)  # the bundle holds a copy
         if not distributed.is_main():
             return out
         curves = workspace.folder / TRAINING_LOG
-        # Without the times, as a bundle's checksums depend on what was trained, not on when.
-        lines = [{k: v for k, v in line.items() if k != "time"} for line in workspace.history()]
+        # Without the times, as a bundle's checksums depend on what was trained, not on when; and
+        # without the tries of the tuning, whose results bundle.json tells.
+        lines = [
+            {k: v for k, v in line.items() if k != "time"}
+            for line in workspace.history()
+            if not line["stage"].startswith(recommend_stage.TUNING)
+        ]
         curves.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         return Bundle.write(
             out,

@@ -23,6 +23,9 @@ from tpad.training.session_tuning import (
 )
 from tpad.training.workspace import Stage, Workspace
 
+TUNING = "tuning, "
+"""Begins the titles of the stages that try a PCA size."""
+
 
 def run(
     name: str,
@@ -53,7 +56,7 @@ def run(
     depends = (config, dataset.fingerprint, fingerprint)
     tries: dict[int | None, SizeTry] = {}
     for size in sizes_to_try(features.shape[1], sizes):
-        title = f"tuning, {name}, PCA {size_label(size)}"
+        title = f"{TUNING}{name}, PCA {size_label(size)}"
         stage = workspace.stage(f"tuning-{name}", title, size, *depends)
         tries[size] = _try(config, size, dataset, features, stage, device)
     tuning = best_size(tries)
