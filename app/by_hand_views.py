@@ -175,8 +175,8 @@ def lists(shown: Sequence[Shown], items: pd.DataFrame, target: int, hidden: Sequ
         taken = f'<p class="tp-chips"><span class="tp-muted">Taken out:</span> {chips}</p>'
     return (
         f'<div class="tp-handlists">{columns}</div>{taken}'
-        '<p class="tp-muted tp-small">Made now by the open bundle, which was trained once; the '
-        "stored runs trained the recommender again with each seed, so places differ a little. "
+        '<p class="tp-muted tp-small">Ranked now by the recommender in the open bundle. '
+        "The places in every model are medians over seeds, so they differ a little. "
         "× takes an item out of the catalogue, to see what moves up.</p>"
     )
 

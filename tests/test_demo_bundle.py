@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 import tpad
+from eval.metrics import case_values
+from eval.protocol import TestCases
+from eval.ranking import rank_all
 from tpad.bundle import Bundle
 from tpad.training.pipeline import contents
 
-DEMO = Path(__file__).parents[1] / "assets" / "demo"
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "assets" / "demo"
 pytestmark = pytest.mark.skipif(
     not (DEMO / "bundle.json").is_file(), reason="there is no demo bundle in assets/demo"
 )
@@ -43,3 +47,33 @@ def test_a_cold_item_is_recommended_and_a_new_one_can_begin_a_session(bundle):
     assert set(cold) <= set(shown["item_id"])
     new = tpad.NewItem(image=bundle.dataset.image(0), title="something nobody has seen")
     assert len(shop.recommend([new, first], k=5)) == 5
+
+
+def figures(page: Path, model: str) -> list[float]:
+    """The first figures of a model's first row in a Markdown page: P@20 and MRR@20 of all, warm and
+    cold targets."""
+    lines = page.read_text("utf-8").splitlines()
+    row = next(line for line in lines if line.startswith(f"| {model} |"))
+    cells = [cell.strip().replace("*", "").partition(" ")[0] for cell in row.split("|")[2:8]]
+    return [float(cell) for cell in cells]
+
+
+@pytest.mark.parametrize("model", ["tpad", "vision_tfidf"])
+def test_readme_and_model_card_say_what_the_bundle_itself_reaches(bundle, model):
+    cases = TestCases.of(bundle.dataset)
+    ranks = rank_all(bundle.recommenders[model], cases, len(bundle.dataset), k=20).ranks
+    own = [
+        case_values(ranks[cases.slice(part)], metric, 20).mean()
+        for part in ("all", "warm", "cold")
+        for metric in ("P", "MRR")
+    ]
+    assert figures(DEMO / "README.md", model) == pytest.approx(own, abs=6e-4)
+    # README gives means over three seeds of the recommender, of which the bundle's is one.
+    assert figures(ROOT / "README.md", model) == pytest.approx(own, abs=0.02)
+
+
+def test_every_recommender_is_tuned(bundle):
+    for name in bundle.sets:
+        config, tuned = bundle.recommenders[name].config, bundle.info["tuned"][name]
+        assert (config.pca, config.cold_offset) == (tuned["pca"], tuned["cold_offset"])
+        assert set(tuned["values"]) >= {"all", "96"} and config.cold_offset != 0.0
