@@ -66,7 +66,9 @@ def dataset(shop_folder) -> Dataset:
 
 @pytest.fixture(scope="session")
 def base_folder(tmp_path_factory) -> Path:
-    return make_tiny_base(tmp_path_factory.mktemp("base") / "tiny")
+    folder = make_tiny_base(tmp_path_factory.mktemp("base") / "tiny")
+    (folder / "pretraining.json").write_text('{"steps": 0}\n', "utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -66,6 +67,8 @@ def test_the_bundle_loads_and_names_what_made_it(bundle, trained):
     assert bundle.info["dataset"]["n_items"] == 96
     assert (trained.bundle / "world.json").is_file()
     assert (trained.bundle / "arrivals" / "arrivals.csv").is_file()
+    record = Path(trained.base.path) / "pretraining.json"
+    assert (trained.bundle / "base" / "pretraining.json").read_bytes() == record.read_bytes()
     assert not list(trained.bundle.rglob("*.pkl")) and not list(trained.bundle.rglob("*.bin"))
 
 

@@ -46,6 +46,7 @@ from tpad.training.shop import Shop
 from tpad.training.workspace import Stage, Workspace, digest
 
 ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
+PRETRAINING_RECORD = "pretraining.json"
 TRAINING_LOG = "training.jsonl"
 """File of a bundle: what each stage reported, one JSON object a line."""
 
@@ -122,8 +123,16 @@ def train(
             tuned=tuned,
             config=config.as_json(),
             base=base.record,
-            extra_files={**(extra_files or {}), TRAINING_LOG: curves},
+            extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: curves},
         )
+
+
+def _pretraining_record(base: Base) -> dict[str, Path]:
+    """What is known of the base's pretraining goes with its weights: file in the bundle -> file."""
+    record = Path(base.path) / PRETRAINING_RECORD
+    if "path" not in base.record or not record.is_file():
+        return {}
+    return {f"{base.record['path']}/{PRETRAINING_RECORD}": record}
 
 
 def embed(
