@@ -56,7 +56,10 @@ def act(options: Namespace) -> None:
     main = {part: masks[part] for part in main_slices(frame)}
     over_sessions = by_other_mean(shipped, chosen.cases, main)
     table = table.map(lambda text: str(text).removesuffix(MARK))
-    commits = sorted({str(run.commit)[:7] for run in runs})
+    shown = [
+        run for model, some in chosen.runs.items() if not model.startswith(VARIANT) for run in some
+    ]
+    commits = sorted({str(run.commit)[:7] for run in shown})
     note = (
         f"{about(chosen.cases, masks)[:-1]}. Means over cases. These are figures of the very "
         "recommenders in this bundle; `python -m eval run --bundle BUNDLE`, commit "
