@@ -3,9 +3,16 @@
 import logging
 from typing import TYPE_CHECKING
 
-# Transformers replaces its own module while it is imported. A thread that waits for that gets the old
-# one, which lacks its names: so it is imported whole before a module here asks for one.
-import transformers  # noqa: F401
+# Transformers loads its modules when their names are first asked for, and these import each other in
+# circles, which fails where two threads do it at once. So one thread, which holds the lock of this
+# package, loads what the modules here and PEFT need before any of them asks for it.
+from transformers import (  # noqa: F401
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+)
 
 from tpad.lazy import lazy_names
 
