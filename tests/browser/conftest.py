@@ -63,7 +63,10 @@ def open_page(browser):
 
         page.route("**/*", only_here)
         page.goto(address)
-        page.locator("#next .tp-card").first.wait_for()
+        # An address may open another tab before these are ever seen.
+        page.locator("#next .tp-card").first.wait_for(
+            state="attached" if "tab=" in address else "visible"
+        )
         return page
 
     yield open_page
