@@ -71,7 +71,7 @@ class TestEvery:
 
 
 # Few values and whole numbers, so that ties are common.
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 60).flatmap(
         lambda n: st.tuples(

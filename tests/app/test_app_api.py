@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from app_server import launched
 from fake_board import fill
 from fake_bundle import SETS, WIDTHS, FakeEncoder, picture
 from gradio_client import Client, handle_file
@@ -19,7 +20,7 @@ from PIL import Image
 from app import api
 from app.results import open_results
 from app.state import MAX_ELEMENTS
-from app.ui import build_app, launch_options
+from app.ui import build_app
 from eval.database.store import Store
 from tpad.bundle import Bundle
 from tpad.recommender import Recommender
@@ -31,13 +32,6 @@ PAIR = ["item-0001", "item-0003"]
 @pytest.fixture(scope="module")
 def recommender(fake_bundle):
     return Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder()))
-
-
-def launched(page):
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    return url
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +227,7 @@ def test_a_file_of_the_server_cannot_be_read(page):
 
 
 def test_an_address_is_not_fetched(page, ask):
-    sent = {"path": f"{page.address}theme.css", "meta": {"_type": "gradio.FileData"}}
+    sent = {"path": f"{page.address}/theme.css", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(AppError, match="Send the picture itself, not its address"):
         ask("recommend", [sent], "tpad", 3)
 
@@ -304,12 +298,9 @@ def test_mcp_without_its_packages_says_how_to_get_them(monkeypatch, capsys):
 def test_the_endpoints_are_tools_of_an_mcp_server(recommender):
     pytest.importorskip("mcp", reason='MCP is not installed (pip install -e ".[mcp]")')
     page = build_app(recommender)
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, mcp_server=True,
-        **launch_options(page),
-    )  # fmt: skip
+    url = launched(page, mcp_server=True)
     try:
-        with urllib.request.urlopen(f"{url}gradio_api/mcp/schema") as answer:
+        with urllib.request.urlopen(f"{url}/gradio_api/mcp/schema") as answer:
             tools = {tool["name"]: tool for tool in json.load(answer)}
     finally:
         page.close()
@@ -323,7 +314,7 @@ def test_the_endpoints_are_tools_of_an_mcp_server(recommender):
 def post(address: str, body: dict, name: str = "recommend") -> dict:
     """An answer of an endpoint over plain HTTP."""
     request = urllib.request.Request(
-        f"{address}gradio_api/run/{name}",
+        f"{address}/gradio_api/run/{name}",
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )

@@ -5,11 +5,12 @@ import io
 import threading
 
 import pytest
+from app_server import launched
 from fake_bundle import FakeEncoder, picture
 from gradio_client import Client
 
 from app import pictures
-from app.ui import build_app, launch_options
+from app.ui import build_app
 from tpad.bundle import Bundle
 from tpad.recommender import Recommender
 
@@ -20,9 +21,7 @@ PAIR = ["item-0001", "item-0003"]
 @pytest.fixture(scope="module")
 def client(fake_bundle):
     page = build_app(Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder())))
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
+    url = launched(page)
     yield Client(url, verbose=False)
     page.close()
 

@@ -75,6 +75,12 @@ def open_page(browser):
     assert faults == []
 
 
+@pytest.fixture
+def visit(open_page, address):
+    """Opens the page of the file's `address` for a new visitor."""
+    return lambda query="", **options: open_page(address + query, **options)
+
+
 @pytest.fixture(scope="session")
 def open_tab():
     """Opens a tab of the page, one that a phone keeps in its menu too."""

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from app_server import launched
 from fake_board import fill
 from fake_bundle import FakeEncoder, picture
 
@@ -15,7 +16,7 @@ def address(fake_bundle, tmp_path_factory):
     """The app on a small database, served in this process on a free port."""
     import app  # noqa: F401
     from app.results import Results
-    from app.ui import build_app, launch_options
+    from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
@@ -29,18 +30,10 @@ def address(fake_bundle, tmp_path_factory):
     results = Results(folder / "results.db")
     page = build_app(Recommender(bundle), results)
     monkeypatch.undo()
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    yield url.rstrip("/")
+    url = launched(page)
+    yield url
     page.close()
     results.store.close()
-
-
-@pytest.fixture
-def visit(open_page, address):
-    """Opens the page for a new visitor."""
-    return lambda query="", **options: open_page(address + query, **options)
 
 
 def elements(page):

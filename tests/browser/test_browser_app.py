@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from app_server import launched
 from fake_bundle import FakeEncoder, picture, with_arrival
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -16,7 +17,7 @@ PHONE = {"width": 390, "height": 844}
 def address(fake_bundle, tmp_path_factory):
     """The app, served in this process on a free port."""
     import app  # noqa: F401
-    from app.ui import build_app, launch_options
+    from app.ui import build_app
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
 
@@ -25,17 +26,9 @@ def address(fake_bundle, tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     page = build_app(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
     monkeypatch.undo()
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    yield url.rstrip("/")
+    url = launched(page)
+    yield url
     page.close()
-
-
-@pytest.fixture
-def visit(open_page, address):
-    """Opens the page for a new visitor."""
-    return lambda query="", **options: open_page(address + query, **options)
 
 
 def elements(page):

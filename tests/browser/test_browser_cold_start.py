@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from app_server import launched
 from fake_board import fill
 from fake_bundle import FakeEncoder
 
@@ -17,7 +18,7 @@ def served(request, fake_bundle, tmp_path_factory):
     """The app on a small database, served in this process: its address, the results, read only?"""
     import app  # noqa: F401
     from app.results import Results
-    from app.ui import build_app, launch_options
+    from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
@@ -29,10 +30,8 @@ def served(request, fake_bundle, tmp_path_factory):
     read_only = request.param == "read-only"
     results = Results(target, read_only=read_only)
     page = build_app(Recommender(bundle), results)
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    yield url.rstrip("/"), results, read_only
+    url = launched(page)
+    yield url, results, read_only
     page.close()
     results.store.close()
 

@@ -4,6 +4,7 @@ import csv
 import re
 
 import pytest
+from app_server import launched
 from fake_board import begin, fill, finish
 from fake_bundle import FakeEncoder
 
@@ -19,7 +20,7 @@ def served(fake_bundle, tmp_path_factory):
     import app  # noqa: F401
     from app.results import Results
     from app.tabs import dashboard
-    from app.ui import build_app, launch_options
+    from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
@@ -31,10 +32,8 @@ def served(fake_bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dashboard, "LOOK_AGAIN", 0.5)
         page = build_app(Recommender(bundle), results)
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    yield url.rstrip("/"), store, bundle.dataset
+    url = launched(page)
+    yield url, store, bundle.dataset
     page.close()
     results.store.close()
     store.close()

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from app_server import launched
 from fake_bundle import FakeEncoder, make_fake_bundle
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -20,7 +21,7 @@ def address(tmp_path_factory):
     import fake_bundle
 
     import app  # noqa: F401
-    from app.ui import build_app, launch_options
+    from app.ui import build_app
     from tpad.bundle import Bundle
     from tpad.recommender import Recommender
 
@@ -42,17 +43,9 @@ def address(tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     page = build_app(Recommender(Bundle.load(folder, encoder=FakeEncoder())))
     monkeypatch.undo()
-    _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options(page)
-    )
-    yield url.rstrip("/")
+    url = launched(page)
+    yield url
     page.close()
-
-
-@pytest.fixture
-def visit(open_page, address):
-    """Opens the page for a new visitor."""
-    return lambda **options: open_page(address, **options)
 
 
 def said(page):

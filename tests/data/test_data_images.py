@@ -99,7 +99,7 @@ SOUND = {fmt: encoded(halves(), fmt) for fmt in FORMATS}
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(FORMATS),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8),

@@ -136,7 +136,7 @@ clicks_of_users = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(clicks_of_users, st.integers(1, 200))
 def test_sessionising_keeps_every_click_in_order(tmp_path_factory, rows, gap):
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"])

@@ -120,7 +120,7 @@ def test_text_of_any_column():
         assert to_text(column).tolist() == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Z", "C"]), min_size=1)))
 def test_ids_survive_csv(tmp_path_factory, ids):
     path = tmp_path_factory.mktemp("csv") / "ids.csv"

@@ -198,7 +198,7 @@ def test_strict_covers_both_tables(tmp_path):
         load(tmp_path, strict=True)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]))
 def test_saving_and_loading_again_changes_nothing(tmp_path_factory, seed, cold_fraction):
     folder = write_shop(tmp_path_factory.mktemp("shop"), n_items=8, n_sessions=12, seed=seed)

@@ -85,7 +85,7 @@ def test_the_parts_that_items_play_in_a_split(data):
 sessions = st.lists(st.lists(st.integers(0, 7), min_size=1, max_size=9), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sessions, sessions, st.booleans(), st.sampled_from(["every_prefix", "last_item"]))
 def test_each_kind_of_slice_divides_the_cases(train, test, masked, which):
     data = dataset_of(train, [], test, 8, category=["a", "b", "c", "d", "", "a", "b", ""])

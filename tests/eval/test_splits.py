@@ -99,7 +99,7 @@ configs = st.one_of(
 seeds = st.integers(0, 50)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, configs)
 def test_no_click_is_made_up_and_only_what_is_held_out_goes(seed, config):
     dataset = random_shop(seed)
@@ -120,7 +120,7 @@ def test_no_click_is_made_up_and_only_what_is_held_out_goes(seed, config):
         assert (TestCases.of(cut).lengths <= config.length).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, configs)
 def test_no_held_out_item_is_trained_on_whatever_the_draw(seed, config):
     split = split_or_nothing(random_shop(seed), config)
@@ -141,7 +141,7 @@ def test_no_held_out_item_is_trained_on_whatever_the_draw(seed, config):
     assert dict(split.rows())["i7"] == split.roles[7]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, configs)
 def test_equal_seeds_give_equal_splits(seed, config):
     first = split_or_nothing(random_shop(seed), config)
@@ -171,7 +171,7 @@ def test_a_drawn_category_follows_the_seed():
     assert drawn == {f"kind {i}" for i in range(4)}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 999), st.floats(0.05, 0.9), st.sampled_from(["random", "popularity", "category"])
 )
@@ -269,7 +269,7 @@ def test_temporal_sessions_are_in_order_and_their_shares_right():
     assert cut.validation.starts.max() <= cut.test.starts.min()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seeds, st.booleans())
 def test_leave_one_out_asks_each_user_once(seed, times):
     dataset = random_shop(seed, times=times)

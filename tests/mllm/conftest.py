@@ -1,8 +1,10 @@
 """Checkpoints of each family in a folder, and items to read."""
 
+import shutil
+
 import pytest
 import torch
-from mllm_models import MAKERS, picture, save
+from mllm_models import MAKERS, make_idefics3, picture, save
 
 from tpad.mllm import MLLM, ItemInput
 
@@ -49,3 +51,16 @@ def items():
         ItemInput(picture(2, (33, 70)), ""),
         ItemInput(picture(3), "чехол для телефона"),
     ]
+
+
+@pytest.fixture(scope="module")
+def idefics3(tmp_path_factory):
+    """The folder of an Idefics3 checkpoint, to be read only."""
+    torch.manual_seed(0)
+    return save(make_idefics3(), tmp_path_factory.mktemp("models") / "idefics3")
+
+
+@pytest.fixture
+def copy(idefics3, tmp_path):
+    """A copy of that folder, to be damaged."""
+    return shutil.copytree(idefics3, tmp_path / "copy")

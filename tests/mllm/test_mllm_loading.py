@@ -1,27 +1,15 @@
 """What can be wrong with a checkpoint is one sentence; settings reach the processor."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from mllm_models import make_idefics3, make_qwen, picture, save
+from mllm_models import make_qwen, picture
 
 from tpad.errors import ConfigError, ModelError
 from tpad.mllm import MLLM, ItemInput, ModelSettings
 from tpad.mllm.processors import load_processor
-
-
-@pytest.fixture(scope="module")
-def idefics3(tmp_path_factory):
-    torch.manual_seed(0)
-    return save(make_idefics3(), tmp_path_factory.mktemp("models") / "idefics3")
-
-
-@pytest.fixture
-def copy(idefics3, tmp_path):
-    return shutil.copytree(idefics3, tmp_path / "copy")
 
 
 def test_a_missing_folder(tmp_path):

@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from mllm_models import make_idefics3, save
 
 from eval.encoders import encode_items
 from tpad.errors import ModelError
@@ -15,17 +13,6 @@ from tpad.mllm import MLLM, LoraSettings
 from tpad.mllm.safety import check_checkpoint
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def idefics3(tmp_path_factory):
-    torch.manual_seed(0)
-    return save(make_idefics3(), tmp_path_factory.mktemp("models") / "idefics3")
-
-
-@pytest.fixture
-def copy(idefics3, tmp_path):
-    return shutil.copytree(idefics3, tmp_path / "copy")
 
 
 def change(file: Path, **settings) -> None:

@@ -21,7 +21,7 @@ def base(tmp_path_factory):
     return make_tiny_base(tmp_path_factory.mktemp("tiny") / "base")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=40))
 def test_every_text_comes_back_from_its_tokens(tokenizer, text):
     ids = tokenizer.encode(text, add_special_tokens=False)
