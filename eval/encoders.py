@@ -25,6 +25,7 @@ from transformers import (
 from eval.pooling import pooled
 from eval.sentence_modules import Checkpoint, read_recipe
 from tpad import Columns, Dataset, ModelError
+from tpad.errors import one_line
 from tpad.mllm.safety import check_checkpoint
 
 BATCH = 64
@@ -157,9 +158,8 @@ class _Encoder:
                 **self.options,
             )  # fmt: skip
         except (OSError, ValueError, KeyError) as error:
-            first = str(error).strip().split("\n")[0]
             raise ModelError(
-                f"{self.path} cannot be loaded as an encoder ({first}); give a folder or a hub id."
+                f"{self.path} cannot be loaded as an encoder ({one_line(error)}); give a folder or a hub id."
             ) from error
         return model.to(self.device).eval(), config
 

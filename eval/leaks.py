@@ -15,8 +15,8 @@ import numpy as np
 from eval.cuts import PARTS
 from eval.splits import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, DataError, Dataset, Look, Sessions, assert_no_leak, shown
+from tpad.bundle_files import PRETRAINING_RECORD
 
-PRETRAINING_RECORD = "pretraining.json"
 LOOK_COLUMNS = ("attr_type", "attr_colour", "attr_pattern", "attr_emblem")
 
 

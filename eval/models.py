@@ -254,10 +254,11 @@ def all_entries(
         ConfigError: an embedding set does not have one row an item, or a name is taken.
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
+    left_out = too_large_for(dataset)
     entries = [
         baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
         for name, one in BASELINES.items()
-        if name not in too_large_for(dataset)
+        if name not in left_out
     ]
     sets: dict[str, tuple[Role, np.ndarray]] = {}
     if not embeddings:

@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tpad.errors import BundleError, ConfigError
+from tpad.errors import BundleError, ConfigError, one_line
 from tpad.files import remove_leftovers, sha256
 
 FORMAT_VERSION = 1
+PRETRAINING_RECORD = "pretraining.json"
+"""File beside a base model's weights: how it was pretrained, where that is known."""
 INFO_FILE = "bundle.json"
 CARD_FILE = "README.md"
 IMAGES = "images"
@@ -285,10 +287,9 @@ def _download(hub_id: str, revision: str | None) -> Path:
     try:
         huggingface_hub.snapshot_download(hub_id, revision=revision, local_dir=folder)
     except Exception as error:  # the hub raises errors of its own, of httpx and of the system
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BundleError(
             f"There is no folder {hub_id}, and it cannot be got from the Hugging Face hub; check "
-            f"the id, the revision and the network ({reason.rstrip('.')})."
+            f"the id, the revision and the network ({one_line(error)})."
         ) from error
     if (folder / INFO_FILE).is_file():
         _remove_unlisted(folder)

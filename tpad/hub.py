@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tpad.bundle_files import CARD_FILE, INFO_FILE, PICTURE_FOLDERS, read_info
 from tpad.cards import PLACE, model_card
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, one_line
 
 LARGE = 10_000_000  # bytes; the hub keeps larger files outside of git, `upload_folder` sees to it
 _NO_TOKEN = "There is no valid Hugging Face token; log in by `hf auth login`, or set HF_TOKEN."
@@ -52,14 +52,14 @@ def hub_errors(name: str) -> Iterator[None]:
             raise ConfigError(
                 f"Your token may not write to {name}; log in as its owner with a token that may."
             ) from error
-        raise ConfigError(f"The hub refused {name}: {_first_line(error)}") from error
+        raise ConfigError(f"The hub refused {name}: {one_line(error)}.") from error
     except unreachable as error:
         raise ConfigError(
-            f"Hugging Face cannot be reached ({_first_line(error)}); try again later, or see what "
+            f"Hugging Face cannot be reached ({one_line(error)}); try again later, or see what "
             "would be sent by --dry-run."
         ) from error
     except ValueError as error:
-        raise ConfigError(f"The hub refused {name}: {_first_line(error)}") from error
+        raise ConfigError(f"The hub refused {name}: {one_line(error)}.") from error
 
 
 def size_lines(folder: Path, part_of: Callable[[Path], str]) -> str:
@@ -141,7 +141,3 @@ def push_bundle(
             delete_patterns=["*"],  # files of an earlier bundle
         )
     return str(made)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

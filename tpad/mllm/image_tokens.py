@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import PreTrainedConfig
 from transformers.processing_utils import ProcessorMixin
 
-from tpad.errors import ModelError
+from tpad.errors import ModelError, one_line
 from tpad.mllm.processors import is_qwen
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def check_image_tokens(mllm: "MLLM", whose: str) -> None:
     try:
         cache = mllm.image_features([Image.new("RGB", _PROBE, "grey")])
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"{whose} cannot read pictures as its processor prepares them ({reason}); take model and "
+            f"{whose} cannot read pictures as its processor prepares them ({one_line(error)}); take model and "
             "processor files from one checkpoint."
         ) from error
     made = int(cache.counts[0])

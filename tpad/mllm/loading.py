@@ -17,7 +17,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import cached_file
 from transformers.utils.hub import extract_commit_hash
 
-from tpad.errors import ModelError, TpadError
+from tpad.errors import ModelError, TpadError, one_line
 from tpad.mllm.bounds import check_config, check_size
 from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
@@ -128,8 +128,7 @@ def _loading(path: str) -> Iterator[None]:
     except TpadError:
         raise
     except Exception as error:  # transformers may raise anything over damaged files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
-            f"and the network ({reason})."
+            f"and the network ({one_line(error)})."
         ) from error

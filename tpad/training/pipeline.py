@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from tpad.bundle import Bundle
+from tpad.bundle_files import PRETRAINING_RECORD
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
@@ -46,7 +47,6 @@ from tpad.training.shop import Shop
 from tpad.training.workspace import Stage, Workspace, digest
 
 ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
-PRETRAINING_RECORD = "pretraining.json"
 TRAINING_LOG = "training.jsonl"
 """File of a bundle: what each stage reported, one JSON object a line."""
 

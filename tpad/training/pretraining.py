@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
 
+from tpad.bundle_files import PRETRAINING_RECORD
 from tpad.errors import ConfigError, DataError, check_seed
 from tpad.files import replacing_folder
 from tpad.mllm import tiny
@@ -46,7 +47,6 @@ from tpad.training.pretraining_measure import measure
 from tpad.training.workspace import Stage, Workspace, named_tensors
 from tpad.world.attributes import Look, looks
 
-RECORD = "pretraining.json"
 EPOCH = 200  # steps between two saves
 OUTER = ("embed", "reader.query", "reader.heads")
 """Parameters that lead into a hidden space or out of one; those are not Muon's."""
@@ -357,10 +357,14 @@ def _save(
     with replacing_folder(out) as beside:
         model.bfloat16().save_pretrained(beside)
         tiny.make_processor(tokenizer).save_pretrained(beside)
-        (beside / RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+        (beside / PRETRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 def _refuse_foreign(out: Path) -> None:
     """An earlier checkpoint may be replaced, anything else must not be."""
-    if out.exists() and not (out / RECORD).is_file() and (not out.is_dir() or any(out.iterdir())):
+    if (
+        out.exists()
+        and not (out / PRETRAINING_RECORD).is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
         raise DataError(f"{out} already exists and is no checkpoint of ours; choose another --out.")

@@ -27,7 +27,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from tpad.environment import variable
-from tpad.errors import ConfigError, ProcessError
+from tpad.errors import ConfigError, ProcessError, one_line
 
 MEETS, READS, LEARNS = range(3)
 """What a process is about to do: something with all others, a pass, or a pass with gradients."""
@@ -41,10 +41,9 @@ def all_present() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # of gloo and NCCL: closed, timed out, sizes that differ
-        reason = str(error).strip().splitlines()[0]
         raise ProcessError(
             "Another process of this training has ended, so this one stops; what that one said "
-            f"tells why, and the same command goes on from here ({reason})."
+            f"tells why, and the same command goes on from here ({one_line(error)})."
         ) from error
 
 
