@@ -264,7 +264,9 @@ class VectorEncoder(FakeEncoder):
         return {name: np.tile(rows, 12) for name in sets}
 
 
-@pytest.mark.parametrize(("with_ids", "workers"), [(True, 1), (False, 2)])
+@pytest.mark.parametrize(
+    ("with_ids", "workers"), [(True, 1), (False, 1), pytest.param(False, 2, marks=pytest.mark.slow)]
+)
 def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
     bundle.info["config"]["features"] = ["clip", "tfidf"]
     values = np.arange(100, dtype=np.float32).reshape(50, 2)

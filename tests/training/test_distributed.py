@@ -181,6 +181,7 @@ def test_two_processes_encode_what_one_encodes(folder, two):
     assert "5 shards" in told and "Encoded" not in two[1][1]
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatch):
     """Even in the middle of a pass of a split model, while the others gather a layer."""
     (code, _, told), (failed, _, reason) = start(folder, "stop")

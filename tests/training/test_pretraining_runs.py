@@ -65,7 +65,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("phase", ["see", "describe"])
+@pytest.mark.parametrize("phase", ["see", pytest.param("describe", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_to_the_same_weights(cheap, tmp_path, monkeypatch, phase):
     """Killed before the second of three saves of a phase; what was done is not done again."""
     monkeypatch.setattr(pretraining, "EPOCH", 2)

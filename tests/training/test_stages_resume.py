@@ -112,14 +112,8 @@ def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):
     assert not more and torch.equal(given[0], describing.load_reader(new_stage(kept))[0])
 
 
-@pytest.mark.parametrize(
-    ("every", "validated"),
-    [
-        (3, True),
-        pytest.param(0, True, marks=pytest.mark.slow),
-        pytest.param(3, False, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("every", "validated"), [(3, True), (0, True), (3, False)])
 def test_killed_feedback_ends_where_an_uninterrupted_one_does(every, validated, trained, tmp_path):
     steps = []
 
