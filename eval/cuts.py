@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tpad import Columns, ConfigError, DataError, Dataset, Sessions, shown, split_by_time
+from tpad import Columns, ConfigError, DataError, Dataset
+from tpad.data.sessions import Sessions
+from tpad.data.splits import split_by_time
+from tpad.errors import shown
 
 DRAWS = ("random", "popularity", "category")
 POPULARITY_STRATA = 10

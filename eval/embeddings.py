@@ -1,6 +1,6 @@
 """Embedding sets from files: any vectors that somebody has for the items of a shop.
 
-The kinds of file are those of `tpad.VectorFile`. A folder that `python -m tpad ablate` wrote holds
+The kinds of file are those of `tpad.data.vectors.VectorFile`. A folder that `python -m tpad ablate` wrote holds
 variants of TPAD.
 """
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from tpad import DataError, ItemVectors, VectorFile, load_vectors
+from tpad import DataError
+from tpad.data.vectors import ItemVectors, VectorFile, load_vectors
 
 
 def load_embeddings(

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from tpad import RANDOM_SIZE, Dataset, attribute_table, field_table, text_table
+from tpad import Dataset
+from tpad.training.encoders import RANDOM_SIZE
+from tpad.training.plain_features import field_table, text_table
+from tpad.world.oracle import attribute_table
 
 
 def random_features(dataset: Dataset, seed: int) -> np.ndarray:

@@ -14,8 +14,12 @@ import numpy as np
 
 from eval.cuts import PARTS
 from eval.splits import Split, SplitConfig, make_split
-from tpad import Bundle, Columns, DataError, Dataset, Look, Sessions, assert_no_leak, shown
+from tpad import Bundle, Columns, DataError, Dataset
 from tpad.bundle_files import PRETRAINING_RECORD
+from tpad.data.sessions import Sessions
+from tpad.data.splits import assert_no_leak
+from tpad.errors import shown
+from tpad.world.attributes import Look
 
 LOOK_COLUMNS = ("attr_type", "attr_colour", "attr_pattern", "attr_emblem")
 

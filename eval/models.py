@@ -19,16 +19,11 @@ from eval.features import attribute_features, random_features, text_features
 from eval.names import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.protocol import CASES, Protocol, RankingModel
 from eval.shipped import Shipped
-from tpad import (
-    PCA_SIZES,
-    ConfigError,
-    Dataset,
-    EpochReport,
-    SessionModelConfig,
-    SessionTuning,
-    fit_session_model,
-    tune_session_model,
-)
+from tpad import ConfigError, Dataset
+from tpad.training.fitted_session_model import EpochReport
+from tpad.training.session_model import fit_session_model
+from tpad.training.session_network import PCA_SIZES, SessionModelConfig
+from tpad.training.session_tuning import SessionTuning, tune_session_model
 
 Progress = Callable[[EpochReport], None] | None
 Tuned = dict[str, Any]

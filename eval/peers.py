@@ -23,8 +23,12 @@ import pandas as pd
 
 from eval.metrics import NOT_FOUND
 from eval.protocol import TestCases
-from tpad import Columns, ConfigError, DataError, Dataset, read_parquet, shown, to_ids, to_text
+from tpad import Columns, ConfigError, DataError, Dataset
 from tpad.csv_files import original_cell
+from tpad.data.ids import to_ids
+from tpad.data.parquet_table import read_parquet
+from tpad.data.tables import to_text
+from tpad.errors import shown
 
 SEPARATOR = ","
 POSITION = "position"

@@ -17,7 +17,9 @@ from eval.models import Entry, ScoringModel
 from eval.protocol import Protocol, TestCases
 from eval.results import Result
 from eval.selection import result_of
-from tpad import Dataset, EpochReport, check_seed
+from tpad import Dataset
+from tpad.errors import check_seed
+from tpad.training.fitted_session_model import EpochReport
 
 
 def run_models(

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tpad import Bundle, FittedSessionModel, SessionTuning
+from tpad import Bundle
+from tpad.training.fitted_session_model import FittedSessionModel
+from tpad.training.session_tuning import SessionTuning
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ import numpy as np
 
 from eval.cuts import CUTS, DRAWS, end_of_day
 from eval.protocol import Protocol
-from tpad import Columns, ConfigError, DataError, Dataset, check_seed
+from tpad import Columns, ConfigError, DataError, Dataset
+from tpad.errors import check_seed
 
 HELD_OUT, FEW_SHOT, WARM, COLD = "held_out", "few_shot", "warm", "cold"
 

@@ -199,7 +199,7 @@ class Recommender:
             image_root: folder that a table's pictures are relative to; by default the table's own.
                 A frame's pictures are looked for only if it is given.
             vectors: name -> file of vectors of these items, for a bundle that was trained with
-                `--features`; the kinds of file are those of `tpad.VectorFile`.
+                `--features`; the kinds of file are those of `tpad.data.vectors.VectorFile`.
             strict: refuse the table at its first fault. Otherwise faulty rows are mended, or left
                 out, as in training, and a picture that cannot be read counts as missing.
 

@@ -8,7 +8,7 @@ from scipy import linalg
 from eval.baselines.inputs import decayed
 from eval.baselines.linear import LinearModel
 from eval.baselines.settings import need_positive
-from tpad import Sessions
+from tpad.data.sessions import Sessions
 
 
 @dataclass(frozen=True)

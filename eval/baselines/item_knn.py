@@ -7,7 +7,8 @@ from scipy import sparse
 
 from eval.baselines.popularity import popularity_order
 from eval.baselines.settings import need_count, need_number
-from tpad import Dataset, Sessions
+from tpad import Dataset
+from tpad.data.sessions import Sessions
 
 
 @dataclass(frozen=True)

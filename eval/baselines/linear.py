@@ -6,7 +6,8 @@ import numpy as np
 
 from eval.baselines.inputs import decayed
 from eval.baselines.popularity import popularity_order
-from tpad import DataError, Dataset, Sessions
+from tpad import DataError, Dataset
+from tpad.data.sessions import Sessions
 
 MOST_ITEMS = 30_000
 """Training items of the largest table; it is dense, so memory grows with the square of their number."""

@@ -21,17 +21,11 @@ from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
 from eval.baselines.settings import need_choice, need_count, need_number, need_positive
 from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
-from tpad import (
-    PADDING,
-    DataError,
-    Dataset,
-    EpochReport,
-    adamw,
-    pad_sessions,
-    sample_items,
-    shuffled_batches,
-    warm_up_cosine,
-)
+from tpad import DataError, Dataset
+from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
+from tpad.training.fitted_session_model import EpochReport
+from tpad.training.negatives import sample_items
+from tpad.training.optimisation import adamw, warm_up_cosine
 
 CHUNK = 128  # sessions scored at once
 

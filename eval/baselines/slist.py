@@ -20,7 +20,7 @@ from scipy import linalg, sparse
 from eval.baselines.inputs import LEAST_WEIGHT, decayed
 from eval.baselines.linear import LinearModel
 from eval.baselines.settings import need_number, need_positive
-from tpad import Sessions
+from tpad.data.sessions import Sessions
 
 SPLITS_AT_ONCE = 1 << 16  # rows of S and T held at once
 SECONDS_A_DAY = 24 * 60 * 60

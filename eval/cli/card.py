@@ -18,7 +18,8 @@ from eval.sections import at_a_glance, main_slices
 from eval.selection import results_of
 from eval.significance import over_seeds
 from eval.tables import MARK, results_frame
-from tpad import Bundle, DataError, model_card
+from tpad import Bundle, DataError
+from tpad.cards import model_card
 
 CARD = "README.md"
 

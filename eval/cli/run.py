@@ -26,7 +26,10 @@ from eval.models import TRIES, Entry, all_entries, select, too_large_for
 from eval.names import SUBJECT
 from eval.runner import code_version, run_models
 from eval.shipped import Shipped, shipped_recommenders
-from tpad import PCA_SIZES, ConfigError, EpochReport, SessionModelConfig, check_seed
+from tpad import ConfigError
+from tpad.errors import check_seed
+from tpad.training.fitted_session_model import EpochReport
+from tpad.training.session_network import PCA_SIZES, SessionModelConfig
 
 
 def add_parser(commands: _SubParsersAction) -> None:

@@ -18,7 +18,9 @@ from eval.leaks import assert_no_leaks
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.slices import slices
 from eval.splits import Split, SplitConfig, make_split
-from tpad import Bundle, Columns, ConfigError, DataError, Dataset, Oracle, parse_named_file
+from tpad import Bundle, Columns, ConfigError, DataError, Dataset
+from tpad.data.vectors import parse_named_file
+from tpad.world.oracle import Oracle
 
 WORLD_FILE = "world.json"
 TEXT = "_tfidf"  # ends the name of a set that is joined with the text

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from fake_bundle import FakeEncoder
 
-from app.board_quality import Quality, effective_rank, nearest, next_is_near, same_category
-from app.board_quality import transitions as pairs_of
+from app.board_quality import (
+    Quality,
+    effective_rank,
+    nearest,
+    next_is_near,
+    same_category,
+    transitions as pairs_of,
+)
 from tpad.bundle import Bundle
 
 

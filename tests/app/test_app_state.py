@@ -1,8 +1,7 @@
 """A visitor's session: every step, and its undoing."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from app.state import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Table, VisitorSession
 from tpad.items import NewItem

@@ -31,7 +31,9 @@ from eval.features import text_features
 from eval.metrics import Ranks, case_values, target_ranks
 from eval.protocol import TestCases
 from eval.ranking import candidate_scores
-from tpad import ConfigError, Dataset, EpochReport, Sessions, TpadError
+from tpad import ConfigError, Dataset, TpadError
+from tpad.data.sessions import Sessions
+from tpad.training.fitted_session_model import EpochReport
 
 METRICS = ("P", "MRR", "NDCG")
 NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")

@@ -111,7 +111,9 @@ def judge_ours(cases: int, items: int) -> tuple[float, dict[str, float]]:
 
 def train_ours(n: int, items: int) -> float:
     """Seconds of an epoch after the first."""
-    from tpad import SessionModelConfig, Sessions, fit_session_model
+    from tpad.data.sessions import Sessions
+    from tpad.training.session_model import fit_session_model
+    from tpad.training.session_network import SessionModelConfig
 
     walks = sessions_of(n, items)
     starts = np.arange(len(walks), dtype=np.int64)

@@ -13,8 +13,7 @@ from fake_bundle import FakeEncoder, picture
 
 import tpad
 from tpad import Bundle, NewItem
-from tpad.encoding import encode_table, read_shards
-from tpad.encoding import run as running
+from tpad.encoding import encode_table, read_shards, run as running
 from tpad.errors import ConfigError, DataError, ModelError
 from tpad.locking import only_run
 

@@ -12,8 +12,9 @@ from safetensors.numpy import save_file
 
 from eval import embeddings
 from eval.embeddings import load_ablations
-from tpad import ConfigError, DataError, load_vectors, parse_named_file
+from tpad import ConfigError, DataError
 from tpad.data import parquet_table
+from tpad.data.vectors import load_vectors, parse_named_file
 
 IDS = ["a", "b", "c", "d"]
 VECTORS = np.arange(8, dtype=np.float32).reshape(4, 2)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from eval import __main__ as command
-from tpad import Bundle, mask_history
+from tpad import Bundle
+from tpad.training.cases import mask_history
 
 ROOT = Path(__file__).resolve().parents[2]
 

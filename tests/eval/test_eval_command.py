@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval import __main__ as command
-from eval import runner
+from eval import __main__ as command, runner
 from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names

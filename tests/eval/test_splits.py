@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from small_shops import dataset_of
 
 from eval.cuts import draw_items
 from eval.protocol import Protocol, TestCases
 from eval.splits import DEFAULTS, Split, SplitConfig, make_split
-from tpad import ConfigError, DataError, Dataset, Sessions
+from tpad import ConfigError, DataError, Dataset
+from tpad.data.sessions import Sessions
 
 DAY = 86_400
 PARTS = ("train", "validation", "test")

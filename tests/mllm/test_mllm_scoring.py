@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from tpad.errors import ModelError
-from tpad.mllm import ItemInput, Turn
-from tpad.mllm import scoring as scoring_module
+from tpad.mllm import ItemInput, Turn, scoring as scoring_module
 
 CANDIDATES = ["a red case", "a red phone case", "green", "", "a red case for Nova 7", "green"]
 

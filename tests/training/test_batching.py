@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tpad import PADDING, adamw, pad_sessions, shuffled_batches, warm_up_cosine
-from tpad.training.batching import BUCKET
+from tpad.training.batching import BUCKET, PADDING, pad_sessions, shuffled_batches
+from tpad.training.optimisation import adamw, warm_up_cosine
 
 
 def sessions_of(lengths) -> list[np.ndarray]:

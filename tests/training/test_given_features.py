@@ -10,7 +10,8 @@ import torch
 from safetensors.numpy import save_file
 
 import tpad
-from tpad import Bundle, ConfigError, DataError, ItemVectors, NewItem
+from tpad import Bundle, ConfigError, DataError, NewItem
+from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
 from tpad.training import describing, distillation
 from tpad.training.given_features import TFIDF, GivenFeatures

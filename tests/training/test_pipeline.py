@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
-from tpad import Bundle, NewItem, tune_session_model
+from tpad import Bundle, NewItem
 from tpad.data.columns import Columns
 from tpad.embeddings import SET_TITLES, as_stored
 from tpad.errors import BundleError, ConfigError
@@ -33,6 +33,7 @@ from tpad.training.base import Base
 from tpad.training.config import ABLATIONS, apply_ablation
 from tpad.training.encoders import ItemEncoder
 from tpad.training.pipeline import contents, train
+from tpad.training.session_tuning import tune_session_model
 from tpad.training.workspace import Workspace, digest
 
 STAGES = (

@@ -29,8 +29,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import get_cpu_distributed_information, parse_flag_from_env
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import Tensor, distributed as dist, nn
 from transformers.utils import logging
 
 from tpad import locking

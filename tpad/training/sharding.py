@@ -21,8 +21,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import parse_flag_from_env
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import Tensor, distributed as dist, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 

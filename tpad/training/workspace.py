@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import load_file as load_arrays, save_file as save_arrays
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
