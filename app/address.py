@@ -109,9 +109,13 @@ def build(
         )
 
     bar.moved(
-        moved, [session, restored], outputs, show_progress="hidden", api_visibility="private",
+        moved,
+        [session, restored],
+        outputs,
+        show_progress="hidden",
+        api_visibility="private",
         **in_turn,
-    )  # fmt: skip
+    )
     for field in fields:
         keep_in_address(field.control.change, field.control, field.key, field.usual)
     return restored

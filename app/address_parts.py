@@ -15,18 +15,35 @@ from eval.averaging import CASE
 MAX_TEXT = 400  # characters of a filter's value
 SESSION_KEYS = ("session", "next", "revealed")
 BOARD_KEYS = {
-    "choice": "of", "part": "part", "kind": "kind", "metric": "metric", "seed": "seed",
-    "models": "models", "stage": "stage", "extras": "extras", "mean": "mean",
-}  # fmt: skip
+    "choice": "of",
+    "part": "part",
+    "kind": "kind",
+    "metric": "metric",
+    "seed": "seed",
+    "models": "models",
+    "stage": "stage",
+    "extras": "extras",
+    "mean": "mean",
+}
 """The dashboard's filters: name -> key."""
 BOARD_USUAL = {
-    "choice": "", "part": "all", "kind": "", "metric": DEFAULT_METRIC, "seed": ALL_SEEDS,
-    "models": "", "stage": RECOMMENDERS, "extras": "0", "mean": CASE,
-}  # fmt: skip
+    "choice": "",
+    "part": "all",
+    "kind": "",
+    "metric": DEFAULT_METRIC,
+    "seed": ALL_SEEDS,
+    "models": "",
+    "stage": RECOMMENDERS,
+    "extras": "0",
+    "mean": CASE,
+}
 HAND_KEYS = {
-    "key": "hand-of", "part": "hand-part", "rule": "hand-rule", "first": "hand-first",
+    "key": "hand-of",
+    "part": "hand-part",
+    "rule": "hand-rule",
+    "first": "hand-first",
     "second": "hand-second",
-}  # fmt: skip
+}
 """The settings of “Cold start by hand”: attribute of `Walk` -> key."""
 
 Read = Callable[[str, Mapping[str, str]], Any]
@@ -109,9 +126,11 @@ def board_view(values: Mapping[str, str]) -> View:
 
 def address_of(element: Element) -> str:
     """What names an element in a link; "" for one of the visitor's own."""
-    return "" if element.item_id == "" and element.key.startswith(OWN) else (
-        element.item_id or element.key
-    )  # fmt: skip
+    return (
+        ""
+        if element.item_id == "" and element.key.startswith(OWN)
+        else (element.item_id or element.key)
+    )
 
 
 def linked(session: VisitorSession) -> str:

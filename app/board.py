@@ -33,8 +33,13 @@ SHORTEST = 0.01
 """Seconds: what was fitted faster is drawn here, as a logarithmic axis has no zero."""
 
 IDS, CONTENT, OURS, ABLATION, REFERENCE, ORACLE = (
-    "baseline, item IDs", "baseline, content", "TPAD", "ablation", "reference", "oracle",
-)  # fmt: skip
+    "baseline, item IDs",
+    "baseline, content",
+    "TPAD",
+    "ablation",
+    "reference",
+    "oracle",
+)
 FAMILIES = (IDS, CONTENT, OURS, ABLATION, REFERENCE, ORACLE)
 """Kinds of models, in the order of a legend."""
 EXTRAS = (ABLATION, REFERENCE)
@@ -164,10 +169,16 @@ def differences(found: Sequence[Contest]) -> pd.DataFrame:
         Columns model, difference, low, high, p, p_corrected, sure; the index is the model too.
     """
     rows = [
-        (one.rival, -one.found.difference, -one.found.high, -one.found.low, one.found.p_value,
-         one.found.p_corrected)
+        (
+            one.rival,
+            -one.found.difference,
+            -one.found.high,
+            -one.found.low,
+            one.found.p_value,
+            one.found.p_corrected,
+        )
         for one in found
-    ]  # fmt: skip
+    ]
     columns = ["model", "difference", "low", "high", "p", "p_corrected"]
     table = pd.DataFrame(rows, columns=columns).set_index("model", drop=False).rename_axis(None)
     return table.assign(sure=table.p_corrected.astype(float) < SURE)
@@ -223,8 +234,11 @@ def by_slices(
         figures_of(outcome, name, metric, k, models).assign(bin=name.removeprefix(f"{kind} "))
         for name in large
     ]
-    small = [f"{n.removeprefix(f'{kind} ')} ({outcome.masks[n].sum()} cases)" for n in parts
-             if n not in large]  # fmt: skip
+    small = [
+        f"{n.removeprefix(f'{kind} ')} ({outcome.masks[n].sum()} cases)"
+        for n in parts
+        if n not in large
+    ]
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()), small
 
 
@@ -320,8 +334,9 @@ def read_stages(path: Path) -> pd.DataFrame:
             (name, epoch, quantity, float(value))
             for quantity, value in record.items()
             if quantity not in ("time", "epoch")
-            and isinstance(value, int | float) and not isinstance(value, bool)
-        ]  # fmt: skip
+            and isinstance(value, int | float)
+            and not isinstance(value, bool)
+        ]
     return pd.DataFrame(rows, columns=["stage", "epoch", "quantity", "value"])
 
 
@@ -331,13 +346,32 @@ def run_table(runs: Iterable[RunInfo]) -> pd.DataFrame:
     `seconds` are from start to end, NaN for a run that goes on.
     """
     rows = [
-        (run.id, run.model, model_title(run.model), run.role, run.seed, run.status, run.started,
-         np.nan if run.ended is None else (run.ended - run.started).total_seconds(), run.commit,
-         run.dataset + (f", {run.split}" if run.split else ""))
+        (
+            run.id,
+            run.model,
+            model_title(run.model),
+            run.role,
+            run.seed,
+            run.status,
+            run.started,
+            np.nan if run.ended is None else (run.ended - run.started).total_seconds(),
+            run.commit,
+            run.dataset + (f", {run.split}" if run.split else ""),
+        )
         for run in runs
-    ]  # fmt: skip
-    columns = ["run", "model", "title", "role", "seed", "status", "started", "seconds", "commit",
-               "on"]  # fmt: skip
+    ]
+    columns = [
+        "run",
+        "model",
+        "title",
+        "role",
+        "seed",
+        "status",
+        "started",
+        "seconds",
+        "commit",
+        "on",
+    ]
     return pd.DataFrame(rows[::-1], columns=columns)
 
 

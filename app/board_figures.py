@@ -26,13 +26,21 @@ from app.figures import GREY, PALETTE, TRUTH, plain
 from eval.names import SUBJECT
 
 COLOURS = {
-    IDS: "#7F8FA6", CONTENT: "#0072B2", OURS: TRUTH, ABLATION: "#E69F00", REFERENCE: "#009E73",
+    IDS: "#7F8FA6",
+    CONTENT: "#0072B2",
+    OURS: TRUTH,
+    ABLATION: "#E69F00",
+    REFERENCE: "#009E73",
     ORACLE: "#CC79A7",
-}  # fmt: skip
+}
 SHAPES = {
-    IDS: "circle", CONTENT: "square", OURS: "star", ABLATION: "diamond",
-    REFERENCE: "triangle-up", ORACLE: "cross",
-}  # fmt: skip
+    IDS: "circle",
+    CONTENT: "square",
+    OURS: "star",
+    ABLATION: "diamond",
+    REFERENCE: "triangle-up",
+    ORACLE: "cross",
+}
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 INK = "#6B7686"  # of exported pictures; the page colours text by itself
@@ -121,12 +129,16 @@ def bars(table: pd.DataFrame, x_title: str) -> go.Figure:
         if own.empty:
             continue
         figure.add_bar(
-            x=own.share, y=names[mask], orientation="h", name=kind, marker_color=COLOURS[kind],
+            x=own.share,
+            y=names[mask],
+            orientation="h",
+            name=kind,
+            marker_color=COLOURS[kind],
             customdata=own[["share_low", "share_high"]],
             error_x=_error(own, "share", "#808895"),
             hovertemplate="<b>%{y}</b><br>%{x:.1%} (%{customdata[0]:.1%} – %{customdata[1]:.1%})"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     _style(figure, 130 + BAR * len(table))
     figure.update_layout(barmode="overlay", bargap=0.35)
     figure.update_xaxes(title_text=x_title, tickformat=".0%", rangemode="tozero")
@@ -157,18 +169,24 @@ def grouped(
         shift = 0.07 * (number - (len(models) - 1) / 2)
         title = plain(own.title.iat[0])
         figure.add_scatter(
-            x=[bins.index(b) + shift for b in own.bin], y=own["mean"], name=title,
+            x=[bins.index(b) + shift for b in own.bin],
+            y=own["mean"],
+            name=title,
             mode="lines+markers" if ordered else "markers",
-            line={"color": colour, "width": 3.5 if name == SUBJECT else 2,
-                  "dash": DASHES[number % len(DASHES)]},
+            line={
+                "color": colour,
+                "width": 3.5 if name == SUBJECT else 2,
+                "dash": DASHES[number % len(DASHES)],
+            },
             marker={"size": 10, "symbol": MARKS[number % len(MARKS)], "color": colour},
-            error_y=_error(own.rename(columns={"low": "mean_low", "high": "mean_high"}), "mean",
-                           colour),
+            error_y=_error(
+                own.rename(columns={"low": "mean_low", "high": "mean_high"}), "mean", colour
+            ),
             customdata=own[["bin", "cases", "low", "high"]],
             hovertemplate=f"<b>{title}</b>, %{{customdata[0]}}<br>%{{y:.3f}} "
             "(%{customdata[2]:.3f} – %{customdata[3]:.3f})<br>%{customdata[1]:,} cases"
             "<extra></extra>",
-        )  # fmt: skip
+        )
     _style(figure, 460)
     figure.update_xaxes(
         title_text=x_title,
@@ -198,24 +216,40 @@ def forest(table: pd.DataFrame) -> go.Figure:
         axis = "" if number == 0 else str(number + 1)
         own = table[(table.metric == metric) & (table.k == k)]
         figure.add_scatter(
-            x=own.difference, y=own.title.map(plain), mode="markers", xaxis=f"x{axis}",
+            x=own.difference,
+            y=own.title.map(plain),
+            mode="markers",
+            xaxis=f"x{axis}",
             showlegend=False,
-            marker={"size": 11, "color": PALETTE[0], "line": {"width": 2, "color": PALETTE[0]},
-                    "symbol": ["circle" if sure else "circle-open" for sure in own.sure]},
-            error_x=_error(own.rename(columns={"low": "difference_low", "high": "difference_high"}),
-                           "difference", PALETTE[0]),
+            marker={
+                "size": 11,
+                "color": PALETTE[0],
+                "line": {"width": 2, "color": PALETTE[0]},
+                "symbol": ["circle" if sure else "circle-open" for sure in own.sure],
+            },
+            error_x=_error(
+                own.rename(columns={"low": "difference_low", "high": "difference_high"}),
+                "difference",
+                PALETTE[0],
+            ),
             # In words already: plotly.js knows no format with a sign.
-            text=[f"{r.difference:+.4f} ({r.low:+.4f} – {r.high:+.4f})<br>p = {r.p_corrected:.4f}"
-                  for r in own.itertuples()],
+            text=[
+                f"{r.difference:+.4f} ({r.low:+.4f} – {r.high:+.4f})<br>p = {r.p_corrected:.4f}"
+                for r in own.itertuples()
+            ],
             hovertemplate=f"<b>%{{y}}</b><br>{metric}@{k} %{{text}}<extra></extra>",
-        )  # fmt: skip
-        figure.update_layout({
-            f"xaxis{axis}": {
-                "title_text": f"{metric}@{k}, difference to the whole method",
-                "domain": [number * width + 0.02, (number + 1) * width - 0.02],
-                "tickformat": ".2f", "nticks": 5, "tickangle": 0,
+        )
+        figure.update_layout(
+            {
+                f"xaxis{axis}": {
+                    "title_text": f"{metric}@{k}, difference to the whole method",
+                    "domain": [number * width + 0.02, (number + 1) * width - 0.02],
+                    "tickformat": ".2f",
+                    "nticks": 5,
+                    "tickangle": 0,
+                }
             }
-        })  # fmt: skip
+        )
     _style(figure, 110 + 30 * len(names))
     figure.update_xaxes(zeroline=True, zerolinecolor="#808895", zerolinewidth=2)
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], ticksuffix=" ")
@@ -234,12 +268,21 @@ def curves(table: pd.DataFrame) -> go.Figure:
         title = plain(own.title.iat[0])
         for axis, column in (("", "validation"), ("2", "loss")):
             figure.add_scatter(
-                x=own.epoch, y=own[column], xaxis=f"x{axis}", yaxis=f"y{axis}", mode="lines",
-                name=title, legendgroup=str(name), showlegend=not axis,
-                line={"color": colour, "width": 3.5 if name == SUBJECT else 2,
-                      "dash": DASHES[number % len(DASHES)]},
+                x=own.epoch,
+                y=own[column],
+                xaxis=f"x{axis}",
+                yaxis=f"y{axis}",
+                mode="lines",
+                name=title,
+                legendgroup=str(name),
+                showlegend=not axis,
+                line={
+                    "color": colour,
+                    "width": 3.5 if name == SUBJECT else 2,
+                    "dash": DASHES[number % len(DASHES)],
+                },
                 hovertemplate=f"<b>{title}</b>, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
-            )  # fmt: skip
+            )
     _panels(figure, ["MRR@20 on validation sessions", "Training loss (nats a case)"])
     return figure
 
@@ -258,10 +301,15 @@ def stage_curves(table: pd.DataFrame, stage: str) -> go.Figure:
         axis = "" if number == 0 else str(number + 1)
         some = own[own.quantity == quantity]
         figure.add_scatter(
-            x=some.epoch, y=some.value, xaxis=f"x{axis}", yaxis=f"y{axis}", showlegend=False,
-            mode="lines+markers", line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
+            x=some.epoch,
+            y=some.value,
+            xaxis=f"x{axis}",
+            yaxis=f"y{axis}",
+            showlegend=False,
+            mode="lines+markers",
+            line={"color": PALETTE[number % len(PALETTE)], "width": 2.5},
             hovertemplate=f"{plain(quantity)}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-        )  # fmt: skip
+        )
     _panels(figure, [_quantity_title(quantity) for quantity in quantities])
     return figure
 
@@ -281,16 +329,27 @@ def quality(table: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     for number, (column, title) in enumerate(columns.items()):
         figure.add_bar(
-            x=table[column], y=names, orientation="h", name=title,
-            marker_color=(PALETTE[0], PALETTE[1], PALETTE[4])[number], offsetgroup=str(number),
+            x=table[column],
+            y=names,
+            orientation="h",
+            name=title,
+            marker_color=(PALETTE[0], PALETTE[1], PALETTE[4])[number],
+            offsetgroup=str(number),
             hovertemplate=f"<b>%{{y}}</b><br>{title}: %{{x:.1%}}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.add_bar(
-        x=table.effective_rank, y=names, orientation="h", name="effective rank", xaxis="x2",
-        marker_color=PALETTE[2], showlegend=False, customdata=table[["dimensions"]],
+        x=table.effective_rank,
+        y=names,
+        orientation="h",
+        name="effective rank",
+        xaxis="x2",
+        marker_color=PALETTE[2],
+        showlegend=False,
+        customdata=table[["dimensions"]],
         hovertemplate="<b>%{y}</b><br>effective rank %{x:.0f} of %{customdata[0]:,} dimensions"
-        "<extra></extra>", offsetgroup="1",
-    )  # fmt: skip
+        "<extra></extra>",
+        offsetgroup="1",
+    )
     figure.update_layout(
         xaxis={
             "title_text": "share",
@@ -313,10 +372,16 @@ def quality(table: pd.DataFrame) -> go.Figure:
 
 
 def _quantity_title(name: str) -> str:
-    words = {"loss": "loss (nats)", "validation": "MRR@20 on validation", "next": "L_next (nats)",
-             "generation": "L_gen (nats)", "kd": "L_kd (nats)", "align": "alignment (nats)",
-             "apart": "shared with the private part (nats)",
-             "MRR@20": "MRR@20 on validation"}  # fmt: skip
+    words = {
+        "loss": "loss (nats)",
+        "validation": "MRR@20 on validation",
+        "next": "L_next (nats)",
+        "generation": "L_gen (nats)",
+        "kd": "L_kd (nats)",
+        "align": "alignment (nats)",
+        "apart": "shared with the private part (nats)",
+        "MRR@20": "MRR@20 on validation",
+    }
     return words.get(name, plain(name))
 
 
@@ -331,10 +396,18 @@ def _panels(figure: go.Figure, titles: Sequence[str]) -> None:
         column, row = number % 2, number // 2
         across = [0.0, 0.45] if column == 0 else [0.55, 1.0]
         top = 1 - row * height
-        layout[f"xaxis{axis}"] = {"title_text": "epoch", "domain": across, "anchor": f"y{axis}",
-                                  "tickformat": "d", "nticks": 8}  # fmt: skip
-        layout[f"yaxis{axis}"] = {"title_text": title, "anchor": f"x{axis}",
-                                  "domain": [top - height + 0.17 * height, top]}  # fmt: skip
+        layout[f"xaxis{axis}"] = {
+            "title_text": "epoch",
+            "domain": across,
+            "anchor": f"y{axis}",
+            "tickformat": "d",
+            "nticks": 8,
+        }
+        layout[f"yaxis{axis}"] = {
+            "title_text": title,
+            "anchor": f"x{axis}",
+            "domain": [top - height + 0.17 * height, top],
+        }
     figure.update_layout(layout)
     _style(figure, 90 + 290 * max(rows, 1))
 
@@ -342,10 +415,14 @@ def _panels(figure: go.Figure, titles: Sequence[str]) -> None:
 def _error(own: pd.DataFrame, column: str, colour: str) -> dict[str, Any]:
     """The interval around a column as plotly's error bar."""
     return {
-        "type": "data", "symmetric": False, "array": own[f"{column}_high"] - own[column],
-        "arrayminus": own[column] - own[f"{column}_low"], "color": colour, "thickness": 1.4,
+        "type": "data",
+        "symmetric": False,
+        "array": own[f"{column}_high"] - own[column],
+        "arrayminus": own[column] - own[f"{column}_low"],
+        "color": colour,
+        "thickness": 1.4,
         "width": 3,
-    }  # fmt: skip
+    }
 
 
 def _style(figure: go.Figure, height: int, *, zoom: bool = False) -> None:
@@ -367,10 +444,18 @@ def _style(figure: go.Figure, height: int, *, zoom: bool = False) -> None:
         meta="zoom" if zoom else "",
     )
     figure.update_xaxes(
-        gridcolor=GREY, zerolinecolor=GREY, automargin=True, fixedrange=not zoom,
-        title_standoff=10, title_font={"size": 13},
-    )  # fmt: skip
+        gridcolor=GREY,
+        zerolinecolor=GREY,
+        automargin=True,
+        fixedrange=not zoom,
+        title_standoff=10,
+        title_font={"size": 13},
+    )
     figure.update_yaxes(
-        gridcolor=GREY, zerolinecolor=GREY, automargin=True, fixedrange=not zoom,
-        title_standoff=10, title_font={"size": 13},
-    )  # fmt: skip
+        gridcolor=GREY,
+        zerolinecolor=GREY,
+        automargin=True,
+        fixedrange=not zoom,
+        title_standoff=10,
+        title_font={"size": 13},
+    )

@@ -115,8 +115,15 @@ class Quality:
             Columns set, title, dimensions, effective_rank, same_category, next_warm, next_cold
             (NaN where there are no such transitions).
         """
-        columns = ["set", "title", "dimensions", "effective_rank", "same_category", "next_warm",
-                   "next_cold"]  # fmt: skip
+        columns = [
+            "set",
+            "title",
+            "dimensions",
+            "effective_rank",
+            "same_category",
+            "next_warm",
+            "next_cold",
+        ]
         return pd.DataFrame([self.measure(name) for name in self.bundle.sets], columns=columns)
 
     def has(self, name: str) -> bool:
@@ -137,9 +144,14 @@ class Quality:
         cold = self.bundle.cold[following]
         parts = [float(found[mask].mean()) if mask.any() else np.nan for mask in (~cold, cold)]
         categories = dataset.items[Columns.CATEGORY].fillna("").to_numpy(dtype=object)
-        return (name, self.titles.get(name, name), vectors.shape[1],
-                effective_rank(vectors[_some(np.arange(len(vectors)))]),
-                same_category(vectors, categories), *parts)  # fmt: skip
+        return (
+            name,
+            self.titles.get(name, name),
+            vectors.shape[1],
+            effective_rank(vectors[_some(np.arange(len(vectors)))]),
+            same_category(vectors, categories),
+            *parts,
+        )
 
 
 def _some(rows: np.ndarray) -> np.ndarray:

@@ -31,9 +31,13 @@ def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:
         said = ""
         if subject:
             said = board_views.mark_note(len(rivals), testing=done if marks is None else None)
-        whole = rows if marks is None else rows.merge(
-            marks.add_prefix("against_tpad_"), "left", left_on="model", right_index=True
-        ).drop(columns="against_tpad_model")  # fmt: skip
+        whole = (
+            rows
+            if marks is None
+            else rows.merge(
+                marks.add_prefix("against_tpad_"), "left", left_on="model", right_index=True
+            ).drop(columns="against_tpad_model")
+        )
         title = f"{board.part_title(view.part)}: {int(rows.cases.iat[0]):,} cases"
         if outcome.mean == SESSION:
             title += f", mean over {int(rows.sessions.iat[0]):,} sessions"
@@ -49,14 +53,16 @@ def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:
         shares = shares[["model", "title", "family", "share", "share_low", "share_high"]]
         heads = {"title": "Model", "share": "Share", "share_low": "From", "share_high": "To"}
         return Drawn(
-            top + board_views.head(
+            top
+            + board_views.head(
                 "Share of what the oracle reaches",
                 "The oracle knows the law by which the shop’s sessions are made. Lines are 95 % "
-                "intervals."),
+                "intervals.",
+            ),
             board_figures.bars(shares, f"{view.metric} as a share of the oracle’s"),
             board_views.data_table(shares, heads, "oracle-share", "Shares of the oracle's figure"),
             "oracle-share",
-        )  # fmt: skip
+        )
 
     missing = [name for name in rivals if not outcome.tested(name, view.part, metric, k)]
     if missing:
@@ -72,32 +78,51 @@ def draw_warm_cold(view: View, outcome: Outcome) -> Drawn:
     metric, k = parse_metric(view.metric)
     table = board.warm_cold(outcome, metric, k, extras=view.extras)
     if table.empty:
-        return Drawn(board_views.nothing(
-            "One kind of targets only.", "These cases do not hold both warm and cold targets."
-        ))  # fmt: skip
+        return Drawn(
+            board_views.nothing(
+                "One kind of targets only.", "These cases do not hold both warm and cold targets."
+            )
+        )
     counts = {part: int(outcome.masks[part].sum()) for part in ("warm", "cold")}
     note = (
         f"A model to the right finds items that were clicked in training ({counts['warm']:,} cases), "
         f"one at the top finds items that nobody clicked yet ({counts['cold']:,} cases). "
         "Lines are 95 % intervals."
     )
-    heads = {"title": "Model", "family": "Kind", "warm": "Warm", "warm_low": "From",
-             "warm_high": "To", "cold": "Cold", "cold_low": "From ", "cold_high": "To "}  # fmt: skip
+    heads = {
+        "title": "Model",
+        "family": "Kind",
+        "warm": "Warm",
+        "warm_low": "From",
+        "warm_high": "To",
+        "cold": "Cold",
+        "cold_low": "From ",
+        "cold_high": "To ",
+    }
     return Drawn(
         board_views.head("Warm against cold", note),
-        board_figures.scatter(table, "warm", "cold", x_title=f"{view.metric} on warm targets",
-                              y_title=f"{view.metric} on cold targets"),
-        board_views.data_table(table, heads, "warm-cold", f"{view.metric} on warm and cold targets"),
+        board_figures.scatter(
+            table,
+            "warm",
+            "cold",
+            x_title=f"{view.metric} on warm targets",
+            y_title=f"{view.metric} on cold targets",
+        ),
+        board_views.data_table(
+            table, heads, "warm-cold", f"{view.metric} on warm and cold targets"
+        ),
         "warm-cold",
-    )  # fmt: skip
+    )
 
 
 def draw_by_slice(view: View, outcome: Outcome) -> Drawn:
     """Some models on the slices of a kind."""
     if not view.kind:
-        return Drawn(board_views.nothing(
-            "No finer slices.", "The database holds no slices that divide these cases."
-        ))  # fmt: skip
+        return Drawn(
+            board_views.nothing(
+                "No finer slices.", "The database holds no slices that divide these cases."
+            )
+        )
     metric, k = parse_metric(view.metric)
     names = [name for name in view.models if name in outcome.by_name]
     table, small = board.by_slices(outcome, view.kind, metric, k, names)
@@ -108,25 +133,38 @@ def draw_by_slice(view: View, outcome: Outcome) -> Drawn:
     note = "Lines are 95 % intervals."
     if small:
         note += f" Left out as too small: {escape(', '.join(small))}."
-    heads = {"bin": words.capitalize(), "title": "Model", "cases": "Cases", "mean": view.metric,
-             "low": "From", "high": "To"}  # fmt: skip
+    heads = {
+        "bin": words.capitalize(),
+        "title": "Model",
+        "cases": "Cases",
+        "mean": view.metric,
+        "low": "From",
+        "high": "To",
+    }
     return Drawn(
         board_views.head(f"{view.metric} by {words}", note),
-        board_figures.grouped(table, names, x_title=words + units, y_title=view.metric,
-                              ordered=view.kind in ("length", "frequency")),
+        board_figures.grouped(
+            table,
+            names,
+            x_title=words + units,
+            y_title=view.metric,
+            ordered=view.kind in ("length", "frequency"),
+        ),
         board_views.data_table(table, heads, f"by-{view.kind}", f"{view.metric} by {words}"),
         f"by-{view.kind}",
-    )  # fmt: skip
+    )
 
 
 def draw_ablations(view: View, outcome: Outcome) -> Iterator[Drawn]:
     """What each part of the method adds; progress while it is tested."""
     whole, names = board.ablations(outcome)
     if not names or whole not in outcome.by_name:
-        yield Drawn(board_views.nothing(
-            "No ablation has been run on these cases.",
-            "Train them by <code>python -m tpad ablate</code>, and evaluate them beside the method.",
-        ))  # fmt: skip
+        yield Drawn(
+            board_views.nothing(
+                "No ablation has been run on these cases.",
+                "Train them by <code>python -m tpad ablate</code>, and evaluate them beside the method.",
+            )
+        )
         return
     found: list[Contest] = []
     count = len(names) * len(HEADLINES)
@@ -146,8 +184,14 @@ def draw_ablations(view: View, outcome: Outcome) -> Iterator[Drawn]:
         f"points differ with p below {board.SURE:g}: paired permutation test over sessions, "
         f"corrected by Holm’s method for the {count} tests of this plot."
     )
-    heads = {"title": "Ablation", "metric": "Metric", "difference": "Difference", "low": "From",
-             "high": "To", "p_corrected": "p (Holm)"}  # fmt: skip
+    heads = {
+        "title": "Ablation",
+        "metric": "Metric",
+        "difference": "Difference",
+        "low": "From",
+        "high": "To",
+        "p_corrected": "p (Holm)",
+    }
     yield Drawn(
         board_views.head("What each part of the method adds", note),
         board_figures.forest(table),
@@ -165,14 +209,25 @@ def draw_cost(view: View, outcome: Outcome) -> Drawn:
         "Seconds of fitting, the search for settings included, mean over runs; embeddings are not "
         f"part of it. Less than {board.SHORTEST:g} s is drawn at {board.SHORTEST:g} s."
     )
-    heads = {"title": "Model", "family": "Kind", "fit_seconds": "Fitting (s)",
-             "score_seconds": "Ranking all cases (s)", "quality": view.metric,
-             "quality_low": "From", "quality_high": "To"}  # fmt: skip
+    heads = {
+        "title": "Model",
+        "family": "Kind",
+        "fit_seconds": "Fitting (s)",
+        "score_seconds": "Ranking all cases (s)",
+        "quality": view.metric,
+        "quality_low": "From",
+        "quality_high": "To",
+    }
     return Drawn(
         board_views.head("Cost against quality", note),
-        board_figures.scatter(table, "fit_seconds", "quality", x_title="fitting (seconds)",
-                              y_title=f"{view.metric}, {board.part_title(view.part).lower()}",
-                              log=True),
+        board_figures.scatter(
+            table,
+            "fit_seconds",
+            "quality",
+            x_title="fitting (seconds)",
+            y_title=f"{view.metric}, {board.part_title(view.part).lower()}",
+            log=True,
+        ),
         board_views.data_table(table, heads, "cost", "Seconds and quality of each model"),
         "cost",
-    )  # fmt: skip
+    )

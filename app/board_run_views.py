@@ -72,12 +72,20 @@ def run_list(rows: pd.DataFrame, shown: int) -> str:
         ),
         Column("Seed", lambda r: str(r.seed), lambda r: r.seed, down=False),
         Column("Status", lambda r: status(r.status), lambda r: r.status, "", "w", False),
-        Column("Started (UTC)", lambda r: f"{r.started:%Y-%m-%d %H:%M}",
-               lambda r: r.started.timestamp()),
+        Column(
+            "Started (UTC)",
+            lambda r: f"{r.started:%Y-%m-%d %H:%M}",
+            lambda r: r.started.timestamp(),
+        ),
         Column("Took", lambda r: duration(r.seconds), lambda r: r.seconds),
-        Column("Commit", lambda r: f"<code>{escape(r.commit[:8])}</code>", lambda r: r.commit,
-               style="w tb-less", down=False),
-    ]  # fmt: skip
+        Column(
+            "Commit",
+            lambda r: f"<code>{escape(r.commit[:8])}</code>",
+            lambda r: r.commit,
+            style="w tb-less",
+            down=False,
+        ),
+    ]
     if several:
         columns.insert(
             1, Column("Evaluated on", lambda r: escape(r.on), lambda r: r.on, "", "w", False)
@@ -93,10 +101,15 @@ def run_list(rows: pd.DataFrame, shown: int) -> str:
     saved = csv_link(rows, "runs")
     return (
         head("Runs", f"{note}. A run opens with its configuration and its worst cases.", saved)
-        + table(rows.iloc[:shown], columns, "runs", caption="Runs, the newest first",
-                sorted_by="Started (UTC)")
+        + table(
+            rows.iloc[:shown],
+            columns,
+            "runs",
+            caption="Runs, the newest first",
+            sorted_by="Started (UTC)",
+        )
         + more
-    )  # fmt: skip
+    )
 
 
 def run_page(
@@ -157,12 +170,25 @@ def worst(cases: Sequence[Case], part: str, *, opens: bool) -> str:
         note += " The bundle holds other data, so items are told by their row."
     table = pd.DataFrame(
         [
-            (c.number, c.length, c.target.row, c.target.title, c.cold, *(rank for _, rank in c.ranks))
+            (
+                c.number,
+                c.length,
+                c.target.row,
+                c.target.title,
+                c.cold,
+                *(rank for _, rank in c.ranks),
+            )
             for c in cases
         ],
-        columns=["case", "session_length", "target_row", "target", "cold",
-                 *(f"rank, {whose}" for whose, _ in cases[0].ranks)],
-    )  # fmt: skip
+        columns=[
+            "case",
+            "session_length",
+            "target_row",
+            "target",
+            "cold",
+            *(f"rank, {whose}" for whose, _ in cases[0].ranks),
+        ],
+    )
     cards = "".join(_card(case, opens) for case in cases)
     return head("Worst cases", note, csv_link(table, "worst-cases")) + (
         f'<ol class="tb-cases">{cards}</ol>'

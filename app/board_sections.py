@@ -158,8 +158,12 @@ class Board:
             "One session recommender is trained over each embedding set, with the same settings. "
             "It keeps the epoch with the best MRR@20 on validation sessions."
         )
-        heads = {"title": "Embedding set", "epoch": "Epoch", "validation": "MRR@20 on validation",
-                 "loss": "Training loss (nats)"}  # fmt: skip
+        heads = {
+            "title": "Embedding set",
+            "epoch": "Epoch",
+            "validation": "MRR@20 on validation",
+            "loss": "Training loss (nats)",
+        }
         return Drawn(
             board_views.head("Training of the recommenders", note),
             board_figures.curves(curves),
@@ -181,9 +185,14 @@ class Board:
             f"the next item of a test session is among the {NEXT_NEIGHBOURS} nearest of the present "
             "one; and the effective rank, the number of directions in which the vectors spread."
         )
-        heads = {"title": "Embedding set", "dimensions": "Dimensions",
-                 "effective_rank": "Effective rank", "same_category": "Same category",
-                 "next_warm": "Next is near, warm", "next_cold": "Next is near, cold"}  # fmt: skip
+        heads = {
+            "title": "Embedding set",
+            "dimensions": "Dimensions",
+            "effective_rank": "Effective rank",
+            "same_category": "Same category",
+            "next_warm": "Next is near, warm",
+            "next_cold": "Next is near, cold",
+        }
         yield Drawn(
             board_views.head("Quality of the embedding sets", note),
             board_figures.quality(table),

@@ -8,8 +8,15 @@ from app.board import DEFAULT_METRIC
 from eval.averaging import CASE, SESSION
 
 LEADERBOARD, WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = (
-    "leaderboard", "warm-cold", "slices", "ablations", "training", "embeddings", "cost", "runs",
-)  # fmt: skip
+    "leaderboard",
+    "warm-cold",
+    "slices",
+    "ablations",
+    "training",
+    "embeddings",
+    "cost",
+    "runs",
+)
 SECTIONS = {
     LEADERBOARD: "Leaderboard",
     WARM_COLD: "Warm and cold",

@@ -162,13 +162,16 @@ def leaderboard(
         Column(
             "95 % interval",
             lambda r: _interval(
-                _of(r, metric, rows), _of(r, f"{metric} low", rows),
-                _of(r, f"{metric} high", rows), top, r.family == OURS,
+                _of(r, metric, rows),
+                _of(r, f"{metric} low", rows),
+                _of(r, f"{metric} high", rows),
+                top,
+                r.family == OURS,
             ),
             note=f"Of {chosen}: bootstrap over sessions, of the mean over seeds",
             style="w tb-iv-cell",
         )
-    )  # fmt: skip
+    )
     if rows.of_oracle.notna().any():
         columns.append(
             Column(
@@ -188,10 +191,19 @@ def leaderboard(
             )
         )
     return table(
-        rows, columns, "leaderboard", caption=f"Models by {chosen}", sorted_by=chosen,
-        kind=lambda r: "tb-ours" if r.model == subject else
-        "tb-beyond" if r.role in ("reference", "oracle") else "",
-    )  # fmt: skip
+        rows,
+        columns,
+        "leaderboard",
+        caption=f"Models by {chosen}",
+        sorted_by=chosen,
+        kind=lambda r: (
+            "tb-ours"
+            if r.model == subject
+            else "tb-beyond"
+            if r.role in ("reference", "oracle")
+            else ""
+        ),
+    )
 
 
 def mark_note(count: int, *, testing: int | None = None) -> str:

@@ -242,15 +242,41 @@ def verdict_frame(
         if run is None:
             continue
         session, target = items_of(one.run_id, one.case)
-        rows.append((
-            one.time.isoformat(timespec="seconds"), run.dataset, run.split or "", one.case,
-            run.model, run.seed, one.run_id, session, target, rank_of(one.run_id, one.case),
-            one.verdict, one.note, one.who,
-        ))  # fmt: skip
-    return pd.DataFrame(rows, columns=[
-        "time", "dataset", "split", "case", "model", "seed", "run", "session", "target", "rank",
-        "verdict", "note", "who",
-    ])  # fmt: skip
+        rows.append(
+            (
+                one.time.isoformat(timespec="seconds"),
+                run.dataset,
+                run.split or "",
+                one.case,
+                run.model,
+                run.seed,
+                one.run_id,
+                session,
+                target,
+                rank_of(one.run_id, one.case),
+                one.verdict,
+                one.note,
+                one.who,
+            )
+        )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "time",
+            "dataset",
+            "split",
+            "case",
+            "model",
+            "seed",
+            "run",
+            "session",
+            "target",
+            "rank",
+            "verdict",
+            "note",
+            "who",
+        ],
+    )
 
 
 def _finite(ranks: np.ndarray, table: pd.DataFrame) -> np.ndarray:

@@ -122,9 +122,10 @@ class Checking:
         """Models that one can be held against, the open bundle's first."""
         own = [name for name in self.judged(outcome) if name != first]
         return own + [
-            name for name in outcome.by_name
+            name
+            for name in outcome.by_name
             if name not in own and name != first and not _is_variant(name)
-        ]  # fmt: skip
+        ]
 
     def start(self, key: str = "") -> Walk:
         """The first case that a visitor meets."""
@@ -181,8 +182,11 @@ class Checking:
     def address(self, walk: Walk) -> dict[str, str]:
         """What the page's address says of a walk; "" for what is as at the start."""
         usual = self.start()
-        told = {key: getattr(walk, name) for name, key in HAND_KEYS.items()
-                if getattr(walk, name) != getattr(usual, name)}  # fmt: skip
+        told = {
+            key: getattr(walk, name)
+            for name, key in HAND_KEYS.items()
+            if getattr(walk, name) != getattr(usual, name)
+        }
         return {key: told.get(key, "") for key in HAND_KEYS.values()} | {"case": str(walk.number)}
 
     def asked(self, values: Mapping[str, str], me: Visitor) -> Walk | None:
@@ -252,10 +256,14 @@ class Checking:
                 )
                 now = places_of(np.concatenate([scores, new]), sorted({*seen, *walk.hidden}))
             best = np.argsort(np.where(now > 0, now, len(now) + 1), kind="stable")[:LIST_LENGTH]
-            shown.append(Shown(
-                model_title(model), [int(row) for row in best if now[row] > 0],
-                int(now[case.target]) or None, int(before[case.target]),
-            ))  # fmt: skip
+            shown.append(
+                Shown(
+                    model_title(model),
+                    [int(row) for row in best if now[row] > 0],
+                    int(now[case.target]) or None,
+                    int(before[case.target]),
+                )
+            )
         return by_hand_views.lists(shown, items, case.target, walk.hidden)
 
     def answers(self, walk: Walk) -> str:
@@ -275,10 +283,14 @@ class Checking:
                 len(ids) :
             ]
         answers = [
-            Answer(element.title, element.picture, len(ids) + number,
-                   {model: int(own[number]) for model, own in places.items()})
+            Answer(
+                element.title,
+                element.picture,
+                len(ids) + number,
+                {model: int(own[number]) for model, own in places.items()},
+            )
             for number, element in enumerate(walk.added)
-        ]  # fmt: skip
+        ]
         return by_hand_views.answers(answers, len(ids) + len(added) - len(left_out))
 
     def items(self, walk: Walk) -> pd.DataFrame:
@@ -286,14 +298,16 @@ class Checking:
         own = self.shop.catalogue.items
         if not walk.added:
             return own
-        added = pd.DataFrame({
-            Columns.ITEM_ID: [element.key for element in walk.added],
-            Columns.TITLE: [element.title for element in walk.added],
-            Columns.CATEGORY: "",
-            Columns.PRICE: [element.price for element in walk.added],
-            Columns.IS_COLD: True,
-            "picture": [element.picture for element in walk.added],
-        })  # fmt: skip
+        added = pd.DataFrame(
+            {
+                Columns.ITEM_ID: [element.key for element in walk.added],
+                Columns.TITLE: [element.title for element in walk.added],
+                Columns.CATEGORY: "",
+                Columns.PRICE: [element.price for element in walk.added],
+                Columns.IS_COLD: True,
+                "picture": [element.picture for element in walk.added],
+            }
+        )
         return pd.concat([own, added.astype({Columns.PRICE: float})], ignore_index=True)
 
     def hide(self, walk: Walk, row: int) -> Walk:

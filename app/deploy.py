@@ -181,9 +181,13 @@ def upload(folder: Path, space: str, private: bool = False) -> str:
     api = HfApi()
     with hub_errors(space):
         made = api.create_repo(
-            space, repo_type="space", space_sdk="gradio", private=private or None, exist_ok=True,
+            space,
+            repo_type="space",
+            space_sdk="gradio",
+            private=private or None,
+            exist_ok=True,
             space_variables=VARIABLES,
-        )  # fmt: skip
+        )
         api.upload_folder(
             repo_id=space,
             folder_path=folder,

@@ -11,10 +11,27 @@ TRUTH = "#D55E00"
 # As far from each other as may be, each at least 3:1 against the page, light and dark; as many as a
 # bump chart has lines at most.
 LINES = (
-    "#0072B2", "#00A500", "#A569D2", "#B45A4B", "#009696", "#E15A96", "#966900", "#69693C",
-    "#875A78", "#2D87FF", "#879600", "#FF004B", "#870FFF", "#00874B", "#F000B4", "#005AFF",
-    "#B45AFF", "#FF1E00", "#FF0087", "#F000FF",
-)  # fmt: skip
+    "#0072B2",
+    "#00A500",
+    "#A569D2",
+    "#B45A4B",
+    "#009696",
+    "#E15A96",
+    "#966900",
+    "#69693C",
+    "#875A78",
+    "#2D87FF",
+    "#879600",
+    "#FF004B",
+    "#870FFF",
+    "#00874B",
+    "#F000B4",
+    "#005AFF",
+    "#B45AFF",
+    "#FF1E00",
+    "#FF0087",
+    "#F000FF",
+)
 GREY = "rgba(128,128,128,0.22)"
 ROW = 34  # pixels between two places
 

@@ -53,13 +53,15 @@ def map_figure(
         "dragmode": False,  # a finger scrolls the page; the tools above the map zoom and move it
         "legend": {"orientation": "h", "y": -0.02, "yanchor": "top", "itemsizing": "constant"},
         "modebar": {
-            "bgcolor": "rgba(0,0,0,0)", "color": "#7a8699", "activecolor": "#1f5fbf",
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "#7a8699",
+            "activecolor": "#1f5fbf",
             "remove": ["select2d", "lasso2d", "autoScale2d"],
         },
         "xaxis": axis,
         "yaxis": axis,
         "annotations": _arrows(session),
-    }  # fmt: skip
+    }
     # The axes are free of each other, as the distances have no unit: the map fills its frame.
     # All at once: plotly checks a figure anew at every addition.
     return go.Figure({"data": traces, "layout": layout})
@@ -129,10 +131,13 @@ def _recommendations(
         "mode": "markers",
         "name": "Recommended",
         "marker": {
-            "color": NEXT, "size": 13, "symbol": "diamond", "line": {"color": SESSION, "width": 2},
+            "color": NEXT,
+            "size": 13,
+            "symbol": "diamond",
+            "line": {"color": SESSION, "width": 2},
         },
         "hovertemplate": "%{text}<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _target(items: pd.DataFrame, points: np.ndarray, target: int) -> dict[str, Any]:
@@ -144,10 +149,13 @@ def _target(items: pd.DataFrame, points: np.ndarray, target: int) -> dict[str, A
         "mode": "markers",
         "name": "True next item",
         "marker": {
-            "color": TRUTH, "size": 18, "symbol": "star", "line": {"color": NEXT, "width": 1.5},
+            "color": TRUTH,
+            "size": 18,
+            "symbol": "star",
+            "line": {"color": NEXT, "width": 1.5},
         },
         "hovertemplate": "%{text}<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _path(session: pd.DataFrame) -> dict[str, Any]:
@@ -170,11 +178,23 @@ def _arrows(session: pd.DataFrame) -> list[dict[str, Any]]:
     places = list(zip(session["x"], session["y"], strict=True)) if len(session) else []
     return [
         {
-            "x": to[0], "y": to[1], "ax": start[0], "ay": start[1],
-            "xref": "x", "yref": "y", "axref": "x", "ayref": "y",
-            "text": "", "showarrow": True, "arrowhead": 2, "arrowsize": 1.1, "arrowwidth": 2,
-            "arrowcolor": "#7a8699", "standoff": 11, "startstandoff": 11,
+            "x": to[0],
+            "y": to[1],
+            "ax": start[0],
+            "ay": start[1],
+            "xref": "x",
+            "yref": "y",
+            "axref": "x",
+            "ayref": "y",
+            "text": "",
+            "showarrow": True,
+            "arrowhead": 2,
+            "arrowsize": 1.1,
+            "arrowwidth": 2,
+            "arrowcolor": "#7a8699",
+            "standoff": 11,
+            "startstandoff": 11,
         }
         for start, to in pairwise(places)
         if start != to
-    ]  # fmt: skip
+    ]

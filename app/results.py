@@ -89,24 +89,33 @@ class Outcome:
         """The same with means over "case" or "session", see `eval.averaging`."""
         if mean == self.mean:
             return self
-        return self._kept.get(("mean", mean), lambda: Outcome(
-            self.selection, self.results, self._tests, mean
-        ))  # fmt: skip
+        return self._kept.get(
+            ("mean", mean), lambda: Outcome(self.selection, self.results, self._tests, mean)
+        )
 
     def frame(self, part: str, models: Sequence[str] | None = None) -> pd.DataFrame:
         """Every figure of some models, or of all, on a slice, see `eval.tables.results_frame`."""
         some = [r for r in self.results if models is None or r.name in models]
         key = part, None if models is None else tuple(r.name for r in some)
-        return self._kept.get(key, lambda: results_frame(
-            some, self.selection.cases.session, {part: self.masks[part]}, self.mean
-        ))  # fmt: skip
+        return self._kept.get(
+            key,
+            lambda: results_frame(
+                some, self.selection.cases.session, {part: self.masks[part]}, self.mean
+            ),
+        )
 
     def contests(self, subject: str, part: str) -> list[Contest]:
         """`subject` against the best baseline of a slice."""
-        return self._kept.get(("best", subject, part), lambda: against_best(
-            self.results, self.selection.cases.session, {part: self.masks[part]}, subject,
-            self.mean,
-        ))  # fmt: skip
+        return self._kept.get(
+            ("best", subject, part),
+            lambda: against_best(
+                self.results,
+                self.selection.cases.session,
+                {part: self.masks[part]},
+                subject,
+                self.mean,
+            ),
+        )
 
     def against(
         self, rivals: Sequence[str], part: str, metric: str, k: int, subject: str = SUBJECT
@@ -151,10 +160,15 @@ class Outcome:
             if own:
                 place = result.seeds.index(own[0].seed)
                 runs[result.name] = own
-                results.append(replace(
-                    result, seeds=(own[0].seed,), ranks=result.ranks[[place]],
-                    fit_seconds=own[0].fit_seconds or 0.0, score_seconds=own[0].score_seconds or 0.0,
-                ))  # fmt: skip
+                results.append(
+                    replace(
+                        result,
+                        seeds=(own[0].seed,),
+                        ranks=result.ranks[[place]],
+                        fit_seconds=own[0].fit_seconds or 0.0,
+                        score_seconds=own[0].score_seconds or 0.0,
+                    )
+                )
         return Outcome(replace(self.selection, runs=runs), results, self._tests, self.mean)
 
 
@@ -209,10 +223,17 @@ class Results:
         found: dict[str, Choice] = {}
         for run in reversed(self._seen(self.store.list_runs(status="done"))):
             split = f", split {run.split}" if run.split else ""
-            found.setdefault(run.cases, Choice(
-                run.cases, f"{run.dataset}{split}: {run.protocol}", run.dataset,
-                run.dataset_fingerprint, run.split, run.n_cases,
-            ))  # fmt: skip
+            found.setdefault(
+                run.cases,
+                Choice(
+                    run.cases,
+                    f"{run.dataset}{split}: {run.protocol}",
+                    run.dataset,
+                    run.dataset_fingerprint,
+                    run.split,
+                    run.n_cases,
+                ),
+            )
         return list(found.values())
 
     def outcome(self, key: str) -> Outcome:

@@ -145,15 +145,24 @@ def save(
         "revealed": session.table.revealed,
         "recommendations": [
             {
-                "rank": int(rank), "id": str(item_id), "title": str(title),
-                "price": _number(price), "score": _number(score), "cold": bool(cold),
+                "rank": int(rank),
+                "id": str(item_id),
+                "title": str(title),
+                "price": _number(price),
+                "score": _number(score),
+                "cold": bool(cold),
             }
             for rank, item_id, title, price, score, cold in zip(
-                found[Columns.RANK], found[Columns.ITEM_ID], found[Columns.TITLE],
-                found[Columns.PRICE], found[Columns.SCORE], found[Columns.IS_COLD], strict=True,
+                found[Columns.RANK],
+                found[Columns.ITEM_ID],
+                found[Columns.TITLE],
+                found[Columns.PRICE],
+                found[Columns.SCORE],
+                found[Columns.IS_COLD],
+                strict=True,
             )
         ],
-    }  # fmt: skip
+    }
     text = ""
     for lossless in (True, False):
         items = [_record(element, lossless) for element in session.elements]

@@ -43,11 +43,10 @@ def check_card(head: dict[str, Any], folder: Path) -> None:
         "title": (bool(str(head.get("title") or "").strip()), "must say something"),
         "sdk": (head.get("sdk") == "gradio", "must be gradio"),
         "sdk_version": (
-            head.get("sdk_version") == version, f"must be {version}, as in requirements.txt"
+            head.get("sdk_version") == version,
+            f"must be {version}, as in requirements.txt",
         ),
-        "app_file": (
-            (folder / str(head.get("app_file"))).is_file(), "must be a file of the Space"
-        ),
+        "app_file": ((folder / str(head.get("app_file"))).is_file(), "must be a file of the Space"),
         "python_version": (
             # In quotes: without them YAML reads 3.10 as 3.1.
             bool(re.fullmatch(r"3\.\d+(\.\d+)?", str(head.get("python_version"))))
@@ -57,15 +56,14 @@ def check_card(head: dict[str, Any], folder: Path) -> None:
         "colorFrom": (head.get("colorFrom") in COLOURS, f"must be one of {', '.join(COLOURS)}"),
         "colorTo": (head.get("colorTo") in COLOURS, f"must be one of {', '.join(COLOURS)}"),
         "emoji": (
-            0 < len(str(head.get("emoji") or "")) <= 8
-            and not str(head.get("emoji")).isascii(),
+            0 < len(str(head.get("emoji") or "")) <= 8 and not str(head.get("emoji")).isascii(),
             "must be one emoji",
         ),
         "short_description": (
             len(str(head.get("short_description") or "")) <= MAX_DESCRIPTION,
             f"has more than {MAX_DESCRIPTION} characters",
         ),
-    }  # fmt: skip
+    }
     for field, (kept, rule) in rules.items():
         if not kept:
             raise DataError(f"The field {field} of the front matter in README.md {rule}.")

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from tpad.recommender import Recommender
 
 RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
-    "recommend", "compare", "cold-start", "dashboard", "about",
-)  # fmt: skip
+    "recommend",
+    "compare",
+    "cold-start",
+    "dashboard",
+    "about",
+)
 MAX_UPLOAD = "24mb"  # photographs of phones have 12 MB and more
 MAX_VISITORS = 500  # whose sessions are kept; those who came first are forgotten first
 RANKINGS = 4  # at once, of all visitors
@@ -142,9 +146,12 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             **in_turn,
         )
         every_tab = {
-            RECOMMEND: recommend_tab, COMPARE: compare_tab, COLD_START: cold_tab,
-            DASHBOARD: dashboard_tab, ABOUT: about_tab,
-        }  # fmt: skip
+            RECOMMEND: recommend_tab,
+            COMPARE: compare_tab,
+            COLD_START: cold_tab,
+            DASHBOARD: dashboard_tab,
+            ABOUT: about_tab,
+        }
         opened = gr.Textbox(visible="hidden")
         for tab in every_tab.values():
             # The browser says which tab is open, and alone shows and hides the session.
@@ -152,14 +159,26 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         # A case of the dashboard opens in the tab where it is checked by hand.
         if board.case is not None and by_hand.case is not None:
             board.case.change(
-                lambda case: (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip()),
-                board.case, [by_hand.case, tabs], **quiet,
-            )  # fmt: skip
+                lambda case: (
+                    (case, gr.Tabs(selected=COLD_START)) if case else (gr.skip(), gr.skip())
+                ),
+                board.case,
+                [by_hand.case, tabs],
+                **quiet,
+            )
         restored = address.build(
-            shop, first.table, session, strip, tabs, active,
+            shop,
+            first.table,
+            session,
+            strip,
+            tabs,
+            active,
             {tab.label: name for name, tab in every_tab.items()},
-            fields(shop, left, right), by_hand, board, in_turn,
-        )  # fmt: skip
+            fields(shop, left, right),
+            by_hand,
+            board,
+            in_turn,
+        )
         # A visitor's browser asks for one ranking at a time, and for the newest when it has come
         # back: so one listener for all that an output depends on, else an older answer might come
         # after a newer one. Other visitors need not wait for it.
@@ -172,15 +191,19 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         # it is open.
         gr.on(
             [
-                recommend_tab.select, left.model.input, left.k.input, left.exclude_seen.input,
-                session.change, restored.change,
+                recommend_tab.select,
+                left.model.input,
+                left.k.input,
+                left.exclude_seen.input,
+                session.change,
+                restored.change,
             ],
             redraw,
             [active, compared, session, left.model, left.k, left.exclude_seen],
             [left.cards, share, compared],
             **ranking,
             **quiet,
-        )  # fmt: skip
+        )
         gr.on(
             [compare_tab.select, right.beside.input, right.k.input, compared.change],
             show_comparison,
@@ -191,7 +214,10 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         )
         gr.on(
             [
-                compare_tab.select, right.map_of.input, right.k.input, right.clock.tick,
+                compare_tab.select,
+                right.map_of.input,
+                right.k.input,
+                right.clock.tick,
                 compared.change,
             ],
             show_map,
@@ -199,7 +225,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
             [right.map, right.map_note, right.clock],
             **ranking,
             **quiet,
-        )  # fmt: skip
+        )
         catalogue = [left.query, left.place, left.kind, left.cold]
         restored.change(left.search, catalogue, left.catalogue, trigger_mode="always_last", **quiet)
         add_api(shop)
@@ -221,18 +247,25 @@ def fields(shop: Shop, left: recommend.RecommendTab, right: compare.CompareTab) 
         Field("q", left.query, "", words),
         Field("department", left.place, ALL, choice(shop.catalogue.places)),
         Field(
-            "type", left.kind, ALL,
+            "type",
+            left.kind,
+            ALL,
             lambda text, values: recommend.kind_menu(
                 shop, choice(shop.catalogue.places)(values.get("department", ""), values), text
             ),
         ),
         Field("cold", left.cold, "0", flag),
-        Field("beside", right.beside, ",".join(beside[: compare.BESIDE]),
-              several(beside, compare.BESIDE)),
-        Field("places", right.k, str(compare.PLACES[1]),
-              choice([compare.PLACES[1], *compare.PLACES])),
+        Field(
+            "beside",
+            right.beside,
+            ",".join(beside[: compare.BESIDE]),
+            several(beside, compare.BESIDE),
+        ),
+        Field(
+            "places", right.k, str(compare.PLACES[1]), choice([compare.PLACES[1], *compare.PLACES])
+        ),
         Field("map", right.map_of, models[0], choice(models)),
-    ]  # fmt: skip
+    ]
 
 
 def launch_options(app: gr.Blocks) -> dict[str, Any]:

@@ -56,8 +56,12 @@ def strip(
         addresses: "session" and "all", how the page's address and its step name the session.
     """
     table = session.table
-    told = {**(addresses or {}), "next": table.target, "source": table.source,
-            "revealed": "1" if table.revealed else ""}  # fmt: skip
+    told = {
+        **(addresses or {}),
+        "next": table.target,
+        "source": table.source,
+        "revealed": "1" if table.revealed else "",
+    }
     data = "".join(f' data-{name}="{quoted(text)}"' for name, text in told.items())
     count = len(session)
     source = session.table.source or (_plural(count, "item") if count else "empty")

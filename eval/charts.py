@@ -41,13 +41,25 @@ def interval_figure(frame: pd.DataFrame, part: str, metric: str, k: int) -> go.F
         if rows.empty:
             continue
         figure.add_bar(
-            x=rows["mean"], y=rows.model, orientation="h", name=ROLE_TITLES[role],
-            marker_color=colour, text=[f"{value:.3f}" for value in rows["mean"]],
-            textposition="inside", insidetextanchor="start", constraintext="none",
-            error_x={"type": "data", "symmetric": False, "array": rows.high - rows["mean"],
-                     "arrayminus": rows["mean"] - rows.low, "color": INK, "thickness": 1.2},
+            x=rows["mean"],
+            y=rows.model,
+            orientation="h",
+            name=ROLE_TITLES[role],
+            marker_color=colour,
+            text=[f"{value:.3f}" for value in rows["mean"]],
+            textposition="inside",
+            insidetextanchor="start",
+            constraintext="none",
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": rows.high - rows["mean"],
+                "arrayminus": rows["mean"] - rows.low,
+                "color": INK,
+                "thickness": 1.2,
+            },
             hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-        )  # fmt: skip
+        )
     cases = int(some.cases.iloc[0]) if len(some) else 0
     _style(figure, f"{metric}@{k}, {part} targets ({cases:,} cases)", len(some))
     figure.update_yaxes(categoryorder="array", categoryarray=some.model.tolist())
@@ -61,11 +73,16 @@ def slice_figure(frame: pd.DataFrame, metric: str, k: int) -> go.Figure:
     table = table.loc[some.model.unique()[::-1], some.slice.unique()]
     figure = go.Figure(
         go.Heatmap(
-            z=table.to_numpy(), x=table.columns, y=table.index, colorscale="Purples", zmin=0,
-            texttemplate="%{z:.3f}", showscale=False,
+            z=table.to_numpy(),
+            x=table.columns,
+            y=table.index,
+            colorscale="Purples",
+            zmin=0,
+            texttemplate="%{z:.3f}",
+            showscale=False,
             hovertemplate="%{y}, %{x}: %{z:.4f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     _style(figure, f"{metric}@{k} by slice", len(table))
     return figure
 
@@ -147,11 +164,14 @@ def _cell(text: str) -> str:
 
 def _style(figure: go.Figure, title: str, rows: int) -> None:
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}}, template="plotly_white", barmode="overlay",
+        title={"text": title, "font": {"size": 15}},
+        template="plotly_white",
+        barmode="overlay",
         font={"family": "system-ui, sans-serif", "color": INK, "size": 12},
-        height=110 + 30 * max(rows, 3), margin={"l": 10, "r": 20, "t": 46, "b": 40},
+        height=110 + 30 * max(rows, 3),
+        margin={"l": 10, "r": 20, "t": 46, "b": 40},
         legend={"orientation": "h", "y": -0.12},
-    )  # fmt: skip
+    )
     figure.update_xaxes(gridcolor=GRID, automargin=True)
     figure.update_yaxes(automargin=True)
 

@@ -154,9 +154,12 @@ class _Encoder:
             is_t5 = self.recipe.is_followed and config.model_type in ("t5", "mt5", "umt5")
             kind: Any = AutoModelForTextEncoding if is_t5 else AutoModel
             model = kind.from_pretrained(
-                self.source, config=config, trust_remote_code=False, use_safetensors=True,
+                self.source,
+                config=config,
+                trust_remote_code=False,
+                use_safetensors=True,
                 **self.options,
-            )  # fmt: skip
+            )
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(
                 f"{self.path} cannot be loaded as an encoder ({one_line(error)}); give a folder or a hub id."
@@ -210,9 +213,12 @@ class _Encoder:
 
     def _tokens(self, texts: list[str]) -> Any:
         return self.tokenizer(
-            texts, padding=self.padding, truncation=True, max_length=self._longest(),
+            texts,
+            padding=self.padding,
+            truncation=True,
+            max_length=self._longest(),
             return_tensors="pt",
-        )  # fmt: skip
+        )
 
     def _longest(self) -> int:
         """Most tokens of a text: what the folder says, else what the model and its tokenizer can."""

@@ -162,10 +162,15 @@ def embedding_entry(
             return asdict(shipped.tuning)
         return asdict(
             tune_session_model(
-                features(seed), dataset.train, dataset.validation, ~dataset.cold,
-                replace(config, seed=seed), sizes=sizes, progress=progress,
+                features(seed),
+                dataset.train,
+                dataset.validation,
+                ~dataset.cold,
+                replace(config, seed=seed),
+                sizes=sizes,
+                progress=progress,
             )
-        )  # fmt: skip
+        )
 
     settings: dict[str, Any] = asdict(config) | {"pca_sizes": list(sizes)}
     if shipped is not None:
@@ -200,9 +205,15 @@ def baseline_entry(
 
     def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned | None:
         found = tune(
-            baseline, dataset, seed, tries, settings=budget, mask_seen=asked.mask_history,
-            cases=CASES[asked.cases], progress=progress,
-        )  # fmt: skip
+            baseline,
+            dataset,
+            seed,
+            tries,
+            settings=budget,
+            mask_seen=asked.mask_history,
+            cases=CASES[asked.cases],
+            progress=progress,
+        )
         return asdict(found) if found.settings else None
 
     def make(seed: int, tuned: Tuned | None, progress: Progress) -> RankingModel:

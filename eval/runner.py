@@ -79,9 +79,16 @@ def run_models(
             if known is None:
                 settings = {k: facts[k] for k in ("features", "settings", "tuning_seed")}
                 with store.run(
-                    dataset, name, cases, (entry.name, entry.role), seed, settings, key, stamp,
+                    dataset,
+                    name,
+                    cases,
+                    (entry.name, entry.role),
+                    seed,
+                    settings,
+                    key,
+                    stamp,
                     split_id,
-                ) as run:  # fmt: skip
+                ) as run:
                     begin = time.perf_counter()
                     if tuned is None:
                         tuned = entry.tune(dataset, seeds[0], progress)

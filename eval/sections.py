@@ -108,9 +108,12 @@ def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) 
     """The headline metrics of the main slices beside each other, a row a model."""
     parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
     table = pd.concat(
-        [one.rename(columns=lambda name, part=part: f"{part} {name}")
-         for part, one in parts.items()], axis=1,
-    )  # fmt: skip
+        [
+            one.rename(columns=lambda name, part=part: f"{part} {name}")
+            for part, one in parts.items()
+        ],
+        axis=1,
+    )
     return table.rename_axis("model")
 
 

@@ -81,17 +81,22 @@ def select_runs(
     if not wanted:
         known = sorted({run.model for run in runs})
         raise DataError(
-            "No finished run fits; " + (f"there are runs of {', '.join(known)}." if known else
-            "run `python -m eval run` first, or name another --database.")
-        )  # fmt: skip
+            "No finished run fits; "
+            + (
+                f"there are runs of {', '.join(known)}."
+                if known
+                else "run `python -m eval run` first, or name another --database."
+            )
+        )
     groups = {
         run.cases: f"{run.dataset} ({run.protocol}; --cases {run.cases[:8]})" for run in wanted
     }
     if len(groups) > 1:
         raise DataError(
-            "Runs of several sets of cases fit: " + "; ".join(groups.values())
+            "Runs of several sets of cases fit: "
+            + "; ".join(groups.values())
             + ". Choose one with --dataset, --split or --cases."
-        )  # fmt: skip
+        )
     chosen: dict[str, list[RunInfo]] = {}
     for model in sorted({run.model for run in wanted}, key=order_of):
         own = [run for run in wanted if run.model == model]

@@ -75,10 +75,12 @@ class Checkpoint:
             found = Path(self.path) / name
             return found if found.is_file() else None
         given = cached_file(
-            self.path, name, revision=self.revision,
+            self.path,
+            name,
+            revision=self.revision,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
-        )  # fmt: skip
+        )
         return None if given is None else Path(given)
 
     def json(self, name: str, default: Any) -> Any:
@@ -170,9 +172,12 @@ def _transformer(checkpoint: Checkpoint, folder: str, prompt: str) -> Recipe:
     if longest is not None and (not isinstance(longest, int) or longest < 1):
         raise ModelError(f"{checkpoint.path}: max_seq_length must be at least 1, not {longest!r}.")
     return Recipe(
-        folder, longest=longest, lower_case=bool(settings.get("do_lower_case")), prompt=prompt,
+        folder,
+        longest=longest,
+        lower_case=bool(settings.get("do_lower_case")),
+        prompt=prompt,
         is_followed=True,
-    )  # fmt: skip
+    )
 
 
 def _prompt(checkpoint: Checkpoint) -> str:

@@ -12,9 +12,23 @@ from eval.results import ROLE_NOTE, Result
 from eval.significance import bootstrap_interval, over_seeds, ratio_interval
 
 COLUMNS = (
-    "model", "role", "slice", "cases", "sessions", "averaged_over", "metric", "k", "seeds", "mean",
-    "deviation", "low", "high", "of_oracle", "of_oracle_low", "of_oracle_high",
-)  # fmt: skip
+    "model",
+    "role",
+    "slice",
+    "cases",
+    "sessions",
+    "averaged_over",
+    "metric",
+    "k",
+    "seeds",
+    "mean",
+    "deviation",
+    "low",
+    "high",
+    "of_oracle",
+    "of_oracle_low",
+    "of_oracle_high",
+)
 MARK = "*"
 """What follows the best figure of a column."""
 
@@ -144,9 +158,13 @@ def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str)
     """The slices below each other as one `tabular` for booktabs; best of each column in bold."""
     heads = " & ".join(f"{metric}@{k}" for metric, k in metrics)
     lines = [
-        r"\begin{table}", r"\centering", rf"\caption{{{_escaped(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}", r"\toprule", rf"model & {heads} \\",
-    ]  # fmt: skip
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
+        r"\toprule",
+        rf"model & {heads} \\",
+    ]
     for part in frame.slice.unique():
         lines += [
             r"\midrule",

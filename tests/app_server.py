@@ -6,7 +6,10 @@ def launched(page, **options) -> str:
     from app.ui import launch_options
 
     _, url, _ = page.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True,
-        **launch_options(page), **options,
-    )  # fmt: skip
+        server_name="127.0.0.1",
+        prevent_thread_lock=True,
+        quiet=True,
+        **launch_options(page),
+        **options,
+    )
     return url.rstrip("/")

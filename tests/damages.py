@@ -222,9 +222,10 @@ TABLES: dict[str, tuple[str, Damage]] = {
     "clicks on nothing": (SESSIONS, column(SESSIONS, "item_id", lambda n: [None] * n)),
     "no sessions column": (SESSIONS, column(SESSIONS, "session_id", lambda n: None)),
     "rows out of nothing": (
-        SESSIONS, table(SESSIONS, lambda f: f.iloc[np.zeros(500_000, int)]),
+        SESSIONS,
+        table(SESSIONS, lambda f: f.iloc[np.zeros(500_000, int)]),
     ),
-}  # fmt: skip
+}
 
 MODELS: dict[str, tuple[str, Damage]] = {
     "embeddings cut off": (TPAD, cut(TPAD, 0.5)),
@@ -258,18 +259,20 @@ MODELS: dict[str, tuple[str, Damage]] = {
     "an unknown setting": (SCORES, settings(SCORES, colour="red")),
     "weights with NaN": (SCORES, tensors(SCORES, network__positions=nan)),
     "weights in half precision": (
-        SCORES, tensors(SCORES, network__positions=lambda x: x.astype(np.float16)),
+        SCORES,
+        tensors(SCORES, network__positions=lambda x: x.astype(np.float16)),
     ),
     "a weight missing": (SCORES, tensors(SCORES, network__state_norm__weight=None)),
     "a weight too many": (SCORES, tensors(SCORES, network__more=lambda _: np.zeros(3))),
     "a weight of another size": (SCORES, tensors(SCORES, network__positions=lambda x: x[:, :-1])),
     "warm as numbers": (SCORES, tensors(SCORES, network__warm=lambda x: x.astype(np.float32))),
     "more warm items than items": (
-        SCORES, tensors(SCORES, network__warm=lambda x: np.concatenate([x, x])),
+        SCORES,
+        tensors(SCORES, network__warm=lambda x: np.concatenate([x, x])),
     ),
     "no mean": (SCORES, tensors(SCORES, scaler__mean=None)),
     "a deviation of zero": (SCORES, tensors(SCORES, scaler__deviation=lambda x: x * 0)),
-}  # fmt: skip
+}
 
 ENCODERS: dict[str, tuple[str, Damage]] = {
     "encoder.json of depth": ("encoder.json", raw("encoder.json", DEEP)),
@@ -292,7 +295,8 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "max_pixels 0": ("base", field("encoder.json", "model.max_pixels", 0)),
     "an unknown set": ("encoder.json", field("encoder.json", "sets", ["tpad", "nonsense"])),
     "an adapter of another name": (
-        "adapters", field("encoder.json", "reading.knowledge_adapter", "../base"),
+        "adapters",
+        field("encoder.json", "reading.knowledge_adapter", "../base"),
     ),
     "base as text": ("encoder.json", field("encoder.json", "base", "base")),
     "base elsewhere": ("bundle.json", field("encoder.json", "base.path", "../base")),
@@ -303,13 +307,16 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "base that is not there": ("other", field("encoder.json", "base.path", "other")),
     "a hub id without a commit": ("encoder.json", field("encoder.json", "base", {"hub_id": "a/b"})),
     "a hub id of a branch": (
-        "encoder.json", field("encoder.json", "base", {"hub_id": "a/b", "revision": "main"}),
+        "encoder.json",
+        field("encoder.json", "base", {"hub_id": "a/b", "revision": "main"}),
     ),
     "a hub id that is a path": (
-        "encoder.json", field("encoder.json", "base", {"hub_id": "/etc", "revision": "0" * 40}),
+        "encoder.json",
+        field("encoder.json", "base", {"hub_id": "/etc", "revision": "0" * 40}),
     ),
     "a hub id that leads up": (
-        "encoder.json", field("encoder.json", "base", {"hub_id": "../b", "revision": "0" * 40}),
+        "encoder.json",
+        field("encoder.json", "base", {"hub_id": "../b", "revision": "0" * 40}),
     ),
     "vocabulary of depth": ("text.json", raw("text.json", DEEP)),
     "vocabulary of numbers": ("text.json", field("text.json", "words", 3)),
@@ -322,11 +329,13 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "heads cut off": ("heads.safetensors", cut("heads.safetensors", 0.7)),
     "heads with NaN": ("heads.safetensors", tensors("heads.safetensors", scaler__mean=nan)),
     "a head missing": (
-        "heads.safetensors", tensors("heads.safetensors", heads__describe__weight=None),
+        "heads.safetensors",
+        tensors("heads.safetensors", heads__describe__weight=None),
     ),
     "deviations missing": ("heads", tensors("heads.safetensors", fields__deviations=None)),
     "a mean of three axes": (
-        "heads.safetensors", tensors("heads.safetensors", scaler__mean=lambda x: x[None]),
+        "heads.safetensors",
+        tensors("heads.safetensors", scaler__mean=lambda x: x[None]),
     ),
     "config.json of depth": (BASE, raw(BASE, DEEP)),
     "no config.json": ("base", raw(BASE, None)),
@@ -342,7 +351,8 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "an unknown activation": ("base", field(BASE, "text_config.hidden_act", "boom")),
     "weights cut off": ("base", cut("base/model.safetensors", 0.5)),
     "weights of another model": (
-        "base", first_tensor("base/model.safetensors", lambda x: x[:, :-1]),
+        "base",
+        first_tensor("base/model.safetensors", lambda x: x[:, :-1]),
     ),
     "no weights": ("base", raw("base/model.safetensors", None)),
     "tokenizer cut off": ("base", cut("base/tokenizer.json", 0.5)),
@@ -350,20 +360,24 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "tokenizer of nothing": ("base", raw("base/tokenizer.json", "{}")),
     "tokens beyond the model": ("base", field(BASE, "text_config.vocab_size", 50)),
     "a processor of another class": (
-        "base", field("base/processor_config.json", "image_processor", {"image_processor_type": "X"}),
+        "base",
+        field("base/processor_config.json", "image_processor", {"image_processor_type": "X"}),
     ),
     "a processor with text for a number": (
-        "base", field("base/processor_config.json", "image_processor.image_mean", "white"),
+        "base",
+        field("base/processor_config.json", "image_processor.image_mean", "white"),
     ),
     "an image token that is none": ("base", field(BASE, "image_token_id", 10**6)),
     "a template with an error": ("base", template("{{ nothing.at.all }}")),
     "a template with bad syntax": ("base", template("{% for %}")),
     "a template of broken bytes": ("base", raw("base/chat_template.jinja", b"\xff\xfe\x00")),
     "a template that loops": (
-        "base", template("{% for a in range(9999) %}" * 4 + "x" + "{% endfor %}" * 4),
+        "base",
+        template("{% for a in range(9999) %}" * 4 + "x" + "{% endfor %}" * 4),
     ),
     "a template that doubles": (
-        "base", template("{% set s = 'aa' %}" + "{% set s = s ~ s %}" * 60 + "{{ s }}"),
+        "base",
+        template("{% set s = 'aa' %}" + "{% set s = s ~ s %}" * 60 + "{{ s }}"),
     ),
     "a template that says nothing": ("base", template("")),
     "an adapter cut off": ("adapters", cut(WEIGHTS, 0.5)),
@@ -374,7 +388,7 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "an adapter of rank 10^7": ("adapters", field(STUDENT, "r", 10**7)),
     "an adapter with NaN": ("adapters", first_tensor(WEIGHTS, lambda x: x * torch.nan)),
     "an adapter of another size": ("adapters", first_tensor(WEIGHTS, lambda x: x[:, :-1])),
-}  # fmt: skip
+}
 
 INFO: dict[str, Damage] = {
     "bundle.json of depth": raw("bundle.json", DEEP),

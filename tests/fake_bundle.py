@@ -22,8 +22,13 @@ from tpad.bundle_files import summarise
 SETS = ("tpad", "vision_tfidf", "knowledge", "vision")
 WIDTHS = {"tpad": 24, "vision_tfidf": 20, "knowledge": 16, "vision": 12, "tfidf": 10, "random": 8}
 CATEGORIES = ("Phones", "Groceries", "Sports")
-COLOURS = {"red": (200, 40, 40), "green": (40, 160, 70), "blue": (50, 80, 200),
-           "yellow": (230, 200, 40), "black": (30, 30, 30)}  # fmt: skip
+COLOURS = {
+    "red": (200, 40, 40),
+    "green": (40, 160, 70),
+    "blue": (50, 80, 200),
+    "yellow": (230, 200, 40),
+    "black": (30, 30, 30),
+}
 KINDS = ("case", "phone", "charger", "juice", "cereal", "milk", "shoe", "cap", "ball")
 PICTURE_SIZE = 64
 
@@ -146,11 +151,14 @@ def contents(dataset: Dataset) -> list[NewItem]:
     """The items of a dataset as the encoder reads them."""
     return [
         NewItem(
-            dataset.image(i), row.title, row.description, row.category,
+            dataset.image(i),
+            row.title,
+            row.description,
+            row.category,
             None if np.isnan(row.price) else row.price,
         )
         for i, row in enumerate(dataset.items.itertuples(index=False))
-    ]  # fmt: skip
+    ]
 
 
 def picture(colour: str = "red", mark: int = 0, size: int = PICTURE_SIZE) -> Image.Image:

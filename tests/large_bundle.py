@@ -52,9 +52,12 @@ def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
     )
     own = own[list(items.columns)].assign(image="")
     dataset = Dataset(
-        pd.concat([own, items], ignore_index=True), Path(folder),
-        demo.dataset.train, demo.dataset.validation, demo.dataset.test,
-    )  # fmt: skip
+        pd.concat([own, items], ignore_index=True),
+        Path(folder),
+        demo.dataset.train,
+        demo.dataset.validation,
+        demo.dataset.test,
+    )
     return Bundle.write(
         folder,
         dataset=dataset,

@@ -41,9 +41,13 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
         for name, x in embeddings.items()
     }
     return Bundle.write(
-        folder, dataset=dataset, encoder=encoder, embeddings=embeddings,
-        recommenders=recommenders, config={"seed": 0},
-    )  # fmt: skip
+        folder,
+        dataset=dataset,
+        encoder=encoder,
+        embeddings=embeddings,
+        recommenders=recommenders,
+        config={"seed": 0},
+    )
 
 
 def _untrained(mllm: MLLM, dataset) -> ItemEncoder:

@@ -16,8 +16,17 @@ from tpad.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = [
-    "=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "'=1",
-]  # fmt: skip
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1+1",
+    "'=1",
+]
 HARMLESS = ["", "a=b", "item-0001", "-5", "+3.5", "-1e-07", ".5", "'quoted'", "'tis", "ä, b", "–"]
 
 
@@ -110,9 +119,12 @@ def report(folder):
     ranks = Ranks.of(np.array([[1.0, 2.0]]))
     cases = argparse.Namespace(session=np.arange(2))
     write_report(
-        folder / "r.csv", [Result("=model", "baseline", (0,), ranks, 0.0, 0.0)], cases,
-        {"all": np.ones(2, bool), "@slice": np.ones(2, bool)}, title="t",
-    )  # fmt: skip
+        folder / "r.csv",
+        [Result("=model", "baseline", (0,), ranks, 0.0, 0.0)],
+        cases,
+        {"all": np.ones(2, bool), "@slice": np.ones(2, bool)},
+        title="t",
+    )
     return (folder / "r.csv").read_text("utf-8")
 
 
@@ -139,9 +151,15 @@ def from_store(folder, *command):
     cases = TestCases.of(shop)
     with Store(folder / "r.db") as store:
         number = store.add_split(
-            shop, "@shop", name="=split", kind="k", seed=0, params={}, fingerprint="f",
+            shop,
+            "@shop",
+            name="=split",
+            kind="k",
+            seed=0,
+            params={},
+            fingerprint="f",
             rows=[(text, "+role") for text in HOSTILE if "\n" not in text],
-        )  # fmt: skip
+        )
         assert number == 1
         with store.run(shop, "@shop", cases, ("=model", "baseline"), 0, {}, "k", VERSION) as run:
             run.finish(some_ranks(shop), 0, 0)

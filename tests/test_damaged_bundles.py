@@ -75,13 +75,21 @@ class TestUnlisted:
     @pytest.mark.parametrize(
         "name",
         [
-            "base/chat_template.json", "base/generation_config.json", "base/tokenizer.model",
-            "base/additional_chat_templates/tools.jinja", "base/.hidden.json",
-            "base/adapter_config.json", "base/model.safetensors.index.json",
-            "adapters/student/README.md", "adapters/other/adapter_config.json",
-            "popularity.parquet", "arrivals/arrivals.csv", "images/more.webp", "world.json",
+            "base/chat_template.json",
+            "base/generation_config.json",
+            "base/tokenizer.model",
+            "base/additional_chat_templates/tools.jinja",
+            "base/.hidden.json",
+            "base/adapter_config.json",
+            "base/model.safetensors.index.json",
+            "adapters/student/README.md",
+            "adapters/other/adapter_config.json",
+            "popularity.parquet",
+            "arrivals/arrivals.csv",
+            "images/more.webp",
+            "world.json",
         ],
-    )  # fmt: skip
+    )
     def test_a_file_that_would_be_picked_up(self, copy, name):
         info = json.loads((copy / "bundle.json").read_text())
         for part in ("checksums", "sizes"):
@@ -147,7 +155,11 @@ class TestUnlisted:
 def test_two_writes_of_the_same_content_have_equal_checksums(small, tmp_path):
     bundle = Bundle.load(small, device="cpu")
     again = Bundle.write(
-        tmp_path / "again", dataset=bundle.dataset, encoder=bundle.encoder,
-        embeddings=bundle.embeddings, recommenders=bundle.recommenders, config=bundle.config,
-    )  # fmt: skip
+        tmp_path / "again",
+        dataset=bundle.dataset,
+        encoder=bundle.encoder,
+        embeddings=bundle.embeddings,
+        recommenders=bundle.recommenders,
+        config=bundle.config,
+    )
     assert Bundle.load(again).info["checksums"] == bundle.info["checksums"]

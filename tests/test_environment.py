@@ -16,8 +16,15 @@ from tpad.environment import flag, forget_blank_variables, variable, whole_numbe
 from tpad.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
-OURS = ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "SPACE_ID", "TPAD_DATABASE_URL",
-        "TPAD_READ_ONLY", "XDG_CACHE_HOME", "WORLD_SIZE")  # fmt: skip
+OURS = (
+    "GRADIO_SERVER_NAME",
+    "GRADIO_SERVER_PORT",
+    "SPACE_ID",
+    "TPAD_DATABASE_URL",
+    "TPAD_READ_ONLY",
+    "XDG_CACHE_HOME",
+    "WORLD_SIZE",
+)
 
 
 @pytest.fixture(params=["", "  "])
@@ -53,8 +60,11 @@ def test_blank_variables_of_libraries_are_forgotten(monkeypatch):
 def test_gradio_can_be_imported_after_the_app_with_a_blank_port():
     made = subprocess.run(
         [sys.executable, "-c", "import app, gradio.http_server as h; print(h.INITIAL_PORT_VALUE)"],
-        env={**os.environ, "GRADIO_SERVER_PORT": ""}, cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+        env={**os.environ, "GRADIO_SERVER_PORT": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert made.stdout.strip() == "7860", made.stderr
 
 

@@ -65,8 +65,10 @@ def test_the_next_run_removes_what_a_kill_left_and_nothing_else(tmp_path):
         write(tmp_path / "bundle", "second")  # another writer of the same folder
         assert living.is_dir()
     assert sorted(os.listdir(tmp_path)) == [
-        ".bundle.part-note", ".other.part-abcd1234", "bundle",
-    ]  # fmt: skip
+        ".bundle.part-note",
+        ".other.part-abcd1234",
+        "bundle",
+    ]
 
 
 def test_a_file_that_a_kill_left_is_removed_by_the_next_run(tmp_path):

@@ -32,12 +32,30 @@ print(*faults, sep="\\n", end="")
 """Each argument is imported by a thread of its own: a module, or MODULE:NAME."""
 
 STEPS = [
-    "tpad.mllm", "tpad.mllm.batches", "tpad.mllm.model", "tpad.mllm.features", "tpad.mllm.adapters",
-    "tpad.mllm.scoring", "tpad.mllm.loading", "tpad.mllm:MLLM", "tpad.mllm:FAMILIES",
-    "tpad", "tpad.errors", "tpad:BundleError", "tpad:Bundle", "tpad:load", "tpad.data",
-    "tpad.data.dataset", "tpad.data:Dataset", "eval.baselines", "eval.baselines.vsknn",
-    "eval.baselines:VSKNN", "tpad.encoding.run", "tpad.encoding:Shards", "tpad.fetching:FetchConfig",
-]  # fmt: skip
+    "tpad.mllm",
+    "tpad.mllm.batches",
+    "tpad.mllm.model",
+    "tpad.mllm.features",
+    "tpad.mllm.adapters",
+    "tpad.mllm.scoring",
+    "tpad.mllm.loading",
+    "tpad.mllm:MLLM",
+    "tpad.mllm:FAMILIES",
+    "tpad",
+    "tpad.errors",
+    "tpad:BundleError",
+    "tpad:Bundle",
+    "tpad:load",
+    "tpad.data",
+    "tpad.data.dataset",
+    "tpad.data:Dataset",
+    "eval.baselines",
+    "eval.baselines.vsknn",
+    "eval.baselines:VSKNN",
+    "tpad.encoding.run",
+    "tpad.encoding:Shards",
+    "tpad.fetching:FetchConfig",
+]
 
 
 def test_threads_may_import_the_same_packages_at_once():

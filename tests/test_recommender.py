@@ -78,8 +78,9 @@ class TestRecommend:
             )
 
     def test_order_matters(self, recommender):
-        there, back = (recommender.scores(s) for s in (["item-0001", "item-0030"],
-                                                       ["item-0030", "item-0001"]))  # fmt: skip
+        there, back = (
+            recommender.scores(s) for s in (["item-0001", "item-0030"], ["item-0030", "item-0001"])
+        )
         assert not np.allclose(there, back, atol=1e-3)
 
     def test_only_recent_items_of_a_long_session_count(self, recommender):
@@ -261,8 +262,11 @@ class TestAddItems:
     @pytest.mark.parametrize(
         ("table", "error", "words"),
         [
-            ({"a": NewItem(title="x"), "item-0003": NewItem(title="y")}, DataError,
-             "'item-0003' is in the catalogue already"),
+            (
+                {"a": NewItem(title="x"), "item-0003": NewItem(title="y")},
+                DataError,
+                "'item-0003' is in the catalogue already",
+            ),
             ([("a", NewItem(title="x")), ("a", NewItem(title="y"))], DataError, "duplicate"),
             ({"": NewItem(title="x")}, DataError, "item_id"),
             ({"a": NewItem()}, DataError, "without title and image"),
@@ -273,7 +277,7 @@ class TestAddItems:
             (pd.DataFrame({"title": ["x"]}), DataError, "no column 'item_id'"),
             ("nowhere.csv", DataError, "does not exist"),
         ],
-    )  # fmt: skip
+    )
     def test_faulty_tables_add_nothing(self, recommender, table, error, words):
         with pytest.raises(error, match=words):
             recommender.add_items(table)

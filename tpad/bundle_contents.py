@@ -19,8 +19,12 @@ from tpad.errors import BundleError, TpadError, one_line
 AGAIN = "train or download the bundle again"
 ROWS_PER_BYTE = 10  # most rows of a table, for each byte of its file
 _TEXTS = (
-    Columns.ITEM_ID, Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.IMAGE,
-)  # fmt: skip
+    Columns.ITEM_ID,
+    Columns.TITLE,
+    Columns.DESCRIPTION,
+    Columns.CATEGORY,
+    Columns.IMAGE,
+)
 
 
 @contextmanager

@@ -26,31 +26,68 @@ ENCODER_FILES = ("encoder.json", "heads.safetensors", "text.json", "text.safeten
 ENCODER_FOLDERS = ("base", "adapters")
 """Libraries open whatever they know of in these."""
 OPENED_FILES = (
-    *ENCODER_FILES, "items.parquet", "sessions.parquet", "popularity.parquet", "world.json",
+    *ENCODER_FILES,
+    "items.parquet",
+    "sessions.parquet",
+    "popularity.parquet",
+    "world.json",
     "training.jsonl",
-)  # fmt: skip
+)
 OPENED_FOLDERS = (*ENCODER_FOLDERS, *PICTURE_FOLDERS, "embeddings", "recommenders")
 VERIFY = ("standard", "fast", "full")
 # Formats that can run code when they are opened, and code itself.
 UNSAFE = (
-    ".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".dill", ".npy", ".npz", ".h5",
-    ".py", ".pyc", ".pyd", ".so", ".dll", ".sh",
-)  # fmt: skip
+    ".pkl",
+    ".pickle",
+    ".pt",
+    ".pth",
+    ".bin",
+    ".ckpt",
+    ".joblib",
+    ".dill",
+    ".npy",
+    ".npz",
+    ".h5",
+    ".py",
+    ".pyc",
+    ".pyd",
+    ".so",
+    ".dll",
+    ".sh",
+)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "train or download the bundle again"
 _FIELDS: dict[str, Any] = {
-    "sets": list, "checksums": dict, "sizes": dict, "config": dict, "dataset": dict, "base": dict,
-    "seeds": list, "created": str, "package_version": str, "git_commit": str | None,
-}  # fmt: skip
+    "sets": list,
+    "checksums": dict,
+    "sizes": dict,
+    "config": dict,
+    "dataset": dict,
+    "base": dict,
+    "seeds": list,
+    "created": str,
+    "package_version": str,
+    "git_commit": str | None,
+}
 _DATASET_FIELDS: dict[str, Any] = {
-    "n_items": int, "n_cold": int, "fingerprint": str, "image_root": str, "n_sessions": dict,
-}  # fmt: skip
+    "n_items": int,
+    "n_cold": int,
+    "fingerprint": str,
+    "image_root": str,
+    "n_sessions": dict,
+}
 _OPTIONAL = {
-    "base": {}, "seeds": [], "created": "", "package_version": "", "n_cold": 0, "fingerprint": "",
-    "image_root": "", "n_sessions": {},
-}  # fmt: skip
+    "base": {},
+    "seeds": [],
+    "created": "",
+    "package_version": "",
+    "n_cold": 0,
+    "fingerprint": "",
+    "image_root": "",
+    "n_sessions": {},
+}
 """Fields that may be missing, with a value that stands for them in the check."""
 
 

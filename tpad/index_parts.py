@@ -75,10 +75,12 @@ class Part:
         self._kept = None if len(kept) == len(vectors) else kept  # (n_finite,)
         self.vectors = np.ascontiguousarray(vectors if self._kept is None else vectors[kept])
         self._largest = max(
-            (float(np.linalg.norm(self.vectors[start : start + CHUNK], axis=1).max(initial=0.0))
-             for start in starts),
+            (
+                float(np.linalg.norm(self.vectors[start : start + CHUNK], axis=1).max(initial=0.0))
+                for start in starts
+            ),
             default=0.0,
-        )  # fmt: skip
+        )
         self.used = _method(method, len(self.vectors))
         self._faiss = _Faiss(self.vectors, self.used, settings) if self.used != "exact" else None
 

@@ -73,9 +73,13 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
                     gr.Row(),
                 ):
                     picture = PictureInput(
-                        type="filepath", sources=["upload", "clipboard", "webcam"], label="Picture",
-                        height=180, scale=2, min_width=200,
-                    )  # fmt: skip
+                        type="filepath",
+                        sources=["upload", "clipboard", "webcam"],
+                        label="Picture",
+                        height=180,
+                        scale=2,
+                        min_width=200,
+                    )
                     with gr.Column(scale=2, min_width=180):
                         title = gr.Textbox(label="Title (optional)", max_length=200)
                         price = gr.Textbox(label="Price (optional)", max_length=20)
@@ -90,13 +94,25 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
                 for name, title in VERDICTS.items()
             ]
             note = gr.Textbox(
-                placeholder="Note (optional)", label="Note", show_label=False, container=False,
-                max_length=500, scale=4, min_width=160, elem_id="judge-note",
-            )  # fmt: skip
+                placeholder="Note (optional)",
+                label="Note",
+                show_label=False,
+                container=False,
+                max_length=500,
+                scale=4,
+                min_width=160,
+                elem_id="judge-note",
+            )
             who = gr.Textbox(
-                placeholder="Your name (optional)", label="Your name", show_label=False,
-                container=False, max_length=60, scale=1, min_width=150, elem_id="judge-who",
-            )  # fmt: skip
+                placeholder="Your name (optional)",
+                label="Your name",
+                show_label=False,
+                container=False,
+                max_length=60,
+                scale=1,
+                min_width=150,
+                elem_id="judge-who",
+            )
         progress = html("", elem_id="hand-progress")
 
     menus = [choice, part, rule, first, second]
@@ -132,19 +148,28 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             gr.update(visible=True),
             gr.update(visible=False),
             gr.update(
-                choices=[(one.title, one.key) for one in choices], value=present.key,
+                choices=[(one.title, one.key) for one in choices],
+                value=present.key,
                 visible=len(choices) > 1,
             ),
-            gr.update(choices=[(f"{p} targets" if p in _MAIN else p, p) for p in outcome.masks],
-                      value=present.part),
+            gr.update(
+                choices=[(f"{p} targets" if p in _MAIN else p, p) for p in outcome.masks],
+                value=present.part,
+            ),
             gr.update(choices=[(text, name) for name, text in words.items()], value=present.rule),
-            gr.update(choices=[(f"judge {model_title(m)}", m) for m in checking.judged(outcome)],
-                      value=present.first),
-            gr.update(choices=[(f"against {model_title(m)}", m)
-                               for m in checking.beside(outcome, present.first)],
-                      value=present.second),
+            gr.update(
+                choices=[(f"judge {model_title(m)}", m) for m in checking.judged(outcome)],
+                value=present.first,
+            ),
+            gr.update(
+                choices=[
+                    (f"against {model_title(m)}", m)
+                    for m in checking.beside(outcome, present.first)
+                ],
+                value=present.second,
+            ),
             *draw(present, me, count),
-        )  # fmt: skip
+        )
 
     @guarded(len(outputs))
     def open_tab(
@@ -199,8 +224,11 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             changed = (checking.hide if act == "hide" else checking.unhide)(present, row)
             drawn = checking.lists(changed), checking.answers(changed)
             return (changed, *(gr.skip(),) * 3, *drawn, gr.skip())
-        places = {"back": present.position - 1, "on": present.position + 1,
-                  "any": random.randrange(max(len(numbers), 1))}  # fmt: skip
+        places = {
+            "back": present.position - 1,
+            "on": present.position + 1,
+            "any": random.randrange(max(len(numbers), 1)),
+        }
         moved = checking.opened(present, places.get(act, present.position), me)
         return moved, *draw(moved, me, len(numbers))
 
@@ -243,10 +271,15 @@ def build(shop: Shop, tab: gr.Tab) -> ColdStartTab:
             **quiet,
         )
     add.click(
-        put_in, [walk, picture, title, price], [walk, lists, answers, picture, title, price],
-        show_progress="minimal", show_progress_on=picture, api_visibility="private",
-        concurrency_limit=UPLOADS, concurrency_id="encode",
-    )  # fmt: skip
+        put_in,
+        [walk, picture, title, price],
+        [walk, lists, answers, picture, title, price],
+        show_progress="minimal",
+        show_progress_on=picture,
+        api_visibility="private",
+        concurrency_limit=UPLOADS,
+        concurrency_id="encode",
+    )
     return ColdStartTab(case, wanted)
 
 
@@ -280,6 +313,12 @@ def _rule_words(walk: Walk) -> dict[str, str]:
 
 def _menu(label: str, scale: int) -> gr.Dropdown:
     return Menu(
-        [], label=label, show_label=False, container=False, filterable=False, scale=scale,
-        min_width=130, elem_id=f"hand-{label.split()[0].lower()}",
-    )  # fmt: skip
+        [],
+        label=label,
+        show_label=False,
+        container=False,
+        filterable=False,
+        scale=scale,
+        min_width=130,
+        elem_id=f"hand-{label.split()[0].lower()}",
+    )

@@ -176,9 +176,12 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     filters = _filters()
     top = html(board_views.skeleton(), SORT + RUN, elem_id="board-top")
     plot = gr.Plot(
-        show_label=False, container=False, visible=False, elem_id="board-plot",
+        show_label=False,
+        container=False,
+        visible=False,
+        elem_id="board-plot",
         elem_classes="tb-plot",
-    )  # fmt: skip
+    )
     bottom = html("", SORT, elem_id="board-bottom")
 
     case = gr.State(None)
@@ -242,7 +245,11 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 
     gr.on(
         [
-            tab.select, section.input, pulse.change, place.change, wanted.change,
+            tab.select,
+            section.input,
+            pulse.change,
+            place.change,
+            wanted.change,
             *(control.input for control in filters.all),
         ],
         show,
@@ -253,7 +260,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
         concurrency_limit=4,
         concurrency_id="board",
         api_visibility="private",
-    )  # fmt: skip
+    )
 
     @guarded(4)
     def clicked(at: tuple[str, int], event: gr.EventData) -> tuple[Any, Any, Any, Any]:
@@ -308,10 +315,15 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
 def _filters() -> Filters:
     def menu(name: str, label: str, width: int, **options: Any) -> gr.Dropdown:
         return Menu(
-            label=label, show_label=False, container=False, visible=name in View().filters,
-            min_width=width, elem_id=f"board-{name}", filterable=False,
+            label=label,
+            show_label=False,
+            container=False,
+            visible=name in View().filters,
+            min_width=width,
+            elem_id=f"board-{name}",
+            filterable=False,
             **options,
-        )  # fmt: skip
+        )
 
     with gr.Row(elem_classes="tb-filters"):
         return Filters(
@@ -321,19 +333,35 @@ def _filters() -> Filters:
             metric=menu(
                 "metric", "Metric", 120, scale=1, choices=board.METRICS, value=board.DEFAULT_METRIC
             ),
-            mean=menu("mean", "What figures are averaged over", 180, scale=1,
-                      choices=[(words, mean) for mean, words in MEANS.items()], value=CASE),
-            seed=menu("seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)],
-                      value=ALL_SEEDS),
-            models=menu("models", "Models", 300, scale=4, multiselect=True,
-                        max_choices=board.HANDFUL),
-            stage=menu("stage", "Which training", 240, scale=1,
-                       choices=[("Session recommenders", RECOMMENDERS)], value=RECOMMENDERS),
-            extras=gr.Checkbox(
-                label="ablations and references", container=False,
-                elem_classes="tp-check", elem_id="board-extras",
+            mean=menu(
+                "mean",
+                "What figures are averaged over",
+                180,
+                scale=1,
+                choices=[(words, mean) for mean, words in MEANS.items()],
+                value=CASE,
             ),
-        )  # fmt: skip
+            seed=menu(
+                "seed", "Seeds", 120, scale=1, choices=[("All seeds", ALL_SEEDS)], value=ALL_SEEDS
+            ),
+            models=menu(
+                "models", "Models", 300, scale=4, multiselect=True, max_choices=board.HANDFUL
+            ),
+            stage=menu(
+                "stage",
+                "Which training",
+                240,
+                scale=1,
+                choices=[("Session recommenders", RECOMMENDERS)],
+                value=RECOMMENDERS,
+            ),
+            extras=gr.Checkbox(
+                label="ablations and references",
+                container=False,
+                elem_classes="tp-check",
+                elem_id="board-extras",
+            ),
+        )
 
 
 def _view(section: str, at: tuple[str, int], chosen: tuple) -> View:
@@ -341,11 +369,19 @@ def _view(section: str, at: tuple[str, int], chosen: tuple) -> View:
     choice, part, kind, metric, seed, models, stage, extras, mean = chosen
     run, shown = at
     return View(
-        section if section in SECTIONS else LEADERBOARD, choice or "", part or "all",
-        metric if metric in board.METRICS else board.DEFAULT_METRIC, seed or ALL_SEEDS,
-        bool(extras), kind or "", tuple(models or ()), stage or RECOMMENDERS, run, shown,
+        section if section in SECTIONS else LEADERBOARD,
+        choice or "",
+        part or "all",
+        metric if metric in board.METRICS else board.DEFAULT_METRIC,
+        seed or ALL_SEEDS,
+        bool(extras),
+        kind or "",
+        tuple(models or ()),
+        stage or RECOMMENDERS,
+        run,
+        shown,
         mean if mean in MEANS else CASE,
-    )  # fmt: skip
+    )
 
 
 def _where(view: View) -> tuple:

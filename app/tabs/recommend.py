@@ -192,9 +192,22 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         concurrency_id="encode",
     )
     return RecommendTab(
-        cards_of_catalogue, cards, model, k, exclude_seen, pending, upload, picture, title, price,
-        query, place, kind, cold, search,
-    )  # fmt: skip
+        cards_of_catalogue,
+        cards,
+        model,
+        k,
+        exclude_seen,
+        pending,
+        upload,
+        picture,
+        title,
+        price,
+        query,
+        place,
+        kind,
+        cold,
+        search,
+    )
 
 
 def kind_menu(shop: Shop, place: str, kind: str) -> Any:

@@ -25,9 +25,11 @@ ARRIVAL = ROOT / "assets" / "demo" / "arrivals" / "arrival-03.webp"
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 LAPTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {
-    "viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True,
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
     "has_touch": True,
-}  # fmt: skip
+}
 WALK_SIZE = (1024, 640)
 READ = 2200  # milliseconds that a step of the walk-through stands
 
@@ -83,9 +85,14 @@ class Walk:
     def save(self, path: Path) -> None:
         """Writes the animation, which repeats for ever."""
         self.frames[0].save(
-            path, save_all=True, append_images=self.frames[1:], duration=self.times, loop=0,
-            quality=68, method=6,
-        )  # fmt: skip
+            path,
+            save_all=True,
+            append_images=self.frames[1:],
+            duration=self.times,
+            loop=0,
+            quality=68,
+            method=6,
+        )
 
 
 def walk_through(browser: Browser, address: str) -> None:
@@ -211,9 +218,12 @@ def served() -> Iterator[str]:
     """The app's address while it runs."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "app", "--port", "0", "--read-only"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     try:
         for line in process.stdout:

@@ -31,10 +31,12 @@ def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> Non
 def add_mean(parser: ArgumentParser) -> None:
     """The option that tells what figures are averaged over."""
     parser.add_argument(
-        "--mean", choices=tuple(MEANS), default=CASE,
+        "--mean",
+        choices=tuple(MEANS),
+        default=CASE,
         help="average over cases, or over sessions (of each session's mean over its cases); "
         "(%(default)s)",
-    )  # fmt: skip
+    )
 
 
 def selection(store: Reader, options: Namespace, models: Sequence[str] | None = None) -> Selection:
@@ -49,9 +51,12 @@ def selection(store: Reader, options: Namespace, models: Sequence[str] | None = 
         DataError: no run fits, or runs of several sets of cases do.
     """
     return select_runs(
-        store, models=models, dataset=options.dataset, cases=options.cases,
+        store,
+        models=models,
+        dataset=options.dataset,
+        cases=options.cases,
         split=None if options.split is None else _stored_names(options.split),
-    )  # fmt: skip
+    )
 
 
 def _stored_names(split: str) -> list[str]:

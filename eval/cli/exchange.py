@@ -32,10 +32,11 @@ WHAT = ("cases", "ranks", "figures")
 def add_parser(commands: _SubParsersAction) -> None:
     """Adds both commands."""
     parser = commands.add_parser(
-        "export", help="write the cases, or the stored ranks or figures, as CSV",
+        "export",
+        help="write the cases, or the stored ranks or figures, as CSV",
         description="cases: what an outside model is to rank (needs a source). ranks: the rank of "
         "every case by every stored run, with its ties. figures: every stored figure with its interval.",
-    )  # fmt: skip
+    )
     parser.add_argument("what", choices=WHAT)
     parser.add_argument("--out", type=Path, required=True, help="CSV file")
     add_source(parser)
@@ -48,11 +49,12 @@ def add_parser(commands: _SubParsersAction) -> None:
     parser.set_defaults(act=export)
 
     parser = commands.add_parser(
-        "import", help="let an outside model's lists stand in the same table",
+        "import",
+        help="let an outside model's lists stand in the same table",
         description="The table has the columns case and items; or SessionId, Position and "
         "Recommendations, as session-rec saves them; or session_id, item_id and score (or rank), "
         "as RecBole's full_sort_topk written out.",
-    )  # fmt: skip
+    )
     parser.add_argument("file", type=Path, help="CSV or Parquet table of ranked items")
     parser.add_argument("--model", required=True, help="name of the model in tables")
     parser.add_argument("--seed", type=int, default=0, help="seed it was trained with (0)")
@@ -120,9 +122,12 @@ def import_lists(options: Namespace) -> None:
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
     cases = cases_of(options, source)
     peer = read_peer(
-        options.file, cases, source.dataset, separator=options.separator,
+        options.file,
+        cases,
+        source.dataset,
+        separator=options.separator,
         allow_missing=options.allow_missing,
-    )  # fmt: skip
+    )
     content = hashlib.sha256(options.file.read_bytes()).hexdigest()
     facts = {"file": options.file.name, "sha256": content, "longest_list": peer.longest}
     if peer.left_out:
@@ -136,10 +141,16 @@ def import_lists(options: Namespace) -> None:
     try:
         if store.find(key.hexdigest()) is None:
             with store.run(
-                source.dataset, source.name, cases, (options.model, "baseline"), options.seed,
-                {"imported": facts}, key.hexdigest(), code_version(),
+                source.dataset,
+                source.name,
+                cases,
+                (options.model, "baseline"),
+                options.seed,
+                {"imported": facts},
+                key.hexdigest(),
+                code_version(),
                 store_split(store, source),
-            ) as run:  # fmt: skip
+            ) as run:
                 run.finish(peer.ranks, 0.0, 0.0)
         store.add_slices(source.dataset, source.name, cases, slices_of(source, cases))
     finally:

@@ -36,7 +36,12 @@ def act(options: Namespace) -> None:
     runs = [run for some in chosen.runs.values() for run in some]
     versions = sorted({f"{run.package_version}, commit {run.commit or 'unknown'}" for run in runs})
     write_report(
-        options.out, results, chosen.cases, chosen.masks(), title=chosen.title,
-        notes=[f"Package version {version}." for version in versions], subject=options.subject,
+        options.out,
+        results,
+        chosen.cases,
+        chosen.masks(),
+        title=chosen.title,
+        notes=[f"Package version {version}." for version in versions],
+        subject=options.subject,
         mean=options.mean,
-    )  # fmt: skip
+    )

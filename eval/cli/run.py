@@ -108,13 +108,17 @@ def act(options: Namespace) -> None:
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
     write_report(
-        options.report, results, cases, masks, title=title,
+        options.report,
+        results,
+        cases,
+        masks,
+        title=title,
         subject=options.subject,
         notes=[
             f"Package version {package}, commit {commit or 'unknown'}.",
             f"Checked for leaks: {'; '.join(source.proven)}.",
         ],
-    )  # fmt: skip
+    )
 
 
 def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
@@ -129,10 +133,17 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
     if options.epochs is not None:
         config = replace(config, epochs=options.epochs)
     entries = all_entries(
-        source.dataset, source.embeddings, config, source.oracle, extra=source.extra,
-        ablations=source.ablations, shipped=shipped, sizes=sizes, tries=options.tries,
+        source.dataset,
+        source.embeddings,
+        config,
+        source.oracle,
+        extra=source.extra,
+        ablations=source.ablations,
+        shipped=shipped,
+        sizes=sizes,
+        tries=options.tries,
         protocol=protocol_of(options, source.split),
-    )  # fmt: skip
+    )
     for name, most in too_large_for(source.dataset).items():
         print(f"{name} is left out: it takes at most {most:,} training items.")
     return select(entries, options.models), config.seed

@@ -61,29 +61,39 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
     source.add_argument("--items", type=Path, help="table of items, with --interactions")
     source.add_argument("--interactions", type=Path, help="table of clicks, with --items")
     source.add_argument(
-        "--merge-repeats", action="store_true",
+        "--merge-repeats",
+        action="store_true",
         help="with --items: keep one of several clicks in a row on the same item",
-    )  # fmt: skip
+    )
     source.add_argument(
         "--split", help="cut the sessions again, as in few_shot:n=5,seed=1; see `splits --help`"
     )
     if sets:
         source.add_argument(
-            "--embeddings", action="append", default=[], metavar="NAME=FILE",
+            "--embeddings",
+            action="append",
+            default=[],
+            metavar="NAME=FILE",
             help="a further embedding set: safetensors, npz, npy or Parquet; may be repeated",
-        )  # fmt: skip
+        )
         source.add_argument(
-            "--encoder", action="append", default=[], metavar="NAME=MODEL",
+            "--encoder",
+            action="append",
+            default=[],
+            metavar="NAME=MODEL",
             help="an embedding set by a Hugging Face encoder, folder or hub id; may be repeated",
-        )  # fmt: skip
+        )
         source.add_argument(
-            "--with-text", action="store_true",
+            "--with-text",
+            action="store_true",
             help="each of these sets also joined with TF-IDF of the text, as NAME_tfidf",
-        )  # fmt: skip
+        )
         source.add_argument(
-            "--ablations", type=Path, metavar="FOLDER",
+            "--ablations",
+            type=Path,
+            metavar="FOLDER",
             help="sets that `python -m tpad ablate` made of this very data, as tpad-NAME",
-        )  # fmt: skip
+        )
 
 
 def add_protocol(parser: ArgumentParser) -> None:
@@ -208,9 +218,15 @@ def store_split(store: Store, source: Source) -> int | None:
     if split is None:
         return None
     return store.add_split(
-        source.dataset, source.name, name=split.name, kind=split.kind, seed=split.seed,
-        params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
-    )  # fmt: skip
+        source.dataset,
+        source.name,
+        name=split.name,
+        kind=split.kind,
+        seed=split.seed,
+        params=split.params,
+        fingerprint=split.fingerprint,
+        rows=split.rows(),
+    )
 
 
 def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -224,9 +240,10 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
 
     def encode(path: Path) -> np.ndarray:
         return encode_items(
-            str(path), dataset,
+            str(path),
+            dataset,
             bar=lambda steps, total, what: tqdm(steps, total=total, desc=what, leave=False),
-        )  # fmt: skip
+        )
 
     given = [(text, load) for text in getattr(options, "embeddings", [])]
     given += [(text, encode) for text in getattr(options, "encoder", [])]

@@ -20,11 +20,12 @@ def add_parser(commands: _SubParsersAction) -> None:
         for kind, params in DEFAULTS.items()
     )
     parser = commands.add_parser(
-        "splits", help="make a split and store it item by item, or list the stored ones",
+        "splits",
+        help="make a split and store it item by item, or list the stored ones",
         description="With a source and --split: makes and stores the split. Without: lists what is "
         f"stored.\n\nKinds, with their parameters and defaults (all have a seed):\n{kinds}",
         formatter_class=RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add_source(parser)
     add_database(parser)
     parser.add_argument("--items-of", type=int, metavar="NUMBER", help="items of a stored split")

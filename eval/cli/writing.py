@@ -66,9 +66,12 @@ def write_report(
         else:
             first, last = first_and_last(frame, results, cases, masks, subject, mean)
             text = page(
-                frame, title=report_title(title, mean),
-                notes=[about(cases, masks), how_to_read(mean), *notes], first=first, last=last,
-            )  # fmt: skip
+                frame,
+                title=report_title(title, mean),
+                notes=[about(cases, masks), how_to_read(mean), *notes],
+                first=first,
+                last=last,
+            )
     if path is None:
         print(text)
     else:

@@ -15,9 +15,20 @@ from pathlib import Path
 from tpad.errors import DataError
 
 LOCAL = {
-    "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "ramfs", "reiserfs",
-    "tmpfs", "xfs", "zfs",
-}  # fmt: skip
+    "bcachefs",
+    "btrfs",
+    "ext2",
+    "ext3",
+    "ext4",
+    "f2fs",
+    "jfs",
+    "overlay",
+    "ramfs",
+    "reiserfs",
+    "tmpfs",
+    "xfs",
+    "zfs",
+}
 MOUNTS = Path("/proc/self/mounts")
 
 

@@ -77,9 +77,13 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
     type_annotation_map: ClassVar = {
-        str: _Text(), int: _Whole(), float: _Double(), bytes: _Bytes(), dict: _Mapping(),
+        str: _Text(),
+        int: _Whole(),
+        float: _Double(),
+        bytes: _Bytes(),
+        dict: _Mapping(),
         datetime: DateTime(timezone=True),
-    }  # fmt: skip
+    }
 
 
 class SchemaVersion(Base):

@@ -60,9 +60,13 @@ def test_one_seed_leaves_models_that_were_run_once(outcome):
     assert outcome.seeds == [0, 1]
     alone = outcome.only(1)
     assert {name: result.seeds for name, result in alone.by_name.items()} == {
-        "popularity": (0,), "vision": (1,), "tpad": (1,), "tpad-no-alignment": (1,),
-        "attributes": (1,), "oracle": (0,),
-    }  # fmt: skip
+        "popularity": (0,),
+        "vision": (1,),
+        "tpad": (1,),
+        "tpad-no-alignment": (1,),
+        "attributes": (1,),
+        "oracle": (0,),
+    }
     whole, one = outcome.by_name["tpad"].ranks, alone.by_name["tpad"].ranks
     assert np.array_equal(one.expected[0], whole.expected[1])
     assert alone is outcome.only(1)
@@ -199,9 +203,11 @@ def test_the_training_log_is_read_stage_by_stage(tmp_path):
     )
     table = board.read_stages(log)
     assert table.to_dict("list") == {
-        "stage": ["a", "a", "a (2)"], "epoch": [1, 2, 1], "quantity": ["loss"] * 3,
+        "stage": ["a", "a", "a (2)"],
+        "epoch": [1, 2, 1],
+        "quantity": ["loss"] * 3,
         "value": [2.5, 2.0, 9.0],
-    }  # fmt: skip
+    }
     assert board.read_stages(tmp_path / "none.jsonl").empty
 
 

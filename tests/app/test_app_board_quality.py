@@ -41,8 +41,10 @@ def test_the_share_of_the_same_category_leaves_unknown_ones_out():
 def test_the_next_item_is_near_or_not():
     vectors = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
     assert next_is_near(vectors, np.array([0, 0, 2]), np.array([1, 2, 3]), 1).tolist() == [
-        True, False, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+    ]
     assert next_is_near(vectors, np.zeros(0, int), np.zeros(0, int)).shape == (0,)
 
 

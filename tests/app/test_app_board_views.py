@@ -59,8 +59,13 @@ def test_the_leaderboard_can_be_sorted_by_every_column_but_a_model_opens_its_run
     page = board_of(found=marks())
     assert len(page.having("data-sort")) == 6
     assert [a["aria-sort"] for a in page.having("aria-sort")] == [
-        "none", "none", "descending", "none", "none", "none",
-    ]  # fmt: skip
+        "none",
+        "none",
+        "descending",
+        "none",
+        "none",
+        "none",
+    ]
     assert page.having("data-act", "run")[1]["data-id"] == "r1"
     values = [a["data-v"] for a in page.having("data-v") if a.get("class") == "n"]
     assert "0.4" in values
@@ -102,7 +107,11 @@ def test_hostile_names_stay_text(place):
     case = Case(3, (Item(1, HOSTILE, ""),), 1, Item(2, HOSTILE, ""), True, ((HOSTILE, 4.0),))
     html = {
         "leaderboard": lambda: board_views.leaderboard(
-            rows(title=HOSTILE, model=HOSTILE), "MRR", 20, marks=None, subject=HOSTILE,
+            rows(title=HOSTILE, model=HOSTILE),
+            "MRR",
+            20,
+            marks=None,
+            subject=HOSTILE,
             runs={HOSTILE: HOSTILE},
         ),
         "data": lambda: board_views.data_table(
@@ -113,7 +122,7 @@ def test_hostile_names_stay_text(place):
             run(model=HOSTILE, config={HOSTILE: HOSTILE}), figures(), [run()], ""
         ),
         "case": lambda: worst([case], HOSTILE, opens=True),
-    }[place]()  # fmt: skip
+    }[place]()
     page = Reader(html)
     assert "script" not in [tag for tag, _ in page.tags]
     assert "<script" not in html
@@ -130,13 +139,27 @@ def test_a_csv_link_holds_the_whole_table():
 
 def run(**changes) -> RunInfo:
     facts = {
-        "id": "r1", "model": "tpad", "role": "tpad", "dataset": "demo", "dataset_fingerprint": "d",
-        "cases": "c", "protocol": "every prefix", "n_cases": 9, "split": None, "split_id": None,
-        "seed": 0, "config": {"settings": {"width": 8}}, "key": "k", "status": "done",
+        "id": "r1",
+        "model": "tpad",
+        "role": "tpad",
+        "dataset": "demo",
+        "dataset_fingerprint": "d",
+        "cases": "c",
+        "protocol": "every prefix",
+        "n_cases": 9,
+        "split": None,
+        "split_id": None,
+        "seed": 0,
+        "config": {"settings": {"width": 8}},
+        "key": "k",
+        "status": "done",
         "started": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
-        "ended": datetime(2026, 1, 2, 3, 5, 7, tzinfo=UTC), "fit_seconds": 62.0,
-        "score_seconds": 0.5, "package_version": "0.1.0", "commit": "0123456789",
-    }  # fmt: skip
+        "ended": datetime(2026, 1, 2, 3, 5, 7, tzinfo=UTC),
+        "fit_seconds": 62.0,
+        "score_seconds": 0.5,
+        "package_version": "0.1.0",
+        "commit": "0123456789",
+    }
     return RunInfo(**{**facts, **changes})
 
 
@@ -177,8 +200,9 @@ def test_a_case_shows_its_way_and_opens():
     assert "+3" in page.text
     assert "not found" in page.text and "3.5" in page.text
     assert [a["alt"] for tag, a in page.tags if tag == "img"] == [
-        *(f"Item {n}" for n in range(6)), "Target",
-    ]  # fmt: skip
+        *(f"Item {n}" for n in range(6)),
+        "Target",
+    ]
     assert page.having("data-act", "case")[0]["data-id"] == "41"
 
 
@@ -210,21 +234,30 @@ def scattered() -> pd.DataFrame:
 def bins() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "model": ["tpad", "tpad", "vsknn"], "title": ["TPAD", "TPAD", "V-SKNN"],
-            "bin": ["1", "2", "2"], "cases": [30, 20, 20], "mean": [0.2, 0.3, 0.1],
-            "low": [0.1, 0.2, 0.05], "high": [0.3, 0.4, 0.2],
+            "model": ["tpad", "tpad", "vsknn"],
+            "title": ["TPAD", "TPAD", "V-SKNN"],
+            "bin": ["1", "2", "2"],
+            "cases": [30, 20, 20],
+            "mean": [0.2, 0.3, 0.1],
+            "low": [0.1, 0.2, 0.05],
+            "high": [0.3, 0.4, 0.2],
         }
-    )  # fmt: skip
+    )
 
 
 def lost() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "title": ["without a", "without b"] * 2, "metric": ["P", "P", "MRR", "MRR"], "k": 20,
-            "difference": [-0.1, 0.01, -0.05, 0.0], "low": -0.2, "high": 0.2,
-            "p_corrected": [0.01, 0.9, 0.02, 1.0], "sure": [True, False, True, False],
+            "title": ["without a", "without b"] * 2,
+            "metric": ["P", "P", "MRR", "MRR"],
+            "k": 20,
+            "difference": [-0.1, 0.01, -0.05, 0.0],
+            "low": -0.2,
+            "high": 0.2,
+            "p_corrected": [0.01, 0.9, 0.02, 1.0],
+            "sure": [True, False, True, False],
         }
-    )  # fmt: skip
+    )
 
 
 FIGURES = {
@@ -240,18 +273,40 @@ FIGURES = {
     ),
     "forest": lambda: board_figures.forest(lost()),
     "curves": lambda: board_figures.curves(
-        pd.DataFrame({"set": ["tpad"] * 2, "title": ["TPAD"] * 2, "epoch": [1, 2],
-                      "loss": [5.0, 4.0], "validation": [0.1, 0.2]})
+        pd.DataFrame(
+            {
+                "set": ["tpad"] * 2,
+                "title": ["TPAD"] * 2,
+                "epoch": [1, 2],
+                "loss": [5.0, 4.0],
+                "validation": [0.1, 0.2],
+            }
+        )
     ),
     "stages": lambda: board_figures.stage_curves(
-        pd.DataFrame({"stage": "a", "epoch": [1, 1, 1], "quantity": ["loss", "kd", "<b>"],
-                      "value": [1.0, 2.0, 3.0]}), "a"
+        pd.DataFrame(
+            {
+                "stage": "a",
+                "epoch": [1, 1, 1],
+                "quantity": ["loss", "kd", "<b>"],
+                "value": [1.0, 2.0, 3.0],
+            }
+        ),
+        "a",
     ),
     "quality": lambda: board_figures.quality(
-        pd.DataFrame({"title": ["TPAD"], "dimensions": [8], "effective_rank": [3.5],
-                      "same_category": [0.9], "next_warm": [0.1], "next_cold": [np.nan]})
+        pd.DataFrame(
+            {
+                "title": ["TPAD"],
+                "dimensions": [8],
+                "effective_rank": [3.5],
+                "same_category": [0.9],
+                "next_warm": [0.1],
+                "next_cold": [np.nan],
+            }
+        )
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)

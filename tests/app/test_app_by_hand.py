@@ -205,9 +205,10 @@ def test_a_visitors_picture_is_ranked_among_the_catalogue(checking):
     case = checking.case(present)
     target = checking.shop.recommender.items["title"].iat[case.target]
     twin = NewItem(
-        checking.shop.recommender.bundle.dataset.image(case.target), target,
+        checking.shop.recommender.bundle.dataset.image(case.target),
+        target,
         category=checking.shop.recommender.items["category"].iat[case.target],
-    )  # fmt: skip
+    )
     element = Element("", "my own", content=twin, key="upload:1", is_cold=True)
     assert "my own" not in checking.lists(present)
     changed = checking.add(present, element)
@@ -337,9 +338,15 @@ def test_cases_of_a_stored_split_are_shown_by_making_it_again(bundle, tmp_path):
     cases = TestCases.of(split.dataset)
     with Store(tmp_path / "split.db") as store:
         number = store.add_split(
-            split.dataset, "fake", name=split.name, kind=split.kind, seed=split.seed,
-            params=split.params, fingerprint=split.fingerprint, rows=split.rows(),
-        )  # fmt: skip
+            split.dataset,
+            "fake",
+            name=split.name,
+            kind=split.kind,
+            seed=split.seed,
+            params=split.params,
+            fingerprint=split.fingerprint,
+            rows=split.rows(),
+        )
         with store.run(
             split.dataset, "fake", cases, ("tpad", "tpad"), 0, {}, "k", VERSION, split_id=number
         ) as run:

@@ -80,8 +80,14 @@ def test_all_that_the_app_needs_and_nothing_else_is_in_it(space, fake_bundle):
     for name in ("app/__main__.py", "app/style.css", "eval/database/store.py", "LICENSE"):
         assert name in found
     assert {name.split("/")[0] for name in found} == {
-        "README.md", "LICENSE", "requirements.txt", "app", "assets", "eval", "tpad",
-    }  # fmt: skip
+        "README.md",
+        "LICENSE",
+        "requirements.txt",
+        "app",
+        "assets",
+        "eval",
+        "tpad",
+    }
     for name in found:
         assert "__pycache__" not in name
         assert not name.endswith((".pyc", ".db"))

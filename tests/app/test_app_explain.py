@@ -194,11 +194,17 @@ def test_the_panel_in_words():
     page = Reader(explain_views.panel(explanation(), "TPAD"))
     text = " ".join(page.text.split())
     for said in (
-        "place 3 with TPAD", "2.0% of the model’s weight, 20× an even share", "no probabilities",
-        "4.0× the weight with it", "0.50× the weight with it", "hardly matters",
-        "100% of the match", "speaks against it", "score rises by 0.50 without it",
+        "place 3 with TPAD",
+        "2.0% of the model’s weight, 20× an even share",
+        "no probabilities",
+        "4.0× the weight with it",
+        "0.50× the weight with it",
+        "hardly matters",
+        "100% of the match",
+        "speaks against it",
+        "score rises by 0.50 without it",
         "transitional −0.25, look-alike 0.50",
-    ):  # fmt: skip
+    ):
         assert said in text
     assert "script" not in [tag for tag, _ in page.tags]
     widths = [a["style"] for _, a in page.tags if a.get("class") in ("tp-for", "tp-against")]

@@ -107,13 +107,19 @@ def test_pages_follow_each_other_without_gap_or_repeat(shop):
 @pytest.mark.parametrize(
     "asked",
     [
-        None, 7, "", "[]", "{}", "[" * 1500, "x" * 5000,
+        None,
+        7,
+        "",
+        "[]",
+        "{}",
+        "[" * 1500,
+        "x" * 5000,
         '{"query": "", "place": "All", "kind": "All", "page": -1}',
         '{"query": "", "place": "All", "kind": "All", "page": 99999}',
         '{"query": "", "place": "All", "kind": "All", "page": 0.0}',
         '{"query": [1], "place": "All", "kind": "All", "page": 0}',
     ],
-)  # fmt: skip
+)
 def test_pages_that_no_button_asks_for_are_empty(shop, asked):
     assert recommend.page_after(shop, asked) == ""
 

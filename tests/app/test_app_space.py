@@ -57,9 +57,12 @@ def imported(fake_bundle, tmp_path_factory):
     assemble(folder, "me/shop", fake_bundle)
     done = subprocess.run(
         [sys.executable, "-P", "-c", IMPORTS, folder, *HEAVY],
-        capture_output=True, text=True, cwd=tmp_path_factory.mktemp("elsewhere"), check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        check=False,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return folder, *json.loads(done.stdout.splitlines()[-1])
 
@@ -81,8 +84,9 @@ def space(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo-space") / "space"
     subprocess.run(
         [sys.executable, "-m", "app", "deploy", "me/shop", "--dry-run", "--out", folder],
-        cwd=ROOT, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        check=True,
+    )
     return folder
 
 
@@ -149,9 +153,13 @@ def started(space: Path, python: Path, cwd: Path, read_only: bool):
     else:
         command = [str(python), environment["APP"]]
     process = subprocess.Popen(
-        command, cwd=cwd, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     said = []
     try:
         for line in process.stdout:
@@ -182,9 +190,8 @@ def test_the_space_starts_and_recommends(space, python, elsewhere):
         config = json.load(urllib.request.urlopen(f"{url}/config"))
         assert config["space_id"] == "me/shop"
         cards = next(
-            c["props"]["value"] for c in config["components"]
-            if c["props"].get("elem_id") == "next"
-        )  # fmt: skip
+            c["props"]["value"] for c in config["components"] if c["props"].get("elem_id") == "next"
+        )
         picture = re.search(r"pictures/item/\d+\?v=\w+", cards)
         with urllib.request.urlopen(f"{url}/{picture[0]}") as answer:
             assert answer.headers["content-type"].startswith("image/")

@@ -152,10 +152,13 @@ def test_the_comparison_marks_what_is_shared_and_what_is_not():
     page = Reader(html)
     lines = [attrs["class"] for attrs in page.acts("add")]
     assert [("tp-all" in c, "tp-some" in c, "tp-one" in c) for c in lines] == [
-        (True, False, False), (False, True, False),
-        (True, False, False), (False, False, True),
-        (True, False, False), (False, True, False),
-    ]  # fmt: skip
+        (True, False, False),
+        (False, True, False),
+        (True, False, False),
+        (False, False, True),
+        (True, False, False),
+        (False, True, False),
+    ]
     assert "1 of 2 shared" in page.text
     assert "2 of 2 shared" in page.text
     assert "true next item: #2" in page.text
@@ -182,8 +185,9 @@ def test_a_full_session_says_so_in_its_strip_as_long_as_it_is():
 def test_the_legend_of_the_bump_chart_names_each_line_and_marks_the_true_next_item():
     page = Reader(views.bump_key([(0, "#111111"), (2, "#222222")], items(title=HOSTILE), target=2))
     assert [a["style"] for _, a in page.tags if a.get("class") == "tp-stroke"] == [
-        "background:#111111", "background:#222222",
-    ]  # fmt: skip
+        "background:#111111",
+        "background:#222222",
+    ]
     assert page.text.count("True next item:") == 1
     assert "script" not in [tag for tag, _ in page.tags]
 

@@ -178,8 +178,11 @@ def start(bundle: str | None) -> tuple[subprocess.Popen, str, float]:
     begin = time.perf_counter()
     process = subprocess.Popen(
         command + (["--bundle", bundle] if bundle else []),
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     said = []
     assert process.stdout is not None
     for line in process.stdout:

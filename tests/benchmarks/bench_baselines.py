@@ -127,9 +127,15 @@ def movies(folder: Path) -> Task:
     cases = TestCases.of(dataset)
     near = {"tfidf_neighbours": content_baseline(text_features(dataset), "Neighbours in TF-IDF")}
     return Task(
-        "movies", dataset, cases.prefixes, cases.targets, 20, True, {"epochs": 20},
+        "movies",
+        dataset,
+        cases.prefixes,
+        cases.targets,
+        20,
+        True,
+        {"epochs": 20},
         BASELINES | near,
-    )  # fmt: skip
+    )
 
 
 TASKS = {"beauty": beauty, "yoochoose": yoochoose, "movies": movies}
@@ -164,9 +170,14 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
     if budget and options.epochs:
         budget["epochs"] = options.epochs
     found = tune(
-        baseline, task.dataset, options.seed, options.tries, settings=budget,
-        mask_seen=task.mask_seen, progress=progress,
-    )  # fmt: skip
+        baseline,
+        task.dataset,
+        options.seed,
+        options.tries,
+        settings=budget,
+        mask_seen=task.mask_seen,
+        progress=progress,
+    )
     searched = time.perf_counter()
     model = baseline.make(options.seed, found.settings, progress).fit(task.dataset)
     fitted = time.perf_counter()

@@ -55,47 +55,106 @@ WORDS = ("red", "blue", "phone", "case", "wireless", "charger", "green", "apple"
 
 
 def smolvlm(width: int, mlp: int, layers: int, heads: int, kv: int) -> PreTrainedConfig:
-    vision = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-              "num_attention_heads": 12, "image_size": 512, "patch_size": 16}  # fmt: skip
-    text = {"model_type": "llama", "vocab_size": 49280, "hidden_size": width,
-            "intermediate_size": mlp, "num_hidden_layers": layers, "num_attention_heads": heads,
-            "num_key_value_heads": kv, "max_position_embeddings": 8192,
-            "tie_word_embeddings": False}  # fmt: skip
+    vision = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 512,
+        "patch_size": 16,
+    }
+    text = {
+        "model_type": "llama",
+        "vocab_size": 49280,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": False,
+    }
     return Idefics3Config(
-        vision_config=vision, text_config=text, scale_factor=4, image_token_id=49190,
+        vision_config=vision,
+        text_config=text,
+        scale_factor=4,
+        image_token_id=49190,
         tie_word_embeddings=False,
-    )  # fmt: skip
+    )
 
 
 def llava() -> PreTrainedConfig:
-    vision = {"model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096,
-              "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 336,
-              "patch_size": 14, "projection_dim": 768}  # fmt: skip
-    text = {"model_type": "llama", "vocab_size": 32064, "hidden_size": 4096,
-            "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
-            "num_key_value_heads": 32, "max_position_embeddings": 4096}  # fmt: skip
+    vision = {
+        "model_type": "clip_vision_model",
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 336,
+        "patch_size": 14,
+        "projection_dim": 768,
+    }
+    text = {
+        "model_type": "llama",
+        "vocab_size": 32064,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 4096,
+    }
     return LlavaConfig(vision_config=vision, text_config=text)
 
 
 def qwen2_5(width: int, mlp: int, layers: int, heads: int, kv: int, tied: bool, vocabulary: int):
-    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
-              "patch_size": 14, "out_hidden_size": width}  # fmt: skip
-    text = {"vocab_size": vocabulary, "hidden_size": width, "intermediate_size": mlp,
-            "num_hidden_layers": layers, "num_attention_heads": heads,
-            "num_key_value_heads": kv, "tie_word_embeddings": tied}  # fmt: skip
+    vision = {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "patch_size": 14,
+        "out_hidden_size": width,
+    }
+    text = {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "tie_word_embeddings": tied,
+    }
     return Qwen2_5_VLConfig(vision_config=vision, text_config=text, tie_word_embeddings=tied)
 
 
 def qwen3(width: int, mlp: int, layers: int, heads: int, tied: bool, large_tower: bool):
-    vision = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "num_heads": 16,
-              "deepstack_visual_indexes": [8, 16, 24]}  # fmt: skip
+    vision = {
+        "depth": 27,
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_heads": 16,
+        "deepstack_visual_indexes": [8, 16, 24],
+    }
     if not large_tower:
-        vision = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16,
-                  "deepstack_visual_indexes": [5, 11, 17]}  # fmt: skip
+        vision = {
+            "depth": 24,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_heads": 16,
+            "deepstack_visual_indexes": [5, 11, 17],
+        }
     vision |= {"patch_size": 16, "out_hidden_size": width}
-    text = {"vocab_size": 151936, "hidden_size": width, "intermediate_size": mlp,
-            "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": 8,
-            "head_dim": 128, "tie_word_embeddings": tied}  # fmt: skip
+    text = {
+        "vocab_size": 151936,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": tied,
+    }
     return Qwen3VLConfig(vision_config=vision, text_config=text, tie_word_embeddings=tied)
 
 
@@ -282,12 +341,19 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=32, help="to encode")
     parser.add_argument("--batch", type=int, default=8, help="items, or sessions, at once")
     parser.add_argument("--steps", type=int, default=4, help="of training")
-    parser.add_argument("--sustained", type=float, default=50.0, metavar="TFLOP/s",
-                        help="what the card keeps up, for estimated speeds (50)")  # fmt: skip
+    parser.add_argument(
+        "--sustained",
+        type=float,
+        default=50.0,
+        metavar="TFLOP/s",
+        help="what the card keeps up, for estimated speeds (50)",
+    )
     args = parser.parse_args()
     if args.estimate:
-        print(f"ESTIMATED, {args.batch} sessions of {ITEMS + 1} items a step, GB; speeds at "
-              f"{args.sustained:g} TFLOP/s")  # fmt: skip
+        print(
+            f"ESTIMATED, {args.batch} sessions of {ITEMS + 1} items a step, GB; speeds at "
+            f"{args.sustained:g} TFLOP/s"
+        )
         for name, (make, (patches, tokens)) in ARCHITECTURES.items():
             found = estimate(make(), patches, tokens, args.batch)
             for kind in ("item", "session"):
@@ -298,9 +364,11 @@ def main() -> int:
             print(json.dumps({"model": name} | {k: round(v, 2) for k, v in found.items()}))
         return 0
     settings = ModelSettings(
-        dtype=args.dtype, load_in_4bit=args.load_in_4bit, visual_tokens=args.visual_tokens,
+        dtype=args.dtype,
+        load_in_4bit=args.load_in_4bit,
+        visual_tokens=args.visual_tokens,
         gradient_checkpointing=args.gradient_checkpointing,
-    )  # fmt: skip
+    )
     try:
         with tempfile.TemporaryDirectory() as folder:
             source = args.mllm or str(make_random(args.random, Path(folder) / "model"))

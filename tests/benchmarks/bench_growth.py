@@ -293,15 +293,19 @@ def parser() -> argparse.ArgumentParser:
         "--factors", type=float, nargs="+", default=[1, 10, 100], help="ascending (%(default)s)"
     )
     result.add_argument(
-        "--clock", choices=CLOCKS, default="cpu",
+        "--clock",
+        choices=CLOCKS,
+        default="cpu",
         help="cpu counts a process's own time, for a machine that others use (%(default)s)",
-    )  # fmt: skip
+    )
     result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
     result.add_argument(
-        "--keep", type=Path, metavar="FOLDER",
+        "--keep",
+        type=Path,
+        metavar="FOLDER",
         help="keep what each size came to, and take from there what an earlier run of the same code "
         "kept",
-    )  # fmt: skip
+    )
     result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
 

@@ -86,10 +86,16 @@ def amazon_2018(folder: Path, n_rows: int, n_items: int) -> list[Path]:
 
     def record(item: int) -> str:
         return json.dumps(
-            {"category": ["Sports", f"Kind {item % 40}"], "description": [said[item % len(said)]], "brand": "Acme",
-             "title": f"Thing {item}", "asin": f"B{item:09}", "price": "$9.50",
-             "imageURLHighRes": [f"https://example.com/{item}.jpg"]}
-        )  # fmt: skip
+            {
+                "category": ["Sports", f"Kind {item % 40}"],
+                "description": [said[item % len(said)]],
+                "brand": "Acme",
+                "title": f"Thing {item}",
+                "asin": f"B{item:09}",
+                "price": "$9.50",
+                "imageURLHighRes": [f"https://example.com/{item}.jpg"],
+            }
+        )
 
     return [
         write(folder / "reviews.json.gz", per_click(n_rows, n_items, review)),
@@ -110,11 +116,18 @@ def amazon_2023(folder: Path, n_rows: int, n_items: int) -> list[Path]:
 
     def record(item: int) -> str:
         return json.dumps(
-            {"main_category": "Sports", "title": f"Thing {item}", "features": ["red"], "price": 9.5,
-             "description": [said[item % len(said)]], "images": [{"large": f"https://example.com/{item}.jpg"}],
-             "store": "Acme", "categories": ["Sports", f"Kind {item % 40}"],
-             "parent_asin": f"B{item:09}"}
-        )  # fmt: skip
+            {
+                "main_category": "Sports",
+                "title": f"Thing {item}",
+                "features": ["red"],
+                "price": 9.5,
+                "description": [said[item % len(said)]],
+                "images": [{"large": f"https://example.com/{item}.jpg"}],
+                "store": "Acme",
+                "categories": ["Sports", f"Kind {item % 40}"],
+                "parent_asin": f"B{item:09}",
+            }
+        )
 
     return [
         write(folder / "reviews.jsonl.gz", per_click(n_rows, n_items, review)),
@@ -179,10 +192,15 @@ def huggingface(folder: Path, n_rows: int, n_items: int) -> list[Path]:
 
 
 LAYOUTS = {
-    "amazon-2018": amazon_2018, "amazon-2023": amazon_2023, "mmsbr": mmsbr, "recbole": recbole,
-    "session-rec": session_rec, "yoochoose": yoochoose, "movielens": movielens,
+    "amazon-2018": amazon_2018,
+    "amazon-2023": amazon_2023,
+    "mmsbr": mmsbr,
+    "recbole": recbole,
+    "session-rec": session_rec,
+    "yoochoose": yoochoose,
+    "movielens": movielens,
     "huggingface": huggingface,
-}  # fmt: skip
+}
 
 
 def measured(form: str, files: list[Path], out: Path) -> tuple[float, float, int]:

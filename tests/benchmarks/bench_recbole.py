@@ -123,10 +123,15 @@ def train_ours(n: int, items: int) -> float:
     warm[np.concatenate(walks)] = True
     nobody = Sessions(train.ids[:0], [], starts[:0])
     config = SessionModelConfig(
-        width=WIDTH, hidden=2 * WIDTH, layers=LAYERS, heads=HEADS, max_length=MAX_LENGTH,
-        epochs=ROUNDS + 1, patience=ROUNDS + 1,
+        width=WIDTH,
+        hidden=2 * WIDTH,
+        layers=LAYERS,
+        heads=HEADS,
+        max_length=MAX_LENGTH,
+        epochs=ROUNDS + 1,
+        patience=ROUNDS + 1,
         mask_seen=False,
-    )  # fmt: skip
+    )
     ends = []
     fit_session_model(
         features, train, nobody, warm, config, progress=lambda _: ends.append(time.perf_counter())
@@ -195,14 +200,25 @@ def train_theirs(n: int, items: int, folder: Path) -> float:
     (folder / "walks").mkdir()
     (folder / "walks" / "walks.inter").write_text("\n".join(lines) + "\n", "utf-8")
     config = recbole_config(
-        data_path=str(folder), checkpoint_dir=str(folder), USER_ID_FIELD="session_id",
-        ITEM_ID_FIELD="item_id", TIME_FIELD="timestamp",
+        data_path=str(folder),
+        checkpoint_dir=str(folder),
+        USER_ID_FIELD="session_id",
+        ITEM_ID_FIELD="item_id",
+        TIME_FIELD="timestamp",
         load_col={"inter": ["session_id", "item_id", "timestamp"]},
-        MAX_ITEM_LIST_LENGTH=MAX_LENGTH, hidden_size=WIDTH, inner_size=2 * WIDTH,
-        n_layers=LAYERS, n_heads=HEADS, train_batch_size=1024,
-        eval_args={"split": {"RS": [1.0, 0.0, 0.0]}, "order": "TO", "group_by": None,
-                   "mode": "full"},
-    )  # fmt: skip
+        MAX_ITEM_LIST_LENGTH=MAX_LENGTH,
+        hidden_size=WIDTH,
+        inner_size=2 * WIDTH,
+        n_layers=LAYERS,
+        n_heads=HEADS,
+        train_batch_size=1024,
+        eval_args={
+            "split": {"RS": [1.0, 0.0, 0.0]},
+            "order": "TO",
+            "group_by": None,
+            "mode": "full",
+        },
+    )
     dataset = create_dataset(config)
     train, _, _ = data_preparation(config, dataset)
     model = SASRec(config, train.dataset).to(config["device"])
@@ -234,8 +250,10 @@ def rows(options: argparse.Namespace) -> "Iterator[Row]":
         told = [part for name, value in numbers.items() for part in (f"--{name}", str(value))]
         subprocess.run(
             [options.recbole, __file__, *told],
-            check=True, cwd=folder, env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )  # fmt: skip
+            check=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
         judged, metrics, trained = json.loads(theirs.read_text("utf-8"))
     seconds, own = judge_ours(*sizes)
     worst = max(abs(own[name] - metrics[name]) for name in own)

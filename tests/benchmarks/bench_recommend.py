@@ -38,18 +38,26 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     result.add_argument(
-        "--items", type=int, nargs="+", default=[1_200, 100_000, 1_000_000],
+        "--items",
+        type=int,
+        nargs="+",
+        default=[1_200, 100_000, 1_000_000],
         help="sizes of the catalogue, from the demo's 1200 on (%(default)s)",
-    )  # fmt: skip
+    )
     result.add_argument(
-        "--search", nargs="+", choices=METHODS, default=["exact", "ivf", "hnsw"],
+        "--search",
+        nargs="+",
+        choices=METHODS,
+        default=["exact", "ivf", "hnsw"],
         help="searches (%(default)s)",
-    )  # fmt: skip
+    )
     result.add_argument("--sessions", type=int, default=200, help="asked of each (%(default)s)")
     result.add_argument(
-        "--clock", choices=CLOCKS, default="wall",
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
         help="cpu counts the process's own time, for a machine that others use (%(default)s)",
-    )  # fmt: skip
+    )
     result.add_argument("--threads", type=int, default=1, help="of torch (%(default)s)")
     return result
 
@@ -71,8 +79,10 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             mine, floor = line[f"{part} ms"], line[f"floor {part}"]
             yield Row(
                 f"recommend, {line['items']} items, {line['search']} (recall {line['recall']}), {part}",
-                f"{mine:.2f} ms", f"{floor:.2f} ms", floor / mine,
-            )  # fmt: skip
+                f"{mine:.2f} ms",
+                f"{floor:.2f} ms",
+                floor / mine,
+            )
 
 
 def main() -> int:

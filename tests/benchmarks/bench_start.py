@@ -44,8 +44,11 @@ def costly_imports(bundle: str, most: int = 6) -> list[tuple[str, float]]:
     program = f"BUNDLE = {bundle!r}\n" + "\n".join(STEPS.values())
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", program],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     own: dict[str, float] = {}
     for line in done.stderr.splitlines():
         parts = line.removeprefix("import time:").split("|")
@@ -69,8 +72,11 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     for _ in range(options.rounds):
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, options.bundle, json.dumps(list(STEPS.values()))],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
     for step, *measured in zip(STEPS, *rounds, strict=True):
         seconds = statistics.median(one[0] for one in measured)

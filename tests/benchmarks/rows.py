@@ -36,13 +36,19 @@ def table(rows: Iterable[Row]) -> str:
     """The rows in Markdown."""
     lines = [HEADER, *(row.cells for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rule = tuple("-" * widths[0] if place == 0 else "-" * (width - 1) + ":"
-                 for place, width in enumerate(widths))  # fmt: skip
+    rule = tuple(
+        "-" * widths[0] if place == 0 else "-" * (width - 1) + ":"
+        for place, width in enumerate(widths)
+    )
     return "\n".join(
-        "| " + " | ".join(_padded(cell, width, place) for place, (cell, width) in
-                          enumerate(zip(line, widths, strict=True))) + " |"
+        "| "
+        + " | ".join(
+            _padded(cell, width, place)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
         for line in (lines[0], rule, *lines[1:])
-    )  # fmt: skip
+    )
 
 
 def _padded(cell: str, width: int, place: int) -> str:

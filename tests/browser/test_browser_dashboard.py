@@ -98,10 +98,13 @@ def test_read_sort_filter_and_save_the_leaderboard(visit, tmp_path):
 def test_every_plot_is_drawn_and_can_be_read(visit, mode):
     page = visit(color_scheme=mode)
     for section, heading in (
-        ("Warm and cold", "Warm against cold"), ("By slice", "MRR@20 by"),
-        ("Ablations", "What each part"), ("Training", "Training of"),
-        ("Embeddings", "Quality of"), ("Cost", "Cost against"),
-    ):  # fmt: skip
+        ("Warm and cold", "Warm against cold"),
+        ("By slice", "MRR@20 by"),
+        ("Ablations", "What each part"),
+        ("Training", "Training of"),
+        ("Embeddings", "Quality of"),
+        ("Cost", "Cost against"),
+    ):
         look_at(page, section)
         expect(page.locator("#board-top h2").first).to_contain_text(heading)
         expect(page.locator("#board-plot .main-svg").first).to_be_visible()

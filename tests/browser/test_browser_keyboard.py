@@ -10,9 +10,11 @@ from playwright.sync_api import expect
 
 TITLES = (
     "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 2,
-    "\u202eevil reversed title", "قميص رجالي قطني أزرق مقاس كبير جدا", "x" * 300,
+    "\u202eevil reversed title",
+    "قميص رجالي قطني أزرق مقاس كبير جدا",
+    "x" * 300,
     "\u2067isolated \u202e and open",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +141,14 @@ def test_odd_titles_fit_a_narrow_screen(visit, open_tab, width):
 def test_words_are_told_from_what_is_behind_them(visit, mode):
     page = visit(color_scheme=mode)
     for words in (
-        "#tabs [role=tab][aria-selected=true]", ".tp-note", ".tp-source", ".tp-price", ".tp-score",
-        "#place label span", ".tp-column",
-    ):  # fmt: skip
+        "#tabs [role=tab][aria-selected=true]",
+        ".tp-note",
+        ".tp-source",
+        ".tp-price",
+        ".tp-score",
+        "#place label span",
+        ".tp-column",
+    ):
         assert page.locator(words).first.evaluate(CONTRAST) >= 4.5, words
     hint = f"(e) => ({CONTRAST})(e, getComputedStyle(e, '::placeholder').color)"
     assert page.locator("#search textarea").evaluate(hint) >= 4.5

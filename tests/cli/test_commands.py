@@ -129,10 +129,16 @@ def test_tables_that_cannot_be_read(refused, tables, tmp_path):
     assert "nowhere.csv" in refused(
         *out, "--items", tmp_path / "nowhere.csv", "--interactions", clicks
     )
-    assert "item_id" in refused(*out, "--items", items, "--interactions", _table(
-        tmp_path / "bad.csv", session_id=["s"], item=["a"], timestamp=[1]))  # fmt: skip
-    assert "item_id" in refused(*out, "--interactions", clicks, "--items", _table(
-        tmp_path / "worse.csv", title=["x"]))  # fmt: skip
+    assert "item_id" in refused(
+        *out,
+        "--items",
+        items,
+        "--interactions",
+        _table(tmp_path / "bad.csv", session_id=["s"], item=["a"], timestamp=[1]),
+    )
+    assert "item_id" in refused(
+        *out, "--interactions", clicks, "--items", _table(tmp_path / "worse.csv", title=["x"])
+    )
     (tmp_path / "empty.csv").write_text("")
     assert "empty.csv" in refused(*out, "--items", tmp_path / "empty.csv", "--interactions", clicks)
 
@@ -153,13 +159,38 @@ def test_a_base_that_is_not_there(refused, tables, tmp_path, monkeypatch):
 
 def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
     items, clicks = tables
-    assert main([
-        "train", "--items", str(items), "--interactions", str(clicks), "--out",
-        str(tmp_path / "b"), "--mllm", str(tmp_path), "--seed", "4", "--ablation", "no-feedback",
-        "--ablation", "jsd", "--set", "distill.epochs=7", "--set", "knowledge.layers=(0, 2)",
-        "--set", "knowledge.targets=written", "--set", "distill.relative=false",
-        "--set", "distill.words=False",
-    ]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "train",
+                "--items",
+                str(items),
+                "--interactions",
+                str(clicks),
+                "--out",
+                str(tmp_path / "b"),
+                "--mllm",
+                str(tmp_path),
+                "--seed",
+                "4",
+                "--ablation",
+                "no-feedback",
+                "--ablation",
+                "jsd",
+                "--set",
+                "distill.epochs=7",
+                "--set",
+                "knowledge.layers=(0, 2)",
+                "--set",
+                "knowledge.targets=written",
+                "--set",
+                "distill.relative=false",
+                "--set",
+                "distill.words=False",
+            ]
+        )
+        == 0
+    )
     got = nothing_is_trained
     assert got["config"].seed == 4 and got["config"].feedback.epochs == 0
     assert got["config"].distill.lower_bound == "jsd" and got["config"].distill.epochs == 7
@@ -181,11 +212,30 @@ def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkey
         return [out / "full.safetensors", out / "jsd.safetensors"]
 
     monkeypatch.setattr(ablation_sets, "train_sets", train_sets)
-    assert main([
-        "ablate", "--items", str(items), "--interactions", str(clicks), "--out",
-        str(tmp_path / "a"), "--mllm", str(tmp_path), "--set", "distill.epochs=7",
-        "--work", str(tmp_path / "b.work"), "--only", "jsd", "--device", "cpu",
-    ]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "ablate",
+                "--items",
+                str(items),
+                "--interactions",
+                str(clicks),
+                "--out",
+                str(tmp_path / "a"),
+                "--mllm",
+                str(tmp_path),
+                "--set",
+                "distill.epochs=7",
+                "--work",
+                str(tmp_path / "b.work"),
+                "--only",
+                "jsd",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     assert got["config"].distill.epochs == 7 and got["config"].distill.lower_bound == "infonce"
     assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]
     assert (got["base"].path, got["device"]) == (str(tmp_path), "cpu")
@@ -206,22 +256,58 @@ def test_help_names_every_ablation(command, capsys):
 def test_a_hub_id_is_no_folder(tables, tmp_path, nothing_is_trained):
     items, clicks = tables
     commit = "a" * 40  # a branch would be looked up
-    main(["train", "--items", str(items), "--interactions", str(clicks), "--out",
-          str(tmp_path / "b"), "--mllm", "org/model", "--revision", commit])  # fmt: skip
+    main(
+        [
+            "train",
+            "--items",
+            str(items),
+            "--interactions",
+            str(clicks),
+            "--out",
+            str(tmp_path / "b"),
+            "--mllm",
+            "org/model",
+            "--revision",
+            commit,
+        ]
+    )
     assert nothing_is_trained["base"].record == {"hub_id": "org/model", "revision": commit}
 
 
 def test_options_of_the_model_are_settings(tables, tmp_path, nothing_is_trained):
     items, clicks = tables
-    train = ["train", "--items", str(items), "--interactions", str(clicks), "--out",
-             str(tmp_path / "b"), "--mllm", str(tmp_path)]  # fmt: skip
+    train = [
+        "train",
+        "--items",
+        str(items),
+        "--interactions",
+        str(clicks),
+        "--out",
+        str(tmp_path / "b"),
+        "--mllm",
+        str(tmp_path),
+    ]
     main(train)
     assert nothing_is_trained["config"].model == ModelSettings()
-    assert main([
-        *train, "--dtype", "bfloat16", "--load-in-4bit", "--gradient-checkpointing",
-        "--visual-tokens", "64", "--split-images", "--lora-targets", "x.*",
-        "--set", "model.max_pixels=100",
-    ]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                *train,
+                "--dtype",
+                "bfloat16",
+                "--load-in-4bit",
+                "--gradient-checkpointing",
+                "--visual-tokens",
+                "64",
+                "--split-images",
+                "--lora-targets",
+                "x.*",
+                "--set",
+                "model.max_pixels=100",
+            ]
+        )
+        == 0
+    )
     assert nothing_is_trained["config"].model == ModelSettings(
         "bfloat16", True, True, 100, 64, True, "x.*"
     )
@@ -279,9 +365,19 @@ def test_smoke_training_from_the_shell(tmp_path):
     """As a newcomer types it: makes its shop, trains all stages, and the bundle opens."""
     base = make_tiny_base(tmp_path / "base")
     command = [
-        sys.executable, "-m", "tpad", "train", "--preset", "smoke", "--mllm", str(base),
-        "--out", str(tmp_path / "bundle"), "--device", "cpu",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "tpad",
+        "train",
+        "--preset",
+        "smoke",
+        "--mllm",
+        str(base),
+        "--out",
+        str(tmp_path / "bundle"),
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "wrote the bundle" in done.stdout

@@ -50,9 +50,17 @@ class TestRecommend:
         path = tmp_path / "new.png"
         picture("blue", 2).save(path)
         out = run(
-            "recommend", "--session", "item-0001", path, "--title", "blue case",
-            "--model", "vision_tfidf", "--format", "csv",
-        )  # fmt: skip
+            "recommend",
+            "--session",
+            "item-0001",
+            path,
+            "--title",
+            "blue case",
+            "--model",
+            "vision_tfidf",
+            "--format",
+            "csv",
+        )
         session = ["item-0001", NewItem(picture("blue", 2), "blue case")]
         expected = recommender.recommend(session, model="vision_tfidf")
         assert pd.read_csv(io.StringIO(out))["item_id"].tolist() == expected["item_id"].tolist()

@@ -52,10 +52,15 @@ def of_vectors(path, ids):
 
 
 FILES = [
-    (of_items, "items.csv"), (of_items, "items.parquet"), (of_clicks, "clicks.csv"),
-    (of_clicks, "clicks.parquet"), (of_vectors, "named.safetensors"),
-    (of_vectors, "exported.safetensors"), (of_vectors, "v.npz"), (of_vectors, "v.parquet"),
-]  # fmt: skip
+    (of_items, "items.csv"),
+    (of_items, "items.parquet"),
+    (of_clicks, "clicks.csv"),
+    (of_clicks, "clicks.parquet"),
+    (of_vectors, "named.safetensors"),
+    (of_vectors, "exported.safetensors"),
+    (of_vectors, "v.npz"),
+    (of_vectors, "v.parquet"),
+]
 
 
 @pytest.mark.parametrize(("read", "name"), FILES, ids=[f"{f.__name__}-{n}" for f, n in FILES])
@@ -67,11 +72,18 @@ def test_every_file_gives_the_same_ids(tmp_path, read, name, written):
 @pytest.mark.parametrize(
     "values",
     [
-        np.array([1.0, 2.0]), np.array([1, 2], np.uint64), np.array([1, "2.0"], object), [b"1", 2],
-        [1.0, "2"], np.array(["1", "2"]), pd.Series([1, 2], dtype="Int64"), np.array([b"1", b"2"]),
-        [Decimal("1.00"), Decimal(2)], pd.Series(["1", "2.0"], dtype="category"),
+        np.array([1.0, 2.0]),
+        np.array([1, 2], np.uint64),
+        np.array([1, "2.0"], object),
+        [b"1", 2],
+        [1.0, "2"],
+        np.array(["1", "2"]),
+        pd.Series([1, 2], dtype="Int64"),
+        np.array([b"1", b"2"]),
+        [Decimal("1.00"), Decimal(2)],
+        pd.Series(["1", "2.0"], dtype="category"),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_array_gives_the_same_ids(values):
     assert to_ids(values).tolist() == ["1", "2"]
 

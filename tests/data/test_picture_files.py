@@ -156,6 +156,9 @@ def test_one_function_opens_pictures():
         str(path.relative_to(ROOT))
         for folder in ("tpad", "eval", "app")
         for path in (ROOT / folder).rglob("*.py")
-        if "Image.open(" in path.read_text("utf-8").replace('>>> recommender.recommend(["item-0001", Image.open(', "")
-    ]  # fmt: skip
+        if "Image.open("
+        in path.read_text("utf-8").replace(
+            '>>> recommender.recommend(["item-0001", Image.open(', ""
+        )
+    ]
     assert callers == ["tpad/data/picture_files.py"]

@@ -72,9 +72,13 @@ def expected(table: Path) -> np.ndarray:
 def test_shards_hold_what_the_recommender_encodes(bundle, table, tmp_path, form):
     seen = []
     done = encode_table(
-        bundle, table, tmp_path / "out", shard_size=16, form=form,
+        bundle,
+        table,
+        tmp_path / "out",
+        shard_size=16,
+        form=form,
         progress=lambda *numbers: seen.append(numbers),
-    )  # fmt: skip
+    )
     assert (done.n_rows, done.n_items, done.n_shards, done.n_new) == (50, 50, 4, 4)
     assert seen == [(0, 50), (16, 50), (32, 50), (48, 50), (50, 50)] and not done.report.findings
     shards = read_shards(tmp_path / "out", verify=True)
@@ -154,9 +158,13 @@ def test_workers_share_the_shards_and_a_killed_one_is_replaced(bundle, table, tm
     lives = tmp_path / "lives"
     lives.write_text("1")
     done = encode_table(
-        bundle, table, tmp_path / "out", shard_size=10, workers=2,
+        bundle,
+        table,
+        tmp_path / "out",
+        shard_size=10,
+        workers=2,
         make_encoder=partial(DeadlyEncoder, lives),
-    )  # fmt: skip
+    )
     assert done.n_new == 5 and done.n_lost == 1 and lives.read_text() == "0"
     ids, vectors = read_shards(tmp_path / "out", verify=True).load()
     assert ids == [f"t-{i:02d}" for i in range(50)]
@@ -168,17 +176,26 @@ def test_a_shard_that_kills_every_worker_is_named(bundle, table, tmp_path, monke
     (tmp_path / "lives").write_text("9")
     with pytest.raises(ModelError, match="Shard 1 ended its worker 1 times"):
         encode_table(
-            bundle, table, tmp_path / "out", shard_size=10, workers=2,
+            bundle,
+            table,
+            tmp_path / "out",
+            shard_size=10,
+            workers=2,
             make_encoder=partial(DeadlyEncoder, tmp_path / "lives"),
-        )  # fmt: skip
+        )
 
 
 def test_a_workers_own_error_is_told(bundle, table, tmp_path):
     with pytest.raises(ModelError, match="not finite or not of shape"):
         encode_table(
-            bundle, table, tmp_path / "out", shard_size=25, workers=2, model="vision",
+            bundle,
+            table,
+            tmp_path / "out",
+            shard_size=25,
+            workers=2,
+            model="vision",
             make_encoder=BrokenEncoder,
-        )  # fmt: skip
+        )
     assert not list((tmp_path / "out").glob("shard-*"))
 
 
@@ -278,9 +295,14 @@ def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
     else:
         np.savez(file, features=values, present=present)
     done = encode_table(
-        bundle, table, tmp_path / "out", shard_size=20, features={"clip": file}, workers=workers,
+        bundle,
+        table,
+        tmp_path / "out",
+        shard_size=20,
+        features={"clip": file},
+        workers=workers,
         make_encoder=VectorEncoder,
-    )  # fmt: skip
+    )
     found, vectors = read_shards(tmp_path / "out").load()
     assert found == ids[present].tolist() and done.n_items == 49
     np.testing.assert_array_equal(vectors[:, :2], values[present])

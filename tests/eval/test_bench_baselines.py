@@ -70,8 +70,9 @@ def test_rows_that_are_kept_are_not_computed_again(folder, tmp_path, monkeypatch
     assert measured == ["item_knn"]
     assert second.startswith(first) and "| item_knn |" in second
     assert [json.loads(line)["key"][1] for line in keep.read_text().splitlines()] == [
-        "markov", "item_knn"
-    ]  # fmt: skip
+        "markov",
+        "item_knn",
+    ]
 
 
 def test_a_model_that_is_not_there_gets_a_sentence(folder, capsys):

@@ -126,8 +126,13 @@ def test_figures_against_their_definitions():
     assert found.ece == pytest.approx(reliability(p.max(1), right).error, abs=1e-6)
     assert (found.impossible, found.temperature) == (0, 0.7)
     assert set(found.figures()) == {
-        "ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature",
-    }  # fmt: skip
+        "ece",
+        "brier",
+        "first_brier",
+        "log_likelihood",
+        "impossible",
+        "temperature",
+    }
 
 
 def ranking_of(scores: np.ndarray, targets: np.ndarray) -> Ranking:

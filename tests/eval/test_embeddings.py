@@ -46,8 +46,14 @@ def in_order(path: Path, order: list[int], present: list[int] | None = None) -> 
     return path
 
 
-FORMS = ["rows.safetensors", "named.safetensors", "exported.safetensors", "all.npz",
-         "lists.parquet", "wide.parquet"]  # fmt: skip
+FORMS = [
+    "rows.safetensors",
+    "named.safetensors",
+    "exported.safetensors",
+    "all.npz",
+    "lists.parquet",
+    "wide.parquet",
+]
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -20,8 +20,20 @@ def measured(fake_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("measured")
     bundle, database = folder / "shop", str(folder / "results.db")
     shutil.copytree(fake_bundle, bundle)
-    asked = ["run", "--bundle", str(bundle), "--database", database, "--models", "markov", "tpad",
-             "knowledge", "--seeds", "0", "1"]  # fmt: skip
+    asked = [
+        "run",
+        "--bundle",
+        str(bundle),
+        "--database",
+        database,
+        "--models",
+        "markov",
+        "tpad",
+        "knowledge",
+        "--seeds",
+        "0",
+        "1",
+    ]
     assert command.main(asked) == 0
     return bundle, database
 

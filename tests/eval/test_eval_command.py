@@ -123,16 +123,16 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
     entries = all_entries(shop, embeddings, config, Oracle(), ablations=given)
     tpad = [(entry.name, entry.role) for entry in entries if entry.name.startswith("tpad")]
     assert tpad == [
-        ("tpad-full", "tpad"), ("tpad-no-words", "tpad"), ("tpad_neighbours", "tpad"),
+        ("tpad-full", "tpad"),
+        ("tpad-no-words", "tpad"),
+        ("tpad_neighbours", "tpad"),
         ("tpad", "tpad"),
-    ]  # fmt: skip
+    ]
     by_name = {entry.name: entry for entry in entries}
     assert by_name["tpad-no-words"].features(0) is x
     # The same settings, and so the same budget, as every other set, but for one thing: an ablation
     # has the PCA size of the method, so that nothing differs but what was left out.
-    assert by_name["tpad-no-words"].settings == {
-        **by_name["vision"].settings, "pca_sizes": [None]
-    }  # fmt: skip
+    assert by_name["tpad-no-words"].settings == {**by_name["vision"].settings, "pca_sizes": [None]}
     assert set(by_name["tpad-no-words"].tune(shop, 0, None)["values"]) == {"all"}
     # They are no reason to leave out the sets that are made where there is no bundle.
     names = [entry.name for entry in all_entries(shop, {}, config, ablations=given)]

@@ -185,7 +185,7 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
         (["import", "none.csv", "--model", "peer", "--world", "SHOP"], "none.csv does not exist"),
         (["export", "ranks", "--out", "nowhere/x.csv"], "nowhere/x.csv does not exist"),
     ],
-)  # fmt: skip
+)
 def test_wrong_questions_get_one_sentence(shop, database, capsys, arguments, named):
     arguments = [str(shop) if word == "SHOP" else word for word in arguments]
     assert main([*arguments, "--database", database]) == 2

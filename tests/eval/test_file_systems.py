@@ -9,8 +9,25 @@ from eval.database import file_systems
 from eval.database.file_systems import journal_mode, set_journal
 from eval.database.store import Store
 
-SHARED = ["nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "fuse.glusterfs", "9p",
-          "virtiofs", "fuse.gcsfuse", "fuse", "fuse.sshfs", "ceph", "afs", "vboxsf", "something_new"]  # fmt: skip
+SHARED = [
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "fuse.glusterfs",
+    "9p",
+    "virtiofs",
+    "fuse.gcsfuse",
+    "fuse",
+    "fuse.sshfs",
+    "ceph",
+    "afs",
+    "vboxsf",
+    "something_new",
+]
 
 
 @pytest.fixture

@@ -28,11 +28,25 @@ from eval.encoders import encode_items
 from tpad import ModelError
 
 WORDS = ["[PAD]", "[UNK]", "red", "green", "case", "phone", "soup", "jam"]
-TEXT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "vocab_size": len(WORDS), "max_position_embeddings": 12,
-        "pad_token_id": 0, "eos_token_id": 7, "bos_token_id": 6}  # fmt: skip
-SIGHT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
-         "num_attention_heads": 2, "image_size": 16, "patch_size": 8}  # fmt: skip
+TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": len(WORDS),
+    "max_position_embeddings": 12,
+    "pad_token_id": 0,
+    "eos_token_id": 7,
+    "bos_token_id": 6,
+}
+SIGHT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -80,10 +94,13 @@ def shop(tmp_path):
     for n, colour in enumerate(["red", "green", "blue"]):
         Image.new("RGB", (20, 30), colour).save(tmp_path / f"{n}.png")
     made = dataset_of(
-        [[0, 1]], [], [], 4,
+        [[0, 1]],
+        [],
+        [],
+        4,
         title=["red case", "green phone phone case", "soup", ""],
         image=["0.png", "1.png", "", "2.png"],
-    )  # fmt: skip
+    )
     return replace(made, image_root=tmp_path)
 
 

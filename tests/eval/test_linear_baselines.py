@@ -87,9 +87,11 @@ def test_slist_has_the_smallest_loss_of_its_definition(config):
     model = SLIST(config).fit(data)
     ages = (len(TRAIN) - 1 - np.arange(len(TRAIN))).astype(float)
     found = minimize(
-        lambda b: slist_loss(b.reshape(KNOWN, KNOWN), config, ages), np.zeros(KNOWN**2),
-        method="BFGS", options={"gtol": 1e-7},
-    )  # fmt: skip
+        lambda b: slist_loss(b.reshape(KNOWN, KNOWN), config, ages),
+        np.zeros(KNOWN**2),
+        method="BFGS",
+        options={"gtol": 1e-7},
+    )
     np.testing.assert_allclose(model.weights, found.x.reshape(KNOWN, KNOWN), atol=2e-4)
 
 

@@ -83,9 +83,13 @@ def test_without_positions_a_list_answers_the_last_case(shop, cases, tmp_path):
 def test_ids_are_read_as_in_every_other_file(shop, tmp_path, suffix):
     numbered = replace(shop, items=shop.items.assign(item_id=[str(n) for n in range(6)]))
     frame = pd.DataFrame(
-        {"session_id": ["test0 ", "test0", "test1"], "position": [0.0, 1.0, 0.0],
-         "item_id": [1.0, 2.0, 4.0], "score": 1.0}
-    )  # fmt: skip
+        {
+            "session_id": ["test0 ", "test0", "test1"],
+            "position": [0.0, 1.0, 0.0],
+            "item_id": [1.0, 2.0, 4.0],
+            "score": 1.0,
+        }
+    )
     path = tmp_path / f"peer.{suffix}"
     frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
     asked = TestCases.of(numbered)

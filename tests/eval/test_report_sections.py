@@ -61,9 +61,11 @@ def test_an_ablation_is_told_by_what_it_lacks(results):
     found = against_variants([*others, full], many, {"all": masks["all"], "cold": masks["cold"]})
     (section,) = sections.ablations(found)
     assert section.table.loc["tpad-no-words"].to_dict() == {
-        "all P@20": "-0.500 †", "all MRR@20": "-0.500 †",
-        "cold P@20": "-0.500 †", "cold MRR@20": "-0.500 †",
-    }  # fmt: skip
+        "all P@20": "-0.500 †",
+        "all MRR@20": "-0.500 †",
+        "cold P@20": "-0.500 †",
+        "cold MRR@20": "-0.500 †",
+    }
     assert set(section.table.loc["tpad-jsd"]) == {"+0.000"} and len(section.table) == 2
     assert "all 8 tests" in section.note
     # The full method that was trained beside the ablations comes before that of a bundle.

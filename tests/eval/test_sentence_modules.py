@@ -56,10 +56,11 @@ def states_of(folder, texts=TITLES, limit=12):
     model = BertModel.from_pretrained(folder).eval()
     with torch.no_grad():
         return [
-            model(**tokenizer()([t], truncation=True, max_length=limit, return_tensors="pt"))
-            .last_hidden_state[0]
+            model(
+                **tokenizer()([t], truncation=True, max_length=limit, return_tensors="pt")
+            ).last_hidden_state[0]
             for t in texts
-        ]  # fmt: skip
+        ]
 
 
 def as_table(vectors) -> np.ndarray:
@@ -125,9 +126,13 @@ def test_dense_layer_norm_and_normalisation_follow_the_pooling(shop, folder):
     save_file(norm, folder / "2_LayerNorm" / "model.safetensors")
     weights = dense(folder, "3_Dense")
     modules(
-        folder, *pooling(folder, "mean"), (OLD + "LayerNorm", "2_LayerNorm"),
-        (OLD + "Dense", "3_Dense"), (OLD + "Dropout", ""), (OLD + "Normalize", "4_Normalize"),
-    )  # fmt: skip
+        folder,
+        *pooling(folder, "mean"),
+        (OLD + "LayerNorm", "2_LayerNorm"),
+        (OLD + "Dense", "3_Dense"),
+        (OLD + "Dropout", ""),
+        (OLD + "Normalize", "4_Normalize"),
+    )
     expected = []
     for states in states_of(folder):
         one = F.layer_norm(states.mean(0), (16,), norm["norm.weight"], norm["norm.bias"])
@@ -237,8 +242,11 @@ def test_the_library_gives_the_same_vectors(shop, folder, modes):
     weights = {"linear.weight": torch.randn(5, 16 * len(modes)), "linear.bias": torch.randn(5)}
     save_file(weights, folder / "2_Dense" / "model.safetensors")
     modules(
-        folder, *pooling(folder, *modes), (OLD + "Dense", "2_Dense"), (OLD + "Normalize", "3_N"),
-    )  # fmt: skip
+        folder,
+        *pooling(folder, *modes),
+        (OLD + "Dense", "2_Dense"),
+        (OLD + "Normalize", "3_N"),
+    )
     write(folder, "sentence_bert_config.json", {"max_seq_length": 4, "do_lower_case": True})
     prompts = {"prompts": {"document": "jam "}, "default_prompt_name": None}
     write(folder, "config_sentence_transformers.json", prompts)

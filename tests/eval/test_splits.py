@@ -219,9 +219,12 @@ def test_few_shots_keep_what_they_may():
 
 def test_neighbours_of_a_removed_click_join_and_lone_clicks_go():
     dataset = dataset_of(
-        [[0, 1, 2], [1, 0], [2, 0, 1, 1, 2], [0]], [[1, 2], [2, 0, 1]], [[0, 1]], 3,
+        [[0, 1, 2], [1, 0], [2, 0, 1, 1, 2], [0]],
+        [[1, 2], [2, 0, 1]],
+        [[0, 1]],
+        3,
         category=["a", "b", "a"],
-    )  # fmt: skip
+    )
     cut = make_split(dataset, SplitConfig("new_category", category="b")).dataset
     assert [items.tolist() for items in cut.train.items] == [[0, 2], [2, 0, 2], [0]]
     assert cut.train.ids.tolist() == ["train0", "train2", "train3"]  # [0] was alone before

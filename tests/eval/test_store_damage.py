@@ -32,9 +32,15 @@ def whole(tmp_path_factory):
         store.add_slices(shop, "shop", cases, {"length 1": np.arange(len(cases)) % 2 == 0})
         store.add_verdict(run.id, 0, "good", note="fits", who="ann")
         store.add_split(
-            shop, "shop", name="x", kind="k", seed=0, params={"a": 1}, fingerprint="f",
+            shop,
+            "shop",
+            name="x",
+            kind="k",
+            seed=0,
+            params={"a": 1},
+            fingerprint="f",
             rows=[("i1", "held_out")],
-        )  # fmt: skip
+        )
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     return path

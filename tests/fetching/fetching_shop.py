@@ -37,9 +37,15 @@ class Shop:
             return Downloader(config, self.network.resolve, self.network, self.wall_clock)
 
         return fetch_pictures(
-            self.items, self.out, FetchConfig(**settings), column, retry_failed,
-            make_downloader=make, clock=self.clock, sleep=self.clock.sleep,
-        )  # fmt: skip
+            self.items,
+            self.out,
+            FetchConfig(**settings),
+            column,
+            retry_failed,
+            make_downloader=make,
+            clock=self.clock,
+            sleep=self.clock.sleep,
+        )
 
     def write(self, rows: list[dict]) -> None:
         with self.items.open("w", encoding="utf-8", newline="") as file:

@@ -53,10 +53,14 @@ def cmyk() -> bytes:
 @pytest.mark.parametrize("form", ["webp", "jpg", "png"])
 @pytest.mark.parametrize(
     ("body", "size"),
-    [(exif_rotated(), (20, 40)), (animated(), (40, 20)), (cmyk(), (40, 20)),
-     (picture(fmt="PNG", size=(900, 300)), (64, 21))],
+    [
+        (exif_rotated(), (20, 40)),
+        (animated(), (40, 20)),
+        (cmyk(), (40, 20)),
+        (picture(fmt="PNG", size=(900, 300)), (64, 21)),
+    ],
     ids=["exif", "animated", "cmyk", "large"],
-)  # fmt: skip
+)
 def test_pictures_are_made_anew(shop, server, body, size, form):
     server.pages["/a"] = answer(body)
     assert shop.fetch("a", size=64, format=form).with_picture == 1
@@ -83,13 +87,15 @@ def test_equal_pictures_are_stored_once_under_their_digest(shop, server):
 
 def test_the_table_stays_and_image_is_set(shop, server):
     server.pages["/a.jpg"] = GOOD
-    shop.write([
-        {"item_id": "007", "title": "a", "image": "http://shop.test/a.jpg", "colour": "NA"},
-        {"item_id": "008", "title": "b", "image": "http://shop.test/gone.jpg", "colour": ""},
-        {"item_id": "009", "title": "c", "image": "", "colour": "red"},
-        {"item_id": "010", "title": "d", "image": "mine/d.jpg", "colour": "red"},
-        {"item_id": "011", "title": "e", "image": "http://shop.test/a.jpg", "colour": "blue"},
-    ])  # fmt: skip
+    shop.write(
+        [
+            {"item_id": "007", "title": "a", "image": "http://shop.test/a.jpg", "colour": "NA"},
+            {"item_id": "008", "title": "b", "image": "http://shop.test/gone.jpg", "colour": ""},
+            {"item_id": "009", "title": "c", "image": "", "colour": "red"},
+            {"item_id": "010", "title": "d", "image": "mine/d.jpg", "colour": "red"},
+            {"item_id": "011", "title": "e", "image": "http://shop.test/a.jpg", "colour": "blue"},
+        ]
+    )
     report = shop.fetch()
     table = shop.table
     path = str(shop.files[0].relative_to(shop.out))
@@ -101,21 +107,28 @@ def test_the_table_stays_and_image_is_set(shop, server):
     assert report.without_address == 1 and report.failed == {"HTTP 404": 1}
     assert server.paths().count("/a.jpg") == 1  # named twice, fetched once
     assert shop.failures.iloc[0].to_dict() == {
-        "item_id": 8, "url": "http://shop.test/gone.jpg", "reason": "HTTP 404", "status": 404,
-        "attempts": 1, "kind": "lasting", "detail": "shop.test says 404.",
-    }  # fmt: skip
+        "item_id": 8,
+        "url": "http://shop.test/gone.jpg",
+        "reason": "HTTP 404",
+        "status": 404,
+        "attempts": 1,
+        "kind": "lasting",
+        "detail": "shop.test says 404.",
+    }
 
 
 def test_image_url_goes_before_image_and_local_pictures_stay(shop, server):
     server.pages |= {"/a.jpg": GOOD, "/b.jpg": GOOD}
     shop.out.mkdir()
     (shop.out / "mine.jpg").write_bytes(picture())
-    shop.write([
-        {"item_id": "1", "image": "", "image_url": "http://shop.test/a.jpg"},
-        {"item_id": "2", "image": "mine.jpg", "image_url": "http://shop.test/never.jpg"},
-        {"item_id": "3", "image": "http://shop.test/b.jpg", "image_url": ""},
-        {"item_id": "4", "image": "C:\\pictures\\a.jpg", "image_url": ""},
-    ])  # fmt: skip
+    shop.write(
+        [
+            {"item_id": "1", "image": "", "image_url": "http://shop.test/a.jpg"},
+            {"item_id": "2", "image": "mine.jpg", "image_url": "http://shop.test/never.jpg"},
+            {"item_id": "3", "image": "http://shop.test/b.jpg", "image_url": ""},
+            {"item_id": "4", "image": "C:\\pictures\\a.jpg", "image_url": ""},
+        ]
+    )
     report = shop.fetch()
     assert sorted(server.paths()) == ["/a.jpg", "/b.jpg"]
     image = list(shop.table["image"])
@@ -126,10 +139,15 @@ def test_image_url_goes_before_image_and_local_pictures_stay(shop, server):
 def test_a_parquet_table_keeps_its_types(shop, server):
     server.pages["/a.jpg"] = GOOD
     shop.items = shop.items.with_suffix(".parquet")
-    frame = pd.DataFrame({
-        "item_id": [1, 2], "price": [1.5, None], "stock": [3, 4], "tags": [["a"], []],
-        "photo": ["http://shop.test/a.jpg", None],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "item_id": [1, 2],
+            "price": [1.5, None],
+            "stock": [3, 4],
+            "tags": [["a"], []],
+            "photo": ["http://shop.test/a.jpg", None],
+        }
+    )
     frame.to_parquet(shop.items)
     assert shop.fetch(column="photo").with_picture == 1
     table = shop.table
@@ -255,9 +273,13 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(shop, server, mo
 
 @pytest.mark.parametrize(
     ("number", "ignored"),
-    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True),
-     (signal.SIGKILL, False)],
-)  # fmt: skip
+    [
+        (signal.SIGINT, False),
+        (signal.SIGTERM, False),
+        (signal.SIGTERM, True),
+        (signal.SIGKILL, False),
+    ],
+)
 def test_a_killed_run_goes_on_where_it_was(shop, server, number, ignored):
     stuck = threading.Event()
 
@@ -271,15 +293,27 @@ def test_a_killed_run_goes_on_where_it_was(shop, server, number, ignored):
     names = [*(f"{n}.jpg" for n in range(6)), "last.jpg"]
     shop.write([{"item_id": name, "image_url": f"{host}/{name}"} for name in names])
     command = [
-        "-m", "tpad", "images", "--items", str(shop.items), "--out", str(shop.out),
-        "--allow-private", "--ports", str(server.port), "--concurrency", "1",
-    ]  # fmt: skip
+        "-m",
+        "tpad",
+        "images",
+        "--items",
+        str(shop.items),
+        "--out",
+        str(shop.out),
+        "--allow-private",
+        "--ports",
+        str(server.port),
+        "--concurrency",
+        "1",
+    ]
     # Whoever runs the tests in a shell's background hands its children a SIGINT that is ignored.
     heard = signal.SIG_IGN if ignored else signal.SIG_DFL
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE,
+        [sys.executable, *command],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, heard),
-    )  # fmt: skip
+    )
     assert stuck.wait(120)
     process.send_signal(number)
     _, told = process.communicate(timeout=240)
@@ -335,10 +369,21 @@ def test_a_host_that_rests_does_not_hold_up_others(shop, server):
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("size", 4), ("size", 10_000), ("format", "tiff"), ("concurrency", 0), ("per_host", 0),
-     ("timeout", 0), ("timeout", float("nan")), ("retries", -1), ("max_bytes", 0),
-     ("ports", (70_000,)), ("host_failures", 0), ("seed", -1)],
-)  # fmt: skip
+    [
+        ("size", 4),
+        ("size", 10_000),
+        ("format", "tiff"),
+        ("concurrency", 0),
+        ("per_host", 0),
+        ("timeout", 0),
+        ("timeout", float("nan")),
+        ("retries", -1),
+        ("max_bytes", 0),
+        ("ports", (70_000,)),
+        ("host_failures", 0),
+        ("seed", -1),
+    ],
+)
 def test_settings_that_cannot_be(setting, value):
     with pytest.raises(ConfigError, match=f"{setting}|port|format"):
         FetchConfig(**{setting: value})
@@ -348,10 +393,12 @@ def test_settings_that_cannot_be(setting, value):
 
 
 def test_the_command_reports_failures_and_ends_well(shop, capsys):
-    shop.write([
-        {"item_id": "1", "image_url": "http://127.0.0.1/a.jpg"},
-        {"item_id": "2", "image_url": "http://shop.test:22/a.jpg"},
-    ])  # fmt: skip
+    shop.write(
+        [
+            {"item_id": "1", "image_url": "http://127.0.0.1/a.jpg"},
+            {"item_id": "2", "image_url": "http://shop.test:22/a.jpg"},
+        ]
+    )
     assert main(["images", "--items", str(shop.items), "--out", str(shop.out)]) == 0
     told = capsys.readouterr().out
     assert "0 of 2 items have a fetched picture" in told

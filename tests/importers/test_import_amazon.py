@@ -13,9 +13,13 @@ DAY = 86_400
 
 def review(user: str, item: str, day: int, rating: float = 5.0, **more: object) -> dict:
     return {
-        "reviewerID": user, "asin": item, "unixReviewTime": day * DAY, "overall": rating,
-        "reviewText": "fine", **more,
-    }  # fmt: skip
+        "reviewerID": user,
+        "asin": item,
+        "unixReviewTime": day * DAY,
+        "overall": rating,
+        "reviewText": "fine",
+        **more,
+    }
 
 
 def write(path, rows, packed=False):
@@ -28,17 +32,28 @@ def write(path, rows, packed=False):
 def shop_2018(tmp_path):
     """Two users, three days of two reviews each; four records."""
     reviews = [
-        review("u1", "a", 100), review("u2", "b", 100), review("u1", "b", 100),
-        review("u1", "c", 107, 1.0), review("u2", "a", 100), review("u1", "a", 107),
-    ]  # fmt: skip
+        review("u1", "a", 100),
+        review("u2", "b", 100),
+        review("u1", "b", 100),
+        review("u1", "c", 107, 1.0),
+        review("u2", "a", 100),
+        review("u1", "a", 107),
+    ]
     records = [
-        {"asin": "a", "title": "phone", "price": "$1,299.50", "category": ["Electronics", "Phones"],
-         "description": ["big", "blue"], "brand": "Acme",
-         "imageURL": ["http://x/small.jpg"], "imageURLHighRes": ["http://x/a.jpg"]},
+        {
+            "asin": "a",
+            "title": "phone",
+            "price": "$1,299.50",
+            "category": ["Electronics", "Phones"],
+            "description": ["big", "blue"],
+            "brand": "Acme",
+            "imageURL": ["http://x/small.jpg"],
+            "imageURLHighRes": ["http://x/a.jpg"],
+        },
         {"asin": "b", "title": "case", "price": "$3 - $5", "category": [], "main_cat": "Covers"},
         {"asin": "c", "title": "var aPageStart = (new Date()).getTime();", "price": ".a-box {"},
         {"asin": "z", "title": "never reviewed"},
-    ]  # fmt: skip
+    ]
     return (
         write(tmp_path / "reviews.json.gz", reviews, packed=True),
         write(tmp_path / "meta.json", records),
@@ -48,8 +63,10 @@ def shop_2018(tmp_path):
 def test_a_session_is_a_users_day(imported, shop_2018):
     shop = imported("amazon-2018", *shop_2018)
     assert sessions_of(shop["clicks"]) == {
-        "u1@1970-04-11": ["a", "b"], "u1@1970-04-18": ["c", "a"], "u2@1970-04-11": ["b", "a"],
-    }  # fmt: skip
+        "u1@1970-04-11": ["a", "b"],
+        "u1@1970-04-18": ["c", "a"],
+        "u2@1970-04-11": ["b", "a"],
+    }
     assert shop["clicks"]["timestamp"].isin([100 * DAY, 107 * DAY]).all()
 
 
@@ -57,9 +74,13 @@ def test_records_become_items(imported, shop_2018):
     shop = imported("amazon-2018", *shop_2018)
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].to_dict() == {
-        "title": "phone", "description": "big blue", "category": "Phones", "price": 1299.5,
-        "brand": "Acme", "image_url": "http://x/a.jpg",
-    }  # fmt: skip
+        "title": "phone",
+        "description": "big blue",
+        "category": "Phones",
+        "price": 1299.5,
+        "brand": "Acme",
+        "image_url": "http://x/a.jpg",
+    }
     assert items.loc["b", "category"] == "Covers" and items.loc["b", "price"] == 4.0
     assert items.loc["c", "title"] == "" and items["price"].isna()["c"]
     assert "z" not in items.index
@@ -90,8 +111,9 @@ def test_which_items_get_a_row(imported, shop_2018, tmp_path):
     assert ids("all")[1] == ["a", "b", "z", "c"]
     shop, known = ids("known")
     assert known == ["a", "b"] and sessions_of(shop["clicks"]).keys() == {
-        "u1@1970-04-11", "u2@1970-04-11",
-    }  # fmt: skip
+        "u1@1970-04-11",
+        "u2@1970-04-11",
+    }
     dropped = shop["interactions"]["dropped"]
     assert dropped["item without a record in the item files"]["examples"] == ["item 'c'"]
     assert dropped["click in a session of fewer than 2 clicks"]["count"] == 1
@@ -110,16 +132,32 @@ def test_the_tables_load(imported, shop_2018, tmp_path):
 
 def test_2023_names_items_by_parent_and_counts_milliseconds(imported, tmp_path):
     reviews = [
-        {"user_id": "u", "asin": "a1", "parent_asin": "a", "timestamp": 100 * DAY * 1000 + 1500,
-         "rating": 4.0},
-        {"user_id": "u", "asin": "b", "parent_asin": "b", "timestamp": 100 * DAY * 1000 + 500,
-         "rating": 2.0},
-    ]  # fmt: skip
+        {
+            "user_id": "u",
+            "asin": "a1",
+            "parent_asin": "a",
+            "timestamp": 100 * DAY * 1000 + 1500,
+            "rating": 4.0,
+        },
+        {
+            "user_id": "u",
+            "asin": "b",
+            "parent_asin": "b",
+            "timestamp": 100 * DAY * 1000 + 500,
+            "rating": 2.0,
+        },
+    ]
     record = {
-        "parent_asin": "a", "title": "phone", "price": 12.5, "store": "Acme",
-        "description": ["big"], "features": ["blue"], "categories": ["Electronics", "Phones"],
-        "main_category": "Cell Phones", "images": [{"thumb": "t", "large": "l", "hi_res": None}],
-    }  # fmt: skip
+        "parent_asin": "a",
+        "title": "phone",
+        "price": 12.5,
+        "store": "Acme",
+        "description": ["big"],
+        "features": ["blue"],
+        "categories": ["Electronics", "Phones"],
+        "main_category": "Cell Phones",
+        "images": [{"thumb": "t", "large": "l", "hi_res": None}],
+    }
     shop = imported(
         "amazon-2023", write(tmp_path / "r.jsonl", reviews), write(tmp_path / "m.jsonl", [record])
     )
@@ -127,28 +165,45 @@ def test_2023_names_items_by_parent_and_counts_milliseconds(imported, tmp_path):
     assert shop["clicks"]["timestamp"].tolist() == [100 * DAY, 100 * DAY + 1]
     item = shop["item_table"].set_index("item_id").loc["a"]
     assert item[["description", "category", "price", "image_url", "brand"]].tolist() == [
-        "big blue", "Phones", 12.5, "l", "Acme",
-    ]  # fmt: skip
+        "big blue",
+        "Phones",
+        12.5,
+        "l",
+        "Acme",
+    ]
 
 
 def test_faulty_reviews_are_counted_and_named(imported, tmp_path):
     rows = [
-        review("u", "a", 1), '{"reviewerID": "u", "asin": \n', review("", "a", 1), "\n",
-        review("u", "", 1), "[1]\n", review("u", "a", -1), review("u", "b", 1), review("u", "b", 1),
-        review("u", "c", 1, 2.0), review("u", "d", 1_000_000_000), review("v\ud800", "a", 2),
+        review("u", "a", 1),
+        '{"reviewerID": "u", "asin": \n',
+        review("", "a", 1),
+        "\n",
+        review("u", "", 1),
+        "[1]\n",
+        review("u", "a", -1),
+        review("u", "b", 1),
+        review("u", "b", 1),
+        review("u", "c", 1, 2.0),
+        review("u", "d", 1_000_000_000),
+        review("v\ud800", "a", 2),
         review("u", "d", 1, "bad"),
-    ]  # fmt: skip
+    ]
     path = write(tmp_path / "r.json", rows)
     path.write_bytes(path.read_bytes() + b'{"reviewerID": "\xff"}\n')
     dropped = imported("amazon-2018", path, "--min-rating", 3)["interactions"]["dropped"]
     assert {reason: found["count"] for reason, found in dropped.items()} == {
-        "broken JSON": 2, "missing user or session": 1, "missing item": 1,
-        "unreadable timestamp": 1, "rating below 3": 1,
+        "broken JSON": 2,
+        "missing user or session": 1,
+        "missing item": 1,
+        "unreadable timestamp": 1,
+        "rating below 3": 1,
         "timestamp too large for Unix seconds (milliseconds? --time-unit ms)": 1,
-        "unreadable rating": 1, "line is not UTF-8": 1,
+        "unreadable rating": 1,
+        "line is not UTF-8": 1,
         "same user, item and time as a row before": 1,
         "click in a session of fewer than 2 clicks": 1,
-    }  # fmt: skip
+    }
     assert dropped["broken JSON"]["examples"] == ["r.json line 2", "r.json line 6"]
     assert dropped["line is not UTF-8"]["examples"] == ["r.json line 14"]
     assert dropped["unreadable rating"]["examples"] == ["r.json line 13 ('bad')"]
@@ -170,8 +225,9 @@ def test_files_of_another_layout(refused, tmp_path, text, named):
 
 
 def test_a_gzip_that_was_cut_off(refused, tmp_path):
-    whole = gzip.compress("".join(
-        json.dumps(review(f"u{n}", "a", n)) + "\n" for n in range(5000)).encode())  # fmt: skip
+    whole = gzip.compress(
+        "".join(json.dumps(review(f"u{n}", "a", n)) + "\n" for n in range(5000)).encode()
+    )
     (tmp_path / "r.json.gz").write_bytes(whole[: len(whole) // 2])
     told = refused("amazon-2018", tmp_path / "r.json.gz")
     assert "r.json.gz" in told and "download it again" in told
@@ -182,15 +238,29 @@ def test_a_gzip_that_was_cut_off(refused, tmp_path):
 
 
 BROKEN = [
-    {"asin": "a", "title": "<b>Red</b> phone &amp; case", "brand": "A&amp;B",
-     "description": ["big &quot;x&quot;", "<p>blue</p>"], "price": "12,99 €",
-     "category": ["Clothing", "Shoes &amp; Boots", "</span></span></span>", "Imported"]},
-    {"asin": "b", "title": ".a-box{background-color:#fff}#x .y{color:red}", "category": [],
-     "main_cat": '<img src="https://x/logo.png" class="nav" alt="Digital Music"/>',
-     "price": "from $5", "imageURL": ["", "http://x/b.jpg"]},
-    {"asin": "c", "title": "\n var ue_t0 = ue_t0 || +new Date();", "price": "$1.00 - $3.00",
-     "category": ["Music", "<span class='x'>", "function(a) { return a }"]},
-]  # fmt: skip
+    {
+        "asin": "a",
+        "title": "<b>Red</b> phone &amp; case",
+        "brand": "A&amp;B",
+        "description": ["big &quot;x&quot;", "<p>blue</p>"],
+        "price": "12,99 €",
+        "category": ["Clothing", "Shoes &amp; Boots", "</span></span></span>", "Imported"],
+    },
+    {
+        "asin": "b",
+        "title": ".a-box{background-color:#fff}#x .y{color:red}",
+        "category": [],
+        "main_cat": '<img src="https://x/logo.png" class="nav" alt="Digital Music"/>',
+        "price": "from $5",
+        "imageURL": ["", "http://x/b.jpg"],
+    },
+    {
+        "asin": "c",
+        "title": "\n var ue_t0 = ue_t0 || +new Date();",
+        "price": "$1.00 - $3.00",
+        "category": ["Music", "<span class='x'>", "function(a) { return a }"],
+    },
+]
 
 
 def clicked(path):
@@ -201,8 +271,13 @@ def test_pieces_of_web_pages_are_cleaned_and_counted(imported, tmp_path):
     shop = imported("amazon-2018", clicked(tmp_path / "r.json"), write(tmp_path / "m.json", BROKEN))
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].tolist() == [
-        "Red phone & case", 'big "x" blue', "Shoes & Boots", 12.99, "A&B", "",
-    ]  # fmt: skip
+        "Red phone & case",
+        'big "x" blue',
+        "Shoes & Boots",
+        12.99,
+        "A&B",
+        "",
+    ]
     assert items["title"].tolist()[1:] == ["", ""]
     assert items["category"].tolist()[1:] == ["Digital Music", "Music"]
     assert (
@@ -211,21 +286,33 @@ def test_pieces_of_web_pages_are_cleaned_and_counted(imported, tmp_path):
     )
     counts = {reason: found["count"] for reason, found in shop["items"]["changed"].items()}
     assert counts == {
-        "title holds HTML": 1, "brand holds HTML": 1, "description holds HTML": 1,
-        "category holds HTML": 3, "title is a script or style sheet of the page": 2,
-        "category is a script or style sheet of the page": 1, "price is a range": 1,
+        "title holds HTML": 1,
+        "brand holds HTML": 1,
+        "description holds HTML": 1,
+        "category holds HTML": 3,
+        "title is a script or style sheet of the page": 2,
+        "category is a script or style sheet of the page": 1,
+        "price is a range": 1,
         "price is the lowest of several ('from …')": 1,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_2014_in_json_and_in_pythons_notation(imported, tmp_path, strict):
     records = [
-        {"asin": "a", "title": "it's \"red\"", "price": 9.5, "imUrl": "http://x/a,1_.jpg",
-         "related": {"also_bought": ["b"]}, "salesRank": {"Shoes": 5}, "brand": None,
-         "categories": [["Clothing", "Shoes"], ["Sports"]], "description": "R&amp;D"},
+        {
+            "asin": "a",
+            "title": 'it\'s "red"',
+            "price": 9.5,
+            "imUrl": "http://x/a,1_.jpg",
+            "related": {"also_bought": ["b"]},
+            "salesRank": {"Shoes": 5},
+            "brand": None,
+            "categories": [["Clothing", "Shoes"], ["Sports"]],
+            "description": "R&amp;D",
+        },
         {"asin": "b", "title": "x", "categories": [["Books"]]},
-    ]  # fmt: skip
+    ]
     lines = [json.dumps(of) if strict else repr(of) for of in records]
     if not strict:
         lines += ["{'asin': __import__('os').getcwd()}", "{'asin': " + "[" * 5000, "{'asin'"]
@@ -234,8 +321,13 @@ def test_2014_in_json_and_in_pythons_notation(imported, tmp_path, strict):
     shop = imported("amazon-2014", clicked(tmp_path / "r.json"), meta)
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].tolist() == [
-        "it's \"red\"", "R&D", "Shoes", 9.5, "", "http://x/a,1_.jpg",
-    ]  # fmt: skip
+        'it\'s "red"',
+        "R&D",
+        "Shoes",
+        9.5,
+        "",
+        "http://x/a,1_.jpg",
+    ]
     assert items.loc["b", "category"] == "Books"
     dropped = shop["items"]["dropped"]
     assert dropped.get("broken record in Python's notation", {"count": 0})["count"] == (
@@ -249,12 +341,22 @@ def test_2023_lists_of_pictures_and_prices_as_text(imported, tmp_path):
         for item in "abc"
     ]
     records = [
-        {"parent_asin": "a", "title": "x", "price": "from 12.99", "categories": [],
-         "main_category": "All <b>Beauty</b>", "images": [{"large": None}, {"large": "http://x/2"}]},
-        {"parent_asin": "b", "title": "y", "price": "None",
-         "images": {"hi_res": [None], "large": ["http://x/l"], "thumb": ["http://x/t"]}},
+        {
+            "parent_asin": "a",
+            "title": "x",
+            "price": "from 12.99",
+            "categories": [],
+            "main_category": "All <b>Beauty</b>",
+            "images": [{"large": None}, {"large": "http://x/2"}],
+        },
+        {
+            "parent_asin": "b",
+            "title": "y",
+            "price": "None",
+            "images": {"hi_res": [None], "large": ["http://x/l"], "thumb": ["http://x/t"]},
+        },
         {"parent_asin": "c", "title": "z", "price": "—", "images": "[{'large': 'http://x/s'}]"},
-    ]  # fmt: skip
+    ]
     shop = imported(
         "amazon-2023", write(tmp_path / "r.jsonl", reviews), write(tmp_path / "m.jsonl", records)
     )

@@ -160,9 +160,13 @@ def test_an_empty_folder_will_do(imported, log, tmp_path):
 @pytest.mark.skipif(not YOOCHOOSE.is_dir(), reason="../shared/data is not here")
 def test_the_sample_of_session_rec(imported):
     shop = imported(
-        "session-rec", YOOCHOOSE / "yoochoose-clicks-100k_train_full.txt",
-        YOOCHOOSE / "yoochoose-clicks-100k_test.txt", "--splits", "train", "test",
-    )  # fmt: skip
+        "session-rec",
+        YOOCHOOSE / "yoochoose-clicks-100k_train_full.txt",
+        YOOCHOOSE / "yoochoose-clicks-100k_test.txt",
+        "--splits",
+        "train",
+        "test",
+    )
     sessions = shop["clicks"].drop_duplicates("session_id")["split"].value_counts()
     assert sessions.to_dict() == {"train": 17_794, "test": 3_416}
     assert len(shop["item_table"]) == 2_933

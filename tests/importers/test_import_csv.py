@@ -46,9 +46,12 @@ def test_diginetica(imported, write):
         "sessionId;userId;itemId;timeframe;eventdate\n1;NA;a;100;2016-05-09\n1;NA;b;50;2016-05-09\n"
     )
     shop = imported(
-        "huggingface", write("views.csv", clicks), write("p.csv", "itemId;price\na;12,99\nb;1.299,00\n"),
-        "--column", "timestamp=eventdate",
-    )  # fmt: skip
+        "huggingface",
+        write("views.csv", clicks),
+        write("p.csv", "itemId;price\na;12,99\nb;1.299,00\n"),
+        "--column",
+        "timestamp=eventdate",
+    )
     assert sessions_of(shop["clicks"]) == {"1": ["a", "b"]}
     assert shop["item_table"]["price"].tolist() == [12.99, 1299.0]
 
@@ -80,7 +83,7 @@ def test_a_folder_of_csv_files(imported, write, tmp_path):
         ("name,text\n1,2\n", "no column for item_id"),
         ("PK\x03\x04", "zip archive"),
     ],
-)  # fmt: skip
+)
 def test_csv_that_is_refused(refused, write, text, named):
     told = refused("huggingface", write("c.csv", text))
     assert named in told and "c.csv" in told
@@ -88,10 +91,18 @@ def test_csv_that_is_refused(refused, write, text, named):
 
 @pytest.mark.parametrize(
     ("form", "name"),
-    [("amazon-2018", "r.json"), ("amazon-2014", "r.json.gz"), ("mmsbr", "train.txt"),
-     ("recbole", "x.inter"), ("session-rec", "x.txt"), ("yoochoose", "x.dat"),
-     ("movielens", "ratings.csv"), ("huggingface", "x.parquet"), ("huggingface", "x.csv")],
-)  # fmt: skip
+    [
+        ("amazon-2018", "r.json"),
+        ("amazon-2014", "r.json.gz"),
+        ("mmsbr", "train.txt"),
+        ("recbole", "x.inter"),
+        ("session-rec", "x.txt"),
+        ("yoochoose", "x.dat"),
+        ("movielens", "ratings.csv"),
+        ("huggingface", "x.parquet"),
+        ("huggingface", "x.csv"),
+    ],
+)
 def test_a_pointer_of_git_lfs(refused, write, form, name):
     told = refused(form, write(name, POINTER))
     assert f"{name} is a Git LFS pointer" in told and "git lfs pull" in told

@@ -88,9 +88,19 @@ def test_an_arrow_file_with_other_names(imported, tmp_path):
     ):
         to.write_table(table)
     shop = imported(
-        "huggingface", tmp_path / "x.arrow", "--column", "user_id=who", "--column", "item_id=what",
-        "--column", "rating=stars", "--column", "timestamp=at", "--min-rating", 4,
-    )  # fmt: skip
+        "huggingface",
+        tmp_path / "x.arrow",
+        "--column",
+        "user_id=who",
+        "--column",
+        "item_id=what",
+        "--column",
+        "rating=stars",
+        "--column",
+        "timestamp=at",
+        "--min-rating",
+        4,
+    )
     assert shop["sessions"] == 1
 
 

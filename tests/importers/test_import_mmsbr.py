@@ -50,9 +50,13 @@ def test_each_case_becomes_a_session_with_one_target(imported, pickled, tmp_path
 
 def test_train_and_test_keep_their_split(imported, pickled):
     shop = imported(
-        "mmsbr", pickled(six()), pickled((PREFIXES, LABELS), name="test.txt"),
-        "--splits", "train", "test",
-    )  # fmt: skip
+        "mmsbr",
+        pickled(six()),
+        pickled((PREFIXES, LABELS), name="test.txt"),
+        "--splits",
+        "train",
+        "test",
+    )
     times = shop["clicks"].groupby("split")["timestamp"]
     assert times.max()["train"] < times.min()["test"]
     assert len(shop["item_table"]) == 3
@@ -81,11 +85,18 @@ def test_a_hostile_pickle_never_runs(refused, pickled, tmp_path, protocol):
 @pytest.mark.parametrize(
     "value",
     [
-        {"a": 1}, {1, 2}, [None], [b"bytes"], np.arange(3), [np.int64(3)], os.getcwd, Path("x"),
+        {"a": 1},
+        {1, 2},
+        [None],
+        [b"bytes"],
+        np.arange(3),
+        [np.int64(3)],
+        os.getcwd,
+        Path("x"),
         pickle.PickleBuffer(bytearray(b"x")),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_other_values_are_refused(pickled, value):
     with pytest.raises(DataError, match="was not run"):
         load_plain_pickle(pickled(value, pickle.HIGHEST_PROTOCOL))
@@ -94,12 +105,20 @@ def test_other_values_are_refused(pickled, value):
 @pytest.mark.parametrize(
     "program",
     [
-        b"cos\nsystem\n(S'true'\ntR.", b"(S'true'\nios\nsystem\n.", b"(cos\nsystem\nS'true'\no.",
-        b"\x82\x01.", b"\x83\x01\x00.", b"\x84\x01\x00\x00\x00.", b"Pid\n.", b"I1\nQ.",
-        b"]}b.", b"\x80\x02]q\x00(cos\nsystem\n\x81.", b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"(S'true'\nios\nsystem\n.",
+        b"(cos\nsystem\nS'true'\no.",
+        b"\x82\x01.",
+        b"\x83\x01\x00.",
+        b"\x84\x01\x00\x00\x00.",
+        b"Pid\n.",
+        b"I1\nQ.",
+        b"]}b.",
+        b"\x80\x02]q\x00(cos\nsystem\n\x81.",
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_instructions_that_do_more_than_hold_values(pickled, program):
     with pytest.raises(DataError, match="was not run"):
         load_plain_pickle(pickled(program))
@@ -117,13 +136,20 @@ def test_the_reader_itself_refuses_names_as_well(tmp_path):
 @pytest.mark.parametrize(
     "program",
     [
-        b"no pickle", b"]", b"\x80\x02](", b"]]a]a", pickle.dumps(six())[:-20],
+        b"no pickle",
+        b"]",
+        b"\x80\x02](",
+        b"]]a]a",
+        pickle.dumps(six())[:-20],
         b"]r" + struct.pack("<I", 2**32 - 1) + b".",  # a table of 64 GB
         b"X" + struct.pack("<I", 2**32 - 1) + b"x.",  # a text of 4 GB
-        b"\x8a\xff\x01.", b"h\x05.", b"a.", b"I" + b"9" * 5000 + b"\n.",
+        b"\x8a\xff\x01.",
+        b"h\x05.",
+        b"a.",
+        b"I" + b"9" * 5000 + b"\n.",
     ],
     ids=lambda program: repr(program)[:20],
-)  # fmt: skip
+)
 def test_damaged_pickles(pickled, program):
     with pytest.raises(DataError, match=r"train\.txt.*pickle"):
         load_plain_pickle(pickled(program))
@@ -132,11 +158,17 @@ def test_damaged_pickles(pickled, program):
 @pytest.mark.parametrize(
     "value",
     [
-        [1, 2, 3], 5, "text", (PREFIXES, [1]), ([1, 2], [1, 2]), (1, 2),
-        (PREFIXES, 1, 2, [1], [2], LABELS), (PREFIXES, [], [], [1], [2, 3], LABELS),
+        [1, 2, 3],
+        5,
+        "text",
+        (PREFIXES, [1]),
+        ([1, 2], [1, 2]),
+        (1, 2),
+        (PREFIXES, 1, 2, [1], [2], LABELS),
+        (PREFIXES, [], [], [1], [2, 3], LABELS),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_lists_of_another_shape(refused, pickled, value):
     assert "not of MMSBR" in refused("mmsbr", pickled(value))
 

@@ -28,19 +28,27 @@ def folder(tmp_path):
 def test_a_folder_of_csv_files(imported, folder):
     shop = imported("movielens", folder)
     assert sessions_of(shop["clicks"]) == {
-        "1#1": ["1", "11"], "1#2": ["1", "11"], "2#1": ["1", "11"],
-    }  # fmt: skip
+        "1#1": ["1", "11"],
+        "1#2": ["1", "11"],
+        "2#1": ["1", "11"],
+    }
     items = shop["item_table"].set_index("item_id")
     assert items.loc["1", ["title", "description", "category", "genres"]].tolist() == [
-        "Toy Story (1995)", "Genres: Animation, Comedy", "Animation", "Animation, Comedy",
-    ]  # fmt: skip
+        "Toy Story (1995)",
+        "Genres: Animation, Comedy",
+        "Animation",
+        "Animation, Comedy",
+    ]
     assert items.loc["11", ["title", "description"]].tolist() == ["President, The (1995)", ""]
 
 
 def test_the_rules_for_sessions(imported, folder, tmp_path):
     def ids(*rule):
-        return set(imported("movielens", folder, *rule, out=tmp_path / "-".join(rule))["clicks"]
-                   ["session_id"])  # fmt: skip
+        return set(
+            imported("movielens", folder, *rule, out=tmp_path / "-".join(rule))["clicks"][
+                "session_id"
+            ]
+        )
 
     assert ids("--sessions", "user") == {"1", "2"}
     assert ids("--sessions", "gap", "200") == {"1#1", "2#1"}
@@ -71,9 +79,11 @@ def test_rows_that_cannot_be_read(imported, folder):
     shop = imported("movielens", folder)
     dropped = shop["items"]["dropped"]
     assert {reason: found["count"] for reason, found in dropped.items()} == {
-        "broken quotes": 1, "row with too many or too few fields": 1, "missing item_id": 1,
+        "broken quotes": 1,
+        "row with too many or too few fields": 1,
+        "missing item_id": 1,
         "duplicate item_id, of which the first is kept": 1,
-    }  # fmt: skip
+    }
 
 
 def test_pictures_of_a_folder(imported, refused, folder, tmp_path):

@@ -24,15 +24,23 @@ def write(tmp_path):
 
 def test_interactions_and_items(imported, write):
     shop = imported(
-        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t1799\nu\tc\t1\t3600\nu\ta\t1\t3700\n"),
-        write("x.item", ITEM + "a\tred phone\tPhones\t9.5\tAcme\thttp://x/a.jpg\nb\tcase\t\t-1\t\t\n"),
+        "recbole",
+        write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t1799\nu\tc\t1\t3600\nu\ta\t1\t3700\n"),
+        write(
+            "x.item", ITEM + "a\tred phone\tPhones\t9.5\tAcme\thttp://x/a.jpg\nb\tcase\t\t-1\t\t\n"
+        ),
         write("x.user", "user_id:token\tage:float\nu\t5\n"),
-    )  # fmt: skip
+    )
     assert sessions_of(shop["clicks"]) == {"u#1": ["a", "b"], "u#2": ["c", "a"]}
     items = shop["item_table"].set_index("item_id")
     assert items.columns.tolist() == [
-        "title", "description", "category", "price", "brand", "image_url",
-    ]  # fmt: skip
+        "title",
+        "description",
+        "category",
+        "price",
+        "brand",
+        "image_url",
+    ]
     assert items.loc["a"].tolist() == ["red phone", "", "Phones", 9.5, "Acme", "http://x/a.jpg"]
     assert items["price"].isna()["b"] and items.loc["c", "title"] == ""
     assert "price is no number of at least 0" in shop["items"]["changed"]
@@ -54,18 +62,27 @@ def test_columns_of_other_names_and_gzip(imported, tmp_path):
     text = "who:token\twhat:token\twhen:float\nu\ta\t1000\nu\tb\t2000\n"
     (tmp_path / "x.inter.gz").write_bytes(gzip.compress(text.encode()))
     shop = imported(
-        "recbole", tmp_path / "x.inter.gz", "--column", "user_id=who", "--column", "item_id=what",
-        "--column", "timestamp=when", "--time-unit", "ms",
-    )  # fmt: skip
+        "recbole",
+        tmp_path / "x.inter.gz",
+        "--column",
+        "user_id=who",
+        "--column",
+        "item_id=what",
+        "--column",
+        "timestamp=when",
+        "--time-unit",
+        "ms",
+    )
     assert shop["clicks"]["timestamp"].tolist() == [1, 2]
 
 
 def test_item_files_of_different_columns(imported, write):
     shop = imported(
-        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
+        "recbole",
+        write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
         write("a.item", "item_id:token\tsize:float\ttitle:token_seq\na\t3\tphone\n"),
         write("b.item", "colour:token\titem_id:token\nred\tb\n"),
-    )  # fmt: skip
+    )
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a", ["title", "size", "colour"]].tolist() == ["phone", "3", ""]
     assert items.loc["b", ["title", "size", "colour"]].tolist() == ["", "", "red"]
@@ -98,10 +115,14 @@ def test_files_that_are_refused(refused, write, name, text, named):
 
 def test_html_prices_and_pictures_of_items(imported, write):
     shop = imported(
-        "recbole", write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
-        write("x.item", ITEM + "a\t<b>Red</b> &amp; blue\t<i></i>\t$1,299.50\tA&amp;B\t"
-              "http://x/a.jpg http://x/b.jpg\nb\tcase\tCases\t12,99 €\t\t['http://x/c.jpg']\n"),
-    )  # fmt: skip
+        "recbole",
+        write("x.inter", INTER + "u\ta\t5\t0\nu\tb\t1\t9\n"),
+        write(
+            "x.item",
+            ITEM + "a\t<b>Red</b> &amp; blue\t<i></i>\t$1,299.50\tA&amp;B\t"
+            "http://x/a.jpg http://x/b.jpg\nb\tcase\tCases\t12,99 €\t\t['http://x/c.jpg']\n",
+        ),
+    )
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].tolist() == ["Red & blue", "", "", 1299.5, "A&B", "http://x/a.jpg"]
     assert items.loc["b", ["price", "image_url"]].tolist() == [12.99, "http://x/c.jpg"]
@@ -120,8 +141,10 @@ def test_mmrec_tells_the_split_of_each_row(imported, write):
     shop = imported("recbole", write("baby.inter", MMREC + ROWS + "1\t2\t5.0\t9\t3\n"))
     clicks = shop["clicks"]
     assert clicks.groupby("split")["item_id"].agg(set).to_dict() == {
-        "train": {"0", "1"}, "validation": {"2", "3"}, "test": {"4", "5"},
-    }  # fmt: skip
+        "train": {"0", "1"},
+        "validation": {"2", "3"},
+        "test": {"4", "5"},
+    }
     assert (clicks.groupby("session_id")["split"].nunique() == 1).all() and shop["sessions"] == 6
     wrong = shop["interactions"]["dropped"]["x_label is not 0, 1 or 2"]
     assert wrong["examples"] == ["baby.inter line 14 ('3')"]

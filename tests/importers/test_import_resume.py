@@ -34,10 +34,16 @@ def small(monkeypatch):
 def reviews(tmp_path):
     """Reviews and records of Amazon 2018, compressed, with faulty lines among them."""
     lines = [
-        json.dumps({"reviewerID": f"u{n % 9}", "asin": f"i{n * n % 23}", "overall": n % 5 + 1,
-                    "unixReviewTime": 86_400 * (n // 20)})
+        json.dumps(
+            {
+                "reviewerID": f"u{n % 9}",
+                "asin": f"i{n * n % 23}",
+                "overall": n % 5 + 1,
+                "unixReviewTime": 86_400 * (n // 20),
+            }
+        )
         for n in range(150)
-    ]  # fmt: skip
+    ]
     lines[30] = lines[99] = "{"
     records = [json.dumps({"asin": f"i{n}", "title": f"item {n}", "price": "?"}) for n in range(50)]
     for name, of in (("r.json.gz", lines), ("m.json", [*records, *records[:5]])):
@@ -113,9 +119,15 @@ def test_parquet_goes_on_as_well(monkeypatch, tmp_path):
     frame = pd.DataFrame({"user_id": [n % 5 for n in range(99)], "timestamp": range(99)})
     frame.assign(item_id=frame["timestamp"] % 13).to_parquet(tmp_path / "x.parquet")
     killed_everywhere(
-        monkeypatch, tmp_path, "huggingface", [tmp_path / "x.parquet"], ImportSettings(),
-        Work, "save", True,
-    )  # fmt: skip
+        monkeypatch,
+        tmp_path,
+        "huggingface",
+        [tmp_path / "x.parquet"],
+        ImportSettings(),
+        Work,
+        "save",
+        True,
+    )
 
 
 @pytest.mark.parametrize("listed", [False, True])

@@ -10,9 +10,11 @@ from tpad.importers import run as run_module
 from tpad.importers.run import import_tables
 
 SESSIONS = {
-    "session_id": [7, 8, 9], "item_id": [[1, 2, 3], [3, None], [1, 2]],
-    "timestamp": [[10, 30, 20], [5, 6], [50, 51]], "category": [[4, 4, 4], [4, 5], [4, 4]],
-}  # fmt: skip
+    "session_id": [7, 8, 9],
+    "item_id": [[1, 2, 3], [3, None], [1, 2]],
+    "timestamp": [[10, 30, 20], [5, 6], [50, 51]],
+    "category": [[4, 4, 4], [4, 5], [4, 4]],
+}
 
 
 @pytest.fixture
@@ -38,8 +40,11 @@ def test_one_time_for_a_row_keeps_the_order_of_its_list(imported, parquet):
     shop = imported(
         "huggingface",
         parquet({"session_id": ["s"], "item_id-list": [["b", "a", "c"]], "day-first": [86_400.0]}),
-        "--column", "item_id=item_id-list", "--column", "timestamp=day-first",
-    )  # fmt: skip
+        "--column",
+        "item_id=item_id-list",
+        "--column",
+        "timestamp=day-first",
+    )
     assert sessions_of(shop["clicks"]) == {"s": ["b", "a", "c"]}
     assert set(shop["clicks"]["timestamp"]) == {86_400}
 
@@ -65,9 +70,14 @@ def test_users_with_lists_are_cut_by_time(imported, parquet):
 def test_rows_that_do_not_fit_are_counted(imported, parquet):
     shop = imported(
         "huggingface",
-        parquet({"session_id": [1, 2, 3, 4], "item_id": [[1, 2], [], [1, 2, 3], None],
-                 "timestamp": [[1, 2], [], [1], [1]]}),
-    )  # fmt: skip
+        parquet(
+            {
+                "session_id": [1, 2, 3, 4],
+                "item_id": [[1, 2], [], [1, 2, 3], None],
+                "timestamp": [[1, 2], [], [1], [1]],
+            }
+        ),
+    )
     dropped = shop["interactions"]["dropped"]
     assert dropped["row with lists of different lengths"]["count"] == 3
     assert dropped["row without items"]["count"] == 2
@@ -90,7 +100,7 @@ def test_a_limit_counts_clicks(imported, parquet):
         ({"user_id": [1], "item_id": [[1, 2]]}, "no column for timestamp"),
         ({"user_id": [1], "item_id": ["[1, 2]"], "timestamp": [1]}, "item id is a list"),
     ],
-)  # fmt: skip
+)
 def test_lists_whose_meaning_is_not_clear_are_refused(refused, parquet, columns, named):
     assert named in refused("huggingface", parquet(columns))
 
@@ -110,10 +120,18 @@ def test_memory_holds_few_rows_of_lists(monkeypatch, parquet, tmp_path):
     monkeypatch.setattr("tpad.importers.huggingface.SESSION_ROWS", 4)
     most = []
     pack = pa.record_batch
-    monkeypatch.setattr(run_module.pa, "record_batch", lambda arrays, **of: (
-        most.append(len(arrays[0])), pack(arrays, **of))[1])  # fmt: skip
-    path = parquet({"session_id": list(range(100)), "item_id": [[1, 2, 3]] * 100,
-                    "timestamp": [[1, 2, 3]] * 100})  # fmt: skip
+    monkeypatch.setattr(
+        run_module.pa,
+        "record_batch",
+        lambda arrays, **of: (most.append(len(arrays[0])), pack(arrays, **of))[1],
+    )
+    path = parquet(
+        {
+            "session_id": list(range(100)),
+            "item_id": [[1, 2, 3]] * 100,
+            "timestamp": [[1, 2, 3]] * 100,
+        }
+    )
     import_tables("huggingface", [path], tmp_path / "out", say=lambda _: None)
     assert max(most) == 12 and sum(most) == 300
     assert len(pd.read_parquet(tmp_path / "out" / "interactions.parquet")) == 300

@@ -55,20 +55,28 @@ def test_hostile_markup_is_read_once(text):
         (".a-box-inner{background-color:#fff}#buy .selected{color:red}", True),
         ("P.when('A').execute(function(A) { })", True),
         ("@media (x) { .a { color: red } }", True),
-        ("C# = fun", False), ("The .NET {core} book", False), ("Set {of 3}", False),
-        ("function (x) in analysis", False), ("=" + "function" + " " * 100_000, False),
+        ("C# = fun", False),
+        ("The .NET {core} book", False),
+        ("Set {of 3}", False),
+        ("function (x) in analysis", False),
+        ("=" + "function" + " " * 100_000, False),
     ],
-)  # fmt: skip
+)
 def test_scripts_and_style_sheets(text, code):
     assert is_code(text) is code
 
 
 def test_a_field_is_counted_once():
     told = []
-    assert plain_texts(["<b>a</b>", "<i>b</i>", "var x = 1"], "title", lambda *of: told.append(of)) == [
-        "a", "b", "",
-    ]  # fmt: skip
+    assert plain_texts(
+        ["<b>a</b>", "<i>b</i>", "var x = 1"], "title", lambda *of: told.append(of)
+    ) == [
+        "a",
+        "b",
+        "",
+    ]
     assert [reason for reason, _ in told] == [
-        "title holds HTML", "title is a script or style sheet of the page",
-    ]  # fmt: skip
+        "title holds HTML",
+        "title is a script or style sheet of the page",
+    ]
     assert plain_texts(["var x = 1"], "description", pytest.fail) == ["var x = 1"]

@@ -60,18 +60,31 @@ QWEN3_TEMPLATE = QWEN2_5_TEMPLATE.replace(
     "",
 )
 QWEN_TOKENS = (
-    "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
     "<|video_pad|>",
-)  # fmt: skip
+)
 IDEFICS3_TOKENS = (
-    "<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>",
+    "<|im_start|>",
+    "<end_of_utterance>",
+    "<fake_token_around_image>",
+    "<image>",
+    "<global-img>",
     *(f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2)),
-)  # fmt: skip
+)
 CORPUS = ["a red phone case for Nova 7", "green apple juice, 1 l", "User: Assistant: describe it"]
 TEXT = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 2048,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 2048,
+}
 
 
 def make_tokenizer(special: tuple[str, ...], bos: str | None, eos: str) -> PreTrainedTokenizerFast:
@@ -108,9 +121,13 @@ def make_idefics3(family: str = "idefics3"):
     smol = family == "smolvlm"
     tokenizer = make_tokenizer(IDEFICS3_TOKENS, None, "<end_of_utterance>")
     vision = {
-        "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "image_size": 32, "patch_size": 8,
-    }  # fmt: skip
+        "hidden_size": 24,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     config = (SmolVLMConfig if smol else Idefics3Config)(
         vision_config=vision,
         text_config={"model_type": "llama", **TEXT, **_ids(tokenizer)},
@@ -169,13 +186,21 @@ def make_qwen(family: str):
     }
     text = {**TEXT, **_ids(tokenizer)}
     vision = {
-        "depth": 3, "hidden_size": 24, "intermediate_size": 32, "num_heads": 2, "patch_size": 8,
-        "out_hidden_size": 32, "spatial_merge_size": 2, "temporal_patch_size": 2,
-    }  # fmt: skip
+        "depth": 3,
+        "hidden_size": 24,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "patch_size": 8,
+        "out_hidden_size": 32,
+        "spatial_merge_size": 2,
+        "temporal_patch_size": 2,
+    }
     if family == "qwen2_5_vl":
         text["rope_parameters"] = {
-            "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4,
-        }  # fmt: skip
+            "rope_type": "default",
+            "mrope_section": [2, 1, 1],
+            "rope_theta": 1e4,
+        }
         config = Qwen2_5_VLConfig(
             text_config=text,
             vision_config={**vision, "window_size": 32, "fullatt_block_indexes": [1]},
@@ -185,16 +210,20 @@ def make_qwen(family: str):
         template = QWEN2_5_TEMPLATE
     else:
         text["rope_parameters"] = {
-            "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4,
+            "rope_type": "default",
+            "mrope_section": [2, 1, 1],
+            "rope_theta": 1e4,
             "mrope_interleaved": True,
-        }  # fmt: skip
+        }
         config = Qwen3VLConfig(
             text_config=text,
             vision_config={
-                **vision, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 16,
+                **vision,
+                "deepstack_visual_indexes": [0, 1],
+                "num_position_embeddings": 16,
             },
             **ids,
-        )  # fmt: skip
+        )
         model = Qwen3VLForConditionalGeneration(config)
         template = QWEN3_TEMPLATE
     image_processor = Qwen2VLImageProcessorPil(

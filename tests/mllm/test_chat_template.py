@@ -81,7 +81,9 @@ STOPPED = {
     "doubling": DOUBLED + "{{ s | length }}",
     "doubling by addition": DOUBLED.replace("~", "+"),
     "doubling of lists": "{% set s = ['a'] %}" + "{% set s = [s, s] %}" * 60 + "{{ s }}",
-    "doubling of dicts": "{% set s = 'a' %}" + "{% set s = {1: s, 2: s} %}" * 60 + "{{ s | tojson }}",
+    "doubling of dicts": "{% set s = 'a' %}"
+    + "{% set s = {1: s, 2: s} %}" * 60
+    + "{{ s | tojson }}",
     "doubling by join": "{% set s = 'a' %}" + "{% set s = [s, s] | join %}" * 60,
     "doubling by a method": "{% set s = 'a' %}" + "{% set s = ','.join([s, s]) %}" * 60,
     "doubling by replace": "{% set s = 'aa' %}" + "{% set s = s.replace('a', s) %}" * 60,
@@ -100,14 +102,15 @@ STOPPED = {
     "wide gaps": "{{ [1] | tojson(indent=99999999) }}",
     "a deep nest": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}",
     "many lines": "x" * 300_000,
-    "a literal in loops": "{% macro f() %}{% for a in range(9999) %}" + "x" * 99_999
+    "a literal in loops": "{% macro f() %}{% for a in range(9999) %}"
+    + "x" * 99_999
     + "{% endfor %}{% endmacro %}{{ f() }}",
     "an error of its own": "{{ raise_exception('no') }}",
     "a syntax error": "{% for %}",
     "another file": "{% include 'config.json' %}",
     "Python": "{{ ''.__class__.__mro__ }}{{ messages.__init__.__globals__ }}{{ raise_exception.x.y }}",
     "a missing name": "{{ nothing.at.all }}",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("source", STOPPED.values(), ids=STOPPED)

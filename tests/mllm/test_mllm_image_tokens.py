@@ -17,9 +17,13 @@ from tpad.errors import ModelError
 from tpad.mllm import MLLM, ItemInput, ModelSettings
 
 TOWER = {
-    "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2,
-    "image_size": 32, "patch_size": 8,
-}  # fmt: skip
+    "hidden_size": 24,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
 TOWERS = {
     "clip": (CLIPVisionConfig, 1),
     "siglip": (SiglipVisionConfig, 0),  # has no token for the whole picture
@@ -60,9 +64,11 @@ def test_llava_follows_its_tower_and_strategy(tower, strategy, said, tmp_path):
         change(folder / "processor_config.json", left_out)
     else:
         change(
-            folder / "processor_config.json", patch_size=4, num_additional_image_tokens=7,
+            folder / "processor_config.json",
+            patch_size=4,
+            num_additional_image_tokens=7,
             vision_feature_select_strategy="default" if strategy == "full" else "full",
-        )  # fmt: skip
+        )
     mllm = MLLM.load(folder, device="cpu")
     expected = 4 * 4 + TOWERS[tower][1] - (strategy == "default")
     shown = [ItemInput(picture(0, (40, 24)), "red"), ItemInput(picture(1), "blue")]

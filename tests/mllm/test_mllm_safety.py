@@ -26,9 +26,11 @@ def test_every_checkpoint_is_loaded_without_its_code():
         path for folder in ("tpad", "eval", "app") for path in (ROOT / folder).rglob("*.py")
     ):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            name = getattr(node.func, "attr", getattr(node.func, "id", "")) if (
-                isinstance(node, ast.Call)
-            ) else ""  # fmt: skip
+            name = (
+                getattr(node.func, "attr", getattr(node.func, "id", ""))
+                if (isinstance(node, ast.Call))
+                else ""
+            )
             if name in ("from_pretrained", "SentenceTransformer", "CrossEncoder", "pipeline"):
                 given = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if given.get("trust_remote_code") != "False":
@@ -40,16 +42,22 @@ CASES = {
     "code of the model": ("config.json", {"auto_map": {"AutoModel": "evil.Model"}}, "auto_map"),
     "code of the tokenizer": ("tokenizer_config.json", {"auto_map": ["evil.T", None]}, "auto_map"),
     "code of the processor": ("processor_config.json", {"auto_map": {"P": "e.P"}}, "auto_map"),
-    "an attention kernel": ("config.json", {"_attn_implementation": "owner/kernel"}, "owner/kernel"),
+    "an attention kernel": (
+        "config.json",
+        {"_attn_implementation": "owner/kernel"},
+        "owner/kernel",
+    ),
     "a kernel of a part": (
-        "config.json", {"attn_implementation": {"vision_config": "o/k@v1:f"}}, "o/k@v1:f",
+        "config.json",
+        {"attn_implementation": {"vision_config": "o/k@v1:f"}},
+        "o/k@v1:f",
     ),
     "a nested kernel": ("config.json", {"extra": [{"attn_implementation": "o/k"}]}, "o/k"),
     "kernels for experts": ("config.json", {"_experts_implementation": "sonicmoe"}, "sonicmoe"),
     "kernels": ("config.json", {"use_kernels": True}, "use_kernels"),
     "a quantiser": ("config.json", {"quantization_config": {"quant_method": "eetq"}}, "eetq"),
     "other files": ("config.json", {"configuration_files": ["config.9.json"]}, "another file"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

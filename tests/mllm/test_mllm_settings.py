@@ -174,9 +174,13 @@ class TestResolution:
         model, processor = make_llava()
         config = model.config
         config.vision_config = PixtralVisionConfig(
-            hidden_size=24, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            image_size=32, patch_size=8,
-        )  # fmt: skip
+            hidden_size=24,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=32,
+            patch_size=8,
+        )
         LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
         processor.save_pretrained(tmp_path)
         with pytest.raises(ConfigError, match="kind 'pixtral' reads pictures of one size alone"):
@@ -294,9 +298,10 @@ class TestFourBits:
 
     def test_what_sees_stays_whole(self, loaded):
         linear = [
-            name for name, module in loaded.model.named_modules()
+            name
+            for name, module in loaded.model.named_modules()
             if isinstance(module, torch.nn.Linear)
-        ]  # fmt: skip
+        ]
         packed = [name for name in linear if should_convert_module(name, [KEPT_WHOLE])]
         assert len(packed) == 7 * loaded.num_layers
         assert all("text_model.layers" in n or "language_model.layers" in n for n in packed)
@@ -313,5 +318,6 @@ class TestFourBits:
 def test_only_what_changes_a_result_is_told():
     assert ModelSettings().changes == ModelSettings(gradient_checkpointing=True).changes == []
     assert ModelSettings(visual_tokens=9, dtype="bfloat16").changes == [
-        ["dtype", "bfloat16"], ["visual_tokens", 9],
-    ]  # fmt: skip
+        ["dtype", "bfloat16"],
+        ["visual_tokens", 9],
+    ]

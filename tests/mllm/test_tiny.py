@@ -30,10 +30,15 @@ def test_every_text_comes_back_from_its_tokens(tokenizer, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "Чехол для телефона", "手机壳 红色", "حافظة هاتف", "फ़ोन कवर", "👟🏽 zapatilla nº 42",
-        "a  b\n\tc", "Ñ e\u0301\u0308",
+        "Чехол для телефона",
+        "手机壳 红色",
+        "حافظة هاتف",
+        "फ़ोन कवर",
+        "👟🏽 zapatilla nº 42",
+        "a  b\n\tc",
+        "Ñ e\u0301\u0308",
     ],
-)  # fmt: skip
+)
 def test_no_script_is_unknown(tokenizer, text):
     ids = tokenizer.encode(text, add_special_tokens=False)
     special = {tokenizer.convert_tokens_to_ids(token) for token in tiny.SPECIAL_TOKENS}

@@ -82,9 +82,15 @@ def trained(dataset, base_folder, config, shop_folder, tmp_path_factory) -> Run:
     folder, base = tmp_path_factory.mktemp("run"), Base(str(base_folder))
     extra = {part: shop_folder / part for part in ("world.json", "arrivals")}
     bundle = train(
-        dataset, base, config, folder / "bundle", work=folder / "work", extra_files=extra,
-        device="cpu", quiet=True,
-    )  # fmt: skip
+        dataset,
+        base,
+        config,
+        folder / "bundle",
+        work=folder / "work",
+        extra_files=extra,
+        device="cpu",
+        quiet=True,
+    )
     return Run(bundle, folder / "work", dataset, base, config)
 
 

@@ -56,10 +56,23 @@ FSDP = {
 def command(folder: Path, out: str) -> list[str]:
     """The arguments of `python -m tpad` for a small training."""
     return [
-        "train", "--preset", "smoke", "--world", str(folder / "world"),
-        "--mllm", str(folder / "base"), "--out", str(folder / out), "--device", "cpu",
-        *(part for name, value in SETTINGS.items() for part in ("--set", f"{name}={json.dumps(value)}")),
-    ]  # fmt: skip
+        "train",
+        "--preset",
+        "smoke",
+        "--world",
+        str(folder / "world"),
+        "--mllm",
+        str(folder / "base"),
+        "--out",
+        str(folder / out),
+        "--device",
+        "cpu",
+        *(
+            part
+            for name, value in SETTINGS.items()
+            for part in ("--set", f"{name}={json.dumps(value)}")
+        ),
+    ]
 
 
 def ablate(folder: Path) -> list[str]:
@@ -71,9 +84,17 @@ def ablate(folder: Path) -> list[str]:
 def encode(folder: Path, out: str) -> list[str]:
     """The same for `encode`, with the bundle of one process; the last shard leaves one idle."""
     return [
-        "encode", str(folder / "one"), "--items", str(folder / "world" / "items.csv"),
-        "--out", str(folder / out), "--shard-size", "10", "--device", "cpu",
-    ]  # fmt: skip
+        "encode",
+        str(folder / "one"),
+        "--items",
+        str(folder / "world" / "items.csv"),
+        "--out",
+        str(folder / out),
+        "--shard-size",
+        "10",
+        "--device",
+        "cpu",
+    ]
 
 
 def prepare(patch=setattr) -> None:

@@ -35,7 +35,7 @@ def train_all(run, out: Path, only, **options) -> tuple[list[Path], list[str]]:
     options = {"work": run.work, "config": run.config, "dataset": run.dataset} | options
     files = train_sets(
         base=run.base, out=out, only=only, device="cpu", say=said.append, quiet=True, **options
-    )  # fmt: skip
+    )
     return files, said
 
 
@@ -60,8 +60,11 @@ def test_there_is_a_file_each_in_the_order_of_the_table(sets):
     names = ["full", "no-feedback", "no-fields"]
     assert [file.name for file in files] == [f"{name}.safetensors" for name in names]
     assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in files)
-    assert said == ["1/3 full: the full method", "2/3 no-feedback: without downstream feedback",
-                    "3/3 no-fields: without price and category"]  # fmt: skip
+    assert said == [
+        "1/3 full: the full method",
+        "2/3 no-feedback: without downstream feedback",
+        "3/3 no-fields: without price and category",
+    ]
 
 
 def test_the_full_method_is_what_a_bundle_of_the_same_run_holds(sets, trained):
@@ -193,9 +196,16 @@ def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
     # Inputs: both, image, text. Those and the last layer are read anew; no-generation only retrains
     # the Transfer-MLLM, and has no teacher.
     assert stage_counts(work) == {
-        "pictures": 2, "knowledge": 4, "transfer": 5, "imagined": 3, "teacher": 4,
-        "describing": 3, "student": 4, "distillation": 12, "feedback": len(files),
-    }  # fmt: skip
+        "pictures": 2,
+        "knowledge": 4,
+        "transfer": 5,
+        "imagined": 3,
+        "teacher": 4,
+        "describing": 3,
+        "student": 4,
+        "distillation": 12,
+        "feedback": len(files),
+    }
 
 
 @pytest.fixture(scope="module")

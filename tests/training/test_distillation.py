@@ -55,13 +55,15 @@ def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
     n_items = len(shop.dataset)
     prefix, candidates = teacher.sample(config, shop, distil_arguments["transfer"], 0)
     assert candidates.max() < n_items and not shop.dataset.cold[candidates].any()
-    judgement = teacher.Judgement(prefix, candidates, -np.random.default_rng(0).random(
-        candidates.shape).astype(np.float32))  # fmt: skip
+    judgement = teacher.Judgement(
+        prefix, candidates, -np.random.default_rng(0).random(candidates.shape).astype(np.float32)
+    )
     features = distil_arguments["features"]
     given = distil_arguments | {
-        "imagined": imagined.Imagined([], []), "judgement": judgement,
+        "imagined": imagined.Imagined([], []),
+        "judgement": judgement,
         "features": replace(features, imagined=features.imagined[:0]),
-    }  # fmt: skip
+    }
     training, _, log = distilled(given, tmp_path)
     assert len(training.words) == len(training.table) and np.isfinite(log["kd"])
 

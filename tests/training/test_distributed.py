@@ -49,18 +49,24 @@ def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, 
         ports = [str(one.getsockname()[1]) for one in free]
     places = [HERE.parent, HERE.parent / "mllm", HERE.parents[1]]
     common = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0], "PORTS": " ".join(ports),
-        "WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": ports[0],
+        "PORTS": " ".join(ports),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(map(str, places)),
-    }  # fmt: skip
+    }
     running = [
         subprocess.Popen(
             [sys.executable, str(HERE / "distributed_run.py"), str(folder), *more],
             env=os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in range(processes)
-    ]  # fmt: skip
+    ]
     try:
         ended = [process.communicate(timeout=300) for process in running]
     finally:
@@ -278,9 +284,13 @@ def test_pictures_of_several_caches_are_joined():
         n, there = sum(counts), torch.tensor(counts) > 0
         flat = torch.arange(start, start + 3 * n).view(n, 3).float()
         return ImageCache(
-            flat, torch.tensor(counts), there.float()[:, None], ["x" if c else "" for c in counts],
-            there[:, None] * torch.tensor([[1, 2, 2]]) if n else None, (flat + 1,) if n else (),
-        )  # fmt: skip
+            flat,
+            torch.tensor(counts),
+            there.float()[:, None],
+            ["x" if c else "" for c in counts],
+            there[:, None] * torch.tensor([[1, 2, 2]]) if n else None,
+            (flat + 1,) if n else (),
+        )
 
     parts = [cache([0, 0], 0), cache([2, 0, 1], 0), cache([1], 100)]
     whole = ImageCache.joined(parts)

@@ -98,9 +98,11 @@ def stages(work) -> Counter:
 def joined(dataset, trained, vectors, work, tmp_path_factory):
     """Beside what the student reads."""
     config = replace(
-        trained.config, features=("attributes", TFIDF), baselines=("tfidf",),
+        trained.config,
+        features=("attributes", TFIDF),
+        baselines=("tfidf",),
         distill=replace(trained.config.distill, imagined=0),
-    )  # fmt: skip
+    )
     out = tmp_path_factory.mktemp("joined") / "bundle"
     return Bundle.load(
         train(dataset, trained.base, config, out, work=work, vectors=vectors, quiet=True)
@@ -114,9 +116,13 @@ def alone(dataset, trained, work, tmp_path_factory):
     own = {"attributes": ItemVectors(values, np.ones(len(values), bool))}
     distill = replace(trained.config.distill, imagined=0)
     config = replace(
-        trained.config, features=("attributes",), features_only=True, baselines=("tfidf",),
-        distill=distill, feedback=replace(trained.config.feedback, epochs=0),
-    )  # fmt: skip
+        trained.config,
+        features=("attributes",),
+        features_only=True,
+        baselines=("tfidf",),
+        distill=distill,
+        feedback=replace(trained.config.feedback, epochs=0),
+    )
     out = tmp_path_factory.mktemp("alone") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(describing, "run", None)  # there is no student to teach
@@ -143,8 +149,11 @@ def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
     monkeypatch.setattr(alone.encoder.mllm, "image_features", lambda images: list(images))
     vector = attribute_table(dataset.items)[5].astype(np.float32)
     shop = tpad.Recommender(alone)
-    new = NewItem(vectors={"attributes": vector}, category=str(dataset.items["category"][5]),
-                  price=float(dataset.items["price"][5]))  # fmt: skip
+    new = NewItem(
+        vectors={"attributes": vector},
+        category=str(dataset.items["category"][5]),
+        price=float(dataset.items["price"][5]),
+    )
     assert np.allclose(shop.encode([new])[0], alone.embeddings["tpad"][5], atol=2e-2)
     assert len(shop.recommend([new], k=3)) == 3
     with pytest.raises(DataError, match=r"attributes \(\d+ numbers\)"):
@@ -180,13 +189,15 @@ def test_other_vectors_are_another_distillation_and_nothing_else(trained, joined
 def test_settings_that_cannot_work_are_told(dataset, trained, vectors, work, tmp_path):
     def attempt(given, **settings):
         config = replace(trained.config, **settings)
-        train(dataset, trained.base, config, tmp_path / "bundle", work=work, vectors=given,
-              quiet=True)  # fmt: skip
+        train(
+            dataset, trained.base, config, tmp_path / "bundle", work=work, vectors=given, quiet=True
+        )
 
     alone = {
-        "distill": replace(trained.config.distill, imagined=0), "features_only": True,
+        "distill": replace(trained.config.distill, imagined=0),
+        "features_only": True,
         "feedback": replace(trained.config.feedback, epochs=0),
-    }  # fmt: skip
+    }
     with pytest.raises(ConfigError, match="features names none"):
         attempt(vectors)
     with pytest.raises(ConfigError, match=r"set distill\.imagined to 0"):
@@ -211,12 +222,15 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
 
     monkeypatch.setattr(distillation, "what_is_read", read)
     config = replace(
-        trained.config, features=("attributes",), baselines=(),
+        trained.config,
+        features=("attributes",),
+        baselines=(),
         distill=replace(trained.config.distill, imagined=0, unmet=True),
         feedback=replace(trained.config.feedback, epochs=0),
-    )  # fmt: skip
-    out = train(dataset, trained.base, config, tmp_path / "bundle", work=work,
-                vectors=vectors, quiet=True)  # fmt: skip
+    )
+    out = train(
+        dataset, trained.base, config, tmp_path / "bundle", work=work, vectors=vectors, quiet=True
+    )
     unmet = pseudo_cold(~dataset.cold)
     assert 0 < unmet.sum() < (~dataset.cold).sum() and not dataset.cold[unmet].any()
     assert sorted(seen[0].rows) == np.flatnonzero(~dataset.cold & ~unmet).tolist()

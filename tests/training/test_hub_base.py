@@ -44,11 +44,19 @@ def cache(tmp_path_factory, base_folder):
 def bundle(cache, dataset, config, tmp_path_factory):
     """Trained on the hub's `main`, which then moved on."""
     settings = {
-        "baselines": ("vision", "knowledge"), "model.visual_tokens": 1, "model.dtype": "float32",
-        "model.gradient_checkpointing": True, "knowledge.targets": "shop", "distill.imagined": 0,
-        "distill.generative": False, "distill.adapter_every": 0, "distill.epochs": 1,
-        "transfer.max_sessions": 8, "recommender.epochs": 1, "feedback.epochs": 0,
-    }  # fmt: skip
+        "baselines": ("vision", "knowledge"),
+        "model.visual_tokens": 1,
+        "model.dtype": "float32",
+        "model.gradient_checkpointing": True,
+        "knowledge.targets": "shop",
+        "distill.imagined": 0,
+        "distill.generative": False,
+        "distill.adapter_every": 0,
+        "distill.epochs": 1,
+        "transfer.max_sessions": 8,
+        "recommender.epochs": 1,
+        "feedback.epochs": 0,
+    }
     small = config
     for name, value in settings.items():
         small = small.override(name, value)
@@ -89,7 +97,7 @@ def test_it_opens_the_base_by_id_and_commit_with_the_settings_of_the_training(
 
     monkeypatch.setattr(MLLM, "load", classmethod(recorded))
     encoder = bundle.encoder
-    (source, revision, settings), = asked  # fmt: skip
+    ((source, revision, settings),) = asked
     assert (source, revision) == (HUB_ID, FIRST)
     assert settings.as_json() == bundle.config["model"]
     assert (settings.visual_tokens, settings.dtype) == (1, "float32")
@@ -102,10 +110,14 @@ def test_a_new_item_is_read_as_those_of_the_training_were(bundle, dataset):
     items = [
         NewItem(dataset.image(row), title, description, category, price)
         for row, title, description, category, price in zip(
-            rows, frame[Columns.TITLE], frame[Columns.DESCRIPTION], frame[Columns.CATEGORY],
-            frame[Columns.PRICE], strict=True,
+            rows,
+            frame[Columns.TITLE],
+            frame[Columns.DESCRIPTION],
+            frame[Columns.CATEGORY],
+            frame[Columns.PRICE],
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     for name, vectors in bundle.encoder.encode(items).items():
         np.testing.assert_allclose(vectors, bundle.embeddings[name][rows], rtol=2e-2, atol=2e-2)
     # At its native size the model sees something else.

@@ -66,9 +66,11 @@ def test_a_quadratic_is_learnt_and_a_resumed_run_takes_the_same_steps():
         torch.manual_seed(1)
         layer = nn.Linear(8, 5)
         return layer, Optimisation(
-            [{"params": [layer.bias], "lr": 1e-2}], steps=60, matrices=[layer.weight],
+            [{"params": [layer.bias], "lr": 1e-2}],
+            steps=60,
+            matrices=[layer.weight],
             matrix_rate=0.2,
-        )  # fmt: skip
+        )
 
     def loss(layer: nn.Linear) -> torch.Tensor:
         return (layer(inputs) - inputs @ truth.T).square().mean()

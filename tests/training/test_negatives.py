@@ -41,8 +41,11 @@ def test_log_q_is_the_log_of_the_simulated_inclusion_probability(n):
     chance = BatchTargets(windows, n)
     # Items by how often they are a target: head, middle and those that are none.
     clicks = np.bincount(np.concatenate([window[1:] for window in windows]), minlength=n)
-    groups = [np.flatnonzero(clicks >= 100), np.flatnonzero((clicks > 0) & (clicks < 100)),
-              np.flatnonzero(clicks == 0)]  # fmt: skip
+    groups = [
+        np.flatnonzero(clicks >= 100),
+        np.flatnonzero((clicks > 0) & (clicks < 100)),
+        np.flatnonzero(clicks == 0),
+    ]
     met, expected, weighted, spread, rounds = *np.zeros((4, n)), 0
     for _ in range(2):
         for batch in batches_of_an_epoch(windows, rng):

@@ -15,9 +15,16 @@ def train_into(run, folder):
 
 def ablate_into(run, folder):
     train_sets(
-        run.dataset, run.base, run.config, folder / "out", only=["mine"], work=folder / "out.work",
-        device="cpu", say=lambda _: None, quiet=True,
-    )  # fmt: skip
+        run.dataset,
+        run.base,
+        run.config,
+        folder / "out",
+        only=["mine"],
+        work=folder / "out.work",
+        device="cpu",
+        say=lambda _: None,
+        quiet=True,
+    )
 
 
 def pretrain_into(run, folder):

@@ -104,9 +104,13 @@ def test_all_sets_go_through_the_same_recommender(bundle):
 def test_what_ships_is_tuned_as_the_judge_would_tune_it(bundle, trained):
     dataset, config = trained.dataset, trained.config.recommender
     tuning = tune_session_model(
-        bundle.embeddings["tpad"], dataset.train, dataset.validation, ~dataset.cold, config,
+        bundle.embeddings["tpad"],
+        dataset.train,
+        dataset.validation,
+        ~dataset.cold,
+        config,
         sizes=trained.config.pca_sizes,
-    )  # fmt: skip
+    )
     assert asdict(tuning) == bundle.info["tuned"]["tpad"]
     assert tuning.cold_offset != 0.0
 
@@ -179,9 +183,14 @@ def test_unknown_sets_are_refused(trained):
 def test_a_run_with_a_part_left_out_gives_an_encoder_that_reloads(setting, trained, tmp_path):
     config = trained.config.override(f"distill.{setting}", False).override("baselines", ())
     folder = train(
-        trained.dataset, trained.base, config, tmp_path / "bundle", work=trained.work,
-        device="cpu", quiet=True,
-    )  # fmt: skip
+        trained.dataset,
+        trained.base,
+        config,
+        tmp_path / "bundle",
+        work=trained.work,
+        device="cpu",
+        quiet=True,
+    )
     bundle, encoder = Bundle.load(folder), ItemEncoder.load(folder, device="cpu")
     assert (encoder.heads.describe is None) == (setting == "words")
     assert encoder.heads.split == (setting != "disentangle")
@@ -233,9 +242,14 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(recommend_stage, "fit_session_model", never)
     before = folders(trained.work)
     again = train(
-        trained.dataset, trained.base, trained.config, tmp_path / "again", work=trained.work,
-        device="cpu", quiet=True,
-    )  # fmt: skip
+        trained.dataset,
+        trained.base,
+        trained.config,
+        tmp_path / "again",
+        work=trained.work,
+        device="cpu",
+        quiet=True,
+    )
     assert folders(trained.work) == before
     one, other = Bundle.load(trained.bundle), Bundle.load(again)
     for name in one.sets:
@@ -416,9 +430,16 @@ def test_a_damaged_encoder_is_refused_in_a_sentence(tmp_path):
 
 
 def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, config, tmp_path):
-    empty = replace(dataset, train=replace(dataset.train, ids=dataset.train.ids[:0],
-                                           items=[], starts=dataset.train.starts[:0],
-                                           times=None))  # fmt: skip
+    empty = replace(
+        dataset,
+        train=replace(
+            dataset.train,
+            ids=dataset.train.ids[:0],
+            items=[],
+            starts=dataset.train.starts[:0],
+            times=None,
+        ),
+    )
     with pytest.raises(ConfigError, match="no training sessions"):
         train(empty, Base(str(base_folder)), config, tmp_path / "out", quiet=True)
 

@@ -14,9 +14,16 @@ from tpad.training.plain_features import (
 )
 
 TEXTS = [
-    "Kipo phone case Nova 5", "Aeris case for Nova 7", "charger 20 W Nova 5", "cap size L",
-    "cap size S, unisex", "jersey M", "shorts XL Peakline", "strawberry jam 500 g", "мёд 250 г",
-]  # fmt: skip
+    "Kipo phone case Nova 5",
+    "Aeris case for Nova 7",
+    "charger 20 W Nova 5",
+    "cap size L",
+    "cap size S, unisex",
+    "jersey M",
+    "shorts XL Peakline",
+    "strawberry jam 500 g",
+    "мёд 250 г",
+]
 
 
 @pytest.fixture(scope="module")

@@ -162,8 +162,9 @@ def test_muon_takes_the_matrices_inside_the_network(mllm):
     inner = {names[id(p)] for p in matrices}
     assert "model.connector.modality_projection.proj.weight" in inner
     assert {n for n in inner if n.startswith("reader")} == {
-        "reader.attention.in_proj_weight", "reader.attention.out_proj.weight",
-    }  # fmt: skip
+        "reader.attention.in_proj_weight",
+        "reader.attention.out_proj.weight",
+    }
     assert not any("embed" in name or "norm" in name or "bias" in name for name in inner)
     per_layer = [n for n in inner if ".layers.0." in n]
     assert len(per_layer) == 6 + 7  # of the tower, of the language model
@@ -224,9 +225,11 @@ def test_facts_are_read_back_from_a_description(look):
     for tells in ((True, True), (False, False)):
         facts = read_facts(describe(product, *tells))
         assert facts == {
-            "type": look.type, "colour": look.colour, "pattern": look.pattern,
+            "type": look.type,
+            "colour": look.colour,
+            "pattern": look.pattern,
             "emblem": look.emblem,
-        }  # fmt: skip
+        }
 
 
 @pytest.mark.parametrize("text", ["", "red", "phone case", "mauve tartan hovercraft with a hat"])

@@ -135,9 +135,10 @@ def test_pretraining_never_shows_what_a_shop_owns(cheap, tmp_path, monkeypatch):
     skip_training(monkeypatch)
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
     monkeypatch.setattr(
-        pretraining, "draw_all",
+        pretraining,
+        "draw_all",
         lambda some, *_: drawn.extend(some) or torch.zeros(16, 3, 96, 96),
-    )  # fmt: skip
+    )
     pretrain(cheap, tmp_path / "base", quiet=True)
     assert drawn and not any(look.is_reserved for look in drawn)
 

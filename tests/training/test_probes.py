@@ -76,8 +76,9 @@ def test_every_stage_of_a_bundle_is_probed(trained):
     rows = set(table.index)
     assert ("heads", "k_tau") in rows and ("heads", "k_nu") in rows
     assert {name for stage, name in rows if stage == "embedding"} == {
-        "tpad", *trained.config.baselines
-    }  # fmt: skip
+        "tpad",
+        *trained.config.baselines,
+    }
     assert ("knowledge", "vision") in rows and ("student", "vision") not in rows
     # A title names its type mostly, also to a model that was never trained; noise does not.
     assert (

@@ -287,10 +287,16 @@ def resumed_once(shop, config, folder, tell, table=False):
     features, cold, train, validation = shop
     torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
     return fit_session_model(
-        features, train, validation, ~cold, config, progress=tell,
-        checkpoint=new_stage(folder), table_fn=Table(features) if table else None,
+        features,
+        train,
+        validation,
+        ~cold,
+        config,
+        progress=tell,
+        checkpoint=new_stage(folder),
+        table_fn=Table(features) if table else None,
         table_learning_rate=1e-3,
-    )  # fmt: skip
+    )
 
 
 def assert_equal_models(one: FittedSessionModel, other: FittedSessionModel) -> None:
@@ -305,9 +311,14 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_does(shop, tmp_path, 
     features, cold, train, validation = shop
     config = replace(CONFIG, epochs=5, id_embedding=True)
     whole = fit_session_model(
-        features, train, validation, ~cold, config,
-        table_fn=Table(features) if table else None, table_learning_rate=1e-3,
-    )  # fmt: skip
+        features,
+        train,
+        validation,
+        ~cold,
+        config,
+        table_fn=Table(features) if table else None,
+        table_learning_rate=1e-3,
+    )
     told = []
     parts = resumed(shop, config, tmp_path / "parts", [1, 3, 5], told, table=table)
     assert_equal_models(whole, parts)

@@ -26,12 +26,15 @@ from tpad.training.workspace import Workspace
 
 def test_sessions_become_windows_that_lose_no_transition(dataset):
     long = np.arange(11, dtype=np.int32)
-    some = replace(dataset.train, ids=dataset.train.ids[:3], starts=dataset.train.starts[:3],
-                   items=[long, long[:1], long[:2]], times=None)  # fmt: skip
+    some = replace(
+        dataset.train,
+        ids=dataset.train.ids[:3],
+        starts=dataset.train.starts[:3],
+        items=[long, long[:1], long[:2]],
+        times=None,
+    )
     windows = some.windows(4)
-    assert [w.tolist() for w in windows] == [
-        [0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10], [0, 1]
-    ]  # fmt: skip
+    assert [w.tolist() for w in windows] == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10], [0, 1]]
     session, place, target = transfer._places(windows)
     prefixes = Prefixes(session, place, target, np.zeros((11, 1)), windows)
     assert target.tolist() == [*range(1, 11), 1]

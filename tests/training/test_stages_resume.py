@@ -52,21 +52,30 @@ def run_stage(run, module, folder, change, stop=None, alter=None):
 
 CASES = {
     "knowledge": (
-        knowledge, {"targets": "shop", "adapt_epochs": 2, "max_new_tokens": 12},
-        (knowledge, "epoch_generator", 2), knowledge.ADAPTER,
+        knowledge,
+        {"targets": "shop", "adapt_epochs": 2, "max_new_tokens": 12},
+        (knowledge, "epoch_generator", 2),
+        knowledge.ADAPTER,
     ),
     "transfer": (
-        transfer, {"epochs": 2, "max_sessions": 16, "batch_size": 8},
-        (transfer._Training, "_epoch", 2), transfer.ADAPTER,
+        transfer,
+        {"epochs": 2, "max_sessions": 16, "batch_size": 8},
+        (transfer._Training, "_epoch", 2),
+        transfer.ADAPTER,
     ),
     "describing": (
-        describing, {"describe_epochs": 2}, (describing, "epoch_generator", 2),
+        describing,
+        {"describe_epochs": 2},
+        (describing, "epoch_generator", 2),
         describing.ADAPTER,
     ),
     "distillation": (
-        distillation, {"epochs": 2}, (distillation._Training, "_epoch", 2), "student",
+        distillation,
+        {"epochs": 2},
+        (distillation._Training, "_epoch", 2),
+        "student",
     ),
-}  # fmt: skip
+}
 
 
 def assert_resumes(run, folder, module, change, stop, adapter, alter=None):
@@ -128,9 +137,10 @@ def test_killed_feedback_ends_where_an_uninterrupted_one_does(every, validated, 
     with pytest.MonkeyPatch.context() as patch:
         real = feedback.LiveTable._step_adapter
         patch.setattr(
-            feedback.LiveTable, "_step_adapter",
+            feedback.LiveTable,
+            "_step_adapter",
             lambda self, gradient: (steps.append(self.calls), real(self, gradient)),
-        )  # fmt: skip
+        )
         change, stop = {"epochs": 3, "adapter_every": every}, (Stage, "say", 2)
         assert_resumes(trained, tmp_path, feedback, change, stop, "student", alter)
     assert steps == ([3, 9, 12, 15] * 2 if every else [])  # 6 is the first of an epoch

@@ -73,9 +73,10 @@ def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
         assert [turn.answer for turn in chat[:-1]] == [known.descriptions[i] for i in prefix[1:]]
         with shop.mllm.use_adapter(transfer.ADAPTER):
             wanted = shop.mllm.score(
-                chat, [texts[i] for i in judgement.candidates[row]],
+                chat,
+                [texts[i] for i in judgement.candidates[row]],
                 images=shop.images,
-            )  # fmt: skip
+            )
         # The run itself may have used bfloat16, where that is faster.
         assert np.allclose(judgement.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
 

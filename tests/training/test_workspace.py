@@ -131,10 +131,14 @@ def test_the_optimisers_matter_for_that(workspace):
     with pytest.raises(KeyboardInterrupt):
         Problem(stage).run(4, stop_after=2)
     forgetful = Problem(stage)
-    forgetful.stage = type("Forgetful", (), {
-        "load_epoch": lambda self, tensors, *_: stage.load_epoch(tensors),
-        "save_epoch": lambda *_: None,
-    })()  # fmt: skip
+    forgetful.stage = type(
+        "Forgetful",
+        (),
+        {
+            "load_epoch": lambda self, tensors, *_: stage.load_epoch(tensors),
+            "save_epoch": lambda *_: None,
+        },
+    )()
     resumed = forgetful.run(4)
     assert not torch.equal(whole["model.0.weight"], resumed["model.0.weight"])
 
@@ -183,5 +187,6 @@ def test_the_history_is_that_of_the_last_run_of_each_stage(workspace):
     with workspace.log.open("a") as file:
         file.write('{"time": 1, "sta')
     assert [(line["stage"], line["text"]) for line in workspace.history()] == [
-        ("one", "epoch 1/2"), ("two", "read 3 items"),
-    ]  # fmt: skip
+        ("one", "epoch 1/2"),
+        ("two", "read 3 items"),
+    ]

@@ -61,8 +61,13 @@ def test_another_process_makes_the_same_bytes(folder, tmp_path):
 
 def test_the_folder_holds_what_the_issue_lists(folder):
     assert sorted(p.name for p in folder.iterdir()) == [
-        "arrivals", "cold_items.txt", "images", "interactions.csv", "items.csv", "world.json",
-    ]  # fmt: skip
+        "arrivals",
+        "cold_items.txt",
+        "images",
+        "interactions.csv",
+        "items.csv",
+        "world.json",
+    ]
     items = pd.read_csv(folder / "items.csv")
     assert len(items) == 48 and items.item_id.is_unique
     for path in items.image:
@@ -118,8 +123,9 @@ def test_more_sessions_change_nothing_about_the_items():
     more = World(replace(SMALL, train_sessions=500))
     assert more.item_table().equals(World(SMALL).item_table())
     drawn = more.sessions["train"][:120]
-    assert all(np.array_equal(a, b)
-               for a, b in zip(drawn, World(SMALL).sessions["train"], strict=True))  # fmt: skip
+    assert all(
+        np.array_equal(a, b) for a, b in zip(drawn, World(SMALL).sessions["train"], strict=True)
+    )
 
 
 def test_cold_items_occur_in_no_training_or_validation_session(big):

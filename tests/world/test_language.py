@@ -90,8 +90,11 @@ def test_titles_tell_spec_and_brand_where_they_say_so(written):
     assert not any(
         p.brand.lower() in t.title.lower() for p, t in written if not t.title_tells_brand
     )
-    anywhere = [p.brand.lower() in f"{t.title}{t.description}".lower()
-                for p, t in written if not t.tells_brand]  # fmt: skip
+    anywhere = [
+        p.brand.lower() in f"{t.title}{t.description}".lower()
+        for p, t in written
+        if not t.tells_brand
+    ]
     assert not any(anywhere)
     assert all(t.tells_spec for _, t in written if t.title_tells_spec)
     assert all(t.tells_brand for _, t in written if t.title_tells_brand)

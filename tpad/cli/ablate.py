@@ -19,9 +19,13 @@ def add_ablate_parser(subparsers: _SubParsersAction) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the embedding sets")
     run = add_training_options(parser)
-    run.add_argument("--only", nargs="+", metavar="NAME",
-                     help="these beside the full method (full: that alone); all by default: "
-                     f"{', '.join(ABLATIONS)}")  # fmt: skip
+    run.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="these beside the full method (full: that alone); all by default: "
+        f"{', '.join(ABLATIONS)}",
+    )
     parser.set_defaults(run=run_ablate, together=True)
 
 
@@ -40,9 +44,16 @@ def run_ablate(args: Namespace) -> None:
         with distributed.main_first():
             job = read_job(args)
         files = train_sets(
-            job.dataset, job.base, job.config, args.out, work=job.work, only=args.only,
-            vectors=job.vectors, device=device, say=say,
-        )  # fmt: skip
+            job.dataset,
+            job.base,
+            job.config,
+            args.out,
+            work=job.work,
+            only=args.only,
+            vectors=job.vectors,
+            device=device,
+            say=say,
+        )
         say(
             f"wrote {len(files)} sets to {args.out}; compare them with "
             f"`python -m eval run --ablations {args.out}` on the same data"

@@ -19,16 +19,22 @@ def add_encode_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a trained bundle")
     parser.add_argument(
-        "--items", type=Path, required=True, metavar="TABLE",
+        "--items",
+        type=Path,
+        required=True,
+        metavar="TABLE",
         help="CSV or Parquet; pictures are given relative to its folder",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="where the shards go"
     )
     parser.add_argument(
-        "--shard-size", type=int, default=SHARD_SIZE, metavar="ROWS",
+        "--shard-size",
+        type=int,
+        default=SHARD_SIZE,
+        metavar="ROWS",
         help="rows of the table in one shard (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that encode (default: %(default)s)"
     )
@@ -39,10 +45,13 @@ def add_encode_parser(subparsers) -> argparse.ArgumentParser:
         "--model", default="tpad", help="embedding set to compute (default: %(default)s)"
     )
     parser.add_argument(
-        "--features", action="append", default=[], metavar="NAME=FILE",
+        "--features",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
         help="vectors of the items by item_id (.safetensors, .npz, .parquet), for a bundle that was "
         "trained with some; may be given several times",
-    )  # fmt: skip
+    )
     parser.add_argument("--revision", help="of a hub id")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
     parser.set_defaults(run=run_encode, together=True)
@@ -67,9 +76,13 @@ def run_encode(args: argparse.Namespace) -> int:
         with distributed.main_first():
             bundle = Bundle.load(args.bundle, args.revision, device=device)
         with tqdm(
-            desc="encoding", unit="row", unit_scale=True, delay=0.5, smoothing=0.1,
+            desc="encoding",
+            unit="row",
+            unit_scale=True,
+            delay=0.5,
+            smoothing=0.1,
             disable=not distributed.is_main(),
-        ) as bar:  # fmt: skip
+        ) as bar:
 
             def show(done: int, total: int) -> None:
                 if bar.total is None:
@@ -78,9 +91,16 @@ def run_encode(args: argparse.Namespace) -> int:
                 bar.update(done - bar.n)
 
             done = encode_table(
-                bundle, args.items, args.out, model=args.model, shard_size=args.shard_size,
-                form=args.format, workers=args.workers, features=features, progress=show,
-            )  # fmt: skip
+                bundle,
+                args.items,
+                args.out,
+                model=args.model,
+                shard_size=args.shard_size,
+                form=args.format,
+                workers=args.workers,
+                features=features,
+                progress=show,
+            )
         if not distributed.is_main():
             return 0
     earlier = done.n_shards - done.n_new

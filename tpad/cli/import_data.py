@@ -23,37 +23,82 @@ def add_import_parser(subparsers: _SubParsersAction) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help="see below")
-    parser.add_argument("files", metavar="FILE", nargs="+", type=Path,
-                        help="of interactions and of items; which is which is told from the content")  # fmt: skip
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="of interactions and of items; which is which is told from the content",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write; must be new")
     sessions = parser.add_argument_group("sessions")
-    sessions.add_argument("--sessions", nargs="+", metavar="RULE",
-                          help="a user's `day` (UTC), `gap MINUTES` (a pause so long ends one; 30), "
-                          "all clicks of a `user`, or `given` by the file (default: the format's)")  # fmt: skip
-    sessions.add_argument("--min-session", type=int, default=2, metavar="N",
-                          help="leave out sessions of fewer clicks (%(default)s)")  # fmt: skip
-    sessions.add_argument("--splits", nargs="+", default=(), metavar="SPLIT",
-                          help=f"the split of each interaction file, in order: {', '.join(SPLITS)} "
-                          "(default: `tpad train` splits by time)")  # fmt: skip
+    sessions.add_argument(
+        "--sessions",
+        nargs="+",
+        metavar="RULE",
+        help="a user's `day` (UTC), `gap MINUTES` (a pause so long ends one; 30), "
+        "all clicks of a `user`, or `given` by the file (default: the format's)",
+    )
+    sessions.add_argument(
+        "--min-session",
+        type=int,
+        default=2,
+        metavar="N",
+        help="leave out sessions of fewer clicks (%(default)s)",
+    )
+    sessions.add_argument(
+        "--splits",
+        nargs="+",
+        default=(),
+        metavar="SPLIT",
+        help=f"the split of each interaction file, in order: {', '.join(SPLITS)} "
+        "(default: `tpad train` splits by time)",
+    )
     kept = parser.add_argument_group("what is kept")
-    kept.add_argument("--items", choices=ITEM_CHOICES, default="clicked",
-                      help="items that get a row: those clicked; only those clicked that an item "
-                      "file knows; all, so that items without a click are there too (%(default)s)")  # fmt: skip
-    kept.add_argument("--images", metavar="FOLDER",
-                      help="folder of pictures named ITEM_ID.jpg (or png, webp, …): they come beside "
-                      "the item table (default: no pictures; addresses stay in image_url)")  # fmt: skip
-    kept.add_argument("--min-clicks", type=int, default=1, metavar="N",
-                      help="leave out items with fewer clicks (%(default)s: rare items are kept)")  # fmt: skip
-    kept.add_argument("--min-rating", type=float, metavar="R",
-                      help="leave out interactions rated lower (default: any rating counts)")  # fmt: skip
-    kept.add_argument("--limit", type=int, metavar="N",
-                      help="read only the first N rows of interactions (default: all)")  # fmt: skip
+    kept.add_argument(
+        "--items",
+        choices=ITEM_CHOICES,
+        default="clicked",
+        help="items that get a row: those clicked; only those clicked that an item "
+        "file knows; all, so that items without a click are there too (%(default)s)",
+    )
+    kept.add_argument(
+        "--images",
+        metavar="FOLDER",
+        help="folder of pictures named ITEM_ID.jpg (or png, webp, …): they come beside "
+        "the item table (default: no pictures; addresses stay in image_url)",
+    )
+    kept.add_argument(
+        "--min-clicks",
+        type=int,
+        default=1,
+        metavar="N",
+        help="leave out items with fewer clicks (%(default)s: rare items are kept)",
+    )
+    kept.add_argument(
+        "--min-rating",
+        type=float,
+        metavar="R",
+        help="leave out interactions rated lower (default: any rating counts)",
+    )
+    kept.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="read only the first N rows of interactions (default: all)",
+    )
     reading = parser.add_argument_group("reading")
-    reading.add_argument("--time-unit", choices=TIME_UNITS,
-                         help="of the timestamps (default: s, for amazon-2023 ms)")  # fmt: skip
-    reading.add_argument("--column", action="append", default=[], metavar="ROLE=NAME",
-                         help="for recbole and huggingface, which column is what; may be repeated; "
-                         f"roles: {', '.join(ROLES)}")  # fmt: skip
+    reading.add_argument(
+        "--time-unit", choices=TIME_UNITS, help="of the timestamps (default: s, for amazon-2023 ms)"
+    )
+    reading.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="for recbole and huggingface, which column is what; may be repeated; "
+        f"roles: {', '.join(ROLES)}",
+    )
     parser.set_defaults(run=run_import)
 
 
@@ -63,11 +108,18 @@ def run_import(args: Namespace) -> None:
 
     rule, gap = _rule(args.sessions)
     settings = ImportSettings(
-        sessions=rule, gap_minutes=gap, min_clicks=args.min_clicks, min_session=args.min_session,
-        min_rating=args.min_rating, items=args.items, limit=args.limit, time_unit=args.time_unit,
-        images=args.images, splits=tuple(args.splits),
+        sessions=rule,
+        gap_minutes=gap,
+        min_clicks=args.min_clicks,
+        min_session=args.min_session,
+        min_rating=args.min_rating,
+        items=args.items,
+        limit=args.limit,
+        time_unit=args.time_unit,
+        images=args.images,
+        splits=tuple(args.splits),
         columns=tuple(_column(text) for text in args.column),
-    )  # fmt: skip
+    )
     summary = import_tables(args.format, args.files, args.out, settings)
     for name in ("interactions", "items"):
         counts = summary[name]

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = ROOT / "assets" / "demo" / "base"
 SMOKE_WORLD = {
-    "items": 96, "train_sessions": 300, "validation_sessions": 60, "test_sessions": 60,
+    "items": 96,
+    "train_sessions": 300,
+    "validation_sessions": 60,
+    "test_sessions": 60,
     "arrivals": 4,
-}  # fmt: skip
+}
 
 
 def default_base() -> str:
@@ -43,8 +46,13 @@ def add_train_parser(subparsers: _SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     run = add_training_options(parser)
     names = ", ".join(name for name in ABLATIONS if name not in SETS_ONLY)
-    run.add_argument("--ablation", action="append", default=[], metavar="NAME",
-                     help=f"leave one part out: {names}; may be repeated")  # fmt: skip
+    run.add_argument(
+        "--ablation",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"leave one part out: {names}; may be repeated",
+    )
     parser.set_defaults(run=run_train, together=True)
 
 
@@ -55,19 +63,32 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
         The last group, for options of the command's own.
     """
     parser.add_argument(
-        "--preset", choices=("demo", "smoke", "shop"),
+        "--preset",
+        choices=("demo", "smoke", "shop"),
         help="settings: demo and smoke also make their shop; shop is the default with --items",
-    )  # fmt: skip
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--items", type=Path, help="item table (CSV or Parquet)")
     data.add_argument("--interactions", type=Path, help="click table (CSV or Parquet)")
     data.add_argument("--world", type=Path, help="a folder that `tpad world` wrote")
-    data.add_argument("--session-gap", type=float, default=30.0, metavar="MINUTES",
-                      help="pause that ends a session where clicks have a user_id (30)")  # fmt: skip
-    data.add_argument("--cold-fraction", type=float, default=0.0,
-                      help="share of items kept out of training, to measure cold-start (0)")  # fmt: skip
-    data.add_argument("--merge-repeats", action="store_true",
-                      help="keep one of several clicks in a row on the same item")  # fmt: skip
+    data.add_argument(
+        "--session-gap",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="pause that ends a session where clicks have a user_id (30)",
+    )
+    data.add_argument(
+        "--cold-fraction",
+        type=float,
+        default=0.0,
+        help="share of items kept out of training, to measure cold-start (0)",
+    )
+    data.add_argument(
+        "--merge-repeats",
+        action="store_true",
+        help="keep one of several clicks in a row on the same item",
+    )
     data.add_argument("--strict", action="store_true", help="stop at the first faulty row")
     data.add_argument(
         "--features",
@@ -89,28 +110,53 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
     run = parser.add_argument_group("run")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--work", type=Path, help="where stages keep their results (OUT.work)")
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-                     help="change one setting, such as distill.epochs=10; may be repeated")  # fmt: skip
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="change one setting, such as distill.epochs=10; may be repeated",
+    )
     return run
 
 
 def add_model_options(group: _ArgumentGroup) -> None:
     """The options that become the setting `model`; see `ModelSettings`."""
-    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16"),
-                       help="number format to compute in (auto)")  # fmt: skip
-    group.add_argument("--load-in-4bit", action="store_const", const=True,
-                       help='language model in 4 bits; needs pip install -e ".[quant]"')  # fmt: skip
-    group.add_argument("--gradient-checkpointing", action="store_const", const=True,
-                       help="less memory in training for a third more time")  # fmt: skip
-    group.add_argument("--max-pixels", type=int, metavar="N",
-                       help="shrink pictures to at most N pixels")  # fmt: skip
-    group.add_argument("--visual-tokens", type=int, metavar="N",
-                       help="shrink pictures to at most N tokens each")  # fmt: skip
-    group.add_argument("--split-images", action="store_const", const=True,
-                       help="cut large pictures into tiles (Idefics3, SmolVLM)")  # fmt: skip
-    group.add_argument("--lora-targets", metavar="REGEX",
-                       help="module names that adapters sit on, for a language model of an unknown "
-                       "kind")  # fmt: skip
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        help="number format to compute in (auto)",
+    )
+    group.add_argument(
+        "--load-in-4bit",
+        action="store_const",
+        const=True,
+        help='language model in 4 bits; needs pip install -e ".[quant]"',
+    )
+    group.add_argument(
+        "--gradient-checkpointing",
+        action="store_const",
+        const=True,
+        help="less memory in training for a third more time",
+    )
+    group.add_argument(
+        "--max-pixels", type=int, metavar="N", help="shrink pictures to at most N pixels"
+    )
+    group.add_argument(
+        "--visual-tokens", type=int, metavar="N", help="shrink pictures to at most N tokens each"
+    )
+    group.add_argument(
+        "--split-images",
+        action="store_const",
+        const=True,
+        help="cut large pictures into tiles (Idefics3, SmolVLM)",
+    )
+    group.add_argument(
+        "--lora-targets",
+        metavar="REGEX",
+        help="module names that adapters sit on, for a language model of an unknown kind",
+    )
 
 
 def run_train(args: Namespace) -> None:
@@ -122,9 +168,15 @@ def run_train(args: Namespace) -> None:
         with distributed.main_first():
             job = read_job(args)
         train(
-            job.dataset, job.base, job.config, args.out, work=job.work,
-            extra_files=job.extra_files, vectors=job.vectors, device=device,
-        )  # fmt: skip
+            job.dataset,
+            job.base,
+            job.config,
+            args.out,
+            work=job.work,
+            extra_files=job.extra_files,
+            vectors=job.vectors,
+            device=device,
+        )
         if distributed.is_main():
             print(
                 f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`"
@@ -189,10 +241,14 @@ def read_job(args: Namespace) -> Job:
         if args.items is None or args.interactions is None:
             raise ConfigError("A shop needs both tables: --items and --interactions.")
         dataset = Dataset.load(
-            args.items, args.interactions, session_gap_minutes=args.session_gap,
-            strict=args.strict, cold_fraction=args.cold_fraction, seed=args.seed,
+            args.items,
+            args.interactions,
+            session_gap_minutes=args.session_gap,
+            strict=args.strict,
+            cold_fraction=args.cold_fraction,
+            seed=args.seed,
             merge_repeats=args.merge_repeats,
-        )  # fmt: skip
+        )
         dataset = check_images(dataset, strict=args.strict)
     else:
         if args.merge_repeats:

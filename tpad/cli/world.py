@@ -30,9 +30,12 @@ def run_world(args: Namespace) -> None:
     from tpad.world.build import World, WorldConfig, write_world
 
     config = WorldConfig(
-        seed=args.seed, items=args.items, train_sessions=args.train,
-        validation_sessions=args.validation, test_sessions=args.test,
-    )  # fmt: skip
+        seed=args.seed,
+        items=args.items,
+        train_sessions=args.train,
+        validation_sessions=args.validation,
+        test_sessions=args.test,
+    )
     world = World(config)
     if args.report:
         from tpad.cli.train import default_base

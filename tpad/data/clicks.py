@@ -142,8 +142,14 @@ def _usable_rows(
         )
     refuse_constant(time[keep], frame[Columns.TIMESTAMP][keep], name)
     owner, owner_ids = pd.factorize(owners[keep])
-    rows = _Rows(frame.index.to_numpy(), np.empty(len(frame), int), item.astype(np.int32), time,
-                 split, history)  # fmt: skip
+    rows = _Rows(
+        frame.index.to_numpy(),
+        np.empty(len(frame), int),
+        item.astype(np.int32),
+        time,
+        split,
+        history,
+    )
     return replace(rows.select(keep), owner=owner), owner_ids.to_numpy(dtype=object)
 
 

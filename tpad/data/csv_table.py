@@ -97,10 +97,12 @@ class _Table:
         report.error(
             "row with too many or too few fields",
             "the row is left out",
-            (f"{self.path.name} row {row}: {found} fields, not {due}"
-             for row, due, found in self.malformed),
+            (
+                f"{self.path.name} row {row}: {found} fields, not {due}"
+                for row, due, found in self.malformed
+            ),
             len(self.malformed),
-        )  # fmt: skip
+        )
 
     def _reader(self, wanted: list[str]) -> pa_csv.CSVStreamingReader:
         """Batches of the wanted columns, named by their place, and then the file's last column."""

@@ -141,7 +141,14 @@ def plan_for(
     if shard_size < 1:
         raise ConfigError(f"--shard-size must be at least 1, not {shard_size}.")
     return Plan(
-        table.name, sha256(table), n_rows, encoder_digest(bundle.info), model,
-        bundle.embeddings[model].shape[1], shard_size, form, -(-n_rows // shard_size),
+        table.name,
+        sha256(table),
+        n_rows,
+        encoder_digest(bundle.info),
+        model,
+        bundle.embeddings[model].shape[1],
+        shard_size,
+        form,
+        -(-n_rows // shard_size),
         {name: sha256(path) for name, path in features.items()},
-    )  # fmt: skip
+    )

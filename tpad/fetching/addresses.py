@@ -38,14 +38,24 @@ def _networks(*names: str) -> tuple[_Network, ...]:
 
 # What the flag opens: a machine's own, the private and the carriers' shared networks.
 _PRIVATE = _networks(
-    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
-    "::1/128", "fc00::/7",
-)  # fmt: skip
+    "127.0.0.0/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "::1/128",
+    "fc00::/7",
+)
 # Not public, though not every Python version's `is_global` says so. IPv6 outside 2000::/3 needs no
 # line: NAT64 (64:ff9b::/96), IPv4-mapped, link-local, multicast. Tunnels lead to an inner address.
 _SPECIAL = _networks(
-    "192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
-)  # fmt: skip
+    "192.0.0.0/24",
+    "192.88.99.0/24",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "3fff::/20",
+)
 _UNICAST = IPv6Network("2000::/3")
 
 

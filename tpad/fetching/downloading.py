@@ -23,8 +23,11 @@ _MAY_PASS = (408, 425, 429)  # and all from 500
 _DRAINED = 16_384  # bytes; so much of an unwanted body is read, to keep the connection
 _DRAIN_TIME = 1.0  # seconds
 _BROKEN = (
-    httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError,
-)  # fmt: skip
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    OSError,
+)
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}")
 
 

@@ -43,11 +43,14 @@ def open_2018(files: list[Path], settings: ImportSettings) -> Source:
         row = _record(text)
         pictures = map(_address, map(row.get, ("imageURLHighRes", "imageURL", "imUrl")))
         return (
-            _item(row, "asin"), _plain(row, "title", note), _described(row, ("description",), note),
+            _item(row, "asin"),
+            _plain(row, "title", note),
+            _described(row, ("description",), note),
             _category(row.get("category") or row.get("categories"), row.get("main_cat"), note),
-            to_price(row.get("price"), note), _plain(row, "brand", note),
+            to_price(row.get("price"), note),
+            _plain(row, "brand", note),
             next(filter(None, pictures), ""),
-        )  # fmt: skip
+        )
 
     return _open(files, "reviewerID", "asin", review, record, ("user_id", "amazon-2023"))
 
@@ -64,12 +67,14 @@ def open_2023(files: list[Path], settings: ImportSettings) -> Source:
     def record(text: str, note: Note) -> tuple:
         row = _record(text)
         return (
-            _item(row, "parent_asin"), _plain(row, "title", note),
+            _item(row, "parent_asin"),
+            _plain(row, "title", note),
             _described(row, ("description", "features"), note),
             _category(row.get("categories"), row.get("main_category"), note),
-            to_price(row.get("price"), note), _plain(row, "store", note, "brand"),
+            to_price(row.get("price"), note),
+            _plain(row, "store", note, "brand"),
             _address(row.get("images")),
-        )  # fmt: skip
+        )
 
     return _open(files, "user_id", "parent_asin", review, record, ("reviewerID", "amazon-2018"))
 

@@ -47,9 +47,12 @@ def open_yoochoose(files: list[Path], settings: ImportSettings) -> Source:
 
 def _given(readers: list[LineReader]) -> Source:
     return Source(
-        list(readers), has_users=False, has_sessions=True, default_sessions="given",
+        list(readers),
+        has_users=False,
+        has_sessions=True,
+        default_sessions="given",
         notes=("The log names items by id only: the items have neither title nor image.",),
-    )  # fmt: skip
+    )
 
 
 def _session_rec(file: Path, settings: ImportSettings) -> LineReader:

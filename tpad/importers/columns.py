@@ -11,12 +11,27 @@ from tpad.importers.source import ITEM_FIELDS
 
 NAMES = {
     Columns.USER_ID: (
-        "user_id", "userId", "reviewerID", "UserId", "userID", "user", "visitorid",
+        "user_id",
+        "userId",
+        "reviewerID",
+        "UserId",
+        "userID",
+        "user",
+        "visitorid",
     ),
     Columns.SESSION_ID: ("session_id", "SessionId", "sessionId", "session"),
     Columns.ITEM_ID: (
-        "item_id", "ItemId", "itemId", "parent_asin", "asin", "movieId", "movie_id", "article_id",
-        "itemID", "item", "itemid",
+        "item_id",
+        "ItemId",
+        "itemId",
+        "parent_asin",
+        "asin",
+        "movieId",
+        "movie_id",
+        "article_id",
+        "itemID",
+        "item",
+        "itemid",
     ),
     Columns.TIMESTAMP: ("timestamp", "Time", "time", "unixReviewTime", "datetime", "date"),
     RATING: ("rating", "overall", "stars"),
@@ -25,9 +40,15 @@ NAMES = {
     Columns.CATEGORY: ("category", "main_category", "categories", "class", "genres", "genre"),
     Columns.PRICE: ("price",),
     "image_url": (
-        "image_url", "image_urls", "imUrl", "imageURLHighRes", "imageURL", "images", "image",
+        "image_url",
+        "image_urls",
+        "imUrl",
+        "imageURLHighRes",
+        "imageURL",
+        "images",
+        "image",
     ),
-}  # fmt: skip
+}
 """Names that published datasets give to each role; the first that is there is taken."""
 
 _TAKEN = (*ITEM_FIELDS.names, Columns.IMAGE)

@@ -13,9 +13,13 @@ NUMBER = "number"  # of a session within its part, while its clicks are filtered
 
 
 def cut(
-    clicks: pa.Table, rule: str, gap_minutes: float, min_session: int, is_ratings: bool,
+    clicks: pa.Table,
+    rule: str,
+    gap_minutes: float,
+    min_session: int,
+    is_ratings: bool,
     tally: Tally,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """Cuts all clicks of some owners into sessions.
 
     Args:

@@ -38,41 +38,50 @@ class Format:
 FORMATS = {
     "amazon-2014": Format(
         "Amazon Reviews 2014: reviews and meta_….json(.gz), Python's notation or JSON; sessions: day",
-        "amazon", "open_2018",
+        "amazon",
+        "open_2018",
     ),
     "amazon-2018": Format(
         "Amazon Reviews 2018: reviews and meta_….json(.gz), JSON lines; sessions: day",
-        "amazon", "open_2018",
+        "amazon",
+        "open_2018",
     ),
     "amazon-2023": Format(
         "Amazon Reviews 2023: reviews and meta_….jsonl(.gz), times in ms; sessions: day",
-        "amazon", "open_2023",
+        "amazon",
+        "open_2023",
     ),
     "mmsbr": Format(
         "MMSBR's train.txt and test.txt, pickles of plain lists, each case a session; sessions: given",
-        "mmsbr", "open_mmsbr",
+        "mmsbr",
+        "open_mmsbr",
     ),
     "recbole": Format(
         "RecBole atomic files .inter .item (.user is left out), or MMRec's .inter with its x_label; "
         "sessions: given if there is a session_id, else gap 30",
-        "recbole", "open_recbole",
+        "recbole",
+        "open_recbole",
     ),
     "session-rec": Format(
         "SessionId ItemId Time, separated by tabs, with header; sessions: given",
-        "click_logs", "open_session_rec",
+        "click_logs",
+        "open_session_rec",
     ),
     "yoochoose": Format(
         "yoochoose-clicks.dat: session,ISO time,item,category without header; sessions: given",
-        "click_logs", "open_yoochoose",
+        "click_logs",
+        "open_yoochoose",
     ),
     "movielens": Format(
         "movies and ratings, .csv or :: separated .dat, or their folder; sessions: gap 30",
-        "movielens", "open_movielens",
+        "movielens",
+        "open_movielens",
     ),
     "huggingface": Format(
         "a datasets folder (save_to_disk, Parquet or CSV with , ; or tabs), or its files; sessions: "
         "given if there is a session_id, else gap 30",
-        "huggingface", "open_huggingface",
+        "huggingface",
+        "open_huggingface",
     ),
-}  # fmt: skip
+}
 WITH_COLUMNS = ("recbole", "huggingface")  # formats whose columns a person may name

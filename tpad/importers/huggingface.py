@@ -39,7 +39,7 @@ from tpad.importers.source import (
     plain_file,
     refuse_list,
     to_price,
-)  # fmt: skip
+)
 from tpad.importers.table_files import opened
 from tpad.importers.tally import Fault, Tally
 
@@ -114,9 +114,12 @@ def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
     return Source(
         [_clicks(table, owner, number, settings) for number, table in enumerate(of_clicks)],
         [_items(table, item_schema) for table in of_items],
-        has[Columns.USER_ID], has[Columns.SESSION_ID],
-        "given" if has[Columns.SESSION_ID] else "gap", has[RATING], tuple(notes),
-    )  # fmt: skip
+        has[Columns.USER_ID],
+        has[Columns.SESSION_ID],
+        "given" if has[Columns.SESSION_ID] else "gap",
+        has[RATING],
+        tuple(notes),
+    )
 
 
 def _file(path: Path, schema: pa.Schema, settings: ImportSettings) -> _File:
@@ -179,9 +182,14 @@ class _Rows:
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, read: list[str], make: Make, unfold: bool = False,
+        self,
+        path: Path,
+        schema: pa.Schema,
+        read: list[str],
+        make: Make,
+        unfold: bool = False,
         first_time: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path, self.schema, self.size = path, schema, path.stat().st_size
         self._read, self._make, self._unfold = read, make, unfold
         self._first_time = first_time

@@ -37,12 +37,14 @@ def open_mmsbr(files: list[Path], settings: ImportSettings) -> Source:
     return Source(
         [_Cases(file, parts[file], number) for number, file in enumerate(files)],
         [_Items(file, *parts[file][3:5]) for file in with_items[:1]],
-        has_users=False, has_sessions=True, default_sessions="given",
+        has_users=False,
+        has_sessions=True,
+        default_sessions="given",
         notes=(
             "Each case is a session: its prefix is history, its label the target.",
             "The files hold no times: the timestamp is the case's number.",
         ),
-    )  # fmt: skip
+    )
 
 
 class _Cases:

@@ -71,9 +71,14 @@ def open_recbole(files: list[Path], settings: ImportSettings) -> Source:
     has_ratings = bool(roles) and all(RATING in of for of in roles.values())
     items = _items({file: headers[file] for file in by_ending[".item"]}, settings)
     return Source(
-        list(clicks), list(items), has_users, has_sessions, "given" if has_sessions else "gap",
-        has_ratings, tuple(notes),
-    )  # fmt: skip
+        list(clicks),
+        list(items),
+        has_users,
+        has_sessions,
+        "given" if has_sessions else "gap",
+        has_ratings,
+        tuple(notes),
+    )
 
 
 def _header(file: Path) -> dict[str, str]:
@@ -112,9 +117,13 @@ def _labelled(headers: list[dict[str, str]], settings: ImportSettings) -> bool:
 
 
 def _clicks(
-    file: Path, header: dict[str, str], roles: dict[str, str], owner: str, labelled: bool,
+    file: Path,
+    header: dict[str, str],
+    roles: dict[str, str],
+    owner: str,
+    labelled: bool,
     settings: ImportSettings,
-) -> LineReader:  # fmt: skip
+) -> LineReader:
     names = list(header)
     if "item_id_list" in names:
         raise DataError(
@@ -161,11 +170,13 @@ def _items(headers: dict[Path, dict[str, str]], settings: ImportSettings) -> lis
     schema = pa.schema([*ITEM_FIELDS, *extra])
     return [
         LineReader(
-            file, schema, _item_parser(file, header, roles[file], schema.names),
+            file,
+            schema,
+            _item_parser(file, header, roles[file], schema.names),
             has_header=True,
         )
         for file, header in headers.items()
-    ]  # fmt: skip
+    ]
 
 
 def _item_parser(

@@ -86,10 +86,12 @@ def import_tables(
         raise ConfigError("--items known needs a file of items; give one, or leave it out.")
     pictures = pictures_in(Path(settings.images)) if settings.images else {}
     key = {
-        "tpad": __version__, "format": form, "settings": {**settings.as_dict(), "sessions": rule},
+        "tpad": __version__,
+        "format": form,
+        "settings": {**settings.as_dict(), "sessions": rule},
         "files": [_identity(reader.path) for reader in (*source.items, *source.clicks)],
         "images": _identity(Path(settings.images)) if settings.images else None,
-    }  # fmt: skip
+    }
     out = Path(out)
     stored = _finished(out, key)
     if stored is not None:
@@ -107,9 +109,15 @@ def import_tables(
 
 class _Import:
     def __init__(
-        self, source: Source, rule: str, out: Path, settings: ImportSettings,
-        key: dict[str, Any], pictures: dict[str, Path], say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        source: Source,
+        rule: str,
+        out: Path,
+        settings: ImportSettings,
+        key: dict[str, Any],
+        pictures: dict[str, Path],
+        say: Callable[[str], None],
+    ) -> None:
         self.source, self.rule, self.out, self.settings = source, rule, out, settings
         self.say, self.key, self.pictures = say, key, pictures
         self.work = Work(out, key)
@@ -191,9 +199,13 @@ class _Import:
                     reason = "item without a record in the item files"
                     clicks = drop_items(clicks, ITEM, known, reason, work.clicks)
                 sessions = cut(
-                    clicks, self.rule, settings.gap_minutes, settings.min_session,
-                    self.source.is_ratings, work.clicks,
-                )  # fmt: skip
+                    clicks,
+                    self.rule,
+                    settings.gap_minutes,
+                    settings.min_session,
+                    self.source.is_ratings,
+                    work.clicks,
+                )
                 self.cut.write(part, sessions)
                 work.chunks = part + 1
                 work.save()
@@ -246,9 +258,10 @@ class _Import:
                     clicks = drop_short(clicks, settings.min_session, tally)
                 if CATEGORY in clicks.column_names:
                     pairs = zip(
-                        clicks[Columns.ITEM_ID].to_pylist(), clicks[CATEGORY].to_pylist(),
+                        clicks[Columns.ITEM_ID].to_pylist(),
+                        clicks[CATEGORY].to_pylist(),
                         strict=True,
-                    )  # fmt: skip
+                    )
                     for item, category in pairs:
                         if category:
                             categories.setdefault(item, category)

@@ -21,9 +21,14 @@ LATEST_TIME = 100_000_000_000  # Unix seconds; the year 5138. Milliseconds of to
 OWNER, ITEM, TIME, CATEGORY, HISTORY = "owner", "item", "time", "category", "history"
 CLICKS = pa.schema([(OWNER, pa.string()), (ITEM, pa.string()), (TIME, pa.float64())])
 ITEM_FIELDS = pa.schema(
-    [("item_id", pa.string()), ("title", pa.string()), ("description", pa.string()),
-     ("category", pa.string()), ("price", pa.float64())]
-)  # fmt: skip
+    [
+        ("item_id", pa.string()),
+        ("title", pa.string()),
+        ("description", pa.string()),
+        ("category", pa.string()),
+        ("price", pa.float64()),
+    ]
+)
 
 
 @dataclass(frozen=True)

@@ -93,12 +93,14 @@ class ItemsWriter:
                 keep.append(row)
         self._tally.drop(
             "duplicate item_id, of which the first is kept",
-            (f"item '{item}'" for item in seen), len(seen),
-        )  # fmt: skip
+            (f"item '{item}'" for item in seen),
+            len(seen),
+        )
         self._tally.drop(
             "record of an item without a click",
-            (f"item '{item}'" for item in unclicked), len(unclicked),
-        )  # fmt: skip
+            (f"item '{item}'" for item in unclicked),
+            len(unclicked),
+        )
         self._tally.kept += len(keep)
         self._add(records.take(pa.array(keep, pa.int64())))
 
@@ -114,8 +116,9 @@ class ItemsWriter:
             self._tally.change(
                 "clicked item without a record in the item files",
                 "its row holds the id only",
-                (f"item '{item}'" for item in bare), len(bare),
-            )  # fmt: skip
+                (f"item '{item}'" for item in bare),
+                len(bare),
+            )
         for start in range(0, len(bare), ROW_GROUP):
             ids = bare[start : start + ROW_GROUP]
             known = {

@@ -50,10 +50,15 @@ class Work:
     def save(self) -> None:
         """Keeps the state, in one step."""
         state = {
-            "key": self.key, "stage": self.stage, "file": self.file, "position": self.position,
-            "chunks": self.chunks, "done": self.done,
-            "clicks": self.clicks.state(), "items": self.items.state(),
-        }  # fmt: skip
+            "key": self.key,
+            "stage": self.stage,
+            "file": self.file,
+            "position": self.position,
+            "chunks": self.chunks,
+            "done": self.done,
+            "clicks": self.clicks.state(),
+            "items": self.items.state(),
+        }
         with replacing(self.folder / STATE) as part:
             part.write_text(json.dumps(state, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

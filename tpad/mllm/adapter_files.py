@@ -26,9 +26,15 @@ LANGUAGE_LAYERS = r".*\.(text_model|language_model)\.layers\.\d+\."
 names in some families, is left out."""
 # What has no part in a forward pass, or is told by the weights.
 _WITHOUT_EFFECT = {
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "init_lora_weights", "peft_version",
-    "revision", "task_type", "loftq_config",
-}  # fmt: skip
+    "auto_mapping",
+    "base_model_name_or_path",
+    "inference_mode",
+    "init_lora_weights",
+    "peft_version",
+    "revision",
+    "task_type",
+    "loftq_config",
+}
 _READ = {"peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "bias"}
 _WEIGHT = re.compile(r"base_model\.model\.(.+)\.lora_[AB]\.weight")
 

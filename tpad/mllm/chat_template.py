@@ -35,15 +35,64 @@ ELEMENT = 20
 DEEPEST = 200
 """Most values inside of one another."""
 _FILTERS = (
-    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items", "last",
-    "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select",
-    "selectattr", "sort", "string", "title", "trim", "unique", "upper",
-)  # fmt: skip
+    "abs",
+    "capitalize",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "float",
+    "int",
+    "items",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "reverse",
+    "select",
+    "selectattr",
+    "sort",
+    "string",
+    "title",
+    "trim",
+    "unique",
+    "upper",
+)
 _METHODS = (
-    "count", "endswith", "find", "get", "index", "isdigit", "items", "join", "keys", "lower", "lstrip",
-    "replace", "rfind", "rstrip", "split", "splitlines", "startswith", "strip", "title", "upper",
-    "values", "capitalize", "rsplit", "partition", "rpartition", "removeprefix", "removesuffix",
-)  # fmt: skip
+    "count",
+    "endswith",
+    "find",
+    "get",
+    "index",
+    "isdigit",
+    "items",
+    "join",
+    "keys",
+    "lower",
+    "lstrip",
+    "replace",
+    "rfind",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+    "values",
+    "capitalize",
+    "rsplit",
+    "partition",
+    "rpartition",
+    "removeprefix",
+    "removesuffix",
+)
 _NUMBERS = frozenset({"*", "**", "%", "//", "/"})  # operators that must get numbers
 
 
@@ -193,20 +242,29 @@ class _Bounded(ImmutableSandboxedEnvironment):
 
     def __init__(self, meter: _Meter) -> None:
         super().__init__(
-            trim_blocks=True, lstrip_blocks=True, optimized=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            optimized=False,
             extensions=[_Generation, loopcontrols],
-        )  # fmt: skip
+        )
         self._meter = meter
         self.filters = {name: self.filters[name] for name in _FILTERS}
         self.filters |= {
-            "join": self._join, "replace": self._replace, "safe": str, "tojson": _tojson,
-            "bounded": meter.bounded, "turns": meter.turns,
-        }  # fmt: skip
+            "join": self._join,
+            "replace": self._replace,
+            "safe": str,
+            "tojson": _tojson,
+            "bounded": meter.bounded,
+            "turns": meter.turns,
+        }
         del self.tests["in"]  # of a filter: elements times elements in one step
         self._callables: dict[str, Callable[..., Any]] = {
-            "range": range, "namespace": _Silent, "dict": dict,
-            "raise_exception": _raise_exception, "strftime_now": _strftime_now,
-        }  # fmt: skip
+            "range": range,
+            "namespace": _Silent,
+            "dict": dict,
+            "raise_exception": _raise_exception,
+            "strftime_now": _strftime_now,
+        }
         self.globals = dict(self._callables)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -308,9 +366,12 @@ def _strftime_now(format: str) -> str:  # as templates may name it
 
 
 def _tojson(
-    value: Any, ensure_ascii: bool = False, indent: int | None = None,
-    separators: tuple[str, str] | None = None, sort_keys: bool = False,
-) -> str:  # fmt: skip
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     if (indent or 0) > 8 or len("".join(separators or ())) > 8:
         raise _TooMuch("it writes JSON with wide gaps")
     return json.dumps(

@@ -24,9 +24,13 @@ CONFIG_FILES = (
 LARGEST_CONFIG = 20_000_000  # bytes; tokenizer_config.json lists every added token
 
 ATTENTION = (
-    "eager", "sdpa", "flex_attention",
-    "flash_attention_2", "flash_attention_3", "flash_attention_4",
-)  # fmt: skip
+    "eager",
+    "sdpa",
+    "flex_attention",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flash_attention_4",
+)
 """Kinds of attention that transformers has itself; any other name is that of a hub repository."""
 
 EXPERTS = ("eager", "batched_mm", "grouped_mm")

@@ -8,19 +8,30 @@ from typing import Any
 from tpad.errors import ConfigError
 
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "no-generation": ("without L_gen (and so without L_kd)",
-                      {"transfer.generation": False, "distill.generative": False}),
+    "no-generation": (
+        "without L_gen (and so without L_kd)",
+        {"transfer.generation": False, "distill.generative": False},
+    ),
     "no-distillation": ("without L_kd", {"distill.generative": False}),
-    "no-disentanglement": ("without the penalty that keeps k_tau and k_nu apart",
-                           {"distill.separate_weight": 0.0}),
+    "no-disentanglement": (
+        "without the penalty that keeps k_tau and k_nu apart",
+        {"distill.separate_weight": 0.0},
+    ),
     "no-tau": ("without k_tau: [k_nu; fields]", {"representation": "intrinsic"}),
     "no-alignment": ("without alignment", {"distill.align": False}),
-    "describing-only": ("describing only: no alignment, no distillation, no k_tau",
-                        {"representation": "intrinsic", "distill.epochs": 0,
-                         "distill.generative": False, "feedback.epochs": 0}),
-    "captions": ("words of the captions that the frozen base writes",
-                 {"representation": "captions", "knowledge.targets": "written",
-                  "knowledge.adapt_epochs": 0}),
+    "describing-only": (
+        "describing only: no alignment, no distillation, no k_tau",
+        {
+            "representation": "intrinsic",
+            "distill.epochs": 0,
+            "distill.generative": False,
+            "feedback.epochs": 0,
+        },
+    ),
+    "captions": (
+        "words of the captions that the frozen base writes",
+        {"representation": "captions", "knowledge.targets": "written", "knowledge.adapt_epochs": 0},
+    ),
     "image-only": ("image only", {"inputs": "image"}),
     "text-only": ("text only", {"inputs": "text"}),
     "mine": ("MINE in place of InfoNCE", {"distill.lower_bound": "mine"}),
@@ -30,7 +41,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "last-layer": ("last layer only", {"knowledge.layers": (-1,)}),
     "no-feedback": ("without downstream feedback", {"feedback.epochs": 0}),
     "no-fields": ("without price and category", {"fields": False}),
-}  # fmt: skip
+}
 """Ablations by name: title in a table, and the settings that it changes. Each varies one thing."""
 SETS_ONLY = ("no-tau", "describing-only", "captions")
 """Ablations of the representation, which `ablate` makes and `train` does not."""

@@ -12,8 +12,15 @@ from tpad.training.session_network import PCA_SIZES, SessionModelConfig
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
 BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
 REPRESENTATIONS = ("full", "intrinsic", "captions")
-MAY_BE_ZERO = ("adapt_epochs", "adapter_every", "describe_epochs", "distill.epochs", "feedback.epochs",
-               "imagined", "seed")  # fmt: skip
+MAY_BE_ZERO = (
+    "adapt_epochs",
+    "adapter_every",
+    "describe_epochs",
+    "distill.epochs",
+    "feedback.epochs",
+    "imagined",
+    "seed",
+)
 """Whole numbers that may be zero, by name or path; all others are counts of at least one."""
 
 

@@ -78,10 +78,13 @@ def _tune(
     adapter = mllm.trainable_parameters(ADAPTER)
     steps = -(-len(items) // BATCH)
     optimisation = Optimisation(
-        [{"params": adapter, "lr": config.describe_learning_rate},
-         {"params": reader.parameters(), "lr": 5e-3}],
-        steps=config.describe_epochs * steps, split=True,
-    )  # fmt: skip
+        [
+            {"params": adapter, "lr": config.describe_learning_rate},
+            {"params": reader.parameters(), "lr": 5e-3},
+        ],
+        steps=config.describe_epochs * steps,
+        split=True,
+    )
     tensors = named_tensors(reader=reader)
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)

@@ -197,9 +197,11 @@ class _Training:
         self.t_items = torch.from_numpy(transfer.items[last][rows]).to(device)  # (n_warm, d)
         self.judgement = judgement
         self.modules: dict[str, nn.Module] = {
-            "heads": self.heads, "transfer_heads": self.transfer_heads,
-            "bound": self.bound, "scale": self.log_scale,
-        }  # fmt: skip
+            "heads": self.heads,
+            "transfer_heads": self.transfer_heads,
+            "bound": self.bound,
+            "scale": self.log_scale,
+        }
         if self.intrinsic is not None:
             self.modules["intrinsic"] = self.intrinsic
 
@@ -221,18 +223,23 @@ class _Training:
             if name != "scale"
         ]
         optimisation = Optimisation(
-            [{"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-             # The parts are normalised, so how sharp a score is hangs on one number: it must be quick.
-             {"params": self.log_scale.parameters(), "lr": 10 * config.learning_rate},
-             {"params": adapter, "lr": config.adapter_learning_rate}],
-            steps=config.epochs * steps, clip=5.0,
-        )  # fmt: skip
+            [
+                {"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
+                # The parts are normalised, so how sharp a score is hangs on one number: it must be quick.
+                {"params": self.log_scale.parameters(), "lr": 10 * config.learning_rate},
+                {"params": adapter, "lr": config.adapter_learning_rate},
+            ],
+            steps=config.epochs * steps,
+            clip=5.0,
+        )
         tensors = named_tensors(**self.modules, apart_k=self.apart_k, apart_t=self.apart_t)
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
         # q of each upper bound is fitted by an optimiser of its own.
         optimizers = (
-            *optimisation.optimizers, self.apart_k.club.optimizer, self.apart_t.club.optimizer,
-        )  # fmt: skip
+            *optimisation.optimizers,
+            self.apart_k.club.optimizer,
+            self.apart_t.club.optimizer,
+        )
         first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
         if not first and self.names_first:
@@ -277,8 +284,10 @@ class _Training:
         told = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
         self.stage.say(
             f"{what}: {told}, validation MRR@20 {judged:.4f}",
-            epoch=epoch + 1, validation=judged, **sums,
-        )  # fmt: skip
+            epoch=epoch + 1,
+            validation=judged,
+            **sums,
+        )
 
     def _read_again(self) -> None:
         """Has the student read its items, after its adapter has moved."""

@@ -104,9 +104,17 @@ def _assembled(
                 facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
             )
     return ItemEncoder(
-        mllm, how, text, fields, scaler.to(mllm.device), heads.to(mllm.device), distill,
-        facts["sets"], facts["base"], given,
-    )  # fmt: skip
+        mllm,
+        how,
+        text,
+        fields,
+        scaler.to(mllm.device),
+        heads.to(mllm.device),
+        distill,
+        facts["sets"],
+        facts["base"],
+        given,
+    )
 
 
 def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:

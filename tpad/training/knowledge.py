@@ -193,10 +193,17 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
             starts = range(0, len(order), batch_size)
             for start in stage.bar(starts, len(starts), f"epoch {epoch + 1}/{config.adapt_epochs}"):
                 chats = [
-                    [Turn(ItemInput(shop.item(row).image, titles[row] if rng.random() < 0.5 else ""),
-                          DESCRIBE, targets[row])]
+                    [
+                        Turn(
+                            ItemInput(
+                                shop.item(row).image, titles[row] if rng.random() < 0.5 else ""
+                            ),
+                            DESCRIBE,
+                            targets[row],
+                        )
+                    ]
                     for row in order[start : start + batch_size].tolist()
-                ]  # fmt: skip
+                ]
                 own, counts = distributed.batch_share(chats)
                 batch = mllm.collate(own, images=shop.images, with_labels=True)
                 with mllm.autocast():
@@ -208,8 +215,9 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
             mllm.model.eval()
             stage.say(
                 f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
-                epoch=epoch + 1, loss=total / len(starts),
-            )  # fmt: skip
+                epoch=epoch + 1,
+                loss=total / len(starts),
+            )
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
     if distributed.is_main():
         mllm.save_adapter(ADAPTER, folder)

@@ -98,9 +98,15 @@ def train(
         recommenders, tuned = {}, {}
         for name, features in embeddings.items():
             recommenders[name], tuned[name] = recommend_stage.run(
-                name, replace(config.recommender, seed=config.seed), config.pca_sizes, dataset,
-                features, workspace, fingerprint=_fingerprint(features), device=str(mllm.device),
-            )  # fmt: skip
+                name,
+                replace(config.recommender, seed=config.seed),
+                config.pca_sizes,
+                dataset,
+                features,
+                workspace,
+                fingerprint=_fingerprint(features),
+                device=str(mllm.device),
+            )
         if "path" in base.record:
             distributed.gather_base(mllm)  # the bundle holds a copy
         if not distributed.is_main():
@@ -198,9 +204,12 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
             f"There are {distributed.size()} processes but {len(dataset)} items; start fewer."
         )
     mllm = MLLM.load(
-        base.path, config.model, revision=base.revision, device=device,
+        base.path,
+        config.model,
+        revision=base.revision,
+        device=device,
         split=distributed.splitter(),
-    )  # fmt: skip
+    )
     layers = knowledge.chosen_layers(config.knowledge, mllm)
     if config.distill.words and mllm.num_layers not in layers:
         raise ConfigError(
@@ -236,9 +245,13 @@ def fit(
     adapter, transfer_key = knowledge.adapter_name(config.knowledge), stage.key
     stage = workspace.stage("imagined", "3a imagined", config.distill.imagined, seed, writing_key)
     mixed = imagined.run(
-        config.distill.imagined, shop, stage, adapter=adapter,
-        max_new_tokens=config.knowledge.max_new_tokens, seed=seed,
-    )  # fmt: skip
+        config.distill.imagined,
+        shop,
+        stage,
+        adapter=adapter,
+        max_new_tokens=config.knowledge.max_new_tokens,
+        seed=seed,
+    )
     judgement = None
     key: str | list[str] = [transfer_key, stage.key]
     if config.distill.generative:
@@ -251,8 +264,11 @@ def fit(
 
     features = reader = None
     if not config.features_only:
-        described = [config.distill.describe_epochs, config.distill.describe_learning_rate,
-                     config.distill.rank]  # fmt: skip
+        described = [
+            config.distill.describe_epochs,
+            config.distill.describe_learning_rate,
+            config.distill.rank,
+        ]
         stage = workspace.stage("describing", "4a student", described, seed, stage.key)
         describing.run(
             config.distill, shop, known, mixed, stage, knowledge_adapter=adapter, seed=seed
@@ -264,11 +280,19 @@ def fit(
         "distillation", "4b distillation", config.distill, seed, key, *given_key
     )
     distilled = distillation.run(
-        config.distill, shop, known, mixed, transferred, judgement, stage,
-        layers=layers, features=features, reader=reader,
+        config.distill,
+        shop,
+        known,
+        mixed,
+        transferred,
+        judgement,
+        stage,
+        layers=layers,
+        features=features,
+        reader=reader,
         given=None if given_rows is None else torch.from_numpy(given_rows[shop.warm_rows]),
         seed=seed,
-    )  # fmt: skip
+    )
 
     fields = _fields(dataset, config)
     stage = workspace.stage(
@@ -281,18 +305,35 @@ def fit(
         stage.key,
     )
     feedback.run(
-        config.feedback, config.recommender, shop, distilled, _field_table(dataset, fields), stage,
+        config.feedback,
+        config.recommender,
+        shop,
+        distilled,
+        _field_table(dataset, fields),
+        stage,
         seed=seed,
-    )  # fmt: skip
+    )
 
     reading = Reading(
-        layers, config.inputs, config.knowledge.max_text, config.transfer.max_title,
-        adapter, config.features_only,
-    )  # fmt: skip
+        layers,
+        config.inputs,
+        config.knowledge.max_text,
+        config.transfer.max_title,
+        adapter,
+        config.features_only,
+    )
     return ItemEncoder(
-        mllm, reading, text, fields, distilled.scaler, distilled.heads, config.distill,
-        ("tpad", *config.baselines), base.record, given,
-    )  # fmt: skip
+        mllm,
+        reading,
+        text,
+        fields,
+        distilled.scaler,
+        distilled.heads,
+        config.distill,
+        ("tpad", *config.baselines),
+        base.record,
+        given,
+    )
 
 
 def _read(
@@ -354,10 +395,14 @@ def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None)
     return [
         NewItem(None, title, description, category, None if np.isnan(price) else price, own)
         for title, description, category, price, own in zip(
-            items[Columns.TITLE], items[Columns.DESCRIPTION], items[Columns.CATEGORY],
-            items[Columns.PRICE], rows_of(vectors or {}, len(items)), strict=True,
+            items[Columns.TITLE],
+            items[Columns.DESCRIPTION],
+            items[Columns.CATEGORY],
+            items[Columns.PRICE],
+            rows_of(vectors or {}, len(items)),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
 
 
 def _text(dataset: Dataset, config: TrainingConfig) -> tuple[TextFeatures, np.ndarray]:
@@ -405,9 +450,13 @@ def read_pictures(
 ) -> ImageCache:
     """What the frozen vision tower makes of every picture, computed once."""
     stage = workspace.stage(
-        "pictures", "0 pictures", dataset.fingerprint, base.fingerprint, config.inputs == "text",
+        "pictures",
+        "0 pictures",
+        dataset.fingerprint,
+        base.fingerprint,
+        config.inputs == "text",
         *config.model.changes,
-    )  # fmt: skip
+    )
     path = stage.folder / "images.safetensors"
     if not stage.done:
         bounds = np.linspace(0, len(dataset), distributed.size() + 1).astype(int)

@@ -181,9 +181,11 @@ def _train(
     matrices, others = _inner_matrices(modules)
     optimisation = Optimisation(
         [{"params": others, "lr": config.learning_rate}],
-        steps=steps, weight_decay=config.weight_decay,
-        matrices=matrices, matrix_rate=config.matrix_rate,
-    )  # fmt: skip
+        steps=steps,
+        weight_decay=config.weight_decay,
+        matrices=matrices,
+        matrix_rate=config.matrix_rate,
+    )
     tensors = named_tensors(**modules)
     first = stage.load_epoch(tensors, *optimisation.optimizers)
     for epoch in range(first, -(-steps // EPOCH)):

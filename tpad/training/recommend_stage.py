@@ -77,9 +77,17 @@ def _try(
     if not stage.done:
         if distributed.is_main():
             reached = try_size(
-                features, dataset.train, dataset.validation, ~dataset.cold, config, size,
-                progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
-            )  # fmt: skip
+                features,
+                dataset.train,
+                dataset.validation,
+                ~dataset.cold,
+                config,
+                size,
+                progress=epoch_teller(stage),
+                bar=stage.bar,
+                checkpoint=stage,
+                device=device,
+            )
             stage.save_json("reached", asdict(reached))
         stage.finish()
     return SizeTry(**stage.load_json("reached"))
@@ -94,9 +102,16 @@ def _fit(
         facts = {}
         if distributed.is_main():
             fitted = fit_session_model(
-                features, dataset.train, dataset.validation, ~dataset.cold, config,
-                progress=epoch_teller(stage), bar=stage.bar, checkpoint=stage, device=device,
-            )  # fmt: skip
+                features,
+                dataset.train,
+                dataset.validation,
+                ~dataset.cold,
+                config,
+                progress=epoch_teller(stage),
+                bar=stage.bar,
+                checkpoint=stage,
+                device=device,
+            )
             fitted.save(path)
             facts["validation"] = max(told.validation for told in fitted.history)
         stage.finish(**facts)

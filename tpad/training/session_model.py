@@ -87,9 +87,15 @@ def fit_session_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         fit = _Fit(
-            features, train, validation, warm, config, table_fn,
-            table_learning_rate or config.learning_rate, torch.device(device),
-        )  # fmt: skip
+            features,
+            train,
+            validation,
+            warm,
+            config,
+            table_fn,
+            table_learning_rate or config.learning_rate,
+            torch.device(device),
+        )
         fit.run(progress, bar, checkpoint)
     with torch.no_grad():
         final = features if table_fn is None else table_fn().cpu().numpy()

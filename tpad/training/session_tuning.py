@@ -105,12 +105,10 @@ def tune_session_model(
     """
     return best_size(
         {
-            size: try_size(
-                features, train, validation, warm, config, size, progress=progress
-            )
+            size: try_size(features, train, validation, warm, config, size, progress=progress)
             for size in sizes_to_try(features.shape[1], sizes)
         }
-    )  # fmt: skip
+    )
 
 
 def sizes_to_try(n_features: int, sizes: Sequence[int | None]) -> list[int | None]:

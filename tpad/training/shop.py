@@ -65,11 +65,12 @@ class Shop:
             Turn(
                 ItemInput(self._picture(row), self.titles[row]),
                 "",
-                answers[session[place + 1]] if answers is not None and place + 1 < len(session)
+                answers[session[place + 1]]
+                if answers is not None and place + 1 < len(session)
                 else None,
             )
             for place, row in enumerate(session.tolist())
-        ]  # fmt: skip
+        ]
 
     def _picture(self, row: int) -> int | None:
         return row if self.images.has_image[row] else None

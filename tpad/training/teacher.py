@@ -38,9 +38,14 @@ class Judgement:
 
 
 def run(
-    config: DistillConfig, shop: Shop, knowledge: Knowledge, imagined: Imagined,
-    transfer: Transfer, stage: Stage, seed: int = 0,
-) -> Judgement:  # fmt: skip
+    config: DistillConfig,
+    shop: Shop,
+    knowledge: Knowledge,
+    imagined: Imagined,
+    transfer: Transfer,
+    stage: Stage,
+    seed: int = 0,
+) -> Judgement:
     """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
     if not stage.done:
         prefix, candidates = distributed.agreed(
@@ -53,9 +58,7 @@ def run(
 
         def judge(start: int) -> np.ndarray:
             rows = slice(start, start + CHUNK)
-            return _judge(
-                shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers
-            )  # fmt: skip
+            return _judge(shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers)
 
         rounds = distributed.rounds(range(len(found[0]), len(prefix), CHUNK))
         with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():

@@ -128,9 +128,12 @@ def run(
     }
     items = {k.removeprefix("items."): v for k, v in arrays.items() if k.startswith("items.")}
     return Transfer(
-        prefixes["train"], prefixes["validation"], items,
-        arrays["train.vectors"], arrays["item_vectors"],
-    )  # fmt: skip
+        prefixes["train"],
+        prefixes["validation"],
+        items,
+        arrays["train.vectors"],
+        arrays["item_vectors"],
+    )
 
 
 def item_matrix(features: dict[str, np.ndarray], warm: np.ndarray) -> Tensor:
@@ -177,10 +180,13 @@ class _Training:
         per_epoch = min(limit, len(self.windows["train"]))
         adapter = self.mllm.trainable_parameters(ADAPTER)
         optimisation = Optimisation(
-            [{"params": adapter, "lr": config.learning_rate},
-             {"params": self.heads.parameters(), "lr": 1e-3, "weight_decay": 0.05}],
-            steps=config.epochs * -(-per_epoch // config.batch_size), split=True,
-        )  # fmt: skip
+            [
+                {"params": adapter, "lr": config.learning_rate},
+                {"params": self.heads.parameters(), "lr": 1e-3, "weight_decay": 0.05},
+            ],
+            steps=config.epochs * -(-per_epoch // config.batch_size),
+            split=True,
+        )
         tensors = named_tensors(heads=self.heads)
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
         first = self.stage.load_epoch(tensors, *optimisation.optimizers)
@@ -218,8 +224,11 @@ class _Training:
         judged = self._validate()
         self.stage.say(
             f"{what}: L_gen {generation:.3f}, L_next {following:.3f}, validation {judged}",
-            epoch=epoch + 1, generation=generation, next=following, **judged,
-        )  # fmt: skip
+            epoch=epoch + 1,
+            generation=generation,
+            next=following,
+            **judged,
+        )
 
     def _batches(
         self, windows: list[np.ndarray], rng: np.random.Generator | None = None
@@ -267,10 +276,12 @@ class _Training:
         which each is among them; None where all warm items compete."""
         warm = self.shop.warm_rows
         sample = sample_items(
-            len(warm), self.config.max_negatives, rng,
+            len(warm),
+            self.config.max_negatives,
+            rng,
             targets=np.searchsorted(warm, _places(batch)[2]),
             absent=self.batch_targets.absent(batch)[warm],
-        )  # fmt: skip
+        )
         if sample is None:
             return self.warm, None
         log_q = torch.from_numpy(sample.log_q).float()  # (C,)
@@ -321,8 +332,11 @@ class _Training:
             distributed.add_up(features)
             arrays[f"{split}.t"] = features
         layers = sorted({0, self.mllm.num_layers // 2, self.mllm.num_layers})
-        from_titles = [turn.item for row in range(len(self.shop.titles))
-                       for turn in self.shop.conversation(np.array([row]))]  # fmt: skip
+        from_titles = [
+            turn.item
+            for row in range(len(self.shop.titles))
+            for turn in self.shop.conversation(np.array([row]))
+        ]
         encoded = encode(self.mllm, from_titles, layers=layers, images=self.shop.images)
         arrays |= {f"items.{k}": v for k, v in encoded.items()}
         t = torch.from_numpy(arrays["train.t"]).to(self.mllm.device)

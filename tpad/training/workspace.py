@@ -162,9 +162,14 @@ class Stage:
     def bar(self, items: Iterable, total: int, what: str) -> Iterator:
         """Iterates with a progress bar that shows rate and time left."""
         return tqdm(
-            items, total=total, desc=f"{self.title}: {what}", disable=self.quiet,
-            dynamic_ncols=True, mininterval=0.5, leave=False,
-        )  # fmt: skip
+            items,
+            total=total,
+            desc=f"{self.title}: {what}",
+            disable=self.quiet,
+            dynamic_ncols=True,
+            mininterval=0.5,
+            leave=False,
+        )
 
     def say(self, text: str, **values: Any) -> None:
         """One line for the person, and one JSON line for the log."""
@@ -220,11 +225,11 @@ class Workspace:
                 continue
             epoch = one.get("epoch")
             kept = [
-                old for old in kept
-                if old["stage"] != one["stage"] or (
-                    old["text"] != one["text"] if epoch is None else old.get("epoch", 0) < epoch
-                )
-            ] + [one]  # fmt: skip
+                old
+                for old in kept
+                if old["stage"] != one["stage"]
+                or (old["text"] != one["text"] if epoch is None else old.get("epoch", 0) < epoch)
+            ] + [one]
         return kept
 
 

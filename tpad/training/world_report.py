@@ -46,19 +46,22 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
     def fitted(features: np.ndarray) -> Ranker:
         return fit_session_model(
             np.concatenate([features, fields], axis=1).astype(np.float32),
-            sessions["train"], sessions["validation"], warm, SessionModelConfig(),
-        ).scores  # fmt: skip
+            sessions["train"],
+            sessions["validation"],
+            warm,
+            SessionModelConfig(),
+        ).scores
 
     rankers: dict[str, Ranker] = {
         "oracle": Oracle(world.law).scores,
         "popularity": lambda some: np.tile(popularity, (len(some), 1)),
-        "look-alikes (true attributes)": lambda some: np.stack(
-            [attributes @ attributes[p[-1]] for p in some]
-        ) + 1e-6 * popularity,
+        "look-alikes (true attributes)": lambda some: (
+            np.stack([attributes @ attributes[p[-1]] for p in some]) + 1e-6 * popularity
+        ),
         "Markov chain by id": _markov(sessions["train"], popularity),
         "vision tower + TF-IDF": fitted(np.concatenate([seen, texts], axis=1)),
         "true attributes": fitted(attributes),
-    }  # fmt: skip
+    }
     hits = {name: _hits(ranker, prefixes, targets) for name, ranker in rankers.items()}
     cold = world.cold[targets]
     table = {name: (hit.mean(), hit[~cold].mean(), hit[cold].mean()) for name, hit in hits.items()}
@@ -75,13 +78,21 @@ def _conditions(table: dict[str, tuple[float, float, float]]) -> list[str]:
     checks = [
         (f"oracle between .50 and .80: {oracle[0]:.3f}", 0.5 <= oracle[0] <= 0.8),
         (f"popularity below .15: {popularity[0]:.3f}", popularity[0] < 0.15),
-        (f"look-alikes below half of the oracle: {alike[0] / oracle[0]:.2f}",
-         alike[0] < oracle[0] / 2),
-        (f"Markov below three quarters of the oracle on warm targets: "
-         f"{markov[1] / oracle[1]:.2f}", markov[1] < 0.75 * oracle[1]),
-        (f"true attributes lead vision tower + TF-IDF by a fifth on cold targets: "
-         f"{best[2] / max(plain[2], 1e-9) - 1:+.0%}", best[2] >= 1.2 * plain[2]),
-    ]  # fmt: skip
+        (
+            f"look-alikes below half of the oracle: {alike[0] / oracle[0]:.2f}",
+            alike[0] < oracle[0] / 2,
+        ),
+        (
+            f"Markov below three quarters of the oracle on warm targets: "
+            f"{markov[1] / oracle[1]:.2f}",
+            markov[1] < 0.75 * oracle[1],
+        ),
+        (
+            f"true attributes lead vision tower + TF-IDF by a fifth on cold targets: "
+            f"{best[2] / max(plain[2], 1e-9) - 1:+.0%}",
+            best[2] >= 1.2 * plain[2],
+        ),
+    ]
     return [f"- {'met' if good else 'NOT MET'}: {text}" for text, good in checks]
 
 

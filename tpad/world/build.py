@@ -38,11 +38,31 @@ START = 1_767_225_600  # 2026-01-01 00:00 UTC
 SECONDS_BETWEEN_SESSIONS, SECONDS_BETWEEN_CLICKS = 300, 40
 
 PRICES = {
-    "phone": 420, "phone case": 18, "charger": 24, "cable": 11, "headphones": 85, "power bank": 38,
-    "smartwatch": 160, "speaker": 60, "cereal": 3.6, "milk": 1.6, "jam": 3.2, "coffee": 7.5,
-    "juice": 2.8, "chocolate": 1.9, "soup": 2.4, "ice cream": 4.6, "jersey": 42, "shorts": 26,
-    "shoe": 88, "cap": 19, "ball": 29, "racket": 120, "sports bottle": 14, "backpack": 55,
-}  # fmt: skip
+    "phone": 420,
+    "phone case": 18,
+    "charger": 24,
+    "cable": 11,
+    "headphones": 85,
+    "power bank": 38,
+    "smartwatch": 160,
+    "speaker": 60,
+    "cereal": 3.6,
+    "milk": 1.6,
+    "jam": 3.2,
+    "coffee": 7.5,
+    "juice": 2.8,
+    "chocolate": 1.9,
+    "soup": 2.4,
+    "ice cream": 4.6,
+    "jersey": 42,
+    "shorts": 26,
+    "shoe": 88,
+    "cap": 19,
+    "ball": 29,
+    "racket": 120,
+    "sports bottle": 14,
+    "backpack": 55,
+}
 TIER_FACTOR = {"budget": 0.6, "standard": 1.0, "premium": 1.7}
 
 
