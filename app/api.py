@@ -24,8 +24,8 @@ from app.pictures import reencode
 from app.state import MAX_ELEMENTS
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, TpadError
+from tpad.io.texts import checked_text
 from tpad.items import NewItem
-from tpad.texts import checked_text
 
 if TYPE_CHECKING:
     from app.results import Choice, Results

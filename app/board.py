@@ -18,7 +18,7 @@ from eval.names import FULL, SUBJECT, VARIANT
 from eval.results import HEADLINES
 from eval.rivals import Contest, best_baseline
 from eval.slices import KINDS, kind_of, telling
-from tpad.training.ablations import ABLATIONS
+from tpad.training.ablations.definitions import ABLATIONS
 
 METRICS = [f"{metric}@{k}" for metric, k in metric_names()]
 DEFAULT_METRIC = "MRR@20"

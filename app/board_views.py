@@ -10,7 +10,7 @@ import pandas as pd
 
 from app.board import IDS, OURS, SURE
 from app.views import quoted
-from tpad.csv_files import csv_text
+from tpad.io.csv_files import csv_text
 
 ROLE_NOTES = {
     "reference": "knows the true attributes, which no real model can",

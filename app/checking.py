@@ -23,7 +23,7 @@ from eval.database.records import RunInfo, Verdict
 from eval.names import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
 from tpad.errors import DataError
-from tpad.texts import checked_text
+from tpad.io.texts import checked_text
 
 if TYPE_CHECKING:
     from app.results import Choice, Outcome, Results

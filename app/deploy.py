@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from app.space_card import card, check_card, front_matter, pinned
+from tpad.bundle.hub import check_name, hub_errors, size_lines
 from tpad.errors import ConfigError, DataError, TpadError
-from tpad.files import replacing_folder
-from tpad.hub import check_name, hub_errors, size_lines
+from tpad.io.files import replacing_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_BUNDLE, DEMO_DATABASE = Path("assets/demo"), Path("results/demo.db")

@@ -14,10 +14,10 @@ from app.agreement import ranks
 from app.state import VisitorSession
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError, DataError
-from tpad.training.parts import PARTS_OF, Parts, read_parts
+from tpad.model.parts import PARTS_OF, Parts, read_parts
 
 if TYPE_CHECKING:
-    from tpad.training.fitted_session_model import FittedSessionModel
+    from tpad.model.session.fitted import FittedSessionModel
 
 NEIGHBOURS = 5
 CHUNK = 8192  # items standardised at once

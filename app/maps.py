@@ -13,12 +13,12 @@ import numpy as np
 from tpad.bundle import Bundle
 from tpad.environment import variable
 from tpad.errors import TpadError
-from tpad.files import replacing
+from tpad.io.files import replacing
 
 log = logging.getLogger("app")
 
 if TYPE_CHECKING:
-    from tpad.training.fitted_session_model import FittedSessionModel
+    from tpad.model.session.fitted import FittedSessionModel
 
 VERSION = "1"  # of the projection; another one makes other files
 MOST = 4000  # items that t-SNE lays out; the others are placed beside their neighbours

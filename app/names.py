@@ -1,8 +1,8 @@
 """What a person reads for each model of a results database."""
 
 from eval.names import NEIGHBOURS, VARIANT
-from tpad.embeddings import SET_TITLES
-from tpad.training.ablations import ABLATIONS
+from tpad.model.embedding_sets import SET_TITLES
+from tpad.training.ablations.definitions import ABLATIONS
 
 WITH_TEXT = "_tfidf"
 KNOWING = {"attributes": "True attributes", "oracle": "Oracle"}

@@ -24,8 +24,8 @@ from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
 from app.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
+from tpad.io.texts import checked_text
 from tpad.items import NewItem
-from tpad.texts import checked_text
 
 FORMAT, VERSION = "tpad-session", 1
 MAX_LINK = 4_000  # characters of a link's query

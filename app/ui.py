@@ -17,7 +17,7 @@ from app.pictures import picture_routes
 from app.state import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.tabs import about, cold_start, compare, dashboard, recommend
 from app.text import readable
-from tpad.embeddings import SET_TITLES
+from tpad.model.embedding_sets import SET_TITLES
 
 if TYPE_CHECKING:
     from app.results import Results

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from eval.database.store import Store
-from tpad.files import replacing
+from tpad.io.files import replacing
 
 COLUMNS = 'run_id, "case", verdict, note, who, time'
 

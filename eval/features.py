@@ -3,8 +3,8 @@
 import numpy as np
 
 from tpad import Dataset
-from tpad.training.encoders import RANDOM_SIZE
-from tpad.training.plain_features import field_table, text_table
+from tpad.model.item_encoder import RANDOM_SIZE
+from tpad.model.plain_features import field_table, text_table
 from tpad.world.oracle import attribute_table
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from eval.cuts import PARTS
 from eval.splits import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, DataError, Dataset
-from tpad.bundle_files import PRETRAINING_RECORD
+from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.sessions import Sessions
 from tpad.data.splits import assert_no_leak
 from tpad.errors import shown

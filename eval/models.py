@@ -20,10 +20,10 @@ from eval.names import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.protocol import CASES, Protocol, RankingModel
 from eval.shipped import Shipped
 from tpad import ConfigError, Dataset
-from tpad.training.fitted_session_model import EpochReport
-from tpad.training.session_model import fit_session_model
-from tpad.training.session_network import PCA_SIZES, SessionModelConfig
-from tpad.training.session_tuning import SessionTuning, tune_session_model
+from tpad.model.session.fitted import EpochReport
+from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.training.trainer import fit_session_model
+from tpad.training.tuning import SessionTuning, tune_session_model
 
 Progress = Callable[[EpochReport], None] | None
 Tuned = dict[str, Any]

@@ -24,11 +24,11 @@ import pandas as pd
 from eval.metrics import NOT_FOUND
 from eval.protocol import TestCases
 from tpad import Columns, ConfigError, DataError, Dataset
-from tpad.csv_files import original_cell
 from tpad.data.ids import to_ids
 from tpad.data.parquet_table import read_parquet
 from tpad.data.tables import to_text
 from tpad.errors import shown
+from tpad.io.csv_files import original_cell
 
 SEPARATOR = ","
 POSITION = "position"
@@ -280,7 +280,7 @@ def _refuse_moved(path: Path, given: dict[str, set[int]], clicks: dict[str, int]
 
 
 def _known(text: str, ids: Mapping[str, object]) -> str:
-    """The id that is meant: also one that our CSV files mark, see `tpad.csv_files`."""
+    """The id that is meant: also one that our CSV files mark, see `tpad.io.csv_files`."""
     plain = original_cell(text)
     return plain if text not in ids and plain in ids else text
 

@@ -19,7 +19,7 @@ from eval.results import Result
 from eval.selection import result_of
 from tpad import Dataset
 from tpad.errors import check_seed
-from tpad.training.fitted_session_model import EpochReport
+from tpad.model.session.fitted import EpochReport
 
 
 def run_models(

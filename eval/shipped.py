@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tpad import Bundle
-from tpad.training.fitted_session_model import FittedSessionModel
-from tpad.training.session_tuning import SessionTuning
+from tpad.model.session.fitted import FittedSessionModel
+from tpad.training.tuning import SessionTuning
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.splits import Split
 from tpad import Columns, DataError
-from tpad.files import replacing_folder
+from tpad.io.files import replacing_folder
 
 RECORD_FILE = "split.json"
 

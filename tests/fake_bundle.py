@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from tpad import Bundle, Dataset, NewItem
-from tpad.bundle_files import summarise
+from tpad.bundle.files import summarise
 
 SETS = ("tpad", "vision_tfidf", "knowledge", "vision")
 WIDTHS = {"tpad": 24, "vision_tfidf": 20, "knowledge": 16, "vision": 12, "tfidf": 10, "random": 8}
@@ -106,7 +106,7 @@ def make_fake_bundle(
     Args:
         options: further arguments of `Bundle.write`.
     """
-    from tpad.training.session_model import SessionModelConfig, fit_session_model
+    from tpad.training.trainer import SessionModelConfig, fit_session_model
 
     folder = Path(folder)
     shop = folder.with_name(folder.name + "-shop")

@@ -12,15 +12,15 @@ from fake_bundle import contents, make_fake_dataset
 from tiny_base import make_tiny_base
 
 from tpad import Bundle
-from tpad.embeddings import as_stored
 from tpad.mllm import MLLM, LoraSettings
+from tpad.model.embedding_sets import as_stored
+from tpad.model.heads import KnowledgeHeads
+from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
+from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.model.scaler import FeatureScaler
 from tpad.training.config import DistillConfig
-from tpad.training.encoders import STUDENT, TRANSFER, ItemEncoder, Reading
-from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.heads import KnowledgeHeads
-from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
-from tpad.training.session_model import SessionModelConfig, fit_session_model
 from tpad.training.student import table_of
+from tpad.training.trainer import SessionModelConfig, fit_session_model
 
 SETS = ("tpad", "vision_tfidf")
 WORDS = 5  # of the heads' vocabulary

@@ -15,10 +15,10 @@ from fake_bundle import FakeEncoder, contents, make_fake_bundle, make_fake_datas
 
 import tpad
 from tpad import Bundle
-from tpad.bundle_files import read_info, summarise
-from tpad.cards import model_card
-from tpad.embeddings import as_stored
+from tpad.bundle.card import model_card
+from tpad.bundle.files import read_info, summarise
 from tpad.errors import BundleError, ConfigError
+from tpad.model.embedding_sets import as_stored
 
 
 @pytest.fixture

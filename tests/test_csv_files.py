@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tpad.csv_files import csv_text, original_cell, safe_cell, write_rows
 from tpad.errors import DataError
+from tpad.io.csv_files import csv_text, original_cell, safe_cell, write_rows
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = [
@@ -94,14 +94,14 @@ def test_every_csv_is_written_by_the_one_function():
         for path in (ROOT / folder).rglob("*.py")
         if ways.search(path.read_text("utf-8"))
     }
-    assert found == {"tpad/csv_files.py"}
+    assert found == {"tpad/io/csv_files.py"}
     users = {
         path.relative_to(ROOT).as_posix()
         for folder in ("tpad", "eval", "app")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"\b(csv_text|write_rows)\(", path.read_text("utf-8"))
     }
-    assert users == {"tpad/csv_files.py", *WRITERS}
+    assert users == {"tpad/io/csv_files.py", *WRITERS}
 
 
 def dashboard(folder):

@@ -11,7 +11,7 @@ from fake_bundle import list_again
 from small_bundle import make_small_bundle
 
 from tpad import Bundle, NewItem, Recommender
-from tpad.bundle_files import summarise
+from tpad.bundle.files import summarise
 from tpad.errors import BundleError
 
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 
 from tpad.cli.train import EMBEDDED
+from tpad.embedded.measure import measure
+from tpad.embedded.pretraining import PretrainingConfig
 from tpad.mllm import MLLM
-from tpad.training.pretraining import PretrainingConfig
-from tpad.training.pretraining_measure import measure
 
 
 def test_its_record_is_that_of_the_present_pretraining():

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tpad import files
-from tpad.files import remove_leftovers, replacing, replacing_folder
-from tpad.tensor_files import write_arrays
+from tpad.io import files
+from tpad.io.files import remove_leftovers, replacing, replacing_folder
+from tpad.io.tensor_files import write_arrays
 
 KILLED = """
 import os, sys
@@ -73,7 +73,7 @@ def test_the_next_run_removes_what_a_kill_left_and_nothing_else(tmp_path):
 
 def test_a_file_that_a_kill_left_is_removed_by_the_next_run(tmp_path):
     code = (
-        "import os, sys\nfrom tpad.files import replacing\n"
+        "import os, sys\nfrom tpad.io.files import replacing\n"
         "with replacing(sys.argv[1]) as part:\n    part.write_text('half')\n    os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.json")], check=False)

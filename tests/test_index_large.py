@@ -5,7 +5,7 @@ import pytest
 
 from tpad.errors import ConfigError, DataError
 from tpad.index import Index, IndexSettings
-from tpad.index_parts import SMALLEST, Part, within
+from tpad.index.parts import SMALLEST, Part, within
 
 N, WIDTH = 4000, 24
 QUICK = IndexSettings(links=16, ef_construction=50, ef_search=200)
@@ -99,7 +99,7 @@ def test_the_same_seed_gives_the_same_index(index, vectors, queries):
 
 def test_auto_grows_from_exact_to_ivf(vectors, monkeypatch):
     assert Index(vectors, "auto").used == "exact"
-    monkeypatch.setattr("tpad.index_parts.AUTO_SIZE", N)
+    monkeypatch.setattr("tpad.index.parts.AUTO_SIZE", N)
     assert Index(vectors, "auto").used == "ivf"
     assert Index(vectors[:-1], "auto").used == "exact"
     assert Index(vectors[: SMALLEST - 1], "ivf").used == "exact"
@@ -123,7 +123,7 @@ class TestWithRows:
     def test_nothing_is_built_again(self, vectors, queries, method, monkeypatch):
         index, built = Index(vectors[:-500], method), []
         monkeypatch.setattr(
-            "tpad.index.Part", lambda v, *rest: built.append(len(v)) or Part(v, *rest)
+            "tpad.index.index.Part", lambda v, *rest: built.append(len(v)) or Part(v, *rest)
         )
         grown = index.with_rows(vectors[-500:-1]).with_rows(vectors[-1:])
         assert built == [499, 500]

@@ -7,12 +7,12 @@ from eval.runner import run_models
 from eval.splits import SplitConfig
 from tpad import Dataset
 from tpad.data.splits import hold_out_items
+from tpad.embedded.pretraining import PretrainingConfig
 from tpad.errors import ConfigError, check_seed
 from tpad.fetching.config import FetchConfig
-from tpad.index_parts import IndexSettings
+from tpad.index.parts import IndexSettings
+from tpad.model.session.network import SessionModelConfig
 from tpad.training.config import TrainingConfig
-from tpad.training.pretraining import PretrainingConfig
-from tpad.training.session_network import SessionModelConfig
 from tpad.world.build import WorldConfig
 
 TAKERS = [

@@ -9,8 +9,8 @@ from tpad.content import Content
 from tpad.data.items import read_items
 from tpad.data.report import ReportBuilder
 from tpad.errors import DataError
+from tpad.io.texts import checked_text
 from tpad.items import NewItem
-from tpad.texts import checked_text
 
 HALF = "note \ud83d"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tpad.mllm import tiny
-from tpad.training.pretraining_data import random_product
+from tpad.embedded import tiny
+from tpad.embedded.data import random_product
 from tpad.world.attributes import looks
 from tpad.world.language import describe, write
 

@@ -20,7 +20,7 @@ from tpad.index import Index, top_k
 from tpad.new_items import Added
 
 if TYPE_CHECKING:
-    from tpad.training.fitted_session_model import FittedSessionModel
+    from tpad.model.session.fitted import FittedSessionModel
 
 CLOSE_IDS = 3  # suggested for an id that is not known
 LIKELY_IDS = 2000  # of a large catalogue, compared letter by letter with an id that is not known

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tpad.bundle import Bundle, Encoder
 from tpad.data.images import load_image
-from tpad.embeddings import as_stored
 from tpad.errors import DataError, ModelError, shown
+from tpad.io.texts import checked_text
 from tpad.items import NewItem
-from tpad.texts import checked_text
+from tpad.model.embedding_sets import as_stored
 from tpad.turns import Turns
 
 CACHED = 2048  # items whose embeddings are kept

@@ -16,8 +16,8 @@ from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
 from tpad.data.vectors import ItemVectors, load_vectors
 from tpad.errors import DataError, ImageError, shown
+from tpad.io.texts import checked_text
 from tpad.items import NewItem
-from tpad.texts import checked_text
 
 Pairs: TypeAlias = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
 ItemTable: TypeAlias = str | Path | pd.DataFrame | Pairs

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app.actions import Shop
-from tpad.cards import LIMITS
+from tpad.bundle.card import LIMITS
 from tpad.version import __version__
 
 PAPER = "https://arxiv.org/abs/2504.10538"

@@ -22,8 +22,8 @@ from eval.baselines.settings import need_choice, need_count, need_number, need_p
 from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
 from tpad import DataError, Dataset
-from tpad.training.batching import PADDING, pad_sessions, shuffled_batches
-from tpad.training.fitted_session_model import EpochReport
+from tpad.model.session.batching import PADDING, pad_sessions, shuffled_batches
+from tpad.model.session.fitted import EpochReport
 from tpad.training.negatives import sample_items
 from tpad.training.optimisation import adamw, warm_up_cosine
 

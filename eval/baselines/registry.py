@@ -21,7 +21,7 @@ from eval.baselines.slist import SLIST, SLISTConfig
 from eval.baselines.srgnn import SRGNN
 from eval.baselines.vsknn import VSKNN, VSKNNConfig
 from eval.protocol import RankingModel
-from tpad.training.fitted_session_model import EpochReport
+from tpad.model.session.fitted import EpochReport
 
 Progress = Callable[[EpochReport], None] | None
 Settings = Mapping[str, Any]

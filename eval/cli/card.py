@@ -19,7 +19,7 @@ from eval.selection import results_of
 from eval.significance import over_seeds
 from eval.tables import MARK, results_frame
 from tpad import Bundle, DataError
-from tpad.cards import model_card
+from tpad.bundle.card import model_card
 
 CARD = "README.md"
 

@@ -23,8 +23,8 @@ from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.peers import SEPARATOR, cases_frame, read_peer
 from eval.runner import code_version
 from tpad import ConfigError, DataError
-from tpad.csv_files import csv_text
 from tpad.errors import check_seed
+from tpad.io.csv_files import csv_text
 
 WHAT = ("cases", "ranks", "figures")
 

@@ -28,8 +28,8 @@ from eval.runner import code_version, run_models
 from eval.shipped import Shipped, shipped_recommenders
 from tpad import ConfigError
 from tpad.errors import check_seed
-from tpad.training.fitted_session_model import EpochReport
-from tpad.training.session_network import PCA_SIZES, SessionModelConfig
+from tpad.model.session.fitted import EpochReport
+from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 
 
 def add_parser(commands: _SubParsersAction) -> None:

@@ -9,7 +9,7 @@ from eval.database.store import Store
 from eval.split_files import save_split
 from eval.splits import DEFAULTS
 from tpad import ConfigError
-from tpad.csv_files import csv_text
+from tpad.io.csv_files import csv_text
 
 
 def add_parser(commands: _SubParsersAction) -> None:

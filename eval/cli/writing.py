@@ -15,8 +15,8 @@ from eval.results import HEADLINES, Result
 from eval.slices import telling
 from eval.tables import latex, results_frame
 from tpad import ConfigError, DataError
-from tpad.csv_files import csv_text
-from tpad.files import replacing
+from tpad.io.csv_files import csv_text
+from tpad.io.files import replacing
 
 SUFFIXES = (".md", ".html", ".csv", ".tex")
 

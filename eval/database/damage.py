@@ -8,7 +8,7 @@ import numpy as np
 
 from eval.metrics import Ranks
 from tpad import DataError
-from tpad.texts import half_character
+from tpad.io.texts import half_character
 
 FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading content of a wrong type, form or length raises."""

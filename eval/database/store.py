@@ -38,7 +38,7 @@ from eval.figures import Figure, figures
 from eval.metrics import Ranks
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
-from tpad.texts import half_character
+from tpad.io.texts import half_character
 
 __all__ = ["Figure", "OpenRun", "Store", "default_target"]
 

@@ -18,8 +18,8 @@ from app.results import open_results
 from app.space_card import check_card, front_matter
 from eval.database.store import Store
 from tpad.bundle import Bundle
+from tpad.bundle.hub import network_errors
 from tpad.errors import BundleError, ConfigError, DataError
-from tpad.hub import network_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -186,7 +186,7 @@ def test_large_files_are_named(tmp_path, monkeypatch):
     (tmp_path / "assets" / "demo").mkdir(parents=True)
     (tmp_path / "assets" / "demo" / "weights").write_bytes(b"x" * 2000)
     (tmp_path / "LICENSE").write_bytes(b"x")
-    monkeypatch.setattr("tpad.hub.LARGE", 1000)
+    monkeypatch.setattr("tpad.bundle.hub.LARGE", 1000)
     told = summary(tmp_path)
     assert "assets/demo/weights has" in told
     assert "LICENSE has" not in told

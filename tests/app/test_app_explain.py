@@ -22,11 +22,11 @@ from app.explain import (
 from app.state import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
-from tpad.cards import LIMITS
+from tpad.bundle.card import LIMITS
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.items import NewItem
+from tpad.model.parts import Parts, read_parts
 from tpad.recommender import Recommender
-from tpad.training.parts import Parts, read_parts
 
 
 @pytest.fixture(scope="module")

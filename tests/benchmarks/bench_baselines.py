@@ -33,7 +33,7 @@ from eval.protocol import TestCases
 from eval.ranking import candidate_scores
 from tpad import ConfigError, Dataset, TpadError
 from tpad.data.sessions import Sessions
-from tpad.training.fitted_session_model import EpochReport
+from tpad.model.session.fitted import EpochReport
 
 METRICS = ("P", "MRR", "NDCG")
 NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")

@@ -44,8 +44,9 @@ from transformers import (
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 
+from tpad.embedded import tiny
 from tpad.errors import TpadError
-from tpad.mllm import MLLM, ItemInput, LoraSettings, ModelSettings, Turn, tiny
+from tpad.mllm import MLLM, ItemInput, LoraSettings, ModelSettings, Turn
 from tpad.training.optimisation import Optimisation
 
 ITEMS = 7  # of a session of 8: the last one is only a target

@@ -40,7 +40,7 @@ from rows import Row
 from stage_meter import Meter, can_reset
 
 from tpad.errors import TpadError
-from tpad.files import replacing
+from tpad.io.files import replacing
 
 PICTURE_SIZE = 96  # pixels a side, as the embedded model reads them
 ASKED = 20  # sessions recommended for, one at a time
@@ -147,17 +147,17 @@ def run_size(
 def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
     """The training, its stages measured one by one."""
     from tpad.cli.train import default_base
-    from tpad.training import (
+    from tpad.training import pipeline
+    from tpad.training.base import Base
+    from tpad.training.stages import (
         describing,
         distillation,
         imagined,
         knowledge,
-        pipeline,
-        recommend_stage,
+        recommender,
         teacher,
         transfer,
     )
-    from tpad.training.base import Base
 
     places = {
         "TF-IDF": (pipeline, "_text"),
@@ -170,7 +170,7 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
         "4a student reads items": (describing, "read_items"),
         "4b distillation": (distillation, "run"),
         "encode the catalogue": (pipeline, "encode"),
-        "session recommender": (recommend_stage, "run"),
+        "session recommender": (recommender, "run"),
         "write the bundle": (pipeline.Bundle, "write"),
     }
     base = Base.find(default_base())

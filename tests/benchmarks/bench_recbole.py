@@ -112,8 +112,8 @@ def judge_ours(cases: int, items: int) -> tuple[float, dict[str, float]]:
 def train_ours(n: int, items: int) -> float:
     """Seconds of an epoch after the first."""
     from tpad.data.sessions import Sessions
-    from tpad.training.session_model import fit_session_model
-    from tpad.training.session_network import SessionModelConfig
+    from tpad.model.session.network import SessionModelConfig
+    from tpad.training.trainer import fit_session_model
 
     walks = sessions_of(n, items)
     starts = np.arange(len(walks), dtype=np.int64)

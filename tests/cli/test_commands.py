@@ -11,8 +11,8 @@ from tpad import Bundle
 from tpad.__main__ import main
 from tpad.cli import train as train_command
 from tpad.mllm import ModelSettings
-from tpad.training import ablation_sets, pipeline
-from tpad.training.ablations import ABLATIONS, SETS_ONLY
+from tpad.training import pipeline
+from tpad.training.ablations.definitions import ABLATIONS, SETS_ONLY, sets as ablation_sets
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import tpad
 from app.__main__ import parser as app_parser
 from tpad.__main__ import main
 from tpad.bundle import Bundle
-from tpad.bundle_files import list_files
+from tpad.bundle.files import list_files
 
 
 class FakeHub:

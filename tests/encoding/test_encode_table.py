@@ -15,7 +15,7 @@ import tpad
 from tpad import Bundle, NewItem
 from tpad.encoding import encode_table, read_shards, run as running
 from tpad.errors import ConfigError, DataError, ModelError
-from tpad.locking import only_run
+from tpad.io.locking import only_run
 
 
 class DeadlyEncoder(FakeEncoder):

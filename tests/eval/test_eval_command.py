@@ -24,9 +24,9 @@ from eval.rivals import against_best
 from eval.runner import run_models
 from eval.shipped import shipped_recommenders
 from tpad import Bundle
-from tpad.embeddings import SET_TITLES, write_with_ids
 from tpad.errors import ConfigError
-from tpad.training.session_model import SessionModelConfig
+from tpad.model.embedding_sets import SET_TITLES, write_with_ids
+from tpad.training.trainer import SessionModelConfig
 from tpad.world.build import World, WorldConfig
 from tpad.world.oracle import attribute_table
 

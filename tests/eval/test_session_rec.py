@@ -7,7 +7,7 @@ from small_shops import dataset_of
 from eval.peers import NOT_FOUND, cases_frame, read_peer
 from eval.protocol import Protocol, TestCases
 from tpad import DataError
-from tpad.csv_files import csv_text
+from tpad.io.csv_files import csv_text
 
 WALKS = [[0, 1, 0, 2], [3, 4], [2, 5, 5]]
 """Test sessions; the third click of the first, and the last of the third, repeat an item."""

@@ -21,7 +21,7 @@ from tpad.__main__ import main
 from tpad.errors import ConfigError, DataError
 from tpad.fetching import FetchConfig
 from tpad.fetching.journal import JOURNAL
-from tpad.locking import LOCK, only_run
+from tpad.io.locking import LOCK, only_run
 
 ROOT = Path(__file__).parents[2]
 GOOD = answer(picture())

@@ -6,11 +6,11 @@ import torch
 from fake_bundle import make_fake_dataset
 
 from tpad.mllm import MLLM, ModelSettings
-from tpad.training import knowledge, transfer
 from tpad.training.base import Base
 from tpad.training.config import KnowledgeConfig, TrainingConfig, TransferConfig
 from tpad.training.pipeline import read_pictures
 from tpad.training.shop import Shop
+from tpad.training.stages import knowledge, transfer
 from tpad.training.workspace import Workspace
 
 CONFIG = TrainingConfig(

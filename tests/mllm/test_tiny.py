@@ -7,7 +7,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_base import make_tiny_base, tokenizer_texts
 
-from tpad.mllm import MLLM, ItemInput, tiny
+from tpad.embedded import tiny
+from tpad.mllm import MLLM, ItemInput
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from stage_runs import arguments_of
 from tiny_base import make_tiny_base
 
 from tpad.data.dataset import Dataset
-from tpad.training import distillation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig, preset
 from tpad.training.pipeline import train
+from tpad.training.stages import distillation
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 

@@ -16,9 +16,11 @@ from accelerate import PartialState
 from torch.distributed.tensor import DTensor
 
 from tpad.__main__ import main
+from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.model import MLLM
-from tpad.training import distributed, knowledge, pipeline, teacher, transfer
+from tpad.training import pipeline
+from tpad.training.stages import knowledge, teacher, transfer
 from tpad.training.student import Student
 
 SETTINGS = {
@@ -114,18 +116,18 @@ def prepare(patch=setattr) -> None:
 
 def split_work(folder: Path) -> None:
     """Splits some work, and keeps what each process got."""
-    rank, layer = distributed.rank(), torch.nn.Linear(1, 1)
+    rank, layer = processes.rank(), torch.nn.Linear(1, 1)
     layer.weight.grad = torch.full((1, 1), rank + 1.0) if rank else None
-    distributed.add_up_gradients(list(layer.parameters()))
-    rows = np.array(distributed.share(range(5)), np.float32)[:, None] * [1.0, 10.0]
+    processes.add_up_gradients(list(layer.parameters()))
+    rows = np.array(processes.share(range(5)), np.float32)[:, None] * [1.0, 10.0]
     found = {
-        "share": distributed.share(range(5)),
-        "spare": distributed.batch_share(["only"]),
-        "weights": distributed.weights(rank + 1, 0),
-        "rounds": distributed.rounds(range(5)),
-        "spread": distributed.spread(lambda n: (n, rank), range(5)),
-        "whole": distributed.whole({"x": rows}, 5)["x"].tolist(),
-        "agreed": distributed.agreed(f"of {rank}"),
+        "share": processes.share(range(5)),
+        "spare": processes.batch_share(["only"]),
+        "weights": processes.weights(rank + 1, 0),
+        "rounds": processes.rounds(range(5)),
+        "spread": processes.spread(lambda n: (n, rank), range(5)),
+        "whole": processes.whole({"x": rows}, 5)["x"].tolist(),
+        "agreed": processes.agreed(f"of {rank}"),
         "gradients": [None if p.grad is None else p.grad.item() for p in layer.parameters()],
     }
     (folder / f"work-{rank}.json").write_text(json.dumps(found))
@@ -133,7 +135,7 @@ def split_work(folder: Path) -> None:
 
 def weigh(file: Path) -> None:
     """Has this process write, before the bundle, what it holds of the layers' weights: in bytes, of all."""
-    real = distributed.gather_base
+    real = processes.gather_base
 
     def gather(mllm):
         held = whole = 0
@@ -145,7 +147,7 @@ def weigh(file: Path) -> None:
         file.write_text(json.dumps([held, whole]))
         real(mllm)
 
-    distributed.gather_base = gather
+    processes.gather_base = gather
 
 
 def stop_late() -> None:
@@ -156,7 +158,7 @@ def stop_late() -> None:
         raise ConfigError("Told to stop.")
 
     def losses(self, *args):
-        if self.stage.load_state() is not None and distributed.rank() == distributed.size() - 1:
+        if self.stage.load_state() is not None and processes.rank() == processes.size() - 1:
             layers = self.mllm.model.model.text_model.layers
             layers[1].mlp.register_forward_pre_hook(stop)
         return real(self, *args)
@@ -171,7 +173,7 @@ def run_all(folder: Path) -> int:
     train = pipeline.train
 
     def train_after(*args, **named):
-        if distributed.splitter() is None:
+        if processes.splitter() is None:
             split_work(folder)
         else:
             from split_families import differences  # found by processes that are started only

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from mllm_models import MAKERS, picture
 
+from tpad.distributed import processes
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.mllm.settings import ModelSettings
-from tpad.training import distributed
 
 
 def differences() -> dict[str, float]:
@@ -18,7 +18,7 @@ def differences() -> dict[str, float]:
 
 
 def _difference(family: str) -> float:
-    whole, split = (_results(family, how) for how in (None, distributed.splitter()))
+    whole, split = (_results(family, how) for how in (None, processes.splitter()))
     assert whole.keys() == split.keys()
     return max(float(np.abs(x - split[key]).max() / np.abs(x).max()) for key, x in whole.items())
 
@@ -34,7 +34,7 @@ def _results(family: str, split: Any) -> dict[str, np.ndarray]:
     mllm = MLLM(model, processor, settings, device="cpu", split=split)
     layers = [0, 1, mllm.num_layers]
     items = [ItemInput(picture(n) if n % 2 else None, f"item {n}") for n in range(6)]
-    many = items if distributed.is_main() else items[:2]
+    many = items if processes.is_main() else items[:2]
     features = mllm.encode(many, layers=layers, batch_size=2)
     mllm.add_adapter("own")
     weights = mllm.trainable_parameters("own")
@@ -44,11 +44,11 @@ def _results(family: str, split: Any) -> dict[str, np.ndarray]:
     results = {f"last.{layer}": features.last[layer] for layer in layers}
     results |= {f"image.{layer}": features.image[layer] for layer in layers}
     with mllm.use_adapter("own"):
-        if distributed.is_main():
+        if processes.is_main():
             results["scores"] = mllm.score([Turn(items[1], "")], ["a red case", "apple"])
             written = mllm.generate(items[:2], instruction="", max_new_tokens=5)
             results["written"] = np.frombuffer("|".join(written).encode(), np.uint8).astype(int)
-        distributed.barrier()
+        processes.barrier()
         mllm.model.train()
         chats = [[Turn(item, "", "a red case")] for item in items[:2]]
         output = mllm.forward(mllm.collate(chats, with_labels=True), layers=layers)

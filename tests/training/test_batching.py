@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tpad.training.batching import BUCKET, PADDING, pad_sessions, shuffled_batches
+from tpad.model.session.batching import BUCKET, PADDING, pad_sessions, shuffled_batches
 from tpad.training.optimisation import adamw, warm_up_cosine
 
 

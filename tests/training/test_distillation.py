@@ -9,12 +9,8 @@ from stage_runs import Captured, logged, new_stage
 
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import Turn
-from tpad.training import (
-    distillation,
-    imagined,
-    teacher,
-)
 from tpad.training.config import DistillConfig
+from tpad.training.stages import distillation, imagined, teacher
 
 
 def distilled(arguments, folder, **change):

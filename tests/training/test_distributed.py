@@ -23,6 +23,7 @@ from tiny_base import make_tiny_base
 
 from tpad.__main__ import main
 from tpad.bundle import Bundle
+from tpad.distributed import processes
 from tpad.encoding import read_shards
 from tpad.errors import ConfigError
 from tpad.items import NewItem
@@ -30,7 +31,7 @@ from tpad.mllm.features import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
 from tpad.mllm.settings import ModelSettings
-from tpad.training import distributed, imagined, transfer
+from tpad.training.stages import imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
 
@@ -257,8 +258,8 @@ def test_four_bits_are_not_split(tmp_path):
 
 def test_one_process_has_nothing_to_split(monkeypatch, capsys):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with distributed.processes("cpu"):
-        assert distributed.splitter() is None
+    with processes.processes("cpu"):
+        assert processes.splitter() is None
     assert "FSDP has no effect" in capsys.readouterr().err
 
 
@@ -272,8 +273,8 @@ def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, c
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
-    with distributed.processes("auto") as device:
-        assert device == "cpu" and distributed.size() == 1 and distributed.is_main()
+    with processes.processes("auto") as device:
+        assert device == "cpu" and processes.size() == 1 and processes.is_main()
     assert "started one process" in capsys.readouterr().err
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tpad import Bundle
-from tpad.embeddings import as_stored
-from tpad.training.encoders import ItemEncoder
+from tpad.model.embedding_sets import as_stored
+from tpad.model.item_encoder import ItemEncoder
 from tpad.training.pipeline import contents
 
 

@@ -6,10 +6,8 @@ import pytest
 import torch
 from stage_runs import arguments_of, logged, new_stage
 
-from tpad.training import (
-    feedback,
-)
-from tpad.training.feedback import LiveTable
+from tpad.training.stages import feedback
+from tpad.training.stages.feedback import LiveTable
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ import tpad
 from tpad import Bundle, ConfigError, DataError, NewItem
 from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
-from tpad.training import describing, distillation
-from tpad.training.given_features import TFIDF, GivenFeatures
-from tpad.training.heads import KnowledgeHeads, naming_loss
+from tpad.model.given_features import TFIDF, GivenFeatures
+from tpad.model.heads import KnowledgeHeads, naming_loss
 from tpad.training.naming import learn_to_name
 from tpad.training.pipeline import contents, train
 from tpad.training.reading import what_is_read
-from tpad.training.session_tuning import pseudo_cold
+from tpad.training.stages import describing, distillation
+from tpad.training.tuning import pseudo_cold
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tpad.model.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
 from tpad.training.config import DistillConfig
-from tpad.training.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
 
 CONFIG = DistillConfig(tau=6, nu=10, hidden=16, dropout=0.3, words=False)
 WORDS = replace(CONFIG, words=True)

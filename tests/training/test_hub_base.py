@@ -10,9 +10,10 @@ from tiny_base import make_tiny_base
 
 from tpad.bundle import Bundle
 from tpad.data.columns import Columns
+from tpad.embedded import tiny
 from tpad.errors import ConfigError, ModelError
 from tpad.items import NewItem
-from tpad.mllm import MLLM, tiny
+from tpad.mllm import MLLM
 from tpad.mllm.loading import pinned_revision
 from tpad.training.base import Base
 from tpad.training.pipeline import train

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from tpad.io.saved_state import optimizer_tensors, restore_optimizer
 from tpad.training.muon import Muon, orthogonal
 from tpad.training.optimisation import Optimisation
-from tpad.training.saved_state import optimizer_tensors, restore_optimizer
 
 
 def test_orthogonal_keeps_directions_and_levels_singular_values():

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tpad.errors import ConfigError
-from tpad.training.critics import ConcatCritic, SeparableCritic, VClub, make_critic
-from tpad.training.mutual_information import (
+from tpad.training.information.bounds import (
     LOWER_BOUNDS,
     MINE,
     Disentangler,
@@ -33,6 +32,7 @@ from tpad.training.mutual_information import (
     make_lower_bound,
     repeated_targets,
 )
+from tpad.training.information.critics import ConcatCritic, SeparableCritic, VClub, make_critic
 
 NOISE = 0.03
 RHOS = (0.3, 0.6, 0.9)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tpad.embedded.pretraining import PretrainingConfig, pretrain
 from tpad.errors import ConfigError
-from tpad.training.ablation_sets import train_sets
+from tpad.training.ablations.sets import train_sets
 from tpad.training.pipeline import train
-from tpad.training.pretraining import PretrainingConfig, pretrain
 from tpad.training.workspace import Workspace
 
 

@@ -15,25 +15,25 @@ from safetensors.numpy import load_file
 
 from tpad import Bundle, NewItem
 from tpad.data.columns import Columns
-from tpad.embeddings import SET_TITLES, as_stored
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
-from tpad.training import (
+from tpad.model.embedding_sets import SET_TITLES, as_stored
+from tpad.model.item_encoder import ItemEncoder
+from tpad.training import pipeline
+from tpad.training.base import Base
+from tpad.training.config import ABLATIONS, apply_ablation
+from tpad.training.pipeline import contents, train
+from tpad.training.stages import (
     describing,
     distillation,
     feedback,
     imagined,
     knowledge,
-    pipeline,
-    recommend_stage,
+    recommender,
     teacher,
     transfer,
 )
-from tpad.training.base import Base
-from tpad.training.config import ABLATIONS, apply_ablation
-from tpad.training.encoders import ItemEncoder
-from tpad.training.pipeline import contents, train
-from tpad.training.session_tuning import tune_session_model
+from tpad.training.tuning import tune_session_model
 from tpad.training.workspace import Workspace, digest
 
 STAGES = (
@@ -239,7 +239,7 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(describing, "_tune", never)
     monkeypatch.setattr(distillation._Training, "run", never)
     monkeypatch.setattr(feedback, "fit_session_model", never)
-    monkeypatch.setattr(recommend_stage, "fit_session_model", never)
+    monkeypatch.setattr(recommender, "fit_session_model", never)
     before = folders(trained.work)
     again = train(
         trained.dataset,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tpad.training.plain_features import (
+from tpad.model.plain_features import (
     FieldFeatures,
     TextFeatures,
     field_table,

@@ -9,11 +9,16 @@ import torch
 from PIL import Image
 from tiny_base import make_tiny_base
 
-from tpad.mllm import MLLM, ItemInput, Turn, tiny
+from tpad.embedded import (
+    data as pretraining_data,
+    measure as pretraining_measure,
+    pretraining,
+    tiny,
+)
+from tpad.embedded.data import Prompter
+from tpad.embedded.measure import read_facts
+from tpad.mllm import MLLM, ItemInput, Turn
 from tpad.mllm.instructions import DESCRIBE
-from tpad.training import pretraining, pretraining_data, pretraining_measure
-from tpad.training.pretraining_data import Prompter
-from tpad.training.pretraining_measure import read_facts
 from tpad.world.attributes import SPECS, looks
 from tpad.world.drawing.product import draw
 from tpad.world.language import describe

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from tpad.embedded import data as pretraining_data, pretraining
+from tpad.embedded.pretraining import PretrainingConfig, pretrain
 from tpad.errors import ConfigError, DataError
 from tpad.mllm import MLLM, ItemInput
 from tpad.mllm.instructions import DESCRIBE
-from tpad.training import pretraining, pretraining_data
-from tpad.training.pretraining import PretrainingConfig, pretrain
 from tpad.training.workspace import Stage
 
 

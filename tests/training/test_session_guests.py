@@ -5,7 +5,7 @@ import pytest
 
 from tpad.data.sessions import Sessions
 from tpad.errors import DataError
-from tpad.training.session_model import FittedSessionModel, SessionModelConfig, fit_session_model
+from tpad.training.trainer import FittedSessionModel, SessionModelConfig, fit_session_model
 
 N_ITEMS, WIDTH = 12, 5
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from tpad.data.sessions import Sessions
 from tpad.errors import BundleError, ConfigError, DataError
-from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.session_model import (
+from tpad.model.scaler import FeatureScaler
+from tpad.training.trainer import (
     FittedSessionModel,
     SessionModel,
     SessionModelConfig,

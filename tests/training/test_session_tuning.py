@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tpad.data.sessions import Sessions
-from tpad.training.session_model import SessionModelConfig
-from tpad.training.session_tuning import cold_offset, hold_out, tune_session_model
+from tpad.training.trainer import SessionModelConfig
+from tpad.training.tuning import cold_offset, hold_out, tune_session_model
 
 CONFIG = SessionModelConfig(
     width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3

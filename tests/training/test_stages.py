@@ -8,19 +8,13 @@ import torch
 from stage_runs import arguments_of, logged, new_stage
 
 from tpad.mllm import MLLM
-from tpad.training import (
-    describing,
-    imagined,
-    knowledge,
-    pipeline,
-    teacher,
-    transfer,
-)
+from tpad.training import pipeline
 from tpad.training.base import Base
 from tpad.training.config import apply_ablation
 from tpad.training.ranking import held
 from tpad.training.shop import Shop
-from tpad.training.transfer import Prefixes
+from tpad.training.stages import describing, imagined, knowledge, teacher, transfer
+from tpad.training.stages.transfer import Prefixes
 from tpad.training.workspace import Workspace
 
 

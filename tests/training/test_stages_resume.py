@@ -10,18 +10,17 @@ import torch
 from stage_runs import arguments_of, new_stage
 
 from tpad.data.dataset import Dataset
-from tpad.training import (
+from tpad.model.session.fitted import FittedSessionModel
+from tpad.training.stages import (
     describing,
     distillation,
     feedback,
     knowledge,
-    recommend_stage,
     teacher,
     transfer,
 )
-from tpad.training.fitted_session_model import FittedSessionModel
-from tpad.training.session_model import _Fit
-from tpad.training.session_tuning import SessionTuning
+from tpad.training.trainer import _Fit
+from tpad.training.tuning import SessionTuning
 from tpad.training.workspace import Stage, Workspace
 
 
@@ -154,7 +153,7 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
 
     def recommender(work: str) -> tuple[FittedSessionModel, SessionTuning]:
         workspace = Workspace(tmp_path / work, quiet=True)
-        return recommend_stage.run(
+        return recommender.run(
             "tpad", settings, (None, 4), dataset, features, workspace, fingerprint="x", device="cpu"
         )
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from tpad.mllm import MLLM, ItemInput, LoraSettings
 from tpad.mllm.instructions import DESCRIBE
-from tpad.training.feature_scaler import FeatureScaler
-from tpad.training.knowledge import named_features
+from tpad.model.scaler import FeatureScaler
+from tpad.training.stages.knowledge import named_features
 from tpad.training.student import ADAPTER, Student, table_of
 
 LAYERS = (4, 0, 2)

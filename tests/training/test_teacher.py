@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from stage_runs import arguments_of
 
-from tpad.training import (
-    distillation,
-    teacher,
-    transfer,
-)
+from tpad.training.stages import distillation, teacher, transfer
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tpad.training.pretraining_data import random_product
+from tpad.embedded.data import random_product
 from tpad.world.attributes import (
     ALL_TYPES,
     COLOURS,

@@ -4,7 +4,7 @@ from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
 from tpad.cli.train import add_training_options, read_job
-from tpad.training.ablations import ABLATIONS, check_ablation
+from tpad.training.ablations.definitions import ABLATIONS, check_ablation
 
 
 def add_ablate_parser(subparsers: _SubParsersAction) -> None:
@@ -33,15 +33,15 @@ def run_ablate(args: Namespace) -> None:
     """Runs the command."""
     from tqdm import tqdm
 
-    from tpad.training import distributed
-    from tpad.training.ablation_sets import FULL, train_sets
+    from tpad.distributed import processes
+    from tpad.training.ablations.sets import FULL, train_sets
 
     for name in args.only or ():
         if name != FULL:
             check_ablation(name)  # before anything is read or drawn
-    with distributed.processes(args.device) as device:
-        say = tqdm.write if distributed.is_main() else lambda _: None
-        with distributed.main_first():
+    with processes.processes(args.device) as device:
+        say = tqdm.write if processes.is_main() else lambda _: None
+        with processes.main_first():
             job = read_job(args)
         files = train_sets(
             job.dataset,

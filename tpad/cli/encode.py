@@ -68,12 +68,12 @@ def run_encode(args: argparse.Namespace) -> int:
 
     from tpad.bundle import Bundle
     from tpad.data.vectors import parse_named_files
+    from tpad.distributed import processes
     from tpad.encoding import encode_table
-    from tpad.training import distributed
 
     features = parse_named_files(args.features)
-    with distributed.processes(args.device) as device:
-        with distributed.main_first():
+    with processes.processes(args.device) as device:
+        with processes.main_first():
             bundle = Bundle.load(args.bundle, args.revision, device=device)
         with tqdm(
             desc="encoding",
@@ -81,7 +81,7 @@ def run_encode(args: argparse.Namespace) -> int:
             unit_scale=True,
             delay=0.5,
             smoothing=0.1,
-            disable=not distributed.is_main(),
+            disable=not processes.is_main(),
         ) as bar:
 
             def show(done: int, total: int) -> None:
@@ -101,7 +101,7 @@ def run_encode(args: argparse.Namespace) -> int:
                 features=features,
                 progress=show,
             )
-        if not distributed.is_main():
+        if not processes.is_main():
             return 0
     earlier = done.n_shards - done.n_new
     told = f"Encoded {done.n_items:,} items of {done.n_rows:,} rows: {done.n_shards:,} shards"

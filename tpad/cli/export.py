@@ -64,7 +64,7 @@ def run_export(args: argparse.Namespace) -> int:
         TpadError: nothing is asked for, the bundle is not whole, or a target cannot be used.
     """
     from tpad.bundle import Bundle
-    from tpad.hub import check_name
+    from tpad.bundle.hub import check_name
 
     if args.out is None and args.embeddings is None and args.push is None:
         raise ConfigError(
@@ -94,7 +94,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 def push(bundle: "Bundle", args: argparse.Namespace) -> None:
     """Copy the bundle aside, whole and checked, and send that (unless it is a dry run)."""
-    from tpad.hub import address_card, bundle_part, push_bundle, size_lines
+    from tpad.bundle.hub import address_card, bundle_part, push_bundle, size_lines
 
     with tempfile.TemporaryDirectory(prefix="tpad-push-") as temporary:
         folder = Path(temporary) / "bundle"

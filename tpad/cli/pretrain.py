@@ -24,7 +24,7 @@ def add_pretrain_parser(subparsers: _SubParsersAction) -> None:
 
 def run_pretrain(args: Namespace) -> None:
     """Runs the command."""
-    from tpad.training.pretraining import PretrainingConfig, pretrain
+    from tpad.embedded.pretraining import PretrainingConfig, pretrain
 
     if args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {args.workers}.")

@@ -17,8 +17,8 @@ def add_probe_parser(subparsers: _SubParsersAction) -> None:
 def run_probe(args: Namespace) -> None:
     """Runs the command."""
     from tpad.bundle import Bundle
-    from tpad.csv_files import csv_text
-    from tpad.files import replacing
+    from tpad.io.csv_files import csv_text
+    from tpad.io.files import replacing
     from tpad.training.probes import probe_bundle
 
     table = probe_bundle(Bundle.load(args.bundle))

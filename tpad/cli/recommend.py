@@ -111,7 +111,7 @@ def _formatted(table: "pd.DataFrame", form: str) -> str:
     if form == "json":
         return table.to_json(orient="records", indent=1, force_ascii=False) + "\n"
     if form == "csv":
-        from tpad.csv_files import csv_text
+        from tpad.io.csv_files import csv_text
 
         return csv_text(table)
     if table.empty:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError
-from tpad.training.ablations import ABLATIONS, SETS_ONLY
+from tpad.training.ablations.definitions import ABLATIONS, SETS_ONLY
 
 if TYPE_CHECKING:
     from tpad.data.dataset import Dataset
@@ -161,11 +161,11 @@ def add_model_options(group: _ArgumentGroup) -> None:
 
 def run_train(args: Namespace) -> None:
     """Runs the command."""
-    from tpad.training import distributed
+    from tpad.distributed import processes
     from tpad.training.pipeline import train
 
-    with distributed.processes(args.device) as device:
-        with distributed.main_first():
+    with processes.processes(args.device) as device:
+        with processes.main_first():
             job = read_job(args)
         train(
             job.dataset,
@@ -177,7 +177,7 @@ def run_train(args: Namespace) -> None:
             vectors=job.vectors,
             device=device,
         )
-        if distributed.is_main():
+        if processes.is_main():
             print(
                 f"wrote the bundle to {args.out}; look at it with `python -m app --bundle {args.out}`"
             )
@@ -206,10 +206,10 @@ def read_job(args: Namespace) -> Job:
     """
     from tpad.data.dataset import Dataset, check_images
     from tpad.data.vectors import load_vectors, parse_named_files
-    from tpad.training import distributed
+    from tpad.distributed import processes
+    from tpad.model.given_features import TFIDF
     from tpad.training.base import Base
     from tpad.training.config import apply_ablation, preset
-    from tpad.training.given_features import TFIDF
 
     name = args.preset or ("shop" if args.items else "demo")
     config = preset(name).override("seed", args.seed)
@@ -256,10 +256,10 @@ def read_job(args: Namespace) -> Job:
         folder = args.world or _own_world(work, name)
         dataset = Dataset.from_world(folder)
         extra = {part: folder / part for part in ("world.json", "arrivals")}
-    if str(dataset.report) and distributed.is_main():
+    if str(dataset.report) and processes.is_main():
         print(dataset.report)
     ids = dataset.items[Columns.ITEM_ID].tolist()
-    say = print if distributed.is_main() else _silent
+    say = print if processes.is_main() else _silent
     vectors = {name: load_vectors(path, ids, say) for name, path in files.items()}
     return Job(dataset, base, config, work, extra, vectors)
 

@@ -39,7 +39,7 @@ def run_world(args: Namespace) -> None:
     world = World(config)
     if args.report:
         from tpad.cli.train import default_base
-        from tpad.training.world_report import report
+        from tpad.world.report import report
 
         print(report(world, args.mllm or default_base()))
         return

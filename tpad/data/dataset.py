@@ -18,7 +18,7 @@ from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
 from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
 from tpad.data.tables import require_columns
 from tpad.errors import ConfigError, DataError, ImageError, check_seed, shown
-from tpad.files import replacing
+from tpad.io.files import replacing
 
 __all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
 

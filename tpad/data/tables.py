@@ -16,7 +16,7 @@ import pandas as pd
 from tpad.data.report import ReportBuilder
 from tpad.data.table_stream import table_frames
 from tpad.errors import DataError, shown
-from tpad.texts import half_character
+from tpad.io.texts import half_character
 
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "")
 

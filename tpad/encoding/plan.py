@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tpad.bundle import Bundle
-from tpad.bundle_files import encoder_digest
+from tpad.bundle.files import encoder_digest
 from tpad.data.columns import Columns
 from tpad.data.ids import to_ids
 from tpad.data.items import require_item_columns
@@ -17,7 +17,7 @@ from tpad.data.report import EXAMPLES_KEPT, LoadReport, ReportBuilder
 from tpad.data.table_stream import stream_table, table_columns
 from tpad.encoding.shards import check_format
 from tpad.errors import ConfigError, DataError
-from tpad.files import sha256
+from tpad.io.files import sha256
 
 ROWS = 50_000  # of the table, looked through at once
 
@@ -43,7 +43,7 @@ class Plan:
     n_rows: int
     """Rows of the table that can be read."""
     encoder: str
-    """Digest of the encoder, see `tpad.bundle_files.encoder_digest`."""
+    """Digest of the encoder, see `tpad.bundle.files.encoder_digest`."""
     model: str
     """The embedding set."""
     width: int

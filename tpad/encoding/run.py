@@ -5,7 +5,7 @@ rows for each worker and one more. A shard appears whole or not at all, and only
 names it; so after any end the same command makes what is lacking.
 
 Several processes are workers of this one, or those of a launcher (`torchrun`, `accelerate launch`,
-several machines, see `tpad.training.distributed`): there each makes every n-th shard that is lacking,
+several machines, see `tpad.distributed.processes`): there each makes every n-th shard that is lacking,
 and the main one keeps the manifest.
 """
 
@@ -28,14 +28,14 @@ from tpad.data.ids import to_ids
 from tpad.data.report import Finding, LoadReport, ReportBuilder
 from tpad.data.table_stream import stream_table, table_columns
 from tpad.data.vectors import VectorFile
+from tpad.distributed import processes
 from tpad.encoding.plan import ROWS, Plan, Survey, plan_for, survey
 from tpad.encoding.shards import is_whole, read_manifest, shard_name, write_manifest
 from tpad.encoding.work import MakeEncoder, Shard, Worker, make_shard, picture_digest
 from tpad.errors import ConfigError, DataError, ModelError
-from tpad.locking import LOCK
+from tpad.io.locking import LOCK
 from tpad.mllm.precision import choose_device
-from tpad.training import distributed
-from tpad.training.given_features import TFIDF
+from tpad.model.given_features import TFIDF
 
 ATTEMPTS = 3  # at a shard whose worker ends without a word
 Progress = Callable[[int, int], None]
@@ -100,9 +100,9 @@ def encode_table(
     files = {name: Path(path) for name, path in (features or {}).items()}
     if workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {workers}.")
-    if workers > 1 and distributed.size() > 1:
+    if workers > 1 and processes.size() > 1:
         raise ConfigError("Under a launcher each process encodes by itself; leave out --workers.")
-    with distributed.main_first():  # which alone says what is wrong
+    with processes.main_first():  # which alone says what is wrong
         _check_names(list(files), bundle)
         seen = survey(table)
         vectors = {name: _with_ids(VectorFile.read(path), table) for name, path in files.items()}
@@ -114,8 +114,8 @@ def encode_table(
             raise ConfigError(
                 f"{folder} is in use for other things; choose a new or an empty folder."
             )
-    distributed.check_shared(folder)
-    with distributed.only_run(folder):
+    processes.check_shared(folder)
+    with processes.only_run(folder):
         run = _Run(plan, seen, table, folder, vectors, progress)
         if make_encoder is not None:
             makers = [make_encoder] * workers
@@ -145,10 +145,10 @@ class _Run:
         self.vectors = vectors
         self.progress = progress or (lambda done, total: None)
         self.shards: dict[str, Any] = {}
-        if distributed.is_main():
+        if processes.is_main():
             _remove_parts(folder)
             self.shards = self._kept()
-        self.shards = distributed.agreed(self.shards)
+        self.shards = processes.agreed(self.shards)
         self.n_new, self.n_lost = 0, 0
         self._write()
         self._show()
@@ -191,8 +191,8 @@ class _Run:
         """In this process, and in those that a launcher has started beside it."""
         encoder, root = cache(make_encoder), self.table.parent
         lacking = self._lacking()
-        while some := list(islice(lacking, distributed.size())):
-            records = distributed.spread(
+        while some := list(islice(lacking, processes.size())):
+            records = processes.spread(
                 lambda shard: make_shard(shard, self.plan, self.folder, root, encoder()), some
             )
             for shard, record in zip(some, records, strict=True):
@@ -255,7 +255,7 @@ class _Run:
         self._show()
 
     def _write(self) -> None:
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         write_manifest(self.folder, asdict(self.plan), dict(sorted(self.shards.items())))
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from tpad.bundle import Bundle
-from tpad.bundle_files import encoder_digest
+from tpad.bundle.files import encoder_digest
 from tpad.data.columns import Columns
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import ReportBuilder
-from tpad.embeddings import as_stored
 from tpad.encoding.shards import read_shards
 from tpad.errors import ConfigError, DataError, shown
+from tpad.model.embedding_sets import as_stored
 
 
 def load_encoded(folder: str | Path, bundle: Bundle) -> tuple[list[str], np.ndarray, str]:

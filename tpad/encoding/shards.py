@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
-from tpad.embeddings import write_with_ids
 from tpad.errors import ConfigError, DataError
-from tpad.files import replacing, sha256
+from tpad.io.files import replacing, sha256
+from tpad.model.embedding_sets import write_with_ids
 
 FORMATS = ("parquet", "safetensors")
 FORMAT_VERSION = 1

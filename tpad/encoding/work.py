@@ -24,7 +24,7 @@ from tpad.data.vectors import VectorFile
 from tpad.encoding.plan import Plan
 from tpad.encoding.shards import shard_name, write_shard
 from tpad.errors import DataError, ImageError, TpadError
-from tpad.files import sha256
+from tpad.io.files import sha256
 from tpad.items import NewItem
 from tpad.new_items import Added, items_of, with_vectors
 

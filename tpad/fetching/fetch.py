@@ -25,7 +25,7 @@ from tpad.fetching.journal import Journal
 from tpad.fetching.outcomes import Kind, Outcome
 from tpad.fetching.pictures import PictureStore
 from tpad.fetching.report import ITEMS, FetchReport, write_failures, write_items, write_summary
-from tpad.locking import only_run
+from tpad.io.locking import only_run
 
 IMAGE_URL = "image_url"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")  # one letter and a colon: a Windows path

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tpad.data.images import load_image
 from tpad.fetching.config import FORMATS
-from tpad.files import replacing
+from tpad.io.files import replacing
 
 _OPTIONS = {"WEBP": {"quality": 86, "method": 2}, "JPEG": {"quality": 90}, "PNG": {}}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from tpad.csv_files import write_rows
 from tpad.fetching.config import FetchConfig
 from tpad.fetching.outcomes import Kind, Outcome
-from tpad.files import replacing
+from tpad.io.csv_files import write_rows
+from tpad.io.files import replacing
 from tpad.version import __version__
 
 ITEMS, FAILURES, SUMMARY = "items.parquet", "failures.csv", "images.json"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tpad.errors import ConfigError, DataError
-from tpad.files import replacing
 from tpad.importers.tally import Tally
+from tpad.io.files import replacing
 
 ENDING = ".work"  # what the folder's name has more than the output's
 STATE = "state.json"

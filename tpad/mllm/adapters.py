@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from tpad.errors import ModelError, one_line
-from tpad.files import replacing_folder
+from tpad.io.files import replacing_folder
 from tpad.mllm.adapter_files import (
     CONFIG_FILE,
     LANGUAGE_LAYERS,

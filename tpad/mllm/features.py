@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from tpad.errors import ModelError
-from tpad.files import replacing
+from tpad.io.files import replacing
 from tpad.mllm.processors import Pixels, is_qwen, preprocess
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.mllm.resolution import RESIZABLE_TOWERS

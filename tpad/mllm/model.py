@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ConfigError
-from tpad.files import replacing_folder
+from tpad.io.files import replacing_folder
 from tpad.mllm import batches, features, scoring
 from tpad.mllm.adapters import Adapters, LoraSettings
 from tpad.mllm.batches import IGNORED, Batch, Output
@@ -43,7 +43,7 @@ class MLLM:
         settings: what the model was loaded with.
         device: "auto" (CUDA where there is one), or as torch names it.
         split: splits the layers of the language model over several processes and puts each one's part
-            on the device (see `tpad.training.sharding`); all processes then make each pass at once.
+            on the device (see `tpad.distributed.sharding`); all processes then make each pass at once.
 
     Attributes:
         settings: as given.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tpad.errors import ConfigError
-from tpad.files import sha256
+from tpad.io.files import sha256
 from tpad.mllm.loading import is_hub_id, pinned_revision
 from tpad.training.workspace import digest
 

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from tpad.errors import ConfigError
+from tpad.io.saved_state import fits
 from tpad.mllm.settings import ModelSettings
-from tpad.training.ablations import ABLATIONS, check_ablation
-from tpad.training.saved_state import fits
-from tpad.training.session_network import PCA_SIZES, SessionModelConfig
+from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.training.ablations.definitions import ABLATIONS, check_ablation
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
 BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")

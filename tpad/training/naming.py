@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tpad.training.heads import KnowledgeHeads, naming_loss
+from tpad.model.heads import KnowledgeHeads, naming_loss
 
 STEPS = 600
 LOOK_EVERY = 20  # steps between two looks at the items held out

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tpad.training import distributed
+from tpad.distributed import processes
 from tpad.training.muon import Muon
 
 WARM_UP_STEPS = 100
@@ -79,7 +79,7 @@ class Optimisation:
         self.warm_up = max(1, min(WARM_UP_STEPS, steps // 10))
         self.split = split
         if split:
-            distributed.send(*self.parameters)
+            processes.send(*self.parameters)
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class Optimisation:
             self.zero_grad()
             loss.backward()
         if self.split:
-            distributed.add_up_gradients(self.parameters)
+            processes.add_up_gradients(self.parameters)
         rate = min(
             (self.taken + 1) / self.warm_up,
             0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / self.steps))) + 0.01,

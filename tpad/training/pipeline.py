@@ -16,34 +16,34 @@ import numpy as np
 import torch
 
 from tpad.bundle import Bundle
-from tpad.bundle_files import PRETRAINING_RECORD
+from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
-from tpad.embeddings import as_stored
+from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.items import NewItem
 from tpad.mllm.features import ImageCache
 from tpad.mllm.model import MLLM
-from tpad.training import (
+from tpad.model.embedding_sets import as_stored
+from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, rows_of
+from tpad.model.heads import description_words
+from tpad.model.item_encoder import ItemEncoder, Reading
+from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.training.base import Base
+from tpad.training.config import TrainingConfig
+from tpad.training.shop import Shop
+from tpad.training.stages import (
     describing,
     distillation,
-    distributed,
     feedback,
     imagined,
     knowledge,
-    recommend_stage,
+    recommender,
     teacher,
     transfer,
 )
-from tpad.training.base import Base
-from tpad.training.config import TrainingConfig
-from tpad.training.encoders import ItemEncoder, Reading
-from tpad.training.given_features import TFIDF, GivenFeatures, check_complete, rows_of
-from tpad.training.heads import description_words
-from tpad.training.knowledge import Knowledge
-from tpad.training.plain_features import FieldFeatures, TextFeatures, item_texts
-from tpad.training.shop import Shop
+from tpad.training.stages.knowledge import Knowledge
 from tpad.training.workspace import Stage, Workspace, digest
 
 ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
@@ -97,7 +97,7 @@ def train(
         embeddings = {name: as_stored(name, x) for name, x in encoded.items()}
         recommenders, tuned = {}, {}
         for name, features in embeddings.items():
-            recommenders[name], tuned[name] = recommend_stage.run(
+            recommenders[name], tuned[name] = recommender.run(
                 name,
                 replace(config.recommender, seed=config.seed),
                 config.pca_sizes,
@@ -108,8 +108,8 @@ def train(
                 device=str(mllm.device),
             )
         if "path" in base.record:
-            distributed.gather_base(mllm)  # the bundle holds a copy
-        if not distributed.is_main():
+            processes.gather_base(mllm)  # the bundle holds a copy
+        if not processes.is_main():
             return out
         curves = workspace.folder / TRAINING_LOG
         # Without the times, as a bundle's checksums depend on what was trained, not on when; and
@@ -117,7 +117,7 @@ def train(
         lines = [
             {k: v for k, v in line.items() if k != "time"}
             for line in workspace.history()
-            if not line["stage"].startswith(recommend_stage.TUNING)
+            if not line["stage"].startswith(recommender.TUNING)
         ]
         curves.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         return Bundle.write(
@@ -187,7 +187,7 @@ def _captions(
     return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)
 
 
-@distributed.main_first()
+@processes.main_first()
 def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
     """The base model, fresh, where dataset and settings allow a training.
 
@@ -199,16 +199,16 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
         raise ConfigError(
             "There are no training sessions; give clicks with at least two per session."
         )
-    if distributed.size() > len(dataset):
+    if processes.size() > len(dataset):
         raise ConfigError(
-            f"There are {distributed.size()} processes but {len(dataset)} items; start fewer."
+            f"There are {processes.size()} processes but {len(dataset)} items; start fewer."
         )
     mllm = MLLM.load(
         base.path,
         config.model,
         revision=base.revision,
         device=device,
-        split=distributed.splitter(),
+        split=processes.splitter(),
     )
     layers = knowledge.chosen_layers(config.knowledge, mllm)
     if config.distill.words and mllm.num_layers not in layers:
@@ -341,7 +341,7 @@ def _read(
 ) -> tuple[Shop, Knowledge, Stage]:
     """The shop as the stages read it, what the Knowledge-MLLM makes of it, and that stage."""
     # Each process has measured by itself which number format is the faster one.
-    mllm.fast_dtype = distributed.agreed(mllm.fast_dtype)
+    mllm.fast_dtype = processes.agreed(mllm.fast_dtype)
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
     key = _knowledge_key(dataset, base, config)
@@ -383,10 +383,10 @@ def encode(
     sets: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The items' embeddings by set, (n_items, d) each; each process encodes its share of the items."""
-    if distributed.size() == 1:
+    if processes.size() == 1:
         return encoder.encode(items, sets, images)
-    own = images.rows(distributed.share(range(len(items))))
-    return distributed.whole(encoder.encode(distributed.share(items), sets, own), len(items))
+    own = images.rows(processes.share(range(len(items))))
+    return processes.whole(encoder.encode(processes.share(items), sets, own), len(items))
 
 
 def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
@@ -459,12 +459,12 @@ def read_pictures(
     )
     path = stage.folder / "images.safetensors"
     if not stage.done:
-        bounds = np.linspace(0, len(dataset), distributed.size() + 1).astype(int)
-        rows = range(*bounds[distributed.rank() : distributed.rank() + 2])
+        bounds = np.linspace(0, len(dataset), processes.size() + 1).astype(int)
+        rows = range(*bounds[processes.rank() : processes.rank() + 2])
         bar = stage.bar(rows, len(rows), "reading pictures")
         hidden = config.inputs == "text"
         cache = mllm.image_features(None if hidden else dataset.image(row) for row in bar)
-        if distributed.size() == 1:
+        if processes.size() == 1:
             cache.save(path)
         else:
             _join_pictures(cache, path)
@@ -474,10 +474,10 @@ def read_pictures(
 
 def _join_pictures(cache: ImageCache, path: Path) -> None:
     """Joins the pictures that each process has read in one file, by way of a file of each."""
-    parts = [path.with_suffix(f".part-{number}") for number in range(distributed.size())]
-    cache.save(parts[distributed.rank()])
-    distributed.barrier()
-    if distributed.is_main():
+    parts = [path.with_suffix(f".part-{number}") for number in range(processes.size())]
+    cache.save(parts[processes.rank()])
+    processes.barrier()
+    if processes.is_main():
         ImageCache.joined([ImageCache.load(part) for part in parts]).save(path)
         for part in parts:
             part.unlink()

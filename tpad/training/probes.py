@@ -14,7 +14,7 @@ from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
-from tpad.training.encoders import STUDENT, TRANSFER, ItemEncoder
+from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
 from tpad.training.pipeline import contents
 from tpad.training.student import table_of
 

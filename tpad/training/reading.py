@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tpad.training.config import DistillConfig
-from tpad.training.describing import StudentFeatures
-from tpad.training.session_tuning import pseudo_cold
 from tpad.training.shop import Shop
+from tpad.training.stages.describing import StudentFeatures
 from tpad.training.student import GivenOnly, Student
+from tpad.training.tuning import pseudo_cold
 
 
 @dataclass(frozen=True, eq=False)

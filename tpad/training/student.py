@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tpad.distributed import processes
 from tpad.mllm.features import ImageCache, masked_mean
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
-from tpad.training import distributed
 
 ADAPTER = "student"
 
@@ -40,7 +40,7 @@ class GivenOnly:
 
     def helping(self, work: Callable[[], None]) -> None:
         """Runs `work` on the main process; there are no passes to share."""
-        if distributed.is_main():
+        if processes.is_main():
             work()
 
     def features(self) -> Tensor:
@@ -96,7 +96,7 @@ class Student:
 
         With several processes, `features` and `backward` are called within such work only.
         """
-        if distributed.is_main():
+        if processes.is_main():
             work()
             self._ask("")
             return
@@ -122,9 +122,9 @@ class Student:
 
     def _ask(self, what: str = "") -> str:
         """What the main process asks of all, "" at the end; its adapter comes along."""
-        what = distributed.agreed(what)
+        what = processes.agreed(what)
         if what:
-            distributed.send(*self.parameters())
+            processes.send(*self.parameters())
         return what
 
     @property
@@ -137,23 +137,23 @@ class Student:
         result = torch.zeros(self.n, self.width, device=self.mllm.device)
         self.mllm.model.eval()
         with self.mllm.use_adapter(ADAPTER), torch.no_grad():
-            for rows in distributed.share(self.chunks):
+            for rows in processes.share(self.chunks):
                 result[torch.tensor(rows)] = self._read(rows)
-        distributed.add_up(result)
+        processes.add_up(result)
         return result
 
     def _backward(self, gradient: Tensor) -> None:
-        distributed.send(gradient)
+        processes.send(gradient)
         self.mllm.model.train()
         with self.mllm.use_adapter(ADAPTER):
-            for chunks in distributed.rounds(self.chunks):
+            for chunks in processes.rounds(self.chunks):
                 # One that has none takes another's, which counts nothing: all make the same passes.
-                [rows], counts = distributed.batch_share(chunks)
+                [rows], counts = processes.batch_share(chunks)
                 with self.mllm.autocast():
                     features = self._read(rows)
                 features.backward(gradient[rows].to(features.device) * counts)
         self.mllm.model.eval()
-        distributed.add_up_gradients(self.parameters())
+        processes.add_up_gradients(self.parameters())
 
     def _read(self, rows: Sequence[int]) -> Tensor:
         """Features (B, D) of some items."""

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from tpad.training import distributed
-from tpad.training.saved_state import optimizer_tensors, restore_optimizer, under
+from tpad.distributed import processes
+from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
 
 
 class Stage:
@@ -46,12 +46,12 @@ class Stage:
     @property
     def done(self) -> bool:
         """Whether the stage's result is complete. All processes ask at once."""
-        return distributed.agreed((self.folder / "done.json").is_file())
+        return processes.agreed((self.folder / "done.json").is_file())
 
     def finish(self, **facts: Any) -> None:
         """Marks the result as complete, with some facts about it. All processes say so at once."""
-        distributed.barrier()  # all have read what is removed here, and find what was saved
-        if not distributed.is_main():
+        processes.barrier()  # all have read what is removed here, and find what was saved
+        if not processes.is_main():
             return
         self.save_json("done", facts)
         for left in (*self.folder.glob("epoch.*"), *self.folder.glob("partial.*")):
@@ -63,7 +63,7 @@ class Stage:
 
     def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keeps named arrays."""
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         path = self.folder / f"{name}.safetensors"
         beside = path.with_suffix(".part")
@@ -80,7 +80,7 @@ class Stage:
 
     def save_json(self, name: str, value: Any) -> None:
         """Keeps plain values."""
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         path = self.folder / f"{name}.json"
         beside = path.with_suffix(".part")
@@ -97,7 +97,7 @@ class Stage:
 
     def append_line(self, name: str, value: Any) -> None:
         """Keeps one more plain value under a name; what is there already is not written again."""
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         with (self.folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")
@@ -109,7 +109,7 @@ class Stage:
             return []
         text = path.read_text("utf-8")
         whole = text[: text.rfind("\n") + 1]
-        if len(whole) < len(text) and distributed.is_main():
+        if len(whole) < len(text) and processes.is_main():
             os.truncate(path, len(whole))  # bytes are characters, as JSON escapes all others
         return [json.loads(line) for line in whole.splitlines()]
 
@@ -140,7 +140,7 @@ class Stage:
 
     def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Keeps tensors and plain values, in one file so that they always belong together."""
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         path = self.folder / "epoch.safetensors"
         beside = path.with_suffix(".part")
@@ -173,7 +173,7 @@ class Stage:
 
     def say(self, text: str, **values: Any) -> None:
         """One line for the person, and one JSON line for the log."""
-        if not distributed.is_main():
+        if not processes.is_main():
             return
         if not self.quiet:
             tqdm.write(f"{self.title}: {text}")
@@ -191,8 +191,8 @@ class Workspace:
     """
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
-        self.folder, self.quiet = Path(folder), quiet or not distributed.is_main()
-        distributed.check_shared(self.folder)
+        self.folder, self.quiet = Path(folder), quiet or not processes.is_main()
+        processes.check_shared(self.folder)
         self.log = self.folder / "log.jsonl"
 
     def only_run(self) -> AbstractContextManager[None]:
@@ -201,7 +201,7 @@ class Workspace:
         Raises:
             ConfigError: another run uses it; on entering, on the main process.
         """
-        return distributed.only_run(self.folder)
+        return processes.only_run(self.folder)
 
     def stage(self, name: str, title: str, *depends: Any) -> Stage:
         """The folder of a stage whose result depends on the given values (configs, keys, texts)."""

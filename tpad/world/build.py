@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tpad.csv_files import csv_text
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, check_seed
-from tpad.files import replacing_folder
+from tpad.io.csv_files import csv_text
+from tpad.io.files import replacing_folder
 from tpad.world.attributes import (
     ALL_TYPES,
     BRANDS,

@@ -1,0 +1,5 @@
+"""What training leaves behind, as one folder: its format, its checks, its model card."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,1 @@
+from .bundle import Bundle as Bundle, Encoder as Encoder

@@ -1,0 +1,372 @@
+"""Trains the embedded model from scratch to describe products that are not in the shop.
+
+It stands in for a public checkpoint where no model hub can be reached. Two phases:
+
+1. *See*: vision tower and connector learn to name type, colour, pattern and emblem, each through an
+   attention-pooled head over the image tokens that is thrown away afterwards. Without the language
+   model in the way a picture costs a third of the time, and the gradient of four labels is dense.
+2. *Describe*: the tower rests and has read each picture once; connector and language model learn to
+   write the plain description of a product after its picture and text, in conversations of one to
+   three products.
+
+Both train the matrices inside the network by Muon, which reaches in half the steps what AdamW does
+here, and keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture
+shows an attribute combination that a shop owns (`Look.is_reserved`).
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFast
+
+from tpad.bundle.files import PRETRAINING_RECORD
+from tpad.embedded import tiny
+from tpad.embedded.data import (
+    FACTS,
+    IGNORE,
+    Conversation,
+    Prompter,
+    augment,
+    codes,
+    conversation_batches,
+    draw_all,
+    texts,
+)
+from tpad.embedded.measure import measure
+from tpad.errors import ConfigError, DataError, check_seed
+from tpad.io.files import replacing_folder
+from tpad.mllm.precision import faster_cpu_dtype
+from tpad.training.optimisation import Optimisation, epoch_generator
+from tpad.training.workspace import Stage, Workspace, named_tensors
+from tpad.world.attributes import Look, looks
+
+EPOCH = 200  # steps between two saves
+OUTER = ("embed", "reader.query", "reader.heads")
+"""Parameters that lead into a hidden space or out of one; those are not Muon's."""
+TOGETHER = 8
+"""Conversations of like length that the language model reads at once."""
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class PretrainingConfig:
+    """Budget and seed of the pretraining."""
+
+    seed: int = 1
+    """Everything random follows from it."""
+    pictures: int = 20_000
+    """How many pictures are drawn; each is seen several times, shifted, mirrored and dimmed."""
+    see_steps: int = 1_000
+    """Optimiser steps of the first phase."""
+    see_batch: int = 64
+    """Pictures a step of the first phase."""
+    describe_steps: int = 900
+    """Optimiser steps of the second phase."""
+    describe_batch: int = 32
+    """Conversations a step of the second phase, of 1.6 pictures on average."""
+    matrix_rate: float = 6e-3
+    """Peak learning rate of the matrices inside the network (Muon, warm-up, cosine)."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of all else: embeddings, norms, heads (AdamW, warm-up, cosine)."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay on matrices."""
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        for name in ("pictures", "see_steps", "see_batch", "describe_steps", "describe_batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+
+
+def pretrain(
+    config: PretrainingConfig,
+    out: Path,
+    *,
+    work: Path | None = None,
+    workers: int = 2,
+    quiet: bool = False,
+) -> dict[str, float]:
+    """Runs both phases, measures on unseen combinations, and writes the checkpoint to `out`.
+
+    Args:
+        config: budget and seed.
+        out: the checkpoint's folder.
+        work: where the phases keep their state; `out` + ".work" by default.
+        workers: processes that draw.
+        quiet: no progress on the screen.
+
+    Returns:
+        The share of right facts on reserved (never trained) combinations, by fact and on average.
+
+    Raises:
+        DataError: `out` holds something else than an earlier checkpoint of this function.
+        ConfigError: another run uses the folder of the phases.
+    """
+    _refuse_foreign(Path(out))
+    workspace = Workspace(work or Path(str(out) + ".work"), quiet)
+    with workspace.only_run():
+        return _pretrain(config, Path(out), workspace, workers)
+
+
+def _pretrain(
+    config: PretrainingConfig, out: Path, workspace: Workspace, workers: int
+) -> dict[str, float]:
+    sight = {k: v for k, v in asdict(config).items() if not k.startswith("describe")}
+    see = workspace.stage("see", "1 see", sight)
+    describe = workspace.stage("describe", "2 describe", config)
+    measured = workspace.stage("measure", "3 measure", config)
+
+    torch.manual_seed(config.seed)
+    tokenizer = tiny.make_tokenizer(texts(config.seed))
+    model = tiny.make_model(tokenizer)
+    owned = looks(reserved=False)
+    if not describe.done:
+        see.say(f"drawing {config.pictures:,} pictures")
+        pictures = draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
+        _see(model, pictures, owned, config, see)
+        _describe(model, tokenizer, pictures, owned, config, describe)
+    _load(model, describe)
+    facts = measure(model, tokenizer, seed=config.seed, workers=workers)
+    measured.say(f"right on combinations never trained on: {json.dumps(facts)}", **facts)
+    _save(model, tokenizer, config, facts, out)
+    return facts
+
+
+def _fast() -> torch.autocast:
+    """bf16 autocast where that multiplies faster than fp32; measured once."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=faster_cpu_dtype() == torch.bfloat16)
+
+
+class _Reader(nn.Module):
+    """Names each fact from a picture's image tokens through one learned query a fact."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query = nn.Parameter(0.02 * torch.randn(len(FACTS), width))
+        self.attention = nn.MultiheadAttention(width, 4, batch_first=True)
+        self.heads = nn.ModuleList(nn.Linear(width, len(names)) for names in FACTS.values())
+
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        query = self.query.expand(len(tokens), -1, -1)  # (B, facts, d)
+        read, _ = self.attention(query, tokens, tokens, need_weights=False)  # (B, facts, d)
+        return [head(read[:, i]) for i, head in enumerate(self.heads)]
+
+
+def _train(
+    modules: nn.ModuleDict,
+    steps: int,
+    config: PretrainingConfig,
+    stage: Stage,
+    batches: Callable[[int, random.Random], Iterator[Batch]],
+    loss: Callable[[Batch, torch.Generator], tuple[Tensor, dict[str, float]]],
+) -> None:
+    """Takes `steps` steps with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
+
+    Args:
+        modules: what is trained, by the name under which it is kept.
+        steps: number of steps.
+        config: learning rates, weight decay and seed.
+        stage: keeps the state.
+        batches: so many batches, by a source of randomness.
+        loss: loss of a batch, and what to tell of it.
+    """
+    matrices, others = _inner_matrices(modules)
+    optimisation = Optimisation(
+        [{"params": others, "lr": config.learning_rate}],
+        steps=steps,
+        weight_decay=config.weight_decay,
+        matrices=matrices,
+        matrix_rate=config.matrix_rate,
+    )
+    tensors = named_tensors(**modules)
+    first = stage.load_epoch(tensors, *optimisation.optimizers)
+    for epoch in range(first, -(-steps // EPOCH)):
+        optimisation.taken = epoch * EPOCH
+        count = min(EPOCH, steps - optimisation.taken)
+        draw = epoch_generator(config.seed, stage.title, epoch)
+        rng = random.Random(int(draw.integers(2**62)))
+        generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
+        sums: dict[str, float] = {}
+        what = f"steps {optimisation.taken + 1:,} to {optimisation.taken + count:,} of {steps:,}"
+        for batch in stage.bar(batches(count, rng), count, what):
+            value, told = loss(batch, generator)
+            optimisation.step(value)
+            sums = {name: sums.get(name, 0.0) + told[name] / count for name in told}
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
+        stage.say(f"step {optimisation.taken:,} of {steps:,}: {shown}", **sums)
+        stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
+
+
+def _inner_matrices(modules: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Matrices from one hidden space to another, and all other parameters."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in modules.named_parameters():
+        is_inner = parameter.ndim == 2 and not any(part in name for part in OUTER)
+        (matrices if is_inner else others).append(parameter)
+    return matrices, others
+
+
+def _see(
+    model: Idefics3ForConditionalGeneration,
+    pictures: Tensor,
+    owned: list[Look],
+    config: PretrainingConfig,
+    stage: Stage,
+) -> None:
+    """Phase 1; loads tower and connector where that is done."""
+    labels = torch.tensor([codes(owned[n % len(owned)]) for n in range(len(pictures))])
+    reader = _Reader(tiny.WIDTH)
+
+    def batches(count: int, rng: random.Random) -> Iterator[Tensor]:
+        for _ in range(count):
+            yield torch.tensor(rng.choices(range(len(pictures)), k=config.see_batch))  # (B,)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        with _fast():
+            patches = tiny.tower(model, augment(pictures[rows], generator))  # (B, 64, d)
+            named = reader(model.model.connector(patches))  # facts × (B, names)
+        truth = labels[rows]  # (B, facts)
+        losses = [F.cross_entropy(n.float(), truth[:, i]) for i, n in enumerate(named)]
+        right = [float((n.argmax(1) == truth[:, i]).float().mean()) for i, n in enumerate(named)]
+        return torch.stack(losses).sum(), dict(zip(FACTS, right, strict=True))
+
+    eye = nn.ModuleDict({"tower": model.model.vision_model, "connector": model.model.connector})
+    if not stage.done:
+        trained = nn.ModuleDict({"eye": eye, "reader": reader})
+        _train(trained, config.see_steps, config, stage, batches, loss)
+        _keep(eye, stage)
+    _load(eye, stage)
+
+
+def _describe(
+    model: Idefics3ForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    pictures: Tensor,
+    owned: list[Look],
+    config: PretrainingConfig,
+    stage: Stage,
+) -> None:
+    """Phase 2."""
+    prompter = Prompter(tokenizer)
+    patches = _read_once(model, pictures, config, stage)
+
+    def batches(count: int, rng: random.Random) -> Iterator[list[Conversation]]:
+        size = config.describe_batch
+        return conversation_batches(prompter, owned, len(pictures), count, size, rng)
+
+    def loss(batch: list[Conversation], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        value = _answer_loss(model, batch, patches, tokenizer.pad_token_id)
+        return value, {"loss a token": float(value.detach())}
+
+    trained = nn.ModuleDict({"connector": model.model.connector, "text": model.model.text_model})
+    _train(trained, config.describe_steps, config, stage, batches, loss)
+    _keep(model, stage)
+
+
+@torch.no_grad()
+def _read_once(
+    model: Idefics3ForConditionalGeneration,
+    pictures: Tensor,
+    config: PretrainingConfig,
+    stage: Stage,
+) -> Tensor:
+    """What the tower sees in each picture, shifted, mirrored and dimmed: (n, patches, d) float16."""
+    generator = torch.Generator().manual_seed(config.seed)
+    read = []
+    for some in stage.bar(pictures.split(128), -(-len(pictures) // 128), "reading the pictures"):
+        with _fast():
+            read.append(tiny.tower(model, augment(some, generator)).half())
+    return torch.cat(read)
+
+
+def _keep(module: nn.Module, stage: Stage) -> None:
+    """The phase's result; tied weights are kept once."""
+    stage.save_arrays("weights", {k: v.detach().numpy() for k, v in module.named_parameters()})
+    stage.finish()
+
+
+def _load(module: nn.Module, stage: Stage) -> None:
+    """Takes over what `_keep` kept."""
+    arrays = stage.load_arrays("weights")
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.copy_(torch.from_numpy(arrays[name]))
+
+
+def _answer_loss(
+    model: Idefics3ForConditionalGeneration,
+    batch: list[Conversation],
+    patches: Tensor,
+    pad: int,
+) -> Tensor:
+    """Cross-entropy of the answers' tokens, a mean over those of the whole batch.
+
+    `patches`, (n, patches, d), is what the tower sees in the pictures that the batch names by row.
+
+    The language model reads conversations of like length together: half of a batch of mixed lengths
+    is padding. The loss and its gradient are those of the batch as a whole.
+    """
+    batch = sorted(batch, key=lambda conversation: len(conversation[0]))
+    rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
+    with _fast():
+        seen = model.model.connector(patches[rows].float())  # (n_pictures, image tokens, d)
+    total, tokens, shown = torch.zeros(()), 0, 0
+    for start in range(0, len(batch), TOGETHER):
+        some = batch[start : start + TOGETHER]
+        own = sum(len(r) for _, _, r in some)
+        loss, count = _summed_loss(model, some, seen[shown : shown + own], pad)
+        total, tokens, shown = total + loss, tokens + count, shown + own
+    return total / tokens
+
+
+def _summed_loss(
+    model: Idefics3ForConditionalGeneration, batch: list[Conversation], seen: Tensor, pad: int
+) -> tuple[Tensor, int]:
+    """Sum of the answers' token losses and their number; `seen` are the batch's pictures in order."""
+    length = max(len(ids) for ids, _, _ in batch)
+    ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
+    labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
+    with _fast():
+        embedded = model.get_input_embeddings()(ids)  # (B, L, d)
+        place = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
+        embedded = embedded.masked_scatter(place, seen.to(embedded.dtype))
+        # Padding stands at the end, where a causal model cannot look back from: no mask is needed.
+        hidden = model.model.text_model(inputs_embeds=embedded).last_hidden_state  # (B, L, d)
+        answer = labels[:, 1:] != IGNORE  # (B, L − 1)
+        logits = model.lm_head(hidden[:, :-1][answer])  # (n_tokens, vocabulary)
+    loss = F.cross_entropy(logits.float(), labels[:, 1:][answer], reduction="sum")
+    return loss, len(logits)
+
+
+def _save(
+    model: Idefics3ForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    config: PretrainingConfig,
+    facts: dict[str, float],
+    out: Path,
+) -> None:
+    """Writes model (bf16), processor and a record; an earlier checkpoint at `out` is replaced."""
+    record = {"config": asdict(config), "right_on_unseen_combinations": facts}
+    with replacing_folder(out) as beside:
+        model.bfloat16().save_pretrained(beside)
+        tiny.make_processor(tokenizer).save_pretrained(beside)
+        (beside / PRETRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+
+
+def _refuse_foreign(out: Path) -> None:
+    """An earlier checkpoint may be replaced, anything else must not be."""
+    if (
+        out.exists()
+        and not (out / PRETRAINING_RECORD).is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
+        raise DataError(f"{out} already exists and is no checkpoint of ours; choose another --out.")

@@ -1,0 +1,85 @@
+"""Embedding sets in files: as a bundle keeps them, in half precision, and with the items' ids."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from tpad.errors import BundleError
+from tpad.io.tensor_files import write_arrays
+
+SET_TITLES = {
+    "tpad": "TPAD",
+    "vision_tfidf": "Vision tower + TF-IDF",
+    "knowledge": "Knowledge-MLLM",
+    "transfer": "Transfer-MLLM, not aligned",
+    "vision": "Vision tower",
+    "tfidf": "TF-IDF of the text",
+    "random": "Random vectors",
+}
+"""What a person reads for each embedding set."""
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def as_stored(name: str, vectors: np.ndarray) -> np.ndarray:
+    """Rounded to what float16 holds, clipped to its range: (n_items, d) float32.
+
+    What is trained or measured on these numbers sees exactly what a bundle's reader sees.
+
+    Args:
+        name: of the set, to be named in an error.
+        vectors: (n_items, d).
+
+    Raises:
+        BundleError: a value is NaN or infinite.
+    """
+    if not np.isfinite(vectors).all():
+        raise BundleError(f"The embeddings {name!r} contain NaN or infinity; train again.")
+    return np.clip(vectors, -LARGEST, LARGEST).astype(np.float16).astype(np.float32)
+
+
+def write_embeddings(path: Path, name: str, vectors: np.ndarray) -> None:
+    """Writes a set; `vectors` as in `as_stored`."""
+    write_arrays(path, {"x": as_stored(name, vectors).astype(np.float16)})
+
+
+def read_embeddings(path: Path, n_items: int) -> np.ndarray:
+    """(n_items, d) float32 of a file in half precision, or in single precision as of old.
+
+    Raises:
+        BundleError: it cannot be read, or holds other items.
+    """
+    try:
+        vectors = load_file(path)["x"]
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read; train the bundle again.") from error
+    if vectors.ndim != 2 or len(vectors) != n_items:
+        raise BundleError(
+            f"{path} has shape {vectors.shape}, but there are {n_items} items; "
+            "train the bundle again."
+        )
+    if vectors.dtype not in (np.float16, np.float32) or not np.isfinite(vectors).all():
+        raise BundleError(
+            f"{path} holds NaN, infinity or numbers of the kind {vectors.dtype}; train the bundle "
+            "again."
+        )
+    return np.ascontiguousarray(vectors, np.float32)
+
+
+def write_with_ids(
+    path: Path, item_ids: Sequence[str], vectors: np.ndarray, facts: Mapping[str, str] | None = None
+) -> None:
+    """Writes vectors that are to be read without a bundle, in one step.
+
+    Args:
+        path: `.safetensors`; it gets a tensor "x", and the ids as a JSON list "item_ids" in its
+            metadata.
+        item_ids: (n_items,).
+        vectors: (n_items, d).
+        facts: further metadata.
+    """
+    metadata = {"item_ids": json.dumps(list(item_ids)), **(facts or {})}
+    write_arrays(path, {"x": vectors}, metadata)

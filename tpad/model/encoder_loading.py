@@ -1,0 +1,136 @@
+"""Loading an item encoder from a bundle: nothing but listed files, each checked before it is used."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from tpad.bundle.contents import Listed, read_json, reading
+from tpad.bundle.files import HUB_ID
+from tpad.errors import BundleError
+from tpad.io.saved_state import built, fits, from_json
+from tpad.mllm.loading import COMMIT
+from tpad.mllm.model import MLLM
+from tpad.mllm.precision import choose_device
+from tpad.mllm.quantisation import check_4bit
+from tpad.mllm.settings import ModelSettings
+from tpad.model.given_features import GivenFeatures
+from tpad.model.heads import KnowledgeHeads
+from tpad.model.item_encoder import ItemEncoder, Reading
+from tpad.model.plain_features import FieldFeatures, TextFeatures
+from tpad.model.scaler import FeatureScaler
+from tpad.training.config import DistillConfig
+
+
+def load_encoder(folder: Path, device: str, listed: Collection[str] | None) -> ItemEncoder:
+    """Arguments and errors as in `ItemEncoder.load`."""
+    files = Listed(folder, listed)
+    file = files.file("encoder.json")
+    with reading(file):
+        facts = read_json(file)
+        base, settings = facts["base"], from_json(ModelSettings, facts.get("model", {}))
+        how = from_json(Reading, facts["reading"])
+        distill = from_json(DistillConfig, facts["distill"])
+        categories = facts["categories"]
+        if categories is not None and not fits(categories, list[str]):
+            raise ValueError("the categories are no list of texts")
+    mllm = _load_base(files, base, settings, device)
+    with reading(file):
+        for name in how.adapters:
+            with reading(files.whole(f"adapters/{name}")):
+                mllm.load_adapter(name, files.folder / "adapters" / name)
+        encoder = _assembled(files, facts, mllm, how, distill)
+        encoder.try_out()
+    return encoder
+
+
+def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -> MLLM:
+    """The base model that a bundle holds, or that it names on the hub."""
+    file = files.folder / "encoder.json"
+    if not isinstance(base, dict) or not (base.keys() == {"path"} or "hub_id" in base):
+        raise BundleError(f"{file} names no base model; export the bundle again.")
+    if "path" in base:
+        folder = files.whole(base["path"] if isinstance(base["path"], str) else "")
+        choose_device(device)  # what the machine lacks is no fault of the bundle
+        if settings.load_in_4bit:
+            check_4bit(choose_device(device))
+        for file in sorted(folder.glob("*.json")):
+            if file.name != "tokenizer.json":  # large, and read by a library of its own
+                with reading(file):
+                    read_json(file)
+        with reading(folder):
+            return MLLM.load(folder, settings, device=device)
+    hub_id, revision = base["hub_id"], base.get("revision")
+    if not isinstance(hub_id, str) or not HUB_ID.fullmatch(hub_id) or Path(hub_id).exists():
+        raise BundleError(
+            f"{file} names the base model {hub_id!r}, which is no id OWNER/NAME of the hub, or a "
+            "path on this machine; export the bundle again."
+        )
+    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
+        raise BundleError(
+            f"{file} names the base model {hub_id} without its commit (40 hexadecimal digits), so "
+            "that it could change; export the bundle again."
+        )
+    return MLLM.load(hub_id, settings, revision=revision, device=device)
+
+
+def _assembled(
+    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, distill: DistillConfig
+) -> ItemEncoder:
+    """The encoder of a loaded base model and the other files."""
+    heads_file = files.file("heads.safetensors")
+    with reading(heads_file):
+        arrays = load_file(heads_file)
+    text = _read_text(files, arrays)
+    with reading(heads_file):
+        scaler = built(
+            lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler.")
+        )
+        words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
+        given = None
+        if facts.get("given") is not None:  # earlier bundles do not say
+            given = GivenFeatures.restore(facts["given"], arrays)
+        size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
+        heads = built(
+            lambda: KnowledgeHeads(scaler.n_features, size, words, distill, width),
+            _tensors(arrays, "heads."),
+        )
+        fields = None
+        if facts["categories"] is not None:
+            fields = FieldFeatures(
+                facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
+            )
+    return ItemEncoder(
+        mllm,
+        how,
+        text,
+        fields,
+        scaler.to(mllm.device),
+        heads.to(mllm.device),
+        distill,
+        facts["sets"],
+        facts["base"],
+        given,
+    )
+
+
+def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
+    return {
+        k.removeprefix(prefix): torch.from_numpy(v)
+        for k, v in arrays.items()
+        if k.startswith(prefix)
+    }
+
+
+def _read_text(files: Listed, heads: dict[str, np.ndarray]) -> TextFeatures:
+    file = files.file("text.json")
+    with reading(file):
+        vocabularies = read_json(file)
+        # Earlier bundles keep the arrays with the heads.
+        arrays = {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
+        if files.has("text.safetensors"):
+            arrays = load_file(files.file("text.safetensors"))
+        return TextFeatures.restore(vocabularies, arrays)

@@ -1,0 +1,315 @@
+"""From an item's content to every embedding set: what a bundle needs to take in a new item.
+
+A set is asked for by name; only the passes of the language model that it needs are made (one for
+TPAD, none for TF-IDF), and the vision tower runs once for all sets.
+"""
+
+import json
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tpad.errors import ConfigError, DataError
+from tpad.io.tensor_files import write_arrays
+from tpad.items import NewItem
+from tpad.mllm.features import ImageCache
+from tpad.mllm.instructions import DESCRIBE, item_text
+from tpad.mllm.model import MLLM
+from tpad.mllm.prompts import ItemInput
+from tpad.model.embedding_sets import SET_TITLES
+from tpad.model.given_features import TFIDF, GivenFeatures
+from tpad.model.heads import KnowledgeHeads
+from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.model.scaler import FeatureScaler
+from tpad.training.config import DistillConfig
+from tpad.training.stages.knowledge import named_features
+from tpad.training.student import table_of
+
+RANDOM_SIZE = 128
+STUDENT, TRANSFER = "student", "transfer"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How items are read.
+
+    Attributes:
+        layers: layers of the language model whose features are kept.
+        inputs: "both", "image" or "text".
+        max_text, max_title: characters read of the whole text, and of a title alone.
+        knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base.
+        given_only: whether TPAD reads nothing but vectors that the shop has of its items; there is
+            no student then.
+    """
+
+    layers: tuple[int, ...]
+    inputs: str
+    max_text: int
+    max_title: int
+    knowledge_adapter: str | None
+    given_only: bool = False
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the adapters that are kept."""
+        own = [] if self.given_only else [STUDENT]
+        return [*own, TRANSFER, *filter(None, [self.knowledge_adapter])]
+
+
+class ItemEncoder:
+    """Turns item contents into embeddings.
+
+    Args:
+        mllm: base model with the adapters `student` and `transfer`.
+        reading: how items are read.
+        text: TF-IDF of the text.
+        fields: price and category; None where they don't join.
+        scaler, heads: of TPAD's representation.
+        distill: sizes of the heads.
+        sets: names of the sets, in the order to show them.
+        base: where the base model is: `{"path": "base"}` (written along), or `{"hub_id": …,
+            "revision": …}` of a public checkpoint, which is then not copied.
+        given: vectors that the shop has of its items and that TPAD reads, too; None for none.
+    """
+
+    def __init__(
+        self,
+        mllm: MLLM,
+        reading: Reading,
+        text: TextFeatures,
+        fields: FieldFeatures | None,
+        scaler: FeatureScaler,
+        heads: KnowledgeHeads,
+        distill: DistillConfig,
+        sets: Sequence[str],
+        base: dict[str, Any] | None = None,
+        given: GivenFeatures | None = None,
+    ) -> None:
+        unknown = [name for name in sets if name not in SET_TITLES]
+        if unknown:
+            raise ConfigError(
+                f"There is no embedding set {unknown[0]!r}; choose from {', '.join(SET_TITLES)}."
+            )
+        self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
+        self.scaler, self.heads, self.distill, self.sets = (
+            scaler,
+            heads.eval(),
+            distill,
+            tuple(sets),
+        )
+        self.base = base or {"path": "base"}
+        self.given = given
+
+    def encode(
+        self,
+        items: Sequence[NewItem],
+        sets: Sequence[str] | None = None,
+        images: ImageCache | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Embeddings of items that need not be in any catalogue.
+
+        Args:
+            items: their contents.
+            sets: names of the wanted sets; all by default.
+            images: cached features of the items' pictures, in their order, if there are any.
+
+        Returns:
+            name -> (n, d) float32.
+        """
+        sets = self.sets if sets is None else tuple(sets)
+        for name in sets:
+            if name not in self.sets:
+                raise ConfigError(
+                    f"There is no embedding set {name!r} here; there are {', '.join(self.sets)}."
+                )
+        if images is None:
+            # Of pictures that no set reads, nothing is computed.
+            shown = self.reading.inputs != "text" and any(map(self._shows, sets))
+            images = self.mllm.image_features(item.image if shown else None for item in items)
+        extra = self._fields(items)
+        result = {}
+        for name in sets:
+            x = getattr(self, f"_{name}")(items, images)
+            # Price and category join every content set alike, so that none wins by them.
+            joined = x if extra is None or name == "random" else np.concatenate([x, extra], axis=1)
+            result[name] = np.ascontiguousarray(joined, dtype=np.float32)
+        return result
+
+    # --- one method a set --------------------------------------------------------------------
+
+    def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        parts = []
+        if not self.reading.given_only:
+            parts.append(table_of(self.read(items, images, STUDENT)))  # (n, D)
+        if self.given is None and any(item.vectors for item in items):
+            raise DataError("This bundle reads no vectors of items; leave out `vectors`.")
+        if self.given is not None:
+            vectors = [item.vectors or {} for item in items]
+            if TFIDF in self.given.sizes:
+                texts = self._tfidf(items, images)  # (n, d)
+                vectors = [{**own, TFIDF: row} for own, row in zip(vectors, texts, strict=True)]
+            parts.append(torch.from_numpy(self.given(vectors)))  # (n, g)
+        joined = torch.cat(parts, dim=1).to(self.scaler.mean.device)
+        with torch.no_grad():
+            return self.heads.represent(self.scaler(joined)).cpu().numpy()
+
+    def _shows(self, name: str) -> bool:
+        """Whether a set reads pictures."""
+        return name not in ("tfidf", "random") and not (name == "tpad" and self.reading.given_only)
+
+    def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return table_of(self.read(items, images, self.reading.knowledge_adapter)).numpy()
+
+    def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return table_of(self.read(items, images, TRANSFER, in_session=True)).numpy()
+
+    def _vision(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return images.tower.float().cpu().numpy()
+
+    def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        # The whole text, as it was fitted on: nothing limits how much of it TF-IDF can read.
+        texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
+        return self.text(texts)
+
+    def _vision_tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        return np.concatenate([self._vision(items, images), self._tfidf(items, images)], axis=1)
+
+    def _random(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+        # By content, so that the same item always gets the same vector.
+        seeds = [zlib.crc32(f"{i.title}\0{i.description}\0{i.price}".encode()) for i in items]
+        return np.stack([np.random.default_rng(s).standard_normal(RANDOM_SIZE) for s in seeds])
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def _texts(self, items: Sequence[NewItem]) -> list[str]:
+        if self.reading.inputs == "image":
+            return [""] * len(items)
+        return [item_text(i.title, i.description)[: self.reading.max_text] for i in items]
+
+    def read(
+        self,
+        items: Sequence[NewItem],
+        images: ImageCache,
+        adapter: str | None,
+        in_session: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Features of items as one of the models reads them: name -> (n, d), see `named_features`.
+
+        Args:
+            items: their contents.
+            images: cached features of their pictures.
+            adapter: STUDENT, TRANSFER, or the Knowledge-MLLM's (None: the frozen base).
+            in_session: read as a session of one, by its title.
+        """
+        texts = self._texts(items)
+        if in_session and self.reading.inputs != "image":
+            texts = [
+                (item.title or text)[: self.reading.max_title]
+                for item, text in zip(items, texts, strict=True)
+            ]
+        inputs = [
+            ItemInput(row if images.has_image[row] else None, text)
+            for row, text in enumerate(texts)
+        ]
+        with self.mllm.use_adapter(adapter):
+            encoded = self.mllm.encode(
+                inputs,
+                instruction="" if in_session else DESCRIBE,
+                layers=self.reading.layers,
+                images=images,
+            )
+        return named_features(encoded)
+
+    def _fields(self, items: Sequence[NewItem]) -> np.ndarray | None:
+        if self.fields is None:
+            return None
+        prices = np.array([np.nan if i.price is None else i.price for i in items], np.float64)
+        return self.fields([i.category for i in items], prices)
+
+    # --- saving ------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Writes base, adapters, heads and vocabularies into a folder, which is made if missing."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if "path" in self.base:
+            self.mllm.save(folder / self.base["path"], dtype=_smallest_dtype(self.mllm))
+        for name in self.reading.adapters:
+            self.mllm.save_adapter(name, folder / "adapters" / name)
+        arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
+        arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
+        if self.fields is not None:
+            arrays |= {
+                "fields.means": self.fields.means,
+                "fields.deviations": self.fields.deviations,
+            }
+        if self.given is not None:
+            arrays |= self.given.arrays()
+        write_arrays(folder / "heads.safetensors", arrays)
+        write_arrays(folder / "text.safetensors", self.text.arrays())
+        facts = {
+            "sets": list(self.sets),
+            "reading": asdict(self.reading),
+            "distill": asdict(self.distill),
+            "categories": None if self.fields is None else self.fields.categories,
+            "base": self.base,
+            "given": None if self.given is None else self.given.as_json(),
+            "model": self.mllm.settings.as_json(),
+        }
+        _write_json(folder / "encoder.json", facts)
+        _write_json(folder / "text.json", self.text.as_json())
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
+    ) -> "ItemEncoder":
+        """Reads what `save` wrote, and tries it on an item.
+
+        Args:
+            folder: of the bundle.
+            device: where it runs.
+            listed: the files that may be opened; None for all in the folder.
+
+        Raises:
+            BundleError: a part is missing, not listed, or does not fit the others.
+            ModelError: the base model of a hub cannot be got.
+            ConfigError: this machine has no such device, or none for 4 bits.
+        """
+        from tpad.model.encoder_loading import load_encoder  # which makes an ItemEncoder
+
+        return load_encoder(Path(folder), device, listed)
+
+    def try_out(self) -> None:
+        """Encodes an item that is made up, in every set.
+
+        Raises:
+            ValueError: what comes out is not finite.
+        """
+        vectors = None
+        if self.given is not None:
+            vectors = {
+                name: np.zeros(size, np.float32)
+                for name, size in self.given.sizes.items()
+                if name != TFIDF
+            }
+        item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
+        for name, vector in self.encode([item]).items():
+            if not np.isfinite(vector).all():
+                raise ValueError(f"it gives NaN or infinity in the set {name!r}")
+
+
+def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
+    """bfloat16 where it keeps every weight as it is; otherwise embeddings would change."""
+    weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
+    exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
+    return torch.bfloat16 if exact else None
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")

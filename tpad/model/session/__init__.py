@@ -1,0 +1,1 @@
+"""The session recommender: the network, and a fitted one in use."""

@@ -1,0 +1,308 @@
+"""A trained session recommender in use: scoring, vectors, new items, saving and loading."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from tpad.errors import BundleError, DataError, one_line
+from tpad.io.saved_state import built, from_json, under
+from tpad.io.tensor_files import write_arrays
+from tpad.model.scaler import FeatureScaler
+from tpad.model.session.batching import pad_sessions
+from tpad.model.session.network import SessionModel, SessionModelConfig
+
+CHUNK = 512  # prefixes scored at once
+ITEMS = 65_536  # items whose vectors are computed at once
+GROWN = 4  # tables are joined when what was added is more than this part of the first ones
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch came to."""
+
+    epoch: int
+    """Number of the epoch, from 1."""
+    epochs: int
+    """Number of epochs at most."""
+    loss: float
+    """Mean cross-entropy in nats over the training cases."""
+    validation: float
+    """MRR@20 on the validation cases; NaN if there are none."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Items:
+    """What the model makes of items that follow one another."""
+
+    features: np.ndarray  # (n, n_features) float32, NaN where an item has none
+    inputs: Tensor  # (n, h)
+    vectors: Tensor  # (n, h + 1)
+
+    def followed_by(self, other: "_Items") -> "_Items":
+        return _Items(
+            np.concatenate([self.features, other.features]),
+            torch.cat([self.inputs, other.inputs]),
+            torch.cat([self.vectors, other.vectors]),
+        )
+
+
+class FittedSessionModel:
+    """A trained session recommender with the features of the items it ranks.
+
+    Args:
+        network: the trained network.
+        scaler: the transformation that its features go through.
+        features: (n_items, n_features) float32; more rows than the network knows are new items.
+        history: one report for each epoch of training.
+    """
+
+    def __init__(
+        self,
+        network: SessionModel,
+        scaler: FeatureScaler,
+        features: np.ndarray,
+        history: Sequence[EpochReport] = (),
+    ) -> None:
+        known = len(network.warm)
+        if features.ndim != 2 or features.shape[1] != scaler.n_features or len(features) < known:
+            raise BundleError(
+                f"The session model was trained on {known} items with {scaler.n_features} features "
+                f"each, but was given features of shape {features.shape}; use those of its bundle."
+            )
+        self.network, self.scaler = network.eval(), scaler.eval()
+        self.history = tuple(history)
+        # The items that were there first, and those that were added: two tables, so that adding an
+        # item to a million copies none of them.
+        self._parts: tuple[_Items, ...] = (
+            self._items(np.ascontiguousarray(features, dtype=np.float32)),
+        )
+
+    @property
+    def config(self) -> SessionModelConfig:
+        return self.network.config
+
+    @property
+    def n_items(self) -> int:
+        return sum(len(part.features) for part in self._parts)
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n_items, n_features) float32; of many items, `features_of` some copies less."""
+        parts = [part.features for part in self._parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    @property
+    def item_vectors(self) -> np.ndarray:
+        """(n_items, h + 1) float32; a score is the plain dot product with a session vector."""
+        parts = [part.vectors.cpu().numpy() for part in self._parts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def features_of(self, rows: np.ndarray) -> np.ndarray:
+        """Features of some items: (n,) -> (n, n_features) float32."""
+        return _take([torch.from_numpy(part.features) for part in self._parts], rows).numpy()
+
+    def vectors_of(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of `item_vectors`: (n,) -> (n, h + 1) float32."""
+        return _take([part.vectors for part in self._parts], rows).cpu().numpy()
+
+    def match(self, session_vector: np.ndarray) -> np.ndarray:
+        """Scores (n_items,) float32 of a session vector (h + 1,); −inf for an item without features."""
+        scores = np.concatenate([p.vectors.cpu().numpy() @ session_vector for p in self._parts])
+        scores[np.isnan(scores)] = -np.inf
+        return scores
+
+    def session_vectors(
+        self, prefixes: Sequence[np.ndarray], guests: np.ndarray | None = None
+    ) -> np.ndarray:
+        """One vector for each session so far.
+
+        Args:
+            prefixes: arrays of item rows, the most recent last, none empty.
+            guests: (n_guests, n_features) features of elements that are no candidates, such as an
+                uploaded picture; in `prefixes` they are the rows from `n_items` on.
+
+        Returns:
+            (n, h + 1) float32.
+        """
+        inputs = [part.inputs for part in self._parts]
+        if guests is not None and len(guests):
+            with torch.inference_mode():
+                inputs.append(self.network.item_inputs(self._new_table(guests), new=True))
+        parts = [np.zeros((0, self._parts[0].vectors.shape[1]), np.float32)]
+        parts += [self._session_vectors(chunk, inputs).cpu().numpy() for chunk in chunks(prefixes)]
+        return np.concatenate(parts)
+
+    def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
+        """Score of every item as the next one: (n, n_items) float32, not masked."""
+        result = np.empty((len(prefixes), self.n_items), np.float32)
+        inputs = [part.inputs for part in self._parts]
+        start = 0
+        with torch.inference_mode():
+            for chunk in chunks(prefixes):
+                sessions, end = self._session_vectors(chunk, inputs), 0  # (chunk, h + 1)
+                for part in self._parts:
+                    begin, end = end, end + len(part.features)
+                    scores = sessions @ part.vectors.T  # (chunk, n_part)
+                    result[start : start + len(chunk), begin:end] = scores.cpu().numpy()
+                start += len(chunk)
+        return result
+
+    def encode_new(self, features: np.ndarray) -> np.ndarray:
+        """Vectors of items that the model has never met: (n, n_features) -> (n, h + 1) float32."""
+        with torch.inference_mode():
+            return self.network.item_vectors(self._new_table(features), new=True).cpu().numpy()
+
+    def standardised(self, features: np.ndarray) -> np.ndarray:
+        """Item features as the network reads them: (n, n_features) -> (n, n_outputs) float32, with
+        the warm items' mean at zero."""
+        with torch.inference_mode():
+            return self._new_table(features).cpu().numpy()
+
+    def with_new_items(self, features: np.ndarray) -> "FittedSessionModel":
+        """The same model, with further items appended after those it ranks; nothing is retrained.
+
+        Args:
+            features: (n, n_features).
+        """
+        new = self._items(self._checked(features), new=True)
+        first, more = self._parts[0], [*self._parts[1:], new]
+        added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
+        model = copy.copy(self)  # shares the network and the scaler
+        joined = len(added.features) > len(first.features) // GROWN
+        model._parts = (first.followed_by(added),) if joined else (first, added)
+        return model
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Tensors of the network and of the scaler, each under its prefix."""
+        state = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        state |= {f"scaler.{name}": value for name, value in self.scaler.state_dict().items()}
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Writes weights, scaler and settings to one safetensors file (features are kept apart)."""
+        header = {
+            "format": FORMAT,
+            "config": json.dumps(asdict(self.config)),
+            "history": json.dumps([asdict(report) for report in self.history]),
+        }
+        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        write_arrays(Path(path), arrays, header)
+
+    @classmethod
+    def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
+        """Reads what `save` wrote.
+
+        Args:
+            path: the safetensors file.
+            features: (n_items, n_features), those it was trained on (and new rows after them).
+
+        Raises:
+            BundleError: the file is missing, of another format, or does not fit the features.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.get("format") != FORMAT:
+                raise BundleError(f"It is no session model of format {FORMAT}; train it again.")
+            config = from_json(SessionModelConfig, json.loads(header["config"]))
+            history = [EpochReport(**report) for report in json.loads(header["history"])]
+            network, scaler = _restored(state, config)
+            model = cls(network, scaler, features, history)
+            model._check_numbers()
+            return model
+        except BundleError as error:
+            raise BundleError(f"{path} cannot be used: {one_line(error)}.") from error
+        except Exception as error:  # whatever a broken file causes, the remedy is the same
+            raise BundleError(
+                f"{path} cannot be read as a session model ({one_line(error)}); train it again."
+            ) from error
+
+    def _check_numbers(self) -> None:
+        """Raises a ValueError if items that have features, or a session, get no finite numbers."""
+        known = np.isfinite(self.features).all(1)
+        sessions = self.session_vectors([np.zeros(1, int)] if known[:1].all() else [])
+        if not np.isfinite(self.item_vectors[known]).all() or not np.isfinite(sessions).all():
+            raise ValueError("its vectors hold NaN or infinity")
+
+    def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
+        """The tables of items, computed in chunks: hidden layers of a million would not fit."""
+        n, device = len(features), self.network.log_scale.device
+        width = self.config.width
+        inputs = torch.empty(n, width, device=device)
+        vectors = torch.empty(n, width + 1, device=device)
+        with torch.inference_mode():
+            for start in range(0, n, ITEMS):
+                part = slice(start, start + ITEMS)
+                table = self.scaler(torch.from_numpy(features[part]).to(device))  # (chunk, d)
+                inputs[part] = self.network.item_inputs(table, first=start, new=new)
+                vectors[part] = self.network.item_vectors(table, first=start, new=new)
+        return _Items(features, inputs, vectors)
+
+    def _checked(self, features: np.ndarray) -> np.ndarray:
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        if features.ndim != 2 or features.shape[1] != self.scaler.n_features:
+            raise DataError(
+                f"New items need features of shape (n, {self.scaler.n_features}), not "
+                f"{features.shape}."
+            )
+        return features
+
+    def _new_table(self, features: np.ndarray) -> Tensor:
+        """Scaled features of items that the model has never met."""
+        features = self._checked(features)
+        return self.scaler(torch.from_numpy(features).to(self.network.log_scale.device))
+
+    def _session_vectors(self, prefixes: Sequence[np.ndarray], inputs: Sequence[Tensor]) -> Tensor:
+        with torch.inference_mode():
+            rows, last = pad_sessions([p[-self.config.max_length :] for p in prefixes])
+            shape, device = rows.shape, inputs[0].device
+            elements = _take(inputs, rows.clamp(min=0).flatten()).view(*shape, -1)  # (n, L, h)
+            states = self.network.encode(elements)  # (n, L, h)
+            final = states[torch.arange(len(rows), device=device), last.to(device)]  # (n, h)
+            return self.network.session_vectors(final)
+
+
+def _restored(
+    state: dict[str, Tensor], config: SessionModelConfig
+) -> tuple[SessionModel, FeatureScaler]:
+    """Network and scaler of a file; what the settings say is compared with it before it is built."""
+    layers = {name.split(".")[2] for name in state if name.startswith("network.blocks.")}
+    if config.layers != len(layers):
+        raise ValueError(f"the settings say {config.layers} layers, there are {len(layers)}")
+    components = state.get("scaler.components")
+    n_outputs = None if components is None else len(components)
+    scaler = built(
+        lambda: FeatureScaler(len(state["scaler.mean"]), n_outputs), under("scaler.", state)
+    )
+    warm = state["network.warm"]
+    if warm.dtype != torch.bool or warm.ndim != 1:
+        raise ValueError("network.warm holds no truth values")
+    network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
+    return network, scaler
+
+
+def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
+    """Rows of tables that follow one another, without joining them: (n,) -> (n, width)."""
+    rows = torch.as_tensor(rows, dtype=torch.long).to(parts[0].device)
+    if len(parts) == 1:
+        return parts[0][rows]
+    found = parts[0].new_empty(len(rows), parts[0].shape[1])
+    start = 0
+    for part in parts:
+        inside = (rows >= start) & (rows < start + len(part))
+        found[inside] = part[rows[inside] - start]
+        start += len(part)
+    return found
+
+
+def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:
+    return [prefixes[start : start + CHUNK] for start in range(0, len(prefixes), CHUNK)]

@@ -1,0 +1,1 @@
+"""Mutual information: the bounds that alignment and disentanglement train on."""

@@ -1,0 +1,215 @@
+"""Tunes the session recommender on items that play cold.
+
+Validation sessions have warm targets only, so they cannot measure how an embedding set ranks items
+without clicks. A tenth of the warm items therefore plays cold: their clicks are removed from the
+training sessions, and validation uses both kinds of targets **[ours]**. Tuned are
+
+- the PCA size of the features, by MRR@20, and
+- the *cold offset*, which is added to the scores of items without clicks. The network memorises the
+  clicked items in part and scores them higher than equally fitting items that it has never seen. The
+  offset chosen is the one with the highest likelihood of the validation clicks: items without clicks
+  then get as much probability as they get clicks.
+
+Neither test sessions nor items that are really cold are used. `train` stores the result in the bundle.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tpad.data.sessions import Sessions
+from tpad.model.session.fitted import chunks
+from tpad.model.session.network import PCA_SIZES
+from tpad.training.cases import known_cases, mask_history
+from tpad.training.ranking import reciprocal_ranks
+from tpad.training.trainer import (
+    EpochReport,
+    FittedSessionModel,
+    SessionModelConfig,
+    fit_session_model,
+)
+
+PSEUDO_COLD_SHARE = 0.1
+PSEUDO_COLD_SEED = 41  # one draw for all embedding sets, so that they face the same items
+LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless features
+
+
+@dataclass(frozen=True)
+class SessionTuning:
+    """The chosen settings, and what each PCA size reached."""
+
+    pca: int | None
+    """Best PCA size; None keeps the features as they are."""
+    cold_offset: float
+    """Offset of unclicked items' scores at that size."""
+    values: dict[str, float]
+    """Mean of the MRR@20 on warm and on pseudo-cold validation targets, by size."""
+
+    def apply(self, config: SessionModelConfig) -> SessionModelConfig:
+        """The settings of a recommender with what was chosen."""
+        return replace(config, pca=self.pca, cold_offset=self.cold_offset)
+
+
+@dataclass(frozen=True)
+class SizeTry:
+    """What one PCA size reached."""
+
+    value: float
+    """Mean of the MRR@20 on warm and on pseudo-cold validation targets."""
+    cold_offset: float
+    """Best offset of unclicked items' scores."""
+
+
+def pseudo_cold(warm: np.ndarray) -> np.ndarray:
+    """(n_items,) bool, the tenth of the warm items that plays cold; the same for all embedding sets."""
+    warm = np.asarray(warm, dtype=bool)
+    rows = np.flatnonzero(warm)
+    draw = np.random.default_rng(PSEUDO_COLD_SEED).permutation(rows)
+    found = np.zeros(len(warm), bool)
+    found[draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]] = True
+    return found
+
+
+def hold_out(sessions: Sessions, kept: np.ndarray) -> Sessions:
+    """The sessions without the clicks on items that are not `kept`; short ones drop out."""
+    shorter = [items[kept[items]] for items in sessions.items]
+    rows = np.array([i for i, items in enumerate(shorter) if len(items) > 1], dtype=np.int64)
+    return Sessions(sessions.ids[rows], [shorter[i] for i in rows], sessions.starts[rows])
+
+
+def tune_session_model(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: SessionModelConfig,
+    *,
+    sizes: Sequence[int | None] = PCA_SIZES,
+    progress: Callable[[EpochReport], None] | None = None,
+) -> SessionTuning:
+    """Tries each PCA size with a tenth of the warm items held out.
+
+    Args:
+        features: (n_items, n_features).
+        train, validation: sessions.
+        warm: (n_items,) bool.
+        config: settings of the recommender; its `pca` and `cold_offset` have no influence.
+        sizes: PCA sizes to try; None keeps the features as they are.
+        progress: called after each epoch of each try.
+
+    Returns:
+        The best size (the first of equals) and its offset.
+    """
+    return best_size(
+        {
+            size: try_size(features, train, validation, warm, config, size, progress=progress)
+            for size in sizes_to_try(features.shape[1], sizes)
+        }
+    )
+
+
+def sizes_to_try(n_features: int, sizes: Sequence[int | None]) -> list[int | None]:
+    """The PCA sizes, each once; one that is not below the number of features counts as None."""
+    return list(dict.fromkeys(size if size and size < n_features else None for size in sizes))
+
+
+def try_size(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: SessionModelConfig,
+    size: int | None,
+    **options: Any,
+) -> SizeTry:
+    """Trains with one PCA size and a tenth of the warm items held out.
+
+    Args:
+        features, train, validation, warm, config: as in `tune_session_model`.
+        size: PCA size; None keeps the features as they are.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
+    """
+    warm = np.asarray(warm, dtype=bool)
+    known = warm & ~pseudo_cold(warm)
+    settings = replace(config, pca=size, cold_offset=0.0)
+    reduced = hold_out(train, known)
+    model = fit_session_model(features, reduced, validation, known, settings, **options)
+    return SizeTry(*_read(model, validation, warm, known))
+
+
+def best_size(tries: Mapping[int | None, SizeTry]) -> SessionTuning:
+    """The size with the highest value; the first of equals."""
+    best = max(tries, key=lambda size: tries[size].value)
+    values = {size_label(size): tried.value for size, tried in tries.items()}
+    return SessionTuning(best, tries[best].cold_offset, values)
+
+
+def size_label(size: int | None) -> str:
+    """Name of a PCA size in records."""
+    return "all" if size is None else str(size)
+
+
+def _read(
+    model: FittedSessionModel, validation: Sessions, warm: np.ndarray, known: np.ndarray
+) -> tuple[float, float]:
+    """MRR@20 (mean of known and pseudo-cold targets) under the best offset, and that offset."""
+    settings = model.config
+    cases = known_cases(
+        validation, warm, max_length=settings.max_length, mask_seen=settings.mask_seen
+    )
+    if not len(cases):
+        return 0.0, 0.0
+    targets = cases.targets
+
+    def scored() -> Iterator[np.ndarray]:  # (c, n_items); those of all cases would not fit
+        for prefixes in chunks(cases.prefixes):
+            scores = model.scores(prefixes)
+            scores[:, ~warm] = -np.inf
+            if settings.mask_seen:
+                mask_history(scores, prefixes)
+            yield scores
+
+    offset = cold_offset(scored(), targets, ~known)
+    found, start = np.empty(len(targets), np.float32), 0
+    for scores in scored():
+        scores[:, ~known] += offset
+        part = slice(start, start + len(scores))
+        own = torch.from_numpy(targets[part]).long()
+        found[part] = reciprocal_ranks(torch.from_numpy(scores), own).numpy()
+        start = part.stop
+    groups = [found[known[targets]], found[~known[targets]]]
+    return float(np.mean([group.mean() for group in groups if len(group)])), offset
+
+
+def cold_offset(scores: Iterable[np.ndarray], targets: np.ndarray, unclicked: np.ndarray) -> float:
+    """The offset of unclicked items' scores with the highest likelihood.
+
+    The likelihood of a softmax in one additive offset is concave, and at its top the probability
+    given to unclicked items equals the share of clicks they get; bisection finds it.
+
+    Args:
+        scores: parts (c, n_items) of the (n, n_items), in order; −inf where an item is no candidate.
+        targets: (n,) item rows.
+        unclicked: (n_items,) bool.
+
+    Returns:
+        The offset, within ± `LARGEST_OFFSET`.
+    """
+    mask = torch.from_numpy(unclicked)
+    # Only the two groups' sums matter, so the search costs one pass over the scores.
+    gap = torch.cat(
+        [
+            rows[:, mask].logsumexp(1) - rows[:, ~mask].logsumexp(1)
+            for rows in map(torch.from_numpy, scores)
+        ]
+    )  # (n,)
+    clicks = float(unclicked[targets].sum())
+    low, high = -LARGEST_OFFSET, LARGEST_OFFSET
+    for _ in range(40):
+        middle = (low + high) / 2
+        given = float(torch.sigmoid(gap.double() + middle).sum())
+        low, high = (middle, high) if given < clicks else (low, middle)
+    return round((low + high) / 2, 4)
