@@ -1,6 +1,6 @@
 """Opens a bundle in the browser: `python -m app [--bundle PATH] [--database DB] [--port N]`.
 
-`python -m app deploy OWNER/NAME` puts it on Hugging Face Spaces, see `app/deploy.py`.
+`python -m app deploy OWNER/NAME` puts it on Hugging Face Spaces, see `app/deploy/spaces.py`.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Start the app and stay until it is stopped; 1 if the bundle cannot be opened."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["deploy"]:
-        from app.deploy import main as deploy
+        from app.deploy.spaces import main as deploy
 
         return deploy(arguments[1:])
     try:
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
     import tpad
-    from app.results import open_results
+    from app.shell.results import open_results
     from app.ui import build_app, launch_options
     from tpad.errors import TpadError
     from tpad.items import NewItem
@@ -135,7 +135,7 @@ def _database(named: str | None, read_only: bool, dataset: "Dataset") -> str | P
     read only itself, to be written to a copy of it."""
     if named or not DEFAULT_DATABASE.exists():
         return named
-    from app.results import Results
+    from app.shell.results import Results
 
     shipped = Results(DEFAULT_DATABASE, read_only=True)
     covers = bool(shipped.of_dataset(dataset).choices())
@@ -144,7 +144,7 @@ def _database(named: str | None, read_only: bool, dataset: "Dataset") -> str | P
         return None
     if read_only:
         return DEFAULT_DATABASE
-    from app.working_copy import working_copy
+    from app.shell.working_copy import working_copy
 
     return working_copy(DEFAULT_DATABASE, WORKING_COPY)
 

@@ -19,20 +19,20 @@ from gradio.context import Context
 from gradio.exceptions import InvalidPathError
 from gradio_client.utils import is_file_obj_with_meta
 
-from app.actions import MAX_TITLE, Shop, with_facts
-from app.pictures import reencode
-from app.state import MAX_ELEMENTS
+from app.shell.actions import MAX_TITLE, Shop, with_facts
+from app.shell.pictures import reencode
+from app.shell.state import MAX_ELEMENTS
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError, DataError, TpadError
 from tpad.io.texts import checked_text
 from tpad.items import NewItem
 
 if TYPE_CHECKING:
-    from app.results import Choice, Results
+    from app.shell.results import Choice, Results
 
 log = logging.getLogger("app")
 
-CALLS = 16  # at once, of all callers; what is slow in them takes turns, see `app.pictures`
+CALLS = 16  # at once, of all callers; what is slow in them takes turns, see `app.shell.pictures`
 MAX_K = 100  # items of a list
 MAX_ENCODED = 32  # items of one call of /encode
 MAX_TEXT = 4000  # characters of a description

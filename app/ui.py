@@ -6,21 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from app import address, share_menu, style, views
-from app.actions import Shop, recommendations_html, step, strip_html
-from app.address_parts import Field, choice, flag, several, words
+from app.about import tab as about
 from app.api import MAX_REQUEST, add_api
-from app.catalogue import ALL, Catalogue
-from app.events import FOLLOW, guarded, html, told
-from app.maps import Maps
-from app.pictures import picture_routes
-from app.state import FORGET_AFTER, Element, SessionFull, VisitorSession
-from app.tabs import about, cold_start, compare, dashboard, recommend
-from app.text import readable
+from app.cold_start import tab as cold_start
+from app.compare import tab as compare
+from app.compare.maps import Maps
+from app.dashboard import tab as dashboard
+from app.recommend import tab as recommend
+from app.shell import address, share_menu, style, views
+from app.shell.actions import Shop, recommendations_html, step, strip_html
+from app.shell.address_parts import Field, choice, flag, several, words
+from app.shell.catalogue import ALL, Catalogue
+from app.shell.events import FOLLOW, guarded, html, told
+from app.shell.pictures import picture_routes
+from app.shell.state import FORGET_AFTER, Element, SessionFull, VisitorSession
+from app.shell.text import readable
 from tpad.model.embedding_sets import SET_TITLES
 
 if TYPE_CHECKING:
-    from app.results import Results
+    from app.shell.results import Results
     from tpad.recommender import Recommender
 
 RECOMMEND, COMPARE, COLD_START, DASHBOARD, ABOUT = (
@@ -273,7 +277,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
     return {
         "theme": style.theme(),
         "css": style.CSS,
-        "js": (Path(__file__).parent / "page.js").read_text("utf-8"),
+        "js": (Path(__file__).parent / "static" / "page.js").read_text("utf-8"),
         "app_kwargs": {
             "routes": picture_routes(app.shop.catalogue),  # type: ignore[attr-defined]
             "max_body_size": MAX_REQUEST,

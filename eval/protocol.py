@@ -137,7 +137,7 @@ class TestCases:
     def slice(self, name: str) -> np.ndarray:
         """(n,) bool, the cases of a slice: "all", "warm" or "cold" (of the target).
 
-        `eval.slices.slices` has the finer ones.
+        `eval.metrics.slices.slices` has the finer ones.
         """
         return {"all": np.ones(len(self), dtype=bool), "warm": ~self.cold, "cold": self.cold}[name]
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from eval.database.store import OpenRun, Store
+from eval.metrics.slices import slices
 from eval.protocol import TestCases
-from eval.slices import slices
 from tpad import Dataset
 
 VERSION = ("0.1.0", "0123456789abcdef")

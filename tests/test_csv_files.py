@@ -105,16 +105,16 @@ def test_every_csv_is_written_by_the_one_function():
 
 
 def dashboard(folder):
-    from app.board_views import csv_link
+    from app.dashboard.views import csv_link
 
     link = csv_link(pd.DataFrame({"=model": HOSTILE}), "verdicts")
     return base64.b64decode(re.search('base64,([^"]+)', link)[1]).decode()
 
 
 def report(folder):
-    from eval.cli.writing import write_report
-    from eval.metrics import Ranks
-    from eval.results import Result
+    from eval.metrics.ranks import Ranks
+    from eval.reports.writing import write_report
+    from eval.runs.results import Result
 
     ranks = Ranks.of(np.array([[1.0, 2.0]]))
     cases = argparse.Namespace(session=np.arange(2))
@@ -204,8 +204,8 @@ def world(folder):
 
 
 WRITERS = {
-    "app/board_views.py": dashboard,
-    "eval/cli/writing.py": report,
+    "app/dashboard/views.py": dashboard,
+    "eval/reports/writing.py": report,
     "eval/cli/splits.py": splits,
     "eval/cli/exchange.py": export,
     "tpad/fetching/report.py": failures,

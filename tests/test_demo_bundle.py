@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tpad
-from eval.metrics import case_values
+from eval.metrics.ranking import rank_all
+from eval.metrics.ranks import case_values
 from eval.protocol import TestCases
-from eval.ranking import rank_all
 from tpad.bundle import Bundle
 from tpad.training.pipeline import contents
 

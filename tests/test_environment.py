@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app import __main__ as command
-from app.maps import cache_folder
+from app.compare.maps import cache_folder
 from eval.database.opening import default_target
 from tpad.__main__ import main
 from tpad.environment import flag, forget_blank_variables, variable, whole_number

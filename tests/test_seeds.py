@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.runner import run_models
-from eval.splits import SplitConfig
+from eval.runs.runner import run_models
+from eval.splits.making import SplitConfig
 from tpad import Dataset
 from tpad.data.splits import hold_out_items
 from tpad.embedded.pretraining import PretrainingConfig

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.metrics import case_values, target_ranks
+from eval.metrics.ranking import candidate_scores
+from eval.metrics.ranks import case_values, target_ranks
 from eval.protocol import CASES, RankingModel, holds
-from eval.ranking import candidate_scores
 from tpad import Dataset
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
-from eval.metrics import metric_names
-from eval.names import SUBJECT, VARIANT
-from eval.report import about, by_other_mean, section_text
-from eval.results import HEADLINES, Result
-from eval.sections import at_a_glance, main_slices
-from eval.selection import results_of
-from eval.significance import over_seeds
-from eval.tables import MARK, results_frame
+from eval.metrics.ranks import metric_names
+from eval.metrics.significance import over_seeds
+from eval.models.names import SUBJECT, VARIANT
+from eval.reports.report import about, by_other_mean, section_text
+from eval.reports.sections import at_a_glance, main_slices
+from eval.reports.tables import MARK, results_frame
+from eval.runs.results import HEADLINES, Result
+from eval.runs.selection import results_of
 from tpad import Bundle, DataError
 from tpad.bundle.card import model_card
 

@@ -2,13 +2,13 @@
 
 from argparse import Namespace, _SubParsersAction
 
-from eval.averaging import MEANS
 from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
-from eval.comparison import compare_runs
 from eval.database.store import Store
-from eval.metrics import parse_metric
-from eval.selection import results_of
+from eval.metrics.averaging import MEANS
+from eval.metrics.ranks import parse_metric
+from eval.runs.comparison import compare_runs
+from eval.runs.selection import results_of
 from tpad import ConfigError
 
 

@@ -17,11 +17,11 @@ from eval.cli.sources import (
     slices_of,
     store_split,
 )
-from eval.cli.writing import write_text
 from eval.database.store import Store
-from eval.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
-from eval.peers import SEPARATOR, cases_frame, read_peer
-from eval.runner import code_version
+from eval.models.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
+from eval.models.peers import SEPARATOR, cases_frame, read_peer
+from eval.reports.writing import write_text
+from eval.runs.runner import code_version
 from tpad import ConfigError, DataError
 from tpad.errors import check_seed
 from tpad.io.csv_files import csv_text

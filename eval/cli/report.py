@@ -5,10 +5,10 @@ from pathlib import Path
 
 from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
-from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.names import SUBJECT
-from eval.selection import results_of
+from eval.models.names import SUBJECT
+from eval.reports.writing import SUFFIXES, check_report, write_report
+from eval.runs.selection import results_of
 
 
 def add_parser(commands: _SubParsersAction) -> None:

@@ -20,12 +20,12 @@ from eval.cli.sources import (
     slices_of,
     store_split,
 )
-from eval.cli.writing import SUFFIXES, check_report, write_report
 from eval.database.store import Store
-from eval.models import TRIES, Entry, all_entries, select, too_large_for
-from eval.names import SUBJECT
-from eval.runner import code_version, run_models
-from eval.shipped import Shipped, shipped_recommenders
+from eval.models.names import SUBJECT
+from eval.models.registry import TRIES, Entry, all_entries, select, too_large_for
+from eval.models.shipped import Shipped, shipped_recommenders
+from eval.reports.writing import SUFFIXES, check_report, write_report
+from eval.runs.runner import code_version, run_models
 from tpad import ConfigError
 from tpad.errors import check_seed
 from tpad.model.session.fitted import EpochReport

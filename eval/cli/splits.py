@@ -4,10 +4,10 @@ from argparse import Namespace, RawDescriptionHelpFormatter, _SubParsersAction
 from pathlib import Path
 
 from eval.cli.sources import add_database, add_source, database_of, load_source, store_split
-from eval.cli.writing import write_text
 from eval.database.store import Store
-from eval.split_files import save_split
-from eval.splits import DEFAULTS
+from eval.reports.writing import write_text
+from eval.splits.files import save_split
+from eval.splits.making import DEFAULTS
 from tpad import ConfigError
 from tpad.io.csv_files import csv_text
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.metrics import Ranks
+from eval.metrics.ranks import Ranks
 from tpad import DataError
 from tpad.io.texts import half_character
 

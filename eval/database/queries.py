@@ -27,7 +27,7 @@ from eval.database.schema import (
     SplitRow,
     VerdictRow,
 )
-from eval.metrics import Ranks
+from eval.metrics.ranks import Ranks
 from tpad import DataError
 
 

@@ -202,7 +202,7 @@ class MetricRow(Base):
 
 
 class RankRow(Base):
-    """The rank of the target in each case of a run, see `eval.metrics.Ranks`."""
+    """The rank of the target in each case of a run, see `eval.metrics.ranks.Ranks`."""
 
     __tablename__ = "rank"
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)

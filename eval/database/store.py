@@ -34,8 +34,8 @@ from eval.database.schema import (
     VerdictRow,
 )
 from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id, once
-from eval.figures import Figure, figures
-from eval.metrics import Ranks
+from eval.metrics.figures import Figure, figures
+from eval.metrics.ranks import Ranks
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
 from tpad.io.texts import half_character
@@ -294,7 +294,7 @@ class Store(Reader):
         Args:
             dataset, name: the dataset and what to call it.
             cases: n cases; stored if they are not yet.
-            masks: name -> (n,) bool, as `eval.slices.slices` gives them. Slices that are stored
+            masks: name -> (n,) bool, as `eval.metrics.slices.slices` gives them. Slices that are stored
                 already, that are empty, or that follow from the cases themselves are passed over.
         """
         some = {k: mask for k, mask in masks.items() if k not in SLICES and mask.any()}

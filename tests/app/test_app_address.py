@@ -5,14 +5,14 @@ import json
 import pytest
 from fake_bundle import FakeEncoder, with_arrival
 
-from app import address_parts
-from app.actions import strip_html, uploaded
-from app.address import reopened
-from app.address_parts import board_view, choice, flag, sent, several, words
-from app.board_view import LEADERBOARD, View
-from app.own_items import MOST, OwnItems, new_key
-from app.sharing import link, read_address
-from app.state import Element, Table, VisitorSession
+from app.dashboard.view import LEADERBOARD, View
+from app.shell import address_parts
+from app.shell.actions import strip_html, uploaded
+from app.shell.address import reopened
+from app.shell.address_parts import board_view, choice, flag, sent, several, words
+from app.shell.own_items import MOST, OwnItems, new_key
+from app.shell.sharing import link, read_address
+from app.shell.state import Element, Table, VisitorSession
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError

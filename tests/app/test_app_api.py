@@ -18,8 +18,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from app import api
-from app.results import open_results
-from app.state import MAX_ELEMENTS
+from app.shell.results import open_results
+from app.shell.state import MAX_ELEMENTS
 from app.ui import build_app
 from eval.database.store import Store
 from tpad.bundle import Bundle

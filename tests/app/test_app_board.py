@@ -6,12 +6,12 @@ import pytest
 from fake_board import add_run, begin, fill, finish
 from fake_bundle import FakeEncoder
 
-from app import board
-from app.names import model_title
-from app.results import Results
+from app.dashboard import tables
+from app.shell.names import model_title
+from app.shell.results import Results
 from eval.database.store import Store
+from eval.metrics.significance import holm
 from eval.protocol import TestCases
-from eval.significance import holm
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 
@@ -41,7 +41,7 @@ def outcome(results):
 
 
 def test_the_leaderboard_begins_with_the_best_and_numbers_real_models(outcome):
-    table = board.leaderboard(outcome, "all", "MRR", 20, extras=True)
+    table = tables.leaderboard(outcome, "all", "MRR", 20, extras=True)
     assert table["MRR"].is_monotonic_decreasing
     places = table.set_index("model").place
     assert places["oracle"] == places["attributes"] == 0
@@ -52,7 +52,7 @@ def test_the_leaderboard_begins_with_the_best_and_numbers_real_models(outcome):
 
 
 def test_ablations_and_references_come_only_when_asked_for(outcome):
-    shown = set(board.leaderboard(outcome, "all", "P", 20).model)
+    shown = set(tables.leaderboard(outcome, "all", "P", 20).model)
     assert shown == {"popularity", "vision", "tpad", "oracle"}
 
 
@@ -74,8 +74,8 @@ def test_one_seed_leaves_models_that_were_run_once(outcome):
 
 
 def test_marks_are_corrected_over_the_tests_that_are_shown(outcome):
-    few = board.differences(outcome.against(["vision"], "all", "MRR", 20))
-    many = board.differences(outcome.against(["vision", "popularity", "oracle"], "all", "MRR", 20))
+    few = tables.differences(outcome.against(["vision"], "all", "MRR", 20))
+    many = tables.differences(outcome.against(["vision", "popularity", "oracle"], "all", "MRR", 20))
     assert few.p["vision"] == many.p["vision"]
     assert many.p_corrected.to_numpy() == pytest.approx(holm(many.p.to_numpy()))
     assert few.p_corrected["vision"] == few.p["vision"] <= many.p_corrected["vision"]
@@ -90,13 +90,13 @@ def test_without_tpad_nothing_is_tested(store, dataset):
     results = Results(store.target)
     outcome = results.outcome(results.choices()[0].key)
     assert outcome.against(["vision"], "all", "MRR", 20) == []
-    assert board.handful(outcome) == ["vision"]
-    assert board.ablations(outcome) == ("tpad", [])
+    assert tables.handful(outcome) == ["vision"]
+    assert tables.ablations(outcome) == ("tpad", [])
     results.store.close()
 
 
 def test_warm_and_cold_stand_beside_each_other(outcome):
-    table = board.warm_cold(outcome, "P", 20).set_index("model")
+    table = tables.warm_cold(outcome, "P", 20).set_index("model")
     assert table.cold["popularity"] == 0 < table.warm["popularity"]
     frame = outcome.frame("cold").query("model == 'tpad' and metric == 'P' and k == 20")
     assert table.cold["tpad"] == frame["mean"].item()
@@ -109,25 +109,25 @@ def test_slices_that_are_too_small_are_named_and_not_drawn(outcome, monkeypatch)
         for name, mask in outcome.masks.items()
         if name.startswith("length")
     }
-    monkeypatch.setattr(board, "FEWEST", min(counts.values()) + 1)
-    table, small = board.by_slices(outcome, "length", "MRR", 20, ["tpad", "oracle"])
+    monkeypatch.setattr(tables, "FEWEST", min(counts.values()) + 1)
+    table, small = tables.by_slices(outcome, "length", "MRR", 20, ["tpad", "oracle"])
     assert small == [f"{n} ({c} cases)" for n, c in counts.items() if c == min(counts.values())]
     assert set(table.bin) == {n for n, c in counts.items() if c > min(counts.values())} != set()
     assert set(table.model) == {"tpad", "oracle"}
 
 
 def test_ablations_are_held_against_the_whole_method(outcome):
-    whole, names = board.ablations(outcome)
+    whole, names = tables.ablations(outcome)
     assert (whole, names) == ("tpad", ["tpad-no-alignment"])
     found = [outcome.against(names, "all", m, 20, whole)[0] for m in ("P", "MRR")]
-    table = board.ablation_table(board.together(found))
+    table = tables.ablation_table(tables.together(found))
     assert (table.difference < 0).all()
     assert table.p_corrected.to_numpy() == pytest.approx(holm(table.p.to_numpy()))
     assert set(table.title) == {"without alignment"}
 
 
 def test_costs_leave_out_what_is_not_fitted(outcome):
-    table = board.costs(outcome, "all", "MRR", 20).set_index("model")
+    table = tables.costs(outcome, "all", "MRR", 20).set_index("model")
     assert "oracle" not in table.index
     assert table.fit_seconds["tpad"] == 40.0
 
@@ -137,9 +137,9 @@ def test_every_model_and_slice_has_words(outcome):
     assert model_title("vision_neighbours") == "Neighbours, Vision tower"
     assert model_title("tpad-no-words") == "TPAD, heads over all features in place of words"
     assert model_title("my_own") == "my_own"
-    assert board.part_title("length 1") == "Sessions of 1 item"
-    assert board.part_title("category 5+ things") == "Targets of category 5+ things"
-    assert [part for _, part in board.part_choices(outcome, main=True)] == ["all", "warm", "cold"]
+    assert tables.part_title("length 1") == "Sessions of 1 item"
+    assert tables.part_title("category 5+ things") == "Targets of category 5+ things"
+    assert [part for _, part in tables.part_choices(outcome, main=True)] == ["all", "warm", "cold"]
 
 
 def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, results, dataset):
@@ -147,7 +147,7 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
     before, stamp = results.outcome(key), results.stamp()
     with begin(store, dataset, "markov", "baseline") as run:
         assert results.stamp() != stamp
-        newest = board.run_table(results.runs()).iloc[0]
+        newest = tables.run_table(results.runs()).iloc[0]
         assert (newest.title, newest.status) == ("Markov chain", "running")
         assert np.isnan(newest.seconds)
         assert results.outcome(key) is before  # it changes nothing yet
@@ -159,7 +159,7 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
     assert after.tested("vision", "all", "P", 20)  # of other runs nothing is computed again
     assert not after.tested("markov", "all", "P", 20)
     assert "markov" in after.by_name and "markov" not in before.by_name
-    assert board.run_table(results.runs()).status.iat[0] == "done"
+    assert tables.run_table(results.runs()).status.iat[0] == "done"
 
 
 def test_a_run_on_other_cases_leaves_these_as_they_are(store, results, dataset):
@@ -177,7 +177,7 @@ def test_a_run_on_other_cases_leaves_these_as_they_are(store, results, dataset):
 def test_an_empty_database_offers_nothing(store):
     results = Results(store.target)
     assert results.choices() == []
-    assert board.run_table(results.runs()).empty
+    assert tables.run_table(results.runs()).empty
     with pytest.raises(DataError, match="reload"):
         results.outcome("f" * 64)
     with pytest.raises(DataError, match="reload"):
@@ -188,8 +188,8 @@ def test_an_empty_database_offers_nothing(store):
 def test_the_worst_cases_are_the_last_found_and_then_those_not_found():
     ranks = np.array([3, np.inf, 50, 1, 50, 7, np.inf], np.float32)
     everything = np.ones(7, bool)
-    assert board.worst_cases(ranks, everything, 9).tolist() == [2, 4, 5, 0, 3, 1, 6]
-    assert board.worst_cases(ranks, ranks < 10, 2).tolist() == [5, 0]
+    assert tables.worst_cases(ranks, everything, 9).tolist() == [2, 4, 5, 0, 3, 1, 6]
+    assert tables.worst_cases(ranks, ranks < 10, 2).tolist() == [5, 0]
 
 
 def test_the_training_log_is_read_stage_by_stage(tmp_path):
@@ -201,19 +201,19 @@ def test_the_training_log_is_read_stage_by_stage(tmp_path):
         '{"time": 4, "stage": "a", "text": "again", "epoch": 1, "loss": 9}\n'
         'no json\n{"stage": "b", "epoch": 1, "lo'
     )
-    table = board.read_stages(log)
+    table = tables.read_stages(log)
     assert table.to_dict("list") == {
         "stage": ["a", "a", "a (2)"],
         "epoch": [1, 2, 1],
         "quantity": ["loss"] * 3,
         "value": [2.5, 2.0, 9.0],
     }
-    assert board.read_stages(tmp_path / "none.jsonl").empty
+    assert tables.read_stages(tmp_path / "none.jsonl").empty
 
 
 def test_the_recommenders_tell_their_epochs(fake_bundle):
     bundle = Bundle.load(fake_bundle, encoder=FakeEncoder())
-    table = board.epochs(bundle.recommenders, {"tpad": "TPAD"})
+    table = tables.epochs(bundle.recommenders, {"tpad": "TPAD"})
     assert list(dict.fromkeys(table.set)) == list(bundle.sets)
     first = bundle.recommenders["tpad"].history[0]
     own = table[table.set == "tpad"]
@@ -223,7 +223,7 @@ def test_the_recommenders_tell_their_epochs(fake_bundle):
 def test_tables_survive_the_trip_to_csv(outcome):
     from io import StringIO
 
-    table = board.leaderboard(outcome, "all", "MRR", 20)
+    table = tables.leaderboard(outcome, "all", "MRR", 20)
     again = pd.read_csv(StringIO(table.to_csv(index=False)))
     assert again.model.tolist() == table.model.tolist()
     assert again["MRR"].to_numpy() == pytest.approx(table["MRR"].to_numpy())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_bundle import FakeEncoder
 
-from app.board_quality import (
+from app.dashboard.quality import (
     Quality,
     effective_rank,
     nearest,

@@ -8,10 +8,11 @@ import pytest
 from fake_board import add_run, begin, fill
 from fake_bundle import FakeEncoder
 
-from app.board import leaderboard
-from app.board_runs import cases_of
-from app.board_sections import TRAINING_LOG, Board
-from app.board_view import (
+from app.dashboard import tab as dashboard
+from app.dashboard.runs import cases_of
+from app.dashboard.sections import TRAINING_LOG, Board
+from app.dashboard.tables import leaderboard
+from app.dashboard.view import (
     ABLATIONS,
     ALL_SEEDS,
     BY_SLICE,
@@ -25,8 +26,7 @@ from app.board_view import (
     WARM_COLD,
     View,
 )
-from app.results import Results
-from app.tabs import dashboard
+from app.shell.results import Results
 from app.ui import build_app, open_shop
 from eval.database.store import Store
 from tpad.bundle import Bundle

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from html_reader import Reader
 
-from app import board, board_figures, board_views
-from app.board_run_views import Case, Item, duration, run_list, run_page, worst
-from app.names import model_title
+from app.dashboard import plots, tables, views
+from app.dashboard.run_views import Case, Item, duration, run_list, run_page, worst
+from app.shell.names import model_title
 from eval.database.records import RunInfo
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
@@ -23,7 +23,7 @@ def rows(**changes) -> pd.DataFrame:
     models = [("oracle", "oracle"), ("tpad", "tpad"), ("vsknn", "baseline"), ("vision", "baseline")]
     table = pd.DataFrame(models, columns=["model", "role"])
     table["title"] = table.model.map(model_title)
-    table["family"] = [board.family(*pair) for pair in models]
+    table["family"] = [tables.family(*pair) for pair in models]
     table["place"] = [0, 1, 2, 3]
     for name in ("P", "MRR", "NDCG"):
         table[name] = [0.5, 0.4, 0.3, 0.2]
@@ -51,7 +51,7 @@ def marks() -> pd.DataFrame:
 def board_of(table=None, found=None, subject="tpad") -> Reader:
     table = rows() if table is None else table
     return Reader(
-        board_views.leaderboard(table, "MRR", 20, marks=found, subject=subject, runs={"tpad": "r1"})
+        views.leaderboard(table, "MRR", 20, marks=found, subject=subject, runs={"tpad": "r1"})
     )
 
 
@@ -83,8 +83,8 @@ def test_while_the_tests_are_made_the_table_is_there_already():
     page = board_of(found=None)
     assert page.text.count("…") == 3
     assert "0.400 ± 0.010" in page.text
-    assert "2 of 3" in board_views.mark_note(3, testing=2)
-    assert "for the 3 tests" in board_views.mark_note(3)
+    assert "2 of 3" in views.mark_note(3, testing=2)
+    assert "for the 3 tests" in views.mark_note(3)
 
 
 def test_columns_that_tell_nothing_are_left_out():
@@ -106,7 +106,7 @@ def test_the_interval_is_drawn_and_told():
 def test_hostile_names_stay_text(place):
     case = Case(3, (Item(1, HOSTILE, ""),), 1, Item(2, HOSTILE, ""), True, ((HOSTILE, 4.0),))
     html = {
-        "leaderboard": lambda: board_views.leaderboard(
+        "leaderboard": lambda: views.leaderboard(
             rows(title=HOSTILE, model=HOSTILE),
             "MRR",
             20,
@@ -114,10 +114,10 @@ def test_hostile_names_stay_text(place):
             subject=HOSTILE,
             runs={HOSTILE: HOSTILE},
         ),
-        "data": lambda: board_views.data_table(
+        "data": lambda: views.data_table(
             pd.DataFrame({"a": [HOSTILE]}), {"a": HOSTILE}, HOSTILE, HOSTILE
         ),
-        "runs": lambda: run_list(board.run_table([run(model=HOSTILE, dataset=HOSTILE)]), 9),
+        "runs": lambda: run_list(tables.run_table([run(model=HOSTILE, dataset=HOSTILE)]), 9),
         "run": lambda: run_page(
             run(model=HOSTILE, config={HOSTILE: HOSTILE}), figures(), [run()], ""
         ),
@@ -130,7 +130,7 @@ def test_hostile_names_stay_text(place):
 
 def test_a_csv_link_holds_the_whole_table():
     frame = pd.DataFrame({"name": ["ä, b", "c"], "value": [1.5, 2.0]})
-    page = Reader(board_views.data_table(frame, {"name": "Name"}, "mine", "What it is"))
+    page = Reader(views.data_table(frame, {"name": "Name"}, "mine", "What it is"))
     (link,) = [a for tag, a in page.tags if tag == "a"]
     assert link["download"] == "mine.csv"
     content = b64decode(link["href"].split("base64,")[1])
@@ -171,12 +171,12 @@ def figures() -> pd.DataFrame:
 
 def test_runs_come_newest_first_with_those_that_go_on():
     going = run(id="r2", status="running", ended=None, fit_seconds=None, model="vsknn")
-    page = Reader(run_list(board.run_table([run(), going]), 50))
+    page = Reader(run_list(tables.run_table([run(), going]), 50))
     assert [a["data-id"] for a in page.having("data-act", "run")] == ["r2", "r1"]
     assert "1 of them going on" in page.text
     assert "1 min 7 s" in page.text
     assert not page.having("data-act", "longer")
-    assert Reader(run_list(board.run_table([run(), going]), 1)).having("data-act", "longer")
+    assert Reader(run_list(tables.run_table([run(), going]), 1)).having("data-act", "longer")
 
 
 def test_a_runs_page_tells_its_configuration_and_its_figures():
@@ -261,18 +261,18 @@ def lost() -> pd.DataFrame:
 
 
 FIGURES = {
-    "scatter": lambda: board_figures.scatter(scattered(), "warm", "cold", x_title="x", y_title="y"),
-    "cost": lambda: board_figures.scatter(
+    "scatter": lambda: plots.scatter(scattered(), "warm", "cold", x_title="x", y_title="y"),
+    "cost": lambda: plots.scatter(
         scattered(), "warm", "cold", x_title="x (s)", y_title="y", log=True
     ),
-    "bars": lambda: board_figures.bars(
+    "bars": lambda: plots.bars(
         rows().rename(columns={"of_oracle": "share"}).assign(share_low=0.1, share_high=0.9), "x"
     ),
-    "grouped": lambda: board_figures.grouped(
+    "grouped": lambda: plots.grouped(
         bins(), ["tpad", "vsknn", "none"], x_title="items", y_title="MRR@20", ordered=True
     ),
-    "forest": lambda: board_figures.forest(lost()),
-    "curves": lambda: board_figures.curves(
+    "forest": lambda: plots.forest(lost()),
+    "curves": lambda: plots.curves(
         pd.DataFrame(
             {
                 "set": ["tpad"] * 2,
@@ -283,7 +283,7 @@ FIGURES = {
             }
         )
     ),
-    "stages": lambda: board_figures.stage_curves(
+    "stages": lambda: plots.stage_curves(
         pd.DataFrame(
             {
                 "stage": "a",
@@ -294,7 +294,7 @@ FIGURES = {
         ),
         "a",
     ),
-    "quality": lambda: board_figures.quality(
+    "quality": lambda: plots.quality(
         pd.DataFrame(
             {
                 "title": ["TPAD"],
@@ -313,7 +313,7 @@ FIGURES = {
 def test_every_plot_is_for_both_modes_names_its_axes_and_can_be_saved(name):
     figure = FIGURES[name]()
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
-    content = json.loads(board_figures.plot_json(figure, name))
+    content = json.loads(plots.plot_json(figure, name))
     assert content["config"]["toImageButtonOptions"]["filename"] == f"tpad-{name}"
     assert "toImage" in content["config"]["modeBarButtons"][0]
     for trace in content["data"]:
@@ -329,18 +329,18 @@ def test_every_plot_is_for_both_modes_names_its_axes_and_can_be_saved(name):
 def test_tpad_is_largest_and_named_and_all_are_told_when_pointed_at():
     figure = FIGURES["scatter"]()
     by_name = {trace.name: trace for trace in figure.data}
-    assert max(by_name[board.OURS].marker.size) > max(by_name[board.IDS].marker.size)
-    assert by_name[board.OURS].text == ("TPAD",)
-    assert by_name[board.IDS].text == ("",)
-    assert by_name[board.IDS].customdata[0][4] == "V-SKNN"
-    assert by_name[board.IDS].error_y.array[0] == pytest.approx(0.1)
+    assert max(by_name[tables.OURS].marker.size) > max(by_name[tables.IDS].marker.size)
+    assert by_name[tables.OURS].text == ("TPAD",)
+    assert by_name[tables.IDS].text == ("",)
+    assert by_name[tables.IDS].customdata[0][4] == "V-SKNN"
+    assert by_name[tables.IDS].error_y.array[0] == pytest.approx(0.1)
     assert len({trace.marker.symbol for trace in figure.data}) == len(figure.data)
 
 
 def test_what_takes_no_time_stands_at_the_edge_of_the_logarithmic_axis():
     figure = FIGURES["cost"]()
     drawn = [x for trace in figure.data for x in trace.x]
-    assert min(drawn) == board.SHORTEST
+    assert min(drawn) == tables.SHORTEST
     assert figure.layout.xaxis.type == "log"
 
 

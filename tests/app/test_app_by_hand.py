@@ -8,20 +8,20 @@ import pandas as pd
 import pytest
 from fake_bundle import FakeEncoder, make_fake_dataset
 
-from app import by_hand, by_hand_views
-from app.by_hand import latest, rank_table, summary, walk
-from app.by_hand_views import Standing
-from app.checking import MOST_ADDED, Checking, Visitor, Walk, visitor_from
-from app.names import model_title
-from app.results import Results
-from app.state import Element
+from app.cold_start import views
+from app.cold_start.cases import RULES, latest, rank_table, summary, visitor_of, walk
+from app.cold_start.checking import MOST_ADDED, Checking, Visitor, Walk, visitor_from
+from app.cold_start.views import Standing
+from app.shell.names import model_title
+from app.shell.results import Results
+from app.shell.state import Element
 from app.ui import open_shop
 from eval.database.records import Verdict
 from eval.database.store import Store
-from eval.metrics import Ranks
+from eval.metrics.ranks import Ranks
 from eval.protocol import TestCases
-from eval.results import Result
-from eval.splits import SplitConfig, make_split
+from eval.runs.results import Result
+from eval.splits.making import SplitConfig, make_split
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 from tpad.items import NewItem
@@ -57,7 +57,7 @@ class TestWalk:
 
     def test_a_slice_limits_every_rule(self):
         mask = np.array([False, True, True, False, True])
-        for rule in by_hand.RULES:
+        for rule in RULES:
             assert set(self.picked(rule, mask)) <= {1, 2, 4}
 
     def test_what_is_not_there_is_refused(self):
@@ -101,7 +101,7 @@ def test_models_are_named_in_words():
 
 
 def test_models_that_cannot_rank_share_one_line():
-    page = by_hand_views.standings(
+    page = views.standings(
         [Standing("a", "Ours", 3.0, 3, "first"), Standing("b", "Markov <chain>", INF, 1, "other")],
         100,
     )
@@ -229,7 +229,7 @@ def test_a_verdict_is_stored_and_can_be_taken_away(checking, database):
     with Store(database, read_only=True) as store:
         [one] = store.verdicts()
     assert (one.case, one.verdict, one.note) == (present.number, "plausible", "looks right")
-    assert one.who == "ann visitor:aaaaaaaaaaaa" and by_hand.visitor_of(one.who) == ANN.id
+    assert one.who == "ann visitor:aaaaaaaaaaaa" and visitor_of(one.who) == ANN.id
     table = checking.table(ANN)
     items = checking.shop.catalogue.items["item_id"]
     case = checking.case(present)
@@ -272,7 +272,7 @@ def test_what_others_said_is_hidden_until_one_has_judged(checking):
     checking.judge(present, "plausible", "", "", BOB)
     assert checking.judged_here(present, BOB) == ("Plausible", ["Wrong"])
     assert checking.table(BOB)["verdict"].tolist() == ["wrong", "plausible"]
-    page = by_hand_views.walker(0, 2, 0, *checking.judged_here(present, BOB))
+    page = views.walker(0, 2, 0, *checking.judged_here(present, BOB))
     assert "you: Plausible" in page and "others: 1 wrong" in page
 
 
@@ -330,7 +330,7 @@ def test_runs_of_another_shop_are_not_offered(bundle, tmp_path):
 
 
 def test_a_hostile_note_is_shown_as_text():
-    assert "<script>" not in by_hand_views.walker(0, 2, 0, "<script>")
+    assert "<script>" not in views.walker(0, 2, 0, "<script>")
 
 
 def test_cases_of_a_stored_split_are_shown_by_making_it_again(bundle, tmp_path):

@@ -13,9 +13,9 @@ import pytest
 from hub_refusals import refused
 from huggingface_hub import errors, metadata_load
 
-from app.deploy import assemble, copy_database, main, summary
-from app.results import open_results
-from app.space_card import check_card, front_matter
+from app.deploy.card import check_card, front_matter
+from app.deploy.spaces import assemble, copy_database, main, summary
+from app.shell.results import open_results
 from eval.database.store import Store
 from tpad.bundle import Bundle
 from tpad.bundle.hub import network_errors

@@ -8,8 +8,8 @@ import pytest
 from fake_bundle import FakeEncoder
 from test_app_views import HOSTILE, Reader
 
-from app import explain_views
-from app.explain import (
+from app.recommend import explain_views
+from app.recommend.explain import (
     Explanation,
     explain,
     leave_one_out,
@@ -19,7 +19,7 @@ from app.explain import (
     part_cosines,
     shares,
 )
-from app.state import Element, VisitorSession
+from app.shell.state import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
 from tpad.bundle.card import LIMITS
@@ -137,7 +137,7 @@ def test_neighbours_leave_the_item_out_and_come_nearest_first(shop):
 
 
 def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, monkeypatch):
-    monkeypatch.setattr("app.explain._parts", lambda folder: PARTS)
+    monkeypatch.setattr("app.recommend.explain._parts", lambda folder: PARTS)
     upload = Element("", "mine", content=NewItem(title="red case"), key="upload:1")
     mixed = session.add(upload).add(shop.catalogue.element("item-0009"))
     found = explain(shop, mixed, "item-0020", "tpad")

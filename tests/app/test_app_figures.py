@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from app.agreement import rank_table
-from app.figures import LINES, TRUTH, bump_chart, followed_lines
+from app.compare.agreement import rank_table
+from app.shell.figures import LINES, TRUTH, bump_chart, followed_lines
 
 TITLES = {"a": "First", "b": "Second"}
 

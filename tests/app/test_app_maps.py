@@ -8,11 +8,10 @@ import pytest
 from fake_bundle import FakeEncoder
 from sklearn.manifold import trustworthiness
 
-from app import maps
-from app.map_figure import COLOURS, OTHER, category_colours, map_figure
-from app.maps import Maps, beside, fingerprint, project
-from app.state import Element, VisitorSession
-from app.tabs import compare
+from app.compare import maps, tab as compare
+from app.compare.map_figure import COLOURS, OTHER, category_colours, map_figure
+from app.compare.maps import Maps, beside, fingerprint, project
+from app.shell.state import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
 from tpad.errors import ConfigError, TpadError

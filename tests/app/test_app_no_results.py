@@ -5,11 +5,11 @@ from fake_board import fill
 from fake_bundle import FakeEncoder, make_fake_dataset
 
 from app import __main__ as start
-from app.board_sections import Board
-from app.board_view import RUNS, SECTIONS, View
-from app.checking import Checking, Walk
-from app.no_results import bundle_argument, no_results
-from app.results import Results
+from app.cold_start.checking import Checking, Walk
+from app.dashboard.sections import Board
+from app.dashboard.view import RUNS, SECTIONS, View
+from app.shell.no_results import bundle_argument, no_results
+from app.shell.results import Results
 from app.ui import open_shop
 from eval.database.store import Store
 from tpad.bundle import Bundle

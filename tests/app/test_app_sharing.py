@@ -12,9 +12,9 @@ from fake_bundle import FakeEncoder, with_arrival
 from PIL import Image
 from test_app_views import HOSTILE, Reader
 
-from app import actions, sharing
-from app.share_menu import menu
-from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.shell import actions, sharing
+from app.shell.share_menu import menu
+from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError

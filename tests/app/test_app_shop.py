@@ -20,11 +20,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from app import actions
-from app.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
-from app.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
-from app.state import VisitorSession
-from app.tabs import compare, recommend
+from app.compare import tab as compare
+from app.recommend import tab as recommend
+from app.shell import actions
+from app.shell.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
+from app.shell.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
+from app.shell.state import VisitorSession
 from app.ui import FORGET_AFTER, MAX_UPLOAD, build_app, launch_options, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError, ImageError

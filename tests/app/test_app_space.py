@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 
-from app.deploy import assemble
+from app.deploy.spaces import assemble
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = 7860
@@ -40,7 +40,7 @@ IMPORTS = """
 import json, pkgutil, sys
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
-import_module("app.results"), import_module("app.ui")
+import_module("app.shell.results"), import_module("app.ui")
 heavy = [name for name in sys.argv[2:] if name in sys.modules]
 app = import_module("app")
 names = [m.name for m in pkgutil.walk_packages(app.__path__, "app.") if m.name != "app.__main__"]
@@ -69,7 +69,7 @@ def imported(fake_bundle, tmp_path_factory):
 
 def test_all_of_the_app_can_be_imported_from_the_folder_alone(imported):
     folder, _, names, files = imported
-    assert {"app.api", "app.deploy", "app.ui", "app.tabs.recommend"} <= set(names)
+    assert {"app.api", "app.deploy.spaces", "app.ui", "app.recommend.tab"} <= set(names)
     assert [file for file in files if not file.startswith(str(folder))] == []
 
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from app.state import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Table, VisitorSession
+from app.shell.state import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Table, VisitorSession
 from tpad.items import NewItem
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from app.text import readable, readable_column
+from app.shell.text import readable, readable_column
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from html_reader import Reader
 
-from app import views
-from app.agreement import rank_table
-from app.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.compare.agreement import rank_table
+from app.shell import views
+from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
 

@@ -9,7 +9,7 @@ from app_server import launched
 from fake_bundle import FakeEncoder, picture
 from gradio_client import Client
 
-from app import pictures
+from app.shell import pictures
 from app.ui import build_app
 from tpad.bundle import Bundle
 from tpad.recommender import Recommender

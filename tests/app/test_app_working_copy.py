@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fake_bundle import make_fake_dataset
 
-from app.working_copy import working_copy
+from app.shell.working_copy import working_copy
 from eval.database.store import Store
 from eval.protocol import TestCases
 

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 def address(fake_bundle, tmp_path_factory):
     """The app on a small database, served in this process on a free port."""
     import app  # noqa: F401
-    from app.results import Results
+    from app.shell.results import Results
     from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle

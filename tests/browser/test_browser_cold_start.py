@@ -17,7 +17,7 @@ PHONE = {"width": 390, "height": 844}
 def served(request, fake_bundle, tmp_path_factory):
     """The app on a small database, served in this process: its address, the results, read only?"""
     import app  # noqa: F401
-    from app.results import Results
+    from app.shell.results import Results
     from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle

@@ -18,8 +18,8 @@ PHONE = {"width": 390, "height": 844}
 def served(fake_bundle, tmp_path_factory):
     """The app on a small database, served in this process: its address, the store, the dataset."""
     import app  # noqa: F401
-    from app.results import Results
-    from app.tabs import dashboard
+    from app.dashboard import tab as dashboard
+    from app.shell.results import Results
     from app.ui import build_app
     from eval.database.store import Store
     from tpad.bundle import Bundle

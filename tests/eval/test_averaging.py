@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval.averaging import MEANS, averaged, concentration
-from eval.comparison import compare_runs
-from eval.metrics import Ranks
-from eval.report import by_other_mean, markdown
-from eval.results import Result
-from eval.rivals import against_best, best_baseline
-from eval.significance import bootstrap_interval, paired_permutation_test
-from eval.tables import results_frame
+from eval.metrics.averaging import MEANS, averaged, concentration
+from eval.metrics.ranks import Ranks
+from eval.metrics.significance import bootstrap_interval, paired_permutation_test
+from eval.reports.report import by_other_mean, markdown
+from eval.reports.tables import results_frame
+from eval.runs.comparison import compare_runs
+from eval.runs.results import Result
+from eval.runs.rivals import against_best, best_baseline
 from tpad import ConfigError
 
 values_and_sessions = st.integers(1, 12).flatmap(

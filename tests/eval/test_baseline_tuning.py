@@ -41,7 +41,7 @@ def test_validation_mrr_masks_the_history_and_shares_ties():
 def test_validation_in_parts_gives_the_same_figure(monkeypatch, shop):
     model = BASELINES["popularity"].make(0, {}, None).fit(shop)
     whole = ValidationCases.of(shop).mrr(model)
-    monkeypatch.setattr("eval.ranking.CELLS_AT_ONCE", 7 * len(shop))
+    monkeypatch.setattr("eval.metrics.ranking.CELLS_AT_ONCE", 7 * len(shop))
     assert 0 < whole < 1 and ValidationCases.of(shop).mrr(model) == whole
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from scipy.special import log_softmax
 from small_shops import dataset_of
 
-from eval.calibration import (
+from eval.metrics.calibration import (
     are_log_probabilities,
     calibration,
     first_is_right,
@@ -17,8 +17,8 @@ from eval.calibration import (
     temperature_of,
     validation_cases,
 )
+from eval.metrics.ranking import Ranking, rank_all
 from eval.protocol import Protocol, TestCases
-from eval.ranking import Ranking, rank_all
 
 N_ITEMS = 8
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.comparison import compare_runs, corrected, differing_sessions, win_tie_loss
-from eval.significance import bootstrap_interval, paired_permutation_test
+from eval.metrics.significance import bootstrap_interval, paired_permutation_test
+from eval.runs.comparison import compare_runs, corrected, differing_sessions, win_tie_loss
 
 SESSIONS = np.array([7, 7, 3, 3, 3, 9])
 FIRST = np.array([1.0, 0.0, 0.5, 0.5, 0.5, 0.2])

@@ -8,21 +8,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from eval import __main__ as command, runner
+from eval import __main__ as command
 from eval.baselines import BASELINES
 from eval.cli import run, sources
 from eval.cli.exchange import our_names
 from eval.database.store import Store
-from eval.metrics import Ranks, metric_names
-from eval.models import all_entries, select, too_large_for
-from eval.names import NEIGHBOURS
+from eval.metrics.ranking import rank_all
+from eval.metrics.ranks import Ranks, metric_names
+from eval.models.names import NEIGHBOURS
+from eval.models.registry import all_entries, select, too_large_for
+from eval.models.shipped import shipped_recommenders
 from eval.protocol import SLICES, Protocol, TestCases
-from eval.ranking import rank_all
-from eval.report import markdown
-from eval.results import Result
-from eval.rivals import against_best
-from eval.runner import run_models
-from eval.shipped import shipped_recommenders
+from eval.reports.report import markdown
+from eval.runs import runner
+from eval.runs.results import Result
+from eval.runs.rivals import against_best
+from eval.runs.runner import run_models
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import SET_TITLES, write_with_ids
@@ -198,7 +199,7 @@ def test_validation_cases_are_made_once_and_only_if_needed(shop, entries, tmp_pa
 def test_runs_are_reused_and_only_missing_ones_are_made(
     shop, entries, embeddings, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc"))
+    monkeypatch.setattr("eval.runs.runner.code_version", lambda: ("1", "abc"))
     store = Store(tmp_path / "results.db")
     chosen = select(entries, ["markov", "tpad"])
     first = run_models(store, shop, "shop", chosen, [0])
@@ -211,7 +212,7 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     others = all_entries(shop, embeddings, replace(FAST, epochs=1), Oracle())
     run_models(store, shop, "shop", select(others, ["markov", "tpad"]), [0])
     assert len(store.runs()) == 4  # other settings, other run; Markov has none
-    monkeypatch.setattr("eval.runner.code_version", lambda: ("1", "abc-dirty"))
+    monkeypatch.setattr("eval.runs.runner.code_version", lambda: ("1", "abc-dirty"))
     run_models(store, shop, "shop", select(entries, ["markov"]), [0])
     run_models(store, shop, "shop", select(entries, ["markov"]), [0])
     assert len(store.runs()) == 6  # changed code is never trusted to be the same

@@ -3,7 +3,7 @@
 import numpy as np
 from small_shops import dataset_of
 
-from eval.features import attribute_features, random_features, text_features
+from eval.models.features import attribute_features, random_features, text_features
 
 
 def cosine(features: np.ndarray, first: int, second: int) -> float:

@@ -24,7 +24,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from eval.encoders import encode_items
+from eval.models.encoders import encode_items
 from tpad import ModelError
 
 WORDS = ["[PAD]", "[UNK]", "red", "green", "case", "phone", "soup", "jam"]

@@ -8,8 +8,8 @@ import pytest
 from fake_bundle import make_fake_dataset
 from small_shops import dataset_of
 
-from eval.leaks import assert_no_leaks
-from eval.splits import SplitConfig, make_split
+from eval.splits.leaks import assert_no_leaks
+from eval.splits.making import SplitConfig, make_split
 from tpad import Bundle, DataError, Dataset
 from tpad.world.attributes import looks
 

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cosine
 
-from eval.lists import (
+from eval.metrics.lists import (
     catalogue_coverage,
     diversity_values,
     exposure,
@@ -92,7 +92,7 @@ def test_chunks_change_nothing(monkeypatch):
     rng = np.random.default_rng(2)
     features, lists = rng.random((50, 8)), rng.integers(0, 50, (40, 5)).astype(np.int32)
     whole = diversity_values(lists, features)
-    monkeypatch.setattr("eval.lists.CELLS_AT_ONCE", 7 * 5 * 8)
+    monkeypatch.setattr("eval.metrics.lists.CELLS_AT_ONCE", 7 * 5 * 8)
     np.testing.assert_array_equal(diversity_values(lists, features), whole)
 
 

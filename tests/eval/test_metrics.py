@@ -12,8 +12,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from eval import metrics
-from eval.metrics import (
+from eval.metrics.ranks import (
     CUTOFFS,
     KNOWN,
     METRICS,
@@ -23,6 +22,7 @@ from eval.metrics import (
     metric_names,
     oracle_ratio,
     parse_metric,
+    ranks as metrics,
     target_ranks,
 )
 from tpad import ConfigError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_shops import dataset_of
 
+from eval.metrics.ranking import rank_all
 from eval.protocol import Protocol, TestCases
-from eval.ranking import rank_all
 from tpad import ConfigError
 
 KEPT = Protocol(mask_history=False)

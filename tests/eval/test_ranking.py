@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax
 from small_shops import dataset_of
 
-from eval.metrics import target_ranks
+from eval.metrics.ranking import rank_all, top_items
+from eval.metrics.ranks import target_ranks
 from eval.protocol import Protocol, TestCases
-from eval.ranking import rank_all, top_items
 
 N_ITEMS = 11
 
@@ -141,7 +141,7 @@ def test_chunks_change_nothing_and_progress_is_told():
 
 
 def test_no_more_scores_are_asked_for_than_fit(monkeypatch):
-    monkeypatch.setattr("eval.ranking.CELLS_AT_ONCE", 3 * N_ITEMS)
+    monkeypatch.setattr("eval.metrics.ranking.CELLS_AT_ONCE", 3 * N_ITEMS)
     model = Table(random_table())
     rank_all(model, shop_cases(), N_ITEMS)
     assert max(model.asked) == 3
@@ -150,7 +150,7 @@ def test_no_more_scores_are_asked_for_than_fit(monkeypatch):
 @pytest.mark.parametrize("ties", [False, True])
 def test_memory_does_not_grow_with_the_number_of_cases(monkeypatch, ties):
     n_items, chunk_bytes = 20_000, 4 * 10 * 20_000
-    monkeypatch.setattr("eval.ranking.CELLS_AT_ONCE", 10 * n_items)
+    monkeypatch.setattr("eval.metrics.ranking.CELLS_AT_ONCE", 10 * n_items)
     table = np.random.default_rng(5).random((N_ITEMS, n_items)).astype(np.float32)
     model, once = Table(table.round(0 if ties else 9)), shop_cases()
     cases = replace(

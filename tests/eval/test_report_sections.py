@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from small_shops import dataset_of
 
-from eval import sections
-from eval.charts import page
-from eval.measuring import measure
-from eval.metrics import Ranks
+from eval.metrics.ranking import rank_all
+from eval.metrics.ranks import Ranks
 from eval.protocol import TestCases
-from eval.ranking import rank_all
-from eval.report import markdown
-from eval.results import Result
-from eval.rivals import against_best, against_variants
-from eval.tables import results_frame, shares
+from eval.reports import sections
+from eval.reports.charts import page
+from eval.reports.report import markdown
+from eval.reports.tables import results_frame, shares
+from eval.runs.measuring import measure
+from eval.runs.results import Result
+from eval.runs.rivals import against_best, against_variants
 
 SESSIONS = np.arange(6) // 2
 MASKS = {

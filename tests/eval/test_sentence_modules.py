@@ -11,8 +11,8 @@ from test_hub_encoders import TEXT, clip, tokenizer
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 
-from eval.encoders import encode_items
-from eval.pooling import LEGACY, pooled, pooling_modes
+from eval.models.encoders import encode_items
+from eval.models.pooling import LEGACY, pooled, pooling_modes
 from tpad import ModelError
 
 TITLES = ["red case", "green phone phone case", "soup", "jam red red soup phone"]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from eval.metrics import oracle_ratio
-from eval.significance import (
+from eval.metrics.ranks import oracle_ratio
+from eval.metrics.significance import (
     bootstrap_interval,
     holm,
     over_seeds,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from small_shops import dataset_of
 
+from eval.metrics.slices import FREQUENCIES, LENGTHS, kind_of, slices, telling
 from eval.protocol import Protocol, TestCases
-from eval.slices import FREQUENCIES, LENGTHS, kind_of, slices, telling
 from tpad import DataError
 
 KEPT = Protocol(mask_history=False)

@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from eval.cli.sources import _extra
-from eval.features import attribute_features, text_features
+from eval.models.features import attribute_features, text_features
 from tpad import ConfigError
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from fake_bundle import make_fake_dataset
 
-from eval.leaks import assert_no_leaks
-from eval.split_files import save_split
-from eval.splits import SplitConfig, make_split
+from eval.splits.files import save_split
+from eval.splits.leaks import assert_no_leaks
+from eval.splits.making import SplitConfig, make_split
 from tpad import DataError, Dataset
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 from small_shops import dataset_of
 
-from eval.cuts import draw_items
 from eval.protocol import Protocol, TestCases
-from eval.splits import DEFAULTS, Split, SplitConfig, make_split
+from eval.splits.cuts import draw_items
+from eval.splits.making import DEFAULTS, Split, SplitConfig, make_split
 from tpad import ConfigError, DataError, Dataset
 from tpad.data.sessions import Sessions
 

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from store_runs import open_run, some_ranks
 
 from eval.database.store import Figure, Store
-from eval.metrics import Ranks, case_values
+from eval.metrics.ranks import Ranks, case_values
 from eval.protocol import SLICES, TestCases
 from tpad.errors import DataError
 

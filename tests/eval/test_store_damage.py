@@ -14,7 +14,7 @@ from store_runs import open_run, some_ranks, tiny_shop
 from eval.__main__ import main
 from eval.database.store import Store
 from eval.protocol import TestCases
-from eval.selection import results_of, select_runs
+from eval.runs.selection import results_of, select_runs
 from tpad.errors import DataError
 
 SETTLED = {"tuned": {"settings": {"width": 8}}}

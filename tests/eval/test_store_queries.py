@@ -8,9 +8,9 @@ from sqlalchemy import event
 from store_runs import open_run, some_ranks, tiny_shop
 
 from eval.database.store import Figure, Store
+from eval.metrics.slices import slices
 from eval.protocol import SLICES, TestCases
-from eval.selection import select_runs
-from eval.slices import slices
+from eval.runs.selection import select_runs
 from tpad.errors import DataError
 
 SPLIT = {"kind": "cold_items", "seed": 3, "params": {"fraction": 0.25}}

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.charts import interval_figure, page, slice_figure
-from eval.metrics import Ranks
-from eval.results import Result
-from eval.tables import COLUMNS, latex, results_frame, wide
+from eval.metrics.ranks import Ranks
+from eval.reports.charts import interval_figure, page, slice_figure
+from eval.reports.tables import COLUMNS, latex, results_frame, wide
+from eval.runs.results import Result
 
 SESSIONS = np.array([0, 0, 1, 2])
 MASKS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.encoders import encode_items
+from eval.models.encoders import encode_items
 from tpad.errors import ModelError
 from tpad.mllm import MLLM, LoraSettings
 from tpad.mllm.safety import check_checkpoint

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval.metrics import case_values, target_ranks
+from eval.metrics.ranks import case_values, target_ranks
 from tpad.training.ranking import reciprocal_ranks
 
 # Few distinct values, so that ties and −inf are common.

@@ -1,4 +1,4 @@
-"""Sending folders to the Hugging Face hub: bundles from here, Spaces from `app.deploy`."""
+"""Sending folders to the Hugging Face hub: bundles from here, Spaces from `app.deploy.spaces`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

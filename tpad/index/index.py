@@ -7,7 +7,7 @@ approximate search may miss an item, but what it finds has the same score and or
 
 On vectors of a trained session model (97 wide, in families of look-alikes), "ivf" finds more than 99 %
 of the best 20 at 100,000 and at 1,000,000 rows, for a twentieth of the time of "exact" at a million;
-"hnsw" finds 98 % and more, takes twice as long a search, and far longer to build. `tests/benchmarks/bench_recommend.py`
+"hnsw" finds 98 % and more, takes twice as long a search, and far longer to build. `benchmarks/bench_recommend.py`
 measures this, and `Index.recall` measures it on vectors of one's own.
 """
 

@@ -1,0 +1,1 @@
+"""The Cold start tab: test cases checked by hand."""

@@ -1,0 +1,1 @@
+"""The Compare tab: one session, several embeddings, side by side."""

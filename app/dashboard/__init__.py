@@ -1,0 +1,1 @@
+"""The Dashboard tab: what the results database holds."""

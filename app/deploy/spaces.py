@@ -1,0 +1,234 @@
+"""Puts the app on Hugging Face Spaces: `python -m app deploy OWNER/NAME`.
+
+A Space is a git repository that Hugging Face builds and runs. Ours holds the packages, one bundle
+and, if there is one, the results database, at the very places where `app/__main__.py` looks for
+them when it is told nothing: whatever its name was, the bundle comes to lie in `assets/demo` and
+the database in `results/demo.db`.
+"""
+
+import argparse
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.deploy.card import card, check_card, front_matter, pinned
+from tpad.bundle.hub import check_name, hub_errors, size_lines
+from tpad.errors import ConfigError, DataError, TpadError
+from tpad.io.files import replacing_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO_BUNDLE, DEMO_DATABASE = Path("assets/demo"), Path("results/demo.db")
+PACKAGES = ("app", "eval", "tpad")
+FILES = ("requirements.txt", "LICENSE")
+BUILT = ROOT / "build" / "space"  # where --dry-run puts the Space if no folder is named
+LEFT_OUT = ("__pycache__", "*.pyc", ".*", "*.egg-info", "*~")
+MANAGED = [f"{folder}/**" for folder in (*PACKAGES, "assets", "results")]  # old files there go
+VARIABLES = [
+    {
+        "key": "TPAD_READ_ONLY",
+        "value": "1",
+        "description": "A Space forgets what it stores when it restarts: verdicts are downloaded.",
+    }
+]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        "python -m app deploy", description="Put the app with a bundle on Hugging Face Spaces."
+    )
+    made.add_argument("space", metavar="OWNER/NAME", help="the Space; it is made if there is none")
+    made.add_argument("--bundle", help="folder of a bundle (the demo shop)")
+    made.add_argument(
+        "--database",
+        help="results database, a SQLite file (that of the demo shop with its bundle, else none)",
+    )
+    made.add_argument(
+        "--private", action="store_true", help="a new Space is seen by its owner only"
+    )
+    made.add_argument(
+        "--dry-run", action="store_true", help="make the folder, print what is in it, send nothing"
+    )
+    made.add_argument(
+        "--out", help="new folder for the Space (build/space in a dry run, else one that goes away)"
+    )
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Assemble a Space and upload it; 1 if that cannot be done."""
+    options = parser().parse_args(arguments)
+    try:
+        check_name(options.space, "Space")
+        with _place(options.out, options.dry_run) as folder:
+            assemble(folder, options.space, options.bundle, options.database)
+            print(summary(folder))
+            if options.dry_run:
+                print(f"Nothing was sent; the Space {options.space} would be {folder}")
+            else:
+                print(f"The Space is at {upload(folder, options.space, options.private)}")
+    except TpadError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def assemble(
+    folder: str | Path,
+    space: str,
+    bundle: str | Path | None = None,
+    database: str | Path | None = None,
+    *,
+    root: Path = ROOT,
+) -> None:
+    """Lay out all files of a Space; the folder appears whole or not at all.
+
+    Args:
+        folder: where; it must not exist, or be empty.
+        space: "OWNER/NAME".
+        bundle: folder of a bundle; None takes the demo's.
+        database: SQLite file of results; None takes the demo's with its bundle, else none.
+        root: the checkout.
+
+    Raises:
+        TpadError: the folder is taken, or a part is missing or damaged.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not empty; name a new folder by --out.")
+    lacking = [n for n in (*PACKAGES, *FILES, "README.md") if not (root / n).exists()]
+    if lacking:
+        raise ConfigError(
+            f"{root} lacks {lacking[0]}; run this from a checkout of the project's repository."
+        )
+    source = Path(bundle) if bundle else root / DEMO_BUNDLE
+    facts = _bundle_facts(source)
+    results = _database_of(source, database, root)
+    if any(folder.is_relative_to((root / n).resolve()) for n in PACKAGES) or folder.is_relative_to(
+        source.resolve()
+    ):
+        raise ConfigError(f"{folder} is inside of what is copied; name another folder by --out.")
+    with replacing_folder(folder) as made:
+        for name in FILES:
+            shutil.copyfile(root / name, made / name)
+        skipped = shutil.ignore_patterns(*LEFT_OUT)
+        for name in PACKAGES:
+            shutil.copytree(root / name, made / name, ignore=skipped)
+        shutil.copytree(source, made / DEMO_BUNDLE, ignore=skipped)
+        if results is not None:
+            copy_database(results, made / DEMO_DATABASE)
+        head = front_matter(root / "README.md")
+        is_demo = source.resolve() == (root / DEMO_BUNDLE).resolve()
+        if not is_demo:
+            head["title"] = space.partition("/")[2]
+            head["short_description"] = "What comes next? Recommendations by TPAD"
+        head["sdk_version"] = pinned("gradio", made / "requirements.txt")
+        check_card(head, made)
+        name = "the demo shop" if is_demo else source.resolve().name
+        (made / "README.md").write_text(card(head, name, facts, results is not None), "utf-8")
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A copy of a results database as it is at this moment, complete in one file.
+
+    Another process may be writing: SQLite's own backup takes in what is in the write-ahead log.
+
+    Raises:
+        DataError: it is no results database.
+    """
+    from eval.database.opening import open_database
+
+    opened = open_database(source, read_only=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with opened.engine.connect() as present, closing(sqlite3.connect(target)) as copy:
+            present.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+            copy.execute("PRAGMA journal_mode=DELETE")  # a log beside it could not be written
+            sound = copy.execute("PRAGMA quick_check").fetchone()[0]
+    except sqlite3.Error as error:
+        raise DataError(f"{source} cannot be copied: {error}.") from error
+    finally:
+        opened.close()
+    if sound != "ok":
+        raise DataError(f"{source} is damaged: {sound}.")
+
+
+def summary(folder: Path) -> str:
+    """What is in a Space's folder: a line for each of its parts, the total, the large files."""
+    return size_lines(folder, _part)
+
+
+def _part(path: Path) -> str:
+    return "/".join(path.parts[:2]) if path.parts[0] == "assets" else path.parts[0]
+
+
+def upload(folder: Path, space: str, private: bool = False) -> str:
+    """Make the Space if there is none, and put the folder into it as one commit.
+
+    Returns:
+        The Space's address.
+
+    Raises:
+        ConfigError: there is no token, the hub cannot be reached, or it does not allow this.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with hub_errors(space):
+        made = api.create_repo(
+            space,
+            repo_type="space",
+            space_sdk="gradio",
+            private=private or None,
+            exist_ok=True,
+            space_variables=VARIABLES,
+        )
+        api.upload_folder(
+            repo_id=space,
+            folder_path=folder,
+            repo_type="space",
+            commit_message="Deploy the app",
+            delete_patterns=MANAGED,
+        )
+    return str(made)
+
+
+@contextmanager
+def _place(named: str | None, dry_run: bool) -> Iterator[Path]:
+    """The folder to assemble in."""
+    if named:
+        yield Path(named)
+    elif dry_run:
+        shutil.rmtree(BUILT, ignore_errors=True)
+        yield BUILT
+    else:
+        with tempfile.TemporaryDirectory(prefix="tpad-space-") as temporary:
+            yield Path(temporary) / "space"
+
+
+def _bundle_facts(source: Path) -> dict[str, Any]:
+    """What a bundle says of itself; every file is checked, the pictures too."""
+    from tpad.bundle import Bundle
+
+    if not source.is_dir():
+        raise ConfigError(f"There is no folder {source}; name one that holds a bundle.")
+    return Bundle.load(source, verify="full").info
+
+
+def _database_of(source: Path, named: str | Path | None, root: Path) -> Path | None:
+    if named is None:
+        is_demo = source.resolve() == (root / DEMO_BUNDLE).resolve()
+        found = root / DEMO_DATABASE
+        return found if is_demo and found.is_file() else None
+    name = str(named).removeprefix("sqlite:///")
+    if "://" in name:
+        raise ConfigError("A Space carries its results in a file; name a SQLite database.")
+    path = Path(name)
+    if not path.is_file():
+        raise ConfigError(f"There is no database {path}; name a file that exists.")
+    return path

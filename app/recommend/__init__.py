@@ -1,0 +1,1 @@
+"""The Recommend tab: the catalogue, what comes next, and why."""

@@ -1,0 +1,1 @@
+"""What all tabs share: the visitor's session, the page's address, cards, events, styles."""

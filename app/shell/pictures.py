@@ -1,0 +1,103 @@
+"""Serves the shop's pictures as files that browsers keep, and re-encodes what visitors upload."""
+
+import base64
+import io
+import threading
+from functools import lru_cache
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from app.shell.catalogue import Catalogue
+from tpad.data.columns import Columns
+from tpad.data.images import load_image, resolve_image
+from tpad.errors import TpadError
+
+SIDE = 384  # pixels; cards are up to 190 CSS pixels wide, on screens of two pixels each
+SMALL_FILE = 48_000  # bytes; smaller WebP, JPEG and PNG files are served as they are
+UPLOAD_SIDE = 512  # pixels; what is kept of an uploaded picture
+STRIP_SIDE = 176  # pixels; thumbnail of an uploaded picture, carried in the page
+DECODED = 4  # uploaded pictures at once, of all visitors and callers
+UPLOADS = 8  # of the page at once; those beyond DECODED wait, and hold up nothing else
+KEEP = {"Cache-Control": "public, max-age=604800, immutable"}
+_decoding = threading.BoundedSemaphore(DECODED)
+_MAGIC = {b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
+
+
+def picture_routes(catalogue: Catalogue) -> list[Route]:
+    """Routes `pictures/item/<row>` and `pictures/arrival/<n>`; only numbers, so no path leaks."""
+
+    @lru_cache(maxsize=1024)
+    def thumbnail(row: int) -> bytes | None:
+        image = catalogue.dataset.image(row)
+        return None if image is None else encode(image, SIDE)
+
+    def item(request: Request) -> Response:
+        row = request.path_params["number"]
+        if row >= len(catalogue.items):
+            return Response(status_code=404)
+        relative = catalogue.dataset.items[Columns.IMAGE].iat[row]
+        small = _small_file(catalogue.dataset.image_root, relative)
+        if small is not None:
+            return small
+        data = thumbnail(row)
+        if data is None:
+            return Response(status_code=404)
+        return Response(data, media_type="image/webp", headers=KEEP)
+
+    def arrival(request: Request) -> Response:
+        path = catalogue.arrival_path(request.path_params["number"])
+        try:
+            image = None if path is None else load_image(path)
+        except TpadError:
+            image = None
+        if image is None:
+            return Response(status_code=404)
+        return Response(encode(image, SIDE), media_type="image/webp", headers=KEEP)
+
+    return [
+        Route("/pictures/item/{number:int}", item),
+        Route("/pictures/arrival/{number:int}", arrival),
+    ]
+
+
+def encode(image: Image.Image, side: int) -> bytes:
+    """WebP of a picture, scaled down so that no side is longer than `side` pixels."""
+    image = image.copy()
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=86, method=2)
+    return out.getvalue()
+
+
+def reencode(source: str | bytes) -> tuple[Image.Image, str]:
+    """An uploaded file, or its bytes, as a fresh picture, and a data URL of its thumbnail.
+
+    Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes. Photographs
+    of phones, far larger than a model looks at, are shrunk while they are read.
+
+    Raises:
+        ImageError: it is not a picture that can be used.
+    """
+    with _decoding:
+        image = load_image(source, shrink_to=UPLOAD_SIDE)
+    data = base64.b64encode(encode(image, STRIP_SIDE)).decode()
+    return image, f"data:image/webp;base64,{data}"
+
+
+def _small_file(root: object, relative: str) -> FileResponse | None:
+    """The file itself, if it is small and of a kind that every browser shows upright."""
+    if not relative:
+        return None
+    try:
+        path = resolve_image(str(root), relative)
+        if path.stat().st_size > SMALL_FILE:
+            return None
+        with path.open("rb") as file:
+            head = file.read(4)
+    except (TpadError, OSError):
+        return None
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    return FileResponse(path, media_type=kind, headers=KEEP) if kind else None

@@ -1,0 +1,267 @@
+"""Baselines beside published figures, on data that is not part of the project.
+
+    python benchmarks/bench_baselines.py --data FOLDER --dataset beauty --keep beauty.jsonl
+    python benchmarks/bench_baselines.py --data FOLDER --dataset yoochoose --only markov slist
+
+FOLDER holds `amazon-beauty/sequences.txt` (user item item …, in time order, as S3-Rec releases it),
+`yoochoose-100k/yoochoose-clicks-100k_{train_full,test}.txt` (the sample of session-rec) or
+`movielens-posters/{items,interactions}.csv`.
+
+All models of a table are treated alike: the same number of tries of the declared search
+(`eval.baselines.SEARCH`) on the validation sessions, then a fit on the training sessions alone. Nothing
+reads the test part but the last figures. With --keep each row is kept as soon as it is done; the same
+command prints the rows that are there and goes on with the others.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eval.baselines import BASELINES, Baseline, content_baseline, tune
+from eval.metrics.ranking import candidate_scores
+from eval.metrics.ranks import Ranks, case_values, target_ranks
+from eval.models.features import text_features
+from eval.protocol import TestCases
+from tpad import ConfigError, Dataset, TpadError
+from tpad.data.sessions import Sessions
+from tpad.model.session.fitted import EpochReport
+
+METRICS = ("P", "MRR", "NDCG")
+NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")
+# 1,024 of 12,101 items as negatives, so that a slow core is done in hours.
+BEAUTY_BUDGET = {"width": 64, "max_length": 50, "negatives": 1024, "epochs": 28}
+PUBLISHED = {
+    # Counting the clicks of all parts, the test items among them, gives .0152/.0068 to the digit.
+    ("beauty", "popularity"): "S3-Rec release: HR@10 .0152, NDCG@10 .0068, test clicks counted too",
+    ("beauty", "gru4rec"): "S3-Rec release: HR@10 .0283, NDCG@10 .0137",
+    ("beauty", "sasrec"): "S3-Rec release: HR@10 .0605, NDCG@10 .0318",
+    ("beauty", "markov"): "counted on the training part: HR@10 .0600, NDCG@10 .0413",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is asked of every model.
+
+    Attributes:
+        name: of the data.
+        dataset: training and validation sessions.
+        prefixes, targets: the n test cases.
+        k: cut-off.
+        mask_seen: whether the items of a prefix are no candidates.
+        budget: settings that all neural models share and that are not searched.
+        baselines: name -> model.
+    """
+
+    name: str
+    dataset: Dataset
+    prefixes: list[np.ndarray]
+    targets: np.ndarray
+    k: int
+    mask_seen: bool
+    budget: dict[str, Any]
+    baselines: dict[str, Baseline] = field(default_factory=lambda: dict(BASELINES))
+
+    def __str__(self) -> str:
+        train, validation = self.dataset.train, self.dataset.validation
+        history = "masked" if self.mask_seen else "kept"
+        return (
+            f"{self.name}: every model is fitted on {len(train):,} training sessions "
+            f"({train.lengths.sum():,} clicks) and chosen on {len(validation):,} validation sessions, "
+            f"which none is fitted on; {len(self.targets):,} test cases, all {len(self.dataset):,} "
+            f"items ranked, history {history}"
+        )
+
+
+def beauty(folder: Path) -> Task:
+    """Leave-one-out: the last item tests, the one before validates, training has the rest."""
+    lines = (folder / "amazon-beauty" / "sequences.txt").read_text().splitlines()
+    names = [line.split()[1:] for line in lines]
+    ids, rows = np.unique(np.concatenate(names), return_inverse=True)
+    users = np.split(rows.astype(np.int32), np.cumsum([len(name) for name in names])[:-1])
+    train, validation = (_sessions([user[:end] for user in users], str(end)) for end in (-2, -1))
+    validation = replace(validation, history=train.lengths)
+    dataset = _dataset(ids, train, validation)
+    prefixes, targets = [user[:-1] for user in users], np.array([user[-1] for user in users])
+    return Task("beauty", dataset, prefixes, targets, 10, True, BEAUTY_BUDGET)
+
+
+def yoochoose(folder: Path) -> Task:
+    """The given split; the last tenth of the training sessions validates."""
+    parts = [
+        pd.read_csv(folder / "yoochoose-100k" / f"yoochoose-clicks-100k_{name}.txt", sep="\t")
+        for name in ("train_full", "test")
+    ]
+    ids = np.unique(parts[0]["ItemId"])
+    sessions = []
+    for number, part in enumerate(parts):
+        part = part.sort_values(["SessionId", "Time"], kind="stable")
+        begins = np.flatnonzero(np.diff(part["SessionId"], prepend=-1))[1:]
+        items = np.split(np.searchsorted(ids, part["ItemId"]).astype(np.int32), begins)
+        times = np.split(part["Time"].to_numpy(np.int64), begins)
+        ends = part.groupby("SessionId", sort=False)["Time"].last()
+        order = ends.argsort(kind="stable")
+        some = [items[i] for i in order]
+        sessions.append(_sessions(some, str(number), [times[i] for i in order]))
+    train, test = sessions
+    rows, cut = np.arange(len(train)), len(train) * 9 // 10
+    dataset = _dataset(ids, train.take(rows[:cut]), train.take(rows[cut:]))
+    cases = test.prefixes()
+    # Shoppers come back to items: a third of the test targets. Few epochs for slow cores.
+    return Task("yoochoose", dataset, cases.prefixes, cases.targets, 20, False, {"epochs": 10})
+
+
+def movies(folder: Path) -> Task:
+    """The project's own split, a tenth of the items cold; neighbours in TF-IDF join the baselines."""
+    tables = [folder / "movielens-posters" / name for name in ("items.csv", "interactions.csv")]
+    dataset = Dataset.load(*tables, cold_fraction=0.1, seed=0)
+    cases = TestCases.of(dataset)
+    near = {"tfidf_neighbours": content_baseline(text_features(dataset), "Neighbours in TF-IDF")}
+    return Task(
+        "movies",
+        dataset,
+        cases.prefixes,
+        cases.targets,
+        20,
+        True,
+        {"epochs": 20},
+        BASELINES | near,
+    )
+
+
+TASKS = {"beauty": beauty, "yoochoose": yoochoose, "movies": movies}
+
+
+def _dataset(ids: np.ndarray, train: Sessions, validation: Sessions) -> Dataset:
+    items = pd.DataFrame({"item_id": ids.astype(str)})
+    for column in ("title", "description", "category", "image"):
+        items[column] = ""
+    items["price"] = np.nan
+    return Dataset(items, Path("."), train, validation, _sessions([], "test"))
+
+
+def _sessions(
+    items: list[np.ndarray], name: str, times: list[np.ndarray] | None = None
+) -> Sessions:
+    """Sessions in the given order; without times they start one second apart."""
+    ids = np.array([f"{name} {row}" for row in range(len(items))], dtype=object)
+    starts = np.arange(len(items)) if times is None else np.array([one[0] for one in times])
+    return Sessions(ids, items, starts.astype(np.int64), times)
+
+
+def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any]:
+    """Searches, fits and asks one model: a row as plain values."""
+
+    def progress(report: EpochReport) -> None:
+        seconds = time.perf_counter() - begin
+        print(f"  {name} {report} {seconds:.0f} s", file=sys.stderr, flush=True)
+
+    baseline, begin = task.baselines[name], time.perf_counter()
+    budget = dict(task.budget) if name in NEURAL else {}
+    if budget and options.epochs:
+        budget["epochs"] = options.epochs
+    found = tune(
+        baseline,
+        task.dataset,
+        options.seed,
+        options.tries,
+        settings=budget,
+        mask_seen=task.mask_seen,
+        progress=progress,
+    )
+    searched = time.perf_counter()
+    model = baseline.make(options.seed, found.settings, progress).fit(task.dataset)
+    fitted = time.perf_counter()
+    ranks = Ranks.empty(len(task.targets))
+    for start, scores in candidate_scores(
+        model, task.prefixes, len(task.dataset), mask_seen=task.mask_seen
+    ):
+        part = slice(start, start + len(scores))
+        ranks[part] = target_ranks(scores, task.targets[part])
+    scored = time.perf_counter()
+    cold = task.dataset.cold[task.targets]
+    slices = {"all": np.ones(len(cold), bool)}
+    if task.name == "movies":
+        slices |= {"warm": ~cold, "cold": cold}
+    values = {
+        f"{part} {metric}@{task.k}": float(case_values(ranks[mask], metric, task.k).mean())
+        for part, mask in slices.items()
+        for metric in METRICS
+    }
+    return {
+        "settings": found.settings,
+        "values": values,
+        "tried": [[settings, value] for settings, value in found.tries],
+        "seconds": [round(searched - begin), round(fitted - searched), round(scored - fitted)],
+    }
+
+
+def rows_of(task: Task, options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The row of each model, kept ones first read and new ones kept."""
+    kept = {}
+    if options.keep and options.keep.exists():
+        lines = options.keep.read_text().splitlines()
+        kept = {json.dumps(row["key"]): row for row in map(json.loads, lines)}
+    for name in options.only or task.baselines:
+        key = [task.name, name, options.seed, options.tries, options.epochs]
+        row = kept.get(json.dumps(key))
+        if row is None:
+            try:
+                row = {"key": key, **measure(name, task, options)}
+            except TpadError as error:
+                print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
+                continue
+            if options.keep:
+                with options.keep.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+        yield name, row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--dataset", choices=TASKS, required=True)
+    parser.add_argument("--only", nargs="+", help="only these models")
+    parser.add_argument("--tries", type=int, default=3, help="settings tried of each (%(default)s)")
+    parser.add_argument("--keep", type=Path, help="file (JSON lines) that keeps finished rows")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="another budget for the neural models")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        task = TASKS[options.dataset](options.data)
+        for name in options.only or ():
+            if name not in task.baselines:
+                known = ", ".join(task.baselines)
+                raise ConfigError(f"There is no model {name!r} here; choose from {known}.")
+    except OSError as error:
+        print(f"{error.filename} cannot be read; give the folder with --data.", file=sys.stderr)
+        return 2
+    except TpadError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{task}; at most {options.tries} settings tried of each, seed {options.seed}\n")
+    head = None
+    for name, row in rows_of(task, options):
+        if head is None:
+            head = ["model", *row["values"], "settings", "search, fit, scoring (s)", "published"]
+            print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
+        cells = [name, *(f"{value:.4f}" for value in row["values"].values())]
+        cells += [", ".join(f"{k} {v}" for k, v in row["settings"].items())]
+        cells += [", ".join(map(str, row["seconds"])), PUBLISHED.get((task.name, name), "")]
+        print("| " + " | ".join(cells) + " |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Metrics: ranks, lists, calibration, slices, means and their significance."""

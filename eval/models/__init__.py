@@ -1,0 +1,1 @@
+"""The models that are compared: those of a bundle, given vectors, encoders, outside lists."""

@@ -1,0 +1,1 @@
+"""Reports of stored runs as Markdown, HTML, CSV or LaTeX."""

@@ -1,0 +1,177 @@
+"""Results as a Markdown page: who won and how sure that is, then everything that was measured."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from eval.database.records import CaseTable
+from eval.metrics.averaging import CASE, MEANS, SESSION
+from eval.metrics.ranks import metric_names
+from eval.metrics.slices import kind_of
+from eval.models.names import SUBJECT
+from eval.protocol import SLICES, TestCases
+from eval.reports import sections
+from eval.reports.sections import Section
+from eval.reports.tables import MARK, intervals, results_frame, shares, wide
+from eval.runs.results import HEADLINES, Result
+from eval.runs.rivals import against_best, against_variants
+
+
+def how_to_read(mean: str = CASE) -> str:
+    """What is to be known of every table.
+
+    Args:
+        mean: what figures are averaged over, "case" or "session".
+    """
+    first = {
+        CASE: "Figures are means over cases",
+        SESSION: "Figures of ranks are means over sessions, of each session's mean over its cases",
+    }[mean]
+    return (
+        f"{first}, as mean ± standard deviation over seeds; intervals: 95 %, bootstrap over "
+        "sessions, of the mean over seeds; items with equal scores are in random order, and figures "
+        "are expectations over it; an item a model cannot score is not found. The best of each "
+        "column is bold, not counting models that know more than a model can (see Runs)."
+    )
+
+
+def report_title(title: str, mean: str = CASE) -> str:
+    """The heading of a report on a dataset."""
+    return f"Results on {title}" + ("" if mean == CASE else f", means over {MEANS[mean]}")
+
+
+def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
+    """One sentence: what was asked, of how many sessions, on which targets."""
+    counts = ", ".join(
+        f"{int(mask.sum()):,} {name}"
+        for name, mask in masks.items()
+        if kind_of(name) is None and name != "all" and mask.any()
+    )
+    return (
+        f"{len(cases):,} cases from {len(np.unique(cases.session)):,} test sessions"
+        + (f" (targets: {counts})" if counts else "")
+        + f"; {cases.protocol}; {cases.left_out:,} cases left out since the session already holds "
+        "the next item."
+    )
+
+
+def markdown(
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    masks: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    notes: Sequence[str] = (),
+    subject: str = SUBJECT,
+    mean: str = CASE,
+) -> str:
+    """The whole report.
+
+    Args:
+        results: in the order of the tables.
+        cases: what was asked.
+        masks: slice -> (n_cases,) bool, in the order of the report.
+        title: name of the dataset.
+        notes: lines that say how it was made (command, versions).
+        subject: name of the model that is tested against the best baseline.
+        mean: what figures are averaged over, "case" or "session".
+    """
+    frame = results_frame(results, cases.session, masks, mean)
+    first, last = first_and_last(frame, results, cases, masks, subject, mean)
+    parts = [*first, *(_in_full(frame, part) for part in sections.main_slices(frame)), *last]
+    lines = [f"# {report_title(title, mean)}", "", about(cases, masks), "", how_to_read(mean), ""]
+    lines += notes
+    for part in parts:
+        lines += ["", section_text(part)]
+    return "\n".join([*lines, ""])
+
+
+def first_and_last(
+    frame: pd.DataFrame,
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    masks: Mapping[str, np.ndarray],
+    subject: str,
+    mean: str,
+) -> tuple[list[Section], list[Section]]:
+    """The sections with which every report begins, and those with which it ends.
+
+    Args:
+        frame: of `eval.reports.tables.results_frame`; the rest as for `markdown`.
+    """
+    found = against_best(results, cases.session, masks, subject, mean)
+    main = {part: masks[part] for part in sections.main_slices(frame)}
+    first = [
+        *sections.at_a_glance(frame),
+        *sections.contests(subject, found),
+        *by_other_mean(results, cases, main, subject, mean),
+        *sections.ablations(against_variants(results, cases.session, main, mean)),
+    ]
+    last = [
+        *sections.by_finer_slices(frame),
+        *sections.contests(subject, found, finer=True),
+        *sections.lists(results),
+        *sections.calibration(results),
+        *sections.runs(results),
+    ]
+    return first, last
+
+
+def by_other_mean(
+    results: Sequence[Result],
+    cases: TestCases | CaseTable,
+    main: Mapping[str, np.ndarray],
+    subject: str = SUBJECT,
+    mean: str = CASE,
+) -> list[Section]:
+    """The headline metrics of the main slices by the mean that the report is not about.
+
+    Args:
+        results, cases, subject: as for `markdown`.
+        main: the main slices, name -> (n_cases,) bool.
+        mean: that of the report.
+
+    Returns:
+        Nothing where both means are the same, as every session has one case.
+    """
+    if not results or len(np.unique(cases.session)) == len(cases):
+        return []
+    other = SESSION if mean == CASE else CASE
+    frame = results_frame(results, cases.session, main, other)
+    found = against_best(results, cases.session, main, subject, other)
+    return sections.by_other_mean(frame, subject, found, cases.session)
+
+
+def _in_full(frame: pd.DataFrame, part: str) -> Section:
+    """Every metric of one slice, with the intervals and shares of the headlines."""
+    table = pd.concat(
+        [
+            wide(frame, part, metric_names()),
+            intervals(frame, part, HEADLINES).add_suffix(" interval"),
+            shares(frame, part, HEADLINES).add_suffix(" of oracle"),
+        ],
+        axis=1,
+    )
+    heading = f"{part} targets" if part in SLICES else part
+    return Section(heading[0].upper() + heading[1:], table.rename_axis("model"))
+
+
+def section_text(section: Section, *, level: int = 2) -> str:
+    """A section as Markdown, its title being a heading of a level."""
+    table = section.table
+    heads = [str(table.index.name), *map(str, table.columns)]
+    left = {heads[0], *section.left}
+    rows = [heads, ["---" if head in left else "---:" for head in heads]]
+    rows += [[str(row[0]), *map(_cell, row[1:])] for row in table.itertuples(name=None)]
+    lines = [f"{'#' * level} {section.title}", ""] if section.title else []
+    lines += [section.note, ""] if section.note else []
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _cell(text: str) -> str:
+    """Bold for the best, without its deviation."""
+    if not text.endswith(MARK):
+        return text
+    mean, plus_minus, deviation = text.removesuffix(MARK).partition(" ± ")
+    return f"**{mean}**{plus_minus}{deviation}"

@@ -1,0 +1,196 @@
+"""Results as tidy tables: one row a model, slice and metric; and these tables as CSV and LaTeX."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.metrics.averaging import CASE, MEANS, averaged
+from eval.metrics.ranks import metric_names, oracle_ratio
+from eval.metrics.significance import bootstrap_interval, over_seeds, ratio_interval
+from eval.runs.results import ROLE_NOTE, Result
+
+COLUMNS = (
+    "model",
+    "role",
+    "slice",
+    "cases",
+    "sessions",
+    "averaged_over",
+    "metric",
+    "k",
+    "seeds",
+    "mean",
+    "deviation",
+    "low",
+    "high",
+    "of_oracle",
+    "of_oracle_low",
+    "of_oracle_high",
+)
+MARK = "*"
+"""What follows the best figure of a column."""
+
+
+def results_frame(
+    results: Sequence[Result],
+    sessions: np.ndarray,
+    masks: Mapping[str, np.ndarray],
+    mean: str = CASE,
+) -> pd.DataFrame:
+    """All figures of some models on some slices.
+
+    Args:
+        results: models with their ranks.
+        sessions: (n_cases,) session of each case.
+        masks: name of a slice -> (n_cases,) bool; empty ones are left out.
+        mean: what figures are averaged over, "case" or "session", see `eval.metrics.averaging`.
+
+    Returns:
+        `COLUMNS`: `averaged_over` is "cases" or "sessions", `mean` that over seeds too, with its standard `deviation` (NaN for one seed), `low` and
+        `high` of the 95 % interval (bootstrap over sessions, of the mean over seeds), and
+        `of_oracle`, the share of the oracle's figure with its interval of the same kind,
+        `of_oracle_low` and `of_oracle_high` (NaN where there is no oracle).
+    """
+    names = metric_names()
+    oracle = next((i for i, result in enumerate(results) if result.role == "oracle"), None)
+    rows = []
+    for part, mask in masks.items():
+        if not (len(results) and mask.any()):
+            continue
+        # (n_seeds, n, n_metrics) each; from here on n is of cases or of sessions.
+        made = [averaged(one.values(mask), sessions[mask], mean, axis=1) for one in results]
+        values, of_session = [value for value, _ in made], made[0][1]
+        mean_values = [value.mean(0) for value in values]  # (n, n_metrics) each
+        # One call for all models: they get the same resamples, and drawing these is what takes time.
+        joined = np.concatenate(mean_values, axis=1)  # (n, n_models · n_metrics)
+        bounds = bootstrap_interval(joined, of_session).reshape(len(results), -1, 2)
+        shares = np.full((len(results), len(names), 3), np.nan)  # ratio, low, high
+        if oracle is not None:
+            best = np.tile(mean_values[oracle], (1, len(results)))  # as joined
+            shares[..., 0] = oracle_ratio(joined, best).reshape(len(results), -1)
+            shares[..., 1:] = ratio_interval(joined, best, of_session).reshape(len(results), -1, 2)
+        for i, result in enumerate(results):
+            found, deviation = over_seeds(values[i])  # (n_metrics,) each
+            figures = np.column_stack([found, deviation, bounds[i], shares[i]])  # (n_metrics, 7)
+            counts = int(mask.sum()), len(np.unique(of_session))
+            of = result.name, result.role, part, *counts, MEANS[mean]
+            rows += [
+                (*of, metric, k, len(values[i]), *own)
+                for (metric, k), own in zip(names, figures.tolist(), strict=True)
+            ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def wide(
+    frame: pd.DataFrame,
+    part: str,
+    metrics: Sequence[tuple[str, int]],
+    *,
+    with_intervals: bool = False,
+) -> pd.DataFrame:
+    """One slice for people: a row a model, a column a metric, as "0.617 ± 0.001".
+
+    The best real model of each column is marked with a trailing `MARK`. With intervals a cell is
+    "0.617 (0.606–0.628)".
+    """
+    text = _interval_cell if with_intervals else _cell
+    shown = {}
+    for metric, some in _by_metric(frame, part, metrics):
+        real = some[~some.role.isin(list(ROLE_NOTE))]
+        best = real["mean"].max()
+        shown[metric] = {
+            row.model: text(row)
+            + (MARK if row.mean == best > 0 and row.role not in ROLE_NOTE else "")
+            for row in some.itertuples()
+        }
+    return pd.DataFrame(shown).rename_axis("model")
+
+
+def intervals(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """The 95 % intervals of one slice, as "0.606–0.628": rows and columns as those of `wide`."""
+    return _texts(frame, part, metrics, lambda row: f"{row.low:.3f}–{row.high:.3f}")
+
+
+def shares(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
+    """Shares of the oracle's figures on one slice with 95 % intervals, as "86 % (85–88)".
+
+    Rows and columns are those of `wide`; there are none where there is no oracle.
+    """
+    if frame.of_oracle.isna().all():
+        return pd.DataFrame()
+    return _texts(frame, part, metrics, _share)
+
+
+def _texts(
+    frame: pd.DataFrame,
+    part: str,
+    metrics: Sequence[tuple[str, int]],
+    text: Callable[[Any], str],
+) -> pd.DataFrame:
+    shown = {
+        metric: {row.model: text(row) for row in some.itertuples()}
+        for metric, some in _by_metric(frame, part, metrics)
+    }
+    return pd.DataFrame(shown).rename_axis("model")
+
+
+def _by_metric(
+    frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """ "P@20" and the like, each with the rows of its models on a slice."""
+    of_part = frame[frame.slice == part]
+    for metric, k in metrics:
+        yield f"{metric}@{k}", of_part[(of_part.metric == metric) & (of_part.k == k)]
+
+
+def _share(row: Any) -> str:
+    if np.isnan(row.of_oracle):
+        return "–"
+    text = f"{100 * row.of_oracle:.0f} %"
+    if row.role == "oracle" or row.of_oracle == 0 or np.isnan(row.of_oracle_low):
+        return text
+    return f"{text} ({100 * row.of_oracle_low:.0f}–{100 * row.of_oracle_high:.0f})"
+
+
+def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str) -> str:
+    """The slices below each other as one `tabular` for booktabs; best of each column in bold."""
+    heads = " & ".join(f"{metric}@{k}" for metric, k in metrics)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(metrics)}}}",
+        r"\toprule",
+        rf"model & {heads} \\",
+    ]
+    for part in frame.slice.unique():
+        lines += [
+            r"\midrule",
+            rf"\multicolumn{{{len(metrics) + 1}}}{{l}}{{\emph{{{_escaped(part)} targets}}}} \\",
+        ]
+        for model, row in wide(frame, part, metrics).iterrows():
+            cells = [
+                rf"\textbf{{{c.removesuffix(MARK)}}}" if str(c).endswith(MARK) else str(c)
+                for c in row.tolist()
+            ]
+            cells = [cell.replace("±", r"$\pm$") for cell in cells]
+            lines.append(rf"{_escaped(str(model))} & {' & '.join(cells)} \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(row: Any) -> str:
+    text = f"{row.mean:.3f}"
+    return text if np.isnan(row.deviation) else f"{text} ± {row.deviation:.3f}"
+
+
+def _interval_cell(row: Any) -> str:
+    return f"{row.mean:.3f} ({row.low:.3f}–{row.high:.3f})"
+
+
+def _escaped(text: str) -> str:
+    for sign in "&%$#_{}":
+        text = text.replace(sign, "\\" + sign)
+    return text

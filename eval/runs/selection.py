@@ -1,0 +1,164 @@
+"""Which stored runs belong into one table: runs of the same cases, the latest of each model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.database.queries import Reader
+from eval.database.records import CaseTable, RunInfo
+from eval.database.schema import RunRow
+from eval.metrics.slices import by_length
+from eval.models.names import order_of
+from eval.protocol import SLICES
+from eval.runs.measuring import CALIBRATION_FIGURES, LIST_FIGURES
+from eval.runs.results import Result
+from tpad import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Finished runs that can be compared case by case.
+
+    Attributes:
+        dataset: name of the dataset.
+        split: name of the split, None for the dataset as it is.
+        cases: what was asked.
+        runs: model -> its runs, one a seed, all of one version of the code.
+        slices: those stored of the cases, see `Reader.slices`.
+    """
+
+    dataset: str
+    split: str | None
+    cases: CaseTable
+    runs: Mapping[str, Sequence[RunInfo]]
+    slices: Mapping[str, np.ndarray]
+
+    @property
+    def title(self) -> str:
+        """The dataset, and the split if there is one."""
+        return self.dataset if self.split is None else f"{self.dataset}, split {self.split}"
+
+    def masks(self) -> dict[str, np.ndarray]:
+        """Slices of the cases, name -> (n_cases,) bool; an old database tells few of them."""
+        masks = {
+            "all": np.ones(len(self.cases), bool),
+            "warm": ~self.cases.cold,
+            "cold": self.cases.cold,
+        }
+        masks |= self.slices or by_length(self.cases.length)
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def select_runs(
+    store: Reader,
+    *,
+    models: Sequence[str] | None = None,
+    dataset: str | None = None,
+    cases: str | None = None,
+    split: str | Sequence[str] | None = None,
+) -> Selection:
+    """The runs of one table.
+
+    Of each model the latest finished run counts, and with it those of other seeds that have the
+    same settings and the same version of the code.
+
+    Args:
+        store: the database.
+        models: only these; each must have a run.
+        dataset: name or fingerprint.
+        split: name or fingerprint, or several; by default the dataset as it is, if there are such runs.
+        cases: beginning of the cases' fingerprint.
+
+    Raises:
+        DataError: no run fits, or runs of several sets of cases do.
+    """
+    runs = store.list_runs(dataset=dataset, split=split, status="done")
+    runs = [run for run in runs if run.cases.startswith(cases or "")]
+    if split is None and cases is None and any(run.split is None for run in runs):
+        runs = [run for run in runs if run.split is None]
+    wanted = [run for run in runs if models is None or run.model in models]
+    if not wanted:
+        known = sorted({run.model for run in runs})
+        raise DataError(
+            "No finished run fits; "
+            + (
+                f"there are runs of {', '.join(known)}."
+                if known
+                else "run `python -m eval run` first, or name another --database."
+            )
+        )
+    groups = {
+        run.cases: f"{run.dataset} ({run.protocol}; --cases {run.cases[:8]})" for run in wanted
+    }
+    if len(groups) > 1:
+        raise DataError(
+            "Runs of several sets of cases fit: "
+            + "; ".join(groups.values())
+            + ". Choose one with --dataset, --split or --cases."
+        )
+    chosen: dict[str, list[RunInfo]] = {}
+    for model in sorted({run.model for run in wanted}, key=order_of):
+        own = [run for run in wanted if run.model == model]
+        latest = own[-1]
+        by_seed = {run.seed: run for run in own if _kind(run) == _kind(latest)}
+        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    missing = [model for model in models or () if model not in chosen]
+    if missing:
+        raise DataError(f"There is no finished run of {', '.join(missing)} on these cases.")
+    first = wanted[-1]
+    return Selection(
+        first.dataset, first.split, store.case_table(first.id), chosen, store.slices(first.id)
+    )
+
+
+def results_of(store: Reader, selection: Selection) -> list[Result]:
+    """The selected runs with their ranks, in the order of a table."""
+    return [result_of(store, model, runs[0].role, runs) for model, runs in selection.runs.items()]
+
+
+def result_of(
+    store: Reader, name: str, role: str, runs: Sequence[RunInfo] | Sequence[RunRow]
+) -> Result:
+    """Finished runs of one model, one a seed, as a row of a table.
+
+    Args:
+        store: the database.
+        name, role: of the model.
+        runs: at least one, on the same cases.
+    """
+    ids = [run.id for run in runs]
+    return Result(
+        name,
+        role,
+        tuple(run.seed for run in runs),
+        store.rank_matrix(ids),
+        runs[0].config.get("tuned"),
+        _mean([run.fit_seconds for run in runs]),
+        _mean([run.score_seconds for run in runs]),
+        runs[0].config.get("imported"),
+        further_figures(store, ids),
+        runs[0].config.get("settings") or {},
+    )
+
+
+def _mean(seconds: Sequence[float | None]) -> float:
+    """Mean of what was measured, 0 if nothing was."""
+    return float(np.mean([one for one in seconds if one is not None] or [0.0]))
+
+
+def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Figures of lists and calibration: slice -> name -> mean over some runs; those stored."""
+    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
+    table = store.figures(run_ids, slice=SLICES, name=names)
+    found: dict[str, dict[str, float]] = {}
+    for (part, name), values in table.groupby(["slice", "name"], sort=False)["value"]:
+        found.setdefault(part, {})[name] = float(values.mean())
+    return found
+
+
+def _kind(run: RunInfo) -> tuple:
+    settings = {
+        k: v for k, v in run.config.items() if k not in ("recommender", "features", "tuned")
+    }
+    return run.package_version, run.commit, str(sorted(settings.items()))
