@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 EVERY_COMPARISON = 3  # clicks between two comparisons
 
 

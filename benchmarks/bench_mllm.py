@@ -34,7 +34,7 @@ from tpad.training.shop import Shop
 from tpad.training.stages import transfer
 from tpad.training.stages.knowledge import Knowledge, named_features, shop_descriptions
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32
 
 

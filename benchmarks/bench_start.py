@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rows import Row, table
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 STEPS = {
     "import": "import tpad",
     "open the bundle": "shop = tpad.load(BUNDLE)",
