@@ -113,7 +113,7 @@ def train_ours(n: int, items: int) -> float:
     """Seconds of an epoch after the first."""
     from tpad.data.sessions import Sessions
     from tpad.model.session.network import SessionModelConfig
-    from tpad.training.trainer import fit_session_model
+    from tpad.training.fitting import fit_session_model
 
     walks = sessions_of(n, items)
     starts = np.arange(len(walks), dtype=np.int64)

@@ -106,7 +106,8 @@ def make_fake_bundle(
     Args:
         options: further arguments of `Bundle.write`.
     """
-    from tpad.training.trainer import SessionModelConfig, fit_session_model
+    from tpad.model.session.network import SessionModelConfig
+    from tpad.training.fitting import fit_session_model
 
     folder = Path(folder)
     shop = folder.with_name(folder.name + "-shop")

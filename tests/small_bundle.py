@@ -18,9 +18,10 @@ from tpad.model.heads import KnowledgeHeads
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
+from tpad.model.session.network import SessionModelConfig
 from tpad.training.config import DistillConfig
+from tpad.training.fitting import fit_session_model
 from tpad.training.student import table_of
-from tpad.training.trainer import SessionModelConfig, fit_session_model
 
 SETS = ("tpad", "vision_tfidf")
 WORDS = 5  # of the heads' vocabulary

@@ -22,10 +22,10 @@ from eval.baselines.settings import need_choice, need_count, need_number, need_p
 from eval.baselines.validation import ValidationCases
 from eval.protocol import CASES
 from tpad import DataError, Dataset
-from tpad.model.session.batching import PADDING, pad_sessions, shuffled_batches
+from tpad.data.negatives import sample_items
+from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.model.session.fitted import EpochReport
-from tpad.training.negatives import sample_items
-from tpad.training.optimisation import adamw, warm_up_cosine
+from tpad.training.trainer import Trainer
 
 CHUNK = 128  # sessions scored at once
 
@@ -181,8 +181,19 @@ class NeuralModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             self.network = self.build(len(self._known))
-            training = _Training(self.network, windows, self.config)
-            self.history = training.run(lambda: cases.mrr(self), self.progress)
+            task = _Task(self.network, self.config)
+            trainer = Trainer(
+                self.network,
+                [{"params": self.network.parameters(), "lr": self.config.learning_rate}],
+                windows,
+                self.config,
+                task.loss,
+                lambda: cases.mrr(self),
+                nothing="Every training session only repeats its items; with mask_seen there is "
+                "nothing to learn from.",
+                rng=task.rng,
+            )
+            self.history = trainer.run(self.progress)
         return self
 
     def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:
@@ -212,68 +223,15 @@ class NeuralModel:
         return columns[columns >= 0][-self.config.max_length :]
 
 
-class _Training:
-    """One training run."""
+class _Task:
+    """The loss of a network on windows of sessions."""
 
-    def __init__(
-        self, network: SequenceNetwork, windows: list[np.ndarray], config: NeuralConfig
-    ) -> None:
-        self.network, self.windows, self.config = network, windows, config
+    def __init__(self, network: SequenceNetwork, config: NeuralConfig) -> None:
+        self.network, self.config = network, config
         self.n_known = network.items.num_embeddings
-        self.optimizer = adamw(
-            [{"params": network.parameters(), "lr": config.learning_rate}], config.weight_decay
-        )
-        self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
         self.rng = np.random.default_rng(config.seed)
-        self.taken = 0  # steps
 
-    def run(
-        self, validate: Callable[[], float], progress: Callable[[EpochReport], None] | None
-    ) -> list[EpochReport]:
-        """Trains, and leaves the best epoch's weights in the network."""
-        history: list[EpochReport] = []
-        best, best_epoch, best_state = -math.inf, 0, dict[str, Tensor]()
-        for epoch in range(1, self.config.epochs + 1):
-            loss = self._epoch()
-            reached = validate()
-            history.append(EpochReport(epoch, self.config.epochs, loss, reached))
-            # Without validation cases the last epoch is kept.
-            if math.isnan(reached) or reached > best:
-                best, best_epoch = reached, epoch
-                best_state = {k: v.clone() for k, v in self.network.state_dict().items()}
-            if progress is not None:
-                progress(history[-1])
-            if epoch - best_epoch >= self.config.patience:
-                break
-        self.network.load_state_dict(best_state)
-        self.network.eval()
-        return history
-
-    def _epoch(self) -> float:
-        """One pass over the sessions; returns the mean loss of a case."""
-        self.network.train()
-        total, count = 0.0, 0
-        for batch in shuffled_batches(self.windows, self.config.batch_size, self.rng):
-            loss, n_cases = self._loss(batch)
-            if not n_cases:
-                continue
-            rate = warm_up_cosine(self.taken, self.config.epochs * self.per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * rate
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimizer.step()
-            self.taken += 1
-            total, count = total + loss.item() * n_cases, count + n_cases
-        if not count:
-            raise DataError(
-                "Every training session only repeats its items; with mask_seen there is nothing to "
-                "learn from."
-            )
-        return total / count
-
-    def _loss(self, windows: Tensor) -> tuple[Tensor, int]:
+    def loss(self, windows: Tensor) -> tuple[Tensor, int]:
         """Mean loss over the cases of a batch (B, L + 1), and their number."""
         inputs, targets = windows[:, :-1], windows[:, 1:]  # (B, L)
         length = inputs.shape[1]

@@ -11,7 +11,7 @@ import numpy as np
 
 from eval.metrics.ranks import Ranks, target_ranks
 from eval.protocol import CELLS_AT_ONCE, RankingModel, TestCases
-from tpad.training.cases import mask_history
+from tpad.data.cases import mask_history
 
 NOTHING = -1
 

@@ -9,7 +9,7 @@ import pytest
 
 from eval import __main__ as command
 from tpad import Bundle
-from tpad.training.cases import mask_history
+from tpad.data.cases import mask_history
 
 ROOT = Path(__file__).resolve().parents[2]
 

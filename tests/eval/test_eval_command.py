@@ -27,7 +27,7 @@ from eval.runs.runner import run_models
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import SET_TITLES, write_with_ids
-from tpad.training.trainer import SessionModelConfig
+from tpad.model.session.network import SessionModelConfig
 from tpad.world.build import World, WorldConfig
 from tpad.world.oracle import attribute_table
 

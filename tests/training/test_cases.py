@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from tpad.data.cases import known_cases, mask_history
 from tpad.data.sessions import Sessions
-from tpad.training.cases import known_cases, mask_history
 from tpad.training.ranking import held
 
 SESSIONS = Sessions(

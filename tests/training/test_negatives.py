@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from eval.baselines.losses import cross_entropy
+from tpad.data.negatives import BatchTargets, sample_items
 from tpad.training.information.bounds import info_nce
-from tpad.training.negatives import BatchTargets, sample_items
 from tpad.training.stages import transfer
 
 MOST, BATCH = 4_096, 32

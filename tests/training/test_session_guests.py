@@ -5,7 +5,9 @@ import pytest
 
 from tpad.data.sessions import Sessions
 from tpad.errors import DataError
-from tpad.training.trainer import FittedSessionModel, SessionModelConfig, fit_session_model
+from tpad.model.session.fitted import FittedSessionModel
+from tpad.model.session.network import SessionModelConfig
+from tpad.training.fitting import fit_session_model
 
 N_ITEMS, WIDTH = 12, 5
 

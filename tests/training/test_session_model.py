@@ -11,12 +11,9 @@ from torch import nn
 from tpad.data.sessions import Sessions
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.model.scaler import FeatureScaler
-from tpad.training.trainer import (
-    FittedSessionModel,
-    SessionModel,
-    SessionModelConfig,
-    fit_session_model,
-)
+from tpad.model.session.fitted import FittedSessionModel
+from tpad.model.session.network import SessionModel, SessionModelConfig
+from tpad.training.fitting import fit_session_model
 
 KINDS, COLOURS = 6, 8
 CONFIG = SessionModelConfig(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tpad.data.sessions import Sessions
-from tpad.training.trainer import SessionModelConfig
+from tpad.model.session.network import SessionModelConfig
 from tpad.training.tuning import cold_offset, hold_out, tune_session_model
 
 CONFIG = SessionModelConfig(

@@ -11,6 +11,7 @@ from stage_runs import arguments_of, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fitted import FittedSessionModel
+from tpad.training.trainer import Trainer
 from tpad.training.stages import (
     describing,
     distillation,
@@ -19,7 +20,6 @@ from tpad.training.stages import (
     teacher,
     transfer,
 )
-from tpad.training.trainer import _Fit
 from tpad.training.tuning import SessionTuning
 from tpad.training.workspace import Stage, Workspace
 
@@ -162,7 +162,7 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
         patch.setattr(FittedSessionModel, "save", Mock(side_effect=KeyboardInterrupt))
         recommender("parts")
     # All epochs, those of the tuning included, are done: none is run again.
-    monkeypatch.setattr(_Fit, "_epoch", None)
+    monkeypatch.setattr(Trainer, "_epoch", None)
     parts, again = recommender("parts")
     weights = parts.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())

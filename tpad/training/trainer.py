@@ -1,40 +1,52 @@
-"""Training and use of the session recommender over any set of item features.
+"""One trainer for every network that learns from sessions: the recommender and the neural baselines.
 
-Every prefix of a training session is a case, and one causal pass serves them all; the loss is the
-full-softmax cross-entropy over all warm items **[ours]**. Cold items are never negatives: a model
-that learnt "cold items are not clicked" would be useless for them.
+Epochs of shuffled batches, AdamW with linear warm-up and cosine decay, clipped gradients. The epoch
+with the best validation value is kept, and training stops when that value no longer improves.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tpad.data.sessions import Sessions
 from tpad.errors import DataError
 from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
-from tpad.model.scaler import FeatureScaler
-from tpad.model.session.batching import PADDING, shuffled_batches
-from tpad.model.session.fitted import EpochReport, FittedSessionModel, chunks
-from tpad.model.session.network import SessionModel, SessionModelConfig
-from tpad.training.cases import known_cases, mask_history
+from tpad.model.session.batching import shuffled_batches
+from tpad.model.session.fitted import EpochReport
 from tpad.training.optimisation import adamw, warm_up_cosine
-from tpad.training.ranking import reciprocal_ranks
 
-__all__ = [
-    "Checkpoint",
-    "EpochReport",
-    "FeatureScaler",
-    "FittedSessionModel",
-    "SessionModel",
-    "SessionModelConfig",
-    "fit_session_model",
-]
+Progress = Callable[[EpochReport], None]
+"""Called after each epoch."""
+Bar = Callable[[Iterable, int, str], Iterable]
+"""Shows progress within an epoch: given its batches, their number and a text, it yields the batches."""
+
+
+class TrainerConfig(Protocol):
+    """The settings that a trainer reads."""
+
+    @property
+    def epochs(self) -> int:
+        """Most passes over the sessions."""
+
+    @property
+    def batch_size(self) -> int:
+        """Sessions per step."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Weight decay of matrices; norms and biases are exempt."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better validation value after which training stops."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the order of the sessions."""
 
 
 class Checkpoint(Protocol):
@@ -47,121 +59,69 @@ class Checkpoint(Protocol):
         """Keeps tensors and plain values together, in place of what was kept before."""
 
 
-def fit_session_model(
-    features: np.ndarray,
-    train: Sessions,
-    validation: Sessions,
-    warm: np.ndarray,
-    config: SessionModelConfig,
-    *,
-    progress: Callable[[EpochReport], None] | None = None,
-    bar: Callable[[Iterable, int, str], Iterable] | None = None,
-    checkpoint: Checkpoint | None = None,
-    table_fn: nn.Module | None = None,
-    table_learning_rate: float | None = None,
-    device: str = "cpu",
-) -> FittedSessionModel:
-    """Trains the recommender; the best epoch by validation MRR@20 is kept.
+class Trainer:
+    """Trains a module on sessions.
 
     Args:
-        features: (n_items, n_features) float32. The scaler is fitted on the warm rows.
-        train: sessions; cases whose target is not warm are left out.
-        validation: sessions; likewise.
-        warm: (n_items,) bool, items that may be targets and negatives.
+        module: all that is trained.
+        groups: its parameters in groups, each with its `params` and its peak `lr`.
+        windows: sessions as integer arrays, at least one.
         config: settings.
-        progress: called after each epoch.
-        bar: shows the way through an epoch: given its batches, their number and a text, it yields
-            the batches.
-        checkpoint: keeps the state after each epoch. A training that finds a state there goes on
-            from it, to the result that an uninterrupted one has; all other arguments must be equal.
-        table_fn: for downstream feedback: a module that gives, without arguments, the features
-            (n_items, n_features) with gradients; its parameters are trained along (and hold the
-            best epoch's values afterwards). `features` then only fits the scaler.
-        table_learning_rate: peak learning rate of `table_fn`; that of the config by default.
-        device: where to train.
+        loss: of a batch (B, L) of windows, padded with `PADDING`: the mean over its cases, and their
+            number. A batch without cases is skipped.
+        validate: value of the module as it is, larger is better; NaN where there is nothing to
+            validate on, and then the last epoch is kept.
+        nothing: what to say if no batch has a case.
+        rng: draws the order of the sessions; by default one of the settings' seed. A loss that draws
+            from it too is resumed with it.
+        device: where batches go.
 
-    Raises:
-        DataError: there is nothing to learn from, or features are not finite.
+    Attributes:
+        history: a report of each finished epoch.
     """
-    # The caller's own random state stays as it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        fit = _Fit(
-            features,
-            train,
-            validation,
-            warm,
-            config,
-            table_fn,
-            table_learning_rate or config.learning_rate,
-            torch.device(device),
-        )
-        fit.run(progress, bar, checkpoint)
-    with torch.no_grad():
-        final = features if table_fn is None else table_fn().cpu().numpy()
-    return FittedSessionModel(fit.network, fit.scaler, final, fit.history)
-
-
-class _Fit:
-    """One training run."""
 
     def __init__(
         self,
-        features: np.ndarray,
-        train: Sessions,
-        validation: Sessions,
-        warm: np.ndarray,
-        config: SessionModelConfig,
-        table_fn: nn.Module | None,
-        table_learning_rate: float,
-        device: torch.device,
+        module: nn.Module,
+        groups: Sequence[dict[str, Any]],
+        windows: Sequence[np.ndarray],
+        config: TrainerConfig,
+        loss: Callable[[Tensor], tuple[Tensor, int]],
+        validate: Callable[[], float],
+        *,
+        nothing: str,
+        rng: np.random.Generator | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
-        warm = np.asarray(warm, dtype=bool)
-        if len(features) != len(warm):
-            raise DataError(
-                f"There are features of {len(features)} items but {len(warm)} items; "
-                "compute the features again."
-            )
-        self.config, self.device, self.table_fn = config, device, table_fn
-        self.windows = train.windows(config.max_length)
-        if not self.windows:
-            raise DataError("No training session has two clicks; there is nothing to learn from.")
-        self.scaler = FeatureScaler.fit(features, warm, config.pca).to(device)
-        self.network = SessionModel(self.scaler.n_outputs, torch.from_numpy(warm), config)
-        self.network.to(device)
-        self.raw = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
-        self.scaled = self.scaler(self.raw)  # the same in every step, unless there is a `table_fn`
-        self.warm_rows = torch.from_numpy(np.flatnonzero(warm)).to(device)  # (n_warm,)
-        self.column = torch.full((len(warm),), PADDING, device=device)  # item row -> logit column
-        self.column[self.warm_rows] = torch.arange(len(self.warm_rows), device=device)
-        self.cases = known_cases(
-            validation, warm, max_length=config.max_length, mask_seen=config.mask_seen
-        )
-        self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
-        self.parameters = [p for p in self.trained.parameters() if p.requires_grad]
-        of_table = set(table_fn.parameters()) if table_fn is not None else set()
-        own = [p for p in self.parameters if p not in of_table]
-        live = [p for p in self.parameters if p in of_table]
-        self.optimizer = adamw(
-            [
-                {"params": own, "lr": config.learning_rate},
-                {"params": live, "lr": table_learning_rate},
-            ],
-            config.weight_decay,
-        )
-        self.per_epoch = math.ceil(len(self.windows) / config.batch_size)  # steps
+        self.module, self.windows, self.config = module, windows, config
+        self.loss, self.validate, self.nothing = loss, validate, nothing
+        self.device = torch.device(device)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = adamw(groups, config.weight_decay)
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
-        self.rng = np.random.default_rng(config.seed)
+        self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
+        self.rng = rng or np.random.default_rng(config.seed)
         self.taken = 0  # steps
         self.history: list[EpochReport] = []
         self.best_epoch, self.best_state = 0, dict[str, Tensor]()
 
     def run(
         self,
-        progress: Callable[[EpochReport], None] | None,
-        bar: Callable[[Iterable, int, str], Iterable] | None,
-        checkpoint: Checkpoint | None,
-    ) -> None:
+        progress: Progress | None = None,
+        bar: Bar | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> list[EpochReport]:
+        """Trains, and leaves the best epoch's weights in the module.
+
+        Args:
+            progress: called after each epoch.
+            bar: shows progress within an epoch.
+            checkpoint: keeps the state after each epoch. A training that finds a state there goes on
+                from it, to the result that an uninterrupted one has.
+
+        Raises:
+            DataError: no batch has a case.
+        """
         kept = checkpoint.load_state() if checkpoint is not None else None
         if kept is not None:
             self._restore(*kept)
@@ -169,35 +129,35 @@ class _Fit:
             if epoch - self.best_epoch > self.config.patience:
                 break
             loss = self._epoch(epoch, bar)
-            reached = self._validate()
+            reached = self.validate()
             best = self.history[self.best_epoch - 1].validation if self.best_epoch else -math.inf
             self.history.append(EpochReport(epoch, self.config.epochs, loss, reached))
-            # Without validation cases the last epoch is kept.
             if math.isnan(reached) or reached > best:
                 self.best_epoch = epoch
-                self.best_state = {k: v.clone() for k, v in self.trained.state_dict().items()}
+                self.best_state = {k: v.clone() for k, v in self.module.state_dict().items()}
             if checkpoint is not None:
                 checkpoint.save_state(*self._state())
             if progress is not None:
                 progress(self.history[-1])
-        self.trained.load_state_dict(self.best_state)
-        self.trained.eval()
+        self.module.load_state_dict(self.best_state)
+        self.module.eval()
+        return self.history
 
-    def _epoch(self, epoch: int, bar: Callable[[Iterable, int, str], Iterable] | None) -> float:
+    def _epoch(self, epoch: int, bar: Bar | None) -> float:
         """One pass over the sessions; returns the mean loss of a case."""
-        self.trained.train()
+        self.module.train()
         total, count = 0.0, 0
         batches: Iterable[Tensor] = shuffled_batches(self.windows, self.config.batch_size, self.rng)
         if bar is not None:
             batches = bar(batches, self.per_epoch, f"epoch {epoch}/{self.config.epochs}")
         for batch in batches:
-            loss, n_cases = self._loss(batch.to(self.device))
+            loss, n_cases = self.loss(batch.to(self.device))
             if not n_cases:
                 continue
             self._step(loss)
             total, count = total + loss.item() * n_cases, count + n_cases
         if not count:
-            raise DataError("No training case has a warm target; check the sessions.")
+            raise DataError(self.nothing)
         return total / count
 
     def _step(self, loss: Tensor) -> None:
@@ -211,8 +171,8 @@ class _Fit:
         self.taken += 1
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next epochs and the result depend on, for a `Checkpoint`."""
-        tensors = {f"weights.{k}": v for k, v in self.trained.state_dict().items()}
+        """Everything that the next epochs and the result depend on."""
+        tensors = {f"weights.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
         tensors["random.cpu"] = torch.get_rng_state()
@@ -226,7 +186,7 @@ class _Fit:
         }
 
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        self.trained.load_state_dict(under("weights.", tensors))
+        self.module.load_state_dict(under("weights.", tensors))
         self.best_state = under("best.", tensors)
         restore_optimizer(self.optimizer, under("optimizer.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
@@ -235,50 +195,3 @@ class _Fit:
         self.taken, self.best_epoch = facts["taken"], facts["best_epoch"]
         self.history = [EpochReport(**report) for report in facts["history"]]
         self.rng.bit_generator.state = facts["random"]
-
-    def _table(self) -> Tensor:
-        return self.scaled if self.table_fn is None else self.scaler(self.table_fn())
-
-    def _loss(self, sessions: Tensor) -> tuple[Tensor, int]:
-        """Mean cross-entropy over the cases of a batch (B, L + 1), and their number."""
-        inputs, targets = sessions[:, :-1], sessions[:, 1:]  # (B, L)
-        length = inputs.shape[1]
-        answer = torch.where(targets >= 0, self.column[targets.clamp(min=0)], PADDING)  # (B, L)
-        past = torch.ones(length, length, dtype=torch.bool, device=self.device).tril()
-        if self.config.mask_seen:
-            repeats = ((targets[:, :, None] == inputs[:, None, :]) & past).any(2)  # (B, L)
-            answer = answer.masked_fill(repeats, PADDING)
-        row, step = torch.nonzero(answer >= 0, as_tuple=True)  # (n,), (n,)
-        if not len(row):
-            return torch.zeros((), device=self.device), 0
-        table = self._table()  # (n_items, d)
-        states = self.network(table, inputs)[row, step]  # (n, h)
-        vectors = self.network.item_vectors(table)[self.warm_rows]  # (n_warm, h + 1)
-        logits = self.network.scores(states, vectors)  # (n, n_warm)
-        if self.config.mask_seen:
-            seen = torch.where(inputs >= 0, self.column[inputs.clamp(min=0)], PADDING)[row]
-            case, place = torch.nonzero((seen >= 0) & past[step], as_tuple=True)
-            logits = logits.index_put((case, seen[case, place]), logits.new_tensor(-1e9))
-        return F.cross_entropy(logits, answer[row, step]), len(row)
-
-    @torch.no_grad()
-    def _validate(self) -> float:
-        """MRR@20 over the validation cases, among warm items."""
-        self.trained.eval()
-        # Called even without cases: a table that reads its items anew when it is evaluated begins
-        # each epoch as after a restart.
-        features = self.raw if self.table_fn is None else self.table_fn()
-        if not len(self.cases):
-            return math.nan
-        model = FittedSessionModel(self.network, self.scaler, features.cpu().numpy())
-        found, start = 0.0, 0
-        cold = (self.column < 0).cpu().numpy()
-        for prefixes in chunks(self.cases.prefixes):
-            scores = model.scores(prefixes)  # (n, n_items)
-            scores[:, cold] = -np.inf
-            if self.config.mask_seen:
-                mask_history(scores, prefixes)
-            targets = torch.from_numpy(self.cases.targets[start : start + len(prefixes)]).long()
-            found += float(reciprocal_ranks(torch.from_numpy(scores), targets).sum())
-            start += len(prefixes)
-        return found / len(self.cases)

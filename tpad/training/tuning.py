@@ -20,17 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from tpad.data.cases import known_cases, mask_history
 from tpad.data.sessions import Sessions
-from tpad.model.session.fitted import chunks
-from tpad.model.session.network import PCA_SIZES
-from tpad.training.cases import known_cases, mask_history
+from tpad.model.session.fitted import EpochReport, FittedSessionModel, chunks
+from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.training.fitting import fit_session_model
 from tpad.training.ranking import reciprocal_ranks
-from tpad.training.trainer import (
-    EpochReport,
-    FittedSessionModel,
-    SessionModelConfig,
-    fit_session_model,
-)
 
 PSEUDO_COLD_SHARE = 0.1
 PSEUDO_COLD_SEED = 41  # one draw for all embedding sets, so that they face the same items

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tpad.data.cases import mask_history
 from tpad.data.columns import Columns
 from tpad.data.sessions import Sessions
 from tpad.mllm.model import MLLM
 from tpad.model.plain_features import field_table, text_table
-from tpad.training.cases import mask_history
-from tpad.training.trainer import SessionModelConfig, fit_session_model
+from tpad.model.session.network import SessionModelConfig
+from tpad.training.fitting import fit_session_model
 from tpad.world.build import PICTURE_SIZE, World, picture_seed
 from tpad.world.drawing.product import draw
 from tpad.world.oracle import Oracle, attribute_table

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
+from tpad.model.session.network import SessionModelConfig
 from tpad.training.config import FeedbackConfig
+from tpad.training.fitting import fit_session_model
 from tpad.training.optimisation import epoch_generator
 from tpad.training.shop import Shop
 from tpad.training.stages.distillation import Distilled
 from tpad.training.stages.recommender import epoch_teller
 from tpad.training.student import ADAPTER
-from tpad.training.trainer import SessionModelConfig, fit_session_model
 from tpad.training.workspace import Stage, named_tensors
 
 

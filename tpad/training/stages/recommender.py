@@ -11,8 +11,9 @@ import numpy as np
 
 from tpad.data.dataset import Dataset
 from tpad.distributed import processes
-from tpad.model.session.fitted import FittedSessionModel
-from tpad.training.trainer import EpochReport, SessionModelConfig, fit_session_model
+from tpad.model.session.fitted import EpochReport, FittedSessionModel
+from tpad.model.session.network import SessionModelConfig
+from tpad.training.fitting import fit_session_model
 from tpad.training.tuning import (
     SessionTuning,
     SizeTry,

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tpad.data.negatives import BatchTargets, sample_items
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.model.scaler import FeatureScaler
 from tpad.training.config import TransferConfig
 from tpad.training.information.bounds import info_nce
-from tpad.training.negatives import BatchTargets, sample_items
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.shop import Shop

@@ -1,0 +1,185 @@
+"""Training and use of the session recommender over any set of item features.
+
+Every prefix of a training session is a case, and one causal pass serves them all; the loss is the
+full-softmax cross-entropy over all warm items **[ours]**. Cold items are never negatives: a model
+that learnt "cold items are not clicked" would be useless for them.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tpad.data.cases import known_cases, mask_history
+from tpad.data.sessions import Sessions
+from tpad.errors import DataError
+from tpad.model.scaler import FeatureScaler
+from tpad.model.session.batching import PADDING
+from tpad.model.session.fitted import FittedSessionModel, chunks
+from tpad.model.session.network import SessionModel, SessionModelConfig
+from tpad.training.ranking import reciprocal_ranks
+from tpad.training.trainer import Bar, Checkpoint, Progress, Trainer
+
+
+def fit_session_model(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: SessionModelConfig,
+    *,
+    progress: Progress | None = None,
+    bar: Bar | None = None,
+    checkpoint: Checkpoint | None = None,
+    table_fn: nn.Module | None = None,
+    table_learning_rate: float | None = None,
+    device: str = "cpu",
+) -> FittedSessionModel:
+    """Trains the recommender; the best epoch by validation MRR@20 is kept.
+
+    Args:
+        features: (n_items, n_features) float32. The scaler is fitted on the warm rows.
+        train: sessions; cases whose target is not warm are left out.
+        validation: sessions; likewise.
+        warm: (n_items,) bool, items that may be targets and negatives.
+        config: settings.
+        progress: called after each epoch.
+        bar: shows progress within an epoch.
+        checkpoint: keeps the state after each epoch. A training that finds a state there goes on
+            from it, to the result that an uninterrupted one has; all other arguments must be equal.
+        table_fn: for downstream feedback: a module that gives, without arguments, the features
+            (n_items, n_features) with gradients; its parameters are trained along (and hold the
+            best epoch's values afterwards). `features` then only fits the scaler.
+        table_learning_rate: peak learning rate of `table_fn`; that of the config by default.
+        device: where to train.
+
+    Raises:
+        DataError: there is nothing to learn from, or features are not finite.
+    """
+    # The caller's own random state stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        task = _Task(
+            features,
+            validation,
+            warm,
+            config,
+            table_fn,
+            table_learning_rate or config.learning_rate,
+            torch.device(device),
+        )
+        trainer = task.trainer(train.windows(config.max_length))
+        trainer.run(progress, bar, checkpoint)
+    with torch.no_grad():
+        final = features if table_fn is None else table_fn().cpu().numpy()
+    return FittedSessionModel(task.network, task.scaler, final, trainer.history)
+
+
+class _Task:
+    """What is trained on which loss, and how it is validated."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        validation: Sessions,
+        warm: np.ndarray,
+        config: SessionModelConfig,
+        table_fn: nn.Module | None,
+        table_learning_rate: float,
+        device: torch.device,
+    ) -> None:
+        warm = np.asarray(warm, dtype=bool)
+        if len(features) != len(warm):
+            raise DataError(
+                f"There are features of {len(features)} items but {len(warm)} items; "
+                "compute the features again."
+            )
+        self.config, self.device, self.table_fn = config, device, table_fn
+        self.table_learning_rate = table_learning_rate
+        self.scaler = FeatureScaler.fit(features, warm, config.pca).to(device)
+        self.network = SessionModel(self.scaler.n_outputs, torch.from_numpy(warm), config)
+        self.network.to(device)
+        self.raw = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
+        self.scaled = self.scaler(self.raw)  # the same in every step, unless there is a `table_fn`
+        self.warm_rows = torch.from_numpy(np.flatnonzero(warm)).to(device)  # (n_warm,)
+        self.column = torch.full((len(warm),), PADDING, device=device)  # item row -> logit column
+        self.column[self.warm_rows] = torch.arange(len(self.warm_rows), device=device)
+        self.cases = known_cases(
+            validation, warm, max_length=config.max_length, mask_seen=config.mask_seen
+        )
+        self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
+
+    def trainer(self, windows: list[np.ndarray]) -> Trainer:
+        """Trains the network, and the table's module with it, on windows of sessions.
+
+        Raises:
+            DataError: there are none.
+        """
+        if not windows:
+            raise DataError("No training session has two clicks; there is nothing to learn from.")
+        parameters = [p for p in self.trained.parameters() if p.requires_grad]
+        of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
+        own = [p for p in parameters if p not in of_table]
+        live = [p for p in parameters if p in of_table]
+        return Trainer(
+            self.trained,
+            [
+                {"params": own, "lr": self.config.learning_rate},
+                {"params": live, "lr": self.table_learning_rate},
+            ],
+            windows,
+            self.config,
+            self._loss,
+            self._validate,
+            nothing="No training case has a warm target; check the sessions.",
+            device=self.device,
+        )
+
+    def _table(self) -> Tensor:
+        return self.scaled if self.table_fn is None else self.scaler(self.table_fn())
+
+    def _loss(self, sessions: Tensor) -> tuple[Tensor, int]:
+        """Mean cross-entropy over the cases of a batch (B, L + 1), and their number."""
+        inputs, targets = sessions[:, :-1], sessions[:, 1:]  # (B, L)
+        length = inputs.shape[1]
+        answer = torch.where(targets >= 0, self.column[targets.clamp(min=0)], PADDING)  # (B, L)
+        past = torch.ones(length, length, dtype=torch.bool, device=self.device).tril()
+        if self.config.mask_seen:
+            repeats = ((targets[:, :, None] == inputs[:, None, :]) & past).any(2)  # (B, L)
+            answer = answer.masked_fill(repeats, PADDING)
+        row, step = torch.nonzero(answer >= 0, as_tuple=True)  # (n,), (n,)
+        if not len(row):
+            return torch.zeros((), device=self.device), 0
+        table = self._table()  # (n_items, d)
+        states = self.network(table, inputs)[row, step]  # (n, h)
+        vectors = self.network.item_vectors(table)[self.warm_rows]  # (n_warm, h + 1)
+        logits = self.network.scores(states, vectors)  # (n, n_warm)
+        if self.config.mask_seen:
+            seen = torch.where(inputs >= 0, self.column[inputs.clamp(min=0)], PADDING)[row]
+            case, place = torch.nonzero((seen >= 0) & past[step], as_tuple=True)
+            logits = logits.index_put((case, seen[case, place]), logits.new_tensor(-1e9))
+        return F.cross_entropy(logits, answer[row, step]), len(row)
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """MRR@20 over the validation cases, among warm items."""
+        self.trained.eval()
+        # Called even without cases: a table that reads its items anew when it is evaluated begins
+        # each epoch as after a restart.
+        features = self.raw if self.table_fn is None else self.table_fn()
+        if not len(self.cases):
+            return math.nan
+        model = FittedSessionModel(self.network, self.scaler, features.cpu().numpy())
+        found, start = 0.0, 0
+        cold = (self.column < 0).cpu().numpy()
+        for prefixes in chunks(self.cases.prefixes):
+            scores = model.scores(prefixes)  # (n, n_items)
+            scores[:, cold] = -np.inf
+            if self.config.mask_seen:
+                mask_history(scores, prefixes)
+            targets = torch.from_numpy(self.cases.targets[start : start + len(prefixes)]).long()
+            found += float(reciprocal_ranks(torch.from_numpy(scores), targets).sum())
+            start += len(prefixes)
+        return found / len(self.cases)
