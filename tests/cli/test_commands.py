@@ -12,7 +12,8 @@ from tpad.__main__ import main
 from tpad.cli import train as train_command
 from tpad.mllm import ModelSettings
 from tpad.training import pipeline
-from tpad.training.ablations.definitions import ABLATIONS, SETS_ONLY, sets as ablation_sets
+from tpad.training.ablations import sets as ablation_sets
+from tpad.training.ablations.definitions import ABLATIONS, SETS_ONLY
 
 
 @pytest.fixture

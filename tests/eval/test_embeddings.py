@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 from safetensors.numpy import save_file
 
+from eval.models import embeddings
 from eval.models.embeddings import load_ablations
-from eval.models.registry import embeddings
 from tpad import ConfigError, DataError
 from tpad.data import parquet_table
 from tpad.data.vectors import load_vectors, parse_named_file

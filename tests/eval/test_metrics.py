@@ -12,6 +12,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
+from eval.metrics import ranks as metrics
 from eval.metrics.ranks import (
     CUTOFFS,
     KNOWN,
@@ -22,7 +23,6 @@ from eval.metrics.ranks import (
     metric_names,
     oracle_ratio,
     parse_metric,
-    ranks as metrics,
     target_ranks,
 )
 from tpad import ConfigError

@@ -11,7 +11,6 @@ from stage_runs import arguments_of, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fitted import FittedSessionModel
-from tpad.training.trainer import Trainer
 from tpad.training.stages import (
     describing,
     distillation,
@@ -20,6 +19,7 @@ from tpad.training.stages import (
     teacher,
     transfer,
 )
+from tpad.training.trainer import Trainer
 from tpad.training.tuning import SessionTuning
 from tpad.training.workspace import Stage, Workspace
 
