@@ -28,11 +28,12 @@ from tpad.mllm.batches import Batch
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import Turn
+from tpad.model.item_features import named_features
 from tpad.training.config import preset
 from tpad.training.optimisation import Optimisation
 from tpad.training.shop import Shop
 from tpad.training.stages import transfer
-from tpad.training.stages.knowledge import Knowledge, named_features, shop_descriptions
+from tpad.training.stages.knowledge import Knowledge, shop_descriptions
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32

@@ -16,12 +16,12 @@ from tpad.mllm import MLLM, LoraSettings
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import KnowledgeHeads
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
+from tpad.model.item_features import table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.network import SessionModelConfig
 from tpad.training.config import DistillConfig
 from tpad.training.fitting import fit_session_model
-from tpad.training.student import table_of
 
 SETS = ("tpad", "vision_tfidf")
 WORDS = 5  # of the heads' vocabulary

@@ -15,7 +15,7 @@ from eval.baselines.registry import BASELINES, Baseline, Progress, Table
 from eval.baselines.settings import build
 from eval.baselines.validation import ValidationCases
 from tpad import ConfigError, Dataset
-from tpad.training.tuning import hold_out, pseudo_cold
+from tpad.data.pseudo_cold import hold_out, pseudo_cold
 
 
 @dataclass(frozen=True)

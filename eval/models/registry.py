@@ -22,8 +22,9 @@ from eval.protocol import CASES, Protocol, RankingModel
 from tpad import ConfigError, Dataset
 from tpad.model.session.fitted import EpochReport
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.model.session.tuned import SessionTuning
 from tpad.training.fitting import fit_session_model
-from tpad.training.tuning import SessionTuning, tune_session_model
+from tpad.training.tuning import tune_session_model
 
 Progress = Callable[[EpochReport], None] | None
 Tuned = dict[str, Any]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tpad import Bundle
 from tpad.model.session.fitted import FittedSessionModel
-from tpad.training.tuning import SessionTuning
+from tpad.model.session.tuned import SessionTuning
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from small_shops import dataset_of
 
 from eval.baselines import BASELINES, SEARCH, Popularity, ValidationCases, content_baseline, tune
 from tpad import ConfigError
-from tpad.training.tuning import pseudo_cold
+from tpad.data.pseudo_cold import pseudo_cold
 
 DATA = dataset_of([[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[4, 0]], 5)
 

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 import tpad
 from tpad import Bundle, ConfigError, DataError, NewItem
+from tpad.data.pseudo_cold import pseudo_cold
 from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
 from tpad.model.given_features import TFIDF, GivenFeatures
@@ -19,7 +20,6 @@ from tpad.training.naming import learn_to_name
 from tpad.training.pipeline import contents, train
 from tpad.training.reading import what_is_read
 from tpad.training.stages import describing, distillation
-from tpad.training.tuning import pseudo_cold
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from tpad.model.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
@@ -18,17 +17,13 @@ def make_heads(config: DistillConfig) -> KnowledgeHeads:
     return KnowledgeHeads(20, 8, 5, config)
 
 
-@pytest.mark.parametrize("disentangle", [True, False])
-def test_both_ways_give_a_representation_of_the_same_size(disentangle):
-    heads = make_heads(replace(CONFIG, disentangle=disentangle)).eval()
+def test_the_representation_is_both_parts_side_by_side():
+    heads = make_heads(CONFIG).eval()
     k = torch.randn(7, 20)
     tau, nu = heads(k)
     assert heads.represent(k).shape == (7, 16)
-    if disentangle:
-        assert tau.shape == (7, 6) and nu.shape == (7, 10)
-        assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
-    else:
-        assert tau is nu and torch.equal(heads.represent(k), tau)
+    assert tau.shape == (7, 6) and nu.shape == (7, 10)
+    assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
 
 
 def test_words_are_probabilities_read_from_the_last_token_and_all_that_tau_knows():
@@ -39,9 +34,6 @@ def test_words_are_probabilities_read_from_the_last_token_and_all_that_tau_knows
     assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
     other = torch.cat([torch.randn(7, 12), k[:, 12:]], 1)  # another item with the same last token
     assert torch.equal(heads.represent(other), heads.represent(k))
-    whole = make_heads(replace(WORDS, disentangle=False)).eval()
-    tau, nu = whole(k)
-    assert tau is nu and whole.represent(k).shape == (7, 16)
 
 
 def test_parts_are_layer_normalised():
@@ -52,13 +44,10 @@ def test_parts_are_layer_normalised():
         assert torch.allclose(part.std(1, unbiased=False), torch.ones(7), atol=1e-2)
 
 
-@pytest.mark.parametrize("disentangle", [True, False])
-def test_session_and_item_parts_have_one_size(disentangle):
-    config = replace(CONFIG, disentangle=disentangle)
-    k_tau, _ = make_heads(config)(torch.randn(3, 20))
-    t_tau, t_nu = TransferHeads(12, config)(torch.randn(3, 12))
-    assert k_tau.shape == t_tau.shape
-    assert (t_tau is t_nu) != disentangle
+def test_session_and_item_parts_have_one_size():
+    k_tau, _ = make_heads(CONFIG)(torch.randn(3, 20))
+    t_tau, t_nu = TransferHeads(12, CONFIG)(torch.randn(3, 12))
+    assert k_tau.shape == t_tau.shape == t_nu.shape
 
 
 def test_dropout_acts_in_training_only():

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tpad.data.pseudo_cold import hold_out
 from tpad.data.sessions import Sessions
 from tpad.model.session.network import SessionModelConfig
-from tpad.training.tuning import cold_offset, hold_out, tune_session_model
+from tpad.training.tuning import cold_offset, tune_session_model
 
 CONFIG = SessionModelConfig(
     width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3

@@ -11,6 +11,7 @@ from stage_runs import arguments_of, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fitted import FittedSessionModel
+from tpad.model.session.tuned import SessionTuning
 from tpad.training.stages import (
     describing,
     distillation,
@@ -20,7 +21,6 @@ from tpad.training.stages import (
     transfer,
 )
 from tpad.training.trainer import Trainer
-from tpad.training.tuning import SessionTuning
 from tpad.training.workspace import Stage, Workspace
 
 

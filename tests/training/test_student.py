@@ -7,9 +7,9 @@ from PIL import Image
 
 from tpad.mllm import MLLM, ItemInput, LoraSettings
 from tpad.mllm.instructions import DESCRIBE
+from tpad.model.item_features import named_features, table_of
 from tpad.model.scaler import FeatureScaler
-from tpad.training.stages.knowledge import named_features
-from tpad.training.student import ADAPTER, Student, table_of
+from tpad.training.student import ADAPTER, Student
 
 LAYERS = (4, 0, 2)
 ITEMS = [

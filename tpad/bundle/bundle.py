@@ -40,7 +40,7 @@ from tpad.version import __version__
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be read without it
     from tpad.model.session.fitted import FittedSessionModel
-    from tpad.training.tuning import SessionTuning
+    from tpad.model.session.tuned import SessionTuning
 
 POPULARITY_FILE = "popularity.parquet"
 CLICKS = "clicks"

@@ -18,11 +18,10 @@ from tpad.mllm.precision import choose_device
 from tpad.mllm.quantisation import check_4bit
 from tpad.mllm.settings import ModelSettings
 from tpad.model.given_features import GivenFeatures
-from tpad.model.heads import KnowledgeHeads
+from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_encoder import ItemEncoder, Reading
 from tpad.model.plain_features import FieldFeatures, TextFeatures
 from tpad.model.scaler import FeatureScaler
-from tpad.training.config import DistillConfig
 
 
 def load_encoder(folder: Path, device: str, listed: Collection[str] | None) -> ItemEncoder:
@@ -33,7 +32,7 @@ def load_encoder(folder: Path, device: str, listed: Collection[str] | None) -> I
         facts = read_json(file)
         base, settings = facts["base"], from_json(ModelSettings, facts.get("model", {}))
         how = from_json(Reading, facts["reading"])
-        distill = from_json(DistillConfig, facts["distill"])
+        sizes = from_json(HeadsConfig, facts["heads"])
         categories = facts["categories"]
         if categories is not None and not fits(categories, list[str]):
             raise ValueError("the categories are no list of texts")
@@ -42,7 +41,7 @@ def load_encoder(folder: Path, device: str, listed: Collection[str] | None) -> I
         for name in how.adapters:
             with reading(files.whole(f"adapters/{name}")):
                 mllm.load_adapter(name, files.folder / "adapters" / name)
-        encoder = _assembled(files, facts, mllm, how, distill)
+        encoder = _assembled(files, facts, mllm, how, sizes)
         encoder.try_out()
     return encoder
 
@@ -78,7 +77,7 @@ def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -
 
 
 def _assembled(
-    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, distill: DistillConfig
+    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, sizes: HeadsConfig
 ) -> ItemEncoder:
     """The encoder of a loaded base model and the other files."""
     heads_file = files.file("heads.safetensors")
@@ -89,13 +88,13 @@ def _assembled(
         scaler = built(
             lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler.")
         )
-        words = arrays["heads.describe.weight"].shape[0] if distill.words else 0
+        words = arrays["heads.describe.weight"].shape[0] if sizes.words else 0
         given = None
         if facts.get("given") is not None:  # earlier bundles do not say
             given = GivenFeatures.restore(facts["given"], arrays)
         size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
         heads = built(
-            lambda: KnowledgeHeads(scaler.n_features, size, words, distill, width),
+            lambda: KnowledgeHeads(scaler.n_features, size, words, sizes, width),
             _tensors(arrays, "heads."),
         )
         fields = None
@@ -110,7 +109,6 @@ def _assembled(
         fields,
         scaler.to(mllm.device),
         heads.to(mllm.device),
-        distill,
         facts["sets"],
         facts["base"],
         given,

@@ -4,11 +4,28 @@ All parts are bounded (layer-normalised, or probabilities): free features would 
 q (see METHOD).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.training.config import DistillConfig
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Sizes of the heads."""
+
+    tau: int = 96
+    """Size of the transitional part."""
+    nu: int = 160
+    """Size of the intrinsic part, where that is no words."""
+    words: bool = True
+    """Whether the intrinsic part is what the student would say of the item (a probability a word),
+    from which the transitional part is computed; otherwise both are heads over all features."""
+    hidden: int = 384
+    """Hidden units of a head."""
+    dropout: float = 0.2
+    """Dropout on the features that the heads read."""
 
 
 class Head(nn.Module):
@@ -45,36 +62,34 @@ class KnowledgeHeads(nn.Module):
         d_last: size of the last token's feature, which comes last in them, but for given vectors; 0
             where nothing else is read.
         n_words: size W of the vocabulary.
-        config: sizes; without disentanglement one head gives both, and tau is the whole of it.
+        config: sizes.
         n_given: size of the given vectors, which come last.
     """
 
     def __init__(
-        self, d: int, d_last: int, n_words: int, config: DistillConfig, n_given: int = 0
+        self, d: int, d_last: int, n_words: int, config: HeadsConfig, n_given: int = 0
     ) -> None:
         super().__init__()
-        self.split, self.n_given, self.d_named = config.disentangle, n_given, d_last + n_given
+        self.config = config
+        self.n_given, self.d_named = n_given, d_last + n_given
         self.dropout = nn.Dropout(config.dropout)
         self.describe = nn.Linear(self.d_named, n_words) if config.words else None
         d_in, self.nu_width = (n_words, n_words + n_given) if config.words else (d, config.nu)
-        self.tau_width = config.tau if self.split else config.tau + config.nu
+        self.tau_width = config.tau
         sizes = (config.hidden, config.dropout)
         self.tau = Head(d_in, self.tau_width, *sizes)
-        self.nu = Head(d, config.nu, *sizes) if self.split and not config.words else None
-        self.width = self.tau_width + (self.nu_width if self.split else 0)
+        self.nu = None if config.words else Head(d, config.nu, *sizes)
+        self.width = self.tau_width + self.nu_width
 
     def forward(self, k: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, d) -> tau (n, h_tau) and nu (n, h_nu); both are the same where nothing is split."""
-        if self.describe is not None:
+        """(n, d) -> tau (n, h_tau) and nu (n, h_nu)."""
+        if self.nu is None:
             said = self.words(k).sigmoid()  # (n, W)
             tau = self.tau(self.dropout(said))
-            if not self.split:
-                return tau, tau
             given = k[:, k.shape[1] - self.n_given :]  # (n, n_given)
             return tau, torch.cat([said, given], dim=1)
         k = self.dropout(k)
-        tau = self.tau(k)
-        return tau, tau if self.nu is None else self.nu(k)
+        return self.tau(k), self.nu(k)
 
     def words(self, k: Tensor) -> Tensor:
         """Log-odds of each word as a part of the item's description: (n, d) -> (n, W)."""
@@ -84,25 +99,21 @@ class KnowledgeHeads(nn.Module):
     def represent(self, k: Tensor) -> Tensor:
         """The modal representation `[k_nu ; k_tau]`, (n, width)."""
         tau, nu = self(k)
-        return torch.cat([nu, tau], dim=-1) if self.split else tau
+        return torch.cat([nu, tau], dim=-1)
 
 
 class TransferHeads(nn.Module):
     """`t → (t_tau, t_nu)` for sessions and for items read as sessions of one."""
 
-    def __init__(self, d: int, config: DistillConfig) -> None:
+    def __init__(self, d: int, config: HeadsConfig) -> None:
         super().__init__()
-        both = config.tau + config.nu
-        sizes = (config.hidden, config.dropout)
         self.norm = nn.LayerNorm(d)
-        self.tau = Head(d, config.tau if config.disentangle else both, *sizes)
-        self.nu = Head(d, config.tau, *sizes) if config.disentangle else None
+        self.tau, self.nu = (Head(d, config.tau, config.hidden, config.dropout) for _ in range(2))
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, d) -> tau (n, h_tau) and nu; both are the same where nothing is split."""
+        """(n, d) -> tau and nu, (n, h_tau) each."""
         t = self.norm(t)
-        tau = self.tau(t)
-        return tau, tau if self.nu is None else self.nu(t)
+        return self.tau(t), self.nu(t)
 
 
 class Intrinsic(nn.Module):

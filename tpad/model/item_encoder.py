@@ -25,11 +25,9 @@ from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import SET_TITLES
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads
+from tpad.model.item_features import named_features, table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
-from tpad.training.config import DistillConfig
-from tpad.training.stages.knowledge import named_features
-from tpad.training.student import table_of
 
 RANDOM_SIZE = 128
 STUDENT, TRANSFER = "student", "transfer"
@@ -71,7 +69,6 @@ class ItemEncoder:
         text: TF-IDF of the text.
         fields: price and category; None where they don't join.
         scaler, heads: of TPAD's representation.
-        distill: sizes of the heads.
         sets: names of the sets, in the order to show them.
         base: where the base model is: `{"path": "base"}` (written along), or `{"hub_id": …,
             "revision": …}` of a public checkpoint, which is then not copied.
@@ -86,7 +83,6 @@ class ItemEncoder:
         fields: FieldFeatures | None,
         scaler: FeatureScaler,
         heads: KnowledgeHeads,
-        distill: DistillConfig,
         sets: Sequence[str],
         base: dict[str, Any] | None = None,
         given: GivenFeatures | None = None,
@@ -97,12 +93,7 @@ class ItemEncoder:
                 f"There is no embedding set {unknown[0]!r}; choose from {', '.join(SET_TITLES)}."
             )
         self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
-        self.scaler, self.heads, self.distill, self.sets = (
-            scaler,
-            heads.eval(),
-            distill,
-            tuple(sets),
-        )
+        self.scaler, self.heads, self.sets = scaler, heads.eval(), tuple(sets)
         self.base = base or {"path": "base"}
         self.given = given
 
@@ -256,7 +247,7 @@ class ItemEncoder:
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
-            "distill": asdict(self.distill),
+            "heads": asdict(self.heads.config),
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
             "given": None if self.given is None else self.given.as_json(),

@@ -38,8 +38,7 @@ def read_parts(folder: str | Path) -> Parts | None:
         folder: of the bundle, with the files that `ItemEncoder.save` wrote.
 
     Returns:
-        None where the representation is one piece (trained without disentanglement) or the encoder
-        is not an `ItemEncoder`.
+        None where the encoder is not an `ItemEncoder`.
 
     Raises:
         BundleError: the encoder's files are missing or damaged.
@@ -49,10 +48,10 @@ def read_parts(folder: str | Path) -> Parts | None:
     folder = Path(folder)
     try:
         facts = json.loads((folder / "encoder.json").read_text("utf-8"))
-        if "distill" not in facts or not facts["distill"]["disentangle"]:
+        if "heads" not in facts:
             return None
-        nu, tau = int(facts["distill"]["nu"]), int(facts["distill"]["tau"])
-        if facts["distill"]["words"]:  # k_nu is then one number for each word of the vocabulary
+        nu, tau = int(facts["heads"]["nu"]), int(facts["heads"]["tau"])
+        if facts["heads"]["words"]:  # k_nu is then one number for each word of the vocabulary
             with safe_open(folder / "heads.safetensors", framework="numpy") as file:
                 nu = file.get_slice("heads.describe.weight").get_shape()[0]
             nu += (facts.get("given") or {}).get("width", 0)  # given vectors are a part of it

@@ -6,6 +6,7 @@ from typing import Any
 from tpad.errors import ConfigError
 from tpad.io.saved_state import fits
 from tpad.mllm.settings import ModelSettings
+from tpad.model.heads import HeadsConfig
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 from tpad.training.ablations.definitions import ABLATIONS, check_ablation
 
@@ -72,7 +73,7 @@ class TransferConfig:
 
 
 @dataclass(frozen=True)
-class DistillConfig:
+class DistillConfig(HeadsConfig):
     """Stage 2b: alignment and distillation into the student."""
 
     imagined: int = 0
@@ -107,25 +108,12 @@ class DistillConfig:
     leaves the adapter as it is after learning to describe."""
     rank: int = 8
     """Rank of the student's LoRA adapter."""
-    tau: int = 96
-    """Size of the transitional part."""
-    nu: int = 160
-    """Size of the intrinsic part, where that is no words."""
-    words: bool = True
-    """Whether the intrinsic part is what the student would say of the item (a probability a word),
-    from which the transitional part is computed; otherwise both are heads over all features."""
     imagined_batch: int = 1_024
     """Imagined items a step on which the heads learn to describe."""
-    hidden: int = 384
-    """Hidden units of a head."""
-    dropout: float = 0.2
-    """Dropout on the features that the heads read."""
     weight_decay: float = 0.05
     """Weight decay of the heads."""
     generative: bool = True
     """Whether `L_kd` is used."""
-    disentangle: bool = True
-    """Whether the features are split; without it one head gives the whole representation."""
     align: bool = True
     """Whether the transitional parts are tied together."""
     lower_bound: str = "infonce"

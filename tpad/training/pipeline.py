@@ -329,7 +329,6 @@ def fit(
         fields,
         distilled.scaler,
         distilled.heads,
-        config.distill,
         ("tpad", *config.baselines),
         base.record,
         given,

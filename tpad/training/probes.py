@@ -15,8 +15,8 @@ from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
+from tpad.model.item_features import table_of
 from tpad.training.pipeline import contents
-from tpad.training.student import table_of
 
 PENALTIES = np.logspace(-1, 5, 7)
 PRICE_BANDS = 4
@@ -85,8 +85,7 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
             with torch.no_grad():
                 tau, nu = encoder.heads(joined)
             found["heads", "k_tau"] = tau.cpu().numpy()
-            if encoder.heads.split:
-                found["heads", "k_nu"] = nu.cpu().numpy()
+            found["heads", "k_nu"] = nu.cpu().numpy()
     for name, values in encoder.encode(items, images=images).items():
         found["embedding", name] = values
     return found

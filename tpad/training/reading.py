@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tpad.data.pseudo_cold import pseudo_cold
 from tpad.training.config import DistillConfig
 from tpad.training.shop import Shop
 from tpad.training.stages.describing import StudentFeatures
 from tpad.training.student import GivenOnly, Student
-from tpad.training.tuning import pseudo_cold
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ Of several processes the main one alone trains the small models; the others help
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -168,8 +167,3 @@ class Student:
         parts += [masked_mean(states[layer], batch.text_mask) for layer in self.layers]
         parts += [states[layer][each, batch.markers[:, 0]] for layer in self.layers if layer]
         return torch.cat(parts, dim=1)  # (B, D)
-
-
-def table_of(features: dict[str, np.ndarray]) -> Tensor:
-    """Named features side by side, (n, D), in the order that `Student` gives them."""
-    return torch.from_numpy(np.concatenate(list(features.values()), axis=1))

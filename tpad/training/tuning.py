@@ -21,31 +21,15 @@ import numpy as np
 import torch
 
 from tpad.data.cases import known_cases, mask_history
+from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Sessions
 from tpad.model.session.fitted import EpochReport, FittedSessionModel, chunks
-from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.model.session.network import PCA_SIZES
+from tpad.model.session.tuned import SessionModelConfig, SessionTuning
 from tpad.training.fitting import fit_session_model
 from tpad.training.ranking import reciprocal_ranks
 
-PSEUDO_COLD_SHARE = 0.1
-PSEUDO_COLD_SEED = 41  # one draw for all embedding sets, so that they face the same items
 LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless features
-
-
-@dataclass(frozen=True)
-class SessionTuning:
-    """The chosen settings, and what each PCA size reached."""
-
-    pca: int | None
-    """Best PCA size; None keeps the features as they are."""
-    cold_offset: float
-    """Offset of unclicked items' scores at that size."""
-    values: dict[str, float]
-    """Mean of the MRR@20 on warm and on pseudo-cold validation targets, by size."""
-
-    def apply(self, config: SessionModelConfig) -> SessionModelConfig:
-        """The settings of a recommender with what was chosen."""
-        return replace(config, pca=self.pca, cold_offset=self.cold_offset)
 
 
 @dataclass(frozen=True)
@@ -56,23 +40,6 @@ class SizeTry:
     """Mean of the MRR@20 on warm and on pseudo-cold validation targets."""
     cold_offset: float
     """Best offset of unclicked items' scores."""
-
-
-def pseudo_cold(warm: np.ndarray) -> np.ndarray:
-    """(n_items,) bool, the tenth of the warm items that plays cold; the same for all embedding sets."""
-    warm = np.asarray(warm, dtype=bool)
-    rows = np.flatnonzero(warm)
-    draw = np.random.default_rng(PSEUDO_COLD_SEED).permutation(rows)
-    found = np.zeros(len(warm), bool)
-    found[draw[: max(1, round(PSEUDO_COLD_SHARE * len(rows)))]] = True
-    return found
-
-
-def hold_out(sessions: Sessions, kept: np.ndarray) -> Sessions:
-    """The sessions without the clicks on items that are not `kept`; short ones drop out."""
-    shorter = [items[kept[items]] for items in sessions.items]
-    rows = np.array([i for i, items in enumerate(shorter) if len(items) > 1], dtype=np.int64)
-    return Sessions(sessions.ids[rows], [shorter[i] for i in rows], sessions.starts[rows])
 
 
 def tune_session_model(

@@ -173,9 +173,8 @@ class _Training:
         self.transfer_heads = TransferHeads(d_t, config).to(device)
         # Words are their own objective; any other intrinsic part gets one.
         self.intrinsic = None
-        if not (config.words and config.disentangle):
-            own = nu_width if config.disentangle else width
-            self.intrinsic = Intrinsic(own, len(vocabulary), d).to(device)
+        if not config.words:
+            self.intrinsic = Intrinsic(nu_width, len(vocabulary), d).to(device)
         self.bound = make_lower_bound(config.lower_bound, width, width).to(device)
         self.apart_k, self.apart_t = (
             Disentangler(
@@ -317,16 +316,13 @@ class _Training:
         )
         if judged is not None:
             losses["kd"] = config.kd_weight * self._distil(both_tau, every, *judged)
-        if config.align or config.disentangle:
-            drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
-            aligned = torch.from_numpy(drawn).to(device)  # (b,)
-            i_tau, i_nu = self.transfer_heads(self.t_items[aligned])  # (b, h_tau), (b, h_tau)
-            if config.align:
-                losses["align"] = config.align_weight * self.bound.loss(tau[aligned], i_tau)
-            if config.disentangle:
-                losses["apart"] = (
-                    self.apart_k(tau[aligned], nu[aligned]).loss + self.apart_t(i_tau, i_nu).loss
-                )
+        drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
+        aligned = torch.from_numpy(drawn).to(device)  # (b,)
+        i_tau, i_nu = self.transfer_heads(self.t_items[aligned])  # (b, h_tau) each
+        if config.align:
+            losses["align"] = config.align_weight * self.bound.loss(tau[aligned], i_tau)
+        apart_k, apart_t = self.apart_k(tau[aligned], nu[aligned]), self.apart_t(i_tau, i_nu)
+        losses["apart"] = apart_k.loss + apart_t.loss
         if self.intrinsic is None:
             own = naming_loss(self.heads.words(table), self.words[every])
         else:

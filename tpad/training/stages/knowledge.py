@@ -16,10 +16,10 @@ from tpad.data.columns import Columns
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.adapters import LoraSettings
-from tpad.mllm.features import ItemFeatures
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
+from tpad.model.item_features import named_features, place
 from tpad.training.config import KnowledgeConfig
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
@@ -27,8 +27,6 @@ from tpad.training.workspace import Stage
 
 ADAPTER = "knowledge"
 WRITING_CHUNK = 64  # items described at once
-KINDS = ("vision", "image", "text", "last")
-"""Kinds of features, in the order in which they stand side by side; all but the first by layer."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
     if stage.done:
         # A file keeps no order, and what is trained on the features side by side depends on it.
         kept = stage.load_arrays("features")
-        features = {name: kept[name] for name in sorted(kept, key=_place)}
+        features = {name: kept[name] for name in sorted(kept, key=place)}
         return Knowledge(features, stage.load_json("descriptions"))
     with mllm.use_adapter(adapter_name(config)):
         if config.targets == "written":
@@ -96,27 +94,10 @@ def adapter_name(config: KnowledgeConfig) -> str | None:
     return ADAPTER if config.adapt_epochs else None
 
 
-def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
-    """`ItemFeatures` as a flat mapping in a fixed order: name -> (n, d) float32."""
-    named = {"vision": features.vision}
-    for kind in KINDS[1:]:
-        layers: dict[int, np.ndarray] = getattr(features, kind)
-        named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}
-    # The last token is the same for every item before the first layer.
-    named.pop("last.0", None)
-    return named
-
-
 def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
     """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
     own = processes.share(items)
     return processes.whole(named_features(mllm.encode(own, **how)), len(items))
-
-
-def _place(name: str) -> tuple[int, int]:
-    """Where a named feature stands in `named_features`."""
-    kind, _, layer = name.partition(".")
-    return KINDS.index(kind), int(layer or 0)
 
 
 def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:

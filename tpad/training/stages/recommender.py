@@ -13,15 +13,9 @@ from tpad.data.dataset import Dataset
 from tpad.distributed import processes
 from tpad.model.session.fitted import EpochReport, FittedSessionModel
 from tpad.model.session.network import SessionModelConfig
+from tpad.model.session.tuned import SessionTuning
 from tpad.training.fitting import fit_session_model
-from tpad.training.tuning import (
-    SessionTuning,
-    SizeTry,
-    best_size,
-    size_label,
-    sizes_to_try,
-    try_size,
-)
+from tpad.training.tuning import SizeTry, best_size, size_label, sizes_to_try, try_size
 from tpad.training.workspace import Stage, Workspace
 
 TUNING = "tuning, "
