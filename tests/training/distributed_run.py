@@ -21,7 +21,7 @@ from tpad.errors import ConfigError
 from tpad.mllm.model import MLLM
 from tpad.training import pipeline
 from tpad.training.stages import knowledge, teacher, transfer
-from tpad.training.student import Student
+from tpad.training.stages.student import Student
 
 SETTINGS = {
     "knowledge.adapt_epochs": 1,

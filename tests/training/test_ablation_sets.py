@@ -12,9 +12,9 @@ from safetensors import safe_open
 
 from tpad import Bundle, ConfigError, DataError
 from tpad.training.ablations import sets as ablation_sets
-from tpad.training.ablations.definitions import ABLATIONS
+from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
 from tpad.training.ablations.sets import train_sets
-from tpad.training.config import TrainingConfig, apply_ablation, preset
+from tpad.training.config import TrainingConfig, preset
 from tpad.training.pipeline import train
 
 

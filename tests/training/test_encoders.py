@@ -6,15 +6,15 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tpad import Bundle
+from tpad.bundle.encoder import load_encoder
 from tpad.model.embedding_sets import as_stored
-from tpad.model.item_encoder import ItemEncoder
 from tpad.training.pipeline import contents
 
 
 def test_plain_sets_come_back_bit_by_bit(trained, tmp_path):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     encoder.save(tmp_path / "again")
-    again = ItemEncoder.load(tmp_path / "again", device="cpu")
+    again = load_encoder(tmp_path / "again", device="cpu")
     items = contents(trained.dataset)[:20]
     for name in ("tfidf", "random"):
         one, other = (e.encode(items, [name])[name] for e in (encoder, again))
@@ -25,7 +25,7 @@ def test_plain_sets_come_back_bit_by_bit(trained, tmp_path):
 
 
 def test_tfidf_reads_texts_beyond_what_the_language_model_reads(trained):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     item = contents(trained.dataset)[0]
     filler = "- " * encoder.reading.max_text
     long = type(item)(None, filler + item.title, category=item.category, price=item.price)
@@ -45,7 +45,7 @@ def test_the_components_of_earlier_bundles_are_found_with_the_heads(trained, tmp
     items = contents(trained.dataset)[:5]
     for name in ("tfidf", "tpad"):
         one, other = (
-            ItemEncoder.load(folder, device="cpu").encode(items, [name])[name]
+            load_encoder(folder, device="cpu").encode(items, [name])[name]
             for folder in (trained.bundle, old)
         )
         np.testing.assert_array_equal(one, other)

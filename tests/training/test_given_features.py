@@ -16,10 +16,10 @@ from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, naming_loss
-from tpad.training.naming import learn_to_name
 from tpad.training.pipeline import contents, train
-from tpad.training.reading import what_is_read
 from tpad.training.stages import describing, distillation
+from tpad.training.stages.naming import learn_to_name
+from tpad.training.stages.reading import what_is_read
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)

@@ -14,14 +14,14 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tpad import Bundle, NewItem
+from tpad.bundle.encoder import load_encoder
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
 from tpad.model.embedding_sets import SET_TITLES, as_stored
-from tpad.model.item_encoder import ItemEncoder
 from tpad.training import pipeline
+from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
 from tpad.training.base import Base
-from tpad.training.config import ABLATIONS, apply_ablation
 from tpad.training.pipeline import contents, train
 from tpad.training.stages import (
     describing,
@@ -74,7 +74,7 @@ def test_the_bundle_loads_and_names_what_made_it(bundle, trained):
 
 
 def test_embeddings_are_those_that_the_weights_make_of_the_pictures(bundle, trained):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     made = encoder.encode(items_with_pictures(trained.dataset))
     assert set(made) == set(bundle.sets)
     for name, x in made.items():
@@ -133,7 +133,7 @@ def test_a_new_item_costs_one_pass_and_is_recommended(bundle, trained, monkeypat
     monkeypatch.setattr(
         MLLM, "forward", lambda self, *a, **k: passes.append(1) or real(self, *a, **k)
     )
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     passes.clear()  # loading tries it out
     item = NewItem(Image.new("RGB", (80, 80), "teal"), "Kipo case Nova 5", price=12.0)
     x = encoder.encode([item], sets=["tpad"])
@@ -145,7 +145,7 @@ def test_a_new_item_costs_one_pass_and_is_recommended(bundle, trained, monkeypat
 
 
 def test_items_without_picture_or_text_are_embedded(trained):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     picture = Image.new("RGB", (60, 90), "red")
     some = [NewItem(picture), NewItem(title="Stride cap L"), NewItem(), NewItem(picture, "Kipo")]
     whole = encoder.encode(some)
@@ -159,7 +159,7 @@ def test_items_without_picture_or_text_are_embedded(trained):
 
 
 def test_the_text_alone_or_the_picture_alone_changes_the_embedding(trained):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     red, blue = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
     some = [NewItem(red, "Kipo case"), NewItem(blue, "Kipo case"), NewItem(red, "Grove jam")]
     x = encoder.encode(some)
@@ -171,7 +171,7 @@ def test_the_text_alone_or_the_picture_alone_changes_the_embedding(trained):
 
 
 def test_unknown_sets_are_refused(trained):
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     with pytest.raises(ConfigError, match="no embedding set 'clip'"):
         encoder.encode([NewItem(title="x")], sets=["clip"])
     with pytest.raises(ConfigError, match="no embedding set 'clip'"):
@@ -190,7 +190,7 @@ def test_a_run_without_words_gives_an_encoder_that_reloads(trained, tmp_path):
         device="cpu",
         quiet=True,
     )
-    bundle, encoder = Bundle.load(folder), ItemEncoder.load(folder, device="cpu")
+    bundle, encoder = Bundle.load(folder), load_encoder(folder, device="cpu")
     assert encoder.heads.describe is None
     made = encoder.encode(items_with_pictures(trained.dataset))["tpad"]
     stored = bundle.embeddings["tpad"]
@@ -199,7 +199,7 @@ def test_a_run_without_words_gives_an_encoder_that_reloads(trained, tmp_path):
     assert np.ptp(stored[:, : distill.nu], axis=0).max() > 0.01  # items are told apart
     assert np.allclose(as_stored("tpad", made), stored, atol=1e-3, rtol=1e-3)
     encoder.save(tmp_path / "again")
-    again = ItemEncoder.load(tmp_path / "again", device="cpu").encode(contents(trained.dataset)[:9])
+    again = load_encoder(tmp_path / "again", device="cpu").encode(contents(trained.dataset)[:9])
     np.testing.assert_array_equal(
         again["tpad"], encoder.encode(contents(trained.dataset)[:9])["tpad"]
     )
@@ -410,12 +410,12 @@ def test_base_weights_are_kept_exactly(trained, base_folder, tmp_path):
         assert torch.equal(one, other), name
     size = os.path.getsize(trained.bundle / "base" / "model.safetensors")
     assert size < 1.1 * os.path.getsize(base_folder / "model.safetensors")
-    encoder = ItemEncoder.load(trained.bundle, device="cpu")
+    encoder = load_encoder(trained.bundle, device="cpu")
     with torch.no_grad():
         weight = next(p for n, p in encoder.mllm.model.named_parameters() if "q_proj" in n)
         weight.add_(1e-5)
     encoder.save(tmp_path / "again")
-    again = ItemEncoder.load(tmp_path / "again", device="cpu")
+    again = load_encoder(tmp_path / "again", device="cpu")
     item = [NewItem(Image.new("RGB", (64, 64), "red"), "Kipo case")]
     one, other = encoder.encode(item), again.encode(item)
     for name in one:
@@ -424,7 +424,7 @@ def test_base_weights_are_kept_exactly(trained, base_folder, tmp_path):
 
 def test_a_damaged_encoder_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(BundleError, match=r"encoder\.json is missing"):
-        ItemEncoder.load(tmp_path)
+        load_encoder(tmp_path)
 
 
 def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, config, tmp_path):

@@ -9,8 +9,8 @@ from stage_runs import arguments_of, logged, new_stage
 
 from tpad.mllm import MLLM
 from tpad.training import pipeline
+from tpad.training.ablations.definitions import apply_ablation
 from tpad.training.base import Base
-from tpad.training.config import apply_ablation
 from tpad.training.ranking import held
 from tpad.training.shop import Shop
 from tpad.training.stages import describing, imagined, knowledge, teacher, transfer

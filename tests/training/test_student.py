@@ -9,7 +9,7 @@ from tpad.mllm import MLLM, ItemInput, LoraSettings
 from tpad.mllm.instructions import DESCRIBE
 from tpad.model.item_features import named_features, table_of
 from tpad.model.scaler import FeatureScaler
-from tpad.training.student import ADAPTER, Student
+from tpad.training.stages.student import ADAPTER, Student
 
 LAYERS = (4, 0, 2)
 ITEMS = [

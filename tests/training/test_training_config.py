@@ -5,7 +5,8 @@ from dataclasses import asdict
 import pytest
 
 from tpad.errors import ConfigError
-from tpad.training.config import ABLATIONS, TrainingConfig, apply_ablation, preset
+from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
+from tpad.training.config import TrainingConfig, preset
 
 
 def flat(config: TrainingConfig) -> dict[str, object]:

@@ -184,10 +184,10 @@ class Bundle:
         """
         with self._lock:
             if self._encoder is None:
-                from tpad.model.item_encoder import ItemEncoder
+                from tpad.bundle.encoder import load_encoder
 
                 listed = self.info["checksums"]
-                self._encoder = ItemEncoder.load(self.path, device=self.device, listed=listed)
+                self._encoder = load_encoder(self.path, device=self.device, listed=listed)
             return self._encoder
 
     @classmethod

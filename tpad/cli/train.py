@@ -208,8 +208,9 @@ def read_job(args: Namespace) -> Job:
     from tpad.data.vectors import load_vectors, parse_named_files
     from tpad.distributed import processes
     from tpad.model.given_features import TFIDF
+    from tpad.training.ablations.definitions import apply_ablation
     from tpad.training.base import Base
-    from tpad.training.config import apply_ablation, preset
+    from tpad.training.config import preset
 
     name = args.preset or ("shop" if args.items else "demo")
     config = preset(name).override("seed", args.seed)

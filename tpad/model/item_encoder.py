@@ -6,7 +6,7 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 
 import json
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -255,26 +255,6 @@ class ItemEncoder:
         }
         _write_json(folder / "encoder.json", facts)
         _write_json(folder / "text.json", self.text.as_json())
-
-    @classmethod
-    def load(
-        cls, folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
-    ) -> "ItemEncoder":
-        """Reads what `save` wrote, and tries it on an item.
-
-        Args:
-            folder: of the bundle.
-            device: where it runs.
-            listed: the files that may be opened; None for all in the folder.
-
-        Raises:
-            BundleError: a part is missing, not listed, or does not fit the others.
-            ModelError: the base model of a hub cannot be got.
-            ConfigError: this machine has no such device, or none for 4 bits.
-        """
-        from tpad.model.encoder_loading import load_encoder  # which makes an ItemEncoder
-
-        return load_encoder(Path(folder), device, listed)
 
     def try_out(self) -> None:
         """Encodes an item that is made up, in every set.

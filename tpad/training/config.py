@@ -8,7 +8,6 @@ from tpad.io.saved_state import fits
 from tpad.mllm.settings import ModelSettings
 from tpad.model.heads import HeadsConfig
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
-from tpad.training.ablations.definitions import ABLATIONS, check_ablation
 
 LOWER_BOUNDS = ("infonce", "mine", "nwj", "jsd")
 BASELINES = ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random")
@@ -306,11 +305,3 @@ def preset(name: str) -> TrainingConfig:
             feedback=FeedbackConfig(epochs=0),
         )
     raise ConfigError(f"There is no preset {name!r}; choose demo, smoke or shop.")
-
-
-def apply_ablation(config: TrainingConfig, name: str) -> TrainingConfig:
-    """The settings with one of `ABLATIONS` applied."""
-    check_ablation(name)
-    for path, value in ABLATIONS[name][1].items():
-        config = config.override(path, value)
-    return config

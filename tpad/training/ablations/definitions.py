@@ -3,9 +3,12 @@
 Plain values only, so that the command line can name them before PyTorch starts.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tpad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tpad.training.config import TrainingConfig
 
 ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-generation": (
@@ -55,3 +58,11 @@ def check_ablation(name: str) -> None:
     """
     if name not in ABLATIONS:
         raise ConfigError(f"There is no ablation {name!r}; choose one of {', '.join(ABLATIONS)}.")
+
+
+def apply_ablation(config: "TrainingConfig", name: str) -> "TrainingConfig":
+    """The settings with one of `ABLATIONS` applied."""
+    check_ablation(name)
+    for path, value in ABLATIONS[name][1].items():
+        config = config.override(path, value)
+    return config

@@ -17,9 +17,9 @@ from tpad.data.vectors import ItemVectors
 from tpad.distributed import processes
 from tpad.errors import ConfigError, DataError
 from tpad.model.embedding_sets import write_with_ids
-from tpad.training.ablations.definitions import ABLATIONS, check_ablation
+from tpad.training.ablations.definitions import ABLATIONS, apply_ablation, check_ablation
 from tpad.training.base import Base
-from tpad.training.config import TrainingConfig, apply_ablation
+from tpad.training.config import TrainingConfig
 from tpad.training.pipeline import embed
 from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__

@@ -21,7 +21,7 @@ from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.shop import Shop
 from tpad.training.stages.imagined import Imagined
 from tpad.training.stages.knowledge import Knowledge
-from tpad.training.student import ADAPTER, Student
+from tpad.training.stages.student import ADAPTER, Student
 from tpad.training.workspace import Stage, named_tensors
 
 BATCH = 32

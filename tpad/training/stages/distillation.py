@@ -28,17 +28,17 @@ from tpad.model.heads import (
 from tpad.model.scaler import FeatureScaler
 from tpad.training.config import DistillConfig
 from tpad.training.information.bounds import Disentangler, info_nce, make_lower_bound
-from tpad.training.naming import learn_to_name
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
-from tpad.training.reading import what_is_read
 from tpad.training.shop import Shop
 from tpad.training.stages.describing import StudentFeatures
 from tpad.training.stages.imagined import Imagined
 from tpad.training.stages.knowledge import Knowledge
+from tpad.training.stages.naming import learn_to_name
+from tpad.training.stages.reading import what_is_read
+from tpad.training.stages.student import GivenOnly, Student
 from tpad.training.stages.teacher import Judgement
 from tpad.training.stages.transfer import Prefixes, Transfer
-from tpad.training.student import GivenOnly, Student
 from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # judged prefixes a step

@@ -21,7 +21,7 @@ from tpad.training.optimisation import epoch_generator
 from tpad.training.shop import Shop
 from tpad.training.stages.distillation import Distilled
 from tpad.training.stages.recommender import epoch_teller
-from tpad.training.student import ADAPTER
+from tpad.training.stages.student import ADAPTER
 from tpad.training.workspace import Stage, named_tensors
 
 

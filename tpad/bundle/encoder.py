@@ -24,9 +24,22 @@ from tpad.model.plain_features import FieldFeatures, TextFeatures
 from tpad.model.scaler import FeatureScaler
 
 
-def load_encoder(folder: Path, device: str, listed: Collection[str] | None) -> ItemEncoder:
-    """Arguments and errors as in `ItemEncoder.load`."""
-    files = Listed(folder, listed)
+def load_encoder(
+    folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
+) -> ItemEncoder:
+    """Reads what `ItemEncoder.save` wrote, and tries it on an item.
+
+    Args:
+        folder: of the bundle.
+        device: where it runs.
+        listed: the files that may be opened; None for all in the folder.
+
+    Raises:
+        BundleError: a part is missing, not listed, or does not fit the others.
+        ModelError: the base model of a hub cannot be got.
+        ConfigError: this machine has no such device, or none for 4 bits.
+    """
+    files = Listed(Path(folder), listed)
     file = files.file("encoder.json")
     with reading(file):
         facts = read_json(file)

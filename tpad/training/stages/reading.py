@@ -10,7 +10,7 @@ from tpad.data.pseudo_cold import pseudo_cold
 from tpad.training.config import DistillConfig
 from tpad.training.shop import Shop
 from tpad.training.stages.describing import StudentFeatures
-from tpad.training.student import GivenOnly, Student
+from tpad.training.stages.student import GivenOnly, Student
 
 
 @dataclass(frozen=True, eq=False)
