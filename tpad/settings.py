@@ -9,7 +9,7 @@ A value of the wrong type or out of its bounds is a `ConfigError`. Whole numbers
 fractions; nothing else is converted.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
@@ -139,7 +139,11 @@ class Setting(NamedTuple):
 
 def explain(config: Any, path: str = "") -> Iterator[Setting]:
     """Every setting of some settings, with its value in `config`, its type and what it is for."""
-    known: Mapping[str, FieldInfo] = type(config).__pydantic_fields__
+    known = dict[str, FieldInfo]()
+    for base in reversed(type(config).__mro__):  # inherited settings are documented where they are
+        for name, info in getattr(base, "__pydantic_fields__", {}).items():
+            if info.description or name not in known:
+                known[name] = info
     for field in fields(config):
         value = getattr(config, field.name)
         full = f"{path}.{field.name}" if path else field.name

@@ -7,7 +7,7 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import SET_TITLES
 from tpad.model.given_features import TFIDF, GivenFeatures
-from tpad.model.heads import KnowledgeHeads
+from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_features import named_features, table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
@@ -248,7 +248,9 @@ class ItemEncoder:
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
-            "heads": asdict(self.heads.config),
+            "heads": {
+                one.name: getattr(self.heads.config, one.name) for one in fields(HeadsConfig)
+            },
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
             "given": None if self.given is None else self.given.as_json(),
