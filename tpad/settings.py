@@ -83,9 +83,18 @@ def _sentence(error: ValidationError) -> str:
         "unexpected_keyword_argument": "is no setting",
     }.get(fault["type"])
     if wanted is None:  # such as "Input should be a valid integer"
-        words = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-        wanted = f"must be {'an' if words[0] in 'aeiou' else 'a'} {words}"
+        words = (
+            fault["msg"]
+            .removeprefix("Value error, ")
+            .removeprefix("Input should be ")
+            .removeprefix("a valid ")
+        )
+        wanted = f"must be {words if fault['type'] == 'value_error' else _article(words)}"
     return f"{name} {wanted}, not {value!r}"
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def from_json(kind: Callable[..., T], values: Any) -> T:

@@ -76,7 +76,7 @@ def test_settings_are_changed_by_their_path():
         ("knowledge.targets", "oracle", "knowledge.targets must be 'shop' or 'written'"),
         ("recommender.heads", 5, "must divide"),
         ("inputs", "audio", "inputs must be 'both', 'image' or 'text', not 'audio'"),
-        ("baselines", ("clip",), "baselines must be 'vision_tfidf', .*, not 'clip'"),
+        ("baselines", ("clip",), "baselines must be one of random, .*, not 'clip'"),
         ("pca_sizes", [], "pca_sizes must not be empty"),
         ("pca_sizes", [0], "pca_sizes must be at least 1, not 0"),
         ("seed", -1, "seed must be at least 0"),

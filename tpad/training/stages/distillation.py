@@ -30,7 +30,8 @@ from tpad.model.heads import (
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import Count, CountOrZero, Positive, Weight, settings
 from tpad.training.context import Context
-from tpad.training.information.bounds import Disentangler, info_nce, make_lower_bound
+from tpad.training.information.bounds import info_nce, make_lower_bound
+from tpad.training.information.disentangling import Disentangler
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.stage import StageSpec
