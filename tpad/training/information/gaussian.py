@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tpad.training.information.bounds import LOWER_BOUNDS, make_lower_bound
+from tpad.training.information.bounds import LOWER_BOUNDS, LowerBound, make_lower_bound
 from tpad.training.information.disentangling import VClub
 
 
