@@ -126,4 +126,4 @@ def test_an_ablation_leaves_its_loss_out(distil_context, config, tmp_path, chang
 @pytest.mark.parametrize("name", ["mine", "nwj", "jsd"])
 def test_every_estimator_aligns(distil_context, config, tmp_path, name):
     training, _, log = distilled(distil_context, config.distillation, tmp_path, lower_bound=name)
-    assert type(training.bound).__name__.lower() == name and np.isfinite(log["align"])
+    assert type(training.networks.bound).__name__.lower() == name and np.isfinite(log["align"])

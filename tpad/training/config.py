@@ -11,7 +11,7 @@ from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 from tpad.settings import Count, Seed, override, settings
 from tpad.training.stages.describing import DescribingConfig
-from tpad.training.stages.distillation import DistillationConfig
+from tpad.training.stages.distillation_networks import DistillationConfig
 from tpad.training.stages.feedback import FeedbackConfig
 from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.knowledge import KnowledgeConfig
