@@ -168,8 +168,8 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
         stack.enter_context(
             patch.object(recommender, "stages_of", lambda *some: [*map(measured, of_set(*some))])
         )
-        write = meter.wrap("write the bundle", pipeline.Bundle.write)
-        stack.enter_context(patch.object(pipeline.Bundle, "write", write))
+        write = meter.wrap("write the bundle", pipeline.write_bundle)
+        stack.enter_context(patch.object(pipeline, "write_bundle", write))
         with meter.stage(TRAINING):
             pipeline.train(dataset, base, settings(), work / "bundle", device="cpu", quiet=True)
     told = sum(meter.found[name][0] for name in names if name in meter.found)
