@@ -12,7 +12,7 @@ from fake_bundle import contents, make_fake_dataset
 from tiny_base import make_tiny_base
 
 from tpad import Bundle
-from tpad.mllm import MLLM, LoraSettings
+from tpad.mllm import MLLM, LoraSettings, encode_images
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import KnowledgeHeads
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
@@ -33,7 +33,7 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
     mllm = MLLM.load(make_tiny_base(folder.with_name("base")), device="cpu")
     torch.manual_seed(0)
     for name in (STUDENT, TRANSFER):
-        mllm.add_adapter(name, LoraSettings(rank=2))
+        mllm.adapters.add(name, LoraSettings(rank=2))
     encoder = _untrained(mllm, dataset)
     embeddings = {n: as_stored(n, x) for n, x in encoder.encode(contents(dataset)).items()}
     config = SessionModelConfig(width=8, hidden=8, layers=1, heads=2, epochs=1)
@@ -69,6 +69,6 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
         )
 
     first = made(FeatureScaler(1))
-    images = mllm.image_features(item.image for item in items)
+    images = encode_images(mllm, (item.image for item in items))
     features = table_of(first.read(items, images, STUDENT)).numpy()
     return made(FeatureScaler.fit(features, np.ones(len(items), bool)))

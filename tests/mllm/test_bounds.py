@@ -73,8 +73,8 @@ one_family = pytest.mark.parametrize("folder", ["llava"], indirect=True)
 
 @pytest.fixture
 def adapter(mllm, tmp_path):
-    mllm.add_adapter("a", LoraSettings(rank=2))
-    mllm.save_adapter("a", tmp_path / "adapter")
+    mllm.adapters.add("a", LoraSettings(rank=2))
+    mllm.adapters.save("a", tmp_path / "adapter")
     return tmp_path / "adapter"
 
 
@@ -82,8 +82,8 @@ def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, ad
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert len(config["target_modules"]) == 7 * mllm.num_layers
     assert config["target_modules"] == sorted(config["target_modules"])
-    mllm.load_adapter("b", adapter)
-    mllm.save_adapter("b", tmp_path / "again")
+    mllm.adapters.load("b", adapter)
+    mllm.adapters.save("b", tmp_path / "again")
     for file in adapter.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
 
@@ -92,8 +92,8 @@ def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, ad
 def test_a_pattern_for_modules_is_never_run(mllm, adapter):
     """This one takes longer than anybody waits; where the adapter sits is told by its weights."""
     edit(adapter / "adapter_config.json", target_modules=r"((\w|\.)+)+#")
-    mllm.load_adapter("b", adapter)
-    assert len(mllm.trainable_parameters("b")) == len(mllm.trainable_parameters("a"))
+    mllm.adapters.load("b", adapter)
+    assert len(mllm.adapters.parameters("b")) == len(mllm.adapters.parameters("a"))
 
 
 @one_family
@@ -125,7 +125,7 @@ def test_a_pattern_for_modules_is_never_run(mllm, adapter):
 def test_settings_of_an_adapter_that_are_not_supported(mllm, adapter, changes, words):
     edit(adapter / "adapter_config.json", **changes)
     with pytest.raises(ModelError, match=words) as error:
-        mllm.load_adapter("b", adapter)
+        mllm.adapters.load("b", adapter)
     assert mllm.adapters.names == ["a"] and "\n" not in str(error.value)
 
 
@@ -136,4 +136,4 @@ def test_an_adapter_with_nan_is_refused(mllm, adapter):
     weights[min(weights)][0, 0] = torch.nan
     save_file(weights, file)
     with pytest.raises(ModelError, match="NaN"):
-        mllm.load_adapter("b", adapter)
+        mllm.adapters.load("b", adapter)

@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tpad.errors import ConfigError, ImageError, ModelError
-from tpad.mllm import MLLM, ImageCache, ItemInput, Turn
+from tpad.mllm import MLLM, ImageCache, ItemInput, Turn, collate, encode_images, encode_items
 
 TOLERANCE = 2e-5
 """float32 rounding, which depends on how many rows a matrix product has."""
@@ -28,8 +28,8 @@ def equal(one, other, tolerance: float = TOLERANCE) -> None:
 
 def encode(mllm, items, batch_size=8, **kwargs):
     layers = range(mllm.num_layers + 1)
-    return mllm.encode(
-        items, instruction="Describe it.", layers=layers, batch_size=batch_size, **kwargs
+    return encode_items(
+        mllm, items, instruction="Describe it.", layers=layers, batch_size=batch_size, **kwargs
     )
 
 
@@ -90,11 +90,11 @@ def test_batches_and_their_order_change_nothing(loaded, items):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_on_either_side_changes_nothing(loaded, items, side):
     conversations = [[Turn(item, "Describe it.")] for item in items]
-    batch = loaded.collate(conversations, padding_side=side)
+    batch = collate(loaded, conversations, padding_side=side)
     with torch.no_grad():
         hidden = loaded.forward(batch, layers=[2, 3], need_logits=False).hidden
         for row, conversation in enumerate(conversations):
-            alone = loaded.collate([conversation])
+            alone = collate(loaded, [conversation])
             expected = loaded.forward(alone, layers=[2, 3], need_logits=False).hidden
             real = batch.attention_mask[row].bool()
             assert torch.equal(batch.input_ids[row][real], alone.input_ids[0])
@@ -108,7 +108,7 @@ def test_padding_on_either_side_changes_nothing(loaded, items, side):
 
 
 def test_cached_pictures_give_what_the_pictures_give(loaded, items, tmp_path):
-    cache = loaded.image_features((item.image for item in items), batch_size=2)
+    cache = encode_images(loaded, (item.image for item in items), batch_size=2)
     rows = [ItemInput(row, item.text) for row, item in enumerate(items)]
     expected = encode(loaded, items)
     equal(expected, encode(loaded, rows, images=cache))
@@ -124,7 +124,7 @@ def test_cached_pictures_give_what_the_pictures_give(loaded, items, tmp_path):
 
 
 def test_cached_tokens_have_one_row_a_picture_where_all_are_alike(loaded):
-    cache = loaded.image_features([picture(0), None, picture(1)])
+    cache = encode_images(loaded, [picture(0), None, picture(1)])
     count = int(cache.counts[0])
     assert cache.tokens.shape == (3, count, loaded.hidden_size)
     assert torch.equal(cache.tokens[0], cache.flat[:count])
@@ -133,7 +133,7 @@ def test_cached_tokens_have_one_row_a_picture_where_all_are_alike(loaded):
 
 
 def test_only_missing_pictures_is_no_special_case(loaded):
-    cache = loaded.image_features([None, None])
+    cache = encode_images(loaded, [None, None])
     features = encode(loaded, [ItemInput(0, "red"), ItemInput(1, "blue")], images=cache)
     equal(features, encode(loaded, [ItemInput(None, "red"), ItemInput(None, "blue")]))
 
@@ -162,17 +162,17 @@ def test_odd_pictures_are_read(loaded, image):
 
 
 def test_what_is_wrong_with_pictures_and_layers_is_said(loaded):
-    cache = loaded.image_features([picture(0)])
+    cache = encode_images(loaded, [picture(0)])
     with pytest.raises(ModelError, match="row of the cache"):
-        loaded.collate([[Turn(ItemInput(picture(0)))]], images=cache)
+        collate(loaded, [[Turn(ItemInput(picture(0)))]], images=cache)
     with pytest.raises(ModelError, match="no image cache"):
-        loaded.collate([[Turn(ItemInput(0))]])
+        collate(loaded, [[Turn(ItemInput(0))]])
     with pytest.raises(ImageError, match="PIL"):
-        loaded.image_features([np.zeros((8, 8, 3))])
+        encode_images(loaded, [np.zeros((8, 8, 3))])
     with pytest.raises(ConfigError, match="layer 9"):
-        loaded.encode([ItemInput(None, "red")], layers=[9])
+        encode_items(loaded, [ItemInput(None, "red")], layers=[9])
     with pytest.raises(ModelError, match="longer than"):
-        loaded.collate([[Turn(ItemInput(None, "Nova 7 " * 2000))]])
+        collate(loaded, [[Turn(ItemInput(None, "Nova 7 " * 2000))]])
 
 
 def test_no_torchvision_is_needed(loaded, items):

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from tpad.errors import ModelError
-from tpad.mllm import MLLM, ItemInput, ModelSettings
+from tpad.mllm import MLLM, ItemInput, ModelSettings, encode_images, encode_items
 
 TOWER = {
     "hidden_size": 24,
@@ -72,8 +72,8 @@ def test_llava_follows_its_tower_and_strategy(tower, strategy, said, tmp_path):
     mllm = MLLM.load(folder, device="cpu")
     expected = 4 * 4 + TOWERS[tower][1] - (strategy == "default")
     shown = [ItemInput(picture(0, (40, 24)), "red"), ItemInput(picture(1), "blue")]
-    assert mllm.image_features([item.image for item in shown]).counts.tolist() == [expected] * 2
-    assert mllm.encode(shown, layers=[3]).has_image.all()
+    assert encode_images(mllm, [item.image for item in shown]).counts.tolist() == [expected] * 2
+    assert encode_items(mllm, shown, layers=[3]).has_image.all()
     mllm.save(tmp_path / "again")
     saved = json.loads((tmp_path / "again" / "processor_config.json").read_text())
     assert saved["patch_size"] == 8 and saved["vision_feature_select_strategy"] == strategy
@@ -88,8 +88,8 @@ def test_tiles_follow_tower_and_connector(family, tiles, tmp_path):
     mllm = MLLM.load(folder, ModelSettings(split_images=tiles), device="cpu")
     assert mllm.processor.image_seq_len == 4
     shown = picture(0, (64, 64))
-    assert mllm.image_features([shown]).counts.tolist() == [4 * (5 if tiles else 1)]
-    assert mllm.encode([ItemInput(shown, "red")], layers=[3]).has_image.all()
+    assert encode_images(mllm, [shown]).counts.tolist() == [4 * (5 if tiles else 1)]
+    assert encode_items(mllm, [ItemInput(shown, "red")], layers=[3]).has_image.all()
 
 
 @pytest.mark.parametrize("family", ["idefics3", "smolvlm"])
@@ -98,7 +98,7 @@ def test_a_default_size_of_tiles_that_does_not_fit_the_tower(family, tmp_path):
     processor.image_processor.max_image_size = {"longest_edge": 364}
     folder = save((model, processor), tmp_path / family)
     mllm = MLLM.load(folder, device="cpu")
-    assert mllm.image_features([picture(0)]).counts.tolist() == [4]
+    assert encode_images(mllm, [picture(0)]).counts.tolist() == [4]
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
@@ -110,7 +110,7 @@ def test_qwen_follows_patches_and_merging_of_the_tower(family, tmp_path):
     images.patch_size, images.merge_size, images.temporal_patch_size = 14, 4, 1
     processor.save_pretrained(folder)
     mllm = MLLM.load(folder, device="cpu")
-    assert mllm.image_features([picture(0)]).counts.tolist() == expected
+    assert encode_images(mllm, [picture(0)]).counts.tolist() == expected
 
 
 def test_another_image_token_than_the_model_reads(folder, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from mllm_models import make_qwen, picture
 
 from tpad.errors import ConfigError, ModelError
-from tpad.mllm import MLLM, ItemInput, ModelSettings
+from tpad.mllm import MLLM, ItemInput, ModelSettings, encode_images, encode_items
 from tpad.mllm.processors import load_processor
 
 
@@ -92,15 +92,15 @@ def test_the_saved_processor_names_the_public_class(tmp_path):
 def test_tiles_are_a_setting(idefics3):
     whole = MLLM.load(idefics3, device="cpu").image_features([picture(0, (64, 64))])
     tiled = MLLM.load(idefics3, ModelSettings(split_images=True), device="cpu")
-    cache = tiled.image_features([picture(0, (64, 64)), picture(1, (16, 16))])
+    cache = encode_images(tiled, [picture(0, (64, 64)), picture(1, (16, 16))])
     assert whole.counts.tolist() == [4]
     assert cache.counts[0] == 5 * 4  # two by two tiles, and the whole
     assert "<row_2_col_2>" in cache.expansions[0]
     items = [ItemInput(0, "red"), ItemInput(1, "blue")]
     pictures = [ItemInput(picture(0, (64, 64)), "red"), ItemInput(picture(1, (16, 16)), "blue")]
-    cached = tiled.encode(items, layers=[3], images=cache)
+    cached = encode_items(tiled, items, layers=[3], images=cache)
     np.testing.assert_allclose(
-        cached.image[3], tiled.encode(pictures, layers=[3]).image[3], atol=2e-5
+        cached.image[3], encode_items(tiled, pictures, layers=[3]).image[3], atol=2e-5
     )
 
 
@@ -110,9 +110,10 @@ def test_pixels_are_a_setting(tmp_path):
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     counts = [
-        MLLM.load(tmp_path, ModelSettings(max_pixels=pixels), device="cpu")
-        .image_features([picture(0, (128, 128))])
-        .counts.item()
+        encode_images(
+            MLLM.load(tmp_path, ModelSettings(max_pixels=pixels), device="cpu"),
+            [picture(0, (128, 128))],
+        ).counts.item()
         for pixels in (64 * 64, 32 * 32)
     ]
     assert counts == [16, 4]
@@ -123,8 +124,8 @@ def test_bfloat16_is_a_setting_and_near(idefics3):
     exact = MLLM.load(idefics3, ModelSettings(dtype="float32"), device="cpu")
     rough = MLLM.load(idefics3, ModelSettings(dtype="bfloat16"), device="cpu")
     assert rough.model.dtype == torch.float32  # the weights stay as they are
-    one = exact.encode(items, layers=[3]).last[3]
-    other = rough.encode(items, layers=[3]).last[3]
+    one = encode_items(exact, items, layers=[3]).last[3]
+    other = encode_items(rough, items, layers=[3]).last[3]
     assert other.dtype == np.float32
     assert 0 < np.abs(one - other).max() < 0.1 * np.abs(one).max()
 

@@ -109,8 +109,8 @@ def saved(idefics3, tmp_path_factory):
     """The folder of an adapter, and the model that has it."""
     folder = tmp_path_factory.mktemp("adapters") / "a"
     mllm = MLLM.load(idefics3, device="cpu")
-    mllm.add_adapter("a", LoraSettings(rank=2))
-    mllm.save_adapter("a", folder)
+    mllm.adapters.add("a", LoraSettings(rank=2))
+    mllm.adapters.save("a", folder)
     return folder, mllm
 
 
@@ -132,5 +132,5 @@ class TestAdapters:
         copy = shutil.copytree(folder, tmp_path / "copy")
         change(copy / "adapter_config.json", **settings)
         with pytest.raises(ModelError, match=rf"The adapter in .*{named}"):
-            mllm.load_adapter("b", copy)
+            mllm.adapters.load("b", copy)
         assert mllm.adapters.names == ["a"]

@@ -12,7 +12,20 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisi
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from tpad.errors import ConfigError, ModelError
-from tpad.mllm import MLLM, ImageCache, ItemInput, LoraSettings, ModelSettings, Turn, loading
+from tpad.mllm import (
+    MLLM,
+    ImageCache,
+    ItemInput,
+    LoraSettings,
+    ModelSettings,
+    Turn,
+    collate,
+    encode_images,
+    encode_items,
+    generate,
+    loading,
+    score_answers,
+)
 from tpad.mllm.quantisation import KEPT_WHOLE, check_4bit
 
 TILED = ("idefics3", "smolvlm")
@@ -36,8 +49,8 @@ class TestGradientCheckpointing:
     def gradients(self, mllm, items):
         """Of an adapter in one training step, and how often the first layer ran."""
         torch.manual_seed(3)
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        parameters = mllm.trainable_parameters("a")
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        parameters = mllm.adapters.parameters("a")
         with torch.no_grad():  # an update of zero would hide half of the gradients
             for parameter in parameters:
                 parameter.normal_(std=0.1)
@@ -45,9 +58,9 @@ class TestGradientCheckpointing:
         runs = []
         mlp = language.layers[0].mlp
         mlp.register_forward_pre_hook(lambda *_: runs.append(torch.is_grad_enabled()))
-        batch = mllm.collate([[Turn(i, "Next?", "a red case")] for i in items], with_labels=True)
+        batch = collate(mllm, [[Turn(i, "Next?", "a red case")] for i in items], with_labels=True)
         mllm.model.train()
-        with mllm.use_adapter("a"):
+        with mllm.adapters.use("a"):
             out = mllm.forward(batch, layers=[0, 1, 3])
             states = sum(out.hidden[layer].square().mean() for layer in (1, 3))
             (out.loss + states).backward()
@@ -66,8 +79,9 @@ class TestGradientCheckpointing:
         mllm = load(folder, gradient_checkpointing=True)
         plain = load(folder)
         mllm.model.train()
-        np.testing.assert_array_equal(mllm.score(chat, ["red"]), plain.score(chat, ["red"]))
-        texts = [m.generate(items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
+        one, other = (score_answers(m, [chat], [["red"]])[0] for m in (mllm, plain))
+        np.testing.assert_array_equal(one, other)
+        texts = [generate(m, items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
         assert texts[0] == texts[1]
 
 
@@ -81,23 +95,24 @@ class TestSixteenBits:
         mllm = load(folder, gradient_checkpointing=True)
         assert {p.dtype for p in mllm.model.parameters()} == {torch.bfloat16}
         pictures = [item.image for item in items]
-        cache = mllm.image_features(pictures)
+        cache = encode_images(mllm, pictures)
         assert cache.flat.dtype == torch.bfloat16 and cache.tower.dtype == torch.float32
         cache.save(tmp_path / "cache.safetensors")
         cache = ImageCache.load(tmp_path / "cache.safetensors")
         rows = [ItemInput(n if i.image else None, i.text) for n, i in enumerate(items)]
-        read = mllm.encode(rows, layers=[3], images=cache).last[3]
-        np.testing.assert_allclose(read, exact.encode(items, layers=[3]).last[3], atol=0.15)
-        assert np.isfinite(mllm.score([Turn(rows[0], "Next?")], ["red"], images=cache)).all()
+        read = encode_items(mllm, rows, layers=[3], images=cache).last[3]
+        np.testing.assert_allclose(read, encode_items(exact, items, layers=[3]).last[3], atol=0.15)
+        scores = score_answers(mllm, [[Turn(rows[0], "Next?")]], [["red"]], images=cache)
+        assert np.isfinite(scores).all()
 
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        parameters = mllm.trainable_parameters("a")
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        parameters = mllm.adapters.parameters("a")
         assert {p.dtype for p in parameters} == {torch.float32}
         chats = [[Turn(row, "Next?", "a red case")] for row in rows]
-        batch = mllm.collate(chats, images=cache, with_labels=True)
+        batch = collate(mllm, chats, images=cache, with_labels=True)
         optimizer, losses = torch.optim.Adam(parameters, lr=0.02), []
         mllm.model.train()
-        with mllm.use_adapter("a"):
+        with mllm.adapters.use("a"):
             for _ in range(4):
                 with mllm.autocast():
                     loss = mllm.forward(batch).loss
@@ -112,33 +127,36 @@ class TestResolution:
     def test_visual_tokens_limit_what_is_read(self, folder, items):
         few, native = load(folder, visual_tokens=1), load(folder)
         shown = [picture(0, (64, 64)), None, picture(1, (64, 64))]
-        assert few.image_features(shown).counts.tolist() == [1, 0, 1]
-        assert min(native.image_features(shown).counts[[0, 2]]) > 1
+        assert encode_images(few, shown).counts.tolist() == [1, 0, 1]
+        assert min(encode_images(native, shown).counts[[0, 2]]) > 1
 
     def test_max_pixels_and_visual_tokens_say_the_same(self, folder):
         edge = {"llava": 8}.get(family(folder), 16)  # pixels along the edge of a token
         shown = [picture(0, (64, 64))]
         for tokens in (1, 4):
-            one = load(folder, visual_tokens=tokens).image_features(shown)
-            other = load(folder, max_pixels=tokens * edge**2).image_features(shown)
+            one = encode_images(load(folder, visual_tokens=tokens), shown)
+            other = encode_images(load(folder, max_pixels=tokens * edge**2), shown)
             assert one.counts.tolist() == [tokens]
             assert torch.equal(one.flat, other.flat)
 
     def test_a_cache_of_small_pictures_reads_as_the_pictures_do(self, folder, items):
         mllm = load(folder, visual_tokens=1)
-        cache = mllm.image_features([item.image for item in items])
+        cache = encode_images(mllm, [item.image for item in items])
         rows = [
             ItemInput(row if item.image is not None else None, item.text)
             for row, item in enumerate(items)
         ]
-        cached, read = mllm.encode(rows, layers=[3], images=cache), mllm.encode(items, layers=[3])
+        cached, read = (
+            encode_items(mllm, rows, layers=[3], images=cache),
+            encode_items(mllm, items, layers=[3]),
+        )
         np.testing.assert_allclose(cached.last[3], read.last[3], atol=2e-5)
 
     def test_a_saved_model_takes_its_settings_again(self, folder, items, tmp_path):
         mllm = load(folder, visual_tokens=2 if family(folder) in TILED else 4)
         mllm.save(tmp_path / "base")
         again = MLLM.load(tmp_path / "base", mllm.settings, device="cpu")
-        one, other = (m.encode(items, layers=[3]) for m in (mllm, again))
+        one, other = (encode_items(m, items, layers=[3]) for m in (mllm, again))
         np.testing.assert_array_equal(one.image[3], other.image[3])
 
     def test_tiles_keep_to_the_limit(self, tmp_path):
@@ -147,9 +165,9 @@ class TestResolution:
         processor.save_pretrained(tmp_path)
         shown = [picture(0, (200, 200))]
         for settings in ({"visual_tokens": 20}, {"visual_tokens": 39}, {"max_pixels": 64 * 64}):
-            tiled = load(tmp_path, split_images=True, **settings).image_features(shown)
+            tiled = encode_images(load(tmp_path, split_images=True, **settings), shown)
             assert tiled.counts.tolist() == [20]  # two by two tiles and the whole, four tokens each
-        tiled = load(tmp_path, split_images=True, visual_tokens=40).image_features(shown)
+        tiled = encode_images(load(tmp_path, split_images=True, visual_tokens=40), shown)
         assert tiled.counts.tolist() == [40]
         with pytest.raises(ConfigError, match="at least 4096 pixels and 20 tokens"):
             load(tmp_path, split_images=True, visual_tokens=19)
@@ -203,8 +221,8 @@ class TestTargets:
 
     def test_fused_projections_are_found(self, tmp_path):
         mllm = load(self.llava_with(tmp_path, model_type="phi3"))
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        mllm.add_adapter("b", LoraSettings(rank=2))
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        mllm.adapters.add("b", LoraSettings(rank=2))
         names = self.adapted(mllm)
         assert len(names) == 4 * mllm.num_layers and all("language_model" in n for n in names)
 
@@ -214,15 +232,15 @@ class TestTargets:
         with pytest.raises(
             ModelError, match=r"'gpt_neox' is not known; .* by lora_targets"
         ) as error:
-            mllm.add_adapter("a")
+            mllm.adapters.add("a")
         assert "\n" not in str(error.value)
         own = load(folder, lora_targets=r".*\.language_model\.layers\.\d+\.attention\.dense")
-        own.add_adapter("a", LoraSettings(rank=2))
+        own.adapters.add("a", LoraSettings(rank=2))
         assert len(self.adapted(own)) == own.num_layers
 
     def test_no_regular_expression(self, llava_folder):
         with pytest.raises(ModelError, match="fits no layer"):
-            load(llava_folder, lora_targets="(").add_adapter("a")
+            load(llava_folder, lora_targets="(").adapters.add("a")
 
 
 class TestFourBits:
@@ -257,8 +275,8 @@ class TestFourBits:
         # PEFT's preparation: frozen, and what is not packed in float32.
         assert not any(p.requires_grad for p in mllm.model.parameters())
         assert {p.dtype for p in mllm.model.parameters()} == {torch.float32}
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        mllm.set_adapter("a")
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        mllm.adapters.set("a")
         trained = {name for name, p in mllm.model.named_parameters() if p.requires_grad}
         assert trained and all(".lora_" in name for name in trained)
         with mllm.adapters.merged():  # packed weights cannot take an update
@@ -275,11 +293,11 @@ class TestFourBits:
         whole = dict(plain.model.named_parameters())
         assert all(2 * p.numel() == whole[name].numel() for name, p in packed.items())
 
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        by = torch.optim.AdamW(mllm.trainable_parameters("a"), lr=1e-2)
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        by = torch.optim.AdamW(mllm.adapters.parameters("a"), lr=1e-2)
         chats = [[Turn(item, "Describe it.", "a red phone")] for item in items[:2]]
-        batch, losses = mllm.collate(chats, with_labels=True), []
-        with mllm.use_adapter("a"):
+        batch, losses = collate(mllm, chats, with_labels=True), []
+        with mllm.adapters.use("a"):
             for _ in range(8):
                 out = mllm.forward(batch)
                 loss = torch.nn.functional.cross_entropy(out.logits, out.targets)
@@ -292,7 +310,8 @@ class TestFourBits:
         mllm.save(tmp_path / "base")
         again = load(tmp_path / "base", load_in_4bit=True)
         found, expected = (
-            one.encode(items, layers=[one.num_layers]).last[one.num_layers] for one in (again, mllm)
+            encode_items(one, items, layers=[one.num_layers]).last[one.num_layers]
+            for one in (again, mllm)
         )
         np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tiny_base import make_tiny_base, tokenizer_texts
 
 from tpad.embedded import tiny
-from tpad.mllm import MLLM, ItemInput
+from tpad.mllm import MLLM, ItemInput, encode_images, encode_items
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +74,9 @@ def test_a_checkpoint_is_small_and_served_by_the_common_class(base):
     assert (mllm.num_layers, mllm.hidden_size) == (tiny.LAYERS, tiny.WIDTH)
     assert 3e6 < sum(p.numel() for p in mllm.model.parameters()) < 6e6
     picture = Image.new("RGB", (200, 120), "teal")
-    cache = mllm.image_features([picture, None])
+    cache = encode_images(mllm, [picture, None])
     assert cache.counts.tolist() == [tiny.IMAGE_TOKENS, 0]
-    found = mllm.encode([ItemInput(picture, "Kipo case")], layers=[0, tiny.LAYERS])
+    found = encode_items(mllm, [ItemInput(picture, "Kipo case")], layers=[0, tiny.LAYERS])
     assert torch.isfinite(torch.from_numpy(found.last[tiny.LAYERS])).all()
 
 
@@ -97,7 +97,7 @@ def test_the_template_writes_turns_and_opens_the_reply(base):
 def test_the_tied_vocabulary_is_saved_once(base, tmp_path, dtype):
     mllm = MLLM.load(base, device="cpu")
     assert mllm.model.lm_head.weight is mllm.model.get_input_embeddings().weight
-    mllm.add_adapter("a")
+    mllm.adapters.add("a")
     mllm.save(tmp_path / "saved", dtype=dtype)
     file = tmp_path / "saved" / "model.safetensors"
     shape = mllm.model.lm_head.weight.shape
@@ -106,5 +106,7 @@ def test_the_tied_vocabulary_is_saved_once(base, tmp_path, dtype):
     again = MLLM.load(tmp_path / "saved", device="cpu")
     assert again.model.lm_head.weight is again.model.get_input_embeddings().weight
     items = [ItemInput(None, "Nova 7 phone"), ItemInput(Image.new("RGB", (64, 64), "red"), "case")]
-    one, other = (m.encode(items, instruction="?", layers=[2]).last[2] for m in (mllm, again))
+    one, other = (
+        encode_items(m, items, instruction="?", layers=[2]).last[2] for m in (mllm, again)
+    )
     assert (one == other).all()

@@ -27,7 +27,7 @@ def test_without_feedback_nothing_changes(feedback_arguments, tmp_path):
 def test_the_live_table_has_gradients_for_warm_items_only(feedback_arguments):
     shop, result = feedback_arguments["shop"], feedback_arguments["distilled"]
     fields = feedback_arguments["fields"]
-    with shop.mllm.use_adapter("student"):
+    with shop.mllm.adapters.use("student"):
         live = LiveTable(
             result, shop.warm_rows, len(shop.dataset), fields, feedback_arguments["config"]
         )
@@ -46,7 +46,7 @@ def test_the_live_table_has_gradients_for_warm_items_only(feedback_arguments):
 
 def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
     given = arguments_of(trained, feedback)
-    adapter = given["shop"].mllm.trainable_parameters("student")
+    adapter = given["shop"].mllm.adapters.parameters("student")
     heads = given["distilled"].heads
     before = [p.detach().clone() for p in (*adapter, *heads.parameters())]
     stage = new_stage(tmp_path / "feedback")
@@ -66,7 +66,7 @@ def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
     again = arguments_of(trained, feedback)
     feedback.run(**again | changed)
     now = (
-        *again["shop"].mllm.trainable_parameters("student"),
+        *again["shop"].mllm.adapters.parameters("student"),
         *again["distilled"].heads.parameters(),
     )
     assert all(torch.equal(a, b) for a, b in zip(after, now, strict=True))

@@ -222,16 +222,9 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("a finished stage was run again")
 
-    monkeypatch.setattr(MLLM, "generate", never)
-    monkeypatch.setattr(MLLM, "score_many", never)
-    read = MLLM.image_features
-
-    def trial(self, images):
-        images = list(images)
-        assert len(images) == 1  # a model reads one picture when it is loaded, see `image_tokens`
-        return read(self, images)
-
-    monkeypatch.setattr(MLLM, "image_features", trial)
+    monkeypatch.setattr(knowledge, "generate", never)
+    monkeypatch.setattr(teacher, "score_answers", never)
+    monkeypatch.setattr(pipeline, "encode_images", never)
     monkeypatch.setattr(knowledge, "write_descriptions", never)
     monkeypatch.setattr(transfer._Training, "run", never)
     monkeypatch.setattr(describing, "_tune", never)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from stage_runs import arguments_of, logged, new_stage
 
-from tpad.mllm import MLLM
+from tpad.mllm import MLLM, collate, encode_images
 from tpad.training import pipeline
 from tpad.training.ablations.definitions import apply_ablation
 from tpad.training.base import Base
@@ -70,8 +70,8 @@ def test_transfer_features_do_not_depend_on_the_batch(distil_arguments):
     transferred = distil_arguments["transfer"]
     for number in (0, 5, len(transferred.train) - 1):
         chat = shop.conversation(transferred.train.prefix(number), known.descriptions)
-        with shop.mllm.use_adapter(transfer.ADAPTER), torch.no_grad():
-            batch = shop.mllm.collate([chat], images=shop.images)
+        with shop.mllm.adapters.use(transfer.ADAPTER), torch.no_grad():
+            batch = collate(shop.mllm, [chat], images=shop.images)
             hidden = shop.mllm.forward(batch, need_logits=False).last_hidden
         alone = hidden[0, batch.markers[0, -1]]
         stored = torch.from_numpy(transferred.train.features[number])
@@ -141,7 +141,7 @@ def test_texts_are_cut_and_replaced_where_there_is_none(trained):
     items.loc[1, "title"] = "long " * 50
     dataset = replace(trained.dataset, items=items)
     mllm = MLLM.load(trained.base.path, device="cpu")
-    images = mllm.image_features([None] * len(items))
+    images = encode_images(mllm, [None] * len(items))
     shop = Shop.read(dataset, mllm, images, trained.config)
     assert max(map(len, shop.texts)) <= trained.config.knowledge.max_text
     assert max(map(len, shop.titles)) <= trained.config.transfer.max_title

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from stage_runs import arguments_of
 
+from tpad.mllm import score_answers
 from tpad.training.stages import distillation, teacher, transfer
 
 
@@ -58,7 +59,7 @@ def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
 
 
 def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
-    """Against `MLLM.score` of each case alone."""
+    """Compared with `score_answers` of each case alone."""
     shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
     transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
     texts = known.descriptions + judged_arguments["imagined"].descriptions
@@ -67,12 +68,9 @@ def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
         chat = shop.conversation(prefix, known.descriptions)
         assert len(chat) == len(prefix) and chat[-1].answer is None
         assert [turn.answer for turn in chat[:-1]] == [known.descriptions[i] for i in prefix[1:]]
-        with shop.mllm.use_adapter(transfer.ADAPTER):
-            wanted = shop.mllm.score(
-                chat,
-                [texts[i] for i in judgement.candidates[row]],
-                images=shop.images,
-            )
+        with shop.mllm.adapters.use(transfer.ADAPTER):
+            candidates = [texts[i] for i in judgement.candidates[row]]
+            wanted = score_answers(shop.mllm, [chat], [candidates], images=shop.images)[0]
         # The run itself may have used bfloat16, where that is faster.
         assert np.allclose(judgement.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
 

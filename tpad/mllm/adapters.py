@@ -71,7 +71,8 @@ class Adapters:
     def names(self) -> list[str]:
         return [] if self._peft is None else list(self._peft.peft_config)
 
-    def add(self, name: str, settings: LoraSettings) -> None:
+    def add(self, name: str, settings: LoraSettings | None = None) -> None:
+        settings = settings or LoraSettings()
         targets = settings.targets or self._targets
         if targets == "auto":
             targets = language_projections(self._model)

@@ -23,7 +23,8 @@ from tpad.data.vectors import ItemVectors
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.items import NewItem
-from tpad.mllm.features import ImageCache
+from tpad.mllm.features import encode_images
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.model.embedding_sets import as_stored
 from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, rows_of
@@ -181,7 +182,7 @@ def _captions(
         (n_items, W + n_fields) float32, words as 0 or 1.
     """
     shop, known, _ = _read(dataset, mllm, base, config, workspace)
-    answers = mllm.tokenize_answers(known.descriptions)
+    answers = mllm.chat_tokenizer.tokenize_answers(known.descriptions)
     _, words = description_words(answers, shop.warm_rows)  # (n_items, W)
     table = _field_table(dataset, _fields(dataset, config))
     return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)
@@ -462,7 +463,7 @@ def read_pictures(
         rows = range(*bounds[processes.rank() : processes.rank() + 2])
         bar = stage.bar(rows, len(rows), "reading pictures")
         hidden = config.inputs == "text"
-        cache = mllm.image_features(None if hidden else dataset.image(row) for row in bar)
+        cache = encode_images(mllm, (None if hidden else dataset.image(row) for row in bar))
         if processes.size() == 1:
             cache.save(path)
         else:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
-from tpad.mllm.features import ImageCache
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.instructions import item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
@@ -37,7 +37,7 @@ class Shop:
     def read(
         cls, dataset: Dataset, mllm: MLLM, images: ImageCache, config: TrainingConfig
     ) -> "Shop":
-        """Prepares a dataset's texts; `images` come from `MLLM.image_features`."""
+        """Prepares a dataset's texts; `images` come from `encode_images`."""
         texts, titles = read_texts(dataset.items, config)
         return cls(dataset, mllm, images, texts, titles)
 

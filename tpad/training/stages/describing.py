@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
+from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.model.heads import description_words, naming_loss
@@ -43,21 +44,21 @@ def run(
     """
     mllm, folder = shop.mllm, stage.folder / "adapter"
     if stage.done:
-        mllm.load_adapter(ADAPTER, folder)
+        mllm.adapters.load(ADAPTER, folder)
         return
     torch.manual_seed(seed)
     if knowledge_adapter is not None:
         # The student begins as the Knowledge-MLLM.
         if processes.is_main():
-            mllm.save_adapter(knowledge_adapter, stage.folder / "start")
+            mllm.adapters.save(knowledge_adapter, stage.folder / "start")
         processes.barrier()
-        mllm.load_adapter(ADAPTER, stage.folder / "start")
+        mllm.adapters.load(ADAPTER, stage.folder / "start")
     else:
-        mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+        mllm.adapters.add(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     if config.describe_epochs:
         _tune(config, shop, knowledge, imagined, stage, seed)
     if processes.is_main():
-        mllm.save_adapter(ADAPTER, folder)
+        mllm.adapters.save(ADAPTER, folder)
     stage.finish()
 
 
@@ -72,10 +73,12 @@ def _tune(
     mllm = shop.mllm
     items = shop.items(shop.warm_rows.tolist()) + imagined.items
     texts = [knowledge.descriptions[row] for row in shop.warm_rows] + imagined.descriptions
-    _, words = description_words(mllm.tokenize_answers(texts), range(len(shop.warm_rows)))
+    _, words = description_words(
+        mllm.chat_tokenizer.tokenize_answers(texts), range(len(shop.warm_rows))
+    )
     words = words.to(mllm.device)  # (n, W)
     reader = nn.Linear(mllm.hidden_size, words.shape[1]).to(mllm.device)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     steps = -(-len(items) // BATCH)
     optimisation = Optimisation(
         [
@@ -89,7 +92,7 @@ def _tune(
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         for epoch in range(first, config.describe_epochs):
             order = epoch_generator(seed, "describing", epoch).permutation(len(items))
             mllm.model.train()
@@ -152,7 +155,7 @@ def load_reader(stage: Stage) -> tuple[Tensor, Tensor] | None:
 def _loss(shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor) -> Tensor:
     """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
     mllm = shop.mllm
-    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
+    batch = collate(mllm, [[Turn(item, DESCRIBE)] for item in items], images=shop.images)
     with mllm.autocast():
         hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
     last = hidden[torch.arange(len(items)), batch.markers[:, 0]].float()  # (B, d)

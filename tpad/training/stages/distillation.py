@@ -150,7 +150,9 @@ class _Training:
         # The vocabulary is that of `describing`, whatever is met here.
         warm = shop.warm_rows
         texts = [knowledge.descriptions[row] for row in warm] + imagined.descriptions
-        vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(warm)))
+        vocabulary, words = description_words(
+            shop.mllm.chat_tokenizer.tokenize_answers(texts), range(len(warm))
+        )
         met = np.concatenate([np.isin(warm, rows), np.ones(len(imagined.items), bool)])
         self.words = words[torch.from_numpy(met)].to(device)  # (n_warm + m, W)
 

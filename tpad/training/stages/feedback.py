@@ -146,7 +146,7 @@ def _train(
     seed: int,
 ) -> None:
     epoch_generator(seed, "feedback", 0)
-    with shop.mllm.use_adapter(ADAPTER):
+    with shop.mllm.adapters.use(ADAPTER):
         table = LiveTable(distilled, shop.warm_rows, len(shop.dataset), fields, config)
         table.eval()
         with torch.no_grad():

@@ -43,7 +43,7 @@ def run(
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)
     ]
     if not stage.done:
-        with shop.mllm.use_adapter(adapter):
+        with shop.mllm.adapters.use(adapter):
             descriptions = write_descriptions(
                 items, shop, stage, max_new_tokens, "describing imagined items"
             )

@@ -16,6 +16,9 @@ from tpad.data.columns import Columns
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.adapters import LoraSettings
+from tpad.mllm.collator import collate
+from tpad.mllm.features import encode_items
+from tpad.mllm.generation import generate
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
@@ -58,7 +61,7 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
     """Adapts the base (if asked), writes or collects descriptions, and reads every item's features.
 
     The adapter, if any, is left in `shop.mllm` under the name `knowledge`; use it with
-    `mllm.use_adapter(adapter_name(config))`.
+    `mllm.adapters.use(adapter_name(config))`.
     """
     mllm = shop.mllm
     if config.adapt_epochs:
@@ -68,7 +71,7 @@ def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Kno
         kept = stage.load_arrays("features")
         features = {name: kept[name] for name in sorted(kept, key=place)}
         return Knowledge(features, stage.load_json("descriptions"))
-    with mllm.use_adapter(adapter_name(config)):
+    with mllm.adapters.use(adapter_name(config)):
         if config.targets == "written":
             descriptions = write_descriptions(
                 shop.items(), shop, stage, config.max_new_tokens, "writing descriptions"
@@ -95,9 +98,9 @@ def adapter_name(config: KnowledgeConfig) -> str | None:
 
 
 def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
-    """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
+    """`named_features` of items, of which each process reads its share; `how` is as in `encode_items`."""
     own = processes.share(items)
-    return processes.whole(named_features(mllm.encode(own, **how)), len(items))
+    return processes.whole(named_features(encode_items(mllm, own, **how)), len(items))
 
 
 def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:
@@ -129,7 +132,8 @@ def write_descriptions(
     written: list[str] = [text for texts in stage.load_lines("partial") for text in texts]
 
     def write(start: int) -> list[str]:
-        return shop.mllm.generate(
+        return generate(
+            shop.mllm,
             items[start : start + WRITING_CHUNK],
             instruction=DESCRIBE,
             max_new_tokens=max_new_tokens,
@@ -149,23 +153,23 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
     its title), or loads it where that is done."""
     mllm, folder = shop.mllm, stage.folder / "adapter"
     if processes.agreed((folder / "adapter_config.json").is_file()):
-        mllm.load_adapter(ADAPTER, folder)
+        mllm.adapters.load(ADAPTER, folder)
         return
     torch.manual_seed(seed)
-    mllm.add_adapter(ADAPTER, LoraSettings(rank=8, alpha=16.0))
+    mllm.adapters.add(ADAPTER, LoraSettings(rank=8, alpha=16.0))
     targets = shop_descriptions(shop, config)
     titles = shop.titles
     rows = [row for row in shop.warm_rows if targets[row] != "unknown"]
     batch_size = 32
     steps = -(-len(rows) // batch_size)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     optimisation = Optimisation(
         [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps, split=True
     )
     tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         for epoch in range(first, config.adapt_epochs):
             mllm.model.train()
             rng = epoch_generator(seed, "knowledge", epoch)
@@ -186,7 +190,7 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
                     for row in order[start : start + batch_size].tolist()
                 ]
                 own, counts = processes.batch_share(chats)
-                batch = mllm.collate(own, images=shop.images, with_labels=True)
+                batch = collate(mllm, own, images=shop.images, with_labels=True)
                 with mllm.autocast():
                     output = mllm.forward(batch)
                 (weight,) = processes.weights(output.n_targets * counts)
@@ -201,4 +205,4 @@ def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None
             )
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
     if processes.is_main():
-        mllm.save_adapter(ADAPTER, folder)
+        mllm.adapters.save(ADAPTER, folder)

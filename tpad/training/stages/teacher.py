@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tpad.distributed import processes
+from tpad.mllm.scoring import score_answers
 from tpad.training.config import DistillConfig
 from tpad.training.shop import Shop
 from tpad.training.stages.imagined import Imagined
@@ -51,7 +52,9 @@ def run(
         prefix, candidates = processes.agreed(
             sample(config, shop, transfer, seed, len(imagined.items))
         )
-        answers = shop.mllm.tokenize_answers(knowledge.descriptions + imagined.descriptions)
+        answers = shop.mllm.chat_tokenizer.tokenize_answers(
+            knowledge.descriptions + imagined.descriptions
+        )
         found = [np.zeros((0, candidates.shape[1]), np.float32)]
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
@@ -61,7 +64,7 @@ def run(
             return _judge(shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers)
 
         rounds = processes.rounds(range(len(found[0]), len(prefix), CHUNK))
-        with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():
+        with shop.mllm.adapters.use(ADAPTER), shop.mllm.autocast():
             for n, starts in enumerate(stage.bar(rounds, len(rounds), "judging candidates")):
                 found += processes.spread(judge, starts)
                 if n % 8 == 7:
@@ -148,7 +151,10 @@ def _judge(
     chats = [
         shop.conversation(prefixes.prefix(number), knowledge.descriptions) for number in numbers
     ]
-    scores = shop.mllm.score_many(
-        chats, [[answers[row] for row in rows] for rows in candidates], images=shop.images
+    scores = score_answers(
+        shop.mllm,
+        chats,
+        [[answers[row] for row in rows] for rows in candidates],
+        images=shop.images,
     )
     return np.stack(scores).astype(np.float32)
