@@ -1,4 +1,4 @@
-"""Sizes of models and patterns of adapters are bounded before anything is built."""
+"""Sizes of models and patterns of adapters are checked before anything is built."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tpad.mllm.bounds import check_config
 
 
 def edit(file, **changes):
-    """Change a JSON file; a name may be a path, as in text_config.hidden_size."""
+    """Change a JSON file; a name may be a path, such as text_config__hidden_size."""
     content = json.loads(file.read_text())
     for path, value in changes.items():
         *parents, name = path.split("__")
@@ -26,25 +26,25 @@ def edit(file, **changes):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    """A checkpoint that a test may damage."""
+    """A checkpoint that a test may change."""
     return shutil.copytree(folder, tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", [10**7, 1025, -(10**7)])
-def test_too_many_layers_are_refused_before_they_are_built(copy, value):
+def test_too_many_layers_are_rejected(copy, value):
     edit(copy / "config.json", text_config__num_hidden_layers=value)
     with pytest.raises(ModelError, match="num_hidden_layers to"):
         MLLM.load(copy, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["hidden_size", "intermediate_size", "vocab_size"])
-def test_a_width_beyond_the_weights_is_refused_before_it_is_built(copy, name):
+def test_a_width_that_does_not_match_the_weights_is_rejected(copy, name):
     edit(copy / "config.json", **{f"text_config__{name}": 10**7})
-    with pytest.raises(ModelError, match=r"(asks for .* numbers|cannot be loaded)"):
+    with pytest.raises(ModelError, match=r"(describes .* parameters|cannot be loaded)"):
         MLLM.load(copy, device="cpu")
 
 
-def test_what_no_config_holds_is_refused():
+def test_invalid_configs_are_rejected():
     nested: dict = {}
     for _ in range(40):
         nested = {"a": nested}
@@ -60,7 +60,7 @@ def test_what_no_config_holds_is_refused():
     check_config({"rope_theta": 1e6, "max_position_embeddings": 1 << 20, "a": None}, "m")
 
 
-def test_an_index_that_names_files_elsewhere_is_refused(copy):
+def test_an_index_that_names_files_in_other_folders_is_rejected(copy):
     shutil.move(copy / "model.safetensors", copy.parent / "other.safetensors")
     index = {"metadata": {}, "weight_map": {"a": "../other.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -78,7 +78,7 @@ def adapter(mllm, tmp_path):
     return tmp_path / "adapter"
 
 
-def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, adapter, tmp_path):
+def test_an_adapter_lists_its_modules_and_is_written_reproducibly(mllm, adapter, tmp_path):
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert len(config["target_modules"]) == 7 * mllm.num_layers
     assert config["target_modules"] == sorted(config["target_modules"])
@@ -89,8 +89,8 @@ def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, ad
 
 
 @one_family
-def test_a_pattern_for_modules_is_never_run(mllm, adapter):
-    """This one takes longer than anybody waits; where the adapter sits is told by its weights."""
+def test_a_regular_expression_from_a_file_is_not_used(mllm, adapter):
+    """This expression takes exponential time; the target modules follow from the weights instead."""
     edit(adapter / "adapter_config.json", target_modules=r"((\w|\.)+)+#")
     mllm.adapters.load("b", adapter)
     assert len(mllm.adapters.parameters("b")) == len(mllm.adapters.parameters("a"))
@@ -109,7 +109,7 @@ def test_a_pattern_for_modules_is_never_run(mllm, adapter):
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"use_dora": True}, "use_dora"),
         ({"something_new": True}, "something_new"),
-        ({"peft_type": "IA3"}, "no LoRA adapter"),
+        ({"peft_type": "IA3"}, "not a LoRA adapter"),
         ({"r": 10_000_000}, "rank 10000000"),
         ({"r": "2"}, "rank '2'"),
         ({"r": 3}, "do not belong together"),
@@ -122,7 +122,7 @@ def test_a_pattern_for_modules_is_never_run(mllm, adapter):
         ({"target_modules": ["nothing"]}, "fits no layer"),
     ],
 )
-def test_settings_of_an_adapter_that_are_not_supported(mllm, adapter, changes, words):
+def test_unsupported_settings_of_an_adapter_are_rejected(mllm, adapter, changes, words):
     edit(adapter / "adapter_config.json", **changes)
     with pytest.raises(ModelError, match=words) as error:
         mllm.adapters.load("b", adapter)
@@ -130,7 +130,7 @@ def test_settings_of_an_adapter_that_are_not_supported(mllm, adapter, changes, w
 
 
 @one_family
-def test_an_adapter_with_nan_is_refused(mllm, adapter):
+def test_an_adapter_with_nan_is_rejected(mllm, adapter):
     file = adapter / "adapter_model.safetensors"
     weights = load_file(file)
     weights[min(weights)][0, 0] = torch.nan

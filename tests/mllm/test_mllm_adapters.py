@@ -1,4 +1,4 @@
-"""LoRA adapters switch on and off, train, and are saved and loaded on their own."""
+"""LoRA adapters can be switched, trained, saved and loaded."""
 
 import json
 
@@ -29,7 +29,7 @@ def train(mllm, name, items, steps=3):
     return losses
 
 
-def test_adapters_switch_on_and_off(mllm, items):
+def test_adapters_can_be_switched_on_and_off(mllm, items):
     base = last(mllm, items)
     mllm.adapters.add("teacher", LoraSettings(rank=4, alpha=8))
     np.testing.assert_array_equal(last(mllm, items), base)
@@ -51,7 +51,7 @@ def test_adapters_switch_on_and_off(mllm, items):
     np.testing.assert_array_equal(last(mllm, items), base)
 
 
-def test_scores_are_those_of_the_active_adapter(mllm, items):
+def test_scores_use_the_active_adapter(mllm, items):
     chat = [Turn(items[0], "Next?")]
     base = score_answers(mllm, [chat], [["green", "red"]])[0]
     mllm.adapters.add("a", LoraSettings(rank=4, dropout=0.1))
@@ -66,13 +66,13 @@ def test_scores_are_those_of_the_active_adapter(mllm, items):
     assert np.abs(tuned - base).min() > 1e-2
     closed = collate(mllm, [[Turn(items[0], "Next?", "green")]], with_labels=True)
     with torch.no_grad():
-        out = mllm.forward(closed)  # the adapter beside the weights, dropout off
+        out = mllm.forward(closed)  # the adapter is not merged, dropout is off
     assert tuned[0] == pytest.approx(-out.loss.item() * len(out.targets), abs=1e-3)
     mllm.adapters.set(None)
     np.testing.assert_array_equal(score_answers(mllm, [chat], [["green", "red"]])[0], base)
 
 
-def test_training_one_adapter_leaves_all_else_alone(mllm, items):
+def test_training_an_adapter_changes_nothing_else(mllm, items):
     mllm.adapters.add("a", LoraSettings(rank=2))
     mllm.adapters.add("b", LoraSettings(rank=2))
     before = {name: value.clone() for name, value in mllm.model.state_dict().items()}
@@ -81,7 +81,7 @@ def test_training_one_adapter_leaves_all_else_alone(mllm, items):
     assert changed and all(".a." in name for name in changed)
 
 
-def test_adapters_sit_on_the_seven_projections_of_the_language_model(mllm):
+def test_adapters_are_added_to_the_seven_projections_of_the_language_model(mllm):
     mllm.adapters.add("a", LoraSettings(rank=2))
     names = [n for n, _ in mllm.model.named_modules() if n.endswith("lora_A.a")]
     assert len(names) == 7 * mllm.num_layers
@@ -109,10 +109,10 @@ def test_adapters_are_saved_and_loaded(mllm, folder, items, tmp_path):
     for name in ("one", "two"):
         with fresh.adapters.use(name):
             np.testing.assert_allclose(last(fresh, items), expected, atol=1e-6)
-    assert train(fresh, "two", items)[0] != 0.0  # what was loaded can be trained on
+    assert train(fresh, "two", items)[0] != 0.0  # a loaded adapter can be trained further
 
 
-def test_a_damaged_adapter_is_said(mllm, tmp_path):
+def test_a_damaged_adapter_is_rejected(mllm, tmp_path):
     mllm.adapters.add("a", LoraSettings(rank=2))
     mllm.adapters.save("a", tmp_path / "adapter")
     weights = tmp_path / "adapter" / "adapter_model.safetensors"
@@ -122,7 +122,7 @@ def test_a_damaged_adapter_is_said(mllm, tmp_path):
     assert mllm.adapters.names == ["a"]
 
 
-def test_an_adapter_of_another_model_is_said(mllm, items, tmp_path):
+def test_an_adapter_of_another_model_is_rejected(mllm, items, tmp_path):
     mllm.adapters.add("a", LoraSettings(rank=2))
     mllm.adapters.save("a", tmp_path / "adapter")
     weights = tmp_path / "adapter" / "adapter_model.safetensors"
@@ -138,7 +138,7 @@ def test_an_adapter_of_another_model_is_said(mllm, items, tmp_path):
     np.testing.assert_array_equal(last(mllm, items), base)
 
 
-def test_the_base_is_saved_without_its_adapters(mllm, items, tmp_path):
+def test_the_base_model_is_saved_without_adapters(mllm, items, tmp_path):
     base = last(mllm, items)
     mllm.adapters.add("a", LoraSettings(rank=4))
     train(mllm, "a", items)
@@ -147,7 +147,7 @@ def test_the_base_is_saved_without_its_adapters(mllm, items, tmp_path):
     np.testing.assert_array_equal(last(MLLM.load(tmp_path / "base", device="cpu"), items), base)
 
 
-def test_dropout_is_for_training_only(mllm, items):
+def test_dropout_is_not_applied_to_features(mllm, items):
     mllm.adapters.add("a", LoraSettings(rank=4, dropout=0.5))
     train(mllm, "a", items)
     mllm.adapters.set("a")
@@ -156,7 +156,7 @@ def test_dropout_is_for_training_only(mllm, items):
     assert mllm.model.training
 
 
-def test_wrong_names_and_folders_are_said(mllm, tmp_path):
+def test_wrong_names_and_folders_are_rejected(mllm, tmp_path):
     with pytest.raises(ModelError, match="no adapter 'a'; added or loaded so far: none"):
         mllm.adapters.set("a")
     with pytest.raises(ModelError, match="is missing"):
@@ -168,5 +168,5 @@ def test_wrong_names_and_folders_are_said(mllm, tmp_path):
     with pytest.raises(ModelError, match="fits no layer"):
         mllm.adapters.add("a", LoraSettings(targets="nothing"))
     mllm.adapters.add("a")
-    with pytest.raises(ModelError, match="already is an adapter 'a'"):
+    with pytest.raises(ModelError, match="already an adapter 'a'"):
         mllm.adapters.add("a")

@@ -1,4 +1,4 @@
-"""The number of image tokens follows from the model, whatever the processor's files say or lack."""
+"""The number of image tokens follows from the model, not from the processor's files."""
 
 import json
 
@@ -26,7 +26,7 @@ TOWER = {
 }
 TOWERS = {
     "clip": (CLIPVisionConfig, 1),
-    "siglip": (SiglipVisionConfig, 0),  # has no token for the whole picture
+    "siglip": (SiglipVisionConfig, 0),  # has no class token
     "dinov2": (Dinov2Config, 1),
 }
 
@@ -56,10 +56,10 @@ def llava(tower: str, strategy: str, folder):
 
 @pytest.mark.parametrize("strategy", ["default", "full"])
 @pytest.mark.parametrize("tower", TOWERS)
-@pytest.mark.parametrize("said", ["nothing", "wrong"])
-def test_llava_follows_its_tower_and_strategy(tower, strategy, said, tmp_path):
+@pytest.mark.parametrize("file", ["incomplete", "wrong"])
+def test_llava_follows_its_tower_and_strategy(tower, strategy, file, tmp_path):
     folder = llava(tower, strategy, tmp_path)
-    if said == "nothing":
+    if file == "incomplete":
         left_out = ("patch_size", "num_additional_image_tokens", "vision_feature_select_strategy")
         change(folder / "processor_config.json", left_out)
     else:
@@ -93,7 +93,7 @@ def test_tiles_follow_tower_and_connector(family, tiles, tmp_path):
 
 
 @pytest.mark.parametrize("family", ["idefics3", "smolvlm"])
-def test_a_default_size_of_tiles_that_does_not_fit_the_tower(family, tmp_path):
+def test_a_default_tile_size_that_does_not_fit_the_tower_is_corrected(family, tmp_path):
     model, processor = MAKERS[family]()
     processor.image_processor.max_image_size = {"longest_edge": 364}
     folder = save((model, processor), tmp_path / family)
@@ -113,7 +113,7 @@ def test_qwen_follows_patches_and_merging_of_the_tower(family, tmp_path):
     assert encode_images(mllm, [picture(0)]).counts.tolist() == expected
 
 
-def test_another_image_token_than_the_model_reads(folder, tmp_path):
+def test_a_different_image_token_is_rejected(folder, tmp_path):
     import shutil
 
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -124,7 +124,7 @@ def test_another_image_token_than_the_model_reads(folder, tmp_path):
         MLLM.load(copy, device="cpu")
 
 
-def test_numbers_that_cannot_be_brought_together(folder, monkeypatch):
+def test_a_wrong_number_of_image_tokens_is_rejected(folder, monkeypatch):
     cls = type(MLLM.load(folder, device="cpu").processor)
     real = cls.replace_image_token
     monkeypatch.setattr(cls, "replace_image_token", lambda *a, **k: real(*a, **k) * 30)
@@ -132,7 +132,7 @@ def test_numbers_that_cannot_be_brought_together(folder, monkeypatch):
         MLLM.load(folder, device="cpu")
 
 
-def test_pictures_that_the_tower_cannot_read(tmp_path):
+def test_images_that_the_tower_cannot_read_are_rejected(tmp_path):
     folder = llava("clip", "default", tmp_path)
     change(folder / "config.json", vision_feature_layer=[99])
     with pytest.raises(ModelError, match=r"cannot be loaded|cannot read pictures as its processor"):

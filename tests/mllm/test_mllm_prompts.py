@@ -1,4 +1,4 @@
-"""Prompts are those of the chat template, and every part is found where it is."""
+"""Prompts follow the chat template, and the offsets of their parts are correct."""
 
 import torch
 
@@ -25,7 +25,7 @@ def tokens(mllm, batch, mask):
     return mllm.tokenizer.decode(batch.input_ids[0][mask[0]])
 
 
-def test_rendering_is_what_the_chat_template_makes(loaded, items):
+def test_a_conversation_renders_as_with_the_chat_template(loaded, items):
     conversation = chat(items)
     messages = []
     for turn in conversation:
@@ -39,13 +39,13 @@ def test_rendering_is_what_the_chat_template_makes(loaded, items):
         messages, tokenize=False, add_generation_prompt=True
     )
     rendered = render(loaded, conversation)
-    if loaded.family == "llava":  # its template writes no end after an answer; it is added
+    if loaded.family == "llava":  # its template writes no end token, so it is added
         assert rendered.count("</s>") == 3
         rendered = rendered.replace("</s>", "")
     assert rendered == expected
 
 
-def test_the_batch_is_what_the_processor_makes(loaded, items):
+def test_a_batch_equals_the_output_of_the_processor(loaded, items):
     conversation = [Turn(items[0], "What?", "red"), Turn(items[1], "And?")]
     batch = collate(loaded, [conversation])
     inputs = loaded.processor(
@@ -58,7 +58,7 @@ def test_the_batch_is_what_the_processor_makes(loaded, items):
     assert torch.equal(pixels, inputs["pixel_values"].flatten())
 
 
-def test_a_forward_pass_is_the_models_own(loaded, items):
+def test_a_forward_pass_equals_that_of_the_hugging_face_model(loaded, items):
     conversation = [Turn(items[0], "What?", "red"), Turn(items[1], "And?")]
     inputs = loaded.processor(
         images=[[items[0].image, items[1].image]],
@@ -73,7 +73,7 @@ def test_a_forward_pass_is_the_models_own(loaded, items):
         torch.testing.assert_close(states, expected.hidden_states[layer], atol=2e-5, rtol=0)
 
 
-def test_every_part_is_found(loaded, items):
+def test_masks_select_the_parts_of_a_conversation(loaded, items):
     batch = collate(loaded, [chat(items)], with_labels=True)
     written = tokens(loaded, batch, batch.text_mask)
     assert written.replace(" ", "") == "".join(i.text for i in items).replace(" ", "")
@@ -89,7 +89,7 @@ def test_every_part_is_found(loaded, items):
         assert own.strip() == item.text
 
 
-def test_labels_are_the_answers_and_nothing_else(loaded, items):
+def test_only_answers_are_labels(loaded, items):
     batch = collate(loaded, [chat(items)[:4], chat(items)[:1]], with_labels=True)
     first, second = loaded.chat_tokenizer.tokenize_answers(["a juice", "чехол, 2 €"])
     labels = batch.labels
@@ -108,7 +108,7 @@ def test_a_marker_is_the_last_token_before_the_answer(loaded, items):
     assert markers == sorted(markers)
     assert batch.answer_mask[0, markers[0] + 1] and not batch.answer_mask[0, markers[0]]
     assert markers[4] == int(batch.attention_mask[0].sum()) - 1
-    # Each prefix, opened for an answer, is read as in the whole conversation up to its marker.
+    # Up to the marker, a prefix with an open reply has the same tokens as the whole conversation.
     for turn in (0, 1, 3, 4):
         last = conversation[turn]
         prefix = [*conversation[:turn], Turn(last.item, last.instruction)]

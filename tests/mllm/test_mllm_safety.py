@@ -1,4 +1,4 @@
-"""A checkpoint or an adapter that asks for code, kernels or another model is refused before it is read."""
+"""A checkpoint or an adapter that requests code or kernels is rejected before it is read."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ def change(file: Path, **settings) -> None:
     file.write_text(json.dumps(there | settings))
 
 
-def test_every_checkpoint_is_loaded_without_its_code():
+def test_no_call_trusts_remote_code():
     faults = []
     for path in (
         path for folder in ("tpad", "eval", "app") for path in (ROOT / folder).rglob("*.py")
@@ -56,12 +56,16 @@ CASES = {
     "kernels for experts": ("config.json", {"_experts_implementation": "sonicmoe"}, "sonicmoe"),
     "kernels": ("config.json", {"use_kernels": True}, "use_kernels"),
     "a quantiser": ("config.json", {"quantization_config": {"quant_method": "eetq"}}, "eetq"),
-    "other files": ("config.json", {"configuration_files": ["config.9.json"]}, "another file"),
+    "other files": (
+        "config.json",
+        {"configuration_files": ["config.9.json"]},
+        "another config file",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_runs_code_is_refused_before_transformers_sees_it(case, copy, monkeypatch):
+def test_requests_for_code_are_rejected_before_transformers_reads_them(case, copy, monkeypatch):
     name, settings, named = CASES[case]
     change(copy / name, **settings)
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
@@ -74,7 +78,7 @@ def test_what_runs_code_is_refused_before_transformers_sees_it(case, copy, monke
         assert named in str(refused.value) and name in str(refused.value)
 
 
-def test_the_usual_settings_are_accepted(copy):
+def test_common_settings_are_accepted(copy):
     change(
         copy / "config.json", _attn_implementation="flash_attention_2", auto_map={}, use_cache=True
     )
@@ -83,22 +87,22 @@ def test_the_usual_settings_are_accepted(copy):
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "{", "[]", "\udcff"])
-def test_damaged_settings_are_named(copy, content):
+def test_damaged_config_files_are_reported(copy, content):
     (copy / "generation_config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ModelError, match=r"generation_config\.json is damaged"):
         MLLM.load(copy, device="cpu")
 
 
-def test_an_adapter_alone_is_named_as_such(tmp_path):
+def test_a_folder_with_only_an_adapter_is_rejected(tmp_path):
     change(tmp_path / "adapter_config.json", peft_type="LORA", base_model_name_or_path="o/base")
     (tmp_path / "adapter_model.safetensors").touch()
     with pytest.raises(
-        ModelError, match=r"an adapter alone.*base model \(o/base\).*merge_and_unload"
+        ModelError, match=r"only an adapter.*base model \(o/base\).*merge_and_unload"
     ):
         MLLM.load(tmp_path)
 
 
-def test_an_adapter_beside_a_model_is_not_put_on_it_silently(copy):
+def test_an_adapter_beside_a_model_is_rejected(copy):
     change(copy / "adapter_config.json", peft_type="LORA", base_model_name_or_path="o/base")
     with pytest.raises(ModelError, match=r"adapter_config\.json\) beside a model"):
         MLLM.load(copy)
@@ -123,11 +127,11 @@ class TestAdapters:
             ({"layer_replication": [[0, 10_000_000]]}, "layer_replication"),
             ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
             ({"exclude_modules": "(a+)+$"}, "exclude_modules"),
-            ({"peft_type": "BOFT"}, "no LoRA adapter"),
+            ({"peft_type": "BOFT"}, "not a LoRA adapter"),
             ({"auto_map": {"x": "y"}}, "auto_map"),
         ],
     )
-    def test_only_plain_lora_is_read(self, saved, tmp_path, settings, named):
+    def test_only_plain_lora_is_supported(self, saved, tmp_path, settings, named):
         folder, mllm = saved
         copy = shutil.copytree(folder, tmp_path / "copy")
         change(copy / "adapter_config.json", **settings)

@@ -1,4 +1,4 @@
-"""The frozen vision tower runs once over each picture, whatever stages and epochs follow."""
+"""The frozen vision tower runs once over each image, regardless of stages and epochs."""
 
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ CONFIG = TrainingConfig(
 )
 
 
-def counted(mllm) -> list[int]:
-    """Grows by one with each forward pass of the vision tower."""
+def count_passes(mllm) -> list[int]:
+    """A list that grows by one with each forward pass of the vision tower."""
     tower = next(
         getattr(mllm.model.model, name)
         for name in ("vision_model", "vision_tower", "visual")
@@ -32,9 +32,9 @@ def counted(mllm) -> list[int]:
 
 
 def stages(folder, dataset, workspace, config=CONFIG):
-    """Knowledge and transfer with a fresh model; the pictures, and the tower's passes."""
+    """Run knowledge and transfer with a new model: the image cache and the passes of the tower."""
     mllm, base = MLLM.load(folder, config.model, device="cpu"), Base(str(folder))
-    calls = counted(mllm)
+    calls = count_passes(mllm)
     images = read_pictures(dataset, mllm, base, config, workspace)
     shop = Shop.read(dataset, mllm, images, config)
     known = knowledge.run(config.knowledge, shop, workspace.stage("one", "1", config), 0)
@@ -42,14 +42,14 @@ def stages(folder, dataset, workspace, config=CONFIG):
     return images, len(calls)
 
 
-def test_one_pass_for_two_stages_and_the_runs_after(folder, tmp_path):
+def test_the_tower_runs_once_for_all_stages_and_later_runs(folder, tmp_path):
     dataset = make_fake_dataset(tmp_path / "shop", n_items=12, n_sessions=16)
     workspace = Workspace(tmp_path / "work", quiet=True)
     images, passes = stages(folder, dataset, workspace)
     assert passes == 1  # twelve pictures are one batch
     assert images.has_image.all()
     if folder.name == "qwen3_vl":
-        assert len(images.deepstack) == 2  # what it adds at the first layers is kept, too
+        assert len(images.deepstack) == 2  # the tokens for the first layers are cached, too
 
     other = replace(CONFIG, transfer=replace(CONFIG.transfer, epochs=1), seed=1)
     again, passes = stages(folder, dataset, workspace, other)
@@ -61,5 +61,5 @@ def test_one_pass_for_two_stages_and_the_runs_after(folder, tmp_path):
     small, passes = stages(
         folder, dataset, workspace, replace(CONFIG, model=ModelSettings(visual_tokens=1))
     )
-    assert passes == 1  # pictures of another size are other pictures
+    assert passes == 1  # another resolution needs another cache
     assert len(small.flat) == 12 < len(images.flat)
