@@ -89,10 +89,9 @@ def test_features_do_not_depend_on_batches(loaded, items):
     assert_equal(together, moved)
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_features_do_not_depend_on_the_padding_side(loaded, items, side):
+def test_features_do_not_depend_on_padding(loaded, items):
     conversations = [[Turn(item, "Describe it.")] for item in items]
-    batch = collate(loaded, conversations, padding_side=side)
+    batch = collate(loaded, conversations)
     with torch.no_grad():
         hidden = loaded.forward(batch, layers=[2, 3], need_logits=False).hidden
         for row, conversation in enumerate(conversations):
@@ -125,13 +124,11 @@ def test_cached_images_give_equal_features(loaded, items, tmp_path):
     )
 
 
-def test_cached_tokens_have_one_row_per_image(loaded):
+def test_a_missing_image_has_no_tokens(loaded):
     cache = encode_images(loaded, [picture(0), None, picture(1)])
-    count = int(cache.counts[0])
-    assert cache.tokens.shape == (3, count, loaded.hidden_size)
-    assert torch.equal(cache.tokens[0], cache.flat[:count])
-    assert torch.equal(cache.tokens[2], cache.flat[count:])
-    assert not cache.tokens[1].any()
+    assert cache.has_image.tolist() == [True, False, True]
+    assert cache.counts[1] == 0 and cache.counts.sum() == len(cache.flat)
+    assert not cache.tower[1].any()
 
 
 def test_all_images_may_be_missing(loaded):

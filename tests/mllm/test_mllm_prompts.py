@@ -81,9 +81,10 @@ def test_masks_select_the_parts_of_a_conversation(loaded, items):
     assert batch.image_mask.sum() == pictures.counts.sum()
     end = loaded.tokenizer.eos_token
     assert tokens(loaded, batch, batch.answer_mask).replace(" ", "") == f"ajuice{end}чехол,2€{end}"
-    assert batch.turns[0].unique().tolist() == [0, 1, 2, 3, 4]
-    for turn, item in enumerate(items):
-        of_turn = batch.turns[0] == turn
+    place, before = torch.arange(len(batch.input_ids[0])), -1
+    for marker, item in zip(batch.markers[0].tolist(), items, strict=True):
+        of_turn = (place > before) & (place <= marker)
+        before = marker
         assert bool((batch.image_mask[0] & of_turn).any()) == (item.image is not None)
         own = loaded.tokenizer.decode(batch.input_ids[0][batch.text_mask[0] & of_turn])
         assert own.strip() == item.text

@@ -23,7 +23,6 @@ class Batch:
         position_ids: (B, L), Qwen (3, B, L); padding is not counted.
         markers: (B, T) index of the last token before the assistant's reply of each turn, or of the
             user's message if there is no reply; -1 if there is no such turn.
-        turns: (B, L) the turn that a token belongs to; -1 for padding.
         image_mask: (B, L) whether it is an image token.
         text_mask: (B, L) whether it belongs to the item's own text.
         answer_mask: (B, L) whether it belongs to a given reply, including its end token.
@@ -36,7 +35,6 @@ class Batch:
     attention_mask: torch.Tensor
     position_ids: torch.Tensor
     markers: torch.Tensor
-    turns: torch.Tensor
     image_mask: torch.Tensor
     text_mask: torch.Tensor
     answer_mask: torch.Tensor
@@ -73,7 +71,6 @@ class Output:
         logits: (B, L, V). If the batch has labels, (M, V) for the M label tokens only, since the
             product with the vocabulary is expensive. None if not needed.
         targets: (M,) the label tokens; None without labels.
-        rows: (M,) the conversation that each label token belongs to.
         cache: keys and values, if requested.
     """
 
@@ -81,7 +78,6 @@ class Output:
     last_hidden: torch.Tensor
     logits: torch.Tensor | None = None
     targets: torch.Tensor | None = None
-    rows: torch.Tensor | None = None
     cache: Any = None
 
     @property

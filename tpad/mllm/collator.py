@@ -1,4 +1,4 @@
-"""From conversations to a padded batch that records where every part of a conversation is."""
+"""Collate conversations into a padded batch, with masks for the parts of a conversation."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,6 @@ def collate(
     *,
     images: ImageCache | None = None,
     with_labels: bool = False,
-    padding_side: str = "right",
 ) -> Batch:
     """Turn conversations into one padded batch, on the CPU.
 
@@ -32,7 +31,6 @@ def collate(
         conversations: at least one.
         images: cached image features; items then name their image by its row.
         with_labels: whether the tokens of all given answers become labels, end tokens included.
-        padding_side: "right" or "left".
 
     Raises:
         ModelError: a prompt is longer than the model's context, or images and cache do not match.
@@ -46,7 +44,7 @@ def collate(
         )
         for conversation, replacements in zip(conversations, expansions, strict=True)
     ]
-    arrays = _tokenize(mllm, rendered, padding_side)
+    arrays = _tokenize(mllm, rendered)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     image_mask = tensors["input_ids"] == mllm.image_token_id  # (B, L)
     labels = None
@@ -90,7 +88,7 @@ def _find_images(
     return vision, [[next(flat) for _ in conversation] for conversation in conversations]
 
 
-def _tokenize(mllm: MLLM, rendered: Sequence[Rendered], padding_side: str) -> dict[str, np.ndarray]:
+def _tokenize(mllm: MLLM, rendered: Sequence[Rendered]) -> dict[str, np.ndarray]:
     """The arrays of a `Batch` that follow from the tokens and their character offsets."""
     encodings = mllm.chat_tokenizer.encode([r.string for r in rendered])
     n_bos = len(mllm.chat_tokenizer.bos_ids(rendered[0].string))
@@ -105,38 +103,32 @@ def _tokenize(mllm: MLLM, rendered: Sequence[Rendered], padding_side: str) -> di
     arrays = {
         "input_ids": np.full(size, mllm.chat_tokenizer.pad_id, dtype=np.int64),
         "attention_mask": np.zeros(size, dtype=np.int64),
-        "turns": np.full(size, -1, dtype=np.int64),
         "text_mask": np.zeros(size, dtype=bool),
         "answer_mask": np.zeros(size, dtype=bool),
         "markers": np.full((size[0], n_turns), -1, np.int64),
     }
     for row, (encoding, parts) in enumerate(zip(encodings, rendered, strict=True)):
-        start = length - n_bos - len(encoding.ids) if padding_side == "left" else 0
         bos_ids = mllm.chat_tokenizer.bos_ids(parts.string)
-        _fill_row({k: v[row] for k, v in arrays.items()}, start, bos_ids, encoding, parts)
+        _fill_row({k: v[row] for k, v in arrays.items()}, bos_ids, encoding, parts)
     return arrays
 
 
 def _fill_row(
-    row: dict[str, np.ndarray], start: int, bos_ids: list[int], encoding: Encoding, parts: Rendered
+    row: dict[str, np.ndarray], bos_ids: list[int], encoding: Encoding, parts: Rendered
 ) -> None:
-    """Write one conversation into its row of each array, beginning at column `start`."""
+    """Write one conversation into its row of each array."""
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     begins, stops = offsets[:, 0], offsets[:, 1]
-    first = start + len(bos_ids)
-    real = slice(start, first + len(encoding.ids))
-    row["input_ids"][real] = bos_ids + encoding.ids
-    row["attention_mask"][real] = 1
-    row["turns"][start:first] = 0
-    own = slice(first, real.stop)
-    last = len(parts.ends) - 1
-    row["turns"][own] = np.minimum(np.searchsorted(parts.ends, begins, side="right"), last)
+    first, end = len(bos_ids), len(bos_ids) + len(encoding.ids)
+    row["input_ids"][:end] = bos_ids + encoding.ids
+    row["attention_mask"][:end] = 1
     for name, spans in (("text_mask", parts.texts), ("answer_mask", parts.answers)):
         for span in spans:
             if span is not None:
-                row[name][own] |= (begins < span[1]) & (stops > span[0])
+                row[name][first:end] |= (begins < span[1]) & (stops > span[0])
     # The first token that ends after the marker's offset begins the reply.
-    row["markers"][: last + 1] = first + np.searchsorted(stops, parts.markers, side="right") - 1
+    markers = first + np.searchsorted(stops, parts.markers, side="right") - 1
+    row["markers"][: len(markers)] = markers
 
 
 def _positions(

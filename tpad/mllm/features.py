@@ -106,7 +106,7 @@ def encode_items(
     """Compute the features of items, each read in a conversation of its own.
 
     Args:
-        mllm: the model; its active adapter takes part.
+        mllm: the model, with its active adapter.
         items: what the model reads.
         layers: 0 for the input embeddings up to `num_layers` for the last layer, after the norm.
         instruction: what is asked about each item.

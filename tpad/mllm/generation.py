@@ -22,7 +22,7 @@ def generate(
     """Write an answer about each item: the most likely token at each step, up to an end token.
 
     Args:
-        mllm: the model; its active adapter takes part.
+        mllm: the model, with its active adapter.
         items: what the model reads.
         instruction: what is asked about each item.
         max_new_tokens: the longest answer.

@@ -11,7 +11,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from tpad.errors import ModelError
 from tpad.io.files import replacing
 
 
@@ -47,21 +46,6 @@ class ImageCache:
 
     def __len__(self) -> int:
         return len(self.counts)
-
-    @property
-    def tokens(self) -> torch.Tensor:
-        """(n, tokens_per_image, d); zeros for a missing image.
-
-        Raises:
-            ModelError: the images have different numbers of tokens (Qwen, tiles).
-        """
-        sizes = {count for count in self._counts if count}
-        if len(sizes) > 1:
-            raise ModelError("These images have different numbers of tokens; use `flat`.")
-        size = sizes.pop() if sizes else 0
-        out = self.flat.new_zeros(len(self), size, self.flat.shape[-1])
-        out[self.counts > 0] = self.flat.view(-1, size, self.flat.shape[-1]) if size else out
-        return out
 
     def rows(self, rows: Sequence[int]) -> "ImageCache":
         """The images in these rows, in this order; a row may occur more than once."""

@@ -212,7 +212,6 @@ class MLLM:
         is_target = targets != IGNORED  # (B, L - 1)
         output.logits = self.logits(output.last_hidden[:, :-1][is_target])  # (M, V)
         output.targets = targets[is_target]  # (M,)
-        output.rows = is_target.nonzero()[:, 0]  # (M,)
 
     def forward_cached(
         self,

@@ -58,14 +58,12 @@ class Rendered:
         answers: per turn, the reply with its leading space and its end token; None if there is none.
         markers: per turn, where the reply begins or would begin. The last token before it is the
             marker of the turn.
-        ends: per turn, where the next turn begins.
     """
 
     string: str
     texts: tuple[Span | None, ...]
     answers: tuple[Span | None, ...]
     markers: tuple[int, ...]
-    ends: tuple[int, ...]
 
 
 # The structure of a conversation: whether each turn has an image, a text, an instruction, an answer.
@@ -158,10 +156,10 @@ class PromptRenderer:
 
     def _layout(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
         if (shapes, open_ended) not in self._layouts:
-            self._layouts[shapes, open_ended] = self._cut(shapes, open_ended)
+            self._layouts[shapes, open_ended] = self._split(shapes, open_ended)
         return self._layouts[shapes, open_ended]
 
-    def _cut(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
+    def _split(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
         """Run the template on a structure and split its output into pieces."""
         whole = self._skeleton(shapes, open_ended)
         slots = [(int(m[1]), m[2], m.start(), m.end()) for m in _SLOT.finditer(whole)]
@@ -191,9 +189,6 @@ class PromptRenderer:
             else:  # the template opens a reply differently than it writes a given one
                 marker = whole.find(_slot(turn, "answer")) if answered else len(whole)
             placed.append((marker, 2, _Piece("mark", turn, "marker")))
-            closed = self._skeleton(shapes[: turn + 1], False)
-            end = len(closed) if not last and whole.startswith(closed) else len(whole)
-            placed.append((end, 2, _Piece("mark", turn, "end")))
         placed.sort(key=lambda entry: entry[:2])
         pieces, done = [], 0
         for offset, _, piece in placed:
@@ -227,7 +222,7 @@ class PromptRenderer:
         out: list[str] = []
         at = 0
         texts: list[Span | None] = [None] * turns
-        marks = {name: [0] * turns for name in ("marker", "end", "answer end")}
+        marks = {name: [0] * turns for name in ("marker", "answer end")}
         for piece in pieces:
             if piece.what == "mark":
                 marks[piece.string][piece.turn] = at
@@ -243,6 +238,4 @@ class PromptRenderer:
             (marks["marker"][turn], marks["answer end"][turn]) if content[3] else None
             for turn, content in enumerate(contents)
         )
-        return Rendered(
-            "".join(out), tuple(texts), answers, tuple(marks["marker"]), tuple(marks["end"])
-        )
+        return Rendered("".join(out), tuple(texts), answers, tuple(marks["marker"]))

@@ -47,7 +47,7 @@ def score_answers(
     It is the sum over the answer's tokens, end token included.
 
     Args:
-        mllm: the model; its active adapter takes part.
+        mllm: the model, with its active adapter.
         conversations: their last turns must be open (`answer=None`).
         candidates: a list per conversation, of texts or of the tokens that
             `ChatTokenizer.tokenize_answers` returns.
