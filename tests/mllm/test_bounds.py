@@ -48,14 +48,14 @@ def test_invalid_configs_are_rejected():
     nested: dict = {}
     for _ in range(40):
         nested = {"a": nested}
-    for config, words in (
+    for config, message in (
         ({"text_config": {"hidden_size": 1 << 40}}, "hidden_size"),
         ({"rope_theta": float("nan")}, "rope_theta"),
         (nested, "nested"),
         ({"layer_types": ["x"] * 100_000}, "layer_types"),
         ({"vision_config": {"depth": 5_000}}, "depth"),
     ):
-        with pytest.raises(ModelError, match=words):
+        with pytest.raises(ModelError, match=message):
             check_config(config, "m")
     check_config({"rope_theta": 1e6, "max_position_embeddings": 1 << 20, "a": None}, "m")
 
@@ -98,7 +98,7 @@ def test_a_regular_expression_from_a_file_is_not_used(mllm, adapter):
 
 @one_family
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"exclude_modules": "((\\w|\\.)+)+#"}, "exclude_modules"),
         ({"layers_pattern": "((\\w|\\.)+)+#"}, "layers_pattern"),
@@ -122,9 +122,9 @@ def test_a_regular_expression_from_a_file_is_not_used(mllm, adapter):
         ({"target_modules": ["nothing"]}, "fits no layer"),
     ],
 )
-def test_unsupported_settings_of_an_adapter_are_rejected(mllm, adapter, changes, words):
+def test_unsupported_settings_of_an_adapter_are_rejected(mllm, adapter, changes, message):
     edit(adapter / "adapter_config.json", **changes)
-    with pytest.raises(ModelError, match=words) as error:
+    with pytest.raises(ModelError, match=message) as error:
         mllm.adapters.load("b", adapter)
     assert mllm.adapters.names == ["a"] and "\n" not in str(error.value)
 

@@ -43,10 +43,10 @@ def test_features_have_the_stated_shapes_and_masks(loaded, items):
         for part in (features.image[layer], features.text[layer], features.last[layer]):
             assert part.shape == (5, loaded.hidden_size)
             assert part.dtype == np.float32
-        there = np.abs(features.image[layer]).sum(1) > 0
-        np.testing.assert_array_equal(there, features.has_image)
-        there = np.abs(features.text[layer]).sum(1) > 0
-        np.testing.assert_array_equal(there, features.has_text)
+        nonzero = np.abs(features.image[layer]).sum(1) > 0
+        np.testing.assert_array_equal(nonzero, features.has_image)
+        nonzero = np.abs(features.text[layer]).sum(1) > 0
+        np.testing.assert_array_equal(nonzero, features.has_text)
     assert not features.vision[2].any() and features.vision[[0, 1, 3, 4]].any(1).all()
 
 

@@ -1,6 +1,7 @@
 """The number of image tokens follows from the model, not from the processor's files."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -32,8 +33,8 @@ TOWERS = {
 
 
 def change(file, left_out=(), **settings):
-    there = json.loads(file.read_text()) | settings
-    file.write_text(json.dumps({k: v for k, v in there.items() if k not in left_out}))
+    content = json.loads(file.read_text()) | settings
+    file.write_text(json.dumps({k: v for k, v in content.items() if k not in left_out}))
 
 
 def llava(tower: str, strategy: str, folder):
@@ -105,7 +106,7 @@ def test_a_default_tile_size_that_does_not_fit_the_tower_is_corrected(family, tm
 def test_qwen_follows_patches_and_merging_of_the_tower(family, tmp_path):
     model, processor = MAKERS[family]()
     folder = save((model, processor), tmp_path / family)
-    expected = MLLM.load(folder, device="cpu").image_features([picture(0)]).counts.tolist()
+    expected = encode_images(MLLM.load(folder, device="cpu"), [picture(0)]).counts.tolist()
     images = processor.image_processor
     images.patch_size, images.merge_size, images.temporal_patch_size = 14, 4, 1
     processor.save_pretrained(folder)
@@ -114,8 +115,6 @@ def test_qwen_follows_patches_and_merging_of_the_tower(family, tmp_path):
 
 
 def test_a_different_image_token_is_rejected(folder, tmp_path):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
     name = "image_token_id" if "image_token_id" in config else "image_token_index"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mllm_models import make_qwen, picture
+from safetensors.torch import load_file, save_file
 
 from tpad.errors import ConfigError, ModelError
 from tpad.mllm import MLLM, ItemInput, ModelSettings, encode_images, encode_items
@@ -42,8 +43,6 @@ def test_damaged_weights(copy):
 
 
 def test_missing_weights(copy):
-    from safetensors.torch import load_file, save_file
-
     state = load_file(copy / "model.safetensors")
     state.pop("model.connector.modality_projection.proj.weight")
     save_file(state, copy / "model.safetensors", {"format": "pt"})
@@ -52,8 +51,6 @@ def test_missing_weights(copy):
 
 
 def test_pickled_weights_are_not_loaded(copy):
-    from safetensors.torch import load_file
-
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -90,7 +87,7 @@ def test_the_saved_processor_names_the_public_class(tmp_path):
 
 
 def test_split_images_setting(idefics3):
-    whole = MLLM.load(idefics3, device="cpu").image_features([picture(0, (64, 64))])
+    whole = encode_images(MLLM.load(idefics3, device="cpu"), [picture(0, (64, 64))])
     tiled = MLLM.load(idefics3, ModelSettings(split_images=True), device="cpu")
     cache = encode_images(tiled, [picture(0, (64, 64)), picture(1, (16, 16))])
     assert whole.counts.tolist() == [4]

@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def change(file: Path, **settings) -> None:
-    there = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(there | settings))
+    content = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(content | settings))
 
 
 def test_no_call_trusts_remote_code():
-    faults = []
+    violations = []
     for path in (
         path for folder in ("tpad", "eval", "app") for path in (ROOT / folder).rglob("*.py")
     ):
@@ -34,8 +34,8 @@ def test_no_call_trusts_remote_code():
             if name in ("from_pretrained", "SentenceTransformer", "CrossEncoder", "pipeline"):
                 given = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if given.get("trust_remote_code") != "False":
-                    faults.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
-    assert faults == []
+                    violations.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
+    assert violations == []
 
 
 CASES = {
