@@ -46,7 +46,16 @@ from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
 
 from tpad.embedded import tiny
 from tpad.errors import TpadError
-from tpad.mllm import MLLM, ItemInput, LoraSettings, ModelSettings, Turn
+from tpad.mllm import (
+    MLLM,
+    ItemInput,
+    LoraSettings,
+    ModelSettings,
+    Turn,
+    collate,
+    encode_images,
+    encode_items,
+)
 from tpad.training.optimisation import Optimisation
 
 ITEMS = 7  # of a session of 8: the last one is only a target
@@ -290,20 +299,20 @@ def measure(source: str, settings: ModelSettings, args: argparse.Namespace) -> d
     noise = rng.integers(0, 256, (args.items, 8, 8, 3), dtype=np.uint8)
     pictures = [Image.fromarray(n).resize((512, 512)) for n in noise]
     clock = Clock(mllm.device)
-    images = mllm.image_features(pictures, batch_size=args.batch)
+    images = encode_images(mllm, pictures, batch_size=args.batch)
     found["tokens a picture"] = float(images.counts.float().mean())
     found["pictures/s, vision tower"] = args.items / clock()
     rows = [ItemInput(n, words(TEXT - 8)) for n in range(args.items)]
-    mllm.encode(rows, layers=[mllm.num_layers], images=images, batch_size=args.batch)
+    encode_items(mllm, rows, layers=[mllm.num_layers], images=images, batch_size=args.batch)
     found["items/s, language model"] = args.items / clock()
     found["peak, encoding"] = peak_memory(mllm.device)
-    mllm.add_adapter("transfer", LoraSettings(rank=RANK))
+    mllm.adapters.add("transfer", LoraSettings(rank=RANK))
     optimisation = Optimisation(
-        [{"params": mllm.trainable_parameters("transfer"), "lr": 1e-3}], args.steps
+        [{"params": mllm.adapters.parameters("transfer"), "lr": 1e-3}], args.steps
     )
     mllm.model.train()
     tokens = 0
-    with mllm.use_adapter("transfer"):
+    with mllm.adapters.use("transfer"):
         for step in range(args.steps + 1):
             if step == 1:  # the first warms up
                 clock()
@@ -315,7 +324,7 @@ def measure(source: str, settings: ModelSettings, args: argparse.Namespace) -> d
                 ]
                 for _ in range(args.batch)
             ]
-            batch = mllm.collate(chats, images=images, with_labels=True)
+            batch = collate(mllm, chats, images=images, with_labels=True)
             tokens += int(batch.attention_mask.sum())
             with mllm.autocast():
                 loss = mllm.forward(batch).loss

@@ -25,6 +25,8 @@ from tpad import Bundle
 from tpad.data.images import fit_square
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Batch
+from tpad.mllm.collator import collate
+from tpad.mllm.features import encode_images, encode_items
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import Turn
@@ -92,7 +94,8 @@ def encoding(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     ready = [
         bare_inputs(
             mllm,
-            mllm.collate(
+            collate(
+                mllm,
                 [[Turn(items[i], DESCRIBE)] for i in order[start : start + BATCH]],
                 images=shop.images,
             ),
@@ -101,8 +104,8 @@ def encoding(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     ]
 
     def ours() -> None:
-        mllm.encode(
-            items, instruction=DESCRIBE, layers=layers, batch_size=BATCH, images=shop.images
+        encode_items(
+            mllm, items, instruction=DESCRIBE, layers=layers, batch_size=BATCH, images=shop.images
         )
 
     def bare() -> None:
@@ -123,7 +126,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     """Seconds for steps over `count` sessions."""
     config = preset("demo").transfer
     windows = shop.dataset.train.windows(config.max_items)[:count]
-    mllm.add_adapter(transfer.ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+    mllm.adapters.add(transfer.ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     descriptions = shop_descriptions(shop, preset("demo").knowledge.max_new_tokens)
     context = Context(
         shop.dataset,
@@ -137,12 +140,14 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
         results={
             "pictures": shop.images,
             "descriptions": descriptions,
-            "knowledge": named_features(mllm.encode(shop.items(), layers=[0], images=shop.images)),
+            "knowledge": named_features(
+                encode_items(mllm, shop.items(), layers=[0], images=shop.images)
+            ),
         },
     )
     stage: Any = _NoStage()
     run = transfer._Training(config, context, stage, {"train": windows, "validation": []})
-    adapter = mllm.trainable_parameters(transfer.ADAPTER)
+    adapter = mllm.adapters.parameters(transfer.ADAPTER)
     batches = list(run._batches(windows))
     ours_by = Optimisation(
         [{"params": adapter, "lr": 1e-4}, {"params": run.heads.parameters(), "lr": 1e-4}],
@@ -152,7 +157,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     ready = []
     for some in batches:
         chats = [shop.conversation(window, descriptions)[:-1] for window in some]
-        batch = mllm.collate(chats, images=shop.images, with_labels=True)
+        batch = collate(mllm, chats, images=shop.images, with_labels=True)
         ready.append((bare_inputs(mllm, batch), batch.labels))
     rng = np.random.default_rng(0)
 
@@ -170,7 +175,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
             loss.backward()
             bare_by.step()
 
-    with mllm.use_adapter(transfer.ADAPTER):
+    with mllm.adapters.use(transfer.ADAPTER):
         mllm.model.train()
         return race(ours, bare, rounds, clock)
 
@@ -182,7 +187,9 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     mllm = MLLM.load(options.mllm or Path(options.bundle) / "base")
     dataset = bundle.dataset
     pictures = (dataset.image(row) for row in range(len(dataset)))
-    images = mllm.image_features(None if one is None else fit_square(one, 128) for one in pictures)
+    images = encode_images(
+        mllm, (None if one is None else fit_square(one, 128) for one in pictures)
+    )
     shop = Shop(dataset, mllm, images, *read_texts(dataset.items, "both", 320, 80))
     for what, measure, count, wanted in (
         ("items encoded a second, beside the bare model", encoding, options.items, 0.9),

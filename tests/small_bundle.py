@@ -13,6 +13,7 @@ from tiny_base import make_tiny_base
 
 from tpad.bundle import write_bundle
 from tpad.mllm import MLLM, LoraSettings
+from tpad.mllm.features import encode_images
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
@@ -32,7 +33,7 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
     mllm = MLLM.load(make_tiny_base(folder.with_name("base")), device="cpu")
     torch.manual_seed(0)
     for name in (STUDENT, TRANSFER):
-        mllm.add_adapter(name, LoraSettings(rank=2))
+        mllm.adapters.add(name, LoraSettings(rank=2))
     encoder = _untrained(mllm, dataset)
     embeddings = {n: as_stored(n, x) for n, x in encoder.encode(contents(dataset)).items()}
     config = SessionModelConfig(width=8, hidden=8, layers=1, heads=2, epochs=1)
@@ -67,6 +68,6 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
         )
 
     first = made(FeatureScaler(1))
-    images = mllm.image_features(item.image for item in items)
+    images = encode_images(mllm, (item.image for item in items))
     features = table_of(first.read(items, images, STUDENT)).numpy()
     return made(FeatureScaler.fit(features, np.ones(len(items), bool)))

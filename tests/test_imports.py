@@ -38,6 +38,7 @@ STEPS = [
     "tpad.mllm.features",
     "tpad.mllm.adapters",
     "tpad.mllm.scoring",
+    "tpad.mllm.image_cache",
     "tpad.mllm.loading",
     "tpad.mllm:MLLM",
     "tpad.mllm:FAMILIES",

@@ -1,4 +1,4 @@
-"""Checkpoints of each family in a folder, and items to read."""
+"""Checkpoints of each family, and items."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from tpad.mllm import MLLM, ItemInput
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
-    """These models are so small that threads only wait for each other."""
+    """These models are too small for threads to pay off."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -23,7 +23,7 @@ def folder(request, tmp_path_factory):
     """A checkpoint folder of each family."""
     torch.manual_seed(0)
     model, processor = MAKERS[request.param]()
-    with torch.no_grad():  # biases and norms at their initial values would hide mistakes
+    with torch.no_grad():  # initial biases and norms would hide mistakes
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return save((model, processor), tmp_path_factory.mktemp("models") / request.param)
@@ -31,7 +31,7 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def loaded(folder):
-    """The model, shared by tests that leave it as it is."""
+    """The model, for tests that do not change it."""
     return MLLM.load(folder, device="cpu")
 
 
@@ -43,7 +43,7 @@ def mllm(folder):
 
 @pytest.fixture(scope="session")
 def items():
-    """Items with and without picture and text, of several lengths and shapes."""
+    """Items with and without image and text, of different lengths and shapes."""
     return [
         ItemInput(picture(0), "red case"),
         ItemInput(picture(1, (64, 32)), "a green apple juice of 1 l, and more words about it"),
@@ -55,12 +55,12 @@ def items():
 
 @pytest.fixture(scope="module")
 def idefics3(tmp_path_factory):
-    """The folder of an Idefics3 checkpoint, to be read only."""
+    """The folder of an Idefics3 checkpoint, which tests must not change."""
     torch.manual_seed(0)
     return save(make_idefics3(), tmp_path_factory.mktemp("models") / "idefics3")
 
 
 @pytest.fixture
 def copy(idefics3, tmp_path):
-    """A copy of that folder, to be damaged."""
+    """A copy of that folder, which tests may change."""
     return shutil.copytree(idefics3, tmp_path / "copy")

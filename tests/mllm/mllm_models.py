@@ -1,4 +1,4 @@
-"""Tiny random models of each family, with their processors, made from config."""
+"""Tiny random models of each family, with their processors."""
 
 import functools
 from pathlib import Path
@@ -29,8 +29,8 @@ from transformers.processing_utils import ProcessorMixin
 
 from tpad.mllm.processors import FAMILIES
 
-# As in SmolVLM-Instruct, llava-1.5-hf, Qwen2.5-VL-Instruct and Qwen3-VL-Instruct, shortened where
-# tools and videos come in.
+# As in SmolVLM-Instruct, llava-1.5-hf, Qwen2.5-VL-Instruct and Qwen3-VL-Instruct, without tools and
+# videos.
 IDEFICS3_TEMPLATE = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
     "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
@@ -245,7 +245,7 @@ MAKERS = {
 
 
 def save(made: tuple[PreTrainedModel, ProcessorMixin], folder: Path) -> Path:
-    """Writes what a maker gives as a checkpoint; returns the folder."""
+    """Write model and processor as a checkpoint; returns the folder."""
     for part in made:
         part.save_pretrained(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Sizes of models and patterns of adapters are bounded before anything is built."""
+"""Sizes of models and patterns of adapters are checked before anything is built."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from tpad.mllm.bounds import check_config
 
 
 def edit(file, **changes):
-    """Change a JSON file; a name may be a path, as in text_config.hidden_size."""
+    """Change a JSON file; a name may be a path, such as text_config__hidden_size."""
     content = json.loads(file.read_text())
     for path, value in changes.items():
         *parents, name = path.split("__")
@@ -26,41 +26,41 @@ def edit(file, **changes):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    """A checkpoint that a test may damage."""
+    """A checkpoint that a test may change."""
     return shutil.copytree(folder, tmp_path / "model")
 
 
 @pytest.mark.parametrize("value", [10**7, 1025, -(10**7)])
-def test_too_many_layers_are_refused_before_they_are_built(copy, value):
+def test_too_many_layers_are_rejected(copy, value):
     edit(copy / "config.json", text_config__num_hidden_layers=value)
     with pytest.raises(ModelError, match="num_hidden_layers to"):
         MLLM.load(copy, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["hidden_size", "intermediate_size", "vocab_size"])
-def test_a_width_beyond_the_weights_is_refused_before_it_is_built(copy, name):
+def test_a_width_that_does_not_match_the_weights_is_rejected(copy, name):
     edit(copy / "config.json", **{f"text_config__{name}": 10**7})
-    with pytest.raises(ModelError, match=r"(asks for .* numbers|cannot be loaded)"):
+    with pytest.raises(ModelError, match=r"(describes .* parameters|cannot be loaded)"):
         MLLM.load(copy, device="cpu")
 
 
-def test_what_no_config_holds_is_refused():
+def test_invalid_configs_are_rejected():
     nested: dict = {}
     for _ in range(40):
         nested = {"a": nested}
-    for config, words in (
+    for config, message in (
         ({"text_config": {"hidden_size": 1 << 40}}, "hidden_size"),
         ({"rope_theta": float("nan")}, "rope_theta"),
         (nested, "nested"),
         ({"layer_types": ["x"] * 100_000}, "layer_types"),
         ({"vision_config": {"depth": 5_000}}, "depth"),
     ):
-        with pytest.raises(ModelError, match=words):
+        with pytest.raises(ModelError, match=message):
             check_config(config, "m")
     check_config({"rope_theta": 1e6, "max_position_embeddings": 1 << 20, "a": None}, "m")
 
 
-def test_an_index_that_names_files_elsewhere_is_refused(copy):
+def test_an_index_that_names_files_in_other_folders_is_rejected(copy):
     shutil.move(copy / "model.safetensors", copy.parent / "other.safetensors")
     index = {"metadata": {}, "weight_map": {"a": "../other.safetensors"}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -73,32 +73,32 @@ one_family = pytest.mark.parametrize("folder", ["llava"], indirect=True)
 
 @pytest.fixture
 def adapter(mllm, tmp_path):
-    mllm.add_adapter("a", LoraSettings(rank=2))
-    mllm.save_adapter("a", tmp_path / "adapter")
+    mllm.adapters.add("a", LoraSettings(rank=2))
+    mllm.adapters.save("a", tmp_path / "adapter")
     return tmp_path / "adapter"
 
 
-def test_an_adapter_lists_its_modules_and_is_written_the_same_each_time(mllm, adapter, tmp_path):
+def test_an_adapter_lists_its_modules_and_is_written_reproducibly(mllm, adapter, tmp_path):
     config = json.loads((adapter / "adapter_config.json").read_text())
     assert len(config["target_modules"]) == 7 * mllm.num_layers
     assert config["target_modules"] == sorted(config["target_modules"])
-    mllm.load_adapter("b", adapter)
-    mllm.save_adapter("b", tmp_path / "again")
+    mllm.adapters.load("b", adapter)
+    mllm.adapters.save("b", tmp_path / "again")
     for file in adapter.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
 
 
 @one_family
-def test_a_pattern_for_modules_is_never_run(mllm, adapter):
-    """This one takes longer than anybody waits; where the adapter sits is told by its weights."""
+def test_a_regular_expression_from_a_file_is_not_used(mllm, adapter):
+    """This expression takes exponential time; the target modules follow from the weights instead."""
     edit(adapter / "adapter_config.json", target_modules=r"((\w|\.)+)+#")
-    mllm.load_adapter("b", adapter)
-    assert len(mllm.trainable_parameters("b")) == len(mllm.trainable_parameters("a"))
+    mllm.adapters.load("b", adapter)
+    assert len(mllm.adapters.parameters("b")) == len(mllm.adapters.parameters("a"))
 
 
 @one_family
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"exclude_modules": "((\\w|\\.)+)+#"}, "exclude_modules"),
         ({"layers_pattern": "((\\w|\\.)+)+#"}, "layers_pattern"),
@@ -109,7 +109,7 @@ def test_a_pattern_for_modules_is_never_run(mllm, adapter):
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"use_dora": True}, "use_dora"),
         ({"something_new": True}, "something_new"),
-        ({"peft_type": "IA3"}, "no LoRA adapter"),
+        ({"peft_type": "IA3"}, "not a LoRA adapter"),
         ({"r": 10_000_000}, "rank 10000000"),
         ({"r": "2"}, "rank '2'"),
         ({"r": 3}, "do not belong together"),
@@ -122,18 +122,18 @@ def test_a_pattern_for_modules_is_never_run(mllm, adapter):
         ({"target_modules": ["nothing"]}, "fits no layer"),
     ],
 )
-def test_settings_of_an_adapter_that_are_not_supported(mllm, adapter, changes, words):
+def test_unsupported_settings_of_an_adapter_are_rejected(mllm, adapter, changes, message):
     edit(adapter / "adapter_config.json", **changes)
-    with pytest.raises(ModelError, match=words) as error:
-        mllm.load_adapter("b", adapter)
+    with pytest.raises(ModelError, match=message) as error:
+        mllm.adapters.load("b", adapter)
     assert mllm.adapters.names == ["a"] and "\n" not in str(error.value)
 
 
 @one_family
-def test_an_adapter_with_nan_is_refused(mllm, adapter):
+def test_an_adapter_with_nan_is_rejected(mllm, adapter):
     file = adapter / "adapter_model.safetensors"
     weights = load_file(file)
     weights[min(weights)][0, 0] = torch.nan
     save_file(weights, file)
     with pytest.raises(ModelError, match="NaN"):
-        mllm.load_adapter("b", adapter)
+        mllm.adapters.load("b", adapter)

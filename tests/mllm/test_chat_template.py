@@ -1,4 +1,4 @@
-"""Chat templates: the usual ones give what transformers makes of them, others are stopped."""
+"""Common chat templates render as in transformers; templates that do too much work are rejected."""
 
 import pytest
 from mllm_models import IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE
@@ -37,7 +37,7 @@ WITH_TOOLS = """
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
 """
-USUAL = [IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE, WITH_TOOLS]
+COMMON = [IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE, WITH_TOOLS]
 
 
 def user(*parts: str) -> dict:
@@ -50,9 +50,9 @@ def conversation(turns: int) -> list[dict]:
     return [message for _ in range(turns) for message in (user("image", " a kite "), reply)]
 
 
-@pytest.mark.parametrize("source", USUAL)
+@pytest.mark.parametrize("source", COMMON)
 @pytest.mark.parametrize("open_ended", [True, False])
-def test_a_usual_template_gives_what_transformers_makes_of_it(source, open_ended):
+def test_a_common_template_renders_as_in_transformers(source, open_ended):
     template = ChatTemplate(source, TOKENS)
     for messages in (conversation(1), conversation(3)[:-1], [user("one"), user("image")]):
         expected, _ = render_jinja_template(
@@ -61,14 +61,14 @@ def test_a_usual_template_gives_what_transformers_makes_of_it(source, open_ended
         assert template(messages, open_ended) == expected[0]
 
 
-@pytest.mark.parametrize("source", USUAL)
-def test_a_long_session_is_no_reason_to_stop(source):
+@pytest.mark.parametrize("source", COMMON)
+def test_a_long_session_is_rendered(source):
     assert ChatTemplate(source, TOKENS)(conversation(100), True)
 
 
 NESTED = "{% for a in range(9999) %}" * 3 + "x" + "{% endfor %}" * 3
 DOUBLED = "{% set s = 'aaaaaaaa' %}" + "{% set s = s ~ s %}" * 60
-STOPPED = {
+REJECTED = {
     "loops": NESTED,
     "loops of messages": "{% for a in messages %}" * 19 + "x" + "{% endfor %}" * 19,
     "a long range": "{% for a in range(10 ** 9) %}x{% endfor %}",
@@ -113,13 +113,13 @@ STOPPED = {
 }
 
 
-@pytest.mark.parametrize("source", STOPPED.values(), ids=STOPPED)
-def test_a_template_that_would_not_end_is_refused(source):
+@pytest.mark.parametrize("source", REJECTED.values(), ids=REJECTED)
+def test_an_unbounded_template_is_rejected(source):
     with pytest.raises(ModelError, match="chat template") as error:
         ChatTemplate(source, TOKENS)(conversation(2), True)
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
 
 
-def test_each_rendering_is_counted_on_its_own():
+def test_each_rendering_is_counted_separately():
     template = ChatTemplate("{% for a in range(9000) %}{% endfor %}{{ messages | length }}", {})
     assert [template(conversation(1), True) for _ in range(30)] == ["2"] * 30

@@ -1,4 +1,4 @@
-"""Features of each family: exact under saving, padding, batching and caching of pictures."""
+"""Features do not depend on saving, padding, batching or the image cache."""
 
 import dataclasses
 import sys
@@ -11,13 +11,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tpad.errors import ConfigError, ImageError, ModelError
-from tpad.mllm import MLLM, ImageCache, ItemInput, Turn
+from tpad.mllm import MLLM, ImageCache, ItemInput, Turn, collate, encode_images, encode_items
 
 TOLERANCE = 2e-5
-"""float32 rounding, which depends on how many rows a matrix product has."""
+"""Rounding in float32, which depends on the number of rows in a matrix product."""
 
 
-def equal(one, other, tolerance: float = TOLERANCE) -> None:
+def assert_equal(one, other, tolerance: float = TOLERANCE) -> None:
     np.testing.assert_array_equal(one.has_image, other.has_image)
     np.testing.assert_array_equal(one.has_text, other.has_text)
     np.testing.assert_allclose(one.vision, other.vision, atol=tolerance)
@@ -28,8 +28,8 @@ def equal(one, other, tolerance: float = TOLERANCE) -> None:
 
 def encode(mllm, items, batch_size=8, **kwargs):
     layers = range(mllm.num_layers + 1)
-    return mllm.encode(
-        items, instruction="Describe it.", layers=layers, batch_size=batch_size, **kwargs
+    return encode_items(
+        mllm, items, instruction="Describe it.", layers=layers, batch_size=batch_size, **kwargs
     )
 
 
@@ -43,21 +43,23 @@ def test_features_have_the_stated_shapes_and_masks(loaded, items):
         for part in (features.image[layer], features.text[layer], features.last[layer]):
             assert part.shape == (5, loaded.hidden_size)
             assert part.dtype == np.float32
-        there = np.abs(features.image[layer]).sum(1) > 0
-        np.testing.assert_array_equal(there, features.has_image)
-        there = np.abs(features.text[layer]).sum(1) > 0
-        np.testing.assert_array_equal(there, features.has_text)
+        nonzero = np.abs(features.image[layer]).sum(1) > 0
+        np.testing.assert_array_equal(nonzero, features.has_image)
+        nonzero = np.abs(features.text[layer]).sum(1) > 0
+        np.testing.assert_array_equal(nonzero, features.has_text)
     assert not features.vision[2].any() and features.vision[[0, 1, 3, 4]].any(1).all()
 
 
-def test_saved_and_loaded_again_gives_equal_features(loaded, items, tmp_path):
+def test_a_saved_model_gives_equal_features(loaded, items, tmp_path):
     loaded.save(tmp_path / "again")
-    equal(encode(loaded, items), encode(MLLM.load(tmp_path / "again", device="cpu"), items), 0)
+    assert_equal(
+        encode(loaded, items), encode(MLLM.load(tmp_path / "again", device="cpu"), items), 0
+    )
     written = b"".join(p.read_bytes() for p in (tmp_path / "again").glob("*.json"))
     assert str(tmp_path).encode() not in written
 
 
-def test_saving_replaces_a_folder_and_can_halve_the_weights(loaded, tmp_path):
+def test_saving_replaces_the_folder_and_can_convert_to_bfloat16(loaded, tmp_path):
     loaded.save(tmp_path / "model")
     (tmp_path / "model" / "stray").touch()
     loaded.save(tmp_path / "model", dtype=torch.bfloat16)
@@ -68,9 +70,9 @@ def test_saving_replaces_a_folder_and_can_halve_the_weights(loaded, tmp_path):
     assert MLLM.load(tmp_path / "model", device="cpu").model.dtype == torch.float32
 
 
-def test_batches_and_their_order_change_nothing(loaded, items):
+def test_features_do_not_depend_on_batches(loaded, items):
     together = encode(loaded, items)
-    equal(together, encode(loaded, items, batch_size=1))
+    assert_equal(together, encode(loaded, items, batch_size=1))
     order = [3, 0, 4, 2, 1]
     shuffled = encode(loaded, [items[i] for i in order], batch_size=2)
     back = np.argsort(order)
@@ -84,17 +86,16 @@ def test_batches_and_their_order_change_nothing(loaded, items):
             for name in ("image", "text", "last")
         },
     )
-    equal(together, moved)
+    assert_equal(together, moved)
 
 
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_on_either_side_changes_nothing(loaded, items, side):
+def test_features_do_not_depend_on_padding(loaded, items):
     conversations = [[Turn(item, "Describe it.")] for item in items]
-    batch = loaded.collate(conversations, padding_side=side)
+    batch = collate(loaded, conversations)
     with torch.no_grad():
         hidden = loaded.forward(batch, layers=[2, 3], need_logits=False).hidden
         for row, conversation in enumerate(conversations):
-            alone = loaded.collate([conversation])
+            alone = collate(loaded, [conversation])
             expected = loaded.forward(alone, layers=[2, 3], need_logits=False).hidden
             real = batch.attention_mask[row].bool()
             assert torch.equal(batch.input_ids[row][real], alone.input_ids[0])
@@ -107,35 +108,33 @@ def test_padding_on_either_side_changes_nothing(loaded, items, side):
                 )
 
 
-def test_cached_pictures_give_what_the_pictures_give(loaded, items, tmp_path):
-    cache = loaded.image_features((item.image for item in items), batch_size=2)
+def test_cached_images_give_equal_features(loaded, items, tmp_path):
+    cache = encode_images(loaded, (item.image for item in items), batch_size=2)
     rows = [ItemInput(row, item.text) for row, item in enumerate(items)]
     expected = encode(loaded, items)
-    equal(expected, encode(loaded, rows, images=cache))
+    assert_equal(expected, encode(loaded, rows, images=cache))
     np.testing.assert_array_equal(cache.has_image, expected.has_image)
     cache.save(tmp_path / "cache.safetensors")
     again = ImageCache.load(tmp_path / "cache.safetensors")
-    equal(expected, encode(loaded, rows, images=again))
+    assert_equal(expected, encode(loaded, rows, images=again))
     picked = cache.rows([4, 0])
-    equal(
+    assert_equal(
         encode(loaded, [items[4], items[0]]),
         encode(loaded, [ItemInput(0, items[4].text), ItemInput(1, items[0].text)], images=picked),
     )
 
 
-def test_cached_tokens_have_one_row_a_picture_where_all_are_alike(loaded):
-    cache = loaded.image_features([picture(0), None, picture(1)])
-    count = int(cache.counts[0])
-    assert cache.tokens.shape == (3, count, loaded.hidden_size)
-    assert torch.equal(cache.tokens[0], cache.flat[:count])
-    assert torch.equal(cache.tokens[2], cache.flat[count:])
-    assert not cache.tokens[1].any()
+def test_a_missing_image_has_no_tokens(loaded):
+    cache = encode_images(loaded, [picture(0), None, picture(1)])
+    assert cache.has_image.tolist() == [True, False, True]
+    assert cache.counts[1] == 0 and cache.counts.sum() == len(cache.flat)
+    assert not cache.tower[1].any()
 
 
-def test_only_missing_pictures_is_no_special_case(loaded):
-    cache = loaded.image_features([None, None])
+def test_all_images_may_be_missing(loaded):
+    cache = encode_images(loaded, [None, None])
     features = encode(loaded, [ItemInput(0, "red"), ItemInput(1, "blue")], images=cache)
-    equal(features, encode(loaded, [ItemInput(None, "red"), ItemInput(None, "blue")]))
+    assert_equal(features, encode(loaded, [ItemInput(None, "red"), ItemInput(None, "blue")]))
 
 
 def test_an_empty_item_is_read_all_the_same(loaded):
@@ -156,26 +155,26 @@ def test_an_empty_item_is_read_all_the_same(loaded):
     ],
     ids=["1x1", "grey, thin", "transparent, tall", "CMYK", "palette"],
 )
-def test_odd_pictures_are_read(loaded, image):
+def test_unusual_images_are_read(loaded, image):
     features = encode(loaded, [ItemInput(image, "thing"), ItemInput(picture(1), "thing")])
     assert np.isfinite(features.vision).all() and features.has_image.all()
 
 
-def test_what_is_wrong_with_pictures_and_layers_is_said(loaded):
-    cache = loaded.image_features([picture(0)])
+def test_invalid_images_and_layers_are_rejected(loaded):
+    cache = encode_images(loaded, [picture(0)])
     with pytest.raises(ModelError, match="row of the cache"):
-        loaded.collate([[Turn(ItemInput(picture(0)))]], images=cache)
+        collate(loaded, [[Turn(ItemInput(picture(0)))]], images=cache)
     with pytest.raises(ModelError, match="no image cache"):
-        loaded.collate([[Turn(ItemInput(0))]])
+        collate(loaded, [[Turn(ItemInput(0))]])
     with pytest.raises(ImageError, match="PIL"):
-        loaded.image_features([np.zeros((8, 8, 3))])
+        encode_images(loaded, [np.zeros((8, 8, 3))])
     with pytest.raises(ConfigError, match="layer 9"):
-        loaded.encode([ItemInput(None, "red")], layers=[9])
+        encode_items(loaded, [ItemInput(None, "red")], layers=[9])
     with pytest.raises(ModelError, match="longer than"):
-        loaded.collate([[Turn(ItemInput(None, "Nova 7 " * 2000))]])
+        collate(loaded, [[Turn(ItemInput(None, "Nova 7 " * 2000))]])
 
 
-def test_no_torchvision_is_needed(loaded, items):
+def test_torchvision_is_not_needed(loaded, items):
     encode(loaded, items[:1])
     assert "torchvision" not in sys.modules
     assert type(loaded.processor.image_processor).__name__.endswith("Pil")

@@ -1,8 +1,8 @@
-"""Prompts are those of the chat template, and every part is found where it is."""
+"""Prompts follow the chat template, and the offsets of their parts are correct."""
 
 import torch
 
-from tpad.mllm import ItemInput, Turn
+from tpad.mllm import ItemInput, Turn, collate, encode_images
 
 
 def chat(items):
@@ -15,11 +15,17 @@ def chat(items):
     ]
 
 
+def render(mllm, conversation):
+    """The prompt with one image token per picture."""
+    tokens = [turn.item.image and mllm.processor.image_token for turn in conversation]
+    return mllm.chat_tokenizer.renderer.render(conversation, True, tokens).string
+
+
 def tokens(mllm, batch, mask):
     return mllm.tokenizer.decode(batch.input_ids[0][mask[0]])
 
 
-def test_rendering_is_what_the_chat_template_makes(loaded, items):
+def test_a_conversation_renders_as_with_the_chat_template(loaded, items):
     conversation = chat(items)
     messages = []
     for turn in conversation:
@@ -32,19 +38,19 @@ def test_rendering_is_what_the_chat_template_makes(loaded, items):
     expected = loaded.processor.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=True
     )
-    rendered = loaded.render(conversation, True)
-    if loaded.family == "llava":  # its template writes no end after an answer; it is added
+    rendered = render(loaded, conversation)
+    if loaded.family == "llava":  # its template writes no end token, so it is added
         assert rendered.count("</s>") == 3
         rendered = rendered.replace("</s>", "")
     assert rendered == expected
 
 
-def test_the_batch_is_what_the_processor_makes(loaded, items):
+def test_a_batch_equals_the_output_of_the_processor(loaded, items):
     conversation = [Turn(items[0], "What?", "red"), Turn(items[1], "And?")]
-    batch = loaded.collate([conversation])
+    batch = collate(loaded, [conversation])
     inputs = loaded.processor(
         images=[[items[0].image, items[1].image]],
-        text=[loaded.render(conversation, True)],
+        text=[render(loaded, conversation)],
         return_tensors="pt",
     )
     assert torch.equal(batch.input_ids, inputs["input_ids"])
@@ -52,40 +58,41 @@ def test_the_batch_is_what_the_processor_makes(loaded, items):
     assert torch.equal(pixels, inputs["pixel_values"].flatten())
 
 
-def test_a_forward_pass_is_the_models_own(loaded, items):
+def test_a_forward_pass_equals_that_of_the_hugging_face_model(loaded, items):
     conversation = [Turn(items[0], "What?", "red"), Turn(items[1], "And?")]
     inputs = loaded.processor(
         images=[[items[0].image, items[1].image]],
-        text=[loaded.render(conversation, True)],
+        text=[render(loaded, conversation)],
         return_tensors="pt",
     )
     with torch.no_grad():
         expected = loaded.model(**inputs, output_hidden_states=True)
-        out = loaded.forward(loaded.collate([conversation]), layers=[0, 1, 2, 3])
+        out = loaded.forward(collate(loaded, [conversation]), layers=[0, 1, 2, 3])
     torch.testing.assert_close(out.logits, expected.logits, atol=2e-5, rtol=0)
     for layer, states in out.hidden.items():
         torch.testing.assert_close(states, expected.hidden_states[layer], atol=2e-5, rtol=0)
 
 
-def test_every_part_is_found(loaded, items):
-    batch = loaded.collate([chat(items)], with_labels=True)
+def test_masks_select_the_parts_of_a_conversation(loaded, items):
+    batch = collate(loaded, [chat(items)], with_labels=True)
     written = tokens(loaded, batch, batch.text_mask)
     assert written.replace(" ", "") == "".join(i.text for i in items).replace(" ", "")
-    pictures = loaded.image_features([i.image for i in items])
+    pictures = encode_images(loaded, [i.image for i in items])
     assert batch.image_mask.sum() == pictures.counts.sum()
     end = loaded.tokenizer.eos_token
     assert tokens(loaded, batch, batch.answer_mask).replace(" ", "") == f"ajuice{end}чехол,2€{end}"
-    assert batch.turns[0].unique().tolist() == [0, 1, 2, 3, 4]
-    for turn, item in enumerate(items):
-        of_turn = batch.turns[0] == turn
+    place, before = torch.arange(len(batch.input_ids[0])), -1
+    for marker, item in zip(batch.markers[0].tolist(), items, strict=True):
+        of_turn = (place > before) & (place <= marker)
+        before = marker
         assert bool((batch.image_mask[0] & of_turn).any()) == (item.image is not None)
         own = loaded.tokenizer.decode(batch.input_ids[0][batch.text_mask[0] & of_turn])
         assert own.strip() == item.text
 
 
-def test_labels_are_the_answers_and_nothing_else(loaded, items):
-    batch = loaded.collate([chat(items)[:4], chat(items)[:1]], with_labels=True)
-    first, second = loaded.tokenize_answers(["a juice", "чехол, 2 €"])
+def test_only_answers_are_labels(loaded, items):
+    batch = collate(loaded, [chat(items)[:4], chat(items)[:1]], with_labels=True)
+    first, second = loaded.chat_tokenizer.tokenize_answers(["a juice", "чехол, 2 €"])
     labels = batch.labels
     assert labels[0][labels[0] != -100].tolist() == [*first, *second]
     assert labels[1][labels[1] != -100].tolist() == first.tolist()
@@ -95,25 +102,25 @@ def test_labels_are_the_answers_and_nothing_else(loaded, items):
 
 def test_a_marker_is_the_last_token_before_the_answer(loaded, items):
     conversation = chat(items)
-    batch = loaded.collate([conversation, conversation[:1]])
+    batch = collate(loaded, [conversation, conversation[:1]])
     assert batch.markers.shape == (2, 5)
     assert batch.markers[1, 1:].tolist() == [-1] * 4
     markers = batch.markers[0].tolist()
     assert markers == sorted(markers)
     assert batch.answer_mask[0, markers[0] + 1] and not batch.answer_mask[0, markers[0]]
     assert markers[4] == int(batch.attention_mask[0].sum()) - 1
-    # Each prefix, opened for an answer, is read as in the whole conversation up to its marker.
+    # Up to the marker, a prefix with an open reply has the same tokens as the whole conversation.
     for turn in (0, 1, 3, 4):
         last = conversation[turn]
         prefix = [*conversation[:turn], Turn(last.item, last.instruction)]
-        alone = loaded.collate([prefix])
+        alone = collate(loaded, [prefix])
         assert torch.equal(alone.input_ids[0], batch.input_ids[0, : markers[turn] + 1])
 
 
 def test_special_tokens_in_titles_are_text(loaded):
     names = [loaded.processor.image_token, loaded.tokenizer.eos_token]
     text = f"case {names[0]} {names[1]} red"
-    batch = loaded.collate([[Turn(ItemInput(None, text), names[0], names[1])]], with_labels=True)
+    batch = collate(loaded, [[Turn(ItemInput(None, text), names[0], names[1])]], with_labels=True)
     assert not batch.image_mask.any()
     labels = batch.labels[batch.labels != -100].tolist()
     assert labels.count(loaded.tokenizer.eos_token_id) == 1
@@ -122,8 +129,8 @@ def test_special_tokens_in_titles_are_text(loaded):
 
 def test_an_answer_has_the_same_tokens_alone_and_in_a_conversation(loaded, items):
     answers = ["red", " green  apple ", "ü", "7", "", "- x"]
-    for answer, ids in zip(answers, loaded.tokenize_answers(answers), strict=True):
+    for answer, ids in zip(answers, loaded.chat_tokenizer.tokenize_answers(answers), strict=True):
         conversation = [Turn(items[0], "What?"), Turn(items[1], "What?", answer)]
-        batch = loaded.collate([conversation])
+        batch = collate(loaded, [conversation])
         marker = int(batch.markers[0, 1])
         assert batch.input_ids[0, marker + 1 : marker + 1 + len(ids)].tolist() == ids.tolist()

@@ -1,4 +1,4 @@
-"""A checkpoint or an adapter that asks for code, kernels or another model is refused before it is read."""
+"""A checkpoint or an adapter that requests code or kernels is rejected before it is read."""
 
 import ast
 import json
@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def change(file: Path, **settings) -> None:
-    there = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(there | settings))
+    content = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(content | settings))
 
 
-def test_every_checkpoint_is_loaded_without_its_code():
-    faults = []
+def test_no_call_trusts_remote_code():
+    violations = []
     for path in (
         path for folder in ("tpad", "eval", "app") for path in (ROOT / folder).rglob("*.py")
     ):
@@ -34,8 +34,8 @@ def test_every_checkpoint_is_loaded_without_its_code():
             if name in ("from_pretrained", "SentenceTransformer", "CrossEncoder", "pipeline"):
                 given = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 if given.get("trust_remote_code") != "False":
-                    faults.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
-    assert faults == []
+                    violations.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
+    assert violations == []
 
 
 CASES = {
@@ -56,12 +56,16 @@ CASES = {
     "kernels for experts": ("config.json", {"_experts_implementation": "sonicmoe"}, "sonicmoe"),
     "kernels": ("config.json", {"use_kernels": True}, "use_kernels"),
     "a quantiser": ("config.json", {"quantization_config": {"quant_method": "eetq"}}, "eetq"),
-    "other files": ("config.json", {"configuration_files": ["config.9.json"]}, "another file"),
+    "other files": (
+        "config.json",
+        {"configuration_files": ["config.9.json"]},
+        "another config file",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_runs_code_is_refused_before_transformers_sees_it(case, copy, monkeypatch):
+def test_requests_for_code_are_rejected_before_transformers_reads_them(case, copy, monkeypatch):
     name, settings, named = CASES[case]
     change(copy / name, **settings)
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
@@ -74,7 +78,7 @@ def test_what_runs_code_is_refused_before_transformers_sees_it(case, copy, monke
         assert named in str(refused.value) and name in str(refused.value)
 
 
-def test_the_usual_settings_are_accepted(copy):
+def test_common_settings_are_accepted(copy):
     change(
         copy / "config.json", _attn_implementation="flash_attention_2", auto_map={}, use_cache=True
     )
@@ -83,22 +87,22 @@ def test_the_usual_settings_are_accepted(copy):
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, "{", "[]", "\udcff"])
-def test_damaged_settings_are_named(copy, content):
+def test_damaged_config_files_are_reported(copy, content):
     (copy / "generation_config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ModelError, match=r"generation_config\.json is damaged"):
         MLLM.load(copy, device="cpu")
 
 
-def test_an_adapter_alone_is_named_as_such(tmp_path):
+def test_a_folder_with_only_an_adapter_is_rejected(tmp_path):
     change(tmp_path / "adapter_config.json", peft_type="LORA", base_model_name_or_path="o/base")
     (tmp_path / "adapter_model.safetensors").touch()
     with pytest.raises(
-        ModelError, match=r"an adapter alone.*base model \(o/base\).*merge_and_unload"
+        ModelError, match=r"only an adapter.*base model \(o/base\).*merge_and_unload"
     ):
         MLLM.load(tmp_path)
 
 
-def test_an_adapter_beside_a_model_is_not_put_on_it_silently(copy):
+def test_an_adapter_beside_a_model_is_rejected(copy):
     change(copy / "adapter_config.json", peft_type="LORA", base_model_name_or_path="o/base")
     with pytest.raises(ModelError, match=r"adapter_config\.json\) beside a model"):
         MLLM.load(copy)
@@ -109,8 +113,8 @@ def saved(idefics3, tmp_path_factory):
     """The folder of an adapter, and the model that has it."""
     folder = tmp_path_factory.mktemp("adapters") / "a"
     mllm = MLLM.load(idefics3, device="cpu")
-    mllm.add_adapter("a", LoraSettings(rank=2))
-    mllm.save_adapter("a", folder)
+    mllm.adapters.add("a", LoraSettings(rank=2))
+    mllm.adapters.save("a", folder)
     return folder, mllm
 
 
@@ -123,14 +127,14 @@ class TestAdapters:
             ({"layer_replication": [[0, 10_000_000]]}, "layer_replication"),
             ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern"),
             ({"exclude_modules": "(a+)+$"}, "exclude_modules"),
-            ({"peft_type": "BOFT"}, "no LoRA adapter"),
+            ({"peft_type": "BOFT"}, "not a LoRA adapter"),
             ({"auto_map": {"x": "y"}}, "auto_map"),
         ],
     )
-    def test_only_plain_lora_is_read(self, saved, tmp_path, settings, named):
+    def test_only_plain_lora_is_supported(self, saved, tmp_path, settings, named):
         folder, mllm = saved
         copy = shutil.copytree(folder, tmp_path / "copy")
         change(copy / "adapter_config.json", **settings)
         with pytest.raises(ModelError, match=rf"The adapter in .*{named}"):
-            mllm.load_adapter("b", copy)
+            mllm.adapters.load("b", copy)
         assert mllm.adapters.names == ["a"]

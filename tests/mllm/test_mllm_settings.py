@@ -1,4 +1,4 @@
-"""Settings of a checkpoint: what they change, what they leave alone, and who cannot follow them."""
+"""Model settings: their effect, and the families that do not support them."""
 
 import json
 import re
@@ -12,8 +12,21 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisi
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from tpad.errors import ConfigError, ModelError
-from tpad.mllm import MLLM, ImageCache, ItemInput, LoraSettings, ModelSettings, Turn, loading
-from tpad.mllm.quantisation import KEPT_WHOLE, check_4bit
+from tpad.mllm import (
+    MLLM,
+    ImageCache,
+    ItemInput,
+    LoraSettings,
+    ModelSettings,
+    Turn,
+    collate,
+    encode_images,
+    encode_items,
+    generate,
+    loading,
+    score_answers,
+)
+from tpad.mllm.quantisation import NOT_QUANTISED, check_4bit
 
 TILED = ("idefics3", "smolvlm")
 
@@ -34,20 +47,20 @@ def llava_folder(tmp_path_factory):
 
 class TestGradientCheckpointing:
     def gradients(self, mllm, items):
-        """Of an adapter in one training step, and how often the first layer ran."""
+        """The gradients of one training step, and the number of times that the first layer ran."""
         torch.manual_seed(3)
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        parameters = mllm.trainable_parameters("a")
-        with torch.no_grad():  # an update of zero would hide half of the gradients
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        parameters = mllm.adapters.parameters("a")
+        with torch.no_grad():  # initial zeros would hide half of the gradients
             for parameter in parameters:
                 parameter.normal_(std=0.1)
         language = mllm.model.model.get_decoder()
         runs = []
         mlp = language.layers[0].mlp
         mlp.register_forward_pre_hook(lambda *_: runs.append(torch.is_grad_enabled()))
-        batch = mllm.collate([[Turn(i, "Next?", "a red case")] for i in items], with_labels=True)
+        batch = collate(mllm, [[Turn(i, "Next?", "a red case")] for i in items], with_labels=True)
         mllm.model.train()
-        with mllm.use_adapter("a"):
+        with mllm.adapters.use("a"):
             out = mllm.forward(batch, layers=[0, 1, 3])
             states = sum(out.hidden[layer].square().mean() for layer in (1, 3))
             (out.loss + states).backward()
@@ -56,24 +69,25 @@ class TestGradientCheckpointing:
     def test_the_gradients_are_the_same(self, folder, items):
         plain, once = self.gradients(load(folder), items)
         kept, twice = self.gradients(load(folder, gradient_checkpointing=True), items)
-        assert (once, twice) == (1, 2)  # the layer was computed again
+        assert (once, twice) == (1, 2)  # the layer was recomputed
         assert any(gradient.abs().max() > 1e-4 for gradient in plain)
         for one, other in zip(plain, kept, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
-    def test_it_rests_outside_of_training(self, folder, items):
+    def test_it_does_not_affect_inference(self, folder, items):
         chat = [Turn(items[0], "Next?")]
         mllm = load(folder, gradient_checkpointing=True)
         plain = load(folder)
         mllm.model.train()
-        np.testing.assert_array_equal(mllm.score(chat, ["red"]), plain.score(chat, ["red"]))
-        texts = [m.generate(items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
+        one, other = (score_answers(m, [chat], [["red"]])[0] for m in (mllm, plain))
+        np.testing.assert_array_equal(one, other)
+        texts = [generate(m, items, instruction="?", max_new_tokens=3) for m in (mllm, plain)]
         assert texts[0] == texts[1]
 
 
 class TestSixteenBits:
-    def test_weights_of_16_bits_read_score_and_train(self, folder, items, tmp_path, monkeypatch):
-        """As on a card: there the weights themselves are bfloat16, and adapters float32."""
+    def test_16_bit_weights_encode_score_and_train(self, folder, items, tmp_path, monkeypatch):
+        """As on a GPU, where the weights are bfloat16 and the adapters float32."""
         exact = load(folder)
         bf16 = (torch.bfloat16,) * 3
         monkeypatch.setattr("tpad.mllm.model.choose_dtypes", lambda *_: bf16)
@@ -81,23 +95,24 @@ class TestSixteenBits:
         mllm = load(folder, gradient_checkpointing=True)
         assert {p.dtype for p in mllm.model.parameters()} == {torch.bfloat16}
         pictures = [item.image for item in items]
-        cache = mllm.image_features(pictures)
+        cache = encode_images(mllm, pictures)
         assert cache.flat.dtype == torch.bfloat16 and cache.tower.dtype == torch.float32
         cache.save(tmp_path / "cache.safetensors")
         cache = ImageCache.load(tmp_path / "cache.safetensors")
         rows = [ItemInput(n if i.image else None, i.text) for n, i in enumerate(items)]
-        read = mllm.encode(rows, layers=[3], images=cache).last[3]
-        np.testing.assert_allclose(read, exact.encode(items, layers=[3]).last[3], atol=0.15)
-        assert np.isfinite(mllm.score([Turn(rows[0], "Next?")], ["red"], images=cache)).all()
+        read = encode_items(mllm, rows, layers=[3], images=cache).last[3]
+        np.testing.assert_allclose(read, encode_items(exact, items, layers=[3]).last[3], atol=0.15)
+        scores = score_answers(mllm, [[Turn(rows[0], "Next?")]], [["red"]], images=cache)
+        assert np.isfinite(scores).all()
 
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        parameters = mllm.trainable_parameters("a")
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        parameters = mllm.adapters.parameters("a")
         assert {p.dtype for p in parameters} == {torch.float32}
         chats = [[Turn(row, "Next?", "a red case")] for row in rows]
-        batch = mllm.collate(chats, images=cache, with_labels=True)
+        batch = collate(mllm, chats, images=cache, with_labels=True)
         optimizer, losses = torch.optim.Adam(parameters, lr=0.02), []
         mllm.model.train()
-        with mllm.use_adapter("a"):
+        with mllm.adapters.use("a"):
             for _ in range(4):
                 with mllm.autocast():
                     loss = mllm.forward(batch).loss
@@ -109,52 +124,57 @@ class TestSixteenBits:
 
 
 class TestResolution:
-    def test_visual_tokens_limit_what_is_read(self, folder, items):
+    def test_visual_tokens_limit_the_number_of_tokens(self, folder, items):
         few, native = load(folder, visual_tokens=1), load(folder)
         shown = [picture(0, (64, 64)), None, picture(1, (64, 64))]
-        assert few.image_features(shown).counts.tolist() == [1, 0, 1]
-        assert min(native.image_features(shown).counts[[0, 2]]) > 1
+        assert encode_images(few, shown).counts.tolist() == [1, 0, 1]
+        assert min(encode_images(native, shown).counts[[0, 2]]) > 1
 
-    def test_max_pixels_and_visual_tokens_say_the_same(self, folder):
+    def test_max_pixels_and_visual_tokens_are_equivalent(self, folder):
         edge = {"llava": 8}.get(family(folder), 16)  # pixels along the edge of a token
         shown = [picture(0, (64, 64))]
         for tokens in (1, 4):
-            one = load(folder, visual_tokens=tokens).image_features(shown)
-            other = load(folder, max_pixels=tokens * edge**2).image_features(shown)
+            one = encode_images(load(folder, visual_tokens=tokens), shown)
+            other = encode_images(load(folder, max_pixels=tokens * edge**2), shown)
             assert one.counts.tolist() == [tokens]
             assert torch.equal(one.flat, other.flat)
 
-    def test_a_cache_of_small_pictures_reads_as_the_pictures_do(self, folder, items):
+    def test_cached_small_images_give_equal_features(self, folder, items):
         mllm = load(folder, visual_tokens=1)
-        cache = mllm.image_features([item.image for item in items])
+        cache = encode_images(mllm, [item.image for item in items])
         rows = [
             ItemInput(row if item.image is not None else None, item.text)
             for row, item in enumerate(items)
         ]
-        cached, read = mllm.encode(rows, layers=[3], images=cache), mllm.encode(items, layers=[3])
+        cached, read = (
+            encode_items(mllm, rows, layers=[3], images=cache),
+            encode_items(mllm, items, layers=[3]),
+        )
         np.testing.assert_allclose(cached.last[3], read.last[3], atol=2e-5)
 
-    def test_a_saved_model_takes_its_settings_again(self, folder, items, tmp_path):
+    def test_a_saved_model_can_be_loaded_with_its_settings(self, folder, items, tmp_path):
         mllm = load(folder, visual_tokens=2 if family(folder) in TILED else 4)
         mllm.save(tmp_path / "base")
         again = MLLM.load(tmp_path / "base", mllm.settings, device="cpu")
-        one, other = (m.encode(items, layers=[3]) for m in (mllm, again))
+        one, other = (encode_items(m, items, layers=[3]) for m in (mllm, again))
         np.testing.assert_array_equal(one.image[3], other.image[3])
 
-    def test_tiles_keep_to_the_limit(self, tmp_path):
+    def test_tiles_respect_the_limit(self, tmp_path):
         model, processor = MAKERS["idefics3"]()
         model.save_pretrained(tmp_path)
         processor.save_pretrained(tmp_path)
         shown = [picture(0, (200, 200))]
         for settings in ({"visual_tokens": 20}, {"visual_tokens": 39}, {"max_pixels": 64 * 64}):
-            tiled = load(tmp_path, split_images=True, **settings).image_features(shown)
-            assert tiled.counts.tolist() == [20]  # two by two tiles and the whole, four tokens each
-        tiled = load(tmp_path, split_images=True, visual_tokens=40).image_features(shown)
+            tiled = encode_images(load(tmp_path, split_images=True, **settings), shown)
+            assert tiled.counts.tolist() == [
+                20
+            ]  # two by two tiles and the whole image, four tokens each
+        tiled = encode_images(load(tmp_path, split_images=True, visual_tokens=40), shown)
         assert tiled.counts.tolist() == [40]
         with pytest.raises(ConfigError, match="at least 4096 pixels and 20 tokens"):
             load(tmp_path, split_images=True, visual_tokens=19)
 
-    def test_what_a_family_cannot_do_is_said(self, folder):
+    def test_unsupported_settings_are_rejected(self, folder):
         with pytest.raises(ConfigError, match="leave one of them out"):
             load(folder, max_pixels=1024, visual_tokens=4)
         with pytest.raises(ConfigError, match="at least 1, not 0"):
@@ -163,14 +183,16 @@ class TestResolution:
             with pytest.raises(ConfigError, match="Only Idefics3 and SmolVLM"):
                 load(folder, split_images=True)
         if family(folder).startswith("qwen"):
-            with pytest.raises(ConfigError, match="give at least 256"):
+            with pytest.raises(ConfigError, match="at least 256"):
                 load(folder, max_pixels=255)
         else:
             hint = "; set split_images for more" if family(folder) in TILED else ""
-            with pytest.raises(ConfigError, match=rf"32×32 pixels; choose within that{hint}\."):
+            with pytest.raises(
+                ConfigError, match=rf"32×32 pixels; choose a value in this range{hint}\."
+            ):
                 load(folder, visual_tokens=17)
 
-    def test_a_tower_of_one_size(self, llava_folder, tmp_path):
+    def test_a_tower_with_a_fixed_resolution(self, llava_folder, tmp_path):
         model, processor = make_llava()
         config = model.config
         config.vision_config = PixtralVisionConfig(
@@ -183,7 +205,7 @@ class TestResolution:
         )
         LlavaForConditionalGeneration(config).save_pretrained(tmp_path)
         processor.save_pretrained(tmp_path)
-        with pytest.raises(ConfigError, match="kind 'pixtral' reads pictures of one size alone"):
+        with pytest.raises(ConfigError, match="type 'pixtral' reads pictures of one size only"):
             load(tmp_path, visual_tokens=4)
 
 
@@ -203,40 +225,40 @@ class TestTargets:
 
     def test_fused_projections_are_found(self, tmp_path):
         mllm = load(self.llava_with(tmp_path, model_type="phi3"))
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        mllm.add_adapter("b", LoraSettings(rank=2))
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        mllm.adapters.add("b", LoraSettings(rank=2))
         names = self.adapted(mllm)
         assert len(names) == 4 * mllm.num_layers and all("language_model" in n for n in names)
 
-    def test_an_unknown_language_model_names_the_setting(self, tmp_path, items):
+    def test_an_unknown_language_model_needs_lora_targets(self, tmp_path, items):
         folder = self.llava_with(tmp_path, model_type="gpt_neox")
         mllm = load(folder)
         with pytest.raises(
-            ModelError, match=r"'gpt_neox' is not known; .* by lora_targets"
+            ModelError, match=r"'gpt_neox' are not known; set lora_targets"
         ) as error:
-            mllm.add_adapter("a")
+            mllm.adapters.add("a")
         assert "\n" not in str(error.value)
         own = load(folder, lora_targets=r".*\.language_model\.layers\.\d+\.attention\.dense")
-        own.add_adapter("a", LoraSettings(rank=2))
+        own.adapters.add("a", LoraSettings(rank=2))
         assert len(self.adapted(own)) == own.num_layers
 
-    def test_no_regular_expression(self, llava_folder):
+    def test_an_invalid_regular_expression(self, llava_folder):
         with pytest.raises(ModelError, match="fits no layer"):
-            load(llava_folder, lora_targets="(").add_adapter("a")
+            load(llava_folder, lora_targets="(").adapters.add("a")
 
 
 class TestFourBits:
-    def test_it_needs_a_device_that_can(self):
-        with pytest.raises(ConfigError, match=r"would be on 'mps'; leave load_in_4bit"):
+    def test_it_needs_a_supported_device(self):
+        with pytest.raises(ConfigError, match=r"would be on 'mps'; leave out load_in_4bit"):
             check_4bit(torch.device("mps"))
 
-    def test_it_needs_a_package(self, monkeypatch):
+    def test_it_needs_bitsandbytes(self, monkeypatch):
         monkeypatch.setattr("tpad.mllm.quantisation.find_spec", lambda name: None)
         with pytest.raises(ConfigError, match=r'bitsandbytes, .*pip install -e "\.\[quant\]"'):
             check_4bit(torch.device("cuda"))
 
     def test_settings_and_preparation(self, llava_folder, items, monkeypatch):
-        """What the loader is asked for; the weights themselves are loaded as they are."""
+        """The options that are passed to `from_pretrained`; the weights are not quantised here."""
         passed = {}
         real = loading.AutoModelForImageTextToText.from_pretrained
 
@@ -254,18 +276,18 @@ class TestFourBits:
         assert quantization.bnb_4bit_compute_dtype == torch.bfloat16
         assert quantization.bnb_4bit_use_double_quant
         assert passed["map"] == {"": "cpu"}
-        # PEFT's preparation: frozen, and what is not packed in float32.
+        # PEFT's preparation: the base is frozen, and the other weights are float32.
         assert not any(p.requires_grad for p in mllm.model.parameters())
         assert {p.dtype for p in mllm.model.parameters()} == {torch.float32}
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        mllm.set_adapter("a")
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        mllm.adapters.set("a")
         trained = {name for name, p in mllm.model.named_parameters() if p.requires_grad}
         assert trained and all(".lora_" in name for name in trained)
-        with mllm.adapters.merged():  # packed weights cannot take an update
+        with mllm.adapters.merged():  # 4-bit weights cannot be merged
             assert mllm.adapters.active == "a"
 
-    def test_packed_weights_learn_and_are_saved(self, folder, items, tmp_path):
-        """The packing itself, with the package: half a byte a weight, and adapters train on it."""
+    def test_a_4bit_model_trains_and_is_saved(self, folder, items, tmp_path):
+        """With bitsandbytes: half a byte per weight, and adapters that train on them."""
         pytest.importorskip("bitsandbytes", reason='needs pip install -e ".[quant]"')
         plain = load(folder)
         mllm = load(folder, load_in_4bit=True)
@@ -275,11 +297,11 @@ class TestFourBits:
         whole = dict(plain.model.named_parameters())
         assert all(2 * p.numel() == whole[name].numel() for name, p in packed.items())
 
-        mllm.add_adapter("a", LoraSettings(rank=2))
-        by = torch.optim.AdamW(mllm.trainable_parameters("a"), lr=1e-2)
+        mllm.adapters.add("a", LoraSettings(rank=2))
+        by = torch.optim.AdamW(mllm.adapters.parameters("a"), lr=1e-2)
         chats = [[Turn(item, "Describe it.", "a red phone")] for item in items[:2]]
-        batch, losses = mllm.collate(chats, with_labels=True), []
-        with mllm.use_adapter("a"):
+        batch, losses = collate(mllm, chats, with_labels=True), []
+        with mllm.adapters.use("a"):
             for _ in range(8):
                 out = mllm.forward(batch)
                 loss = torch.nn.functional.cross_entropy(out.logits, out.targets)
@@ -292,30 +314,31 @@ class TestFourBits:
         mllm.save(tmp_path / "base")
         again = load(tmp_path / "base", load_in_4bit=True)
         found, expected = (
-            one.encode(items, layers=[one.num_layers]).last[one.num_layers] for one in (again, mllm)
+            encode_items(one, items, layers=[one.num_layers]).last[one.num_layers]
+            for one in (again, mllm)
         )
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
-    def test_what_sees_stays_whole(self, loaded):
+    def test_the_vision_tower_is_not_quantised(self, loaded):
         linear = [
             name
             for name, module in loaded.model.named_modules()
             if isinstance(module, torch.nn.Linear)
         ]
-        packed = [name for name in linear if should_convert_module(name, [KEPT_WHOLE])]
+        packed = [name for name in linear if should_convert_module(name, [NOT_QUANTISED])]
         assert len(packed) == 7 * loaded.num_layers
         assert all("text_model.layers" in n or "language_model.layers" in n for n in packed)
 
-    def test_a_checkpoint_that_is_quantised_already(self, llava_folder, tmp_path):
+    def test_a_quantised_checkpoint_is_rejected(self, llava_folder, tmp_path):
         copy = shutil.copytree(llava_folder, tmp_path / "copy")
         config = json.loads((copy / "config.json").read_text())
         config["quantization_config"] = {"quant_method": "awq"}
         (copy / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ModelError, match=r"are quantised \(awq\); take the checkpoint in full"):
+        with pytest.raises(ModelError, match=r"are quantised \(awq\); use the checkpoint in full"):
             load(copy)
 
 
-def test_only_what_changes_a_result_is_told():
+def test_changes_lists_settings_that_affect_the_output():
     assert ModelSettings().changes == ModelSettings(gradient_checkpointing=True).changes == []
     assert ModelSettings(visual_tokens=9, dtype="bfloat16").changes == [
         ["dtype", "bfloat16"],

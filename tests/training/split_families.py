@@ -7,6 +7,7 @@ import torch
 from mllm_models import MAKERS, picture
 
 from tpad.distributed import processes
+from tpad.mllm import collate, encode_items, generate, score_answers
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.mllm.settings import ModelSettings
@@ -35,23 +36,24 @@ def _results(family: str, split: Any) -> dict[str, np.ndarray]:
     layers = [0, 1, mllm.num_layers]
     items = [ItemInput(picture(n) if n % 2 else None, f"item {n}") for n in range(6)]
     many = items if processes.is_main() else items[:2]
-    features = mllm.encode(many, layers=layers, batch_size=2)
-    mllm.add_adapter("own")
-    weights = mllm.trainable_parameters("own")
+    features = encode_items(mllm, many, layers=layers, batch_size=2)
+    mllm.adapters.add("own")
+    weights = mllm.adapters.parameters("own")
     with torch.no_grad():
         for weight in weights:
             weight.copy_(torch.randn_like(weight) * 0.02)
     results = {f"last.{layer}": features.last[layer] for layer in layers}
     results |= {f"image.{layer}": features.image[layer] for layer in layers}
-    with mllm.use_adapter("own"):
+    with mllm.adapters.use("own"):
         if processes.is_main():
-            results["scores"] = mllm.score([Turn(items[1], "")], ["a red case", "apple"])
-            written = mllm.generate(items[:2], instruction="", max_new_tokens=5)
+            chat = [Turn(items[1], "")]
+            results["scores"] = score_answers(mllm, [chat], [["a red case", "apple"]])[0]
+            written = generate(mllm, items[:2], instruction="", max_new_tokens=5)
             results["written"] = np.frombuffer("|".join(written).encode(), np.uint8).astype(int)
         processes.barrier()
         mllm.model.train()
         chats = [[Turn(item, "", "a red case")] for item in items[:2]]
-        output = mllm.forward(mllm.collate(chats, with_labels=True), layers=layers)
+        output = mllm.forward(collate(mllm, chats, with_labels=True), layers=layers)
         (output.loss + output.hidden[1].square().mean()).backward()
     results["gradients"] = np.concatenate([weight.grad.ravel().numpy() for weight in weights])
     return results

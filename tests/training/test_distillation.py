@@ -7,6 +7,7 @@ import pytest
 import torch
 from stage_runs import Captured, logged, new_stage
 
+from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import Turn
 from tpad.model.heads import HeadsConfig
@@ -72,8 +73,8 @@ def test_without_imagined_items_the_stages_work_too(distil_context, config, tmp_
 def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_context, config, tmp_path):
     shop, (weight, bias) = distil_context.shop, distil_context["describing"]
     mllm, items = shop.mllm, shop.items(shop.warm_rows[:9].tolist())
-    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
-    with mllm.use_adapter("student"), torch.no_grad():
+    batch = collate(mllm, [[Turn(item, DESCRIBE)] for item in items], images=shop.images)
+    with mllm.adapters.use("student"), torch.no_grad():
         hidden = mllm.forward(batch, need_logits=False).last_hidden
     last = hidden[torch.arange(9), batch.markers[:, 0]].float()  # as the reader was trained
     wanted = last @ weight.T + bias
@@ -90,7 +91,7 @@ def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_context
 
 
 def test_every_loss_is_there_by_default(distil_context, config, tmp_path):
-    adapter = distil_context.mllm.trainable_parameters("student")
+    adapter = distil_context.mllm.adapters.parameters("student")
     before = [parameter.detach().clone() for parameter in adapter]
     training, _, log = distilled(distil_context, config.distillation, tmp_path, adapter_every=3)
     assert {"next", "kd", "align", "apart", "intrinsic"} <= set(log)
@@ -101,7 +102,7 @@ def test_every_loss_is_there_by_default(distil_context, config, tmp_path):
 
 
 def test_the_adapter_can_be_left_as_it_is(distil_context, config, tmp_path):
-    adapter = distil_context.mllm.trainable_parameters("student")
+    adapter = distil_context.mllm.adapters.parameters("student")
     before = [parameter.detach().clone() for parameter in adapter]
     distilled(distil_context, config.distillation, tmp_path, adapter_every=0)
     assert all(torch.equal(a, b) for a, b in zip(before, adapter, strict=True))

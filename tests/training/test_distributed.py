@@ -28,7 +28,7 @@ from tpad.distributed import processes
 from tpad.encoding import read_shards
 from tpad.errors import ConfigError
 from tpad.items import NewItem
-from tpad.mllm.features import ImageCache
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
 from tpad.mllm.settings import ModelSettings

@@ -22,7 +22,7 @@ def test_without_feedback_there_is_no_stage(trained):
 
 def test_the_live_table_has_gradients_for_warm_items_only(context, config):
     shop, result, fields = context.shop, context["distillation"], context.fields
-    with shop.mllm.use_adapter("student"):
+    with shop.mllm.adapters.use("student"):
         live = LiveTable(result, shop.warm_rows, len(shop.dataset), fields, config.feedback)
         table = live()
         width = result.heads.width
@@ -46,7 +46,7 @@ def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
         return replace(context_of(trained, feedback.STAGE), recommender=recommender)
 
     context = begin()
-    adapter = context.mllm.trainable_parameters("student")
+    adapter = context.mllm.adapters.parameters("student")
     heads = context["distillation"].heads
     before = [p.detach().clone() for p in (*adapter, *heads.parameters())]
     stage = new_stage(tmp_path / "feedback")
@@ -60,7 +60,7 @@ def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
     again = begin()
     feedback.run(config, again, stage)
     now = (
-        *again.mllm.trainable_parameters("student"),
+        *again.mllm.adapters.parameters("student"),
         *again["distillation"].heads.parameters(),
     )
     assert all(torch.equal(a, b) for a, b in zip(after, now, strict=True))

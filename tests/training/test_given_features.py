@@ -14,6 +14,7 @@ from tpad import Bundle, ConfigError, DataError, NewItem
 from tpad.data.pseudo_cold import pseudo_cold
 from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
+from tpad.model import item_encoder
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, naming_loss
 from tpad.training.inputs import contents
@@ -146,8 +147,8 @@ def test_a_bundle_gives_its_items_the_embeddings_that_it_stores(joined, dataset,
 
 
 def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
-    monkeypatch.setattr(alone.encoder.mllm, "encode", None)  # the model reads nothing
-    monkeypatch.setattr(alone.encoder.mllm, "image_features", lambda images: list(images))
+    monkeypatch.setattr(item_encoder, "encode_items", None)  # the model reads nothing
+    monkeypatch.setattr(item_encoder, "encode_images", lambda mllm, images: list(images))
     vector = attribute_table(dataset.items)[5].astype(np.float32)
     shop = tpad.Recommender(alone)
     new = NewItem(

@@ -13,7 +13,7 @@ from tpad.data.columns import Columns
 from tpad.embedded import tiny
 from tpad.errors import ConfigError, ModelError
 from tpad.items import NewItem
-from tpad.mllm import MLLM
+from tpad.mllm import MLLM, encode_images
 from tpad.mllm.loading import pinned_revision
 from tpad.training.base import Base
 from tpad.training.pipeline import train
@@ -102,7 +102,7 @@ def test_it_opens_the_base_by_id_and_commit_with_the_settings_of_the_training(
     assert (source, revision) == (HUB_ID, FIRST)
     assert settings.as_json() == bundle.config["model"]
     assert (settings.visual_tokens, settings.dtype) == (1, "float32")
-    assert encoder.mllm.image_features([Image.new("RGB", (50, 50))]).counts.tolist() == [1]
+    assert encode_images(encoder.mllm, [Image.new("RGB", (50, 50))]).counts.tolist() == [1]
 
 
 def test_a_new_item_is_read_as_those_of_the_training_were(bundle, dataset):
@@ -122,7 +122,7 @@ def test_a_new_item_is_read_as_those_of_the_training_were(bundle, dataset):
     for name, vectors in bundle.encoder.encode(items).items():
         np.testing.assert_allclose(vectors, bundle.embeddings[name][rows], rtol=2e-2, atol=2e-2)
     # At its native size the model sees something else.
-    native = MLLM.load(HUB_ID, revision=FIRST, device="cpu").image_features([items[0].image])
+    native = encode_images(MLLM.load(HUB_ID, revision=FIRST, device="cpu"), [items[0].image])
     assert native.counts.tolist() == [tiny.IMAGE_TOKENS]
     seen = bundle.embeddings["vision"][0, : native.tower.shape[1]]
     assert np.abs(native.tower[0].numpy() - seen).max() > 0.1

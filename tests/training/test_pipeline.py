@@ -27,7 +27,9 @@ from tpad.training.stages import (
     descriptions,
     distillation,
     feedback,
+    pictures,
     recommender,
+    teacher,
     transfer,
 )
 from tpad.training.tuning import tune_session_model
@@ -207,16 +209,9 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("a finished stage was run again")
 
-    monkeypatch.setattr(MLLM, "generate", never)
-    monkeypatch.setattr(MLLM, "score_many", never)
-    read = MLLM.image_features
-
-    def trial(self, images):
-        images = list(images)
-        assert len(images) == 1  # a model reads one picture when it is loaded, see `image_tokens`
-        return read(self, images)
-
-    monkeypatch.setattr(MLLM, "image_features", trial)
+    monkeypatch.setattr(descriptions, "generate", never)
+    monkeypatch.setattr(teacher, "score_answers", never)
+    monkeypatch.setattr(pictures, "encode_images", never)
     monkeypatch.setattr(descriptions, "write_descriptions", never)
     monkeypatch.setattr(transfer._Training, "run", never)
     monkeypatch.setattr(describing, "_tune", never)

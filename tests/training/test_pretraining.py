@@ -19,6 +19,9 @@ from tpad.embedded import (
 from tpad.embedded.data import Prompter
 from tpad.embedded.measure import read_facts
 from tpad.mllm import MLLM, ItemInput, Turn
+from tpad.mllm.collator import collate
+from tpad.mllm.features import encode_images
+from tpad.mllm.generation import generate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.world.attributes import SPECS, looks
 from tpad.world.drawing.product import draw
@@ -85,7 +88,7 @@ def test_prompts_are_those_that_are_read_later(mllm, pictures, shown, answered):
     """Ids and labels equal those of `MLLM.collate`, and ids those of processor and template."""
     turns = conversation(pictures, shown, answered)
     ids, labels = prompted(Prompter(mllm.tokenizer), turns)
-    batch = mllm.collate([turns], with_labels=True)
+    batch = collate(mllm, [turns], with_labels=True)
     assert ids == batch.input_ids[0].tolist()
     assert labels == batch.labels[0].tolist()
 
@@ -112,7 +115,7 @@ def test_pixels_are_those_of_the_processor(mllm, pictures):
 def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
     with torch.no_grad():
         patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
-    assert torch.allclose(patches.mean(1), mllm.image_features(pictures).tower, atol=1e-5)
+    assert torch.allclose(patches.mean(1), encode_images(mllm, pictures).tower, atol=1e-5)
 
 
 @pytest.mark.parametrize("together", [1, 8])
@@ -129,7 +132,7 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, toget
     with torch.no_grad():
         patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
         mine = answers.answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
-        theirs = mllm.forward(mllm.collate(chats, with_labels=True)).loss
+        theirs = mllm.forward(collate(mllm, chats, with_labels=True)).loss
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-4)
 
 
@@ -181,8 +184,8 @@ def test_greedy_writes_what_the_common_class_generates(mllm, pictures):
         mine = pretraining_measure.greedy(
             mllm.model, Prompter(mllm.tokenizer), TEXTS[0], as_tensor(pictures[:1])
         )
-    theirs = mllm.generate(
-        [ItemInput(pictures[0], TEXTS[0])], instruction=DESCRIBE, max_new_tokens=40
+    theirs = generate(
+        mllm, [ItemInput(pictures[0], TEXTS[0])], instruction=DESCRIBE, max_new_tokens=40
     )  # an untrained model seldom ends before
     assert mine == theirs[0].strip()
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tpad.embedded import data as pretraining_data, pretraining
 from tpad.embedded.pretraining import PretrainingConfig, pretrain
 from tpad.errors import ConfigError, DataError
-from tpad.mllm import MLLM, ItemInput
+from tpad.mllm import MLLM, ItemInput, generate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.training.workspace import Stage
 
@@ -50,8 +50,8 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
     losses = [line["loss a token"] for line in log if "loss a token" in line]
     assert losses and all(math.isfinite(loss) for loss in losses)
     mllm = MLLM.load(out, device="cpu")
-    written = mllm.generate(
-        [ItemInput(Image.new("RGB", (96, 96)), "x")], instruction=DESCRIBE, max_new_tokens=3
+    written = generate(
+        mllm, [ItemInput(Image.new("RGB", (96, 96)), "x")], instruction=DESCRIBE, max_new_tokens=3
     )
     assert isinstance(written[0], str)
 

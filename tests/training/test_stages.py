@@ -8,6 +8,7 @@ import torch
 from stage_runs import context_of, logged, new_stage
 
 from tpad.mllm import MLLM
+from tpad.mllm.collator import collate
 from tpad.training.ablations.definitions import apply_ablation
 from tpad.training.pipeline import Run
 from tpad.training.ranking import held
@@ -68,8 +69,8 @@ def test_transfer_features_do_not_depend_on_the_batch(distil_context):
     shop, transferred = distil_context.shop, distil_context["transfer"]
     for number in (0, 5, len(transferred.train) - 1):
         chat = shop.conversation(transferred.train.prefix(number), distil_context["descriptions"])
-        with shop.mllm.use_adapter(transfer.ADAPTER), torch.no_grad():
-            batch = shop.mllm.collate([chat], images=shop.images)
+        with shop.mllm.adapters.use(transfer.ADAPTER), torch.no_grad():
+            batch = collate(shop.mllm, [chat], images=shop.images)
             hidden = shop.mllm.forward(batch, need_logits=False).last_hidden
         alone = hidden[0, batch.markers[0, -1]]
         stored = torch.from_numpy(transferred.train.features[number])

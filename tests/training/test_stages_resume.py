@@ -88,9 +88,7 @@ def assert_resumes(run, folder, module, change, stop, adapter, alter=None):
         run_stage(run, module, folder / "parts", change, stop, alter)
     assert (folder / "parts" / "epoch.safetensors").is_file()
     again, _ = run_stage(run, module, folder / "parts", change, alter=alter)
-    pairs = zip(
-        mllm.trainable_parameters(adapter), again.trainable_parameters(adapter), strict=True
-    )
+    pairs = zip(mllm.adapters.parameters(adapter), again.adapters.parameters(adapter), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
     whole, parts = new_stage(folder / "whole"), new_stage(folder / "parts")
     assert whole.done and parts.done

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tpad.mllm import MLLM, ItemInput, LoraSettings
+from tpad.mllm import MLLM, ItemInput, LoraSettings, encode_images, encode_items
 from tpad.mllm.instructions import DESCRIBE
 from tpad.model.item_features import named_features, table_of
 from tpad.model.scaler import FeatureScaler
@@ -26,9 +26,9 @@ def mllm(base_folder) -> MLLM:
     mllm = MLLM.load(base_folder, device="cpu")
     mllm.fast_dtype = torch.float32
     torch.manual_seed(1)
-    mllm.add_adapter(ADAPTER, LoraSettings(rank=4, alpha=8.0))
+    mllm.adapters.add(ADAPTER, LoraSettings(rank=4, alpha=8.0))
     with torch.no_grad():  # fresh adapters change nothing, and hide mistakes
-        for parameter in mllm.trainable_parameters(ADAPTER):
+        for parameter in mllm.adapters.parameters(ADAPTER):
             parameter.add_(0.1 * torch.randn_like(parameter))
     return mllm
 
@@ -36,25 +36,25 @@ def mllm(base_folder) -> MLLM:
 @pytest.fixture
 def images(mllm):
     colours = ("red", "teal", "black")
-    return mllm.image_features([Image.new("RGB", (96, 96), colour) for colour in colours])
+    return encode_images(mllm, [Image.new("RGB", (96, 96), colour) for colour in colours])
 
 
 def test_features_are_those_of_the_common_class(mllm, images):
     student = Student(mllm, ITEMS, images, LAYERS, batch_size=2)
-    with mllm.use_adapter(ADAPTER):
-        encoded = mllm.encode(ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
+    with mllm.adapters.use(ADAPTER):
+        encoded = encode_items(mllm, ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
     wanted = table_of(named_features(encoded))
     assert student.features().shape == wanted.shape
     assert torch.allclose(student.features(), wanted, atol=1e-5)
     # And they are the adapter's own, not those of the base.
-    plain = mllm.encode(ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
+    plain = encode_items(mllm, ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
     assert not torch.allclose(wanted, table_of(named_features(plain)), atol=1e-2)
 
 
 def test_collected_gradients_are_those_of_autograd(mllm, images):
     """A loss on scaled features of all items: in two batches with caching, and in one without."""
     student = Student(mllm, ITEMS, images, LAYERS, batch_size=2)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     scaler = FeatureScaler.fit(student.features().numpy(), np.ones(len(ITEMS), bool))
     head = torch.randn(len(scaler.mean), 7)
 
@@ -64,7 +64,7 @@ def test_collected_gradients_are_those_of_autograd(mllm, images):
 
     table = scaler(student.features()).requires_grad_(True)
     loss_of(table).backward()
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         for parameter in adapter:
             parameter.grad = None
     student.backward(table.grad / scaler.deviation)
@@ -73,7 +73,7 @@ def test_collected_gradients_are_those_of_autograd(mllm, images):
     for parameter in adapter:
         parameter.grad = None
     whole = Student(mllm, ITEMS, images, LAYERS, batch_size=len(ITEMS))
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         (rows,) = whole.chunks
         read = whole._read(rows)
         order = torch.argsort(torch.tensor(rows))
@@ -93,14 +93,14 @@ def test_backward_leaves_the_model_as_it_was(mllm, images):
 
 def test_a_step_against_the_gradient_lowers_the_loss(mllm, images):
     student = Student(mllm, ITEMS, images, LAYERS)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     target = student.features() + 0.1
 
     def loss() -> float:
         return float((student.features() - target).square().mean())
 
     first = loss()
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         optimizer = torch.optim.SGD(adapter, lr=0.05)
         student.backward(2 * (student.features() - target) / target.numel())
         optimizer.step()

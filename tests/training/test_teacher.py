@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tpad.mllm import score_answers
 from tpad.training.stages import teacher, transfer
 
 
@@ -48,7 +49,7 @@ def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
 
 
 def test_the_teacher_scores_descriptions_after_sessions(distil_context):
-    """Against `MLLM.score` of each case alone."""
+    """Compared with `score_answers` of each case alone."""
     shop, descriptions = distil_context.shop, distil_context["descriptions"]
     transferred, judgement = distil_context["transfer"], distil_context["teacher"]
     texts = descriptions + distil_context["imagined"].descriptions
@@ -57,12 +58,9 @@ def test_the_teacher_scores_descriptions_after_sessions(distil_context):
         chat = shop.conversation(prefix, descriptions)
         assert len(chat) == len(prefix) and chat[-1].answer is None
         assert [turn.answer for turn in chat[:-1]] == [descriptions[i] for i in prefix[1:]]
-        with shop.mllm.use_adapter(transfer.ADAPTER):
-            wanted = shop.mllm.score(
-                chat,
-                [texts[i] for i in judgement.candidates[row]],
-                images=shop.images,
-            )
+        with shop.mllm.adapters.use(transfer.ADAPTER):
+            candidates = [texts[i] for i in judgement.candidates[row]]
+            wanted = score_answers(shop.mllm, [chat], [candidates], images=shop.images)[0]
         # The run itself may have used bfloat16, where that is faster.
         assert np.allclose(judgement.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
 

@@ -54,7 +54,7 @@ def load_encoder(
     with reading(file):
         for name in how.adapters:
             with reading(files.whole(f"adapters/{name}")):
-                mllm.load_adapter(name, files.folder / "adapters" / name)
+                mllm.adapters.load(name, files.folder / "adapters" / name)
         encoder = _assembled(files, facts, mllm, how, sizes)
         encoder.try_out()
     return encoder

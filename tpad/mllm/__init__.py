@@ -1,12 +1,23 @@
-"""Any Hugging Face vision-language model behind one small class: load, prompt, encode."""
+"""Vision-language models from the Hugging Face hub: load, prompt, encode, score, generate.
+
+```python
+from PIL import Image
+from tpad.mllm import MLLM, ItemInput, encode_items, generate
+
+mllm = MLLM.load("HuggingFaceTB/SmolVLM-256M-Instruct")
+items = [ItemInput(Image.open("lamp.jpg"), "A red lamp")]
+features = encode_items(mllm, items, layers=[mllm.num_layers])  # features.last[layer]: (1, d)
+texts = generate(mllm, items, instruction="Describe the product.")
+```
+"""
 
 import logging
 
 import lazy_loader
 
-# Transformers loads its modules when their names are first asked for, and these import each other in
-# circles, which fails where two threads do it at once. So one thread, which holds the lock of this
-# package, loads what the modules here and PEFT need before any of them asks for it.
+# Transformers imports its modules lazily, and they import each other in cycles, which fails if two
+# threads do it at once. So these names are imported here, under the import lock of this package,
+# before the modules of this package and PEFT use them.
 from transformers import (  # noqa: F401
     AutoConfig,
     AutoImageProcessor,
@@ -15,7 +26,7 @@ from transformers import (  # noqa: F401
     AutoTokenizer,
 )
 
-# Where bitsandbytes is installed it asks, as soon as PEFT imports it, for a package not used here.
+# On import by PEFT, bitsandbytes logs that a package is missing which is not used here.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""LoRA adapters on the language model, by PEFT."""
+"""LoRA adapters on the language model, with PEFT."""
 
 import re
 import warnings
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import (
@@ -19,6 +19,7 @@ from peft import (
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
 
 from tpad.errors import ModelError, one_line
 from tpad.io.files import replacing_folder
@@ -30,20 +31,17 @@ from tpad.mllm.adapter_files import (
     write_adapter,
 )
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Size of a LoRA adapter.
+    """The size of a LoRA adapter.
 
     Attributes:
         rank: rank of the update of each projection.
         alpha: the update is scaled by alpha / rank.
-        dropout: on the adapter's input, while training.
-        targets: a regular expression that matches whole module names; None for those that the
-            model's settings name (`ModelSettings.lora_targets`).
+        dropout: dropout on the adapter's input during training.
+        targets: the modules to adapt, as a regular expression that matches whole module names; None
+            for `ModelSettings.lora_targets` of the model.
     """
 
     rank: int = 16
@@ -53,25 +51,35 @@ class LoraSettings:
 
 
 class Adapters:
-    """The adapters of one model. At most one is active; none is after loading.
+    """The adapters of a model. At most one is active at a time, and none is active after loading.
 
     Args:
-        model: the base model; PEFT puts its layers into it in place, and freezes the base weights
-            when the first adapter is added.
-        targets: where adapters sit, as in `ModelSettings.lora_targets`.
+        model: the base model. PEFT adds its layers in place, and freezes the base weights when the
+            first adapter is added.
+        targets: the modules to adapt, as in `ModelSettings.lora_targets`.
+
+    Attributes:
+        active: the name of the active adapter, or None.
     """
 
-    def __init__(self, model: "PreTrainedModel", targets: str = "auto") -> None:
+    def __init__(self, model: PreTrainedModel, targets: str = "auto") -> None:
         self._model, self._targets = model, targets
-        self._peft: Any = None  # a PeftModel once there is an adapter
+        self._peft: Any = None  # a PeftModel as soon as there is an adapter
         self.active: str | None = None
-        self._gathered: dict[str, Tensor] | None = None  # the base, where it was split
+        self._gathered: dict[str, Tensor] | None = None  # the base model, if it was split
 
     @property
     def names(self) -> list[str]:
+        """The adapters that were added or loaded."""
         return [] if self._peft is None else list(self._peft.peft_config)
 
-    def add(self, name: str, settings: LoraSettings) -> None:
+    def add(self, name: str, settings: LoraSettings | None = None) -> None:
+        """Add a new adapter, which changes nothing until it is active and trained.
+
+        Raises:
+            ModelError: the name is taken, or the adapter fits no module of the model.
+        """
+        settings = settings or LoraSettings()
         targets = settings.targets or self._targets
         if targets == "auto":
             targets = language_projections(self._model)
@@ -85,7 +93,7 @@ class Adapters:
         self.set(self.active)
 
     def set(self, name: str | None) -> None:
-        """Make an adapter the active one and its weights trainable; None: the base model alone."""
+        """Make an adapter active and its weights trainable; None deactivates all adapters."""
         if name is not None and name not in self.names:
             known = ", ".join(self.names) or "none"
             raise ModelError(f"There is no adapter {name!r}; added or loaded so far: {known}.")
@@ -100,7 +108,7 @@ class Adapters:
 
     @contextmanager
     def use(self, name: str | None) -> Iterator[None]:
-        """Within the block, `name` is the active adapter."""
+        """A context in which `name` is the active adapter. It must enclose a whole training step."""
         before = self.active
         self.set(name)
         try:
@@ -110,11 +118,11 @@ class Adapters:
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """Within the block, the active adapter is part of the base weights: a quarter faster.
+        """A context in which the active adapter is merged into the base weights, which is 25 % faster.
 
-        For many passes without gradients. The weights themselves are put back afterwards, so no
-        rounding is left over. Weights of 16 bits would lose the update, and those of 4 bits or split
-        over processes cannot take it: they are left as they are.
+        Use it for many forward passes without gradients. The original weights are restored afterwards,
+        so no rounding error remains. It does nothing if the weights have 16 bits (they would lose the
+        update), have 4 bits, or are split over processes.
         """
         name = self.active
         packed = getattr(self._model, "is_loaded_in_4bit", False)
@@ -139,15 +147,15 @@ class Adapters:
                 layer.get_base_layer().weight.data = weight
             self.set(name)
 
-    def parameters(self, name: str) -> list[torch.nn.Parameter]:
-        """The adapter's weights. They require gradients only while the adapter is active."""
+    def parameters(self, name: str) -> list[nn.Parameter]:
+        """The adapter's weights, for an optimizer. They require gradients only while it is active."""
         if name not in self.names:
             raise ModelError(f"There is no adapter {name!r} to train; add it first.")
         marks = (f".lora_A.{name}.", f".lora_B.{name}.")
         return [p for key, p in self._model.named_parameters() if any(m in key for m in marks)]
 
     def save(self, name: str, folder: str | Path) -> None:
-        """Write adapter_config.json and adapter_model.safetensors, as PEFT reads them."""
+        """Write adapter_config.json and adapter_model.safetensors, which PEFT can read."""
         if name not in self.names:
             raise ModelError(f"There is no adapter {name!r} to save; add it first.")
         state = get_peft_model_state_dict(self._peft, adapter_name=name)
@@ -155,10 +163,10 @@ class Adapters:
             write_adapter(self._peft.peft_config[name], state, part)
 
     def load(self, name: str, folder: str | Path) -> None:
-        """Add an adapter with the weights that `save` (or PEFT) wrote.
+        """Add an adapter that `save` or PEFT wrote.
 
         Raises:
-            ModelError: there is none, it is damaged, of another model, or not supported.
+            ModelError: the adapter is missing, damaged, not supported, or made for another model.
         """
         if not (Path(folder) / CONFIG_FILE).is_file():
             raise ModelError(f"There is no adapter in {folder}: {CONFIG_FILE} is missing.")
@@ -166,14 +174,14 @@ class Adapters:
             config, state = read_adapter(Path(folder))
         except ModelError:
             raise
-        except Exception as error:  # whatever damaged files cause
+        except Exception as error:  # damaged files can raise anything
             raise ModelError(f"The adapter in {folder} is damaged: {one_line(error)}.") from error
         self._attach(name, config)
         try:
             result: Any = set_peft_model_state_dict(self._peft, state, adapter_name=name)
             own = [key for key in result.missing_keys if f".{name}." in key]
             if own or result.unexpected_keys:
-                raise RuntimeError(f"weights missing or left over: {own + result.unexpected_keys}")
+                raise RuntimeError(f"missing or unexpected weights: {own + result.unexpected_keys}")
         except RuntimeError as error:
             self._peft.delete_adapter(name)
             raise ModelError(f"The adapter in {folder} does not fit this model: {error}") from error
@@ -181,27 +189,29 @@ class Adapters:
             self.set(self.active)
 
     def gather_base(self, keep: bool) -> None:
-        """Brings together, for `base_state`, a base that is split over processes; all do so at once.
+        """Gather the weights of a base model that is split over processes, for `base_state`.
+
+        All processes must call it together.
 
         Args:
-            keep: whether this process gets it, in main memory.
+            keep: whether this process keeps the weights, in main memory.
         """
         self._gathered = None
         gathered = self.base_state()
-        for key, value in gathered.items():  # one after the other, as the device need not hold all
+        for key, value in gathered.items():  # one at a time: they may not all fit on the device
             if isinstance(value, DTensor):
                 whole = value.full_tensor()
                 gathered[key] = whole.cpu() if keep else value
         if keep:
             self._gathered = gathered
 
-    def base_state(self, dtype: torch.dtype | None = None) -> dict[str, torch.Tensor]:
-        """The base model's weights under their own names, adapters left out.
+    def base_state(self, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+        """The base model's weights under their original names, without adapters.
 
-        Of a base that is split over processes: what `gather_base` has brought together.
+        If the base model is split over processes, these are the weights that `gather_base` gathered.
 
         Args:
-            dtype: of the weights; None = as they are.
+            dtype: of the weights; None leaves them unchanged.
         """
         if self._gathered is not None:
             state = dict(self._gathered)
@@ -213,18 +223,18 @@ class Adapters:
             }
         if dtype is None:
             return state
-        # Tied weights share their memory and go on to do so: a file holds them once.
+        # Tied weights keep sharing their memory, so that a file stores them once.
         cast = {_place(v): v.to(dtype) for v in state.values() if v.is_floating_point()}
         return {key: cast.get(_place(value), value) for key, value in state.items()}
 
     def _attach(self, name: str, config: PeftConfig) -> None:
-        """Put fresh LoRA layers of this name into the model."""
+        """Add new LoRA layers with this name to the model."""
         if name in self.names:
-            raise ModelError(f"There already is an adapter {name!r}; choose another name.")
+            raise ModelError(f"There is already an adapter {name!r}; choose another name.")
         try:
             if self._peft is None:
                 with warnings.catch_warnings():
-                    # PEFT asks transformers by an old name; nothing that a user could change.
+                    # PEFT uses an old name in transformers, which a user cannot change.
                     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")
                     self._peft = PeftModel(self._model, config, adapter_name=name)
             else:
@@ -233,14 +243,14 @@ class Adapters:
             raise ModelError(f"The adapter {name!r} fits no layer of the model: {error}") from error
 
 
-def language_projections(model: "PreTrainedModel") -> str:
-    """A regular expression for the projections in every layer of the language model.
+def language_projections(model: PreTrainedModel) -> str:
+    """A regular expression that matches the projections in every layer of the language model.
 
     Raises:
-        ModelError: its layers have other names than those that are known.
+        ModelError: the names of the layers are not known.
     """
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    names = {name.removesuffix(".base_layer") for name in linear}  # PEFT wraps what has an adapter
+    names = {name.removesuffix(".base_layer") for name in linear}  # PEFT wraps adapted modules
     layers = model.config.get_text_config().num_hidden_layers
     for projections, count in PROJECTIONS:
         pattern = LANGUAGE_LAYERS + projections
@@ -248,11 +258,12 @@ def language_projections(model: "PreTrainedModel") -> str:
             return pattern
     kind = model.config.get_text_config().model_type
     raise ModelError(
-        f"Where adapters sit in a language model of the kind {kind!r} is not known; name its "
-        "projections by lora_targets, a regular expression that matches whole module names, such as "
+        f"The projections of a language model of the type {kind!r} are not known; set lora_targets to "
+        "a regular expression that matches their whole module names, such as "
         f"{LANGUAGE_LAYERS + 'attention.query_key_value'!r}."
     )
 
 
-def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+def _place(tensor: Tensor) -> tuple[int, torch.Size]:
+    """Identifies tensors that share their memory."""
     return tensor.data_ptr(), tensor.shape

@@ -1,35 +1,35 @@
-"""How many tokens stand for a picture: a processor writes them, and the model decides their number.
+"""Make the processor write as many tokens for an image as the model makes of it.
 
-Files of processors often lack the settings that the number depends on, and then a default of another
-model is taken. So these settings are taken from the model, and the number is compared once.
+Processor files often lack the settings that the number of tokens depends on, and transformers then
+falls back on the defaults of another model. So these settings are taken from the model's config, and
+the two numbers are compared once, when the model is loaded.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from PIL import Image
 from transformers import PreTrainedConfig
 from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ModelError, one_line
-from tpad.mllm.processors import is_qwen
+from tpad.mllm.image_cache import ImageCache
+from tpad.mllm.processors import Pixels, is_qwen, preprocess
 
-if TYPE_CHECKING:
-    from tpad.mllm.model import MLLM
-
-_PROBE = (96, 64)  # pixels; not square, as most pictures are not
+_PROBE = (96, 64)  # pixels; not square, like most images
 
 
 def follow_model(processor: ProcessorMixin, config: PreTrainedConfig) -> None:
-    """Sets in a processor what the number of image tokens depends on, as the model has it.
+    """Set what the number of image tokens depends on to the model's values.
 
-    To be called before the resolution is set; doing it again changes nothing.
+    Call it before `set_resolution`. Calling it twice changes nothing.
 
     Args:
         processor: changed in place.
         config: of the model.
 
     Raises:
-        ModelError: the processor writes pictures as another token than the model reads.
+        ModelError: the processor and the model use different image tokens.
     """
     _check_image_token(processor, config)
     if is_qwen(config.model_type):
@@ -40,44 +40,48 @@ def follow_model(processor: ProcessorMixin, config: PreTrainedConfig) -> None:
         _follow_connector(processor, config)
 
 
-def check_image_tokens(mllm: "MLLM", whose: str) -> None:
-    """Reads one picture and compares how many tokens the model makes of it and the processor writes.
+def check_image_tokens(
+    processor: Any, family: str, run_vision: Callable[[Pixels], ImageCache], subject: str
+) -> None:
+    """Encode one image, and compare the number of its tokens with what the processor writes.
 
-    A LLaVA processor learns here how many tokens besides those of patches the vision tower gives.
+    For LLaVA, this sets how many tokens the vision tower adds to those of the patches.
 
     Args:
-        mllm: the model with its processor.
-        whose: names the model, as the subject of a sentence.
+        processor: of the model.
+        family: one of `FAMILIES`.
+        run_vision: runs the vision tower of the model.
+        subject: names the model in an error message.
 
     Raises:
         ModelError: the numbers differ, or the vision tower cannot read what the processor prepares.
     """
     try:
-        cache = mllm.image_features([Image.new("RGB", _PROBE, "grey")])
+        cache = run_vision(preprocess(processor, [Image.new("RGB", _PROBE, "grey")]))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ModelError(
-            f"{whose} cannot read pictures as its processor prepares them ({one_line(error)}); take model and "
-            "processor files from one checkpoint."
+            f"{subject} cannot read pictures as its processor prepares them ({one_line(error)}); take "
+            "model and processor files from one checkpoint."
         ) from error
     made = int(cache.counts[0])
-    written = cache.expansions[0].count(mllm.processor.image_token)
-    if mllm.family == "llava" and made != written:
-        mllm.processor.num_additional_image_tokens += made - written
-        written = made if mllm.processor.num_additional_image_tokens >= 0 else written
+    written = cache.expansions[0].count(processor.image_token)
+    if family == "llava" and made != written:
+        processor.num_additional_image_tokens += made - written
+        written = made if processor.num_additional_image_tokens >= 0 else written
     if made != written:
         raise ModelError(
-            f"{whose} makes {made} tokens of a picture, but its processor writes {written}; take "
+            f"{subject} makes {made} tokens of a picture, but its processor writes {written}; take "
             "model and processor files from one checkpoint."
         )
 
 
 def _check_image_token(processor: Any, config: Any) -> None:
-    token, wanted = processor.image_token, config.image_token_id
+    token, expected = processor.image_token, config.image_token_id
     found = processor.tokenizer.convert_tokens_to_ids(token)
-    if found != wanted:
+    if found != expected:
         raise ModelError(
-            f"The processor of {config.name_or_path} writes pictures as token {found} ({token}), but the "
-            f"model reads token {wanted} as a picture; take all files from one checkpoint."
+            f"The processor of {config.name_or_path} writes pictures as token {found} ({token}), but "
+            f"the model reads token {expected} as a picture; take all files from one checkpoint."
         )
 
 
@@ -90,9 +94,9 @@ def _follow_merging(processor: Any, config: Any) -> None:
 
 
 def _follow_tower(processor: Any, config: Any) -> None:
-    """LLaVA: a token is a patch; `check_image_tokens` finds how many there are besides."""
+    """LLaVA: a token is a patch; `check_image_tokens` finds the number of additional tokens."""
     patch = getattr(config.vision_config, "patch_size", None)
-    if not isinstance(patch, int):  # a tower without patches: the whole picture is one
+    if not isinstance(patch, int):  # a tower without patches: the whole image is one
         images = processor.image_processor
         square = getattr(images, "crop_size", None) or images.size
         patch = square.get("height") or square.get("shortest_edge")
@@ -105,6 +109,6 @@ def _follow_connector(processor: Any, config: Any) -> None:
     images, vision = processor.image_processor, config.vision_config
     edge = images.max_image_size["longest_edge"]
     if edge > vision.image_size or edge // vision.patch_size % config.scale_factor:
-        edge = vision.image_size  # the file names no size of tiles, and the default fits not
+        edge = vision.image_size  # the file has no tile size, and the default does not fit
         images.max_image_size = {"longest_edge": edge}
     processor.image_seq_len = (edge // vision.patch_size // config.scale_factor) ** 2

@@ -1,4 +1,4 @@
-"""Reading a checkpoint from a folder or the hub, with every failure as one clear sentence."""
+"""Read a checkpoint from a folder or from the hub."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def read_checkpoint(
     device: torch.device,
     local_files_only: bool,
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
-    """Model and processor; arguments and errors as in `MLLM.load`."""
+    """Read model and processor; arguments and errors as in `MLLM.load`."""
     path = str(path_or_hub_id)
     if not Path(path).is_dir() and not is_hub_id(path):
         raise ModelError(f"There is no model folder {path}; give a folder or a hub id.")
@@ -55,14 +55,14 @@ def read_checkpoint(
     packed = plain.get("quantization_config")
     if packed and not settings.load_in_4bit:
         raise ModelError(
-            f"The weights of {path} are quantised ({packed.get('quant_method')}); take the "
-            "checkpoint in full precision, or set load_in_4bit."
+            f"The weights of {path} are quantised ({packed.get('quant_method')}); use the checkpoint "
+            "in full precision, or set load_in_4bit."
         )
     options: dict[str, Any] = {}
     if settings.load_in_4bit:
         check_4bit(device)
         options = loading_options(device, compute)
-        if packed:  # as it was packed
+        if packed:  # keep the quantisation of the checkpoint
             del options["quantization_config"]
     with _loading(path):
         check_config(plain, path)
@@ -70,7 +70,7 @@ def read_checkpoint(
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
         follow_model(processor, config)
-        config._attn_implementation = "sdpa"  # whatever the file says, for all parts
+        config._attn_implementation = "sdpa"  # overrides the file, for all parts of the model
         set_resolution(processor, config, settings)
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
@@ -85,20 +85,20 @@ def read_checkpoint(
     model, info = loaded
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise ModelError(f"The model {path} lacks weights ({some}, …); get it whole again.")
+        raise ModelError(f"The model {path} lacks weights ({some}, …); download it again.")
     return model, processor
 
 
 def is_hub_id(path: str) -> bool:
-    """Whether it is written as OWNER/NAME and there is no such folder."""
+    """Whether a path has the form OWNER/NAME and is not an existing folder."""
     return path.count("/") == 1 and not Path(path).is_absolute() and not Path(path).exists()
 
 
 def pinned_revision(hub_id: str, revision: str | None = None) -> str:
-    """The commit that a branch or tag of a hub model is at; without a network, that of the cache.
+    """The commit of a branch or tag of a model on the hub; without a network, that of the local cache.
 
     Raises:
-        ModelError: there is no such model or revision, or the hub cannot be reached.
+        ModelError: the model or the revision does not exist, or the hub cannot be reached.
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
@@ -106,15 +106,19 @@ def pinned_revision(hub_id: str, revision: str | None = None) -> str:
         file = cached_file(hub_id, "config.json", revision=revision)
         commit = extract_commit_hash(file, None)
     if commit is None:
-        raise ModelError(f"The hub names no commit of {hub_id}; give one by the revision.")
+        raise ModelError(f"The hub names no commit for {hub_id}; set the revision to a commit.")
     return commit
 
 
-def check_family(model_type: str, whose: str) -> str:
-    """The family, or a ModelError."""
+def check_family(model_type: str, subject: str) -> str:
+    """The family of a model.
+
+    Raises:
+        ModelError: the family is not supported.
+    """
     if model_type not in FAMILIES:
         raise ModelError(
-            f"{whose} is of the family {model_type!r}, which is not supported; "
+            f"{subject} is of the family {model_type!r}, which is not supported; "
             f"use one of {', '.join(FAMILIES)}."
         )
     return model_type
@@ -122,12 +126,12 @@ def check_family(model_type: str, whose: str) -> str:
 
 @contextmanager
 def _loading(path: str) -> Iterator[None]:
-    """Whatever goes wrong in reading a checkpoint as a ModelError."""
+    """Turn any failure to read a checkpoint into a `ModelError`."""
     try:
         yield
     except TpadError:
         raise
-    except Exception as error:  # transformers may raise anything over damaged files
+    except Exception as error:  # damaged files can raise anything
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
             f"and the network ({one_line(error)})."

@@ -1,4 +1,4 @@
-"""Where a model computes, and in which number format."""
+"""Choose the device and the number format that a model computes in."""
 
 import time
 from functools import cache
@@ -11,7 +11,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(device: str) -> torch.device:
-    """CUDA where there is one, unless a device is named."""
+    """The named device; for "auto", CUDA if it is available, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -24,7 +24,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_dtypes(dtype: str, device: torch.device) -> tuple[torch.dtype, torch.dtype, torch.dtype]:
-    """(dtype for exact work, for fast work, of the weights); see the class."""
+    """The dtypes for inference, for `autocast()` and of the weights; see `MLLM`."""
     if dtype not in (*DTYPES, "auto"):
         raise ConfigError(f"There is no dtype {dtype!r}; use auto, {', '.join(DTYPES)}.")
     if device.type == "cpu":
@@ -38,9 +38,9 @@ def choose_dtypes(dtype: str, device: torch.device) -> tuple[torch.dtype, torch.
 
 @cache
 def faster_cpu_dtype() -> torch.dtype:
-    """float32 or bfloat16, whichever multiplies matrices faster here; takes some 50 ms.
+    """float32 or bfloat16, whichever multiplies matrices faster on this CPU; takes about 50 ms.
 
-    Measured in processor time, so that what else runs on the machine does not matter.
+    It is measured in processor time, so that other programs on the machine do not matter.
     """
 
     def seconds(dtype: torch.dtype) -> float:

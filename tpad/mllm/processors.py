@@ -1,12 +1,12 @@
-"""Processors of the supported families, loaded for pictures alone, with or without torchvision.
+"""The processors of the supported families, without their video processors.
 
-Transformers' own loading asks for video processors, which need torchvision, even where no video is
-read. `ProcessorMixin.get_attributes()` takes the parts to load from the signature of `__init__`, so
-a subclass without a video processor loads, saves and loads again. Its class keeps the public name,
-which is what gets written into `processor_config.json`.
+Transformers also loads the video processor of a checkpoint, which needs torchvision, even if no video
+is read. `ProcessorMixin.get_attributes()` takes the parts to load from the signature of `__init__`, so
+a subclass whose `__init__` has no video processor can be loaded and saved without one. The subclass
+keeps the public name, because the name is written into `processor_config.json`.
 
-Pictures always go through the Pillow image processors: the torchvision ones resample a little
-differently, and features must not depend on what else is installed.
+Images always go through the Pillow image processors. Those of torchvision resample slightly
+differently, and features must not depend on which packages are installed.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Qwen3VLProcessor(_Qwen3):
 
 class SmolVLMProcessor(_SmolVLM):
     def __init__(self, image_processor, tokenizer, image_seq_len=169, chat_template=None, **_):
-        # The parent's __init__ demands a package for writing out numbers of video frames.
+        # The __init__ of the parent needs a package that writes out the numbers of video frames.
         self.image_token = getattr(tokenizer, "image_token", "<image>")
         self.video_token = getattr(tokenizer, "video_token", "<video>")
         self.fake_image_token = getattr(tokenizer, "fake_image_token", "<fake_token_around_image>")
@@ -51,7 +51,7 @@ class SmolVLMProcessor(_SmolVLM):
         self.image_seq_len = image_seq_len
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
-    # The parent's version asks its video processor for a frame rate.
+    # The version of the parent needs a video processor.
     apply_chat_template = ProcessorMixin.apply_chat_template
 
 
@@ -62,21 +62,24 @@ FAMILIES: dict[str, type[ProcessorMixin]] = {
     "qwen2_5_vl": Qwen2_5_VLProcessor,
     "qwen3_vl": Qwen3VLProcessor,
 }
-"""Supported values of `model_type` in a checkpoint's config, with the processor class."""
+"""The processor class for each supported `model_type` in a checkpoint's config."""
 
 
 def is_qwen(family: str) -> bool:
-    """Whether pictures keep their own grid of tokens, placed by three-dimensional positions."""
+    """Whether it is a Qwen family, where image tokens form a grid with three-dimensional positions."""
     return family.startswith("qwen")
 
 
 def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
-    """The processor of a checkpoint.
+    """Load the processor of a checkpoint.
 
     Args:
         path: folder or hub id.
         family: one of `FAMILIES`.
-        **hub: revision, local_files_only and the like, as in `from_pretrained`.
+        **hub: options of `from_pretrained`, such as revision and local_files_only.
+
+    Raises:
+        ModelError: the checkpoint has no chat template.
     """
     cls = FAMILIES[family]
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **hub)
@@ -94,12 +97,12 @@ def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
 
 @dataclass
 class Pixels:
-    """Preprocessed pictures, as the vision tower takes them.
+    """Preprocessed images: the input of the vision tower.
 
     Attributes:
         tensors: arguments of the model's `get_image_features`.
-        expansions: per picture, what stands for it in the prompt: as many image tokens as it has,
-            with the tokens around them.
+        expansions: per image, the string that represents it in the prompt: its image tokens and the
+            tokens around them.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -107,7 +110,7 @@ class Pixels:
 
     @property
     def grids(self) -> torch.Tensor | None:
-        """Qwen: (n, 3) frames, rows and columns of patches of each picture."""
+        """Qwen: (n, 3) frames, rows and columns of patches of each image."""
         return self.tensors.get("image_grid_thw")
 
     def to(self, device: torch.device) -> "Pixels":
@@ -115,8 +118,12 @@ class Pixels:
 
 
 def preprocess(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Pixels:
-    """Pictures as tensors, through the model's own image processor."""
-    pictures = [presentable(image) for image in images]
+    """Preprocess images with the model's own image processor.
+
+    Raises:
+        ImageError: an image is not a PIL image.
+    """
+    pictures = [normalise(image) for image in images]
     nested = isinstance(processor, Idefics3Processor | _SmolVLM)
     kwargs = {"return_row_col_info": True} if nested else {}
     inputs = processor.image_processor(
@@ -127,8 +134,8 @@ def preprocess(processor: ProcessorMixin, images: Sequence[Image.Image]) -> Pixe
     return Pixels({name: inputs[name] for name in names if name in inputs}, expansions)
 
 
-def presentable(image: Image.Image) -> Image.Image:
-    """RGB, and no thinner than 1:20, by white margins: image processors refuse less."""
+def normalise(image: Image.Image) -> Image.Image:
+    """Convert to RGB, and pad a very thin image with white: image processors reject it otherwise."""
     if not isinstance(image, Image.Image):
         raise ImageError(f"Expected a PIL image, got {type(image).__name__}; open the file first.")
     if "A" in image.getbands() or "transparency" in image.info:

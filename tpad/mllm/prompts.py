@@ -1,8 +1,8 @@
-"""What the model reads: items shown in a chat, rendered through the model's own chat template.
+"""Conversations about items, rendered with the model's own chat template.
 
-A template is run once per *structure* of a conversation (which turns have a picture, a text, an
-answer) with placeholders instead of the contents; the result is cut at the placeholders and filled.
-So rendering a conversation is string concatenation, and the place of every part is known exactly.
+The template runs once per *structure* of a conversation (which turns have an image, a text, an answer),
+with placeholders for the contents. Its output is split at the placeholders. To render a conversation
+then means to join strings, and the offset of every part is known exactly.
 """
 
 import re
@@ -16,11 +16,11 @@ from tpad.errors import ModelError
 
 @dataclass(frozen=True)
 class ItemInput:
-    """What the model reads of one item; either part may be missing.
+    """The image and the text of an item; either may be missing.
 
     Attributes:
-        image: a picture, or the row of the `ImageCache` that is given along, or None.
-        text: title and whatever else is written about the item; "" = none.
+        image: a picture, or its row in the `ImageCache` that is passed along, or None.
+        text: the title and any other text about the item; may be empty.
     """
 
     image: Image.Image | int | None = None
@@ -29,14 +29,14 @@ class ItemInput:
 
 @dataclass(frozen=True)
 class Turn:
-    """One user turn of a chat: an item is shown, with an instruction.
+    """One turn of a conversation: the user shows an item, and the assistant may reply.
 
     Attributes:
-        item: the item shown.
-        instruction: what is asked about it ("" = nothing, the item alone).
-        answer: the assistant's reply. None as the last turn of a conversation: the reply is open,
-            and the prompt ends where it would begin. None in an earlier turn: the user goes on
-            without a reply. "" = an empty reply, which closes the turn and is never a label.
+        item: the item.
+        instruction: what is asked about it; may be empty.
+        answer: the assistant's reply. If it is None in the last turn, the reply is open, and the prompt
+            ends where it would begin. If it is None in an earlier turn, the user continues without a
+            reply. An empty reply closes the turn and is never a label.
     """
 
     item: ItemInput
@@ -50,28 +50,26 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as one string, and where its parts are (character offsets, end exclusive).
+    """A conversation as a string, and the offsets of its parts (in characters, end exclusive).
 
     Attributes:
-        string: the prompt, with one placeholder string per picture already expanded.
+        string: the prompt, with the image tokens of each image.
         texts: per turn, the item's own text; None if it has none.
-        answers: per turn, the reply with its lead-in space and its end token; None if not given.
-        markers: per turn, where the reply begins or would begin: the last token before it is the
-            turn's marker.
-        ends: per turn, where the next turn begins.
+        answers: per turn, the reply with its leading space and its end token; None if there is none.
+        markers: per turn, where the reply begins or would begin. The last token before it is the
+            marker of the turn.
     """
 
     string: str
     texts: tuple[Span | None, ...]
     answers: tuple[Span | None, ...]
     markers: tuple[int, ...]
-    ends: tuple[int, ...]
 
 
-# A conversation's structure: for each turn, has it an image, a text, an instruction, an answer?
+# The structure of a conversation: whether each turn has an image, a text, an instruction, an answer.
 _Shapes = tuple[tuple[bool, ...], ...]
 _KINDS = ("image", "text", "instruction", "answer")
-# Stands for the contents of one part; private use characters are in no template.
+# A placeholder for the content of one part. No template contains these private use characters.
 _SLOT = re.compile("\ue000(\\d+)-(\\w+)\ue001")
 
 
@@ -81,22 +79,22 @@ def _slot(turn: int, kind: str) -> str:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Part of a cut template: a literal, a slot to fill, or a mark whose place is wanted."""
+    """A piece of a template's output: a literal, a placeholder, or a mark whose offset is recorded."""
 
     what: str  # "literal", "mark", or one of _KINDS
     turn: int = 0
-    string: str = ""  # of a literal; the name of a mark
+    string: str = ""  # the text of a literal, or the name of a mark
 
 
 class PromptRenderer:
-    """Renders conversations and knows where their parts lie.
+    """Renders conversations and records the offsets of their parts.
 
     Args:
         apply_template: (messages, add_generation_prompt) -> string, the model's own chat template.
-        image_token: what the template writes where a picture belongs.
-        reserved: strings with a meaning of their own to the tokenizer; in texts they are broken up,
-            so that a title like "<image>" is read as text.
-        fallback_end: the end token to close an answer where the template writes none (LLaVA).
+        image_token: what the template writes for an image.
+        reserved: the special tokens. They are broken up in texts, so that a title such as "<image>"
+            is read as text.
+        fallback_end: the end token of an answer if the template writes none (LLaVA).
     """
 
     def __init__(
@@ -114,18 +112,22 @@ class PromptRenderer:
         self._layouts: dict[tuple[_Shapes, bool], list[_Piece]] = {}
 
     def clean(self, text: str | None) -> str:
-        """The text as the model may see it: stripped, special tokens broken up by a space."""
+        """Strip a text, and break up special tokens with a space."""
         return self._reserved.sub(lambda m: f"{m[0][0]} {m[0][1:]}", (text or "").strip())
 
     def render(
         self, conversation: Conversation, open_ended: bool, expansions: Sequence[str | None]
     ) -> Rendered:
-        """The conversation as a string, with the place of each part.
+        """Render a conversation as a string.
 
         Args:
+            conversation: at least one turn.
             open_ended: whether the prompt ends with the opening of the assistant's reply; the last
                 turn's answer is then left out.
-            expansions: per turn, what stands for its picture (None = no picture).
+            expansions: per turn, the string that represents its image, or None.
+
+        Raises:
+            ModelError: the conversation is empty, or the template omits or reorders parts.
         """
         if not conversation:
             raise ModelError("A conversation needs at least one turn.")
@@ -140,10 +142,10 @@ class PromptRenderer:
         return self._fill(self._layout(shapes, open_ended), contents)
 
     def answer_parts(self) -> tuple[str, str, str]:
-        """(context, lead, end): after `context`, an answer is read as `lead + answer + end`.
+        """(context, lead, end): after `context`, an answer is written as `lead + answer + end`.
 
-        `context` is the end of the prompt, since its last special token. A candidate is tokenized
-        behind it, so that it gets the tokens it would get in the whole prompt.
+        `context` is the part of the prompt after its last special token. An answer that is tokenized
+        after it gets the same tokens as in the whole prompt.
         """
         contents = [(None, None, "?", "?")]
         rendered = self._fill(self._layout(((False, False, True, True),), False), contents)
@@ -154,20 +156,20 @@ class PromptRenderer:
 
     def _layout(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
         if (shapes, open_ended) not in self._layouts:
-            self._layouts[shapes, open_ended] = self._cut(shapes, open_ended)
+            self._layouts[shapes, open_ended] = self._split(shapes, open_ended)
         return self._layouts[shapes, open_ended]
 
-    def _cut(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
-        """Run the template on a structure and cut the result into pieces."""
+    def _split(self, shapes: _Shapes, open_ended: bool) -> list[_Piece]:
+        """Run the template on a structure and split its output into pieces."""
         whole = self._skeleton(shapes, open_ended)
         slots = [(int(m[1]), m[2], m.start(), m.end()) for m in _SLOT.finditer(whole)]
         given = [(n, _KINDS[k]) for n, s in enumerate(shapes) for k in range(4) if s[k]]
         if [slot[:2] for slot in slots] != given:
             raise ModelError(
                 "The model's chat template leaves out or reorders parts of a turn; use a "
-                "checkpoint whose template shows picture, text and answer in this order."
+                "checkpoint whose template writes picture, text and answer in this order."
             )
-        # Pieces with the offset where they stand; at one offset they keep the order of `rank`.
+        # (offset, rank, piece); pieces at the same offset are ordered by rank.
         placed: list[tuple[int, int, _Piece]] = []
         for turn, kind, start, end in slots:
             placed.append((start, 3, _Piece(kind, turn)))
@@ -184,12 +186,9 @@ class PromptRenderer:
             prompt = self._skeleton((*shapes[:turn], (*question, False)), replied)
             if whole.startswith(prompt):
                 marker = len(prompt)
-            else:  # a template that opens replies in another way than it closes them
+            else:  # the template opens a reply differently than it writes a given one
                 marker = whole.find(_slot(turn, "answer")) if answered else len(whole)
             placed.append((marker, 2, _Piece("mark", turn, "marker")))
-            closed = self._skeleton(shapes[: turn + 1], False)
-            end = len(closed) if not last and whole.startswith(closed) else len(whole)
-            placed.append((end, 2, _Piece("mark", turn, "end")))
         placed.sort(key=lambda entry: entry[:2])
         pieces, done = [], 0
         for offset, _, piece in placed:
@@ -201,7 +200,7 @@ class PromptRenderer:
         return [*pieces, _Piece("literal", string=whole[done:])]
 
     def _skeleton(self, shapes: _Shapes, open_ended: bool) -> str:
-        """The template's output with a slot for each part."""
+        """The template's output with a placeholder for each part."""
         messages: list[dict] = []
         for turn, (image, text, instruction, answer) in enumerate(shapes):
             kinds = [k for k, there in (("text", text), ("instruction", instruction)) if there]
@@ -223,7 +222,7 @@ class PromptRenderer:
         out: list[str] = []
         at = 0
         texts: list[Span | None] = [None] * turns
-        marks = {name: [0] * turns for name in ("marker", "end", "answer end")}
+        marks = {name: [0] * turns for name in ("marker", "answer end")}
         for piece in pieces:
             if piece.what == "mark":
                 marks[piece.string][piece.turn] = at
@@ -239,6 +238,4 @@ class PromptRenderer:
             (marks["marker"][turn], marks["answer end"][turn]) if content[3] else None
             for turn, content in enumerate(contents)
         )
-        return Rendered(
-            "".join(out), tuple(texts), answers, tuple(marks["marker"]), tuple(marks["end"])
-        )
+        return Rendered("".join(out), tuple(texts), answers, tuple(marks["marker"]))

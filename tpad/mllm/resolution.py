@@ -1,4 +1,4 @@
-"""How large pictures are shown to a model, and so how many tokens each takes."""
+"""Set the resolution of images, which determines how many tokens each takes."""
 
 from math import isqrt
 from typing import Any
@@ -10,16 +10,16 @@ from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
 
 DEFAULT_MAX_PIXELS = 128 * 28 * 28
-"""Qwen: pictures are shrunk to this many pixels, about 128 tokens each."""
+"""Qwen: larger images are resized to this many pixels, about 128 tokens."""
 
 RESIZABLE_TOWERS = ("clip_vision_model", "siglip_vision_model")
-"""LLaVA: vision towers that interpolate the positions they learnt."""
+"""LLaVA: vision towers that can interpolate their position embeddings."""
 
 
 def set_resolution(
     processor: ProcessorMixin, config: PreTrainedConfig, settings: ModelSettings
 ) -> None:
-    """Sets in the processor how large pictures are shown; doing it again changes nothing.
+    """Set the resolution of images in the processor. Calling it twice changes nothing.
 
     Args:
         processor: changed in place.
@@ -27,7 +27,7 @@ def set_resolution(
         settings: `max_pixels` or `visual_tokens`, and `split_images`.
 
     Raises:
-        ConfigError: the family cannot do what is asked for.
+        ConfigError: the family does not support a setting.
     """
     family = config.model_type
     if settings.max_pixels is not None and settings.visual_tokens is not None:
@@ -41,8 +41,8 @@ def set_resolution(
         return
     if settings.split_images:
         raise ConfigError(
-            f"Only Idefics3 and SmolVLM cut pictures into tiles, and this model is of the family "
-            f"{family!r}; leave split_images out."
+            f"Only Idefics3 and SmolVLM split pictures into tiles, but this model is of the family "
+            f"{family!r}; leave out split_images."
         )
     if family == "llava":
         _set_crop(processor, config, settings)
@@ -51,7 +51,7 @@ def set_resolution(
 
 
 def _set_area(processor: Any, settings: ModelSettings) -> None:
-    """Qwen: any size, in steps of one token."""
+    """Qwen: any size that is a multiple of the size of a token."""
     images = processor.image_processor
     edge = images.patch_size * images.merge_size
     limit = settings.max_pixels or DEFAULT_MAX_PIXELS
@@ -59,28 +59,28 @@ def _set_area(processor: Any, settings: ModelSettings) -> None:
         limit = settings.visual_tokens * edge**2
     if limit < edge**2:
         raise ConfigError(
-            f"max_pixels is {limit}, but one token of this model stands for {edge}×{edge} pixels; "
-            f"give at least {edge**2}."
+            f"max_pixels is {limit}, but one token of this model covers {edge}×{edge} pixels; "
+            f"set it to at least {edge**2}."
         )
     shortest = images.size["shortest_edge"]
     images.size = {"shortest_edge": min(shortest, limit), "longest_edge": limit}
 
 
 def _set_tiles(processor: Any, config: Any, settings: ModelSettings) -> None:
-    """Idefics3, SmolVLM: one square tile, of native size or smaller; or many of native size."""
+    """Idefics3, SmolVLM: one square tile of the native size or smaller, or many of the native size."""
     images, vision = processor.image_processor, config.vision_config
     images.do_image_splitting = settings.split_images
     if settings.split_images:
         tile, tokens = images.max_image_size["longest_edge"], processor.image_seq_len
-        side = None  # tiles along an edge
+        side = None  # number of tiles along an edge
         if settings.visual_tokens is not None:
-            side = isqrt(max(settings.visual_tokens // tokens - 1, 0))  # one is the whole picture
+            side = isqrt(max(settings.visual_tokens // tokens - 1, 0))  # one is the whole image
         elif settings.max_pixels is not None:
             side = isqrt(settings.max_pixels) // tile
         if side is not None and side < 2:
             raise ConfigError(
                 f"In tiles, a picture takes at least {(2 * tile) ** 2} pixels and {5 * tokens} "
-                "tokens of this model; allow for that, or leave split_images out."
+                "tokens of this model; allow as many, or leave out split_images."
             )
         if side is not None:
             images.size = {"longest_edge": side * tile}
@@ -92,19 +92,19 @@ def _set_tiles(processor: Any, config: Any, settings: ModelSettings) -> None:
         edge = vision.image_size if side == vision.image_size // unit else side * unit
         images.max_image_size = {"longest_edge": edge}
         processor.image_seq_len = side**2
-    # One resize, straight to the size of the tile.
+    # Resize once, directly to the size of the tile.
     images.size = {"longest_edge": edge}
 
 
 def _set_crop(processor: Any, config: Any, settings: ModelSettings) -> None:
-    """LLaVA: one square crop, of native size or smaller where the tower's positions allow it."""
+    """LLaVA: one square crop of the native size, or smaller if the tower can interpolate positions."""
     vision = config.vision_config
     if settings.max_pixels is None and settings.visual_tokens is None:
         return
     if vision.model_type not in RESIZABLE_TOWERS:
         raise ConfigError(
-            f"A LLaVA model with a vision tower of the kind {vision.model_type!r} reads pictures of "
-            "one size alone; leave max_pixels and visual_tokens out."
+            f"A LLaVA model with a vision tower of the type {vision.model_type!r} reads pictures of "
+            "one size only; leave out max_pixels and visual_tokens."
         )
     side = _side(settings, vision.patch_size, vision.image_size, "")
     assert side is not None
@@ -116,12 +116,16 @@ def _set_crop(processor: Any, config: Any, settings: ModelSettings) -> None:
 
 
 def _side(settings: ModelSettings, unit: int, native: int, hint: str) -> int | None:
-    """Tokens along the edge of a square picture; None if nothing is set.
+    """The number of tokens along the edge of a square image; None if nothing is set.
 
     Args:
-        unit: pixels along a token's edge.
-        native: pixels along the edge of the largest picture.
-        hint: added where more is asked for than there is.
+        settings: `max_pixels` or `visual_tokens`.
+        unit: pixels along the edge of a token.
+        native: pixels along the edge of the largest image.
+        hint: completes the error message.
+
+    Raises:
+        ConfigError: the model cannot read an image of that size.
     """
     budget = settings.visual_tokens
     if settings.max_pixels is not None:
@@ -131,9 +135,9 @@ def _side(settings: ModelSettings, unit: int, native: int, hint: str) -> int | N
     most = native // unit
     if not 1 <= budget <= most**2:
         if settings.max_pixels is not None and budget and settings.max_pixels <= native**2:
-            return most  # the native size is no whole number of tokens
+            return most  # the native size is not a multiple of the token size
         raise ConfigError(
             f"This model reads one picture as 1 to {most**2} tokens, {unit}×{unit} to "
-            f"{native}×{native} pixels; choose within that{hint}."
+            f"{native}×{native} pixels; choose a value in this range{hint}."
         )
     return isqrt(budget)

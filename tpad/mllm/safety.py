@@ -1,4 +1,4 @@
-"""What the files of a checkpoint may ask for: nothing that runs code or loads another repository."""
+"""Reject checkpoints whose files request code or another repository."""
 
 import json
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ CONFIG_FILES = (
     "tokenizer_config.json",
     ADAPTER_FILE,
 )
-"""Files of settings that transformers reads from a checkpoint."""
+"""The JSON files that transformers reads from a checkpoint."""
 
-LARGEST_CONFIG = 20_000_000  # bytes; tokenizer_config.json lists every added token
+MAX_CONFIG_BYTES = 20_000_000  # tokenizer_config.json lists every added token
 
 ATTENTION = (
     "eager",
@@ -31,13 +31,13 @@ ATTENTION = (
     "flash_attention_3",
     "flash_attention_4",
 )
-"""Kinds of attention that transformers has itself; any other name is that of a hub repository."""
+"""Attention implementations within transformers; any other name refers to a hub repository."""
 
 EXPERTS = ("eager", "batched_mm", "grouped_mm")
-"""Kinds of experts that transformers has itself."""
+"""Expert implementations within transformers."""
 
 QUANTISERS = ("bitsandbytes",)
-"""Kinds of quantised weights that can be read; others load kernels from the hub or own classes."""
+"""Supported quantisation methods; others load kernels from the hub or custom classes."""
 
 _ALLOWED = {
     **dict.fromkeys(("attn_implementation", "_attn_implementation"), ATTENTION),
@@ -45,140 +45,140 @@ _ALLOWED = {
     **dict.fromkeys(("experts_implementation", "_experts_implementation"), EXPERTS),
     "_experts_implementation_internal": EXPERTS,
 }
-_REFUSED = {
-    "auto_map": "code of its own",
-    "trust_remote_code": "code of its own",
-    "kernel_config": "kernels of the hub",
-    "use_kernels": "kernels of the hub",
-    "configuration_files": "another file of settings",
+_REJECTED = {
+    "auto_map": "custom code",
+    "trust_remote_code": "custom code",
+    "kernel_config": "kernels from the hub",
+    "use_kernels": "kernels from the hub",
+    "configuration_files": "another config file",
 }
 
 
 def check_checkpoint(path: str | Path, *, subfolder: str = "", **hub: Any) -> None:
-    """Refuses a checkpoint that would run code or load anything from elsewhere.
+    """Reject a checkpoint that would run code or load anything from elsewhere.
 
-    To be called before transformers reads any of its files.
+    Call it before transformers reads any of the files.
 
     Args:
         path: folder or hub id.
-        subfolder: where the model is in it.
-        **hub: revision, local_files_only and the like, as in `from_pretrained`.
+        subfolder: the folder of the model within it.
+        **hub: options of `from_pretrained`, such as revision and local_files_only.
 
     Raises:
-        ModelError: a file of settings asks for code, kernels, a quantiser or another repository, is
-            damaged, or is that of an adapter. The sentence names the file.
+        ModelError: a file requests code, kernels, a quantiser or another repository, is damaged, or
+            belongs to an adapter. The message names the file.
         OSError: the hub cannot be reached.
     """
     found = dict(_config_files(str(path), subfolder, hub))
     if ADAPTER_FILE in found:
-        _refuse_adapter(path, found[ADAPTER_FILE], alone="config.json" not in found)
+        _reject_adapter(path, found[ADAPTER_FILE], alone="config.json" not in found)
     for name, settings in found.items():
         check_settings(settings, f"{name} of the model {path}")
 
 
-def check_settings(settings: Any, whose: str) -> None:
-    """Refuses settings, nested ones included, that ask for code or for another repository.
+def check_settings(settings: Any, subject: str) -> None:
+    """Reject settings, including nested ones, that request code or another repository.
 
     Args:
-        settings: what a JSON file holds.
-        whose: names the file, as the subject of a sentence.
+        settings: the content of a JSON file.
+        subject: names the file in an error message.
 
     Raises:
         ModelError: as in `check_checkpoint`.
     """
-    for holder in _dictionaries(settings):
-        for key, value in holder.items():
-            if key in _REFUSED and value:
+    for dictionary in _dictionaries(settings):
+        for key, value in dictionary.items():
+            if key in _REJECTED and value:
                 raise ModelError(
-                    f"{whose} asks for {_REFUSED[key]} ({key}), which is never loaded; take a "
-                    "checkpoint that transformers supports itself."
+                    f"{subject} requests {_REJECTED[key]} ({key}), which is never loaded; use a "
+                    "checkpoint that transformers supports by itself."
                 )
             for name in _names(value) if key in _ALLOWED else ():
                 if name not in _ALLOWED[key]:
                     raise ModelError(
-                        f"{whose} asks for the kernel {name!r} ({key}), which is never loaded; "
-                        "remove that line, or take another checkpoint."
+                        f"{subject} requests the kernel {name!r} ({key}), which is never loaded; "
+                        "remove that line, or use another checkpoint."
                     )
             if key == "quantization_config" and value:
-                _check_quantiser(value, whose)
+                _check_quantiser(value, subject)
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
+    """Read a JSON file that contains an object.
 
     Raises:
-        ModelError: it cannot be read, is too large, is not JSON, or holds something else.
+        ModelError: the file cannot be read, is too large, or does not contain a JSON object.
     """
     try:
         if not file.is_file():
             raise ModelError(f"{file} is not a file.")
-        if file.stat().st_size > LARGEST_CONFIG:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelError(
-                f"{file} has {file.stat().st_size / 1e6:.0f} MB, more than settings need; get it "
-                "again."
+                f"{file} has {file.stat().st_size / 1e6:.0f} MB, which is too large for a config "
+                "file; get it again."
             )
         settings = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file} is damaged, it is not JSON; get it again.") from error
+        raise ModelError(f"{file} is damaged: it is not valid JSON; get it again.") from error
     if not isinstance(settings, dict):
-        raise ModelError(f"{file} is damaged, it holds no object; get it again.")
+        raise ModelError(f"{file} is damaged: it does not contain an object; get it again.")
     return settings
 
 
 def _config_files(
     path: str, subfolder: str, hub: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of each file of settings that there is."""
+    """Name and content of each config file that exists."""
     for name in CONFIG_FILES:
         if Path(path).is_dir():
             file = Path(path) / subfolder / name
-            there = file.exists() or file.is_symlink()
+            exists = file.exists() or file.is_symlink()
         else:
             cached = cached_file(
                 path, name, subfolder=subfolder, _raise_exceptions_for_missing_entries=False, **hub
             )
-            there, file = cached is not None, Path(cached or "")
-        if there:
+            exists, file = cached is not None, Path(cached or "")
+        if exists:
             yield name, read_settings(file)
 
 
-def _refuse_adapter(path: str | Path, settings: dict[str, Any], alone: bool) -> None:
+def _reject_adapter(path: str | Path, settings: dict[str, Any], alone: bool) -> None:
     base = settings.get("base_model_name_or_path") or "the model it was trained on"
     if alone:
         raise ModelError(
-            f"{path} holds an adapter alone ({ADAPTER_FILE}) and no model; merge it into its base "
-            f"model ({base}) by PEFT's merge_and_unload(), save that and give its folder, or give "
+            f"{path} contains only an adapter ({ADAPTER_FILE}) and no model; merge it into its base "
+            f"model ({base}) with PEFT's merge_and_unload() and give the folder of the result, or give "
             "the base model."
         )
     raise ModelError(
-        f"{path} holds an adapter ({ADAPTER_FILE}) beside a model; merge it into the model by PEFT's "
-        "merge_and_unload() and save that, or give a folder without the adapter."
+        f"{path} contains an adapter ({ADAPTER_FILE}) beside a model; merge it into the model with "
+        "PEFT's merge_and_unload() and save the result, or give a folder without the adapter."
     )
 
 
-def _check_quantiser(settings: Any, whose: str) -> None:
+def _check_quantiser(settings: Any, subject: str) -> None:
     method = settings.get("quant_method") if isinstance(settings, dict) else settings
     if method not in QUANTISERS:
         raise ModelError(
-            f"The weights that {whose} describes are quantised ({method}); take the checkpoint in full "
-            "precision."
+            f"The weights that {subject} describes are quantised ({method}), which is not supported; use "
+            "the checkpoint in full precision."
         )
 
 
 def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
-    """Every dictionary in a JSON value, however deep."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
+    """All dictionaries in a JSON value, at any depth."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict):
             yield value
-            waiting += value.values()
+            pending += value.values()
         elif isinstance(value, list):
-            waiting += value
+            pending += value
 
 
 def _names(value: Any) -> list[str]:
-    """The strings of a setting that is one, none, or a collection of them by part of the model."""
+    """The strings in a setting, which may be a string, None, or a collection by part of the model."""
     if isinstance(value, dict):
         return [name for part in value.values() for name in _names(part)]
     if isinstance(value, list):

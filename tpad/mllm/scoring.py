@@ -1,48 +1,136 @@
-"""Log-likelihood of given answers, and writing new ones.
+"""Log-likelihoods of given answers.
 
-The prompt is read once; its keys and values serve all candidates. The candidates of a prompt form a
-tree (descriptions begin alike), and each node of the tree is read once: the nodes are laid out in
-rows, and a mask lets each see the prompt and its own ancestors only. A node's position is that of
-its depth, so the result equals reading every candidate on its own.
+A prompt is read once, and its keys and values serve all of its candidate answers. The candidates of a
+prompt form a prefix tree, since many begin alike, and each node of the tree is read once. The nodes
+are laid out in rows, and the attention mask lets each node see the prompt and its own ancestors only.
+The position of a node follows from its depth, so the result equals that of reading every candidate on
+its own.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
 from tpad.errors import ModelError
-from tpad.mllm.features import ImageCache
-from tpad.mllm.prompts import Conversation, ItemInput, Turn
-
-if TYPE_CHECKING:
-    from tpad.mllm.model import MLLM
+from tpad.mllm.collator import collate
+from tpad.mllm.image_cache import ImageCache
+from tpad.mllm.model import MLLM
+from tpad.mllm.prompts import Conversation
 
 Candidates = Sequence[str] | Sequence[np.ndarray]
 
 ROW_NODES = 192
-"""Nodes in a row: more share more, but all nodes of a row are compared with each other."""
+"""Most nodes in a row. A longer row shares more prefixes, but its attention is quadratic."""
 PASS_NODES = 2048
-"""Nodes read in one pass: bounds the memory, whose first touch is what larger passes pay for."""
-LOGITS_AT_ONCE = 2**21
-"""Logits held at once."""
+"""Most nodes in a forward pass, which bounds the memory."""
+MAX_LOGITS = 2**21
+"""Most logits that are held at once."""
 
-_NONE = -2
-"""In place of a node: nothing follows this token, so it needs not be read."""
+_NOT_READ = -2
+"""Stands for the node of a token that no other token follows, so that it is not read."""
+
+
+def score_answers(
+    mllm: MLLM,
+    conversations: Sequence[Conversation],
+    candidates: Sequence[Candidates],
+    *,
+    images: ImageCache | None = None,
+    batch_size: int = 32,
+    pass_nodes: int = PASS_NODES,
+) -> list[np.ndarray]:
+    """Log-likelihood of each candidate as the answer to its conversation.
+
+    It is the sum over the answer's tokens, end token included.
+
+    Args:
+        mllm: the model, with its active adapter.
+        conversations: their last turns must be open (`answer=None`).
+        candidates: a list per conversation, of texts or of the tokens that
+            `ChatTokenizer.tokenize_answers` returns.
+        images: cached image features; items then name their image by its row.
+        batch_size: number of conversations that are read together.
+        pass_nodes: number of tokens of candidates that are read together.
+
+    Returns:
+        Per conversation, the scores of its candidates as float64.
+
+    Raises:
+        ModelError: a conversation is not open, a candidate has no tokens, or the two sequences have
+            different lengths.
+    """
+    if len(conversations) != len(candidates):
+        raise ModelError(
+            f"{len(conversations)} conversations but {len(candidates)} lists of candidates; "
+            "give one list for each."
+        )
+    if any(c[-1].answer is not None for c in conversations):
+        raise ModelError("The last turn of a scored conversation must be open: answer=None.")
+    token_ids = [_tokenized(mllm, given) for given in candidates]
+    scores = [np.zeros(len(given), np.float64) for given in candidates]
+    # Prompts of similar length share a batch, which needs less padding.
+    order = sorted(
+        range(len(conversations)),
+        key=lambda i: (len(conversations[i]), sum(len(t.item.text) for t in conversations[i])),
+    )
+    with mllm.inference(), mllm.adapters.merged():
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            prompts = _read_prompts(mllm, [conversations[i] for i in chunk], images)
+            rows = [r for n, i in enumerate(chunk) for r in _rows(n, token_ids[i], ROW_NODES)]
+            for group in _groups(rows, pass_nodes):
+                for row, values in zip(group, _score_rows(mllm, prompts, group), strict=True):
+                    scores[chunk[row.prompt]][row.candidates] = values
+    return scores
+
+
+def _tokenized(mllm: MLLM, candidates: Candidates) -> list[np.ndarray]:
+    """The token ids of candidates."""
+    if len(candidates) and isinstance(candidates[0], str):
+        return mllm.chat_tokenizer.tokenize_answers([str(text) for text in candidates])
+    return [np.asarray(ids) for ids in candidates]
+
+
+@dataclass
+class _Prompts:
+    """`B` prompts of at most `P` tokens that the model has read."""
+
+    states: torch.Tensor  # (B, d) of the last token
+    positions: torch.Tensor  # (B,) of the token that follows
+    mask: torch.Tensor  # (B, P)
+    keys_values: list[tuple]  # per layer (B, heads, P, d_head) twice
+
+
+def _read_prompts(
+    mllm: MLLM, conversations: Sequence[Conversation], images: ImageCache | None
+) -> _Prompts:
+    batch = collate(mllm, conversations, images=images).to(mllm.device)
+    output = mllm.forward(batch, need_logits=False, use_cache=True)
+    each = torch.arange(len(batch), device=mllm.device)
+    return _Prompts(
+        output.last_hidden[each, batch.last_tokens],
+        batch.next_positions,
+        batch.attention_mask.bool(),
+        list(output.cache),
+    )
 
 
 @dataclass
 class _Row:
-    """Part of a prompt's candidate tree. A parent of -1 is the prompt's marker."""
+    """A part of the candidate tree of one prompt.
+
+    A node is a token that another token follows. An edge leads from a node to the next token; its
+    parent is -1 if that is the first token of the answer.
+    """
 
     prompt: int
-    tokens: list[int] = field(default_factory=list)  # of each node that has children
-    parents: list[int] = field(default_factory=list)
-    depths: list[int] = field(default_factory=list)
-    edge_parents: list[int] = field(default_factory=list)  # of each step from token to token
+    tokens: list[int] = field(default_factory=list)  # of each node
+    parents: list[int] = field(default_factory=list)  # of each node
+    depths: list[int] = field(default_factory=list)  # of each node
+    edge_parents: list[int] = field(default_factory=list)
     edge_tokens: list[int] = field(default_factory=list)
     paths: list[list[int]] = field(default_factory=list)  # per candidate, its edges
     candidates: list[int] = field(default_factory=list)  # per candidate, its number
@@ -57,7 +145,7 @@ class _Row:
         nodes = self.last_nodes[:shared]
         parent = -1 if not shared else nodes[-1]
         for depth in range(shared, len(ids)):
-            if parent == _NONE:  # so far nothing followed this token
+            if parent == _NOT_READ:  # no token followed this one so far
                 parent = nodes[-1] = len(self.tokens)
                 self.tokens.append(ids[depth - 1])
                 self.parents.append(nodes[-2] if depth > 1 else -1)
@@ -65,21 +153,22 @@ class _Row:
             path.append(len(self.edge_tokens))
             self.edge_parents.append(parent)
             self.edge_tokens.append(ids[depth])
-            nodes.append(_NONE)
-            parent = _NONE
+            nodes.append(_NOT_READ)
+            parent = _NOT_READ
         self.paths.append(path)
         self.candidates.append(number)
         self.last_nodes = nodes
 
 
 def _rows(prompt: int, candidates: Sequence[np.ndarray], row_nodes: int) -> list[_Row]:
+    """Distribute the candidates of a prompt over rows, in sorted order."""
     lists = [ids.tolist() for ids in candidates]
     rows: list[_Row] = []
     previous: list[int] = []
     for number in sorted(range(len(lists)), key=lists.__getitem__):
         ids = lists[number]
         if not ids:
-            raise ModelError("A candidate has no tokens, not even an end; remove it.")
+            raise ModelError("A candidate has no tokens, not even an end token; remove it.")
         if not rows or len(rows[-1].tokens) + len(ids) > row_nodes:
             rows.append(_Row(prompt))
         rows[-1].add(number, ids, previous)
@@ -87,57 +176,8 @@ def _rows(prompt: int, candidates: Sequence[np.ndarray], row_nodes: int) -> list
     return rows
 
 
-def score_many(
-    mllm: "MLLM",
-    conversations: Sequence[Conversation],
-    candidates: Sequence[Candidates],
-    *,
-    images: ImageCache | None = None,
-    batch_size: int = 32,
-    pass_nodes: int = PASS_NODES,
-) -> list[np.ndarray]:
-    """See `MLLM.score_many`."""
-    if len(conversations) != len(candidates):
-        raise ModelError(
-            f"{len(conversations)} conversations but {len(candidates)} lists of candidates; "
-            "give one list for each."
-        )
-    if any(c[-1].answer is not None for c in conversations):
-        raise ModelError("The last turn of a scored conversation must be open: answer=None.")
-    token_ids = [tokenized(mllm, given) for given in candidates]
-    scores = [np.zeros(len(given), np.float64) for given in candidates]
-    # Prompts of like length together: less padding.
-    order = sorted(
-        range(len(conversations)),
-        key=lambda i: (len(conversations[i]), sum(len(t.item.text) for t in conversations[i])),
-    )
-    with mllm.inference(), mllm.adapters.merged():
-        for start in range(0, len(order), batch_size):
-            chunk = order[start : start + batch_size]
-            batch = mllm.collate([conversations[i] for i in chunk], images=images)
-            batch = batch.to(mllm.device)
-            prompt = mllm.run(batch, use_cache=True)
-            ends = batch.markers.max(1).values  # (B,) last token
-            each = torch.arange(len(chunk), device=mllm.device)
-            markers = prompt.last_hidden[each, ends]  # (B, d)
-            depth0 = batch.position_ids.reshape(-1, *batch.input_ids.shape)[0][each, ends] + 1
-            context = _Context(markers, depth0, batch.attention_mask.bool(), list(prompt.cache))
-            rows = [r for n, i in enumerate(chunk) for r in _rows(n, token_ids[i], ROW_NODES)]
-            for group in _groups(rows, pass_nodes):
-                for row, values in zip(group, _score_rows(mllm, context, group), strict=True):
-                    scores[chunk[row.prompt]][row.candidates] = values
-    return scores
-
-
-def tokenized(mllm: "MLLM", candidates: Candidates) -> list[np.ndarray]:
-    """Candidates as token ids."""
-    if len(candidates) and isinstance(candidates[0], str):
-        return mllm.tokenize_answers([str(text) for text in candidates])
-    return [np.asarray(ids) for ids in candidates]
-
-
 def _groups(rows: list[_Row], pass_nodes: int) -> list[list[_Row]]:
-    """Rows of like length, as many together as a pass may have nodes."""
+    """Group rows of similar length, each group with at most `pass_nodes` nodes."""
     groups: list[list[_Row]] = []
     width = 0
     for row in sorted(rows, key=lambda row: -len(row.tokens)):
@@ -148,22 +188,12 @@ def _groups(rows: list[_Row], pass_nodes: int) -> list[list[_Row]]:
     return groups
 
 
-@dataclass
-class _Context:
-    """Prompts that were read: `B` prompts of `P` tokens."""
-
-    markers: torch.Tensor  # (B, d) state of the last token
-    positions: torch.Tensor  # (B,) position of what follows
-    mask: torch.Tensor  # (B, P)
-    keys_values: list[tuple]  # per layer (B, heads, P, d_head) twice
-
-
-def _score_rows(mllm: "MLLM", context: _Context, rows: list[_Row]) -> list[np.ndarray]:
-    """Log-likelihood of the candidates of each row."""
+def _score_rows(mllm: MLLM, context: _Prompts, rows: list[_Row]) -> list[np.ndarray]:
+    """Log-likelihoods of the candidates of each row."""
     device = mllm.device
     prompts = torch.tensor([row.prompt for row in rows], device=device)  # (R,)
     sizes = [len(row.tokens) for row in rows]
-    states = context.markers[prompts]  # (R, d): the parents of first tokens, then all nodes
+    states = context.states[prompts]  # (R, d): the last token of each prompt, then all nodes
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]) + len(rows)
     if max(sizes):
         nodes = _read_nodes(mllm, context, rows, prompts)  # (R, N, d)
@@ -189,11 +219,11 @@ def _score_rows(mllm: "MLLM", context: _Context, rows: list[_Row]) -> list[np.nd
 
 
 def _read_nodes(
-    mllm: "MLLM", context: _Context, rows: list[_Row], prompts: torch.Tensor
+    mllm: MLLM, context: _Prompts, rows: list[_Row], prompts: torch.Tensor
 ) -> torch.Tensor:
     """States (R, N, d) of the nodes of each row, read after the row's prompt."""
     size = (len(rows), max(len(row.tokens) for row in rows))
-    tokens = np.full(size, mllm.text.pad_id, np.int64)
+    tokens = np.full(size, mllm.chat_tokenizer.pad_id, np.int64)
     depths = np.zeros(size, np.int64)
     parents = np.full(size, -1, np.int64)
     for r, row in enumerate(rows):
@@ -209,19 +239,19 @@ def _read_nodes(
     mask = torch.cat([prompt_mask, torch.from_numpy(sees).to(mllm.device)], dim=-1)
     positions = context.positions[prompts, None] + torch.from_numpy(depths).to(mllm.device)
     cache = DynamicCache([(k[prompts], v[prompts]) for k, v, *_ in context.keys_values])
-    return mllm.run_text(
+    return mllm.forward_cached(
         torch.from_numpy(tokens).to(mllm.device), mask.unsqueeze(1), positions, cache
     )
 
 
 def _next_token_logprobs(
-    mllm: "MLLM", states: torch.Tensor, parents: np.ndarray, tokens: np.ndarray
+    mllm: MLLM, states: torch.Tensor, parents: np.ndarray, tokens: np.ndarray
 ) -> np.ndarray:
     """log p(tokens[e] | states[parents[e]]) of each edge e: (E,)."""
     order = np.argsort(parents, kind="stable")
     parents, tokens = parents[order], tokens[order]
     out = np.empty(len(order), np.float64)
-    step = max(1, LOGITS_AT_ONCE // mllm.vocab_size)
+    step = max(1, MAX_LOGITS // mllm.vocab_size)
     for first in range(0, len(states), step):
         low, high = np.searchsorted(parents, [first, first + step])
         if low == high:
@@ -232,56 +262,3 @@ def _next_token_logprobs(
         logprobs = logits[own, to] - logits.logsumexp(-1)[own]
         out[order[low:high]] = logprobs.double().cpu().numpy()
     return out
-
-
-def generate(
-    mllm: "MLLM",
-    items: Sequence[ItemInput],
-    *,
-    instruction: str,
-    max_new_tokens: int,
-    batch_size: int,
-    images: ImageCache | None,
-) -> list[str]:
-    """See `MLLM.generate`."""
-    out = [""] * len(items)
-    order = sorted(range(len(items)), key=lambda i: (items[i].image is None, len(items[i].text)))
-    with mllm.inference():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            conversations = [[Turn(items[i], instruction)] for i in rows]
-            for i, ids in zip(
-                rows, _greedy(mllm, conversations, max_new_tokens, images), strict=True
-            ):
-                out[i] = mllm.text.decode(ids)
-    return out
-
-
-def _greedy(
-    mllm: "MLLM",
-    conversations: Sequence[Conversation],
-    max_new_tokens: int,
-    images: ImageCache | None,
-) -> list[list[int]]:
-    """The likeliest next token, again and again, until an end token."""
-    batch = mllm.collate(conversations, images=images).to(mllm.device)
-    prompt = mllm.run(batch, use_cache=True)
-    each = torch.arange(len(batch), device=mllm.device)
-    ends = batch.markers.max(1).values  # (B,) last token
-    state = prompt.last_hidden[each, ends]  # (B, d)
-    position = batch.position_ids.reshape(-1, *batch.input_ids.shape)[0][each, ends] + 1  # (B,)
-    mask, cache = batch.attention_mask, prompt.cache
-    stops = torch.tensor(sorted(mllm.text.stop_ids), device=mllm.device)
-    done = torch.zeros(len(batch), dtype=torch.bool, device=mllm.device)
-    written: list[torch.Tensor] = []
-    for _ in range(max_new_tokens):
-        token = mllm.logits(state).argmax(-1)  # (B,)
-        done = done | torch.isin(token, stops)
-        written.append(token.masked_fill(done, mllm.text.pad_id))
-        if done.all():
-            break
-        mask = torch.cat([mask, mask.new_ones(len(batch), 1)], dim=1)
-        state = mllm.run_text(token[:, None], mask, position[:, None], cache)[:, 0]
-        position = position + 1
-    ids = torch.stack(written, 1).cpu().numpy()  # (B, new)
-    return [row[row != mllm.text.pad_id].tolist() for row in ids]

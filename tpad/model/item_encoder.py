@@ -18,7 +18,8 @@ from PIL import Image
 from tpad.errors import ConfigError, DataError
 from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
-from tpad.mllm.features import ImageCache
+from tpad.mllm.features import encode_images, encode_items
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
@@ -123,7 +124,7 @@ class ItemEncoder:
         if images is None:
             # Of pictures that no set reads, nothing is computed.
             shown = self.reading.inputs != "text" and any(map(self._shows, sets))
-            images = self.mllm.image_features(item.image if shown else None for item in items)
+            images = encode_images(self.mllm, (item.image if shown else None for item in items))
         extra = self._fields(items)
         result = {}
         for name in sets:
@@ -210,8 +211,9 @@ class ItemEncoder:
             ItemInput(row if images.has_image[row] else None, text)
             for row, text in enumerate(texts)
         ]
-        with self.mllm.use_adapter(adapter):
-            encoded = self.mllm.encode(
+        with self.mllm.adapters.use(adapter):
+            encoded = encode_items(
+                self.mllm,
                 inputs,
                 instruction="" if in_session else DESCRIBE,
                 layers=self.reading.layers,
@@ -234,7 +236,7 @@ class ItemEncoder:
         if "path" in self.base:
             self.mllm.save(folder / self.base["path"], dtype=_smallest_dtype(self.mllm))
         for name in self.reading.adapters:
-            self.mllm.save_adapter(name, folder / "adapters" / name)
+            self.mllm.adapters.save(name, folder / "adapters" / name)
         arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
         arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
         if self.fields is not None:

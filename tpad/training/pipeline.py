@@ -263,7 +263,7 @@ def _captions(context: Context) -> np.ndarray:
     Returns:
         (n_items, W + n_fields) float32, words as 0 or 1.
     """
-    answers = context.mllm.tokenize_answers(context["descriptions"])
+    answers = context.mllm.chat_tokenizer.tokenize_answers(context["descriptions"])
     _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
     table = context.fields
     return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)

@@ -14,6 +14,7 @@ from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
+from tpad.mllm.features import encode_images
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
 from tpad.model.item_features import table_of
 from tpad.training.inputs import contents
@@ -65,8 +66,8 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
     """(stage, features) -> (n_items, d), from what enters the models to what leaves them."""
     items = contents(dataset)
     hidden = encoder.reading.inputs == "text"
-    images = encoder.mllm.image_features(
-        None if hidden else dataset.image(row) for row in range(len(dataset))
+    images = encode_images(
+        encoder.mllm, (None if hidden else dataset.image(row) for row in range(len(dataset)))
     )
     found: dict[tuple[str, str], np.ndarray] = {}
     passes = {

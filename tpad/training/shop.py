@@ -8,7 +8,7 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
-from tpad.mllm.features import ImageCache
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.instructions import item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn

@@ -8,6 +8,7 @@ import numpy as np
 from tpad.data.cases import mask_history
 from tpad.data.columns import Columns
 from tpad.data.sessions import Sessions
+from tpad.mllm.features import encode_images
 from tpad.mllm.model import MLLM
 from tpad.model.plain_features import field_table, text_table
 from tpad.model.session.network import SessionModelConfig
@@ -41,7 +42,7 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
         draw(product.look, picture_seed(f"{world.config.seed}/{path}"), PICTURE_SIZE)
         for product, path in zip(world.products, items[Columns.IMAGE], strict=True)
     )
-    seen = mllm.image_features(pictures).tower.numpy()
+    seen = encode_images(mllm, pictures).tower.numpy()
     popularity = np.bincount(sessions["train"].clicks, minlength=len(items)).astype(np.float32)
 
     def fitted(features: np.ndarray) -> Ranker:

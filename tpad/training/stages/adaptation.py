@@ -4,6 +4,7 @@ import torch
 
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
+from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.training.context import Context
@@ -25,13 +26,13 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> str:
     """
     folder = stage.folder / "adapter"
     if stage.done:
-        context.mllm.load_adapter(ADAPTER, folder)
+        context.mllm.adapters.load(ADAPTER, folder)
         return ADAPTER
     torch.manual_seed(context.seed)
-    context.mllm.add_adapter(ADAPTER, LoraSettings(rank=8, alpha=16.0))
+    context.mllm.adapters.add(ADAPTER, LoraSettings(rank=8, alpha=16.0))
     _train(config, context, stage)
     if processes.is_main():
-        context.mllm.save_adapter(ADAPTER, folder)
+        context.mllm.adapters.save(ADAPTER, folder)
     stage.finish()
     return ADAPTER
 
@@ -41,14 +42,14 @@ def _train(config: KnowledgeConfig, context: Context, stage: Stage) -> None:
     targets = shop_descriptions(shop, config.max_new_tokens)
     rows = [row for row in shop.warm_rows if targets[row] != "unknown"]
     steps = -(-len(rows) // BATCH)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     optimisation = Optimisation(
         [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps, split=True
     )
     tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         for epoch in range(first, config.adapt_epochs):
             mllm.model.train()
             rng = epoch_generator(context.seed, "knowledge", epoch)
@@ -61,7 +62,7 @@ def _train(config: KnowledgeConfig, context: Context, stage: Stage) -> None:
                     item = ItemInput(shop.item(row).image, title)
                     chats.append([Turn(item, DESCRIBE, targets[row])])
                 own, counts = processes.batch_share(chats)
-                batch = mllm.collate(own, images=shop.images, with_labels=True)
+                batch = collate(mllm, own, images=shop.images, with_labels=True)
                 with mllm.autocast():
                     output = mllm.forward(batch)
                 (weight,) = processes.weights(output.n_targets * counts)

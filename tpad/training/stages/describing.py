@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
+from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
 from tpad.model.heads import description_words, naming_loss
@@ -46,21 +47,21 @@ def run(config: DescribingConfig, context: Context, stage: Stage) -> tuple[Tenso
     """
     mllm, folder = context.mllm, stage.folder / "adapter"
     if stage.done:
-        mllm.load_adapter(ADAPTER, folder)
+        mllm.adapters.load(ADAPTER, folder)
         return _load_reader(stage)
     torch.manual_seed(context.seed)
     if context["adaptation"] is not None:
         # The student begins as the Knowledge-MLLM.
         if processes.is_main():
-            mllm.save_adapter(context["adaptation"], stage.folder / "start")
+            mllm.adapters.save(context["adaptation"], stage.folder / "start")
         processes.barrier()
-        mllm.load_adapter(ADAPTER, stage.folder / "start")
+        mllm.adapters.load(ADAPTER, stage.folder / "start")
     else:
-        mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+        mllm.adapters.add(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     if config.epochs:
         _tune(config, context, stage)
     if processes.is_main():
-        mllm.save_adapter(ADAPTER, folder)
+        mllm.adapters.save(ADAPTER, folder)
     stage.finish()
     return _load_reader(stage)
 
@@ -69,10 +70,12 @@ def _tune(config: DescribingConfig, context: Context, stage: Stage) -> None:
     mllm, shop, imagined = context.mllm, context.shop, context["imagined"]
     items = shop.items(shop.warm_rows.tolist()) + imagined.items
     texts = [context["descriptions"][row] for row in shop.warm_rows] + imagined.descriptions
-    _, words = description_words(mllm.tokenize_answers(texts), range(len(shop.warm_rows)))
+    _, words = description_words(
+        mllm.chat_tokenizer.tokenize_answers(texts), range(len(shop.warm_rows))
+    )
     words = words.to(mllm.device)  # (n, W)
     reader = nn.Linear(mllm.hidden_size, words.shape[1]).to(mllm.device)
-    adapter = mllm.trainable_parameters(ADAPTER)
+    adapter = mllm.adapters.parameters(ADAPTER)
     steps = -(-len(items) // BATCH)
     optimisation = Optimisation(
         [
@@ -86,7 +89,7 @@ def _tune(config: DescribingConfig, context: Context, stage: Stage) -> None:
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     first = stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first * steps
-    with mllm.use_adapter(ADAPTER):
+    with mllm.adapters.use(ADAPTER):
         for epoch in range(first, config.epochs):
             order = epoch_generator(context.seed, "describing", epoch).permutation(len(items))
             mllm.model.train()
@@ -114,7 +117,7 @@ def _load_reader(stage: Stage) -> tuple[Tensor, Tensor] | None:
 def _loss(shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor) -> Tensor:
     """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
     mllm = shop.mllm
-    batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
+    batch = collate(mllm, [[Turn(item, DESCRIBE)] for item in items], images=shop.images)
     with mllm.autocast():
         hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
     last = hidden[torch.arange(len(items)), batch.markers[:, 0]].float()  # (B, d)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tpad.data.columns import Columns
 from tpad.distributed import processes
+from tpad.mllm.generation import generate
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.prompts import ItemInput
 from tpad.training.context import Context
@@ -23,7 +24,7 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> list[str]:
     if not stage.done:
         shop = context.shop
         if config.targets == "written":
-            with context.mllm.use_adapter(context["adaptation"]):
+            with context.mllm.adapters.use(context["adaptation"]):
                 written = write_descriptions(
                     shop.items(), shop, stage, config.max_new_tokens, "writing descriptions"
                 )
@@ -50,7 +51,8 @@ def write_descriptions(
     written: list[str] = [text for texts in stage.load_lines("partial") for text in texts]
 
     def write(start: int) -> list[str]:
-        return shop.mllm.generate(
+        return generate(
+            shop.mllm,
             items[start : start + CHUNK],
             instruction=DESCRIBE,
             max_new_tokens=max_new_tokens,

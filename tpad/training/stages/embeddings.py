@@ -7,7 +7,7 @@ import numpy as np
 
 from tpad.distributed import processes
 from tpad.items import NewItem
-from tpad.mllm.features import ImageCache
+from tpad.mllm.image_cache import ImageCache
 from tpad.model.embedding_sets import as_stored
 from tpad.model.item_encoder import ItemEncoder
 from tpad.training.context import Context

@@ -141,7 +141,7 @@ def run(config: FeedbackConfig, context: Context, stage: Stage) -> None:
 def _train(config: FeedbackConfig, context: Context, stage: Stage) -> None:
     shop, distilled = context.shop, context["distillation"]
     epoch_generator(context.seed, "feedback", 0)
-    with shop.mllm.use_adapter(ADAPTER):
+    with shop.mllm.adapters.use(ADAPTER):
         table = LiveTable(distilled, shop.warm_rows, len(shop.dataset), context.fields, config)
         table.eval()
         with torch.no_grad():

@@ -53,7 +53,7 @@ def run(config: ImaginedConfig, context: Context, stage: Stage) -> Imagined:
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)
     ]
     if not stage.done:
-        with context.mllm.use_adapter(context["adaptation"]):
+        with context.mllm.adapters.use(context["adaptation"]):
             descriptions = write_descriptions(
                 items, shop, stage, context.max_new_tokens, "describing imagined items"
             )

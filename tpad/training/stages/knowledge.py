@@ -11,6 +11,7 @@ import numpy as np
 
 from tpad.distributed import processes
 from tpad.errors import ConfigError
+from tpad.mllm.features import encode_items
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
@@ -42,7 +43,7 @@ class KnowledgeConfig:
 def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np.ndarray]:
     """Features of all items: name -> (n_items, d) float32, see `named_features`."""
     if not stage.done:
-        with context.mllm.use_adapter(context["adaptation"]):
+        with context.mllm.adapters.use(context["adaptation"]):
             features = encode(
                 context.mllm,
                 context.shop.items(),
@@ -73,7 +74,7 @@ def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
 def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
     """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
     own = processes.share(items)
-    return processes.whole(named_features(mllm.encode(own, **how)), len(items))
+    return processes.whole(named_features(encode_items(mllm, own, **how)), len(items))
 
 
 STAGE = StageSpec(

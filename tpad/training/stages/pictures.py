@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from tpad.distributed import processes
-from tpad.mllm.features import ImageCache
+from tpad.mllm.features import encode_images
+from tpad.mllm.image_cache import ImageCache
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
 from tpad.training.workspace import Stage
@@ -21,7 +22,7 @@ def run(config: Any, context: Context, stage: Stage) -> ImageCache:
         rows = range(*bounds[processes.rank() : processes.rank() + 2])
         bar = stage.bar(rows, len(rows), "reading pictures")
         shown = context.reads_pictures
-        cache = context.mllm.image_features(dataset.image(row) if shown else None for row in bar)
+        cache = encode_images(context.mllm, (dataset.image(row) if shown else None for row in bar))
         if processes.size() == 1:
             cache.save(path)
         else:

@@ -95,7 +95,9 @@ def read_material(context: Context, exclude_pseudo_cold: bool) -> Material:
     # The vocabulary is that of `describing`, whichever items are in the table.
     warm = shop.warm_rows
     texts = [context["descriptions"][row] for row in warm] + imagined.descriptions
-    _, words = description_words(context.mllm.tokenize_answers(texts), range(len(warm)))
+    _, words = description_words(
+        context.mllm.chat_tokenizer.tokenize_answers(texts), range(len(warm))
+    )
     met = np.concatenate([np.isin(warm, rows), np.ones(n_imagined, bool)])
     return Material(
         rows,

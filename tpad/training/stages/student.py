@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tpad.distributed import processes
-from tpad.mllm.features import ImageCache, masked_mean
+from tpad.mllm.collator import collate
+from tpad.mllm.features import masked_mean
+from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
@@ -51,7 +53,7 @@ class GivenOnly:
 
 
 class Student:
-    """Reads items through the active adapter, as `MLLM.encode` does, with gradients.
+    """Reads items through the active adapter, as `encode_items` does, with gradients.
 
     Args:
         mllm: with an adapter named `student`.
@@ -88,7 +90,7 @@ class Student:
 
     def parameters(self) -> list[nn.Parameter]:
         """What the adapter learns."""
-        return list(self.mllm.trainable_parameters(ADAPTER))
+        return list(self.mllm.adapters.parameters(ADAPTER))
 
     def helping(self, work: Callable[[], None]) -> None:
         """Runs `work` on the main process; the others meanwhile share its passes of this student.
@@ -135,7 +137,7 @@ class Student:
     def _features(self) -> Tensor:
         result = torch.zeros(self.n, self.width, device=self.mllm.device)
         self.mllm.model.eval()
-        with self.mllm.use_adapter(ADAPTER), torch.no_grad():
+        with self.mllm.adapters.use(ADAPTER), torch.no_grad():
             for rows in processes.share(self.chunks):
                 result[torch.tensor(rows)] = self._read(rows)
         processes.add_up(result)
@@ -144,7 +146,7 @@ class Student:
     def _backward(self, gradient: Tensor) -> None:
         processes.send(gradient)
         self.mllm.model.train()
-        with self.mllm.use_adapter(ADAPTER):
+        with self.mllm.adapters.use(ADAPTER):
             for chunks in processes.rounds(self.chunks):
                 # One that has none takes another's, which counts nothing: all make the same passes.
                 [rows], counts = processes.batch_share(chunks)
@@ -157,7 +159,7 @@ class Student:
     def _read(self, rows: Sequence[int]) -> Tensor:
         """Features (B, D) of some items."""
         chats = [[Turn(self.items[i], DESCRIBE)] for i in rows]
-        batch = self.mllm.collate(chats, images=self.images).to(self.mllm.device)
+        batch = collate(self.mllm, chats, images=self.images).to(self.mllm.device)
         tower = torch.stack([self._tower(self.items[i]) for i in rows])  # (B, d_vision)
         hidden = self.mllm.forward(batch, layers=self.layers, need_logits=False).hidden
         each = torch.arange(len(tower), device=self.mllm.device)

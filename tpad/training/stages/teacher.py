@@ -11,6 +11,7 @@ import numpy as np
 
 from tpad.distributed import processes
 from tpad.mllm.prompts import Turn
+from tpad.mllm.scoring import score_answers
 from tpad.settings import Count, settings
 from tpad.training.context import Context
 from tpad.training.shop import Shop
@@ -56,7 +57,7 @@ def run(config: TeacherConfig, context: Context, stage: Stage) -> Judgement:
         prefix, candidates = processes.agreed(
             sample(config, shop, transfer, context.seed, len(imagined.items))
         )
-        answers = shop.mllm.tokenize_answers(descriptions + imagined.descriptions)
+        answers = shop.mllm.chat_tokenizer.tokenize_answers(descriptions + imagined.descriptions)
         found = [np.zeros((0, candidates.shape[1]), np.float32)]
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
@@ -70,7 +71,7 @@ def run(config: TeacherConfig, context: Context, stage: Stage) -> Judgement:
             return _judge(shop, chats, candidates[rows], answers)
 
         rounds = processes.rounds(range(len(found[0]), len(prefix), CHUNK))
-        with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():
+        with shop.mllm.adapters.use(ADAPTER), shop.mllm.autocast():
             for n, starts in enumerate(stage.bar(rounds, len(rounds), "judging candidates")):
                 found += processes.spread(judge, starts)
                 if n % 8 == 7:
@@ -150,8 +151,11 @@ def _judge(
     shop: Shop, chats: list[list[Turn]], candidates: np.ndarray, answers: list[np.ndarray]
 ) -> np.ndarray:
     """(S, C) log-likelihoods of candidates' descriptions after each chat."""
-    scores = shop.mllm.score_many(
-        chats, [[answers[row] for row in rows] for rows in candidates], images=shop.images
+    scores = score_answers(
+        shop.mllm,
+        chats,
+        [[answers[row] for row in rows] for rows in candidates],
+        images=shop.images,
     )
     return np.stack(scores).astype(np.float32)
 

@@ -21,6 +21,7 @@ from tpad.data.negatives import BatchTargets, sample_items
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
+from tpad.mllm.collator import collate
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import Count, Weight, settings
 from tpad.training.context import Context
@@ -119,10 +120,10 @@ def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
         ],
     }
     if stage.done:
-        shop.mllm.load_adapter(ADAPTER, stage.folder / "adapter")
+        shop.mllm.adapters.load(ADAPTER, stage.folder / "adapter")
     else:
         torch.manual_seed(context.seed)
-        shop.mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
+        shop.mllm.adapters.add(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
         _Training(config, context, stage, windows).run()
         stage.finish()
     arrays = stage.load_arrays("features")
@@ -171,7 +172,7 @@ class _Training:
         config = self.config
         limit = config.max_sessions or len(self.windows["train"])
         per_epoch = min(limit, len(self.windows["train"]))
-        adapter = self.mllm.trainable_parameters(ADAPTER)
+        adapter = self.mllm.adapters.parameters(ADAPTER)
         optimisation = Optimisation(
             [
                 {"params": adapter, "lr": config.learning_rate},
@@ -184,14 +185,14 @@ class _Training:
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
         first = self.stage.load_epoch(tensors, *optimisation.optimizers)
         optimisation.taken = first * -(-per_epoch // config.batch_size)
-        with self.mllm.use_adapter(ADAPTER):
+        with self.mllm.adapters.use(ADAPTER):
             for epoch in range(first, config.epochs):
                 self._epoch(epoch, per_epoch, optimisation)
                 self.stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             self.heads.eval()
             self._keep_features()
         if processes.is_main():
-            self.mllm.save_adapter(ADAPTER, self.stage.folder / "adapter")
+            self.mllm.adapters.save(ADAPTER, self.stage.folder / "adapter")
 
     def _epoch(self, epoch: int, per_epoch: int, optimisation: Optimisation) -> None:
         rng = epoch_generator(self.seed, "transfer", epoch)
@@ -242,7 +243,7 @@ class _Training:
         for window in windows:
             chat = self.shop.conversation(window, answers)
             chats.append(chat[:-1])  # nothing follows the last item: it is only a target
-        batch = self.mllm.collate(chats, images=self.shop.images, with_labels=labels)
+        batch = collate(self.mllm, chats, images=self.shop.images, with_labels=labels)
         output = self.mllm.forward(batch, need_logits=labels)
         rows, turns = torch.nonzero(batch.markers >= 0, as_tuple=True)
         places = batch.markers[rows, turns].to(self.mllm.device)

@@ -1,28 +1,29 @@
-"""Strings to tokens and back: chat template, tokenizer and the answers' exact tokens."""
+"""The tokenizer of a model together with its chat template."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from tokenizers import Encoding
 
 from tpad.errors import ModelError, one_line
 from tpad.mllm.chat_template import ChatTemplate
 from tpad.mllm.prompts import PromptRenderer
 
-ONE_BY_ONE = 64
-"""So few strings are tokenised one after the other: the tokenizer's threads would fight with those of
-torch, which still wait for the model's next layer, and cost more than they save."""
+MAX_SEQUENTIAL = 64
+"""Up to this many strings are tokenized one by one. The tokenizer's threads would otherwise compete
+with the threads of torch, which costs more time than they save."""
 
 
-class TextReader:
-    """A model's tokenizer with its chat template.
+class ChatTokenizer:
+    """Converts conversations and answers to tokens and back.
 
     Args:
         processor: the model's processor.
         end_ids: further tokens that end an answer, from the model's generation config.
 
     Attributes:
-        renderer: conversations to strings.
+        renderer: renders conversations as strings.
         pad_id: the padding token.
         stop_ids: tokens that end an answer.
     """
@@ -30,8 +31,10 @@ class TextReader:
     def __init__(self, processor: Any, end_ids: Sequence[int]) -> None:
         tokenizer = processor.tokenizer
         if not getattr(tokenizer, "is_fast", False):
-            raise ModelError("The model's tokenizer gives no character offsets; use a fast one.")
-        self.tokenizer = tokenizer
+            raise ModelError(
+                "The model's tokenizer has no character offsets; use a checkpoint with a fast one."
+            )
+        self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_padding()
         self._backend.no_truncation()
@@ -40,7 +43,7 @@ class TextReader:
         start = tokenizer("")["input_ids"][:1]
         self._bos: list[int] = start if start == [tokenizer.bos_token_id] else []
         self.renderer = PromptRenderer(
-            ChatTemplate(_template_of(processor), tokenizer.special_tokens_map),
+            ChatTemplate(_default_template(processor), tokenizer.special_tokens_map),
             processor.image_token,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
@@ -49,30 +52,31 @@ class TextReader:
         ends = {*end_ids, tokenizer.eos_token_id, int(self.tokenize_answers([""])[0][-1])}
         self.stop_ids: set[int] = {i for i in (*ends, pad) if i is not None}
 
-    def encode(self, strings: list[str]) -> list:
-        """Tokens with character offsets, nothing added.
+    def encode(self, strings: list[str]) -> list[Encoding]:
+        """Tokens with character offsets, without added special tokens.
 
         Raises:
-            ModelError: the tokenizer fails; its patterns give up on a text that takes too long.
+            ModelError: the tokenizer fails, for example because its patterns take too long.
         """
         try:
-            if len(strings) <= ONE_BY_ONE:
+            if len(strings) <= MAX_SEQUENTIAL:
                 return [self._backend.encode(text, add_special_tokens=False) for text in strings]
             return self._backend.encode_batch(strings, add_special_tokens=False)
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of Rust, and no Exception
+            if type(error).__name__ != "PanicException":  # raised by Rust, not an Exception
                 raise
             raise ModelError(
-                f"The model's tokenizer cannot read a text ({one_line(error)}); use the model's own."
+                f"The model's tokenizer cannot read a text ({one_line(error)}); use the tokenizer "
+                "that the model was published with."
             ) from error
 
     def bos_ids(self, string: str) -> list[int]:
-        """What the tokenizer puts before a text, unless the chat template already did."""
-        started = self._bos and string.startswith(self.tokenizer.bos_token)
+        """The tokens that the tokenizer puts before a text, unless the chat template did so."""
+        started = self._bos and string.startswith(self._tokenizer.bos_token)
         return [] if started else list(self._bos)
 
     def tokenize_answers(self, answers: Sequence[str]) -> list[np.ndarray]:
-        """See `MLLM.tokenize_answers`."""
+        """The tokens of each answer as they occur in a conversation, end token included."""
         context, lead, end = self._answer_parts
         strings = [f"{context}{lead}{self.renderer.clean(answer)}{end}" for answer in answers]
         out = []
@@ -84,10 +88,10 @@ class TextReader:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens."""
-        return self.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        return self._tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
-def _template_of(processor: Any) -> Any:
-    """The one that is used where none is named; a processor may have several."""
-    found = processor.chat_template
-    return found.get("default") if isinstance(found, dict) else found
+def _default_template(processor: Any) -> Any:
+    """The template to use when none is named; a processor may have several."""
+    template = processor.chat_template
+    return template.get("default") if isinstance(template, dict) else template
