@@ -4,10 +4,11 @@ from typing import Any
 
 import gradio as gr
 
-from app.shell.actions import Shop
+from app.shell.shop import Shop
 from tpad.bundle.card import LIMITS
 from tpad.version import __version__
 
+NAME = "about"
 PAPER = "https://arxiv.org/abs/2504.10538"
 
 WHAT = """

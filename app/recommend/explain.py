@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.compare.agreement import ranks
-from app.shell.actions import Shop, seen_rows
+from app.shell.ranking import ranks
+from app.shell.shop import Shop, seen_rows
 from app.shell.state import VisitorSession
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError, DataError

@@ -1,7 +1,5 @@
 """Colours, type and spacing. Everything comes from this machine: no web font, no other host."""
 
-from pathlib import Path
-
 import gradio as gr
 
 SANS = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -42,10 +40,3 @@ def theme() -> gr.themes.Base:
         layout_gap="12px",
         form_gap_width="1px",
     )
-
-
-# What all tabs share comes first, then one file for each tab that needs more.
-_SHEETS = sorted(
-    (Path(__file__).parents[1] / "static").glob("*.css"), key=lambda path: path.name != "style.css"
-)
-CSS = "\n".join(sheet.read_text("utf-8") for sheet in _SHEETS)

@@ -4,8 +4,6 @@
 // session, the tab, the dashboard's section or run is a step of its own for "back"; any other change
 // belongs to the step that is open. Pictures of the visitor's own are in no address: their keys are
 // kept in the step's state, which nobody else gets by a link.
-const KEYS = NAMES;
-const TABS = LABELS;  // what is read on a tab: its name in the address
 const STEPS = ['tab', 'section', 'run'];
 const MAX_QUERY = 3500;  // characters; a longer session is in the step's state alone
 const shown = {};

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.compare.agreement import agreement, overlap, rank_biased_overlap, rank_table, ranks, top
+from app.compare.agreement import agreement, overlap, rank_biased_overlap
+from app.shell.ranking import rank_table, ranks, top
 
 
 def test_ranks_start_at_one_and_ties_keep_the_items_order():

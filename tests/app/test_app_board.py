@@ -36,12 +36,12 @@ def results(store, dataset):
 
 
 @pytest.fixture
-def outcome(results):
-    return results.outcome(results.choices()[0].key)
+def evaluation(results):
+    return results.evaluation(results.case_sets()[0].key)
 
 
-def test_the_leaderboard_begins_with_the_best_and_numbers_real_models(outcome):
-    table = tables.leaderboard(outcome, "all", "MRR", 20, extras=True)
+def test_the_leaderboard_begins_with_the_best_and_numbers_real_models(evaluation):
+    table = tables.leaderboard(evaluation, "all", "MRR", 20, extras=True)
     assert table["MRR"].is_monotonic_decreasing
     places = table.set_index("model").place
     assert places["oracle"] == places["attributes"] == 0
@@ -51,14 +51,14 @@ def test_the_leaderboard_begins_with_the_best_and_numbers_real_models(outcome):
     assert row.of_oracle == pytest.approx(row["MRR"] / table.set_index("model")["MRR"]["oracle"])
 
 
-def test_ablations_and_references_come_only_when_asked_for(outcome):
-    shown = set(tables.leaderboard(outcome, "all", "P", 20).model)
+def test_ablations_and_references_come_only_when_asked_for(evaluation):
+    shown = set(tables.leaderboard(evaluation, "all", "P", 20).model)
     assert shown == {"popularity", "vision", "tpad", "oracle"}
 
 
-def test_one_seed_leaves_models_that_were_run_once(outcome):
-    assert outcome.seeds == [0, 1]
-    alone = outcome.only(1)
+def test_one_seed_leaves_models_that_were_run_once(evaluation):
+    assert evaluation.seeds == [0, 1]
+    alone = evaluation.of_seed(1)
     assert {name: result.seeds for name, result in alone.by_name.items()} == {
         "popularity": (0,),
         "vision": (1,),
@@ -67,15 +67,15 @@ def test_one_seed_leaves_models_that_were_run_once(outcome):
         "attributes": (1,),
         "oracle": (0,),
     }
-    whole, one = outcome.by_name["tpad"].ranks, alone.by_name["tpad"].ranks
+    whole, one = evaluation.by_name["tpad"].ranks, alone.by_name["tpad"].ranks
     assert np.array_equal(one.expected[0], whole.expected[1])
-    assert alone is outcome.only(1)
-    assert outcome.only(7).by_name.keys() == {"popularity", "oracle"}
+    assert alone is evaluation.of_seed(1)
+    assert evaluation.of_seed(7).by_name.keys() == {"popularity", "oracle"}
 
 
-def test_marks_are_corrected_over_the_tests_that_are_shown(outcome):
-    few = tables.differences(outcome.against(["vision"], "all", "MRR", 20))
-    many = tables.differences(outcome.against(["vision", "popularity", "oracle"], "all", "MRR", 20))
+def test_marks_are_corrected_over_the_tests_that_are_shown(evaluation):
+    few = tables.differences(evaluation.against(["vision"], "all", "MRR", 20))
+    many = tables.differences(evaluation.against(["vision", "popularity", "oracle"], "all", "MRR", 20))
     assert few.p["vision"] == many.p["vision"]
     assert many.p_corrected.to_numpy() == pytest.approx(holm(many.p.to_numpy()))
     assert few.p_corrected["vision"] == few.p["vision"] <= many.p_corrected["vision"]
@@ -88,76 +88,76 @@ def test_marks_are_corrected_over_the_tests_that_are_shown(outcome):
 def test_without_tpad_nothing_is_tested(store, dataset):
     add_run(store, dataset, "vision", "baseline", 2.0)
     results = Results(store.target)
-    outcome = results.outcome(results.choices()[0].key)
-    assert outcome.against(["vision"], "all", "MRR", 20) == []
-    assert tables.handful(outcome) == ["vision"]
-    assert tables.ablations(outcome) == ("tpad", [])
+    evaluation = results.evaluation(results.case_sets()[0].key)
+    assert evaluation.against(["vision"], "all", "MRR", 20) == []
+    assert tables.handful(evaluation) == ["vision"]
+    assert tables.ablations(evaluation) == ("tpad", [])
     results.store.close()
 
 
-def test_warm_and_cold_stand_beside_each_other(outcome):
-    table = tables.warm_cold(outcome, "P", 20).set_index("model")
+def test_warm_and_cold_stand_beside_each_other(evaluation):
+    table = tables.warm_cold(evaluation, "P", 20).set_index("model")
     assert table.cold["popularity"] == 0 < table.warm["popularity"]
-    frame = outcome.frame("cold").query("model == 'tpad' and metric == 'P' and k == 20")
+    frame = evaluation.frame("cold").query("model == 'tpad' and metric == 'P' and k == 20")
     assert table.cold["tpad"] == frame["mean"].item()
     assert table.cold_high["tpad"] == frame.high.item()
 
 
-def test_slices_that_are_too_small_are_named_and_not_drawn(outcome, monkeypatch):
+def test_slices_that_are_too_small_are_named_and_not_drawn(evaluation, monkeypatch):
     counts = {
         name.removeprefix("length "): int(mask.sum())
-        for name, mask in outcome.masks.items()
+        for name, mask in evaluation.masks.items()
         if name.startswith("length")
     }
     monkeypatch.setattr(tables, "FEWEST", min(counts.values()) + 1)
-    table, small = tables.by_slices(outcome, "length", "MRR", 20, ["tpad", "oracle"])
+    table, small = tables.by_slices(evaluation, "length", "MRR", 20, ["tpad", "oracle"])
     assert small == [f"{n} ({c} cases)" for n, c in counts.items() if c == min(counts.values())]
     assert set(table.bin) == {n for n, c in counts.items() if c > min(counts.values())} != set()
     assert set(table.model) == {"tpad", "oracle"}
 
 
-def test_ablations_are_held_against_the_whole_method(outcome):
-    whole, names = tables.ablations(outcome)
+def test_ablations_are_held_against_the_whole_method(evaluation):
+    whole, names = tables.ablations(evaluation)
     assert (whole, names) == ("tpad", ["tpad-no-alignment"])
-    found = [outcome.against(names, "all", m, 20, whole)[0] for m in ("P", "MRR")]
+    found = [evaluation.against(names, "all", m, 20, whole)[0] for m in ("P", "MRR")]
     table = tables.ablation_table(tables.together(found))
     assert (table.difference < 0).all()
     assert table.p_corrected.to_numpy() == pytest.approx(holm(table.p.to_numpy()))
     assert set(table.title) == {"without alignment"}
 
 
-def test_costs_leave_out_what_is_not_fitted(outcome):
-    table = tables.costs(outcome, "all", "MRR", 20).set_index("model")
+def test_costs_leave_out_what_is_not_fitted(evaluation):
+    table = tables.costs(evaluation, "all", "MRR", 20).set_index("model")
     assert "oracle" not in table.index
     assert table.fit_seconds["tpad"] == 40.0
 
 
-def test_every_model_and_slice_has_words(outcome):
+def test_every_model_and_slice_has_words(evaluation):
     assert model_title("vsknn") == "V-SKNN"
     assert model_title("vision_neighbours") == "Neighbours, Vision tower"
     assert model_title("tpad-no-words") == "TPAD, heads over all features in place of words"
     assert model_title("my_own") == "my_own"
     assert tables.part_title("length 1") == "Sessions of 1 item"
     assert tables.part_title("category 5+ things") == "Targets of category 5+ things"
-    assert [part for _, part in tables.part_choices(outcome, main=True)] == ["all", "warm", "cold"]
+    assert [part for _, part in tables.part_choices(evaluation, main=True)] == ["all", "warm", "cold"]
 
 
 def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, results, dataset):
-    key = results.choices()[0].key
-    before, stamp = results.outcome(key), results.stamp()
+    key = results.case_sets()[0].key
+    before, stamp = results.evaluation(key), results.stamp()
     with begin(store, dataset, "markov", "baseline") as run:
         assert results.stamp() != stamp
         newest = tables.run_table(results.runs()).iloc[0]
         assert (newest.title, newest.status) == ("Markov chain", "running")
         assert np.isnan(newest.seconds)
-        assert results.outcome(key) is before  # it changes nothing yet
+        assert results.evaluation(key) is before  # it changes nothing yet
         stamp = results.stamp()
         finish(run, dataset, "markov", 1.5)
     assert results.stamp() != stamp
     assert before.against(["vision"], "all", "P", 20)
-    after = results.outcome(key)
-    assert after.tested("vision", "all", "P", 20)  # of other runs nothing is computed again
-    assert not after.tested("markov", "all", "P", 20)
+    after = results.evaluation(key)
+    assert after.is_compared("vision", "all", "P", 20)  # of other runs nothing is computed again
+    assert not after.is_compared("markov", "all", "P", 20)
     assert "markov" in after.by_name and "markov" not in before.by_name
     assert tables.run_table(results.runs()).status.iat[0] == "done"
 
@@ -165,21 +165,21 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
 def test_a_run_on_other_cases_leaves_these_as_they_are(store, results, dataset):
     from dataclasses import replace
 
-    before = results.outcome(results.choices()[0].key)
+    before = results.evaluation(results.case_sets()[0].key)
     short = replace(dataset, test=dataset.test.take(np.arange(5)))
     add_run(store, short, "tpad", "tpad", 3.0, name="other")
-    latest, first = results.choices()
+    latest, first = results.case_sets()
     assert latest.dataset == "other"
-    assert results.outcome(first.key) is before
-    assert len(results.outcome(latest.key).selection.cases) == len(TestCases.of(short))
+    assert results.evaluation(first.key) is before
+    assert len(results.evaluation(latest.key).selection.cases) == len(TestCases.of(short))
 
 
 def test_an_empty_database_offers_nothing(store):
     results = Results(store.target)
-    assert results.choices() == []
+    assert results.case_sets() == []
     assert tables.run_table(results.runs()).empty
     with pytest.raises(DataError, match="reload"):
-        results.outcome("f" * 64)
+        results.evaluation("f" * 64)
     with pytest.raises(DataError, match="reload"):
         results.run("f" * 32)
     results.store.close()
@@ -220,10 +220,10 @@ def test_the_recommenders_tell_their_epochs(fake_bundle):
     assert own.iloc[0].tolist() == ["tpad", "TPAD", 1, first.loss, first.validation]
 
 
-def test_tables_survive_the_trip_to_csv(outcome):
+def test_tables_survive_the_trip_to_csv(evaluation):
     from io import StringIO
 
-    table = tables.leaderboard(outcome, "all", "MRR", 20)
+    table = tables.leaderboard(evaluation, "all", "MRR", 20)
     again = pd.read_csv(StringIO(table.to_csv(index=False)))
     assert again.model.tolist() == table.model.tolist()
     assert again["MRR"].to_numpy() == pytest.approx(table["MRR"].to_numpy())

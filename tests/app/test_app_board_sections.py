@@ -67,8 +67,8 @@ def data(recommender, store):
 
 def drawn(data, **chosen):
     """All that a section draws, what it is at last, and the choices that were made."""
-    offer, outcome = data.offer(View(**chosen))
-    every = [one for one in data.draw(offer.view, outcome) if one is not None]
+    offer, evaluation = data.offer(View(**chosen))
+    every = [one for one in data.draw(offer.view, evaluation) if one is not None]
     return every, every[-1], offer
 
 
@@ -121,16 +121,16 @@ def test_figures_and_tests_are_averaged_over_sessions_on_request(data):
     by_case, over_sessions = drawn(data)[1].top, drawn(data, mean="session")[1].top
     assert "52 cases, mean over 18 sessions" in over_sessions
     assert "mean over 18 sessions" not in by_case
-    outcome = data.results.outcome(data.results.choices()[0].key).averaged_over("session")
-    sessions = outcome.selection.cases.session
-    values = outcome.by_name["tpad"].metric("MRR", 20, outcome.masks["all"]).mean(0)
+    evaluation = data.results.evaluation(data.results.case_sets()[0].key).averaged_over("session")
+    sessions = evaluation.selection.cases.session
+    values = evaluation.by_name["tpad"].metric("MRR", 20, evaluation.masks["all"]).mean(0)
     expected = np.mean([values[sessions == one].mean() for one in np.unique(sessions)])
-    table = leaderboard(outcome, "all", "MRR", 20).set_index("model")
+    table = leaderboard(evaluation, "all", "MRR", 20).set_index("model")
     assert table.loc["tpad", "MRR"] == pytest.approx(expected)
     assert f"{expected:.3f}" in over_sessions and set(table.averaged_over) == {"sessions"}
-    (test,) = outcome.against(["vision"], "all", "MRR", 20)
+    (test,) = evaluation.against(["vision"], "all", "MRR", 20)
     assert test.found.first == pytest.approx(expected)
-    assert outcome.only(1).mean == "session" and outcome.averaged_over("session") is outcome
+    assert evaluation.of_seed(1).mean == "session" and evaluation.averaged_over("session") is evaluation
     for section in (WARM_COLD, BY_SLICE, ABLATIONS, COST):
         plots = [drawn(data, section=section, mean=mean)[1] for mean in ("case", "session")]
         assert plots[0].figure != plots[1].figure
@@ -194,11 +194,11 @@ def test_a_runs_page_shows_its_worst_cases_with_pictures(data):
     page = drawn(data, section=RUNS, run=run.id, part="cold")[1].top
     assert "Vision tower, seed 1" in page
     assert "pictures/item/" in page and 'data-act="case"' in page
-    outcome = data.results.outcome(run.cases)
-    cases = cases_of(data.shop, data.results, outcome, run, "cold")
+    evaluation = data.results.evaluation(run.cases)
+    cases = cases_of(data.shop, data.results, evaluation, run, "cold")
     ranks = data.results.store.ranks(run.id)
-    assert cases[0].ranks[0][1] == ranks[outcome.masks["cold"]].max()
-    assert cases[0].ranks[1] == ("TPAD", outcome.by_name["tpad"].ranks.expected[1][cases[0].number])
+    assert cases[0].ranks[0][1] == ranks[evaluation.masks["cold"]].max()
+    assert cases[0].ranks[1] == ("TPAD", evaluation.by_name["tpad"].ranks.expected[1][cases[0].number])
     sessions = data.bundle.dataset.test.items
     table = data.results.store.case_table(run.id)
     for case in cases:
@@ -234,7 +234,7 @@ def test_nothing_of_the_database_is_read_before_the_tab_is_opened(recommender, d
     def refuse(*_):
         raise AssertionError("read")
 
-    for name in ("choices", "runs", "outcome", "stamp"):
+    for name in ("choices", "runs", "evaluation", "stamp"):
         monkeypatch.setattr(Results, name, refuse)
     page = build_app(recommender, data.results)
     ids = [getattr(block, "elem_id", None) for block in page.blocks.values()]

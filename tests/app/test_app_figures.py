@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from app.compare.agreement import rank_table
-from app.shell.figures import LINES, TRUTH, bump_chart, followed_lines
+from app.shell.ranking import rank_table
+from app.compare.bump_chart import LINES, bump_chart, followed_lines
+from app.shell.figures import TRUTH
 
 TITLES = {"a": "First", "b": "Second"}
 

@@ -43,12 +43,12 @@ def shop(recommender, elsewhere):
 def test_no_section_shows_what_was_measured_on_another_dataset(shop):
     board = Board(shop, shop.results)
     for section in SECTIONS:
-        offer, outcome = board.offer(View(section))
-        assert offer.choices == [] and outcome is None
-        for drawn in board.draw(offer.view, outcome):
+        offer, evaluation = board.offer(View(section))
+        assert offer.choices == [] and evaluation is None
+        for drawn in board.draw(offer.view, evaluation):
             assert drawn is None or "Popularity" not in drawn.top
-    offer, outcome = board.offer(View(RUNS))
-    [drawn] = board.draw(offer.view, outcome)
+    offer, evaluation = board.offer(View(RUNS))
+    [drawn] = board.draw(offer.view, evaluation)
     assert "measured on another dataset" in drawn.top and "eval run" in drawn.top
 
 
@@ -57,7 +57,7 @@ def test_a_run_a_case_and_a_verdict_of_another_dataset_cannot_be_asked_for(shop)
     with pytest.raises(DataError, match="no longer in the database"):
         shop.results.run(other.id)
     with pytest.raises(DataError, match="no longer in the database"):
-        shop.results.outcome(other.cases)
+        shop.results.evaluation(other.cases)
     assert shop.results.verdicts() == []
     checking = Checking(shop)
     assert checking.start() == Walk() and checking.choices() == []
@@ -73,10 +73,10 @@ def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
         fill(store, dataset, "fake")
         fill(store, make_fake_dataset(tmp_path / "shop", with_images=False, seed=5), "fake")
     results = open_shop(recommender, Results(tmp_path / "both.db")).results
-    [choice] = results.choices()
+    [choice] = results.case_sets()
     assert choice.dataset_fingerprint == dataset.fingerprint
     assert {run.dataset_fingerprint for run in results.runs()} == {dataset.fingerprint}
-    assert not results.hides_runs()
+    assert not results.only_other_datasets()
     results.store.close()
 
 

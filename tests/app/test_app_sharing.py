@@ -50,7 +50,7 @@ def opened(shop, query: str) -> sharing.Shared | None:
 def saved(shop, session, **changes) -> str:
     found = shop.recommender.recommend(session.values, 3, True, "vision")
     settings = {"k": 3, "exclude_seen": True}
-    text = sharing.save(shop, session, "vision", settings, actions.with_facts(shop, found))
+    text = sharing.save(shop, session, "vision", settings, with_item_facts(shop, found))
     return json.dumps(json.loads(text) | changes)
 
 

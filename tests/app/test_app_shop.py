@@ -177,7 +177,7 @@ def test_every_step_by_its_name(shop):
 
 def test_recommendations_are_those_of_the_recommender(shop):
     session = session_of(shop, "item-0001", "item-0003")
-    html = actions.recommendations_html(shop, session, "vision", 5, True)
+    html = recommendations_html(shop, session, "vision", 5, True)
     for item in shop.recommender.recommend(session.values, 5, True, "vision")["item_id"]:
         assert f'data-id="{item}"' in html
     assert "Vision tower ranked 60 products" in html
@@ -185,11 +185,11 @@ def test_recommendations_are_those_of_the_recommender(shop):
 
 def test_the_revealed_item_is_placed_among_all(shop):
     session = VisitorSession(shop.catalogue.example())
-    assert "true next" not in actions.recommendations_html(shop, session, "tpad", 5, True)
+    assert "true next" not in recommendations_html(shop, session, "tpad", 5, True)
     session = session.reveal()
     order = shop.recommender.recommend(session.values, 60, True, "tpad")
     place = order.set_index("item_id")["rank"][session.table.target]
-    html = actions.recommendations_html(shop, session, "tpad", 5, True)
+    html = recommendations_html(shop, session, "tpad", 5, True)
     assert f"at place <b>{place}</b> of 60" in html
 
 
@@ -214,7 +214,7 @@ def test_an_upload_becomes_an_element_that_is_ranked_from(shop, tmp_path):
     assert element.picture.startswith("data:image/webp;base64,")
     assert element.content.image.size == (UPLOAD_SIDE, UPLOAD_SIDE // 2)
     session = session_of(shop, "item-0001").add(element)
-    assert "Place 1:" in actions.recommendations_html(shop, session, "tpad", 5, True)
+    assert "Place 1:" in recommendations_html(shop, session, "tpad", 5, True)
 
 
 def test_an_upload_is_encoded_once_for_all_models(folder, tmp_path):
@@ -225,7 +225,7 @@ def test_an_upload_is_encoded_once_for_all_models(folder, tmp_path):
     assert element.price is None
     calls = len(encoder.calls)
     for model in shop.models:
-        actions.recommendations_html(shop, VisitorSession().add(element), model, 5, True)
+        recommendations_html(shop, VisitorSession().add(element), model, 5, True)
     assert calls == len(encoder.calls) == 1
 
 
@@ -392,6 +392,6 @@ def test_no_bundle_is_told_in_a_sentence_also_as_a_script(tmp_path):
 
 def test_new_items_and_ids_mix(shop):
     found = shop.recommender.recommend(["item-0001", NewItem(title="red case")], k=3)
-    assert actions.with_facts(shop, found)["title"].tolist() == [
+    assert with_item_facts(shop, found)["title"].tolist() == [
         shop.catalogue.items["title"].iat[shop.catalogue.rows[i]] for i in found["item_id"]
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from html_reader import Reader
 
-from app.compare.agreement import rank_table
+from app.shell.ranking import rank_table
 from app.shell import views
 from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
 

@@ -1,0 +1,4 @@
+watch('value', () => {
+  const walker = element.querySelector('.tp-walker');
+  if (walker) window.tpad?.put(JSON.parse(walker.dataset.address));
+});

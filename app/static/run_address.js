@@ -1,0 +1,5 @@
+watch('value', () => {
+  if (element.querySelector('.tb-skeleton')) return;
+  const run = element.querySelector('.tb-run');
+  window.tpad?.put({run: run ? run.dataset.run : ''});
+});
