@@ -5,11 +5,19 @@ import json
 import pytest
 from fake_bundle import FakeEncoder, with_arrival
 
+from app.cold_start import browser as cold_start
+from app.dashboard import address as dashboard
 from app.dashboard.view import LEADERBOARD, View
-from app.shell import address_parts
 from app.shell.actions import strip_html, uploaded
 from app.shell.address import reopened
-from app.shell.address_parts import board_view, choice, flag, sent, several, words
+from app.shell.address_fields import (
+    SESSION_KEYS,
+    choice,
+    flag,
+    read_message,
+    several,
+    words,
+)
 from app.shell.own_items import MOST, OwnItems, new_key
 from app.shell.sharing import link, read_address
 from app.shell.state import Element, Table, VisitorSession
@@ -102,10 +110,12 @@ def test_controls_take_only_what_is_offered():
 
 
 def test_the_dashboard_is_asked_for_what_the_address_says():
-    assert board_view({}) == View()
-    view = board_view({"section": "runs", "run": "r1", "metric": "P@20", "models": "a,b", "x": "y"})
+    assert dashboard.view_of({}) == View()
+    view = dashboard.view_of(
+        {"section": "runs", "run": "r1", "metric": "P@20", "models": "a,b", "x": "y"}
+    )
     assert (view.section, view.run, view.metric, view.models) == ("runs", "r1", "P@20", ("a", "b"))
-    assert board_view({"section": "../etc", "metric": "love"}) == View(LEADERBOARD)
+    assert dashboard.view_of({"section": "../etc", "metric": "love"}) == View(LEADERBOARD)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +123,7 @@ def test_the_dashboard_is_asked_for_what_the_address_says():
     [None, 7, [], {"query": 3}, {"query": {"k": [1], "q": "x" * 500}, "all": 5, "source": []}],
 )
 def test_nothing_else_is_believed_of_what_a_browser_sends(data):
-    assert sent(data) == ({}, "", "")
+    assert read_message(data) == ({}, "", "")
 
 
 def test_the_browser_knows_every_key_and_every_tab(shop):
@@ -121,7 +131,7 @@ def test_the_browser_knows_every_key_and_every_tab(shop):
     [bar] = [b for b in page.blocks.values() if getattr(b, "elem_id", "") == "address"]
     keys = json.loads(bar.js_on_load.split("const KEYS = ")[1].split(";")[0])
     assert len(keys) == len(set(keys))
-    known = {*address_parts.SESSION_KEYS, *address_parts.BOARD_KEYS.values()}
-    assert known | set(address_parts.HAND_KEYS.values()) | {"tab", "run", "model", "q"} <= set(keys)
+    known = {*SESSION_KEYS, *dashboard.KEYS.values()}
+    assert known | set(cold_start.KEYS.values()) | {"tab", "run", "model", "q"} <= set(keys)
     tabs = json.loads(bar.js_on_load.split("const TABS = ")[1].split(";")[0])
-    assert tabs["Cold start by hand"] == "cold-start" and len(tabs) == 5
+    assert tabs["Cold-start cases"] == "cold-start" and len(tabs) == 5

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from app_server import launched
-from fake_board import fill
 from fake_bundle import SETS, WIDTHS, FakeEncoder, picture
+from fake_results import fill
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image

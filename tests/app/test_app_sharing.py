@@ -14,6 +14,7 @@ from test_app_views import HOSTILE, Reader
 
 from app.shell import actions, sharing
 from app.shell.share_menu import menu
+from app.shell.shop import with_item_facts
 from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
@@ -84,7 +85,7 @@ def test_a_link_leaves_out_what_is_the_visitors_own_and_the_menu_says_so(shop, o
     session = session_of(shop, "item-0001").add(own)
     assert sharing.left_out(session) == 1
     assert "session=item-0001&" in sharing.link(session, "tpad")
-    assert "cannot carry an item of your own" in read(menu(session, "tpad")).text
+    assert "cannot contain an item of your own" in read(menu(session, "tpad")).text
     only = VisitorSession().add(own)
     assert sharing.link(only, "tpad") == ""
     assert "Copy" not in menu(only, "tpad")
@@ -191,7 +192,7 @@ def webp(size=(40, 40)) -> str:
         ({"items": [{"picture": webp((4, 4))}]}, "picture"),
         ({"model": "nobody"}, "model"),
         ({"model": ["tpad"]}, "model"),
-        ({"next": "nothing"}, "guess"),
+        ({"next": "nothing"}, "true next item"),
         ({"next": {"a": 1}}, "guess"),
     ],
 )

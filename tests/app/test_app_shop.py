@@ -22,9 +22,11 @@ from starlette.testclient import TestClient
 
 from app.compare import tab as compare
 from app.recommend import tab as recommend
+from app.recommend.recommendations import recommendations_html
 from app.shell import actions
 from app.shell.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
 from app.shell.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
+from app.shell.shop import with_item_facts
 from app.shell.state import VisitorSession
 from app.ui import FORGET_AFTER, MAX_UPLOAD, build_app, launch_options, open_shop
 from tpad.bundle import Bundle
@@ -190,7 +192,7 @@ def test_the_revealed_item_is_placed_among_all(shop):
     order = shop.recommender.recommend(session.values, 60, True, "tpad")
     place = order.set_index("item_id")["rank"][session.table.target]
     html = recommendations_html(shop, session, "tpad", 5, True)
-    assert f"at place <b>{place}</b> of 60" in html
+    assert f"at rank <b>{place}</b> of 60" in html
 
 
 def test_comparison_covers_the_chosen_models_and_skips_unknown_ones(shop):
@@ -214,7 +216,7 @@ def test_an_upload_becomes_an_element_that_is_ranked_from(shop, tmp_path):
     assert element.picture.startswith("data:image/webp;base64,")
     assert element.content.image.size == (UPLOAD_SIDE, UPLOAD_SIDE // 2)
     session = session_of(shop, "item-0001").add(element)
-    assert "Place 1:" in recommendations_html(shop, session, "tpad", 5, True)
+    assert "Rank 1:" in recommendations_html(shop, session, "tpad", 5, True)
 
 
 def test_an_upload_is_encoded_once_for_all_models(folder, tmp_path):
@@ -373,7 +375,7 @@ def test_the_page_starts_with_a_session_and_its_recommendations(shop):
     page = build_app(shop.recommender)
     values = [str(block.value) for block in page.blocks.values() if type(block).__name__ == "HTML"]
     assert any("tp-cell" in value for value in values)
-    assert any("Place 1:" in value for value in values)
+    assert any("Rank 1:" in value for value in values)
 
 
 def test_no_bundle_is_told_in_a_sentence_also_as_a_script(tmp_path):

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from app.shell.ranking import rank_table
-from app.compare.bump_chart import LINES, bump_chart, followed_lines
+from app.compare.bump_chart import LINES, bump_chart, chart_lines
 from app.shell.figures import TRUTH
+from app.shell.ranking import rank_table
 
 TITLES = {"a": "First", "b": "Second"}
 
@@ -71,7 +71,7 @@ def test_nothing_is_coloured_for_one_mode_only():
 def test_each_item_has_a_colour_of_its_own_also_where_no_list_shares_one():
     rng = np.random.default_rng(0)
     table = rank_table({name: rng.permutation(np.arange(500.0)) for name in "abcd"})
-    lines = followed_lines(table, target=7)
+    lines = chart_lines(table, target=7)
     assert len(lines) == 21 and lines[-1] == (7, TRUTH)
     assert len({colour for _, colour in lines}) == len(lines)
 

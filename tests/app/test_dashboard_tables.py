@@ -3,10 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_board import add_run, begin, fill, finish
 from fake_bundle import FakeEncoder
+from fake_results import add_run, begin, fill, finish
 
 from app.dashboard import tables
+from app.dashboard.families import suggested_models
+from app.dashboard.run_tables import run_table, worst_cases
+from app.dashboard.slices import part_choices, part_title
+from app.dashboard.training_log import epochs, read_stages
 from app.shell.names import model_title
 from app.shell.results import Results
 from eval.database.store import Store
@@ -75,14 +79,16 @@ def test_one_seed_leaves_models_that_were_run_once(evaluation):
 
 def test_marks_are_corrected_over_the_tests_that_are_shown(evaluation):
     few = tables.differences(evaluation.against(["vision"], "all", "MRR", 20))
-    many = tables.differences(evaluation.against(["vision", "popularity", "oracle"], "all", "MRR", 20))
+    many = tables.differences(
+        evaluation.against(["vision", "popularity", "oracle"], "all", "MRR", 20)
+    )
     assert few.p["vision"] == many.p["vision"]
     assert many.p_corrected.to_numpy() == pytest.approx(holm(many.p.to_numpy()))
     assert few.p_corrected["vision"] == few.p["vision"] <= many.p_corrected["vision"]
     assert many.difference["vision"] < 0 < many.difference["oracle"]
     assert (many.low <= many.difference).all()
     assert (many.difference <= many.high).all()
-    assert many.sure["oracle"]
+    assert many.significant["oracle"]
 
 
 def test_without_tpad_nothing_is_tested(store, dataset):
@@ -90,7 +96,7 @@ def test_without_tpad_nothing_is_tested(store, dataset):
     results = Results(store.target)
     evaluation = results.evaluation(results.case_sets()[0].key)
     assert evaluation.against(["vision"], "all", "MRR", 20) == []
-    assert tables.handful(evaluation) == ["vision"]
+    assert suggested_models(evaluation) == ["vision"]
     assert tables.ablations(evaluation) == ("tpad", [])
     results.store.close()
 
@@ -109,7 +115,7 @@ def test_slices_that_are_too_small_are_named_and_not_drawn(evaluation, monkeypat
         for name, mask in evaluation.masks.items()
         if name.startswith("length")
     }
-    monkeypatch.setattr(tables, "FEWEST", min(counts.values()) + 1)
+    monkeypatch.setattr(tables, "MIN_CASES", min(counts.values()) + 1)
     table, small = tables.by_slices(evaluation, "length", "MRR", 20, ["tpad", "oracle"])
     assert small == [f"{n} ({c} cases)" for n, c in counts.items() if c == min(counts.values())]
     assert set(table.bin) == {n for n, c in counts.items() if c > min(counts.values())} != set()
@@ -120,7 +126,7 @@ def test_ablations_are_held_against_the_whole_method(evaluation):
     whole, names = tables.ablations(evaluation)
     assert (whole, names) == ("tpad", ["tpad-no-alignment"])
     found = [evaluation.against(names, "all", m, 20, whole)[0] for m in ("P", "MRR")]
-    table = tables.ablation_table(tables.together(found))
+    table = tables.ablation_table(tables.corrected_together(found))
     assert (table.difference < 0).all()
     assert table.p_corrected.to_numpy() == pytest.approx(holm(table.p.to_numpy()))
     assert set(table.title) == {"without alignment"}
@@ -137,9 +143,9 @@ def test_every_model_and_slice_has_words(evaluation):
     assert model_title("vision_neighbours") == "Neighbours, Vision tower"
     assert model_title("tpad-no-words") == "TPAD, heads over all features in place of words"
     assert model_title("my_own") == "my_own"
-    assert tables.part_title("length 1") == "Sessions of 1 item"
-    assert tables.part_title("category 5+ things") == "Targets of category 5+ things"
-    assert [part for _, part in tables.part_choices(evaluation, main=True)] == ["all", "warm", "cold"]
+    assert part_title("length 1") == "Sessions of 1 item"
+    assert part_title("category 5+ things") == "Targets of category 5+ things"
+    assert [part for _, part in part_choices(evaluation, main=True)] == ["all", "warm", "cold"]
 
 
 def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, results, dataset):
@@ -147,7 +153,7 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
     before, stamp = results.evaluation(key), results.stamp()
     with begin(store, dataset, "markov", "baseline") as run:
         assert results.stamp() != stamp
-        newest = tables.run_table(results.runs()).iloc[0]
+        newest = run_table(results.runs()).iloc[0]
         assert (newest.title, newest.status) == ("Markov chain", "running")
         assert np.isnan(newest.seconds)
         assert results.evaluation(key) is before  # it changes nothing yet
@@ -159,7 +165,7 @@ def test_a_run_is_seen_while_it_goes_on_and_counts_when_it_is_done(store, result
     assert after.is_compared("vision", "all", "P", 20)  # of other runs nothing is computed again
     assert not after.is_compared("markov", "all", "P", 20)
     assert "markov" in after.by_name and "markov" not in before.by_name
-    assert tables.run_table(results.runs()).status.iat[0] == "done"
+    assert run_table(results.runs()).status.iat[0] == "done"
 
 
 def test_a_run_on_other_cases_leaves_these_as_they_are(store, results, dataset):
@@ -177,7 +183,7 @@ def test_a_run_on_other_cases_leaves_these_as_they_are(store, results, dataset):
 def test_an_empty_database_offers_nothing(store):
     results = Results(store.target)
     assert results.case_sets() == []
-    assert tables.run_table(results.runs()).empty
+    assert run_table(results.runs()).empty
     with pytest.raises(DataError, match="reload"):
         results.evaluation("f" * 64)
     with pytest.raises(DataError, match="reload"):
@@ -188,8 +194,8 @@ def test_an_empty_database_offers_nothing(store):
 def test_the_worst_cases_are_the_last_found_and_then_those_not_found():
     ranks = np.array([3, np.inf, 50, 1, 50, 7, np.inf], np.float32)
     everything = np.ones(7, bool)
-    assert tables.worst_cases(ranks, everything, 9).tolist() == [2, 4, 5, 0, 3, 1, 6]
-    assert tables.worst_cases(ranks, ranks < 10, 2).tolist() == [5, 0]
+    assert worst_cases(ranks, everything, 9).tolist() == [2, 4, 5, 0, 3, 1, 6]
+    assert worst_cases(ranks, ranks < 10, 2).tolist() == [5, 0]
 
 
 def test_the_training_log_is_read_stage_by_stage(tmp_path):
@@ -201,19 +207,19 @@ def test_the_training_log_is_read_stage_by_stage(tmp_path):
         '{"time": 4, "stage": "a", "text": "again", "epoch": 1, "loss": 9}\n'
         'no json\n{"stage": "b", "epoch": 1, "lo'
     )
-    table = tables.read_stages(log)
+    table = read_stages(log)
     assert table.to_dict("list") == {
         "stage": ["a", "a", "a (2)"],
         "epoch": [1, 2, 1],
         "quantity": ["loss"] * 3,
         "value": [2.5, 2.0, 9.0],
     }
-    assert tables.read_stages(tmp_path / "none.jsonl").empty
+    assert read_stages(tmp_path / "none.jsonl").empty
 
 
 def test_the_recommenders_tell_their_epochs(fake_bundle):
     bundle = Bundle.load(fake_bundle, encoder=FakeEncoder())
-    table = tables.epochs(bundle.recommenders, {"tpad": "TPAD"})
+    table = epochs(bundle.recommenders, {"tpad": "TPAD"})
     assert list(dict.fromkeys(table.set)) == list(bundle.sets)
     first = bundle.recommenders["tpad"].history[0]
     own = table[table.set == "tpad"]

@@ -189,9 +189,9 @@ def test_the_panel_in_words():
     page = Reader(explain_views.panel(explanation(), "TPAD"))
     text = " ".join(page.text.split())
     for said in (
-        "place 3 with TPAD",
-        "2.0% of the model’s weight, 20× an even share",
-        "no probabilities",
+        "rank 3 with TPAD",
+        "2.0% of the model’s weight, 20× an equal share",
+        "not probabilities",
         "4.0× the weight with it",
         "0.50× the weight with it",
         "hardly matters",

@@ -11,8 +11,12 @@ import pandas as pd
 import pytest
 from html_reader import Reader
 
-from app.dashboard import plots, tables, views
-from app.dashboard.run_views import Case, Item, duration, run_list, run_page, worst
+from app.dashboard import plots, tables, training_plots, views
+from app.dashboard.families import IDS, OURS, family
+from app.dashboard.leaderboard_view import leaderboard, mark_note
+from app.dashboard.plot_style import plot_json
+from app.dashboard.run_tables import run_table
+from app.dashboard.run_views import CaseItem, RunCase, duration, run_list, run_page, worst
 from app.shell.names import model_title
 from eval.database.records import RunInfo
 
@@ -23,7 +27,7 @@ def rows(**changes) -> pd.DataFrame:
     models = [("oracle", "oracle"), ("tpad", "tpad"), ("vsknn", "baseline"), ("vision", "baseline")]
     table = pd.DataFrame(models, columns=["model", "role"])
     table["title"] = table.model.map(model_title)
-    table["family"] = [tables.family(*pair) for pair in models]
+    table["family"] = [family(*pair) for pair in models]
     table["place"] = [0, 1, 2, 3]
     for name in ("P", "MRR", "NDCG"):
         table[name] = [0.5, 0.4, 0.3, 0.2]
@@ -42,7 +46,7 @@ def marks() -> pd.DataFrame:
             "high": [0.15, -0.05, -0.15],
             "p": [0.2, 0.01, 0.01],
             "p_corrected": [0.2, 0.06, 0.03],
-            "sure": [False, False, True],
+            "significant": [False, False, True],
         },
         index=["oracle", "vsknn", "vision"],
     )
@@ -50,9 +54,7 @@ def marks() -> pd.DataFrame:
 
 def board_of(table=None, found=None, subject="tpad") -> Reader:
     table = rows() if table is None else table
-    return Reader(
-        views.leaderboard(table, "MRR", 20, marks=found, subject=subject, runs={"tpad": "r1"})
-    )
+    return Reader(leaderboard(table, "MRR", 20, marks=found, subject=subject, runs={"tpad": "r1"}))
 
 
 def test_the_leaderboard_can_be_sorted_by_every_column_but_a_model_opens_its_run():
@@ -83,8 +85,8 @@ def test_while_the_tests_are_made_the_table_is_there_already():
     page = board_of(found=None)
     assert page.text.count("…") == 3
     assert "0.400 ± 0.010" in page.text
-    assert "2 of 3" in views.mark_note(3, testing=2)
-    assert "for the 3 tests" in views.mark_note(3)
+    assert "2 of 3" in mark_note(3, done=2)
+    assert "for the 3 tests" in mark_note(3)
 
 
 def test_columns_that_tell_nothing_are_left_out():
@@ -104,9 +106,11 @@ def test_the_interval_is_drawn_and_told():
 
 @pytest.mark.parametrize("place", ["leaderboard", "data", "runs", "run", "case"])
 def test_hostile_names_stay_text(place):
-    case = Case(3, (Item(1, HOSTILE, ""),), 1, Item(2, HOSTILE, ""), True, ((HOSTILE, 4.0),))
+    case = RunCase(
+        3, (CaseItem(1, HOSTILE, ""),), 1, CaseItem(2, HOSTILE, ""), True, ((HOSTILE, 4.0),)
+    )
     html = {
-        "leaderboard": lambda: views.leaderboard(
+        "leaderboard": lambda: leaderboard(
             rows(title=HOSTILE, model=HOSTILE),
             "MRR",
             20,
@@ -117,7 +121,7 @@ def test_hostile_names_stay_text(place):
         "data": lambda: views.data_table(
             pd.DataFrame({"a": [HOSTILE]}), {"a": HOSTILE}, HOSTILE, HOSTILE
         ),
-        "runs": lambda: run_list(tables.run_table([run(model=HOSTILE, dataset=HOSTILE)]), 9),
+        "runs": lambda: run_list(run_table([run(model=HOSTILE, dataset=HOSTILE)]), 9),
         "run": lambda: run_page(
             run(model=HOSTILE, config={HOSTILE: HOSTILE}), figures(), [run()], ""
         ),
@@ -171,12 +175,12 @@ def figures() -> pd.DataFrame:
 
 def test_runs_come_newest_first_with_those_that_go_on():
     going = run(id="r2", status="running", ended=None, fit_seconds=None, model="vsknn")
-    page = Reader(run_list(tables.run_table([run(), going]), 50))
+    page = Reader(run_list(run_table([run(), going]), 50))
     assert [a["data-id"] for a in page.having("data-act", "run")] == ["r2", "r1"]
-    assert "1 of them going on" in page.text
+    assert "1 of them running" in page.text
     assert "1 min 7 s" in page.text
     assert not page.having("data-act", "longer")
-    assert Reader(run_list(tables.run_table([run(), going]), 1)).having("data-act", "longer")
+    assert Reader(run_list(run_table([run(), going]), 1)).having("data-act", "longer")
 
 
 def test_a_runs_page_tells_its_configuration_and_its_figures():
@@ -189,13 +193,15 @@ def test_a_runs_page_tells_its_configuration_and_its_figures():
 
 def test_a_run_that_goes_on_has_no_figures_yet():
     page = Reader(run_page(run(status="running", ended=None), figures().iloc[:0], [run()], ""))
-    assert "none before the run is done" in page.text
+    assert "none until the run is done" in page.text
     assert "●" in page.text
 
 
 def test_a_case_shows_its_way_and_opens():
-    items = tuple(Item(n, f"Item {n}", f"pictures/item/{n}") for n in range(6))
-    case = Case(41, items, 9, Item(7, "Target", "p/7"), True, (("this run", np.inf), ("TPAD", 3.5)))
+    items = tuple(CaseItem(n, f"Item {n}", f"pictures/item/{n}") for n in range(6))
+    case = RunCase(
+        41, items, 9, CaseItem(7, "Target", "p/7"), True, (("this run", np.inf), ("TPAD", 3.5))
+    )
     page = Reader(worst([case], "Cold targets", opens=True))
     assert "+3" in page.text
     assert "not found" in page.text and "3.5" in page.text
@@ -207,7 +213,7 @@ def test_a_case_shows_its_way_and_opens():
 
 
 def test_a_case_of_other_data_is_told_by_rows_and_cannot_be_opened():
-    case = Case(1, (), 4, Item(17), False, (("this run", 12.0),))
+    case = RunCase(1, (), 4, CaseItem(17), False, (("this run", 12.0),))
     page = Reader(worst([case], "All targets", opens=False))
     assert "4 items" in page.text and "item 17" in page.text
     assert "other data" in page.text
@@ -255,7 +261,7 @@ def lost() -> pd.DataFrame:
             "low": -0.2,
             "high": 0.2,
             "p_corrected": [0.01, 0.9, 0.02, 1.0],
-            "sure": [True, False, True, False],
+            "significant": [True, False, True, False],
         }
     )
 
@@ -272,7 +278,7 @@ FIGURES = {
         bins(), ["tpad", "vsknn", "none"], x_title="items", y_title="MRR@20", ordered=True
     ),
     "forest": lambda: plots.forest(lost()),
-    "curves": lambda: plots.curves(
+    "curves": lambda: training_plots.curves(
         pd.DataFrame(
             {
                 "set": ["tpad"] * 2,
@@ -283,7 +289,7 @@ FIGURES = {
             }
         )
     ),
-    "stages": lambda: plots.stage_curves(
+    "stages": lambda: training_plots.stage_curves(
         pd.DataFrame(
             {
                 "stage": "a",
@@ -294,7 +300,7 @@ FIGURES = {
         ),
         "a",
     ),
-    "quality": lambda: plots.quality(
+    "quality": lambda: training_plots.quality(
         pd.DataFrame(
             {
                 "title": ["TPAD"],
@@ -313,7 +319,7 @@ FIGURES = {
 def test_every_plot_is_for_both_modes_names_its_axes_and_can_be_saved(name):
     figure = FIGURES[name]()
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
-    content = json.loads(plots.plot_json(figure, name))
+    content = json.loads(plot_json(figure, name))
     assert content["config"]["toImageButtonOptions"]["filename"] == f"tpad-{name}"
     assert "toImage" in content["config"]["modeBarButtons"][0]
     for trace in content["data"]:
@@ -329,18 +335,18 @@ def test_every_plot_is_for_both_modes_names_its_axes_and_can_be_saved(name):
 def test_tpad_is_largest_and_named_and_all_are_told_when_pointed_at():
     figure = FIGURES["scatter"]()
     by_name = {trace.name: trace for trace in figure.data}
-    assert max(by_name[tables.OURS].marker.size) > max(by_name[tables.IDS].marker.size)
-    assert by_name[tables.OURS].text == ("TPAD",)
-    assert by_name[tables.IDS].text == ("",)
-    assert by_name[tables.IDS].customdata[0][4] == "V-SKNN"
-    assert by_name[tables.IDS].error_y.array[0] == pytest.approx(0.1)
+    assert max(by_name[OURS].marker.size) > max(by_name[IDS].marker.size)
+    assert by_name[OURS].text == ("TPAD",)
+    assert by_name[IDS].text == ("",)
+    assert by_name[IDS].customdata[0][4] == "V-SKNN"
+    assert by_name[IDS].error_y.array[0] == pytest.approx(0.1)
     assert len({trace.marker.symbol for trace in figure.data}) == len(figure.data)
 
 
 def test_what_takes_no_time_stands_at_the_edge_of_the_logarithmic_axis():
     figure = FIGURES["cost"]()
     drawn = [x for trace in figure.data for x in trace.x]
-    assert min(drawn) == tables.SHORTEST
+    assert min(drawn) == tables.MIN_SECONDS
     assert figure.layout.xaxis.type == "log"
 
 

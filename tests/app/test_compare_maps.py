@@ -10,7 +10,7 @@ from sklearn.manifold import trustworthiness
 
 from app.compare import maps, tab as compare
 from app.compare.map_figure import COLOURS, OTHER, category_colours, map_figure
-from app.compare.maps import Maps, beside, fingerprint, project
+from app.compare.maps import Maps, fingerprint, place_near_neighbours, project
 from app.shell.state import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
@@ -82,7 +82,7 @@ def test_what_the_sample_leaves_out_lies_among_its_like():
 def test_a_new_point_lies_between_its_neighbours_and_a_known_one_where_it_is():
     known = np.array([[0.0, 0], [2, 0], *[[50 + i, 50] for i in range(5)]])
     points = np.array([[0.0, 0], [1, 1], *[[9.0, 9]] * 5])
-    placed = beside(np.array([[2.0, 0], [1, 0]]), known, points)
+    placed = place_near_neighbours(np.array([[2.0, 0], [1, 0]]), known, points)
     assert placed[0] == pytest.approx([1, 1], abs=1e-3)
     assert placed[1] == pytest.approx([0.5, 0.5], abs=0.02)
 
@@ -177,18 +177,18 @@ def test_the_tab_waits_for_a_map_and_then_draws_it(fake_bundle, tmp_path, monkey
     monkeypatch.setattr(maps, "project", slow)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     shop = open_shop(Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder())))
-    session = VisitorSession()
+    own, session = Maps(shop.recommender.bundle), VisitorSession()
     for item in ("item-0001", "item-0003"):
         session = session.add(shop.catalogue.element(item))
     content = NewItem(title="red case no. 0", category="Phones")
     session = session.add(Element("", "mine", content=content, key="upload:1"))
-    figure, note, clock = compare.render_map(shop, session, "vision", 5)
+    figure, note, clock = compare.render_map(shop, own, session, "vision", 5)
     assert figure is None
     assert "Laying out 60 products" in note
     assert clock.active
     go.set()
-    points = ready(shop.maps, "vision")
-    figure, note, clock = compare.render_map(shop, session, "vision", 5)
+    points = ready(own, "vision")
+    figure, note, clock = compare.render_map(shop, own, session, "vision", 5)
     assert not clock.active
     assert "in no catalogue" in note
     path = next(trace for trace in figure.data if trace.name == "Session, in order")
@@ -200,10 +200,10 @@ def test_the_tab_waits_for_a_map_and_then_draws_it(fake_bundle, tmp_path, monkey
     found = next(trace for trace in figure.data if trace.name == "Recommended")
     rows = [shop.catalogue.rows[item] for item in expected]
     np.testing.assert_allclose(found.x, points[rows, 0])
-    empty, _, _ = compare.render_map(shop, VisitorSession(), "vision", 5)
+    empty, _, _ = compare.render_map(shop, own, VisitorSession(), "vision", 5)
     assert {trace.name for trace in empty.data}.isdisjoint({"Recommended", "Session, in order"})
     with pytest.raises(ConfigError, match="reload"):
-        compare.render_map(shop, session, "no such", 5)
+        compare.render_map(shop, own, session, "no such", 5)
 
 
 def items(n: int, categories: list[str]) -> pd.DataFrame:

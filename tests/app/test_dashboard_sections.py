@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_board import add_run, begin, fill
 from fake_bundle import FakeEncoder
+from fake_results import add_run, begin, fill
 
-from app.dashboard import tab as dashboard
-from app.dashboard.runs import cases_of
-from app.dashboard.sections import TRAINING_LOG, Board
+from app.dashboard.latest_request import LatestRequest
+from app.dashboard.layout import FILTER_NAMES, filters_shown
+from app.dashboard.run_sections import cases_of
+from app.dashboard.sections import TRAINING_LOG, Sections
 from app.dashboard.tables import leaderboard
 from app.dashboard.view import (
     ABLATIONS,
@@ -52,41 +53,43 @@ def store(tmp_path):
         yield made
 
 
-def open_board(recommender, store) -> Board:
+def open_sections(recommender, store) -> Sections:
     results = Results(store.target)
-    return Board(open_shop(recommender, results), results)
+    return Sections(open_shop(recommender, results), results)
 
 
 @pytest.fixture
 def data(recommender, store):
     fill(store, recommender.bundle.dataset)
-    made = open_board(recommender, store)
+    made = open_sections(recommender, store)
     yield made
     made.results.store.close()
 
 
 def drawn(data, **chosen):
     """All that a section draws, what it is at last, and the choices that were made."""
-    offer, evaluation = data.offer(View(**chosen))
-    every = [one for one in data.draw(offer.view, evaluation) if one is not None]
-    return every, every[-1], offer
+    options, evaluation = data.options(View(**chosen))
+    every = [one for one in data.draw(options.view, evaluation) if one is not None]
+    return every, every[-1], options
 
 
 def test_the_leaderboard_is_there_before_its_marks(data):
-    every, last, offer = drawn(data)
+    every, last, options = drawn(data)
     assert "Testing each model against TPAD: 0 of 3" in every[0].top
     assert "†" not in every[0].top.replace("† differs", "")
     assert "for the 3 tests of this table" in last.top
     assert last.name == "oracle-share"
-    assert [words for words, _ in offer.seeds] == ["All seeds", "Seed 0", "Seed 1"]
-    assert offer.view.choice == offer.choices[0][1]
+    assert [words for words, _ in options.seeds] == ["All seeds", "Seed 0", "Seed 1"]
+    assert options.view.choice == options.choices[0][1]
 
 
 def test_what_is_not_offered_is_replaced(data):
-    _, _, offer = drawn(data, part="no such", seed="9", choice="x", kind="y", models=("z", "tpad"))
-    assert (offer.view.part, offer.view.seed) == ("all", ALL_SEEDS)
-    assert offer.view.models == ("tpad",)
-    assert offer.view.kind in [kind for _, kind in offer.kinds]
+    _, _, options = drawn(
+        data, part="no such", seed="9", choice="x", kind="y", models=("z", "tpad")
+    )
+    assert (options.view.part, options.view.seed) == ("all", ALL_SEEDS)
+    assert options.view.models == ("tpad",)
+    assert options.view.kind in [kind for _, kind in options.kinds]
 
 
 def test_what_has_been_tested_is_drawn_at_once(data):
@@ -102,11 +105,11 @@ def test_only_filters_that_apply_make_another_view():
     assert view.essence == replace(view, models=("tpad",), run="r", metric="P@5").essence
     assert view.essence != replace(view, part="cold").essence
     assert View(RUNS).essence != View(RUNS, run="r").essence
-    turn = dashboard.Turn()
-    turn.take(("1", view))
-    turn.settled = replace(view, part="warm")
-    assert turn.has("1", view) and turn.has("1", turn.settled)
-    assert not turn.has("2", view) and not turn.has("1", replace(view, choice="b"))
+    latest = LatestRequest()
+    latest.start("1", view)
+    latest.drawn = replace(view, part="warm")
+    assert latest.covers("1", view) and latest.covers("1", latest.drawn)
+    assert not latest.covers("2", view) and not latest.covers("1", replace(view, choice="b"))
 
 
 def test_filters_change_what_is_drawn(data):
@@ -130,7 +133,10 @@ def test_figures_and_tests_are_averaged_over_sessions_on_request(data):
     assert f"{expected:.3f}" in over_sessions and set(table.averaged_over) == {"sessions"}
     (test,) = evaluation.against(["vision"], "all", "MRR", 20)
     assert test.found.first == pytest.approx(expected)
-    assert evaluation.of_seed(1).mean == "session" and evaluation.averaged_over("session") is evaluation
+    assert (
+        evaluation.of_seed(1).mean == "session"
+        and evaluation.averaged_over("session") is evaluation
+    )
     for section in (WARM_COLD, BY_SLICE, ABLATIONS, COST):
         plots = [drawn(data, section=section, mean=mean)[1] for mean in ("case", "session")]
         assert plots[0].figure != plots[1].figure
@@ -152,28 +158,28 @@ def test_what_has_been_measured_is_not_measured_again(data):
 
 
 def test_ablations_offer_the_main_slices_only(data):
-    _, _, offer = drawn(data, section=ABLATIONS, part="length 1")
-    assert [part for _, part in offer.parts] == ["all", "warm", "cold"]
-    assert offer.view.part == "all"
+    _, _, options = drawn(data, section=ABLATIONS, part="length 1")
+    assert [part for _, part in options.parts] == ["all", "warm", "cold"]
+    assert options.view.part == "all"
 
 
 def test_the_stages_of_the_training_can_be_looked_at(data, folder):
     log = folder / TRAINING_LOG
     log.write_text('{"stage": "2 transfer", "epoch": 1, "loss": 3}\n')
-    _, last, offer = drawn(data, section=TRAINING, stage="2 transfer")
-    assert [stage for _, stage in offer.stages] == ["recommenders", "2 transfer"]
+    _, last, options = drawn(data, section=TRAINING, stage="2 transfer")
+    assert [stage for _, stage in options.stages] == ["recommenders", "2 transfer"]
     assert last.figure.data[0].y == (3.0,)
     log.unlink()
-    _, last, offer = drawn(data, section=TRAINING, stage="2 transfer")
-    assert offer.view.stage == "recommenders"
+    _, last, options = drawn(data, section=TRAINING, stage="2 transfer")
+    assert options.view.stage == "recommenders"
     assert len(last.figure.data) == 2 * len(data.bundle.sets)
 
 
 def test_an_empty_database_says_what_to_do(recommender, store):
-    data = open_board(recommender, store)
-    _, last, offer = drawn(data)
+    data = open_sections(recommender, store)
+    _, last, options = drawn(data)
     assert "no finished run on this bundle" in last.top and "python -m eval run" in last.top
-    assert offer.choices == []
+    assert options.choices == []
     assert drawn(data, section=TRAINING)[1].figure is not None
     assert "python -m eval run" in drawn(data, section=RUNS)[1].top
     data.results.store.close()
@@ -183,7 +189,7 @@ def test_a_run_that_goes_on_has_a_page_and_is_in_the_list(data, store):
     with begin(store, data.bundle.dataset, "markov", "baseline") as run:
         assert f'data-id="{run.id}"' in drawn(data, section=RUNS)[1].top
         page = drawn(data, section=RUNS, run=run.id)[1].top
-    assert "running" in page and "There are none before the run is done" in page
+    assert "running" in page and "There are none until the run is done" in page
     assert "Worst cases" not in page
     page = drawn(data, section=RUNS, run=run.id)[1].top
     assert "interrupted" in page
@@ -198,7 +204,10 @@ def test_a_runs_page_shows_its_worst_cases_with_pictures(data):
     cases = cases_of(data.shop, data.results, evaluation, run, "cold")
     ranks = data.results.store.ranks(run.id)
     assert cases[0].ranks[0][1] == ranks[evaluation.masks["cold"]].max()
-    assert cases[0].ranks[1] == ("TPAD", evaluation.by_name["tpad"].ranks.expected[1][cases[0].number])
+    assert cases[0].ranks[1] == (
+        "TPAD",
+        evaluation.by_name["tpad"].ranks.expected[1][cases[0].number],
+    )
     sessions = data.bundle.dataset.test.items
     table = data.results.store.case_table(run.id)
     for case in cases:
@@ -218,7 +227,7 @@ def test_runs_on_other_data_are_told_by_rows(recommender, store):
     dataset = recommender.bundle.dataset
     other = replace(dataset, test=dataset.test.take(np.arange(6)))
     run = add_run(store, other, "vision", "baseline", 2.0, name="elsewhere")
-    data = open_board(recommender, store)
+    data = open_sections(recommender, store)
     page = drawn(data, section=RUNS, run=run)[1].top
     assert "elsewhere" in page and "tb-number" in page
     assert "pictures/item/" not in page and 'data-act="case"' not in page
@@ -234,7 +243,7 @@ def test_nothing_of_the_database_is_read_before_the_tab_is_opened(recommender, d
     def refuse(*_):
         raise AssertionError("read")
 
-    for name in ("choices", "runs", "evaluation", "stamp"):
+    for name in ("case_sets", "runs", "evaluation", "stamp"):
         monkeypatch.setattr(Results, name, refuse)
     page = build_app(recommender, data.results)
     ids = [getattr(block, "elem_id", None) for block in page.blocks.values()]
@@ -248,8 +257,8 @@ def test_without_a_database_the_tab_says_how_to_get_one(recommender):
 
 
 def test_only_the_filters_of_a_section_are_shown():
-    shown = dict(zip(dashboard.NAMES, dashboard._shown(View(LEADERBOARD)), strict=True))
+    shown = dict(zip(FILTER_NAMES, filters_shown(View(LEADERBOARD)), strict=True))
     assert shown["part"]["visible"] and not shown["models"]["visible"]
-    shown = dict(zip(dashboard.NAMES, dashboard._shown(View(RUNS, run="r")), strict=True))
+    shown = dict(zip(FILTER_NAMES, filters_shown(View(RUNS, run="r")), strict=True))
     assert [name for name, update in shown.items() if update["visible"]] == ["part"]
     assert set(FILTERS) == set(SECTIONS)
