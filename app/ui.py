@@ -18,8 +18,8 @@ from app.shell.actions import step, strip_html
 from app.shell.catalogue import Catalogue
 from app.shell.events import clicked_button, guarded, html, skip_all
 from app.shell.pictures import picture_routes
+from app.shell.session import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.shell.shop import Shop
-from app.shell.state import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.shell.static_files import script, stylesheet
 from app.shell.text import readable
 from tpad.model.embedding_sets import SET_TITLES
@@ -114,7 +114,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
         )
         restored = address.build(
             shop,
-            first.table,
+            first.now,
             address.PageParts(
                 page.session,
                 page.strip,

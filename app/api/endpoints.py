@@ -24,8 +24,8 @@ from app.api.inputs import (
     read_model,
     read_text,
 )
+from app.shell.session import MAX_ELEMENTS
 from app.shell.shop import Shop, with_item_facts
-from app.shell.state import MAX_ELEMENTS
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
 

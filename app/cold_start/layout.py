@@ -10,7 +10,7 @@ from app.cold_start.verdicts import VERDICTS
 from app.shell.address_fields import AddressRequest
 from app.shell.events import html
 from app.shell.menu import Menu
-from app.shell.state import FORGET_AFTER
+from app.shell.session import FORGET_AFTER
 from app.shell.static_files import script
 from app.shell.upload_form import UploadForm, upload_form
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from app.shell.state import Element
+from app.shell.session import Element
 from tpad.errors import DataError
 
 MAX_ADDED = 5  # pictures that one visitor may add to the catalogue

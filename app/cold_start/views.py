@@ -62,7 +62,7 @@ class UploadRanks:
     """The ranks of one picture that the visitor added.
 
     Attributes:
-        title, picture: as in `app.shell.state.Element`.
+        title, picture: as in `app.shell.session.Element`.
         row: of the item, behind those of the catalogue.
         ranks: model in words -> rank.
     """

@@ -14,8 +14,8 @@ from app.compare.maps import Maps
 from app.shell.address_fields import AddressPart, Field, choice, several
 from app.shell.events import html, static_html
 from app.shell.ranking import rank_table
+from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
-from app.shell.state import VisitorSession
 from app.shell.static_files import script
 from app.shell.templates import fragment, macros
 from app.shell.views import no_session
@@ -146,7 +146,7 @@ def render_map(
         progress = views.map_progress(len(items), maps.seconds(model))
         return None, progress, gr.Timer(active=True)
     path, recommended = on_map(shop, maps, session, model, points, int(k))
-    target = session.table.target if session.table.revealed else ""
+    target = session.now.target if session.now.revealed else ""
     row = shop.catalogue.rows[target] if target else None
     figure = map_figure(items, points, path, recommended, row)
     has_new_items = any(element.is_new for element in session.elements)
@@ -217,5 +217,5 @@ def _ranks(
     scores = {model: shop.recommender.scores(session.values, model) for model in models}
     known = len(shop.catalogue.items)
     table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
-    target = session.table.target if session.table.revealed else ""
+    target = session.now.target if session.now.revealed else ""
     return table, shop.catalogue.rows[target] if target else None

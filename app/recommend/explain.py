@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from app.shell.ranking import ranks
+from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
-from app.shell.state import VisitorSession
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.model.parts import PARTS_OF, Parts, read_parts

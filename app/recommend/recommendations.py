@@ -4,8 +4,8 @@ import time
 
 from app.recommend import views
 from app.shell.ranking import ranks
+from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows, with_item_facts
-from app.shell.state import VisitorSession
 from app.shell.views import no_session
 
 
@@ -24,7 +24,7 @@ def recommendations_html(
         session.values, k=int(k), exclude_seen=exclude_seen, model=model
     )
     milliseconds = 1000 * (time.perf_counter() - started)
-    target = session.table.target if session.table.revealed else ""
+    target = session.now.target if session.now.revealed else ""
     target_rank = None
     if target:
         seen = seen_rows(shop, session) if exclude_seen else []

@@ -16,8 +16,8 @@ from app.shell.catalogue import ALL
 from app.shell.events import clicked_button, guarded, html, static_html
 from app.shell.pictures import UPLOADS
 from app.shell.ranking_settings import RankingSettings
+from app.shell.session import Element, VisitorSession
 from app.shell.shop import Shop
-from app.shell.state import Element, VisitorSession
 from app.shell.static_files import script
 from app.shell.templates import macros
 from app.shell.upload_form import UploadForm, upload_form

@@ -7,9 +7,9 @@ import numpy as np
 from app.shell import views
 from app.shell.own_items import new_key
 from app.shell.pictures import reencode
+from app.shell.session import Element, VisitorSession
 from app.shell.session_ids import all_ids, link_ids
 from app.shell.shop import Shop
-from app.shell.state import Element, VisitorSession
 from app.shell.text import readable
 from tpad.errors import DataError
 from tpad.items import NewItem
@@ -83,7 +83,7 @@ def own_element(shop: Shop, content: NewItem, thumbnail: str) -> Element:
 
 def strip_html(shop: Shop, session: VisitorSession) -> str:
     """The session strip."""
-    target = session.table.target
+    target = session.now.target
     return views.strip(
         session,
         shop.catalogue.element(target) if target else None,

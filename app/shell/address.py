@@ -20,9 +20,9 @@ from app.shell.address_fields import (
     read_message,
 )
 from app.shell.events import guarded, html
+from app.shell.session import Snapshot, VisitorSession
 from app.shell.sharing import read_address
 from app.shell.shop import Shop
-from app.shell.state import Table, VisitorSession
 from app.shell.static_files import script
 from tpad.errors import TpadError
 
@@ -46,7 +46,7 @@ class PageParts:
 
 def build(
     shop: Shop,
-    first: Table,
+    first: Snapshot,
     page: PageParts,
     parts: Sequence[AddressPart],
     in_turn: Mapping[str, Any],
@@ -106,7 +106,7 @@ def build(
 
 def _open_session(
     shop: Shop,
-    first: Table,
+    first: Snapshot,
     present: VisitorSession,
     values: Mapping[str, str],
     everything: str,
@@ -118,19 +118,19 @@ def _open_session(
     except TpadError as error:
         gr.Warning(str(error), duration=8)
         return present
-    table = first if found is None else found
-    if values.get("revealed") == "1" and table.target:
-        table = replace(table, revealed=True)
+    snapshot = first if found is None else found
+    if values.get("revealed") == "1" and snapshot.target:
+        snapshot = replace(snapshot, revealed=True)
     if gone:
         message = "Your own pictures are kept for a limited time; add them again."
         gr.Warning(message, duration=8)
-    return reopened(present, table)
+    return reopened(present, snapshot)
 
 
-def reopened(present: VisitorSession, table: Table) -> VisitorSession:
-    """The session with this table; the browser's “back” is the same as an undo."""
-    if table == present.table:
+def reopened(present: VisitorSession, snapshot: Snapshot) -> VisitorSession:
+    """The session with this snapshot; the browser's “back” is the same as an undo."""
+    if snapshot == present.now:
         return present
-    if present.past and present.past[-1] == table:
+    if present.past and present.past[-1] == snapshot:
         return present.undo()
-    return present.open(table)
+    return present.open(snapshot)

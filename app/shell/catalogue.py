@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.shell.state import Element, Table
+from app.shell.session import Element, Snapshot
 from app.shell.text import readable, readable_column
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
@@ -143,7 +143,7 @@ class Catalogue:
             is_cold=bool(item[Columns.IS_COLD]),
         )
 
-    def example(self) -> Table:
+    def example(self) -> Snapshot:
         """The session that a first visitor meets: the first test session of a handy length."""
         sessions = self.dataset.test.items
         for rows in sessions:
@@ -152,9 +152,9 @@ class Catalogue:
         for rows in sessions:
             if len(rows) >= 2:
                 return self._borrowed(rows, "A shopper from the test sessions")
-        return Table(tuple(self.element(item) for item in self.items[Columns.ITEM_ID][:3]))
+        return Snapshot(tuple(self.element(item) for item in self.items[Columns.ITEM_ID][:3]))
 
-    def random_shopper(self, rng: random.Random) -> Table:
+    def random_shopper(self, rng: random.Random) -> Snapshot:
         """A random test session, its last item being the one to guess.
 
         Raises:
@@ -173,10 +173,10 @@ class Catalogue:
         """The picture of a new arrival; None if there is no such arrival."""
         return self.arrivals[number].path if 0 <= number < len(self.arrivals) else None
 
-    def _borrowed(self, rows: np.ndarray, source: str) -> Table:
+    def _borrowed(self, rows: np.ndarray, source: str) -> Snapshot:
         ids = [str(item) for item in self.items[Columns.ITEM_ID].to_numpy()[rows]]
         shown = ids[:-1][-LONGEST_BORROWED:]
-        return Table(tuple(self.element(item) for item in shown), source, target=ids[-1])
+        return Snapshot(tuple(self.element(item) for item in shown), source, target=ids[-1])
 
     def _arrival_frame(self) -> pd.DataFrame:
         return pd.DataFrame(

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.shell.state import Element
+    from app.shell.session import Element
 
 OWN = "upload:"
 """Begins the key of an item of a visitor's own."""

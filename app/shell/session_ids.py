@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from app.shell.own_items import OWN
-from app.shell.state import Element, VisitorSession
+from app.shell.session import Element, VisitorSession
 
 
 def link_id(element: Element) -> str:

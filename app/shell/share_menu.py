@@ -8,9 +8,9 @@ from app.shell.actions import strip_html
 from app.shell.events import guarded, html, skip_all
 from app.shell.pictures import UPLOADS
 from app.shell.ranking_settings import RankingSettings
+from app.shell.session import VisitorSession
 from app.shell.sharing import MAX_FILE, TOO_LARGE, Shared, left_out, link, read_file, save
 from app.shell.shop import Shop, with_item_facts
-from app.shell.state import VisitorSession
 from app.shell.static_files import script
 from app.shell.templates import render
 from tpad.errors import DataError
@@ -58,7 +58,7 @@ def build(
     def open_file(present: VisitorSession, shared: Shared | None) -> Any:
         if shared is None:
             return skip_all(4)
-        opened = present.open(shared.table)
+        opened = present.open(shared.snapshot)
         return opened, strip_html(shop, opened), shared.model, None
 
     @guarded(1)

@@ -19,9 +19,9 @@ from PIL import Image
 from app.shell.actions import MAX_TITLE, own_element
 from app.shell.own_items import OWN
 from app.shell.pictures import reencode
+from app.shell.session import MAX_ELEMENTS, Element, Snapshot, VisitorSession
 from app.shell.session_ids import link_id, link_ids
 from app.shell.shop import Shop
-from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
 from app.shell.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
@@ -44,11 +44,11 @@ class Shared:
     """The content of a link or a file.
 
     Attributes:
-        table: the session.
+        snapshot: the session.
         model: name of the embedding set that ranked.
     """
 
-    table: Table
+    snapshot: Snapshot
     model: str
 
 
@@ -62,8 +62,8 @@ def link(session: VisitorSession, model: str) -> str:
     if not ids:
         return ""
     query = {"session": ids}
-    if session.table.target:
-        query["next"] = session.table.target
+    if session.now.target:
+        query["next"] = session.now.target
     return "?" + urlencode(query | {"model": model}, safe=",:", quote_via=quote)
 
 
@@ -85,8 +85,10 @@ def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
         if len(text) > MAX_LINK:
             raise DataError("It is too long.")
         ids = [unquote(part) for part in text.split(",")]
-        table = _table(shop, [{"id": item_id} for item_id in ids], FROM_LINK, query.get("next", ""))
-        return Shared(table, _model(shop, query.get("model", shop.models[0])))
+        snapshot = _snapshot(
+            shop, [{"id": item_id} for item_id in ids], FROM_LINK, query.get("next", "")
+        )
+        return Shared(snapshot, _model(shop, query.get("model", shop.models[0])))
     except TpadError as error:
         raise DataError(
             f"This link does not fit the shop, so the example is shown. {error}"
@@ -95,7 +97,7 @@ def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
 
 def read_address(
     shop: Shop, query: Mapping[str, str], everything: str = "", source: str = ""
-) -> tuple[Table | None, int]:
+) -> tuple[Snapshot | None, int]:
     """The session of the page's address, and how many of the visitor's own items have expired.
 
     Args:
@@ -112,15 +114,15 @@ def read_address(
     """
     if not everything:
         if query.get("session") == "":
-            return Table(), 0
+            return Snapshot(), 0
         shared = read_link(shop, query)
-        return (None if shared is None else shared.table), 0
+        return (None if shared is None else shared.snapshot), 0
     ids = [unquote(part) for part in everything.split(",")[: MAX_ELEMENTS + 1]]
     gone = [i for i in ids if _is_own(shop, i) and shop.own.get(i) is None]
     records = [{"id": item} for item in ids if item not in gone]
     if not records:
-        return Table(), len(gone)
-    return _table(shop, records, source, query.get("next", "")), len(gone)
+        return Snapshot(), len(gone)
+    return _snapshot(shop, records, source, query.get("next", "")), len(gone)
 
 
 def save(
@@ -145,9 +147,9 @@ def save(
         "dataset": shop.catalogue.dataset.fingerprint,
         "model": model,
         "settings": dict(settings),
-        "source": session.table.source,
-        "next": session.table.target,
-        "revealed": session.table.revealed,
+        "source": session.now.source,
+        "next": session.now.target,
+        "revealed": session.now.revealed,
         "recommendations": [
             {
                 "rank": int(rank),
@@ -199,12 +201,12 @@ def read_file(shop: Shop, text: str) -> Shared:
         raise DataError("The saved session is damaged; save it again.")
     model = _model(shop, facts.get("model"))
     revealed = facts.get("revealed") is True
-    return Shared(_table(shop, records, FROM_FILE, facts.get("next", ""), revealed), model)
+    return Shared(_snapshot(shop, records, FROM_FILE, facts.get("next", ""), revealed), model)
 
 
-def _table(
+def _snapshot(
     shop: Shop, records: list[dict[str, Any]], source: str, target: Any, revealed: bool = False
-) -> Table:
+) -> Snapshot:
     if not 0 < len(records) <= MAX_ELEMENTS:
         raise DataError(f"A session has 1 to {MAX_ELEMENTS} items, not {len(records)}.")
     if target and (not isinstance(target, str) or target not in shop.catalogue.rows):
@@ -215,7 +217,7 @@ def _table(
         element or own_element(shop, *content)  # type: ignore[misc]
         for element, content in zip(known, contents, strict=True)
     ]
-    return Table(tuple(elements), source, target or "", revealed and bool(target))
+    return Snapshot(tuple(elements), source, target or "", revealed and bool(target))
 
 
 def _known(shop: Shop, record: dict[str, Any]) -> Element | None:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from app.shell.catalogue import Catalogue
 from app.shell.own_items import OwnItems
-from app.shell.state import FORGET_AFTER, VisitorSession
+from app.shell.session import FORGET_AFTER, VisitorSession
 from tpad.data.columns import Columns
 
 if TYPE_CHECKING:

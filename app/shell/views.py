@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from app.shell.state import MAX_ELEMENTS, Element, VisitorSession
+from app.shell.session import MAX_ELEMENTS, Element, VisitorSession
 from app.shell.templates import macros, render
 from tpad.io.csv_files import csv_text
 
@@ -27,21 +27,21 @@ def strip(
         target: the true next item, if there is one.
         ids: "session" and "all", how the page's address names the session, see `session_ids`.
     """
-    table = session.table
+    now = session.now
     data = {
         **(ids or {}),
-        "next": table.target,
-        "source": table.source,
-        "revealed": "1" if table.revealed else "",
+        "next": now.target,
+        "source": now.source,
+        "revealed": "1" if now.revealed else "",
     }
     return render(
         "shell/strip.html",
         elements=session.elements,
         full=len(session) >= MAX_ELEMENTS,
-        source=table.source,
+        source=now.source,
         can_undo=bool(session.past),
         target=target,
-        revealed=table.revealed,
+        revealed=now.revealed,
         data=data,
     )
 

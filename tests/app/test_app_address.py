@@ -19,8 +19,8 @@ from app.shell.address_fields import (
     words,
 )
 from app.shell.own_items import MOST, OwnItems, new_key
+from app.shell.session import Element, Snapshot, VisitorSession
 from app.shell.sharing import link, read_address
-from app.shell.state import Element, Table, VisitorSession
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError
@@ -54,14 +54,14 @@ def test_a_session_is_found_again_by_its_address(shop):
     table, gone = read_address(shop, query)
     assert table.elements == session.elements and gone == 0
     assert read_address(shop, {}) == (None, 0)
-    assert read_address(shop, {"session": ""}) == (Table(), 0)
+    assert read_address(shop, {"session": ""}) == (Snapshot(), 0)
 
 
 def test_a_borrowed_session_keeps_its_source_and_the_item_to_guess(shop):
     session = VisitorSession(shop.catalogue.example())
     facts = told(shop, session)
     table, _ = read_address(shop, facts, facts["all"], facts["source"])
-    assert table == session.table
+    assert table == session.now
     assert told(shop, session.reveal())["revealed"] == "1"
 
 
@@ -95,10 +95,10 @@ def test_own_items_are_kept_for_a_while_and_not_without_end():
 def test_back_is_one_with_undo(shop):
     first = session_of(shop, "item-0001")
     second = first.add(shop.catalogue.element("item-0002"))
-    assert reopened(second, first.table) == first
-    assert reopened(second, second.table) is second
-    other = reopened(second, Table())
-    assert other.table == Table() and other.past[-1] == second.table
+    assert reopened(second, first.now) == first
+    assert reopened(second, second.now) is second
+    other = reopened(second, Snapshot())
+    assert other.now == Snapshot() and other.past[-1] == second.now
 
 
 def test_controls_take_only_what_is_offered():

@@ -19,7 +19,7 @@ from PIL import Image
 
 from app.api import endpoints as api
 from app.shell.results import open_results
-from app.shell.state import MAX_ELEMENTS
+from app.shell.session import MAX_ELEMENTS
 from app.ui import build_app
 from eval.database.store import Store
 from tpad.bundle import Bundle

@@ -26,8 +26,8 @@ from app.recommend.recommendations import recommendations_html
 from app.shell import actions
 from app.shell.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
 from app.shell.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
+from app.shell.session import VisitorSession
 from app.shell.shop import with_item_facts
-from app.shell.state import VisitorSession
 from app.ui import FORGET_AFTER, MAX_UPLOAD, build_app, launch_options, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError, ImageError
@@ -171,7 +171,7 @@ def test_every_step_by_its_name(shop):
     session = actions.step(shop, session, "undo", "", rng)
     assert len(session) == 1
     session = actions.step(shop, session, "shopper", "", rng)
-    assert actions.step(shop, session, "reveal", "", rng).table.revealed
+    assert actions.step(shop, session, "reveal", "", rng).now.revealed
     assert actions.step(shop, session, "remove", "two", rng) == session
     with pytest.raises(DataError, match="reload"):
         actions.step(shop, session, "drop table", "", rng)
@@ -190,7 +190,7 @@ def test_the_revealed_item_is_placed_among_all(shop):
     assert "true next" not in recommendations_html(shop, session, "tpad", 5, True)
     session = session.reveal()
     order = shop.recommender.recommend(session.values, 60, True, "tpad")
-    place = order.set_index("item_id")["rank"][session.table.target]
+    place = order.set_index("item_id")["rank"][session.now.target]
     html = recommendations_html(shop, session, "tpad", 5, True)
     assert f"at rank <b>{place}</b> of 60" in html
 

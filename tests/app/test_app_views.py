@@ -11,7 +11,7 @@ from app.compare import views as compare_views
 from app.recommend import views as recommend_views
 from app.shell import views
 from app.shell.ranking import rank_table
-from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.shell.session import MAX_ELEMENTS, Element, Snapshot, VisitorSession
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
 
@@ -68,7 +68,7 @@ def test_an_empty_search_says_so():
 def test_hostile_titles_stay_text(place):
     frame = items(3, title=HOSTILE, item_id=[HOSTILE + str(k) for k in range(3)])
     scored = frame.assign(score=[3.0, 2.0, 1.0], rank=[1, 2, 3])
-    session = VisitorSession(Table((Element(HOSTILE, HOSTILE), Element("", HOSTILE))))
+    session = VisitorSession(Snapshot((Element(HOSTILE, HOSTILE), Element("", HOSTILE))))
     html = {
         "gallery": lambda: recommend_views.gallery(frame),
         "strip": lambda: views.strip(session),
@@ -102,7 +102,7 @@ def test_the_strip_offers_only_what_can_be_done():
 
 def test_the_true_next_item_is_hidden_until_it_is_revealed():
     target = Element("t", "The secret thing", "pictures/item/9")
-    session = VisitorSession(Table((Element("a", "A"),), "a shopper", target="t"))
+    session = VisitorSession(Snapshot((Element("a", "A"),), "a shopper", target="t"))
     hidden = views.strip(session, target)
     assert "secret" not in hidden
     assert "pictures/item/9" not in hidden

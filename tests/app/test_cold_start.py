@@ -17,7 +17,7 @@ from app.cold_start.views import ModelRank
 from app.cold_start.visitor import Visitor, visitor_from
 from app.shell.names import model_title
 from app.shell.results import Results
-from app.shell.state import Element
+from app.shell.session import Element
 from app.ui import open_shop
 from eval.database.records import Verdict
 from eval.database.store import Store

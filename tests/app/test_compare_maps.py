@@ -11,7 +11,7 @@ from sklearn.manifold import trustworthiness
 from app.compare import maps, tab as compare
 from app.compare.map_figure import COLOURS, OTHER, category_colours, map_figure
 from app.compare.maps import Maps, fingerprint, place_near_neighbours, project
-from app.shell.state import Element, VisitorSession
+from app.shell.session import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
 from tpad.errors import ConfigError, TpadError

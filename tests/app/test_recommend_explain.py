@@ -19,7 +19,7 @@ from app.recommend.explain import (
     part_cosines,
     shares,
 )
-from app.shell.state import Element, VisitorSession
+from app.shell.session import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
 from tpad.bundle.card import LIMITS

@@ -1,4 +1,4 @@
-"""What one visitor has on the table: an immutable session, with every step able to be undone."""
+"""A visitor's session: immutable, with every step undoable."""
 
 from dataclasses import dataclass, field, replace
 
@@ -9,11 +9,11 @@ from tpad.items import NewItem
 
 MAX_ELEMENTS = 24
 MAX_UNDO = 40
-FORGET_AFTER = 2 * 3600  # seconds after which what a visitor has, uploads too, is dropped
+FORGET_AFTER = 2 * 3600  # seconds after which a visitor's session and uploads are deleted
 
 
 class SessionFull(ConfigError):
-    """There is no room for a further element; the session strip says so as long as that is so."""
+    """The session has no room for another element; the session strip says so while it is full."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Element:
     """One item of a visitor's session.
 
     Attributes:
-        item_id: the catalogue's id; "" for a picture that is in no catalogue.
+        item_id: the catalogue's id; "" for an item that is not in the catalogue.
         title: shown under the picture.
-        picture: address of its thumbnail, relative to the page, or a data URL; "" without picture.
+        picture: address of its thumbnail, relative to the page, or a data URL; "" without a picture.
         price: in the shop's own currency; None if unknown.
         is_cold: whether nobody clicked it in the training sessions.
-        content: the item itself, for one that is in no catalogue (not compared: `key` is).
-        key: tells uploads apart that look alike.
+        content: the item itself, if it is not in the catalogue (compared by `key` instead).
+        key: identifies an item that is not in the catalogue.
     """
 
     item_id: str
@@ -40,7 +40,7 @@ class Element:
 
     @property
     def is_new(self) -> bool:
-        """Whether the item is in no catalogue."""
+        """Whether the item is not in the catalogue."""
         return not self.item_id
 
     @property
@@ -53,13 +53,13 @@ class Element:
 
 
 @dataclass(frozen=True)
-class Table:
-    """What is on the table at one moment.
+class Snapshot:
+    """A session at one moment.
 
     Attributes:
-        elements: the session, the most recent last.
-        source: where it came from ("" if the visitor made it), in words.
-        target: item_id of the true next item; "" if there is none.
+        elements: most recent last.
+        source: where the session came from, in words; "" if the visitor built it.
+        target: item_id of the true next item; "" if it is unknown.
         revealed: whether the visitor has seen the true next item.
     """
 
@@ -71,17 +71,18 @@ class Table:
 
 @dataclass(frozen=True)
 class VisitorSession:
-    """The present table and those before it; each method returns a new object."""
+    """The present session and its history; each method returns a new object."""
 
-    table: Table = Table()
-    past: tuple[Table, ...] = ()
+    now: Snapshot = Snapshot()
+    past: tuple[Snapshot, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.table.elements)
+        return len(self.now.elements)
 
     @property
     def elements(self) -> tuple[Element, ...]:
-        return self.table.elements
+        """The elements of the present session, most recent last."""
+        return self.now.elements
 
     @property
     def values(self) -> list[str | Image.Image | NewItem]:
@@ -92,23 +93,23 @@ class VisitorSession:
         """Append an element; the true next item no longer applies.
 
         Raises:
-            SessionFull: it holds `MAX_ELEMENTS` already.
+            SessionFull: there are `MAX_ELEMENTS` already.
         """
         if len(self) >= MAX_ELEMENTS:
             raise SessionFull(
-                f"A session holds at most {MAX_ELEMENTS} items here; "
+                f"A session has at most {MAX_ELEMENTS} items here; "
                 "remove one before you add another."
             )
         return self._changed((*self.elements, element))
 
     def remove(self, index: int) -> "VisitorSession":
-        """Take one element out; an index that is not there changes nothing."""
+        """Remove one element; an invalid index changes nothing."""
         if not 0 <= index < len(self):
             return self
         return self._changed(self.elements[:index] + self.elements[index + 1 :])
 
     def move(self, index: int, by: int) -> "VisitorSession":
-        """Move one element `by` places to the right (negative: left), as far as there is room."""
+        """Move one element `by` places to the right (negative: left), at most to the end."""
         if not 0 <= index < len(self):
             return self
         to = min(max(index + by, 0), len(self) - 1)
@@ -119,25 +120,25 @@ class VisitorSession:
         return self._changed(tuple(elements))
 
     def clear(self) -> "VisitorSession":
-        """Empty the table."""
-        return self if self.table == Table() else self._put(Table())
+        """Remove all elements."""
+        return self if self.now == Snapshot() else self._put(Snapshot())
 
-    def open(self, table: Table) -> "VisitorSession":
-        """Put a whole session on the table, instead of what lies there."""
-        return self._put(table)
+    def open(self, snapshot: Snapshot) -> "VisitorSession":
+        """Replace the whole session."""
+        return self._put(snapshot)
 
     def undo(self) -> "VisitorSession":
-        """The table as it was before the last change."""
+        """The session before the last change."""
         return VisitorSession(self.past[-1], self.past[:-1]) if self.past else self
 
     def reveal(self) -> "VisitorSession":
-        """Turn the true next item face up. Not a step to undo: it cannot be unseen."""
-        if not self.table.target:
+        """Reveal the true next item. This cannot be undone."""
+        if not self.now.target:
             return self
-        return replace(self, table=replace(self.table, revealed=True))
+        return replace(self, now=replace(self.now, revealed=True))
 
     def _changed(self, elements: tuple[Element, ...]) -> "VisitorSession":
-        return self._put(Table(elements))
+        return self._put(Snapshot(elements))
 
-    def _put(self, table: Table) -> "VisitorSession":
-        return VisitorSession(table, (*self.past, self.table)[-MAX_UNDO:])
+    def _put(self, snapshot: Snapshot) -> "VisitorSession":
+        return VisitorSession(snapshot, (*self.past, self.now)[-MAX_UNDO:])
