@@ -30,7 +30,7 @@ def panel(found: Explanation, model_title: str) -> str:
         elements=_elements(found),
         parts=_parts(found),
         any_share=found.parts is not None and bool(found.parts["share"].notna().any()),
-        similarity={part: _signed(cosine) for part, cosine in found.alike.items()},
+        similarity={part: _signed(cosine) for part, cosine in found.similarity.items()},
         neighbours=found.neighbours.to_dict("records"),
     )
 

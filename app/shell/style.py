@@ -1,4 +1,4 @@
-"""Colours, type and spacing. Everything comes from this machine: no web font, no other host."""
+"""Colours, type and spacing, without web fonts or other hosts."""
 
 import gradio as gr
 
@@ -7,7 +7,7 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]
 
 
 def theme() -> gr.themes.Base:
-    """Calm greys with one blue."""
+    """The theme: greys with one blue."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         secondary_hue=gr.themes.colors.blue,

@@ -1,4 +1,4 @@
-// The arrow keys walk, unless something is being written.
+// The arrow keys lead to the previous and the next case, unless the visitor is typing.
 document.addEventListener('keydown', (event) => {
   if (!element.isConnected || element.offsetParent === null) return;
   if (event.target.closest('input, textarea, [role="listbox"], [role="tablist"]')) return;

@@ -1,5 +1,5 @@
-// One listener for each block of HTML, so that replaced cards need none of their own. A button that
-// goes away with what is redrawn leaves the focus to the one that takes its place.
+// One click listener per block of HTML, so that replaced cards need none of their own. When a button
+// disappears in a redraw, the focus moves to the one that takes its place.
 const buttons = (act) => [...element.querySelectorAll(`[data-act="${act}"]`)];
 const say = (words) => {
   const status = document.getElementById('tp-said');
@@ -11,7 +11,7 @@ element.addEventListener('click', (event) => {
   if (!button || button.disabled) return;
   const act = button.dataset.act, id = button.dataset.id || '';
   if (act === 'theme') { document.body.classList.toggle('dark'); return; }
-  if (act === 'more') return;  // the gallery's own
+  if (act === 'more') return;  // handled by gallery.js
   if (act === 'skip') {
     const places = id.split(', ').flatMap((one) => [...document.querySelectorAll(one)]);
     const place = places.find((one) => one.checkVisibility());
@@ -48,10 +48,10 @@ const before = () => [...document.querySelectorAll('button:not(:disabled)')].fil
 watch('value', () => {
   const at = document.activeElement;
   const lost = !at || at === document.body || at.disabled;
-  // What is moved takes the focus with it, also where the button that was pressed stays.
+  // The focus follows an element that is moved, even if the pressed button is still there.
   const moves = pressed && ['left', 'right'].includes(pressed.act) && element.contains(at);
   const next = pressed && (lost || moves) && successor(pressed);
   if (next) next.focus({preventScroll: pressed.pointer});
-  // Two quick presses bring two answers: the second may be the one that takes the button away.
+  // Two quick presses have two answers: the second may be the one that removes the button.
   if (next || (pressed && Date.now() - pressed.at > 5000)) pressed = null;
 });

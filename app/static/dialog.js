@@ -1,5 +1,5 @@
-// A dialog opens as soon as it is there, closes by ✕, Escape or a click beside it, and is then gone,
-// so that the same answer can open again.
+// Opens a dialog as soon as it is drawn. It closes with ✕, Escape or a click beside it, and is then
+// removed, so that the same dialog can open again.
 watch('value', () => {
   const dialog = element.querySelector('dialog');
   if (!dialog || dialog.open) return;

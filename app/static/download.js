@@ -1,3 +1,4 @@
+// Downloads the session as a file.
 watch('value', () => {
   if (!props.value) return;
   const link = document.createElement('a');

@@ -1,5 +1,5 @@
-// The next page of the gallery is appended when its button comes near the window, or is pressed.
-// Cards that are there already are neither sent nor drawn again.
+// Appends the next page of the gallery when its button comes near the window or is pressed. Cards that
+// are already there are not sent or drawn again.
 let loading = false;
 const observer = new IntersectionObserver((entries) => {
   if (entries.some((entry) => entry.isIntersecting)) append();

@@ -1,4 +1,4 @@
-// The same item lights up in every list.
+// Highlights the same item in every list.
 const light = (event, on) => {
   const line = event.target.closest('.tp-line');
   if (!line) return;

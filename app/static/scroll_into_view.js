@@ -1,4 +1,4 @@
-// What was just answered is brought into sight.
+// Scrolls to what was just drawn.
 watch('value', () => {
   const answer = element.firstElementChild;
   if (answer && answer.childElementCount) answer.scrollIntoView({block: 'nearest'});

@@ -1,5 +1,4 @@
-// A longer session ends in the item that was added last: bring it into sight. What has changed is
-// said to those who do not see it.
+// Scrolls to the item that was added last, and announces changes to screen readers.
 const titles = () => [...element.querySelectorAll('.tp-cell:not(.tp-target)')].map((c) => c.title);
 const size = (count) => count ? `${count} item${count > 1 ? 's' : ''}` : 'empty';
 let earlier = titles();

@@ -1,4 +1,4 @@
-// The menu is a popover: the browser closes it by Escape and by a click elsewhere.
+// The menu is a popover: the browser closes it with Escape and with a click elsewhere.
 element.addEventListener('toggle', (event) => {
   const menu = event.target;
   const button = document.querySelector('[popovertarget="tp-share"]');

@@ -1,4 +1,4 @@
-// Headings sort their table; how it was sorted outlives a redrawing.
+// Sorts a table by a click on a heading, and again after it is redrawn.
 const sorts = {};
 const cell = (row, place) => row.children[place].dataset.v;
 const order = (table) => {

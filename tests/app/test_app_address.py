@@ -18,7 +18,7 @@ from app.shell.address_fields import (
     several,
     words,
 )
-from app.shell.own_items import MOST, OwnItems, new_key
+from app.shell.own_items import MAX_ITEMS, OwnItems, new_key
 from app.shell.session import Element, Snapshot, VisitorSession
 from app.shell.sharing import link, read_address
 from app.ui import build_app, open_shop
@@ -83,7 +83,7 @@ def test_what_does_not_fit_the_shop_gets_a_sentence(shop, everything):
 
 def test_own_items_are_kept_for_a_while_and_not_without_end():
     own = OwnItems(keep_seconds=1000)
-    elements = [Element("", "t", key=new_key()) for _ in range(MOST + 1)]
+    elements = [Element("", "t", key=new_key()) for _ in range(MAX_ITEMS + 1)]
     for element in elements:
         own.keep(element)
     assert own.get(elements[0].key) is None and own.get(elements[-1].key) is elements[-1]

@@ -24,7 +24,7 @@ from app.compare import tab as compare
 from app.recommend import tab as recommend
 from app.recommend.recommendations import recommendations_html
 from app.shell import actions
-from app.shell.catalogue import ALL, ARRIVALS, LONGEST_BORROWED, Catalogue
+from app.shell.catalogue import ALL, ARRIVALS, MAX_BORROWED, Catalogue
 from app.shell.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
 from app.shell.session import VisitorSession
 from app.shell.shop import with_item_facts
@@ -154,7 +154,7 @@ def test_the_example_and_the_random_shopper_come_from_the_test_sessions(shop):
     names = shop.catalogue.items["item_id"].to_numpy()
     known = {tuple(names[rows]) for rows in tests.items}
     for table in (shop.catalogue.example(), shop.catalogue.random_shopper(random.Random(3))):
-        assert len(table.elements) <= LONGEST_BORROWED
+        assert len(table.elements) <= MAX_BORROWED
         assert (*(e.item_id for e in table.elements), table.target) in known
         assert not table.revealed
 

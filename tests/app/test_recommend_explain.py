@@ -179,7 +179,7 @@ def explanation(**changes) -> Explanation:
             {"title": [HOSTILE, "b", "c"], "picture": "", "gain": np.log([4.0, 0.5, 1.01])}
         ),
         "parts": pd.DataFrame({"part": ["tau", "nu"], "fall": [2.0, -0.5], "share": [1.0, np.nan]}),
-        "alike": {"tau": -0.25, "nu": 0.5},
+        "similarity": {"tau": -0.25, "nu": 0.5},
         "neighbours": pd.DataFrame({"title": [HOSTILE], "picture": "", "cosine": [0.9]}),
     } | changes
     return Explanation(**facts)
