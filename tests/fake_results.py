@@ -1,6 +1,7 @@
 """Runs for a results database: made-up ranks of known quality, written as an evaluation writes them."""
 
 import numpy as np
+import pandas as pd
 
 from eval.database.store import OpenRun, Store
 from eval.metrics.slices import slices
@@ -63,3 +64,21 @@ def made_up_ranks(dataset: Dataset, model: str, quality: float, seed: int) -> np
     if model == "popularity":
         ranks[cases.cold] = np.inf
     return ranks
+
+
+def leaderboard_rows(**changes) -> pd.DataFrame:
+    """A leaderboard of four models, with columns replaced by `changes`."""
+    from app.dashboard.families import family
+    from app.shell.names import model_title
+
+    models = [("oracle", "oracle"), ("tpad", "tpad"), ("vsknn", "baseline"), ("vision", "baseline")]
+    table = pd.DataFrame(models, columns=["model", "role"])
+    table["title"] = table.model.map(model_title)
+    table["family"] = [family(*pair) for pair in models]
+    table["place"] = [0, 1, 2, 3]
+    for name in ("P", "MRR", "NDCG"):
+        table[name] = [0.5, 0.4, 0.3, 0.2]
+        table[f"{name} deviation"] = [np.nan, 0.01, np.nan, 0.02]
+        table[f"{name} low"], table[f"{name} high"] = table[name] - 0.05, table[name] + 0.05
+    table["of_oracle"] = [1.0, 0.8, 0.6, 0.4]
+    return table.assign(**changes)
