@@ -1,4 +1,4 @@
-"""The browser app. Importing it switches Gradio's analytics off, before Gradio is imported."""
+"""The browser app. Importing it turns off Gradio's analytics before Gradio is imported."""
 
 import os
 

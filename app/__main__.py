@@ -138,7 +138,7 @@ def _database(named: str | None, read_only: bool, dataset: "Dataset") -> str | P
     from app.shell.results import Results
 
     shipped = Results(DEFAULT_DATABASE, read_only=True)
-    covers = bool(shipped.of_dataset(dataset).choices())
+    covers = bool(shipped.of_dataset(dataset).case_sets())
     shipped.store.close()
     if not covers:
         return None

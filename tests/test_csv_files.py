@@ -105,7 +105,7 @@ def test_every_csv_is_written_by_the_one_function():
 
 
 def dashboard(folder):
-    from app.dashboard.views import csv_link
+    from app.shell.views import csv_link
 
     link = csv_link(pd.DataFrame({"=model": HOSTILE}), "verdicts")
     return base64.b64decode(re.search('base64,([^"]+)', link)[1]).decode()

@@ -1,48 +1,49 @@
-"""The About tab: what is shown, where the data comes from, the model card, limits."""
+"""The About tab: what the app shows, where the data comes from, limits, and the model card."""
 
 from typing import Any
 
 import gradio as gr
 
-from app.shell.actions import Shop
+from app.shell.shop import Shop
 from tpad.bundle.card import LIMITS
 from tpad.version import __version__
 
+NAME = "about"
 PAPER = "https://arxiv.org/abs/2504.10538"
 
 WHAT = """
 ## What this is
 
-A shopper looks at a few items; which one comes next? Models that know items by their ids cannot rank one that nobody has
-clicked yet, and embeddings of pictures and texts rank look-alikes, although what follows is mostly a *complement*: a phone,
-then its case. TPAD ([arXiv 2504.10538]({paper})) lets a multimodal language model read an item's picture and words, lets a
-twin of it read shopping sessions, and distils what the twin learned about *what follows what* into the item's representation.
-So a brand-new item gets a place in the ranking from one forward pass.
+A shopper looks at a few items; which one comes next? Models that know items by their ids cannot rank an item that nobody has
+clicked yet. Embeddings of pictures and texts favour look-alikes, although the next item is mostly a *complement*: a phone,
+then its case. In TPAD ([arXiv 2504.10538]({paper})) one multimodal language model reads the picture and text of an item, a copy
+of it reads shopping sessions, and what the copy has learned about *which items follow which* is distilled into the item's
+representation. So a new item is ranked after a single forward pass.
 
-This is an independent implementation from the paper's abstract; no figure of the paper is quoted.
+This is an independent implementation based on the paper's abstract; no result of the paper is quoted.
 
 ## What the tabs show
 
-- **Recommend**: build a session from the catalogue or from pictures of your own, and see what comes next.
-- **Compare**: the same session under several embeddings; the same recommender stands on each.
-- **Cold start by hand**: test cases with the item that was clicked next, its place in every model, and room for your verdict.
-- **Dashboard**: everything that was measured, from the leaderboard down to a single case.
+- **Recommend**: build a session from the catalogue or from your own pictures, and see what comes next.
+- **Compare**: the same session ranked by the same recommender with several embeddings.
+- **Cold-start cases**: test cases with the item that was clicked next, its rank under every model, and room for your verdict.
+- **Dashboard**: all results, from the leaderboard down to a single test case.
 
-*Cold* is an item that is in no session that a model was trained on.
+An item is *cold* if it occurs in no session that a model was trained on.
 """
 
-MADE_UP_DATA = """
+SYNTHETIC_DATA = """
 ## Where the data comes from
 
-The products, pictures and shoppers of this shop are made up: products are drawn from their attributes, and shoppers follow a
-law that is written down, so that the best any model could do, the *oracle*, is known. Figures of a made-up shop do not say
-what the method would do on yours.
+The products, pictures and shoppers of this shop are synthetic: products are drawn from their attributes, and shoppers follow
+known rules, so that the best possible result, that of the *oracle*, is known. Results on a synthetic shop do not show what the
+method would achieve on yours.
 """
 
 OWN_DATA = """
 ## Where the data comes from
 
-From the tables that this bundle was trained on.
+The data are the tables that this bundle was trained on.
 """
 
 
@@ -55,25 +56,25 @@ def build(shop: Shop) -> None:
 
 
 def text(shop: Shop) -> str:
-    """Everything but the model card, in Markdown."""
+    """Everything except the model card, in Markdown."""
     info: dict[str, Any] = shop.recommender.bundle.info
     data = info["dataset"]
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
-    is_made_up = (shop.recommender.bundle.path / "world.json").is_file()
+    is_synthetic = (shop.recommender.bundle.path / "world.json").is_file()
     limits = "\n".join(f"- {limit}" for limit in LIMITS)
     cold = int(shop.catalogue.items["is_cold"].sum())
     return (
         WHAT.format(paper=PAPER)
-        + (MADE_UP_DATA if is_made_up else OWN_DATA)
-        + f"\nThis bundle holds {len(shop.catalogue.items):,} items, {cold:,} of them cold; sessions: "
-        f"{sessions}. It was made by tpad {info['package_version']}; this app is of tpad "
+        + (SYNTHETIC_DATA if is_synthetic else OWN_DATA)
+        + f"\nThis bundle has {len(shop.catalogue.items):,} items, {cold:,} of them cold; sessions: "
+        f"{sessions}. It was created by tpad {info['package_version']}; this app is tpad "
         f"{__version__}.\n\n## Limits\n\n{limits}\n"
-        "- What you upload is kept for your visit only, reduced in size, and then deleted.\n"
+        "- Uploads are reduced in size, kept for your visit only, and then deleted.\n"
     )
 
 
 def _card(shop: Shop) -> str:
-    """The bundle's model card without its front matter; a sentence where it has none."""
+    """The bundle's model card without front matter; a sentence if there is none."""
     try:
         card = (shop.recommender.bundle.path / "README.md").read_text("utf-8")
     except (OSError, UnicodeDecodeError):

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.shell.figures import PALETTE, TRUTH, plain
+from app.shell.figures import PALETTE, TRUTH
+from app.shell.text import plot_text
 from tpad.data.columns import Columns
 
-# Okabe and Ito's palette again, with one hue for a seventh category; an eighth is light blue-grey.
+# Okabe and Ito's palette, with one hue for a seventh category and light blue-grey for an eighth.
 COLOURS = (*PALETTE, "#882255", "#7F9BB3")
 OTHER = "#999999"
-DOTS = 6000  # drawn at most; more would only lie on top of each other
+MAX_DOTS = 6000  # more would only overlap
 SESSION, NEXT = "#1c2533", "#ffffff"
 HEIGHT = 620  # pixels
 
@@ -25,12 +26,12 @@ def map_figure(
     recommended: pd.DataFrame,
     target: int | None = None,
 ) -> go.Figure:
-    """The catalogue as dots, with a session's path and what was recommended.
+    """The catalogue as dots, with the path of a session and its recommendations.
 
     Args:
-        items: one row an item: title, category, is_cold.
-        points: (n_items, 2), where each lies.
-        session: title, x and y of each element, the oldest first.
+        items: one row per item: title, category, is_cold.
+        points: (n_items, 2).
+        session: title, x and y of each element, oldest first.
         recommended: row (of the item), rank; best first.
         target: row of the true next item, if it is known.
     """
@@ -50,7 +51,7 @@ def map_figure(
         "font": {"family": "system-ui, sans-serif", "size": 13},
         "hovermode": "closest",
         "hoverlabel": {"font": {"size": 13}},
-        "dragmode": False,  # a finger scrolls the page; the tools above the map zoom and move it
+        "dragmode": False,  # dragging scrolls the page; the tools above the map zoom and move it
         "legend": {"orientation": "h", "y": -0.02, "yanchor": "top", "itemsizing": "constant"},
         "modebar": {
             "bgcolor": "rgba(0,0,0,0)",
@@ -62,13 +63,13 @@ def map_figure(
         "yaxis": axis,
         "annotations": _arrows(session),
     }
-    # The axes are free of each other, as the distances have no unit: the map fills its frame.
-    # All at once: plotly checks a figure anew at every addition.
+    # The axes are independent, as distances have no unit: the map fills its frame.
+    # In one step: plotly validates a figure at every addition.
     return go.Figure({"data": traces, "layout": layout})
 
 
 def category_colours(categories: pd.Series) -> dict[str, str]:
-    """A colour for each category; where there are more than eight, the smaller ones are grey."""
+    """A colour for each category; beyond the eight largest, categories are grey."""
     names = categories[categories.ne("")].value_counts(sort=False)
     names = names.sort_index().sort_values(ascending=False, kind="stable")
     return {
@@ -79,8 +80,8 @@ def category_colours(categories: pd.Series) -> dict[str, str]:
 
 def _dots(items: pd.DataFrame, points: np.ndarray) -> list[dict[str, Any]]:
     shown = np.arange(len(items))
-    if len(items) > DOTS:
-        shown = np.sort(np.random.default_rng(0).choice(len(items), DOTS, replace=False))
+    if len(items) > MAX_DOTS:
+        shown = np.sort(np.random.default_rng(0).choice(len(items), MAX_DOTS, replace=False))
     colours = category_colours(items[Columns.CATEGORY])
     category = items[Columns.CATEGORY].to_numpy()[shown]
     named = [name for name, colour in colours.items() if colour != OTHER]
@@ -89,7 +90,7 @@ def _dots(items: pd.DataFrame, points: np.ndarray) -> list[dict[str, Any]]:
     if rest.any():
         groups.append(("other" if named else "items", OTHER, rest))
     cold = items[Columns.IS_COLD].to_numpy()[shown]
-    titles = [plain(title) for title in items[Columns.TITLE].to_numpy()[shown]]
+    titles = [plot_text(title) for title in items[Columns.TITLE].to_numpy()[shown]]
     return [
         {
             "type": "scattergl" if len(shown) > 3000 else "scatter",
@@ -100,7 +101,7 @@ def _dots(items: pd.DataFrame, points: np.ndarray) -> list[dict[str, Any]]:
                 for i in np.flatnonzero(chosen)
             ],
             "mode": "markers",
-            "name": plain(name[:1].upper() + name[1:], 28),
+            "name": plot_text(name[:1].upper() + name[1:], 28),
             "marker": {
                 "color": colour,
                 "size": 6,
@@ -125,7 +126,7 @@ def _recommendations(
         "x": points[rows, 0].tolist(),
         "y": points[rows, 1].tolist(),
         "text": [
-            f"<b>Recommended, place {rank}</b><br>{plain(title)}"
+            f"<b>Recommended, rank {rank}</b><br>{plot_text(title)}"
             for rank, title in zip(recommended["rank"], titles, strict=True)
         ],
         "mode": "markers",
@@ -145,7 +146,7 @@ def _target(items: pd.DataFrame, points: np.ndarray, target: int) -> dict[str, A
         "type": "scatter",
         "x": [float(points[target, 0])],
         "y": [float(points[target, 1])],
-        "text": [f"<b>True next item</b><br>{plain(items[Columns.TITLE].iat[target])}"],
+        "text": [f"<b>True next item</b><br>{plot_text(items[Columns.TITLE].iat[target])}"],
         "mode": "markers",
         "name": "True next item",
         "marker": {
@@ -159,13 +160,13 @@ def _target(items: pd.DataFrame, points: np.ndarray, target: int) -> dict[str, A
 
 
 def _path(session: pd.DataFrame) -> dict[str, Any]:
-    """The session's elements with their numbers; arrows between them are annotations."""
+    """The session's elements with their numbers; the arrows between them are annotations."""
     return {
         "type": "scatter",
         "x": session["x"].tolist(),
         "y": session["y"].tolist(),
         "text": [str(number) for number in range(1, len(session) + 1)],
-        "customdata": [plain(title) for title in session["title"]],
+        "customdata": [plot_text(title) for title in session["title"]],
         "mode": "markers+text",
         "name": "Session, in order",
         "textfont": {"color": NEXT, "size": 11, "weight": 700},

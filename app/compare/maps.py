@@ -1,4 +1,4 @@
-"""Two-dimensional maps of the catalogue, one for each embedding set, computed once and kept."""
+"""Two-dimensional maps of the catalogue, one per embedding set, computed once and stored."""
 
 import hashlib
 import logging
@@ -20,23 +20,23 @@ log = logging.getLogger("app")
 if TYPE_CHECKING:
     from tpad.model.session.fitted import FittedSessionModel
 
-VERSION = "1"  # of the projection; another one makes other files
-MOST = 4000  # items that t-SNE lays out; the others are placed beside their neighbours
-COMPONENTS = 50  # of PCA, which comes first
+VERSION = "1"  # of the projection; part of the file names
+MAX_LAID_OUT = 4000  # by t-SNE; further items are placed beside their neighbours
+COMPONENTS = 50  # of the PCA before t-SNE
 PERPLEXITY = 30.0
-NEIGHBOURS = 5  # that place a point which took no part
-CHUNK = 1024  # points placed at once
+NEIGHBOURS = 5  # that determine the place of a further item
+CHUNK = 1024  # items placed at once
 
 
 class Maps:
-    """The maps of one bundle; each is computed in the background when it is first asked for.
+    """The maps of one bundle; each is computed in the background when it is first requested.
 
-    They are kept in files, so that the next start finds them, and in memory where no file can be
-    written. Several processes may compute the same map; the files are replaced in one step.
+    Maps are stored in files, so that the next start finds them, and only in memory if no file can
+    be written. Several processes may compute the same map; files are replaced atomically.
 
     Args:
-        bundle: whose embeddings are laid out.
-        folder: for the files; by default in this user's cache.
+        bundle: the bundle whose embeddings are laid out.
+        folder: for the files; by default in the user's cache folder.
     """
 
     def __init__(self, bundle: Bundle, folder: Path | None = None) -> None:
@@ -47,10 +47,12 @@ class Maps:
         self._lock, self._one_at_a_time = threading.Lock(), threading.Lock()
 
     def points(self, name: str) -> np.ndarray | None:
-        """(n_items, 2) float32 of an embedding set; None while it is computed, which begins now.
+        """The map of an embedding set, (n_items, 2) float32; None while it is being computed.
+
+        The first call starts the computation.
 
         Raises:
-            TpadError: it could not be computed.
+            TpadError: the map could not be computed.
         """
         with self._lock:
             if name in self._failed:
@@ -60,19 +62,19 @@ class Maps:
             self._started[name] = time.monotonic()
         thread = threading.Thread(target=self._make, args=[name], name=f"map {name}", daemon=True)
         thread.start()
-        thread.join(0.2)  # one that lies in a file is there at once
+        thread.join(0.2)  # a stored map is ready at once
         return self._ready.get(name)
 
     def seconds(self, name: str) -> float:
-        """For how long a map has been in the making."""
+        """For how long a map has been computed so far."""
         return time.monotonic() - self._started.get(name, time.monotonic())
 
     def place(self, name: str, vectors: np.ndarray) -> np.ndarray:
-        """Where items that are in no catalogue lie on a map that is ready: beside their neighbours.
+        """Where items that are not in the catalogue belong on a finished map: near their neighbours.
 
         Args:
             name: of the embedding set.
-            vectors: (n, d), their embeddings.
+            vectors: (n, d), the items' embeddings.
 
         Returns:
             (n, 2) float32.
@@ -80,7 +82,7 @@ class Maps:
         fitted, points = self.bundle.recommenders[name], self._ready[name]
         if not len(vectors):
             return np.zeros((0, 2), np.float32)
-        return beside(fitted.standardised(vectors), _read(fitted), points)
+        return place_near_neighbours(fitted.standardised(vectors), _read(fitted), points)
 
     def _make(self, name: str) -> None:
         try:
@@ -92,14 +94,14 @@ class Maps:
                     points = project(_read(fitted))
                     _to_file(path, points)
             self._ready[name] = points
-        except Exception as error:  # whatever it is, the page must not wait for ever
+        except Exception as error:  # whatever it is, the page must not wait forever
             log.exception("The map of %s failed", name)
-            known = str(error) if isinstance(error, TpadError) else "the server's log says why"
-            self._failed[name] = f"The map could not be computed: {known}."
+            known = str(error) if isinstance(error, TpadError) else "see the server's log"
+            self._failed[name] = f"The map could not be computed: {known.removesuffix('.')}."
 
 
 def cache_folder() -> Path:
-    """Where this user's caches are; a temporary folder where there is no home."""
+    """The folder for maps in the user's cache; a temporary folder if there is no home folder."""
     named = variable("XDG_CACHE_HOME")
     try:
         return (Path(named) if named else Path.home() / ".cache") / "tpad" / "maps"
@@ -108,30 +110,30 @@ def cache_folder() -> Path:
 
 
 def fingerprint(info: dict, name: str, features: np.ndarray) -> str:
-    """Name of a map's file: another dataset, set, embedding or projection has another one."""
+    """Name of a map's file; it depends on dataset, embedding set, embeddings and projection."""
     digest = hashlib.sha256(f"{VERSION} {info['dataset']['fingerprint']} {name}".encode())
     digest.update(repr(features.shape).encode())
     digest.update(np.ascontiguousarray(features).tobytes())
     return digest.hexdigest()[:32]
 
 
-def project(vectors: np.ndarray, most: int = MOST, seed: int = 0) -> np.ndarray:
-    """Lay vectors out in two dimensions so that neighbours stay neighbours.
+def project(vectors: np.ndarray, most: int = MAX_LAID_OUT, seed: int = 0) -> np.ndarray:
+    """Lay out vectors in two dimensions so that neighbours stay neighbours.
 
-    t-SNE on the leading principal components. PCA alone is quicker, but keeps far fewer neighbours:
-    on the demo's TPAD embeddings its trustworthiness (10 neighbours) is 0.82, that of t-SNE 0.99.
-    Above `most` vectors, a random
-    sample is laid out and the others are placed by `beside`.
+    This is t-SNE on the leading principal components. PCA alone is faster but preserves far fewer
+    neighbours: on the demo's TPAD embeddings its trustworthiness (10 neighbours) is 0.82, that of
+    t-SNE 0.99. Above `most` vectors, a random sample is laid out and the others are placed by
+    `place_near_neighbours`.
 
     Args:
         vectors: (n, d), standardised.
-        most: how many t-SNE lays out.
-        seed: the same seed gives the same map.
+        most: number of vectors that t-SNE lays out.
+        seed: of the random sample and of t-SNE.
 
     Returns:
         (n, 2) float32, within [−1, 1]; the distances have no unit.
     """
-    from sklearn.decomposition import PCA  # slow to import, and only a first start needs it
+    from sklearn.decomposition import PCA  # slow to import, and needed only for a new map
     from sklearn.manifold import TSNE
 
     n = len(vectors)
@@ -156,20 +158,20 @@ def project(vectors: np.ndarray, most: int = MOST, seed: int = 0) -> np.ndarray:
     points = np.empty((n, 2), np.float32)
     points[chosen] = layout
     others = np.setdiff1d(np.arange(n), chosen)
-    points[others] = beside(vectors[others], sample, layout)
+    points[others] = place_near_neighbours(vectors[others], sample, layout)
     return points
 
 
-def beside(vectors: np.ndarray, known: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Mean of the points of each vector's nearest neighbours, the nearer the heavier.
+def place_near_neighbours(vectors: np.ndarray, known: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Mean of the points of each vector's nearest neighbours, weighted by nearness.
 
     Args:
         vectors: (m, d).
-        known: (n, d), those that have a point.
+        known: (n, d), vectors that have a point.
         points: (n, 2).
 
     Returns:
-        (m, 2) float32; a vector equal to a known one lies where that one lies.
+        (m, 2) float32; a vector equal to a known one gets that one's point.
     """
     k = min(NEIGHBOURS, len(known))
     placed = np.empty((len(vectors), 2), np.float32)
@@ -186,16 +188,16 @@ def beside(vectors: np.ndarray, known: np.ndarray, points: np.ndarray) -> np.nda
 
 
 def _read(fitted: "FittedSessionModel") -> np.ndarray:
-    """(n_items, d), the catalogue as the session model reads it."""
+    """The catalogue as the session model reads it, (n_items, d)."""
     return fitted.standardised(fitted.features)
 
 
 def _from_file(path: Path, n_items: int) -> np.ndarray | None:
-    """The points of a map's file; None if there is none that can be used."""
+    """The points in a map's file; None if there is no usable file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             points = file["points"]
-    except Exception:  # a damaged file may raise nearly anything; it is made again
+    except Exception:  # a damaged file may raise almost anything; it is replaced
         return None
     if points.shape != (n_items, 2) or points.dtype != np.float32 or not np.isfinite(points).all():
         return None
@@ -207,4 +209,4 @@ def _to_file(path: Path, points: np.ndarray) -> None:
         with replacing(path) as part, part.open("wb") as file:
             np.savez(file, points=points)
     except OSError as error:
-        log.info("The map stays in memory only (%s)", error)
+        log.info("The map is kept in memory only (%s)", error)

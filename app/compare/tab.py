@@ -1,110 +1,139 @@
-"""The Compare tab: one session, several embeddings, side by side."""
+"""The Compare tab: one session ranked by several embeddings, side by side."""
 
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pandas as pd
 
-from app.compare.map_figure import DOTS, map_figure
-from app.shell import figures, views
-from app.shell.actions import Shop, compared
-from app.shell.events import LIGHT_UP, html
-from app.shell.state import VisitorSession
+from app.compare import views
+from app.compare.bump_chart import bump_chart, chart_lines
+from app.compare.map_figure import MAX_DOTS, map_figure
+from app.compare.maps import Maps
+from app.shell.address_fields import AddressPart, Field, choice, several
+from app.shell.events import html, static_html
+from app.shell.ranking import rank_table
+from app.shell.session import VisitorSession
+from app.shell.shop import Shop, seen_rows
+from app.shell.static_files import script
+from app.shell.templates import fragment, macros
+from app.shell.views import no_session
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError
 
-BESIDE = 3  # embeddings beside the first, at most
-PLACES = (5, 10, 20)  # of each list, the second being the usual one
+NAME = "compare"
+MAX_OTHERS = 3  # embeddings compared with the first, at most
+COUNTS = (5, 10, 20)  # items shown per list
+DEFAULT_COUNT = 10
+CHART_NOTE = (
+    "The first five items of each list, followed through all of them. A line that drops out is an "
+    "item that the other model ranks much lower."
+)
+_COMPACT: dict[str, Any] = {"show_label": False, "container": False}
 
 
 @dataclass(frozen=True)
 class CompareTab:
-    """The tab's components that others listen to."""
+    """The tab's components that others listen to.
 
+    Attributes:
+        models, k: embeddings compared with the first, and the number of items per list.
+        columns: the lists.
+        chart, legend: the bump chart.
+        map_model, map, map_note: whose map is shown, the map, and how to read it.
+        clock: asks again while a map is being computed.
+        maps: computes the maps.
+    """
+
+    models: gr.Dropdown
+    k: gr.Radio
     columns: gr.HTML
     chart: gr.Plot
-    key: gr.HTML
-    beside: gr.Dropdown
-    k: gr.Radio
-    map_of: gr.Dropdown
+    legend: gr.HTML
+    map_model: gr.Dropdown
     map: gr.Plot
     map_note: gr.HTML
     clock: gr.Timer
+    maps: Maps
+
+    def address_part(self, shop: Shop) -> AddressPart:
+        """What the tab keeps in the page's address."""
+        others = shop.models[1:]
+        read_k = choice([DEFAULT_COUNT, *COUNTS])
+        return AddressPart(
+            [
+                Field(
+                    "beside",
+                    self.models,
+                    ",".join(others[:MAX_OTHERS]),
+                    several(others, MAX_OTHERS),
+                ),
+                Field("places", self.k, str(DEFAULT_COUNT), read_k),
+                Field("map", self.map_model, shop.models[0], choice(shop.models)),
+            ]
+        )
 
 
 def build(shop: Shop) -> CompareTab:
     """Lay out the tab; it is filled when it is opened."""
-    others = shop.models[1:]
-    with gr.Row(elem_classes="tp-settings tp-compared"):
-        gr.HTML(
-            f'<span class="tp-beside">{escape(shop.titles[shop.models[0]])} beside</span>',
-            apply_default_css=False,
-            min_width=80,
-            scale=0,
-        )
-        beside = gr.Dropdown(
-            [(shop.titles[name], name) for name in others],
-            value=list(others[:BESIDE]),
-            multiselect=True,
-            max_choices=BESIDE,
-            label=f"Embeddings beside {shop.titles[shop.models[0]]}",
-            show_label=False,
-            container=False,
-            scale=5,
-            min_width=260,
-            elem_id="beside",
-        )
-        k = gr.Radio(
-            [(f"first {places}", places) for places in PLACES],
-            value=PLACES[1],
-            label="Places of each list",
-            show_label=False,
-            container=False,
-            scale=0,
-            min_width=250,
-            elem_classes="tp-pills",
-            elem_id="places",
-        )
-    columns = html("", LIGHT_UP, elem_id="compare")
-    gr.HTML(
-        '<h2 class="tp-h2">How places change from model to model</h2>'
-        '<p class="tp-muted">The first five of each list, followed through all of them. '
-        "A line that drops out is an item that the other model does not believe in.</p>",
-        apply_default_css=False,
-    )
-    chart = gr.Plot(show_label=False, container=False, elem_id="bump")
-    key = html("", elem_id="bump-key")
+    models, k = _settings(shop)
+    columns = html("", script("highlight.js"), elem_id="compare")
+    heading = macros("macros.html").heading
+    static_html(heading("How ranks change from model to model", CHART_NOTE))
+    chart = gr.Plot(elem_id="bump", **_COMPACT)
+    legend = html("", elem_id="bump-key")
     with gr.Row(elem_classes="tp-settings tp-map-head"):
-        gr.HTML(
-            '<h2 class="tp-h2">The catalogue as a map</h2>',
-            apply_default_css=False,
-            min_width=180,
-            scale=0,
-        )
-        map_of = gr.Dropdown(
+        static_html(heading("Map of the catalogue"), min_width=180, scale=0)
+        map_model = gr.Dropdown(
             [(shop.titles[name], name) for name in shop.models],
             value=shop.models[0],
-            label="Embeddings that are mapped",
-            show_label=False,
-            container=False,
+            label="Embeddings of the map",
             filterable=False,
             scale=0,
             min_width=230,
             elem_id="map-of",
+            **_COMPACT,
         )
-    map_note = gr.HTML("", apply_default_css=False)
-    plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="map")
-    clock = gr.Timer(1.0, active=False)  # asks again while a map is in the making
-    return CompareTab(columns, chart, key, beside, k, map_of, plot, map_note, clock)
+    note = static_html("")
+    plot = gr.Plot(visible=False, elem_id="map", **_COMPACT)
+    clock = gr.Timer(1.0, active=False)
+    maps = Maps(shop.recommender.bundle)
+    return CompareTab(models, k, columns, chart, legend, map_model, plot, note, clock, maps)
+
+
+def _settings(shop: Shop) -> tuple[gr.Dropdown, gr.Radio]:
+    first, others = shop.titles[shop.models[0]], shop.models[1:]
+    with gr.Row(elem_classes="tp-settings tp-compared"):
+        static_html(fragment("compare/settings_label.html", title=first), min_width=80, scale=0)
+        models = gr.Dropdown(
+            [(shop.titles[name], name) for name in others],
+            value=list(others[:MAX_OTHERS]),
+            multiselect=True,
+            max_choices=MAX_OTHERS,
+            label=f"Embeddings compared with {first}",
+            scale=5,
+            min_width=260,
+            elem_id="beside",
+            **_COMPACT,
+        )
+        k = gr.Radio(
+            [(f"first {count}", count) for count in COUNTS],
+            value=DEFAULT_COUNT,
+            label="Items per list",
+            scale=0,
+            min_width=250,
+            elem_classes="tp-pills",
+            elem_id="places",
+            **_COMPACT,
+        )
+    return models, k
 
 
 def render_map(
-    shop: Shop, session: VisitorSession, model: str, k: int
+    shop: Shop, maps: Maps, session: VisitorSession, model: str, k: int
 ) -> tuple[Any, str, gr.Timer]:
-    """The map of one embedding set, what to know about it, and whether to ask again soon.
+    """The map of one embedding set, how to read it, and whether to ask again soon.
 
     Raises:
         TpadError: there is no such set, or its map could not be computed.
@@ -112,32 +141,38 @@ def render_map(
     if model not in shop.models:
         raise ConfigError("There is no such embedding set; reload the page.")
     items = shop.catalogue.items
-    points = shop.maps.points(model)
+    points = maps.points(model)
     if points is None:
-        return None, _in_the_making(len(items), shop.maps.seconds(model)), gr.Timer(active=True)
-    path, recommended = on_map(shop, session, model, points, int(k))
-    target = session.table.target if session.table.revealed else ""
+        progress = views.map_progress(len(items), maps.seconds(model))
+        return None, progress, gr.Timer(active=True)
+    path, recommended = on_map(shop, maps, session, model, points, int(k))
+    target = session.now.target if session.now.revealed else ""
     row = shop.catalogue.rows[target] if target else None
     figure = map_figure(items, points, path, recommended, row)
-    own = any(element.is_new for element in session.elements)
-    return figure, _about_map(shop.titles[model], len(items), own), gr.Timer(active=False)
+    has_new_items = any(element.is_new for element in session.elements)
+    note = views.map_note(shop.titles[model], len(items), MAX_DOTS, has_new_items)
+    return figure, note, gr.Timer(active=False)
 
 
 def on_map(
-    shop: Shop, session: VisitorSession, model: str, points: np.ndarray, k: int
+    shop: Shop, maps: Maps, session: VisitorSession, model: str, points: np.ndarray, k: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Where a session and its recommendations lie.
+    """Where a session and its recommendations are on a map.
 
     Args:
+        shop: the open bundle.
+        maps: computes the maps.
+        session: the visitor's.
+        model: name of the embedding set.
         points: (n_items, 2).
-        k: recommendations to show.
+        k: number of recommendations to show.
 
     Returns:
         title, x and y of each element; row and rank of each recommendation.
     """
     rows = shop.catalogue.rows
     new = [element.value for element in session.elements if element.is_new]
-    placed = iter(shop.maps.place(model, shop.recommender.encode(new, model)) if new else ())
+    placed = iter(maps.place(model, shop.recommender.encode(new, model)) if new else ())
     places = [next(placed) if e.is_new else points[rows[e.item_id]] for e in session.elements]
     path = pd.DataFrame(
         {
@@ -154,45 +189,33 @@ def on_map(
     return path, recommended
 
 
-def _in_the_making(n_items: int, seconds: float) -> str:
-    return (
-        f'<div class="tp-making" role="status"><p>Laying out {n_items:,} products… {seconds:.0f} s'
-        '</p><div class="tp-busy"><span></span></div><p class="tp-muted">This is done once for each '
-        "set of embeddings, and then kept.</p></div>"
-    )
-
-
-def _about_map(title: str, n_items: int, own: bool) -> str:
-    said = (
-        f"Near each other is what {escape(title)} finds alike; the distances have no unit (t-SNE). "
-        "Hollow dots are products that nobody clicked in training."
-    )
-    if n_items > DOTS:
-        said += f" Drawn are {DOTS:,} of {n_items:,} products, chosen by lot."
-    if own:
-        said += " Pictures that are in no catalogue stand between their nearest neighbours."
-    return f'<p class="tp-muted tp-map-note">{said}</p>'
-
-
 def render(
-    shop: Shop, session: VisitorSession, beside: list[str] | None, k: int
+    shop: Shop, session: VisitorSession, others: list[str] | None, k: int
 ) -> tuple[str, Any, str]:
-    """The columns and the bump chart of a session, and the chart's legend.
+    """The lists and the bump chart of a session, and the chart's legend.
 
     Raises:
         TpadError: the recommender cannot rank.
     """
     if not len(session):
-        return views.no_session(), None, ""
-    models = [shop.models[0], *[name for name in beside or [] if name in shop.models][:BESIDE]]
-    table, target = compared(shop, session, models)
-    columns = views.comparison(table, shop.catalogue.items, shop.titles, int(k), target)
+        return no_session(), None, ""
+    models = [shop.models[0], *[name for name in others or [] if name in shop.models][:MAX_OTHERS]]
+    table, target = _ranks(shop, session, models)
+    items = shop.catalogue.items
+    columns = views.comparison(table, items, shop.titles, int(k), target)
     if len(models) < 2:
         return columns, None, ""
-    items = shop.catalogue.items
-    chart = figures.bump_chart(table, items, shop.titles, min(int(k), 10), target=target)
-    return (
-        columns,
-        chart,
-        views.bump_key(figures.followed_lines(table, target=target), items, target),
-    )
+    chart = bump_chart(table, items, shop.titles, min(int(k), 10), target=target)
+    legend = views.bump_legend(chart_lines(table, target=target), items, target)
+    return columns, chart, legend
+
+
+def _ranks(
+    shop: Shop, session: VisitorSession, models: list[str]
+) -> tuple[pd.DataFrame, int | None]:
+    """Ranks of every item under each model, and the row of the true next item if revealed."""
+    scores = {model: shop.recommender.scores(session.values, model) for model in models}
+    known = len(shop.catalogue.items)
+    table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
+    target = session.now.target if session.now.revealed else ""
+    return table, shop.catalogue.rows[target] if target else None

@@ -1,4 +1,4 @@
-"""How good embedding sets are by themselves: three cheap measures, computed once."""
+"""Quality of embedding sets without a recommender: three cheap measures, computed once."""
 
 import threading
 from typing import TYPE_CHECKING
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from tpad.bundle import Bundle
 
 CATEGORY_NEIGHBOURS, NEXT_NEIGHBOURS = 10, 20
-MOST = 4000
-"""Items and transitions that are looked at; of more, so many are drawn at random."""
+MAX_SAMPLE = 4000
+"""Items and transitions that are measured; larger numbers are sampled at random."""
 CELLS_AT_ONCE = 4_000_000
 
 
 def effective_rank(vectors: np.ndarray) -> float:
-    """In how many directions the vectors spread: exp(−Σ p log p), p_i = σ_i / Σ σ.
+    """Effective number of directions in which the vectors spread: exp(−Σ p log p), p_i = σ_i / Σ σ.
 
-    σ are the singular values of the centred vectors (Roy and Vetterli, EUSIPCO 2007). 1 if all lie
-    on a line, at most the number of dimensions.
+    σ are the singular values of the centred vectors (Roy and Vetterli, EUSIPCO 2007). It is 1 if all
+    vectors are on a line, and at most the number of dimensions.
 
     Args:
         vectors: (n, d).
@@ -39,15 +39,15 @@ def effective_rank(vectors: np.ndarray) -> float:
 def same_category(
     vectors: np.ndarray, categories: np.ndarray, k: int = CATEGORY_NEIGHBOURS
 ) -> float:
-    """Share of the k nearest neighbours (by cosine, the item left out) of the item's own category.
+    """Share of an item's k nearest neighbours (by cosine) that have its category.
 
-    The mean over items that have a category: Σ_i |{j in kNN(i): c_j = c_i}| / (k n). NaN where no
-    item has one.
+    The mean over items that have a category: Σ_i |{j in kNN(i): c_j = c_i}| / (k n). NaN if no item
+    has one.
 
     Args:
         vectors: (n_items, d).
         categories: (n_items,) str, "" if unknown.
-        k: neighbours.
+        k: number of neighbours.
     """
     rows = _some(np.flatnonzero(categories != ""))
     k = min(k, len(vectors) - 1)
@@ -58,50 +58,50 @@ def same_category(
 
 
 def next_is_near(
-    vectors: np.ndarray, present: np.ndarray, following: np.ndarray, k: int = NEXT_NEIGHBOURS
+    vectors: np.ndarray, current: np.ndarray, following: np.ndarray, k: int = NEXT_NEIGHBOURS
 ) -> np.ndarray:
-    """Whether the next item is among the k nearest of the present one, by cosine: (n,) bool.
+    """Whether the next item is among the k nearest of the current one, by cosine: (n,) bool.
 
     Args:
         vectors: (n_items, d).
-        present, following: (n,) rows of the two items of each transition.
-        k: neighbours, the present item left out.
+        current, following: (n,) rows of the two items of each transition.
+        k: number of neighbours, without the current item.
     """
     k = min(k, len(vectors) - 1)
-    if not len(present) or k < 1:
-        return np.zeros(len(present), bool)
-    rows, place = np.unique(present, return_inverse=True)
+    if not len(current) or k < 1:
+        return np.zeros(len(current), bool)
+    rows, place = np.unique(current, return_inverse=True)
     near = np.concatenate([nearest(vectors, part, k) for part in _chunks(rows, len(vectors))])
     return (near[place] == following[:, None]).any(1)
 
 
 def nearest(vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """Rows of the k vectors with the largest cosine to each of some: (n, k), in no order.
+    """Rows of the k nearest vectors by cosine, (n, k), unordered.
 
     Args:
         vectors: (n_items, d).
-        rows: (n,) those whose neighbours are wanted; none is its own.
+        rows: (n,) the vectors whose neighbours are returned; no vector is its own neighbour.
         k: below n_items.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1)
-    likeness = unit[rows] @ unit.T  # (n, n_items)
-    likeness[np.arange(len(rows)), rows] = -np.inf
-    return np.argpartition(-likeness, k - 1, axis=1)[:, :k]
+    cosines = unit[rows] @ unit.T  # (n, n_items)
+    cosines[np.arange(len(rows)), rows] = -np.inf
+    return np.argpartition(-cosines, k - 1, axis=1)[:, :k]
 
 
 def transitions(sessions: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Each item of the sessions and the one after it: two (n,); an item after itself is left out."""
+    """Each item of the sessions and the next one, two arrays (n,), without repeats of the same item."""
     pairs = [np.stack([items[:-1], items[1:]]) for items in sessions if len(items) > 1]
     if not pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    present, following = np.concatenate(pairs, axis=1).astype(np.int64)
-    keep = _some(np.flatnonzero(present != following))
-    return present[keep], following[keep]
+    current, following = np.concatenate(pairs, axis=1).astype(np.int64)
+    keep = _some(np.flatnonzero(current != following))
+    return current[keep], following[keep]
 
 
 class Quality:
-    """The measures of a bundle's sets, computed when they are first asked for."""
+    """The measures of a bundle's sets, computed when they are first requested."""
 
     def __init__(self, bundle: "Bundle", titles: dict[str, str]) -> None:
         self.bundle, self.titles = bundle, titles
@@ -109,11 +109,11 @@ class Quality:
         self._rows: dict[str, tuple] = {}
 
     def table(self) -> pd.DataFrame:
-        """One row a set.
+        """One row per set.
 
         Returns:
             Columns set, title, dimensions, effective_rank, same_category, next_warm, next_cold
-            (NaN where there are no such transitions).
+            (NaN without such transitions).
         """
         columns = [
             "set",
@@ -139,8 +139,8 @@ class Quality:
 
     def _row(self, name: str) -> tuple:
         dataset, vectors = self.bundle.dataset, self.bundle.embeddings[name]
-        present, following = transitions(dataset.test.items)
-        found = next_is_near(vectors, present, following)
+        current, following = transitions(dataset.test.items)
+        found = next_is_near(vectors, current, following)
         cold = self.bundle.cold[following]
         parts = [float(found[mask].mean()) if mask.any() else np.nan for mask in (~cold, cold)]
         categories = dataset.items[Columns.CATEGORY].fillna("").to_numpy(dtype=object)
@@ -155,10 +155,10 @@ class Quality:
 
 
 def _some(rows: np.ndarray) -> np.ndarray:
-    """All rows, or `MOST` of them, the same at every call."""
-    if len(rows) <= MOST:
+    """All rows, or a sample of `MAX_SAMPLE` of them, the same at every call."""
+    if len(rows) <= MAX_SAMPLE:
         return rows
-    return np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, MAX_SAMPLE, replace=False))
 
 
 def _chunks(rows: np.ndarray, width: int) -> list[np.ndarray]:

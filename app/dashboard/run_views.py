@@ -1,25 +1,26 @@
-"""The HTML of the dashboard's runs: the list of them, and one run with its worst cases."""
+"""HTML of the dashboard's runs: the list, and one run with its worst cases."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from app.dashboard.views import Column, csv_link, head, table
+from app.dashboard.views import Column, head, table
 from app.shell.names import model_title
-from app.shell.views import picture, quoted
+from app.shell.templates import fragment, macros
+from app.shell.views import csv_link
 from eval.database.records import RunInfo
 
-LONGEST = 6  # items of a session that are shown of a case
 SHOWN_METRICS = (("P", 20), ("MRR", 20), ("NDCG", 20))
 
 
 @dataclass(frozen=True)
-class Item:
-    """An item of a case; without a title where the bundle has other data."""
+class CaseItem:
+    """An item of a case; without a title if the bundle has other data."""
 
     row: int
     title: str = ""
@@ -27,45 +28,43 @@ class Item:
 
     @property
     def words(self) -> str:
+        """The title, or what stands in its place."""
         return self.title or f"item {self.row}"
 
 
 @dataclass(frozen=True)
-class Case:
+class RunCase:
     """A case of a run.
 
     Attributes:
         number: of the case, from 0.
-        session: its items, the most recent last; empty where the bundle has other data.
-        length: how many items they are.
+        session: its last items, most recent last; empty if the bundle has other data.
+        length: number of items in the session.
         target: the true next item.
-        cold: whether nobody clicked it in training.
-        ranks: (whose, rank), this run's first; inf is not found.
+        cold: whether nobody clicked the target in training.
+        ranks: (whose, rank), this run's first; inf if the target was not found.
     """
 
     number: int
-    session: tuple[Item, ...]
+    session: tuple[CaseItem, ...]
     length: int
-    target: Item
+    target: CaseItem
     cold: bool
     ranks: tuple[tuple[str, float], ...]
 
 
-def run_list(rows: pd.DataFrame, shown: int) -> str:
-    """Runs, the newest first.
+def run_list(rows: pd.DataFrame, shown: int) -> Markup:
+    """Runs, newest first.
 
     Args:
-        rows: as `app.dashboard.tables.run_table` gives it.
-        shown: so many are laid out.
+        rows: as `app.dashboard.run_tables.run_table` returns it.
+        shown: number of runs that are shown.
     """
-    several = rows.on.nunique() > 1
+    cells = macros("dashboard/cells.html")
     columns = [
         Column(
             "Model",
-            lambda r: (
-                f'<span class="tb-name"><button type="button" data-act="run" data-id="{quoted(r.run)}" '
-                f'title="Open this run">{escape(r.title)}</button></span>'
-            ),
+            lambda r: cells.run(r.run, r.title),
             lambda r: r.title.lower(),
             style="w",
             down=False,
@@ -77,38 +76,33 @@ def run_list(rows: pd.DataFrame, shown: int) -> str:
             lambda r: f"{r.started:%Y-%m-%d %H:%M}",
             lambda r: r.started.timestamp(),
         ),
-        Column("Took", lambda r: duration(r.seconds), lambda r: r.seconds),
+        Column("Duration", lambda r: duration(r.seconds), lambda r: r.seconds),
         Column(
             "Commit",
-            lambda r: f"<code>{escape(r.commit[:8])}</code>",
+            lambda r: cells.commit(r.commit[:8]),
             lambda r: r.commit,
             style="w tb-less",
             down=False,
         ),
     ]
-    if several:
-        columns.insert(
-            1, Column("Evaluated on", lambda r: escape(r.on), lambda r: r.on, "", "w", False)
-        )
-    more = ""
-    if len(rows) > shown:
-        more = (
-            f'<button type="button" class="tp-more" data-act="longer">Show more '
-            f'<span class="tp-muted">of {len(rows):,}</span></button>'
-        )
-    going = int((rows.status == "running").sum())
-    note = f"{len(rows):,} runs" + (f", {going} of them going on" if going else "")
-    saved = csv_link(rows, "runs")
+    if rows.on.nunique() > 1:
+        columns.insert(1, Column("Evaluated on", lambda r: r.on, lambda r: r.on, "", "w", False))
+    running = int((rows.status == "running").sum())
+    note = f"{len(rows):,} runs" + (f", {running} of them running" if running else "")
     return (
-        head("Runs", f"{note}. A run opens with its configuration and its worst cases.", saved)
+        head(
+            "Runs",
+            f"{note}. Open a run to see its configuration and its worst cases.",
+            csv_link(rows, "runs"),
+        )
         + table(
             rows.iloc[:shown],
             columns,
             "runs",
-            caption="Runs, the newest first",
+            caption="Runs, newest first",
             sorted_by="Started (UTC)",
         )
-        + more
+        + (cells.more(len(rows)) if len(rows) > shown else Markup())
     )
 
 
@@ -117,88 +111,66 @@ def run_page(
     figures: pd.DataFrame,
     siblings: Sequence[RunInfo],
     cases: str,
-) -> str:
-    """One run: what it is, its figures, its configuration, its worst cases.
+) -> Markup:
+    """One run: its facts, metrics, configuration and worst cases.
 
     Args:
         run: the run.
-        figures: of it, as `Store.figures` gives them.
+        figures: its metrics, as `Store.figures` returns them.
         siblings: runs of the same model on the same cases, this one among them.
         cases: HTML of its worst cases.
     """
     took = None if run.ended is None else (run.ended - run.started).total_seconds()
     facts = {
         "Evaluated on": run.dataset + (f", split {run.split}" if run.split else ""),
-        "Asked": f"{run.protocol} ({run.n_cases:,} cases)",
+        "Test cases": f"{run.protocol} ({run.n_cases:,} cases)",
         "Started": f"{run.started:%Y-%m-%d %H:%M} UTC",
-        "Took": duration(took),
+        "Duration": duration(took),
         "Fitting": duration(run.fit_seconds),
         "Ranking": duration(run.score_seconds),
         "Version": f"{run.package_version}, commit {run.commit[:8]}",
     }
-    listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
-    others = "".join(
-        f'<button type="button" data-act="run" data-id="{quoted(one.id)}"'
-        f"{' aria-current=true' if one.id == run.id else ''}>seed {one.seed}</button>"
-        for one in siblings
-    )
     config = json.dumps(run.config, indent=2, ensure_ascii=False, sort_keys=True, default=str)
-    return (
-        f'<div class="tb-run" data-run="{quoted(run.id)}"><p class="tb-back"><button type="button" data-act="runs">← All runs'
-        "</button></p>"
-        + head(f"{model_title(run.model)}, seed {run.seed}", status(run.status))
-        + f'<div class="tb-seeds" role="group" aria-label="Other seeds">{others}</div>'
-        f'<div class="tb-two"><section><h3>Figures</h3>{_figures(figures)}'
-        f'<dl class="tb-facts">{listed}</dl></section>'
-        f'<section><h3>Configuration</h3><pre class="tb-json" tabindex="0">{escape(config)}</pre>'
-        f"</section></div>{cases}</div>"
+    return fragment(
+        "dashboard/run.html",
+        run=run,
+        head=head(f"{model_title(run.model)}, seed {run.seed}", status(run.status)),
+        siblings=siblings,
+        metrics=[f"{name}@{k}" for name, k in SHOWN_METRICS],
+        parts=_metric_rows(figures),
+        csv="" if figures.empty else csv_link(figures, "figures"),
+        facts=facts,
+        config=config,
+        cases=cases,
     )
 
 
-def worst(cases: Sequence[Case], part: str, *, opens: bool) -> str:
+def worst(cases: Sequence[RunCase], part: str, *, opens: bool) -> Markup:
     """The worst cases of a run as cards.
 
     Args:
         cases: the worst first.
         part: the slice, in words.
-        opens: whether a case can be opened, as the bundle has its data.
+        opens: whether a case can be opened, because the bundle has its data.
     """
     if not cases:
-        return ""
-    note = f"{escape(part)}: where the true next item came last."
+        return Markup()
+    note = f"{part}: the cases with the largest rank of the true next item."
     if not opens:
-        note += " The bundle holds other data, so items are told by their row."
-    table = pd.DataFrame(
-        [
-            (
-                c.number,
-                c.length,
-                c.target.row,
-                c.target.title,
-                c.cold,
-                *(rank for _, rank in c.ranks),
-            )
-            for c in cases
-        ],
-        columns=[
-            "case",
-            "session_length",
-            "target_row",
-            "target",
-            "cold",
-            *(f"rank, {whose}" for whose, _ in cases[0].ranks),
-        ],
-    )
-    cards = "".join(_card(case, opens) for case in cases)
-    return head("Worst cases", note, csv_link(table, "worst-cases")) + (
-        f'<ol class="tb-cases">{cards}</ol>'
+        note += " The bundle has other data, so items are shown by their row number."
+    return fragment(
+        "dashboard/worst_cases.html",
+        head=head("Worst cases", note, csv_link(_case_table(cases), "worst-cases")),
+        cases=cases,
+        opens=opens,
+        rank_text=rank_text,
     )
 
 
-def status(word: str) -> str:
-    """How a run stands, by sign and word."""
+def status(word: str) -> Markup:
+    """The status of a run as a sign and a word."""
     sign = {"done": "✓", "running": "●", "failed": "✕", "interrupted": "■"}.get(word, "")
-    return f'<span class="tb-status tb-{quoted(word)}"><span aria-hidden="true">{sign}</span> {escape(word)}</span>'
+    return macros("dashboard/cells.html").status(word, sign)
 
 
 def duration(seconds: float | None) -> str:
@@ -215,63 +187,29 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _figures(figures: pd.DataFrame) -> str:
-    if figures.empty:
-        return '<p class="tp-muted">There are none before the run is done.</p>'
+def rank_text(rank: float) -> str:
+    """A rank, which may be a mean of ranks."""
+    return "not found" if np.isinf(rank) else f"{rank:,.1f}".removesuffix(".0")
+
+
+def _metric_rows(figures: pd.DataFrame) -> list[tuple[str, list[Any]]]:
+    """Each slice with its value of every shown metric; None for a value that is missing."""
     own = figures[figures.low.notna()]
     rows = []
     for part in own.slice.unique():
         cells = []
         for name, k in SHOWN_METRICS:
-            some = own[(own.slice == part) & (own.name == name) & (own.k == k)]
-            if some.empty:
-                cells.append("<td>–</td>")
-                continue
-            one = some.iloc[0]
-            cells.append(
-                f'<td class="n">{one.value:.3f} <span class="tb-dev">{one.low:.3f} – {one.high:.3f}'
-                "</span></td>"
-            )
-        rows.append(f'<tr><th scope="row" class="w">{escape(part)}</th>{"".join(cells)}</tr>')
-    heads = "".join(f'<th scope="col" class="n">{name}@{k}</th>' for name, k in SHOWN_METRICS)
-    return (
-        '<div class="tb-wide"><table class="tb-table tb-small"><caption>Figures of the run with 95 % '
-        f'intervals</caption><thead><tr><th scope="col" class="w">Targets</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>{csv_link(figures, 'figures')}"
-    )
+            found = own[(own.slice == part) & (own.name == name) & (own.k == k)]
+            cells.append(None if found.empty else found.iloc[0].to_dict())
+        rows.append((part, cells))
+    return rows
 
 
-def _card(case: Case, opens: bool) -> str:
-    hidden = case.length - len(case.session)
-    before = f'<span class="tb-earlier">+{hidden}</span>' if hidden and case.session else ""
-    if not case.session:
-        before = f'<span class="tb-earlier">{case.length} items</span>'
-    pictures = "".join(_thumb(item) for item in case.session)
-    cold = '<span class="tp-badge tp-badge-cold">cold</span>' if case.cold else ""
-    ranks = "".join(
-        f'<span class="{"tb-own" if place == 0 else ""}">{escape(whose)} <b>{_rank(rank)}</b></span>'
-        for place, (whose, rank) in enumerate(case.ranks)
-    )
-    button = ""
-    if opens:
-        button = (
-            f'<button type="button" data-act="case" data-id="{case.number}" '
-            f'aria-label="Open case {case.number} in Cold start by hand">Open</button>'
-        )
-    return (
-        f'<li class="tb-case"><div class="tb-way">{before}{pictures}'
-        f'<span class="tb-arrow" aria-hidden="true">→</span>'
-        f'<span class="tb-next" title="{quoted(case.target.words)}">{_thumb(case.target)}{cold}</span></div>'
-        f'<p class="tb-words">{escape(case.target.words)}</p>'
-        f'<div class="tb-foot"><span class="tb-ranks">{ranks}</span>{button}</div></li>'
-    )
-
-
-def _thumb(item: Item) -> str:
-    if not item.title:
-        return f'<span class="tb-thumb"><span class="tb-number">{item.row}</span></span>'
-    return f'<span class="tb-thumb" title="{quoted(item.title)}">{picture(item.picture, item.title)}</span>'
-
-
-def _rank(rank: float) -> str:
-    return "not found" if np.isinf(rank) else f"{rank:,.1f}".removesuffix(".0")
+def _case_table(cases: Sequence[RunCase]) -> pd.DataFrame:
+    rows = [
+        (c.number, c.length, c.target.row, c.target.title, c.cold, *(rank for _, rank in c.ranks))
+        for c in cases
+    ]
+    ranks = [f"rank, {whose}" for whose, _ in cases[0].ranks]
+    columns = ["case", "session_length", "target_row", "target", "cold", *ranks]
+    return pd.DataFrame(rows, columns=columns)

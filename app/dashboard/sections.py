@@ -1,19 +1,22 @@
-"""The sections of the dashboard: what can be chosen in each, and what it draws."""
+"""The sections of the dashboard: what can be selected in each, and what it draws."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from app.dashboard import plots, tables, views
+from app.dashboard import training_plots, views
+from app.dashboard.families import MAX_MODELS, suggested_models
 from app.dashboard.quality import CATEGORY_NEIGHBOURS, NEXT_NEIGHBOURS, Quality
-from app.dashboard.results import (
+from app.dashboard.result_sections import (
     draw_ablations,
     draw_by_slice,
     draw_cost,
     draw_leaderboard,
     draw_warm_cold,
 )
-from app.dashboard.runs import draw_run, draw_runs
+from app.dashboard.run_sections import draw_run, draw_runs
+from app.dashboard.slices import kind_choices, part_choices
+from app.dashboard.training_log import epochs, read_stages
 from app.dashboard.view import (
     ABLATIONS,
     ALL_SEEDS,
@@ -25,25 +28,26 @@ from app.dashboard.view import (
     RUNS,
     TRAINING,
     WARM_COLD,
-    Drawn,
-    Offer,
+    Options,
+    Section,
     View,
 )
-from app.shell.actions import Shop
+from app.shell.evaluation import Evaluation
 from app.shell.names import model_title
 from app.shell.no_results import no_results
-from app.shell.results import Choice, Outcome, Results
+from app.shell.results import CaseSet, Results
+from app.shell.shop import Shop
 from eval.protocol import SLICES
 
 TRAINING_LOG = "training.jsonl"
 Value = TypeVar("Value")
 
 
-class Board:
-    """The dashboard's data.
+class Sections:
+    """Draws the sections of the dashboard.
 
     Args:
-        shop: what the app shows.
+        shop: the open bundle.
         results: its database.
     """
 
@@ -52,107 +56,99 @@ class Board:
         self.bundle = shop.recommender.bundle
         self.quality = Quality(self.bundle, shop.titles)
 
-    def offer(self, view: View) -> tuple[Offer, Outcome | None]:
-        """What can be chosen, and the results that `view` is about; None if there are none.
+    def options(self, view: View) -> tuple[Options, Evaluation | None]:
+        """The options of the filters, and the evaluation that `view` is about, if there is one.
 
         Raises:
             DataError: the database cannot be read.
         """
-        choices = self._choices(view)
-        keys = [choice.key for choice in choices]
+        sets = self._case_sets(view)
+        keys = [one.key for one in sets]
         view = replace(view, choice=view.choice if view.choice in keys else (keys or [""])[0])
         stages = [("Session recommenders", RECOMMENDERS)]
         if view.section == TRAINING:
-            log = tables.read_stages(self.bundle.path / TRAINING_LOG)
+            log = read_stages(self.bundle.path / TRAINING_LOG)
             stages += [(f"Stage {stage}", stage) for stage in dict.fromkeys(log.stage)]
-        view = replace(view, stage=_offered(view.stage, stages))
+        view = replace(view, stage=_valid(view.stage, stages))
         if view.section in OF_BUNDLE or not view.choice:
-            return Offer(view, _titled(choices), [], [], [], [], stages), None
-        outcome = self.results.outcome(view.choice)
-        parts = tables.part_choices(outcome, main=view.section == ABLATIONS)
+            return Options(view, _titled(sets), [], [], [], [], stages), None
+        evaluation = self.results.evaluation(view.choice)
+        parts = part_choices(evaluation, main=view.section == ABLATIONS)
         if view.section == ABLATIONS:
             parts = [(words, part) for words, part in parts if part in SLICES]
         seeds = [("All seeds", ALL_SEEDS)]
-        seeds += [(f"Seed {seed}", str(seed)) for seed in outcome.seeds]
-        kinds = tables.kinds_of(outcome)
-        models = [(model_title(name), name) for name in outcome.by_name]
-        named = tuple(name for name in view.models if name in outcome.by_name)
+        seeds += [(f"Seed {seed}", str(seed)) for seed in evaluation.seeds]
+        kinds = kind_choices(evaluation)
+        models = [(model_title(name), name) for name in evaluation.by_name]
+        named = tuple(name for name in view.models if name in evaluation.by_name)
         view = replace(
             view,
-            part=_offered(view.part, parts),
-            seed=_offered(view.seed, seeds),
-            kind=_offered(view.kind, kinds) if kinds else "",
-            models=named[: tables.HANDFUL] or tuple(tables.handful(outcome)),
+            part=_valid(view.part, parts),
+            seed=_valid(view.seed, seeds),
+            kind=_valid(view.kind, kinds) if kinds else "",
+            models=named[:MAX_MODELS] or tuple(suggested_models(evaluation)),
         )
-        return Offer(view, _titled(choices), parts, seeds, kinds, models, stages), outcome
+        return Options(view, _titled(sets), parts, seeds, kinds, models, stages), evaluation
 
-    def draw(self, view: View, outcome: Outcome | None) -> Iterator[Drawn | None]:
-        """The section, at first perhaps without what takes long.
+    def draw(self, view: View, evaluation: Evaluation | None) -> Iterator[Section | None]:
+        """The section; first, perhaps, without the parts that take long.
 
-        None is nothing new: it is where a visitor who has gone on need not be waited for.
+        None means that nothing new is to be drawn: the caller can stop there.
 
         Args:
-            view: as `offer` gives it.
-            outcome: the results that it is about.
+            view: as `options` returns it.
+            evaluation: the runs that it is about.
 
         Raises:
             TpadError: something cannot be read.
         """
         if view.section == RUNS and view.run:
-            yield Drawn(draw_run(self.shop, self.results, outcome, view.run, view.part))
+            yield Section(draw_run(self.shop, self.results, evaluation, view.run, view.part))
         elif view.section == RUNS and not self.results.runs():
-            yield Drawn(no_results(self.shop))
+            yield Section(no_results(self.shop))
         elif view.section == RUNS:
-            yield Drawn(draw_runs(self.results, view.shown))
+            yield Section(draw_runs(self.results, view.shown))
         elif view.section == TRAINING:
             yield self._training(view)
         elif view.section == EMBEDDINGS:
             yield from self._embeddings()
-        elif outcome is None:
-            yield Drawn(no_results(self.shop))
+        elif evaluation is None:
+            yield Section(no_results(self.shop))
         else:
-            yield from self._of_results(view, outcome)
+            yield from self._of_results(view, evaluation)
 
-    def _choices(self, view: View) -> list[Choice]:
-        choices = self.results.choices()
+    def _case_sets(self, view: View) -> list[CaseSet]:
+        found = self.results.case_sets()
         if view.section == RUNS and view.run:
             cases = self.results.run(view.run).cases
-            choices = [choice for choice in choices if choice.key == cases]
-        return choices
+            found = [one for one in found if one.key == cases]
+        return found
 
-    def _of_results(self, view: View, outcome: Outcome) -> Iterator[Drawn | None]:
-        outcome = outcome.averaged_over(view.mean)
+    def _of_results(self, view: View, evaluation: Evaluation) -> Iterator[Section | None]:
+        evaluation = evaluation.averaged_over(view.mean)
         if view.section == ABLATIONS:
-            yield from draw_ablations(view, outcome)
+            yield from draw_ablations(view, evaluation)
             return
         if view.seed != ALL_SEEDS:
-            outcome = outcome.only(int(view.seed))
+            evaluation = evaluation.of_seed(int(view.seed))
         if view.section == LEADERBOARD:
-            yield from draw_leaderboard(view, outcome)
+            yield from draw_leaderboard(view, evaluation)
         elif view.section == WARM_COLD:
-            yield draw_warm_cold(view, outcome)
+            yield draw_warm_cold(view, evaluation)
         elif view.section == BY_SLICE:
-            yield draw_by_slice(view, outcome)
+            yield draw_by_slice(view, evaluation)
         else:
-            yield draw_cost(view, outcome)
+            yield draw_cost(view, evaluation)
 
-    def _training(self, view: View) -> Drawn:
+    def _training(self, view: View) -> Section:
         if view.stage != RECOMMENDERS:
-            log = tables.read_stages(self.bundle.path / TRAINING_LOG)
-            own = log[log.stage == view.stage]
-            heads = {"epoch": "Epoch", "quantity": "What", "value": "Value"}
-            return Drawn(
-                views.head(f"Stage {view.stage}", "What the training wrote after each epoch."),
-                plots.stage_curves(log, view.stage),
-                views.data_table(own, heads, "training-stage", "Numbers of each epoch"),
-                "training-stage",
-            )
-        curves = tables.epochs(self.bundle.recommenders, self.shop.titles)
+            return self._stage(view.stage)
+        curves = epochs(self.bundle.recommenders, self.shop.titles)
         if curves.empty:
-            return Drawn(views.nothing("Nothing was recorded.", "The bundle tells no epochs."))
+            return Section(views.nothing("Nothing was recorded.", "The bundle has no epochs."))
         note = (
-            "One session recommender is trained over each embedding set, with the same settings. "
-            "It keeps the epoch with the best MRR@20 on validation sessions."
+            "One session recommender is trained on each embedding set, with the same settings. "
+            "The epoch with the best MRR@20 on validation sessions is kept."
         )
         heads = {
             "title": "Embedding set",
@@ -160,25 +156,36 @@ class Board:
             "validation": "MRR@20 on validation",
             "loss": "Training loss (nats)",
         }
-        return Drawn(
+        return Section(
             views.head("Training of the recommenders", note),
-            plots.curves(curves),
+            training_plots.curves(curves),
             views.data_table(curves, heads, "training", "Training, epoch by epoch"),
             "training",
         )
 
-    def _embeddings(self) -> Iterator[Drawn]:
+    def _stage(self, stage: str) -> Section:
+        log = read_stages(self.bundle.path / TRAINING_LOG)
+        heads = {"epoch": "Epoch", "quantity": "Quantity", "value": "Value"}
+        own = log[log.stage == stage]
+        return Section(
+            views.head(f"Stage {stage}", "What the training logged after each epoch."),
+            training_plots.stage_curves(log, stage),
+            views.data_table(own, heads, "training-stage", "Values of each epoch"),
+            "training-stage",
+        )
+
+    def _embeddings(self) -> Iterator[Section]:
         sets = self.bundle.sets
         for done, name in enumerate(sets):
             if not self.quality.has(name):
                 text = f"Measuring {self.shop.titles.get(name, name)}"
-                yield Drawn(views.progress(text, done, len(sets)))
+                yield Section(views.progress(text, done, len(sets)))
                 self.quality.measure(name)
         table = self.quality.table()
         note = (
-            f"Of the embeddings alone, before any recommender: how many of an item’s "
-            f"{CATEGORY_NEIGHBOURS} nearest neighbours (by cosine) are of its category; how often "
-            f"the next item of a test session is among the {NEXT_NEIGHBOURS} nearest of the present "
+            "Quality of the embeddings alone, without a recommender: the share of an item’s "
+            f"{CATEGORY_NEIGHBOURS} nearest neighbours (by cosine) in its category; how often the "
+            f"next item of a test session is among the {NEXT_NEIGHBOURS} nearest of the current "
             "one; and the effective rank, the number of directions in which the vectors spread."
         )
         heads = {
@@ -189,18 +196,18 @@ class Board:
             "next_warm": "Next is near, warm",
             "next_cold": "Next is near, cold",
         }
-        yield Drawn(
+        yield Section(
             views.head("Quality of the embedding sets", note),
-            plots.quality(table),
+            training_plots.quality(table),
             views.data_table(table, heads, "embeddings", "Measures of each embedding set"),
             "embeddings",
         )
 
 
-def _titled(choices: Sequence[Choice]) -> list[tuple[str, str]]:
-    return [(choice.title, choice.key) for choice in choices]
+def _titled(sets: Sequence[CaseSet]) -> list[tuple[str, str]]:
+    return [(one.title, one.key) for one in sets]
 
 
-def _offered(value: Value, offered: Sequence[tuple[str, Value]]) -> Value:
-    values = [one for _, one in offered]
+def _valid(value: Value, options: Sequence[tuple[str, Value]]) -> Value:
+    values = [one for _, one in options]
     return value if value in values else values[0]

@@ -37,19 +37,19 @@ FILTERS = {
     COST: ("choice", "part", "metric", "mean", "seed", "extras"),
     RUNS: (),
 }
-"""Filters that a section has."""
+"""Filters of each section."""
 OF_BUNDLE = (TRAINING, EMBEDDINGS)
-"""Sections about the bundle rather than the database."""
+"""Sections about the bundle, not about the database."""
 ALL_SEEDS = "all"
 MEANS = {CASE: "Mean over cases", SESSION: "Mean over sessions"}
-"""What figures can be averaged over, in words."""
+"""What metrics can be averaged over, in words."""
 RECOMMENDERS = "recommenders"
-"""The stage that stands for the session recommenders over each embedding set."""
+"""Stands for the session recommenders among the training stages."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor has chosen; `choice` is the key of a set of cases, `run` the id of a run."""
+    """What a visitor looks at; `choice` is the key of a set of cases, `run` the id of a run."""
 
     section: str = LEADERBOARD
     choice: str = ""
@@ -71,14 +71,14 @@ class View:
 
     @property
     def essence(self) -> tuple:
-        """All that what is drawn depends on: filters that do not apply are no part of it."""
+        """What the drawn section depends on; filters that do not apply are left out."""
         own = [getattr(self, name) for name in self.filters]
         return self.section, *own, *((self.run, self.shown) if self.section == RUNS else ())
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A section: HTML above, a plot if there is one, HTML below; `name` is of its downloads."""
+class Section:
+    """A drawn section: HTML above, a plot if there is one, HTML below; `name` is for its downloads."""
 
     top: str
     figure: go.Figure | None = None
@@ -87,11 +87,11 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What the filters offer, each as (words, value).
+class Options:
+    """The options of each filter, as (words, value).
 
     Attributes:
-        view: the choices made, those that are not offered replaced by ones that are.
+        view: what is selected; values that are not offered are replaced by defaults.
     """
 
     view: View

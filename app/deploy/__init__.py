@@ -1,1 +1,1 @@
-"""Putting the app on Hugging Face Spaces."""
+"""Deploys the app to Hugging Face Spaces."""

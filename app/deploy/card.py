@@ -11,10 +11,10 @@ MAX_DESCRIPTION = 60  # characters
 
 
 def front_matter(readme: Path) -> dict[str, Any]:
-    """The fields between the first two lines of dashes of a README.
+    """The front matter of a README.
 
     Raises:
-        DataError: there are none, or they cannot be read.
+        DataError: there is none, or it cannot be read.
     """
     from huggingface_hub import metadata_load
     from yaml import YAMLError
@@ -22,14 +22,14 @@ def front_matter(readme: Path) -> dict[str, Any]:
     try:
         fields = metadata_load(readme)
     except (YAMLError, ValueError) as error:
-        raise DataError("The front matter of README.md cannot be read; mend it.") from error
+        raise DataError("The front matter of README.md is not valid YAML; correct it.") from error
     if not fields:
-        raise DataError("README.md has no front matter; a Space needs it.")
+        raise DataError("README.md has no front matter, which a Space needs.")
     return fields
 
 
 def check_card(head: dict[str, Any], folder: Path) -> None:
-    """Check a Space's front matter against the rules of the hub, and against the folder.
+    """Check the front matter of a Space against the rules of the hub and against the folder.
 
     Args:
         head: the fields.
@@ -40,7 +40,7 @@ def check_card(head: dict[str, Any], folder: Path) -> None:
     """
     version = pinned("gradio", folder / "requirements.txt")
     rules: dict[str, tuple[bool, str]] = {
-        "title": (bool(str(head.get("title") or "").strip()), "must say something"),
+        "title": (bool(str(head.get("title") or "").strip()), "must not be empty"),
         "sdk": (head.get("sdk") == "gradio", "must be gradio"),
         "sdk_version": (
             head.get("sdk_version") == version,
@@ -64,16 +64,16 @@ def check_card(head: dict[str, Any], folder: Path) -> None:
             f"has more than {MAX_DESCRIPTION} characters",
         ),
     }
-    for field, (kept, rule) in rules.items():
-        if not kept:
+    for field, (is_met, rule) in rules.items():
+        if not is_met:
             raise DataError(f"The field {field} of the front matter in README.md {rule}.")
 
 
 def pinned(package: str, requirements: Path) -> str:
-    """The version that a file of requirements pins.
+    """The version of a package that a requirements file pins.
 
     Raises:
-        DataError: it pins none.
+        DataError: it pins no version.
     """
     for line in requirements.read_text("utf-8").splitlines():
         name, _, version = line.partition("==")
@@ -87,18 +87,18 @@ def card(head: dict[str, Any], bundle: str, facts: dict[str, Any], has_results: 
 
     Args:
         head: its front matter.
-        bundle: name of the bundle that is opened.
-        facts: what `bundle.json` says of it.
-        has_results: whether a results database lies beside it.
+        bundle: name of the bundle.
+        facts: content of its `bundle.json`.
+        has_results: whether the Space has a results database.
     """
     from huggingface_hub.utils import yaml_dump
 
     data = facts["dataset"]
     fields = yaml_dump(head)
     stored = (
-        "The results database beside it (`results/demo.db`) feeds the dashboard."
+        "The dashboard shows the results database `results/demo.db`."
         if has_results
-        else "There is no results database beside it, so the dashboard is empty."
+        else "There is no results database, so the dashboard is empty."
     )
     return f"""---
 {fields}---
@@ -107,9 +107,9 @@ def card(head: dict[str, Any], bundle: str, facts: dict[str, Any], has_results: 
 
 Session-based recommendation from pictures and words, by TPAD (arXiv 2504.10538; an independent implementation).
 
-This Space opens the bundle **{bundle}** ({data["n_items"]:,} items, {data["n_cold"]:,} of them in no training session; made by
-tpad {facts["package_version"]}). It lies in `assets/demo`, where the app looks when no other is named; what it was made from and how
-well it does, its [model card](assets/demo/README.md) says. {stored}
+This Space opens the bundle **{bundle}** ({data["n_items"]:,} items, {data["n_cold"]:,} of them in no training session; created by
+tpad {facts["package_version"]}) in `assets/demo`, the app's default. Its [model card](assets/demo/README.md) describes the training data
+and the results. {stored}
 
 Assembled by `python -m app deploy`; the same folder runs anywhere: `pip install -r requirements.txt && python app/__main__.py`.
 """

@@ -1,9 +1,8 @@
-"""Puts the app on Hugging Face Spaces: `python -m app deploy OWNER/NAME`.
+"""Deploys the app to Hugging Face Spaces: `python -m app deploy OWNER/NAME`.
 
-A Space is a git repository that Hugging Face builds and runs. Ours holds the packages, one bundle
-and, if there is one, the results database, at the very places where `app/__main__.py` looks for
-them when it is told nothing: whatever its name was, the bundle comes to lie in `assets/demo` and
-the database in `results/demo.db`.
+A Space is a git repository that Hugging Face builds and runs. Ours has the packages, one bundle and,
+optionally, a results database, at the default paths of `app/__main__.py`: the bundle is copied to
+`assets/demo` and the database to `results/demo.db`, whatever their names.
 """
 
 import argparse
@@ -25,14 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 DEMO_BUNDLE, DEMO_DATABASE = Path("assets/demo"), Path("results/demo.db")
 PACKAGES = ("app", "eval", "tpad")
 FILES = ("requirements.txt", "LICENSE")
-BUILT = ROOT / "build" / "space"  # where --dry-run puts the Space if no folder is named
+BUILT = ROOT / "build" / "space"  # default folder of --dry-run
 LEFT_OUT = ("__pycache__", "*.pyc", ".*", "*.egg-info", "*~")
-MANAGED = [f"{folder}/**" for folder in (*PACKAGES, "assets", "results")]  # old files there go
+MANAGED = [
+    f"{folder}/**" for folder in (*PACKAGES, "assets", "results")
+]  # old files there are deleted
 VARIABLES = [
     {
         "key": "TPAD_READ_ONLY",
         "value": "1",
-        "description": "A Space forgets what it stores when it restarts: verdicts are downloaded.",
+        "description": "A Space loses stored data when it restarts, so verdicts are downloaded instead.",
     }
 ]
 
@@ -40,28 +41,29 @@ VARIABLES = [
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        "python -m app deploy", description="Put the app with a bundle on Hugging Face Spaces."
+        "python -m app deploy", description="Deploy the app with a bundle to Hugging Face Spaces."
     )
-    made.add_argument("space", metavar="OWNER/NAME", help="the Space; it is made if there is none")
-    made.add_argument("--bundle", help="folder of a bundle (the demo shop)")
+    made.add_argument("space", metavar="OWNER/NAME", help="the Space; created if it does not exist")
+    made.add_argument("--bundle", help="folder of a bundle (default: the demo shop)")
     made.add_argument(
         "--database",
-        help="results database, a SQLite file (that of the demo shop with its bundle, else none)",
+        help="results database, a SQLite file (default: the demo shop's for its bundle, else none)",
+    )
+    made.add_argument("--private", action="store_true", help="create a private Space")
+    made.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="create the folder and list its content, but upload nothing",
     )
     made.add_argument(
-        "--private", action="store_true", help="a new Space is seen by its owner only"
-    )
-    made.add_argument(
-        "--dry-run", action="store_true", help="make the folder, print what is in it, send nothing"
-    )
-    made.add_argument(
-        "--out", help="new folder for the Space (build/space in a dry run, else one that goes away)"
+        "--out",
+        help="new folder for the Space (default: build/space in a dry run, else a temporary folder)",
     )
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Assemble a Space and upload it; 1 if that cannot be done."""
+    """Assemble a Space and upload it; returns 1 on failure."""
     options = parser().parse_args(arguments)
     try:
         check_name(options.space, "Space")
@@ -69,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             assemble(folder, options.space, options.bundle, options.database)
             print(summary(folder))
             if options.dry_run:
-                print(f"Nothing was sent; the Space {options.space} would be {folder}")
+                print(
+                    f"Nothing was uploaded; the content of the Space {options.space} is in {folder}"
+                )
             else:
                 print(f"The Space is at {upload(folder, options.space, options.private)}")
     except TpadError as error:
@@ -86,25 +90,25 @@ def assemble(
     *,
     root: Path = ROOT,
 ) -> None:
-    """Lay out all files of a Space; the folder appears whole or not at all.
+    """Create the folder of a Space, completely or not at all.
 
     Args:
-        folder: where; it must not exist, or be empty.
+        folder: a new or empty folder.
         space: "OWNER/NAME".
-        bundle: folder of a bundle; None takes the demo's.
-        database: SQLite file of results; None takes the demo's with its bundle, else none.
+        bundle: folder of a bundle; the demo's by default.
+        database: SQLite file of results; by default the demo's for its bundle, else none.
         root: the checkout.
 
     Raises:
-        TpadError: the folder is taken, or a part is missing or damaged.
+        TpadError: the folder is not empty, or a part is missing or damaged.
     """
     folder = Path(folder).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty; name a new folder by --out.")
-    lacking = [n for n in (*PACKAGES, *FILES, "README.md") if not (root / n).exists()]
-    if lacking:
+        raise ConfigError(f"{folder} is not empty; choose a new folder with --out.")
+    missing = [n for n in (*PACKAGES, *FILES, "README.md") if not (root / n).exists()]
+    if missing:
         raise ConfigError(
-            f"{root} lacks {lacking[0]}; run this from a checkout of the project's repository."
+            f"{root} has no {missing[0]}; run this from a checkout of the repository."
         )
     source = Path(bundle) if bundle else root / DEMO_BUNDLE
     facts = _bundle_facts(source)
@@ -112,7 +116,9 @@ def assemble(
     if any(folder.is_relative_to((root / n).resolve()) for n in PACKAGES) or folder.is_relative_to(
         source.resolve()
     ):
-        raise ConfigError(f"{folder} is inside of what is copied; name another folder by --out.")
+        raise ConfigError(
+            f"{folder} is inside a folder that is copied; choose another one with --out."
+        )
     with replacing_folder(folder) as made:
         for name in FILES:
             shutil.copyfile(root / name, made / name)
@@ -134,12 +140,12 @@ def assemble(
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """A copy of a results database as it is at this moment, complete in one file.
+    """Copy a results database into a single file.
 
-    Another process may be writing: SQLite's own backup takes in what is in the write-ahead log.
+    Another process may be writing: SQLite's backup includes the write-ahead log.
 
     Raises:
-        DataError: it is no results database.
+        DataError: it is not a results database.
     """
     from eval.database.opening import open_database
 
@@ -148,7 +154,7 @@ def copy_database(source: Path, target: Path) -> None:
     try:
         with opened.engine.connect() as present, closing(sqlite3.connect(target)) as copy:
             present.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
-            copy.execute("PRAGMA journal_mode=DELETE")  # a log beside it could not be written
+            copy.execute("PRAGMA journal_mode=DELETE")  # the copy may be on a read-only disk
             sound = copy.execute("PRAGMA quick_check").fetchone()[0]
     except sqlite3.Error as error:
         raise DataError(f"{source} cannot be copied: {error}.") from error
@@ -159,7 +165,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def summary(folder: Path) -> str:
-    """What is in a Space's folder: a line for each of its parts, the total, the large files."""
+    """The content of a Space's folder: a line for each part, the total, the large files."""
     return size_lines(folder, _part)
 
 
@@ -168,13 +174,13 @@ def _part(path: Path) -> str:
 
 
 def upload(folder: Path, space: str, private: bool = False) -> str:
-    """Make the Space if there is none, and put the folder into it as one commit.
+    """Create the Space if it does not exist, and upload the folder as one commit.
 
     Returns:
-        The Space's address.
+        The address of the Space.
 
     Raises:
-        ConfigError: there is no token, the hub cannot be reached, or it does not allow this.
+        ConfigError: there is no token, or the hub is unreachable or refuses.
     """
     from huggingface_hub import HfApi
 
@@ -212,11 +218,11 @@ def _place(named: str | None, dry_run: bool) -> Iterator[Path]:
 
 
 def _bundle_facts(source: Path) -> dict[str, Any]:
-    """What a bundle says of itself; every file is checked, the pictures too."""
+    """The content of `bundle.json`; all files of the bundle are checked."""
     from tpad.bundle import Bundle
 
     if not source.is_dir():
-        raise ConfigError(f"There is no folder {source}; name one that holds a bundle.")
+        raise ConfigError(f"There is no folder {source}; name the folder of a bundle.")
     return Bundle.load(source, verify="full").info
 
 
@@ -227,7 +233,7 @@ def _database_of(source: Path, named: str | Path | None, root: Path) -> Path | N
         return found if is_demo and found.is_file() else None
     name = str(named).removeprefix("sqlite:///")
     if "://" in name:
-        raise ConfigError("A Space carries its results in a file; name a SQLite database.")
+        raise ConfigError("The results of a Space are in a file; name a SQLite database.")
     path = Path(name)
     if not path.is_file():
         raise ConfigError(f"There is no database {path}; name a file that exists.")

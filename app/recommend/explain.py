@@ -1,5 +1,5 @@
-"""Why an item was recommended: what each element of the session did, which part of the item matched,
-and what the item is near to. Pure computation on an opened bundle."""
+"""Why an item was recommended: the contribution of each element of the session, the match of each part
+of the item, and its nearest items. Pure computation on an open bundle."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.compare.agreement import ranks
-from app.shell.actions import Shop, seen_rows
-from app.shell.state import VisitorSession
+from app.shell.ranking import ranks
+from app.shell.session import VisitorSession
+from app.shell.shop import Shop, seen_rows
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.model.parts import PARTS_OF, Parts, read_parts
@@ -25,21 +25,21 @@ CHUNK = 8192  # items standardised at once
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Why one item stands where it stands.
+    """Why one item has its rank.
 
     Attributes:
         item: its row of the catalogue: item_id, title, price, is_cold, picture.
         model: name of the embedding set that ranked it.
-        rank: its place; 0 if it was left out as seen.
-        weight: the model's softmax weight of the item, among the items that the session does not
-            hold. It adds up to 1 over them, but is no probability: nothing calibrates it.
-        even: the weight that each of them would have if all had the same.
+        rank: its rank; 0 if it was left out as seen.
+        weight: the model's softmax weight of the item among the items that are not in the session.
+            The weights add up to 1 but are not calibrated, so they are not probabilities.
+        even: the weight of each of these items if all had the same.
         elements: one row for each element of the session: title, picture, gain (in nats, see
             `leave_one_out`; NaN for the only element of a session).
         parts: one row for each part of the item: part ("tau", "nu" or "fields"), fall, share (see
-            `occlusion`); None where the model has no parts.
-        alike: how alike the item and the session's last element are in each part, see
-            `part_cosines`; empty where the model has no parts.
+            `occlusion`); None if the model has no parts.
+        similarity: of the item and the session's last element in each part, see `part_cosines`;
+            empty if the model has no parts.
         neighbours: rows of the catalogue nearest to the item, with their cosine, see `nearest`.
     """
 
@@ -50,14 +50,14 @@ class Explanation:
     even: float
     elements: pd.DataFrame
     parts: pd.DataFrame | None
-    alike: dict[str, float]
+    similarity: dict[str, float]
     neighbours: pd.DataFrame
 
 
 def explain(
     shop: Shop, session: VisitorSession, item_id: str, model: str, exclude_seen: bool = True
 ) -> Explanation:
-    """Everything that the panel “Why this item?” shows.
+    """The content of the panel “Why this item?”.
 
     Raises:
         DataError: the item is not in the catalogue.
@@ -72,12 +72,12 @@ def explain(
     scores = shop.recommender.scores(session.values, model)[:known]
     candidates = _candidates(known, seen, row)
     fitted = shop.recommender.bundle.recommenders[model]
-    parts, alike = None, {}
+    parts, similarity = None, {}
     layout = _parts(shop.recommender.bundle.path) if model == PARTS_OF else None
     if layout is not None and layout.width == fitted.features.shape[1]:
         parts = occlusion(fitted, _session_vector(shop, session, model, fitted), row, layout)
         last = shop.recommender.encode(session.values[-1:], model)[0]  # (d,)
-        alike = part_cosines(fitted.features, fitted.features[row], last, layout)
+        similarity = part_cosines(fitted.features, fitted.features[row], last, layout)
     near, cosines = nearest(fitted, row)
     return Explanation(
         item=shop.catalogue.items.iloc[row],
@@ -87,7 +87,7 @@ def explain(
         even=1 / int(candidates.sum()),
         elements=_elements(shop, session, model, row, candidates, scores),
         parts=parts,
-        alike=alike,
+        similarity=similarity,
         neighbours=shop.catalogue.items.iloc[near].assign(cosine=cosines),
     )
 
@@ -95,8 +95,8 @@ def explain(
 def log_weight(scores: np.ndarray, row: int, candidates: np.ndarray) -> float:
     """Natural logarithm of an item's softmax weight.
 
-    Scores are the logits of a softmax, known only up to a constant that differs from session to
-    session. So a raw score says nothing across two sessions; its log-softmax does.
+    Scores are the logits of a softmax, known only up to a constant that differs between sessions. So
+    raw scores cannot be compared across sessions; their log-softmax can.
 
     Args:
         scores: (n_items,).
@@ -114,10 +114,10 @@ def leave_one_out(
 ) -> np.ndarray:
     """What each element adds to the logarithm of an item's weight, in nats: (n_elements,).
 
-    The gain is `log w(item | session) − log w(item | session without the element)`; exp(gain) is how
-    many times the item's weight grows by the element. Both times the same items compete
-    (those that the whole session does not hold), so that an element which is left out does not
-    become a competitor. Gains need not add up: elements repeat and complete each other.
+    The gain is `log w(item | session) − log w(item | session without the element)`; exp(gain) is the
+    factor by which the element increases the item's weight. The same items compete in both cases
+    (those that are not in the whole session), so that an element that is left out does not become a
+    competitor. Gains need not add up, because elements may be redundant or complementary.
 
     Args:
         whole: (n_items,) scores after the whole session.
@@ -132,24 +132,24 @@ def leave_one_out(
 def occlusion(
     fitted: "FittedSessionModel", session: np.ndarray, row: int, parts: Parts
 ) -> pd.DataFrame:
-    """How far an item's score falls when one of its parts is that of the average item.
+    """How far an item's score falls when one of its parts is replaced by that of the average item.
 
-    The session stays as it is; only the candidate is changed, and goes through the session model's
-    projection of items that may follow. As the other items' scores stay the same, a fall in score
-    is exactly the fall of the log-odds of its weight. Learnt biases and IDs of warm items
-    are no part of `x`; they are left aside on both sides of the difference.
+    The session is unchanged; only the candidate is changed, and projected as a new item by the
+    session model. As the scores of the other items stay the same, the fall in score equals the fall
+    of the log-odds of the item's weight. Learned biases and IDs of warm items are not part of the
+    features; they are left out on both sides of the difference.
 
     Args:
         fitted: session model; its features are the catalogue.
         session: (h + 1,), the session's vector.
         row: of the item.
-        parts: where they lie in the features.
+        parts: position of each part in the features.
 
     Returns:
-        part ("tau", "nu", and "fields" where there are any), fall (nats), share. The share of a
-        part is its fall among the falls above zero. A part with a negative fall speaks against the
-        item: its share is NaN, as is every share if no part speaks for it. Falls need not add up to
-        the fall of all parts together, as the projection is not linear.
+        part ("tau", "nu", and "fields" if there are any), fall (nats), share. The share of a part
+        is its fall as a share of all positive falls. A part with a negative fall speaks against the
+        item and has the share NaN. Falls need not add up to the fall of all parts together, because
+        the projection is not linear.
     """
     places = {"tau": parts.tau, "nu": parts.nu, "fields": parts.fields}
     names = [name for name, at in places.items() if at.stop > at.start]
@@ -157,13 +157,13 @@ def occlusion(
     center = fitted.features.mean(0)  # (d,)
     for number, name in enumerate(names, 1):
         variants[number, places[name]] = center[places[name]]
-    scores = fitted.encode_new(variants) @ session  # (n_parts + 1,), the item as it is first
+    scores = fitted.encode_new(variants) @ session  # (n_parts + 1,), the unchanged item first
     falls = (scores[0] - scores[1:]).astype(np.float64)
     return pd.DataFrame({"part": names, "fall": falls, "share": shares(falls)})
 
 
 def shares(falls: np.ndarray) -> np.ndarray:
-    """Each positive fall among all positive ones; NaN for the others."""
+    """Each positive fall as a share of all positive falls; NaN for the others."""
     positive = np.clip(falls, 0, None)
     if not positive.any():
         return np.full(len(falls), np.nan)
@@ -173,9 +173,10 @@ def shares(falls: np.ndarray) -> np.ndarray:
 def part_cosines(
     features: np.ndarray, one: np.ndarray, other: np.ndarray, parts: Parts
 ) -> dict[str, float]:
-    """Cosine of two items (d,) in the parts "tau" and "nu", around the mean of the catalogue (n, d).
+    """Cosine of two items (d,) in the parts "tau" and "nu", centred on the mean of the catalogue (n, d).
 
-    Around the mean, since all items share a large common direction: 0 is as alike as any two items.
+    Without centring, all items would share a large common direction. 0 means as similar as any two
+    items.
     """
     center = features.mean(0)
     one, other = one - center, other - center
@@ -186,7 +187,7 @@ def part_cosines(
 
 
 def cosine(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Cosine of (n, d) vectors with a query (d,): (n,); 0 where a vector has no length."""
+    """Cosine of (n, d) vectors with a query (d,): (n,); 0 for a zero vector."""
     norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
     return np.divide(vectors @ query, norms, out=np.zeros(len(vectors)), where=norms > 1e-9)
 
@@ -194,13 +195,13 @@ def cosine(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 def nearest(
     fitted: "FittedSessionModel", row: int, k: int = NEIGHBOURS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The items most alike to one, as the session model reads them: standardised features.
+    """The items most similar to one, by the standardised features that the session model reads.
 
-    Unlike raw embeddings these are centred, so that 0 is as alike as any two items, and no single
-    large feature decides.
+    Unlike raw embeddings these are centred, so that 0 means as similar as any two items, and no
+    single large feature dominates.
 
     Returns:
-        rows (k,) and cosines (k,), the nearest first, the item itself left out.
+        Rows (k,) and cosines (k,), nearest first, without the item itself.
     """
     query = fitted.standardised(fitted.features[row : row + 1])[0]
     starts = range(0, fitted.n_items, CHUNK)
@@ -255,7 +256,7 @@ def _session_vector(
 
 @lru_cache(maxsize=8)
 def _parts(folder: Path) -> Parts | None:
-    """The parts of a bundle's representation; None also where its encoder cannot be read."""
+    """The parts of a bundle's representation; None if there are none or the encoder is unreadable."""
     try:
         return read_parts(folder)
     except BundleError:

@@ -7,152 +7,190 @@ from typing import Any
 
 import gradio as gr
 
-from app.recommend import explain_views
+from app.recommend import explain_views, views
 from app.recommend.explain import explain
-from app.shell import views
-from app.shell.actions import Shop, recommendations_html, uploaded
+from app.recommend.recommendations import recommendations_html
+from app.shell.actions import uploaded
+from app.shell.address_fields import AddressPart, Field, choice, flag, words
 from app.shell.catalogue import ALL
-from app.shell.events import DIALOG, ENDLESS, guarded, html, told
-from app.shell.picture_input import PictureInput
+from app.shell.events import clicked_button, guarded, html, static_html
 from app.shell.pictures import UPLOADS
-from app.shell.state import Element, VisitorSession
+from app.shell.ranking_settings import RankingSettings
+from app.shell.session import Element, VisitorSession
+from app.shell.shop import Shop
+from app.shell.static_files import script
+from app.shell.templates import macros
+from app.shell.upload_form import UploadForm, upload_form
 from tpad.errors import ImageError
 
-COUNTS = (12, 20, 48)  # recommendations to show, the default first
-PILLS = 6  # departments up to this number are shown as pills, more as a menu
+NAME = "recommend"
+COUNTS = (12, 20, 48)  # numbers of recommendations to show, the default first
+MAX_PILLS = 6  # up to this many departments are shown as pills, more as a menu
+_COMPACT: dict[str, Any] = {"show_label": False, "container": False}
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass(frozen=True)
-class RecommendTab:
-    """The tab's components that others listen to."""
+class CatalogueFilters:
+    """The controls above the catalogue's cards."""
 
-    catalogue: gr.HTML
-    cards: gr.HTML
-    model: gr.Dropdown
-    k: gr.Dropdown
-    exclude_seen: gr.Checkbox
-    pending: gr.State
-    upload: gr.Button
-    picture: gr.Image
-    title: gr.Textbox
-    price: gr.Textbox
     query: gr.Textbox
     place: gr.Radio | gr.Dropdown
     kind: gr.Dropdown
     cold: gr.Checkbox
+
+    @property
+    def all(self) -> list[Any]:
+        """The controls in the order of the arguments of `found_page`."""
+        return [self.query, self.place, self.kind, self.cold]
+
+
+@dataclass(frozen=True)
+class RecommendTab:
+    """The tab's components that others listen to.
+
+    Attributes:
+        settings, cards: of the recommendations.
+        filters, catalogue: of the products.
+        upload: the form for a picture of one's own.
+        pending: an uploaded element that is to be added to the session.
+        search: from the values of the filters to the catalogue's HTML.
+    """
+
+    settings: RankingSettings
+    cards: gr.HTML
+    filters: CatalogueFilters
+    catalogue: gr.HTML
+    upload: UploadForm
+    pending: gr.State
     search: Callable[..., str]
+
+    def address_part(self, shop: Shop) -> AddressPart:
+        """What the tab keeps in the page's address."""
+        places = choice(shop.catalogue.places)
+
+        def read_kind(text: str, values: Any) -> Any:
+            return kind_menu(shop, places(values.get("department", ""), values), text)
+
+        settings, filters = self.settings, self.filters
+        return AddressPart(
+            [
+                Field("model", settings.model, shop.models[0], choice(shop.models)),
+                Field("k", settings.k, str(COUNTS[0]), choice(COUNTS)),
+                Field("seen", settings.exclude_seen, "1", flag),
+                Field("q", filters.query, "", words),
+                Field("department", filters.place, ALL, places),
+                Field("type", filters.kind, ALL, read_kind),
+                Field("cold", filters.cold, "0", flag),
+            ]
+        )
 
 
 def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
-    """Lay out the tab and wire its own parts (search, pages, reasons); what changes the session is
-    wired outside.
+    """Lay out the tab and wire search, pages, uploads and explanations.
+
+    What changes the session is wired outside.
 
     Args:
-        first: the session that a visitor meets.
+        shop: the open bundle.
+        first: the session of a fresh page.
         session: the present one.
     """
     with gr.Row(elem_classes="tp-main", equal_height=False):
         # The results come first, so that the keyboard reaches them before an endless catalogue.
         with gr.Column(scale=6, min_width=340, elem_classes="tp-right"):
-            _heading("Recommendations", "head-next")
-            with gr.Row(elem_classes="tp-settings"):
-                model = gr.Dropdown(
-                    [(shop.titles[name], name) for name in shop.models],
-                    value=shop.models[0],
-                    label="Embeddings that rank",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=3,
-                    min_width=170,
-                    elem_id="model",
-                )
-                k = gr.Dropdown(
-                    [(f"first {number}", number) for number in COUNTS],
-                    value=COUNTS[0],
-                    label="How many to show",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=1,
-                    min_width=110,
-                    elem_id="k",
-                )
-                exclude_seen = gr.Checkbox(
-                    True, label="leave out what was seen", container=False, elem_classes="tp-check"
-                )
-            cards = html(
-                recommendations_html(shop, first, shop.models[0], COUNTS[0], True),
-                elem_id="next",
-            )
+            settings, cards = _recommendations(shop, first)
         with gr.Column(scale=5, min_width=340, elem_classes="tp-left"):
             _heading("Products", "head-products")
-            with gr.Row(elem_classes="tp-filters"):
-                query = gr.Textbox(
-                    placeholder=f"Search {len(shop.catalogue.items):,} products",
-                    show_label=False,
-                    label="Search the catalogue",
-                    container=False,
-                    scale=3,
-                    min_width=150,
-                    elem_id="search",
-                )
-                kinds = shop.catalogue.kinds()
-                kind = gr.Dropdown(
-                    _kind_choices(kinds),
-                    value=ALL,
-                    label="Type of product",
-                    show_label=False,
-                    container=False,
-                    filterable=False,
-                    scale=1,
-                    min_width=130,
-                    visible=bool(kinds),
-                    elem_id="kind",
-                )
-                cold = gr.Checkbox(
-                    label="never clicked only", container=False, elem_classes="tp-check"
-                )
-            place = _place_filter(shop)
+            filters = _filters(shop)
             with gr.Accordion("Add a picture of your own", open=False, elem_id="own"), gr.Row():
-                picture = PictureInput(
-                    type="filepath",
-                    sources=["upload", "clipboard", "webcam"],
-                    label="Picture",
-                    height=200,
-                    scale=2,
-                    min_width=200,
-                    elem_id="own-picture",
-                )
-                with gr.Column(scale=2, min_width=180):
-                    title = gr.Textbox(
-                        label="Title (optional)", max_length=200, elem_id="own-title"
-                    )
-                    price = gr.Textbox(label="Price (optional)", max_length=20)
-                    upload = gr.Button("Add to session", variant="primary", elem_id="own-add")
+                upload = upload_form("Add to session", height=200, name="own")
+            catalogue = _catalogue(shop)
+    _wire_explanation(shop, session, settings, cards)
+    search = _wire_search(shop, filters, catalogue)
+    pending = _wire_upload(shop, upload)
+    return RecommendTab(settings, cards, filters, catalogue, upload, pending, search)
 
-            def next_page(asked: str) -> str:
-                return page_after(shop, asked)
 
-            cards_of_catalogue = html(
-                found_page(shop), ENDLESS, elem_id="catalogue", server_functions=[next_page]
-            )
+def _recommendations(shop: Shop, first: VisitorSession) -> tuple[RankingSettings, gr.HTML]:
+    _heading("Recommendations", "head-next")
+    with gr.Row(elem_classes="tp-settings"):
+        model = gr.Dropdown(
+            [(shop.titles[name], name) for name in shop.models],
+            value=shop.models[0],
+            label="Embeddings used for ranking",
+            filterable=False,
+            scale=3,
+            min_width=170,
+            elem_id="model",
+            **_COMPACT,
+        )
+        k = gr.Dropdown(
+            [(f"first {number}", number) for number in COUNTS],
+            value=COUNTS[0],
+            label="Number of recommendations",
+            filterable=False,
+            scale=1,
+            min_width=110,
+            elem_id="k",
+            **_COMPACT,
+        )
+        exclude_seen = gr.Checkbox(
+            True, label="leave out seen items", container=False, elem_classes="tp-check"
+        )
+    cards = html(recommendations_html(shop, first, shop.models[0], COUNTS[0], True), elem_id="next")
+    return RankingSettings(model, k, exclude_seen), cards
 
-    why = html("", DIALOG, elem_id="why")
+
+def _filters(shop: Shop) -> CatalogueFilters:
+    kinds = shop.catalogue.kinds()
+    with gr.Row(elem_classes="tp-filters"):
+        query = gr.Textbox(
+            placeholder=f"Search {len(shop.catalogue.items):,} products",
+            label="Search the catalogue",
+            scale=3,
+            min_width=150,
+            elem_id="search",
+            **_COMPACT,
+        )
+        kind = gr.Dropdown(
+            _kind_choices(kinds),
+            value=ALL,
+            label="Type of product",
+            filterable=False,
+            scale=1,
+            min_width=130,
+            visible=bool(kinds),
+            elem_id="kind",
+            **_COMPACT,
+        )
+        cold = gr.Checkbox(label="never clicked only", container=False, elem_classes="tp-check")
+    return CatalogueFilters(query, _place_filter(shop), kind, cold)
+
+
+def _catalogue(shop: Shop) -> gr.HTML:
+    def next_page(search: str) -> str:
+        return page_after(shop, search)
+
+    return html(
+        found_page(shop), script("gallery.js"), elem_id="catalogue", server_functions=[next_page]
+    )
+
+
+def _wire_explanation(
+    shop: Shop, session: gr.State, settings: RankingSettings, cards: gr.HTML
+) -> None:
+    dialog = html("", script("dialog.js"), elem_id="why")
 
     @guarded(1)
     def explained(present: VisitorSession, name: str, exclude: bool, event: gr.EventData) -> str:
-        found = explain(shop, present, told(event)[1], name, exclude)
+        found = explain(shop, present, clicked_button(event)[1], name, exclude)
         return explain_views.panel(found, shop.titles[name])
 
-    cards.why(
-        explained,
-        [session, model, exclude_seen],
-        why,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    cards.why(explained, [session, settings.model, settings.exclude_seen], dialog, **_QUIET)
 
+
+def _wire_search(shop: Shop, filters: CatalogueFilters, catalogue: gr.HTML) -> Callable[..., str]:
     @guarded(1)
     def search(*asked: Any) -> str:
         return found_page(shop, *asked)
@@ -162,57 +200,41 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
         sort = sort if sort in shop.catalogue.kinds(where) else ALL
         return found_page(shop, text, where, sort, cold_only), kind_menu(shop, where, sort)
 
-    filters: list[Any] = [query, place, kind, cold]
-    searching: dict[str, Any] = {
-        "trigger_mode": "always_last",
-        "show_progress": "hidden",
-        "api_visibility": "private",
-    }
-    # `change`, as `input` stays silent on text that is pasted.
-    gr.on([query.change, kind.input, cold.input], search, filters, cards_of_catalogue, **searching)
-    place.input(narrowed, filters, [cards_of_catalogue, kind], **searching)
+    options: dict[str, Any] = {"trigger_mode": "always_last", **_QUIET}
+    # `change`, because `input` is not triggered by text that is pasted.
+    triggers = [filters.query.change, filters.kind.input, filters.cold.input]
+    gr.on(triggers, search, filters.all, catalogue, **options)
+    filters.place.input(narrowed, filters.all, [catalogue, filters.kind], **options)
+    return search
 
+
+def _wire_upload(shop: Shop, upload: UploadForm) -> gr.State:
+    """Returns the state that holds an uploaded element until it is in the session."""
     pending = gr.State(None)
 
     @guarded(2)
     def prepare(path: str | None, text: str, cost: str) -> tuple[Element | None, Any]:
         try:
             return uploaded(shop, path, text, cost), gr.skip()
-        except ImageError as error:  # the picture goes away, so that another can take its place
+        except ImageError as error:  # clear the picture, so that another can take its place
             gr.Warning(str(error), duration=8)
             return None, None
 
-    upload.click(
+    upload.button.click(
         prepare,
-        [picture, title, price],
-        [pending, picture],
+        [upload.picture, upload.title, upload.price],
+        [pending, upload.picture],
         show_progress="minimal",
-        show_progress_on=picture,
+        show_progress_on=upload.picture,
         api_visibility="private",
         concurrency_limit=UPLOADS,
         concurrency_id="encode",
     )
-    return RecommendTab(
-        cards_of_catalogue,
-        cards,
-        model,
-        k,
-        exclude_seen,
-        pending,
-        upload,
-        picture,
-        title,
-        price,
-        query,
-        place,
-        kind,
-        cold,
-        search,
-    )
+    return pending
 
 
 def kind_menu(shop: Shop, place: str, kind: str) -> Any:
-    """The second filter with what it offers in a department; `kind` where it is offered."""
+    """The menu of product types of a department; `kind` is selected if it is offered."""
     kinds = shop.catalogue.kinds(place)
     kind = kind if kind in kinds else ALL
     return gr.Dropdown(_kind_choices(kinds), value=kind, visible=bool(kinds))
@@ -226,33 +248,36 @@ def found_page(
     cold_only: bool = False,
     page: int = 0,
 ) -> str:
-    """One page of what a search finds, as cards."""
+    """One page of the search results, as cards."""
     found = shop.catalogue.search(query, place, cold_only, kind)
-    asked = {"query": query, "place": place, "kind": kind, "cold_only": cold_only}
-    return views.gallery(found, page, asked)
+    search = {"query": query, "place": place, "kind": kind, "cold_only": cold_only}
+    return views.gallery(found, page, search)
 
 
-def page_after(shop: Shop, asked: str) -> str:
+def page_after(shop: Shop, search: str) -> str:
     """The page that a gallery's button asks for; "" for a request that no button makes.
 
     Args:
-        asked: what `views.gallery` wrote into the button.
+        shop: the open bundle.
+        search: what `views.gallery` wrote into the button.
     """
     try:
-        wanted: Any = json.loads(asked) if isinstance(asked, str) and len(asked) < 2000 else None
-        page, last = wanted["page"], len(shop.catalogue.items) // views.PAGE
-        query, place, kind = (wanted[name] for name in ("query", "place", "kind"))
+        request: Any = (
+            json.loads(search) if isinstance(search, str) and len(search) < 2000 else None
+        )
+        page, last = request["page"], len(shop.catalogue.items) // views.PAGE
+        query, place, kind = (request[name] for name in ("query", "place", "kind"))
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
     if not isinstance(page, int) or not 0 <= page <= last:
         return ""
     if not all(isinstance(word, str) for word in (query, place, kind)):
         return ""
-    return found_page(shop, query, place, kind, wanted.get("cold_only") is True, page)
+    return found_page(shop, query, place, kind, request.get("cold_only") is True, page)
 
 
-def _heading(words: str, name: str) -> None:
-    gr.HTML(f'<h2 class="tp-h2 tp-column" id="{name}">{words}</h2>', apply_default_css=False)
+def _heading(text: str, name: str) -> None:
+    static_html(macros("macros.html").column_heading(text, name))
 
 
 def _kind_choices(kinds: list[str]) -> list[tuple[str, str]]:
@@ -265,10 +290,9 @@ def _place_filter(shop: Shop) -> gr.Radio | gr.Dropdown:
         "choices": [(place[:1].upper() + place[1:], place) for place in places],
         "value": ALL,
         "label": "Department",
-        "show_label": False,
-        "container": False,
         "elem_id": "place",
+        **_COMPACT,
     }
-    if len(places) <= PILLS:
+    if len(places) <= MAX_PILLS:
         return gr.Radio(**options, elem_classes="tp-pills")
     return gr.Dropdown(**options)

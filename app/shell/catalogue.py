@@ -1,4 +1,4 @@
-"""The shop as the app shows it: items to look through, new arrivals, shoppers to borrow."""
+"""The shop as the app shows it: its items, new arrivals, and sessions of shoppers."""
 
 import random
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from app.shell.state import Element, Table
+from app.shell.session import Element, Snapshot
 from app.shell.text import readable, readable_column
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from tpad.recommender import Recommender
 
 ALL, ARRIVALS = "All", "New arrivals"
-# Columns, with or without "attr_" before them, that divide a shop further than `category` does.
+# Columns, with or without the prefix "attr_", that divide a shop more finely than `category`.
 KIND_COLUMNS = ("department", "subcategory", "sub_category", "product_type", "type")
-MOST_KINDS = 80  # a column of more values is no filter
-LONGEST_BORROWED = 8  # items of a test session that are laid out; users of some shops have hundreds
+MAX_KINDS = 80  # a column with more values is not offered as a filter
+MAX_BORROWED = 8  # items shown of a test session; some shops have sessions of hundreds
 EXAMPLE_LENGTHS = (4, 5, 6)
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A product that is in no catalogue, offered as a picture."""
+    """A product that is not in the catalogue, offered as a picture."""
 
     path: Path
     title: str
@@ -38,15 +38,15 @@ class Arrival:
 
 
 class Catalogue:
-    """What there is to look at and to add to a session.
+    """The items that can be looked at and added to a session.
 
     Args:
         recommender: an opened bundle.
 
     Attributes:
-        items: one row an item, in the bundle's order: item_id, title, category, price, is_cold,
+        items: one row per item, in the bundle's order: item_id, title, category, price, is_cold,
             picture (address relative to the page, "" if the item has none).
-        arrivals: products that are in no catalogue.
+        arrivals: products that are not in the catalogue.
     """
 
     def __init__(self, recommender: "Recommender") -> None:
@@ -79,12 +79,12 @@ class Catalogue:
 
     @property
     def places(self) -> list[str]:
-        """What the department filter offers."""
+        """The options of the department filter."""
         counts = self.items[Columns.CATEGORY].replace("", np.nan).value_counts()
         return [ALL, *counts.index] + ([ARRIVALS] if self.arrivals else [])
 
     def kinds(self, place: str = ALL) -> list[str]:
-        """What the second filter offers within a department; empty where there is none to offer."""
+        """The options of the product type filter within a department; empty if there are none."""
         if self._kinds is None or place == ARRIVALS:
             return []
         inside = self._kinds
@@ -96,10 +96,10 @@ class Catalogue:
     def search(
         self, query: str = "", place: str = ALL, cold_only: bool = False, kind: str = ALL
     ) -> pd.DataFrame:
-        """The items whose text holds every word of `query`, in the bundle's order.
+        """The items whose text contains every word of `query`, in the bundle's order.
 
         Args:
-            query: words or beginnings of words; upper and lower case are the same.
+            query: words or parts of words; case is ignored.
             place: a department, or `ALL`, or `ARRIVALS`.
             cold_only: only items that nobody clicked in the training sessions.
             kind: one of `kinds`, or `ALL`.
@@ -127,7 +127,7 @@ class Catalogue:
         """An item, or a new arrival ("arrival:<n>"), as an element of a session.
 
         Raises:
-            DataError: there is none of that id.
+            DataError: there is no item with that id.
         """
         if item_id.startswith("arrival:") and item_id not in self.rows:
             return self._arrival_element(item_id)
@@ -143,8 +143,8 @@ class Catalogue:
             is_cold=bool(item[Columns.IS_COLD]),
         )
 
-    def example(self) -> Table:
-        """The session that a first visitor meets: the first test session of a handy length."""
+    def example(self) -> Snapshot:
+        """The session of a fresh page: the first test session of moderate length."""
         sessions = self.dataset.test.items
         for rows in sessions:
             if len(rows) - 1 in EXAMPLE_LENGTHS and len(set(rows.tolist())) == len(rows):
@@ -152,13 +152,13 @@ class Catalogue:
         for rows in sessions:
             if len(rows) >= 2:
                 return self._borrowed(rows, "A shopper from the test sessions")
-        return Table(tuple(self.element(item) for item in self.items[Columns.ITEM_ID][:3]))
+        return Snapshot(tuple(self.element(item) for item in self.items[Columns.ITEM_ID][:3]))
 
-    def random_shopper(self, rng: random.Random) -> Table:
-        """A random test session, its last item being the one to guess.
+    def random_shopper(self, rng: random.Random) -> Snapshot:
+        """A random test session; its last item is the true next item.
 
         Raises:
-            DataError: there is no test session of two items or more.
+            DataError: there is no test session with two or more items.
         """
         sessions = self.dataset.test.items
         for _ in range(200):
@@ -167,16 +167,16 @@ class Catalogue:
             rows = sessions[rng.randrange(len(sessions))]
             if len(rows) >= 2:
                 return self._borrowed(rows, "A random shopper from the test sessions")
-        raise DataError("This bundle holds no test sessions to borrow; build a session by hand.")
+        raise DataError("This bundle has no test sessions to borrow; build a session yourself.")
 
     def arrival_path(self, number: int) -> Path | None:
         """The picture of a new arrival; None if there is no such arrival."""
         return self.arrivals[number].path if 0 <= number < len(self.arrivals) else None
 
-    def _borrowed(self, rows: np.ndarray, source: str) -> Table:
+    def _borrowed(self, rows: np.ndarray, source: str) -> Snapshot:
         ids = [str(item) for item in self.items[Columns.ITEM_ID].to_numpy()[rows]]
-        shown = ids[:-1][-LONGEST_BORROWED:]
-        return Table(tuple(self.element(item) for item in shown), source, target=ids[-1])
+        shown = ids[:-1][-MAX_BORROWED:]
+        return Snapshot(tuple(self.element(item) for item in shown), source, target=ids[-1])
 
     def _arrival_frame(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -185,7 +185,7 @@ class Catalogue:
                 Columns.TITLE: [arrival.title for arrival in self.arrivals],
                 Columns.CATEGORY: [arrival.category for arrival in self.arrivals],
                 Columns.PRICE: pd.Series([a.price for a in self.arrivals], dtype="float64"),
-                Columns.IS_COLD: False,  # all are new here; a badge on each would tell nothing
+                Columns.IS_COLD: False,  # all are new here, so a badge on each would say nothing
                 "picture": [self._arrival_picture(n) for n in range(len(self.arrivals))],
             }
         )
@@ -220,17 +220,17 @@ _SEARCHED = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.ITEM_
 
 
 def _kind_column(items: pd.DataFrame) -> pd.Series | None:
-    """Values of the first column of `KIND_COLUMNS` that most items have and that divides them."""
+    """The first column of `KIND_COLUMNS` that most items have and that divides them, if any."""
     for name in (prefix + column for column in KIND_COLUMNS for prefix in ("", "attr_")):
         if name in items.columns:
             values = readable_column(items[name])
-            if 2 <= values[values.ne("")].nunique() <= MOST_KINDS and values.ne("").mean() >= 0.5:
+            if 2 <= values[values.ne("")].nunique() <= MAX_KINDS and values.ne("").mean() >= 0.5:
                 return values
     return None
 
 
 def _read_arrivals(folder: Path) -> tuple[Arrival, ...]:
-    """The new arrivals of a bundle; none where it has no readable table of them."""
+    """The new arrivals of a bundle; none if it has no readable table of them."""
     try:
         table = pd.read_csv(folder / "arrivals.csv", dtype=str, keep_default_na=False)
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""A drop-down menu whose value reaches its handler even when it is no longer offered.
+"""A drop-down menu that passes its value to the handler even if it is no longer offered.
 
-Gradio's own makes an error of such a value, which a visitor meets when a filter is chosen in the
-moment in which others are offered; the handler replaces it by one that is.
+Gradio's own raises an error, which a visitor sees when a filter is chosen at the moment its choices
+change. Here the handler replaces the value by one that is offered.
 """
 
 from typing import Any
@@ -10,13 +10,13 @@ import gradio as gr
 
 
 def _preprocess(self: gr.Dropdown, payload: Any) -> Any:
-    """Text, several, or None; whatever a page sends."""
+    """A text, a list of texts, or None, whatever the page sends."""
     if isinstance(payload, list):
         return [str(value) for value in payload]
     return None if payload is None else str(payload)
 
 
-# Made past Gradio's metaclass, as `PictureInput` is.
+# Created without Gradio's metaclass, as `PictureInput` is.
 Menu: type[gr.Dropdown] = type.__new__(
     type(gr.Dropdown),
     "Menu",

@@ -1,16 +1,16 @@
-"""What a person reads for each model of a results database."""
+"""Titles of the models in a results database."""
 
 from eval.models.names import NEIGHBOURS, VARIANT
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.training.ablations.definitions import ABLATIONS
 
 WITH_TEXT = "_tfidf"
-KNOWING = {"attributes": "True attributes", "oracle": "Oracle"}
+REFERENCES = {"attributes": "True attributes", "oracle": "Oracle"}
 
 
 def model_title(name: str) -> str:
-    """A model's name in words; a name that is not known stays as it is."""
-    from eval.baselines.registry import BASELINES  # brings torch, which the page starts without
+    """A model's name in words; an unknown name is returned as it is."""
+    from eval.baselines.registry import BASELINES  # imports torch, which the page starts without
 
     if name in BASELINES:
         return BASELINES[name].title
@@ -19,8 +19,8 @@ def model_title(name: str) -> str:
     if name.endswith(NEIGHBOURS):
         return f"Neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
     if name.startswith(VARIANT):
-        what = name.removeprefix(VARIANT)
-        return f"TPAD, {ABLATIONS[what][0]}" if what in ABLATIONS else f"TPAD, {what}"
+        part = name.removeprefix(VARIANT)
+        return f"TPAD, {ABLATIONS[part][0] if part in ABLATIONS else part}"
     if name.endswith(WITH_TEXT):
         return f"{model_title(name.removesuffix(WITH_TEXT))} + TF-IDF"
-    return KNOWING.get(name, name)
+    return REFERENCES.get(name, name)

@@ -1,45 +1,35 @@
-"""What stands in place of results that were not measured yet, and how to get them."""
+"""What stands in place of results that do not exist yet, and how to get them."""
 
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from app.shell.actions import Shop
+from app.shell.shop import Shop
+from app.shell.templates import render
 
 NO_DATABASE = "The app was started without a results database for this bundle."
 OTHER_DATA = "The results in the database were measured on another dataset than this bundle's."
-NOT_YET = "The database holds no finished run on this bundle's dataset."
+NOT_YET = "The database has no finished run on this bundle's dataset."
 
 
-def reason(shop: "Shop") -> str:
+def reason(shop: Shop) -> str:
     """Why there is nothing to show."""
     if shop.results is None:
         return NO_DATABASE
-    return OTHER_DATA if shop.results.hides_runs() else NOT_YET
+    return OTHER_DATA if shop.results.only_other_datasets() else NOT_YET
 
 
-def no_results(shop: "Shop", why: str = "") -> str:
-    """HTML that says why there are no results, and the commands that measure this bundle.
-
-    Args:
-        shop: what is open.
-        why: a sentence; the reason that `reason` finds if left out.
-    """
-    bundle = escape(bundle_argument(shop.recommender.bundle.path))
-    return (
-        '<div class="tp-empty"><b>No results for this bundle yet.</b>'
-        f"<p>{escape(why or reason(shop))} Measure it, then open both:</p>"
-        f'<pre class="tb-command">python -m eval run --bundle {bundle} --database results.db\n'
-        f"python -m app --bundle {bundle} --database results.db</pre>"
-        "<p>Runs appear here while they are being written.</p></div>"
+def no_results(shop: Shop) -> str:
+    """HTML that says why there are no results, and the commands that evaluate this bundle."""
+    return render(
+        "shell/no_results.html",
+        reason=reason(shop),
+        bundle=bundle_argument(shop.recommender.bundle.path),
     )
 
 
 def bundle_argument(path: Path) -> str:
     """What to write for the bundle in a command: its path from the working folder, else "BUNDLE".
 
-    A path that leads elsewhere is not shown: visitors from outside may read the page.
+    A path that leads elsewhere is not shown, because visitors from outside may read the page.
     """
     try:
         return path.resolve().relative_to(Path.cwd()).as_posix()

@@ -1,4 +1,4 @@
-"""Items of the visitors' own, kept for a while under keys that nobody can guess."""
+"""Keeps the items that visitors add, for a limited time and under keys that cannot be guessed."""
 
 import secrets
 import threading
@@ -7,15 +7,15 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.shell.state import Element
+    from app.shell.session import Element
 
 OWN = "upload:"
-"""Begins the key of an item of a visitor's own."""
-MOST = 128  # items of all visitors; those that came first go first
+"""Prefix of the keys of visitors' own items."""
+MAX_ITEMS = 128  # of all visitors; the oldest are dropped first
 
 
 class OwnItems:
-    """Lets a visitor's reloaded page find the visitor's pictures again.
+    """The items that visitors have added, so that a reloaded page finds them again.
 
     Args:
         keep_seconds: how long an item is kept.
@@ -27,16 +27,16 @@ class OwnItems:
         self._kept: OrderedDict[str, tuple[float, Element]] = OrderedDict()
 
     def keep(self, element: "Element") -> "Element":
-        """Keep an element under its key, and give it back."""
+        """Keep an element under its key; returns the element."""
         with self._lock:
             self._kept[element.key] = time.monotonic() + self.keep_seconds, element
-            while len(self._kept) > MOST:
+            while len(self._kept) > MAX_ITEMS:
                 self._kept.popitem(last=False)
             self._forget()
         return element
 
     def get(self, key: str) -> "Element | None":
-        """The element of a key; None if it is kept no longer."""
+        """The element of a key; None if it has expired."""
         with self._lock:
             self._forget()
             found = self._kept.get(key)
@@ -49,5 +49,5 @@ class OwnItems:
 
 
 def new_key() -> str:
-    """A key for an item of a visitor's own."""
+    """A new key for a visitor's own item."""
     return OWN + secrets.token_urlsafe(12)

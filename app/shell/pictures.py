@@ -1,4 +1,4 @@
-"""Serves the shop's pictures as files that browsers keep, and re-encodes what visitors upload."""
+"""Serves the shop's pictures as files that browsers cache, and re-encodes uploads."""
 
 import base64
 import io
@@ -16,18 +16,18 @@ from tpad.data.images import load_image, resolve_image
 from tpad.errors import TpadError
 
 SIDE = 384  # pixels; cards are up to 190 CSS pixels wide, on screens of two pixels each
-SMALL_FILE = 48_000  # bytes; smaller WebP, JPEG and PNG files are served as they are
-UPLOAD_SIDE = 512  # pixels; what is kept of an uploaded picture
-STRIP_SIDE = 176  # pixels; thumbnail of an uploaded picture, carried in the page
-DECODED = 4  # uploaded pictures at once, of all visitors and callers
-UPLOADS = 8  # of the page at once; those beyond DECODED wait, and hold up nothing else
-KEEP = {"Cache-Control": "public, max-age=604800, immutable"}
+SMALL_FILE = 48_000  # bytes; WebP, JPEG and PNG files up to this size are served as they are
+UPLOAD_SIDE = 512  # pixels; uploaded pictures are reduced to it
+STRIP_SIDE = 176  # pixels; thumbnail of an uploaded picture, embedded in the page
+DECODED = 4  # uploaded pictures decoded at once, of all visitors and callers
+UPLOADS = 8  # of the page at once; those beyond DECODED wait without blocking anything else
+CACHED = {"Cache-Control": "public, max-age=604800, immutable"}
 _decoding = threading.BoundedSemaphore(DECODED)
 _MAGIC = {b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 
 
 def picture_routes(catalogue: Catalogue) -> list[Route]:
-    """Routes `pictures/item/<row>` and `pictures/arrival/<n>`; only numbers, so no path leaks."""
+    """Routes `pictures/item/<row>` and `pictures/arrival/<n>`; only numbers, so that no path leaks."""
 
     @lru_cache(maxsize=1024)
     def thumbnail(row: int) -> bytes | None:
@@ -45,7 +45,7 @@ def picture_routes(catalogue: Catalogue) -> list[Route]:
         data = thumbnail(row)
         if data is None:
             return Response(status_code=404)
-        return Response(data, media_type="image/webp", headers=KEEP)
+        return Response(data, media_type="image/webp", headers=CACHED)
 
     def arrival(request: Request) -> Response:
         path = catalogue.arrival_path(request.path_params["number"])
@@ -55,7 +55,7 @@ def picture_routes(catalogue: Catalogue) -> list[Route]:
             image = None
         if image is None:
             return Response(status_code=404)
-        return Response(encode(image, SIDE), media_type="image/webp", headers=KEEP)
+        return Response(encode(image, SIDE), media_type="image/webp", headers=CACHED)
 
     return [
         Route("/pictures/item/{number:int}", item),
@@ -64,7 +64,7 @@ def picture_routes(catalogue: Catalogue) -> list[Route]:
 
 
 def encode(image: Image.Image, side: int) -> bytes:
-    """WebP of a picture, scaled down so that no side is longer than `side` pixels."""
+    """A picture as WebP, scaled down so that no side is longer than `side` pixels."""
     image = image.copy()
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
@@ -73,13 +73,13 @@ def encode(image: Image.Image, side: int) -> bytes:
 
 
 def reencode(source: str | bytes) -> tuple[Image.Image, str]:
-    """An uploaded file, or its bytes, as a fresh picture, and a data URL of its thumbnail.
+    """An uploaded file, or its bytes, as a new picture, and a data URL of its thumbnail.
 
-    Nothing of the file itself is kept: no metadata, no second frame, no trailing bytes. Photographs
-    of phones, far larger than a model looks at, are shrunk while they are read.
+    Only pixels are kept: no metadata, no second frame, no trailing bytes. Large photographs are
+    reduced while they are read.
 
     Raises:
-        ImageError: it is not a picture that can be used.
+        ImageError: it is not a usable picture.
     """
     with _decoding:
         image = load_image(source, shrink_to=UPLOAD_SIDE)
@@ -88,7 +88,7 @@ def reencode(source: str | bytes) -> tuple[Image.Image, str]:
 
 
 def _small_file(root: object, relative: str) -> FileResponse | None:
-    """The file itself, if it is small and of a kind that every browser shows upright."""
+    """The file itself, if it is small and of a type that every browser shows upright."""
     if not relative:
         return None
     try:
@@ -100,4 +100,4 @@ def _small_file(root: object, relative: str) -> FileResponse | None:
     except (TpadError, OSError):
         return None
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    return FileResponse(path, media_type=kind, headers=KEEP) if kind else None
+    return FileResponse(path, media_type=kind, headers=CACHED) if kind else None

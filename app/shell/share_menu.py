@@ -1,99 +1,28 @@
-"""The menu “Share” of the session strip: link, save, open."""
+"""The menu “Share” of the session strip: copy a link, save a file, open a file."""
 
-from html import escape
 from typing import Any
 
 import gradio as gr
 
-from app.recommend.tab import RecommendTab
-from app.shell.actions import Shop, strip_html, with_facts
-from app.shell.events import guarded, html
+from app.shell.actions import strip_html
+from app.shell.events import guarded, html, skip_all
 from app.shell.pictures import UPLOADS
-from app.shell.sharing import MAX_FILE, Shared, left_out, link, read_file, save
-from app.shell.state import VisitorSession
+from app.shell.ranking_settings import RankingSettings
+from app.shell.session import VisitorSession
+from app.shell.sharing import MAX_FILE, TOO_LARGE, Shared, left_out, link, read_file, save
+from app.shell.shop import Shop, with_item_facts
+from app.shell.static_files import script
+from app.shell.templates import render
 from tpad.errors import DataError
-
-# The menu is a popover: the browser closes it by Escape and by a click elsewhere.
-MENU = """
-element.addEventListener('toggle', (event) => {
-  const menu = event.target;
-  const button = document.querySelector('[popovertarget="tp-share"]');
-  if (event.newState !== 'open' || !button) return;
-  const field = menu.querySelector('.tp-link input');
-  if (field) field.value = new URL(menu.dataset.link, location.origin + location.pathname).href;
-  const place = button.getBoundingClientRect();
-  const left = Math.min(place.right - menu.offsetWidth, innerWidth - menu.offsetWidth - 8);
-  menu.style.left = `${Math.max(8, left)}px`;
-  menu.style.top = `${place.bottom + 6}px`;
-}, true);
-element.addEventListener('focusout', (event) => {
-  const menu = element.querySelector('#tp-share');
-  const to = event.relatedTarget;
-  if (to && !menu.contains(to) && menu.matches(':popover-open')) menu.hidePopover();
-});
-element.addEventListener('click', async (event) => {
-  if (event.target.closest('[data-act="save"]')) element.querySelector('#tp-share').hidePopover();
-  if (event.target.closest('[data-pick]')) element.querySelector('input[type=file]').click();
-  const copy = event.target.closest('[data-copy]');
-  if (!copy) return;
-  const field = element.querySelector('.tp-link input');
-  field.select();
-  let done = true;
-  try { await navigator.clipboard.writeText(field.value); }
-  catch { done = document.execCommand('copy'); }  // a page without https has no clipboard
-  copy.textContent = done ? 'Copied ✓' : 'Press Ctrl+C';
-  setTimeout(() => { copy.textContent = 'Copy'; }, 2500);
-});
-element.addEventListener('change', async (event) => {
-  const file = event.target.files && event.target.files[0];
-  if (!file) return;
-  event.target.value = '';
-  element.querySelector('#tp-share').hidePopover();
-  trigger('picked', {text: file.size > LIMIT ? null : await file.text()});
-});
-""".replace("LIMIT", str(MAX_FILE))
-
-DOWNLOAD = """
-watch('value', () => {
-  if (!props.value) return;
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([props.value], {type: 'application/json'}));
-  link.download = 'tpad-session.json';
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  props.value = '';  // the same session can be saved again
-});
-"""
 
 
 def menu(session: VisitorSession, model: str) -> str:
     """The menu's HTML, closed; the strip's button opens it."""
-    query, own = link(session, model), left_out(session)
-    # First, so that it stays the same element when the rest changes.
-    rows = '<input type="file" accept=".json,application/json" hidden aria-label="A saved session">'
-    if query:
-        rows += (
-            "<h3>A link to this session</h3>"
-            '<div class="tp-link"><input type="text" readonly aria-label="Link to this session">'
-            '<button type="button" class="tp-primary" data-copy aria-live="polite">Copy</button>'
-            "</div>"
-        )
-    if own:
-        what = "an item of your own" if own == 1 else f"{own} items of your own"
-        rows += (
-            f'<p class="tp-muted">A link cannot carry {what}: nothing that you upload is kept. '
-            "A file can.</p>"
-        )
-    off = "" if len(session) else " disabled"
-    rows += (
-        f'<button type="button" class="tp-choice" data-act="save"{off}>Save as a file'
-        '<span class="tp-muted">pictures and all</span></button>'
-        '<button type="button" class="tp-choice" data-pick>Open a file'
-        '<span class="tp-muted">that was saved here</span></button>'
-    )
-    return (
-        f'<div popover id="tp-share" class="tp-menu" role="group" aria-label="Share this session" '
-        f'data-link="{escape(query, quote=True)}">{rows}</div>'
+    return render(
+        "shell/share_menu.html",
+        link=link(session, model),
+        left_out=left_out(session),
+        can_save=len(session) > 0,
     )
 
 
@@ -102,47 +31,48 @@ def build(
     first: VisitorSession,
     session: gr.State,
     strip: gr.HTML,
-    left: RecommendTab,
+    settings: RankingSettings,
     in_turn: dict[str, Any],
 ) -> gr.HTML:
-    """Put the menu on the page and wire it; another session needs another `menu` in it.
+    """Put the menu on the page and wire it. It has to be drawn again when the session changes.
 
     Args:
-        first: the session that a visitor meets.
-        session, strip: the present one, and where it is shown.
-        left: the settings of the recommendations.
+        shop: the open bundle.
+        first: the session of a fresh page.
+        session, strip: the present session, and where it is shown.
+        settings: of the recommendations.
         in_turn: options of all listeners that change a session.
     """
-    share = html(menu(first, shop.models[0]), MENU, elem_id="share")
-    saved = gr.HTML("", html_template="", js_on_load=DOWNLOAD, visible="hidden")
+    code = script("share_menu.js", LIMIT=MAX_FILE)
+    share = html(menu(first, shop.models[0]), code, elem_id="share")
+    saved = gr.HTML("", html_template="", js_on_load=script("download.js"), visible="hidden")
 
     @guarded(1)
     def from_file(event: gr.EventData) -> Shared:
         data = event._data if isinstance(event._data, dict) else {}
         if not isinstance(data.get("text"), str):
-            raise DataError(
-                f"A session's file has at most {MAX_FILE // 1_000_000} MB; this has more."
-            )
+            raise DataError(TOO_LARGE)
         return read_file(shop, data["text"])
 
     @guarded(4)
-    def open_read(present: VisitorSession, shared: Shared | None) -> Any:
+    def open_file(present: VisitorSession, shared: Shared | None) -> Any:
         if shared is None:
-            return tuple(gr.skip() for _ in range(4))
-        opened = present.open(shared.table)
+            return skip_all(4)
+        opened = present.open(shared.snapshot)
         return opened, strip_html(shop, opened), shared.model, None
 
     @guarded(1)
     def to_file(present: VisitorSession, model: str, k: int, exclude: bool) -> str:
         found = shop.recommender.recommend(present.values, int(k), exclude, model)
-        settings = {"k": int(k), "exclude_seen": bool(exclude)}
-        return save(shop, present, model, settings, with_facts(shop, found))
+        options = {"k": int(k), "exclude_seen": bool(exclude)}
+        return save(shop, present, model, options, with_item_facts(shop, found))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    # Pictures of a file take long to read, and changes of sessions wait for each other: so it is read
-    # beside them.
+    # The pictures of a file take long to read, and changes of sessions wait for each other: so the
+    # file is read outside that queue.
     read = gr.State(None)
     share.picked(from_file, None, read, **quiet, concurrency_limit=UPLOADS, concurrency_id="encode")
-    read.change(open_read, [session, read], [session, strip, left.model, read], **quiet, **in_turn)
-    share.save(to_file, [session, left.model, left.k, left.exclude_seen], saved, **quiet)
+    outputs = [session, strip, settings.model, read]
+    read.change(open_file, [session, read], outputs, **quiet, **in_turn)
+    share.save(to_file, [session, *settings.all], saved, **quiet)
     return share

@@ -1,6 +1,6 @@
-"""A session as a link and as a file: written here, and read again with distrust.
+"""Writes a session as a link or a file, and reads it back. Nothing that is read is trusted.
 
-A link holds item ids and the model's name only; pictures of a visitor's own go into the file.
+A link holds only item ids and the model's name; a file also holds the visitor's own pictures.
 """
 
 import base64
@@ -16,11 +16,12 @@ from urllib.parse import quote, unquote, urlencode
 import pandas as pd
 from PIL import Image
 
-from app.shell.actions import MAX_TITLE, Shop, own_element
-from app.shell.address_parts import address_of, linked
+from app.shell.actions import MAX_TITLE, own_element
 from app.shell.own_items import OWN
 from app.shell.pictures import reencode
-from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.shell.session import MAX_ELEMENTS, Element, Snapshot, VisitorSession
+from app.shell.session_ids import link_id, link_ids
+from app.shell.shop import Shop
 from app.shell.text import readable
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
@@ -33,47 +34,49 @@ MAX_ID = 400  # characters of an item id
 MAX_FILE = 8_000_000  # characters of a file
 QUALITY = 90  # of pictures in a file that would be too large without loss
 FROM_LINK, FROM_FILE = "A session from a link", "A session from a file"
+TOO_LARGE = f"A saved session has at most {MAX_FILE // 1_000_000} MB; this file is larger."
+NOT_A_SESSION = "This file is not a saved session; choose one that was saved here."
 _PICTURE = "data:image/webp;base64,"
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What a link or a file opens.
+    """The content of a link or a file.
 
     Attributes:
-        table: the session.
+        snapshot: the session.
         model: name of the embedding set that ranked.
     """
 
-    table: Table
+    snapshot: Snapshot
     model: str
 
 
 def link(session: VisitorSession, model: str) -> str:
     """The query `?session=id,id&next=id&model=name` of a link that opens a session again.
 
-    Ids are quoted, new arrivals are "arrival:<n>", elements of the visitor's own are left out (see
-    `left_out`); "" if nothing is left to open.
+    Ids are quoted, new arrivals are "arrival:<n>", the visitor's own items are left out (see
+    `left_out`). "" if no element is left.
     """
-    ids = linked(session)
+    ids = link_ids(session)
     if not ids:
         return ""
     query = {"session": ids}
-    if session.table.target:
-        query["next"] = session.table.target
+    if session.now.target:
+        query["next"] = session.now.target
     return "?" + urlencode(query | {"model": model}, safe=",:", quote_via=quote)
 
 
 def left_out(session: VisitorSession) -> int:
-    """How many elements a link cannot carry, as they are the visitor's own."""
-    return sum(not address_of(element) for element in session.elements)
+    """Number of elements that a link cannot carry because they are the visitor's own."""
+    return sum(not link_id(element) for element in session.elements)
 
 
 def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
-    """The session that a link's query names; None if it names none.
+    """The session of a link; None if the query has no session.
 
     Raises:
-        DataError: an id or the model is not known here, or it is no such link at all.
+        DataError: the link is malformed, or an id or the model is unknown.
     """
     text = query.get("session")
     if text is None:
@@ -82,42 +85,44 @@ def read_link(shop: Shop, query: Mapping[str, str]) -> Shared | None:
         if len(text) > MAX_LINK:
             raise DataError("It is too long.")
         ids = [unquote(part) for part in text.split(",")]
-        table = _table(shop, [{"id": item_id} for item_id in ids], FROM_LINK, query.get("next", ""))
-        return Shared(table, _model(shop, query.get("model", shop.models[0])))
+        snapshot = _snapshot(
+            shop, [{"id": item_id} for item_id in ids], FROM_LINK, query.get("next", "")
+        )
+        return Shared(snapshot, _model(shop, query.get("model", shop.models[0])))
     except TpadError as error:
         raise DataError(
-            f"This link does not fit the shop as it is now, so here is an example. {error}"
+            f"This link does not fit the shop, so the example is shown. {error}"
         ) from error
 
 
 def read_address(
     shop: Shop, query: Mapping[str, str], everything: str = "", source: str = ""
-) -> tuple[Table | None, int]:
-    """The session of the page's own address, and how many items of the visitor's own are gone.
+) -> tuple[Snapshot | None, int]:
+    """The session of the page's address, and how many of the visitor's own items have expired.
 
     Args:
-        shop: what is open.
+        shop: the open bundle.
         query: of the address.
-        everything: what the browser kept beside it, see `app.shell.address_parts.addresses`; "" if it kept nothing.
+        everything: all ids that the browser has kept, see `app.shell.session_ids.all_ids`; "" if none.
         source: where the session came from, in words.
 
     Returns:
-        The session, None if the address names none, and the count.
+        The session (None if the address has none) and the count.
 
     Raises:
-        DataError: it does not fit the shop.
+        DataError: the session does not match the shop.
     """
     if not everything:
         if query.get("session") == "":
-            return Table(), 0
+            return Snapshot(), 0
         shared = read_link(shop, query)
-        return (None if shared is None else shared.table), 0
+        return (None if shared is None else shared.snapshot), 0
     ids = [unquote(part) for part in everything.split(",")[: MAX_ELEMENTS + 1]]
     gone = [i for i in ids if _is_own(shop, i) and shop.own.get(i) is None]
     records = [{"id": item} for item in ids if item not in gone]
     if not records:
-        return Table(), len(gone)
-    return _table(shop, records, source, query.get("next", "")), len(gone)
+        return Snapshot(), len(gone)
+    return _snapshot(shop, records, source, query.get("next", "")), len(gone)
 
 
 def save(
@@ -127,11 +132,13 @@ def save(
     settings: Mapping[str, Any],
     found: pd.DataFrame,
 ) -> str:
-    """A session as JSON, with pictures of the visitor's own and what was recommended.
+    """A session as JSON, with the visitor's own pictures and the recommendations.
 
     Args:
+        shop: the open bundle.
+        session: the visitor's.
         model: name of the embedding set that ranked.
-        settings: of the list of recommendations, for people to read; it is not read again.
+        settings: of the recommendations, for people to read; `read_file` ignores them.
         found: the recommendations: item_id, score, rank, is_cold, title, price.
     """
     facts = {
@@ -140,9 +147,9 @@ def save(
         "dataset": shop.catalogue.dataset.fingerprint,
         "model": model,
         "settings": dict(settings),
-        "source": session.table.source,
-        "next": session.table.target,
-        "revealed": session.table.revealed,
+        "source": session.now.source,
+        "next": session.now.target,
+        "revealed": session.now.revealed,
         "recommendations": [
             {
                 "rank": int(rank),
@@ -173,22 +180,20 @@ def save(
 
 
 def read_file(shop: Shop, text: str) -> Shared:
-    """The session of a file that `save` wrote; its pictures are re-encoded like uploads.
+    """The session of a file that `save` wrote. Its pictures are re-encoded like uploads.
 
     Raises:
-        DataError: it is too large or not such a file, or names an item or model that is not here.
+        DataError: the file is too large or malformed, or an item or the model is unknown.
         ImageError: a picture in it cannot be used.
     """
     if len(text) > MAX_FILE:
-        raise DataError(f"A session's file has at most {MAX_FILE // 1_000_000} MB; this has more.")
+        raise DataError(TOO_LARGE)
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError("This file is not a saved session; choose one that was saved here.") from (
-            error
-        )
+        raise DataError(NOT_A_SESSION) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise DataError("This file is not a saved session; choose one that was saved here.")
+        raise DataError(NOT_A_SESSION)
     if facts.get("version") != VERSION:
         raise DataError("This session was saved by another version of the app; save it again.")
     records = facts.get("items")
@@ -196,32 +201,32 @@ def read_file(shop: Shop, text: str) -> Shared:
         raise DataError("The saved session is damaged; save it again.")
     model = _model(shop, facts.get("model"))
     revealed = facts.get("revealed") is True
-    return Shared(_table(shop, records, FROM_FILE, facts.get("next", ""), revealed), model)
+    return Shared(_snapshot(shop, records, FROM_FILE, facts.get("next", ""), revealed), model)
 
 
-def _table(
+def _snapshot(
     shop: Shop, records: list[dict[str, Any]], source: str, target: Any, revealed: bool = False
-) -> Table:
+) -> Snapshot:
     if not 0 < len(records) <= MAX_ELEMENTS:
         raise DataError(f"A session has 1 to {MAX_ELEMENTS} items, not {len(records)}.")
     if target and (not isinstance(target, str) or target not in shop.catalogue.rows):
-        raise DataError("The item to guess is not in this catalogue.")
-    known = [_known(shop, record) for record in records]  # cheap: all faults come before encoding
+        raise DataError("The true next item is not in this catalogue.")
+    known = [_known(shop, record) for record in records]  # cheap: errors are found before encoding
     contents = [None if element else _content(r) for element, r in zip(known, records, strict=True)]
     elements = [
         element or own_element(shop, *content)  # type: ignore[misc]
         for element, content in zip(known, contents, strict=True)
     ]
-    return Table(tuple(elements), source, target or "", revealed and bool(target))
+    return Snapshot(tuple(elements), source, target or "", revealed and bool(target))
 
 
 def _known(shop: Shop, record: dict[str, Any]) -> Element | None:
-    """The catalogue's item or arrival of that id; None for content of the visitor's own."""
+    """The item or arrival with the record's id; None for one of the visitor's own items."""
     if "id" not in record:
         return None
     item_id = record["id"]
     if not isinstance(item_id, str) or not 0 < len(item_id) <= MAX_ID:
-        raise DataError("An item's id must be a short text.")
+        raise DataError("The id of an item must be a short text.")
     checked_text(item_id, "An item's id")
     if _is_own(shop, item_id) and (own := shop.own.get(item_id)) is not None:
         return own
@@ -236,7 +241,7 @@ def _is_own(shop: Shop, item_id: str) -> bool:
 
 
 def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
-    """An own item of a file, and the data URL of its thumbnail."""
+    """One of the visitor's own items in a file, and the data URL of its thumbnail."""
     title, price, picture = record.get("title", ""), record.get("price"), record.get("picture", "")
     if not isinstance(title, str) or not isinstance(picture, str) or not (title or picture):
         raise DataError("An item of your own needs a title or a picture.")
@@ -251,7 +256,7 @@ def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
     if picture:
         try:
             if not picture.startswith(_PICTURE):
-                raise ValueError("another kind of address")
+                raise ValueError("not a WebP data URL")
             data = base64.b64decode(picture.removeprefix(_PICTURE), validate=True)
         except (ValueError, binascii.Error) as error:
             raise DataError("A picture in the file is damaged; save the session again.") from error
@@ -264,7 +269,7 @@ def _content(record: dict[str, Any]) -> tuple[NewItem, str]:
 
 def _record(element: Element, lossless: bool) -> dict[str, Any]:
     record: dict[str, Any] = {"title": element.title, "price": _number(element.price)}
-    if address := address_of(element):
+    if address := link_id(element):
         return {"id": address} | record
     assert element.content is not None
     record["title"] = element.content.title
@@ -281,10 +286,10 @@ def _webp(image: Image.Image, lossless: bool) -> str:
 
 def _model(shop: Shop, name: Any) -> str:
     if name not in shop.models:
-        raise DataError("Its model is not in this bundle.")
+        raise DataError("The model is not in this bundle.")
     return str(name)
 
 
 def _number(value: Any) -> float | None:
-    """A JSON number; NaN and infinity, which JSON lacks, are null."""
+    """A JSON number; NaN and infinity become null."""
     return float(value) if value is not None and math.isfinite(value) else None

@@ -1,6 +1,4 @@
-"""Colours, type and spacing. Everything comes from this machine: no web font, no other host."""
-
-from pathlib import Path
+"""Colours, type and spacing, without web fonts or other hosts."""
 
 import gradio as gr
 
@@ -9,7 +7,7 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "monospace"]
 
 
 def theme() -> gr.themes.Base:
-    """Calm greys with one blue."""
+    """The theme: greys with one blue."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
         secondary_hue=gr.themes.colors.blue,
@@ -42,10 +40,3 @@ def theme() -> gr.themes.Base:
         layout_gap="12px",
         form_gap_width="1px",
     )
-
-
-# What all tabs share comes first, then one file for each tab that needs more.
-_SHEETS = sorted(
-    (Path(__file__).parents[1] / "static").glob("*.css"), key=lambda path: path.name != "style.css"
-)
-CSS = "\n".join(sheet.read_text("utf-8") for sheet in _SHEETS)

@@ -12,25 +12,25 @@ COLUMNS = 'run_id, "case", verdict, note, who, time'
 
 
 def working_copy(shipped: Path, copy: Path) -> Path:
-    """The database to open in place of the shipped one.
+    """The database to open instead of the shipped one.
 
-    The copy is made anew when it lacks runs of the shipped one, as after an update; verdicts on
-    runs that are still there move over.
+    The copy is replaced when it lacks runs of the shipped database, as after an update; verdicts on
+    runs that still exist are kept.
 
     Args:
         shipped: SQLite file, which is only read.
-        copy: where the copy is, or is to be.
+        copy: path of the copy.
 
     Returns:
-        `copy`, or `shipped` where nothing can be written.
+        `copy`, or `shipped` if nothing can be written.
 
     Raises:
-        DataError: the copy cannot be read, or is of a newer version.
+        DataError: the copy cannot be read, or has a newer version.
     """
     if not os.access(copy.parent, os.W_OK):
         return shipped
     if copy.exists():
-        Store(copy).close()  # brings one of an older version up to date
+        Store(copy).close()  # upgrades an older version
         if _run_ids(shipped) <= _run_ids(copy):
             return copy
     with replacing(copy) as part:
@@ -39,20 +39,20 @@ def working_copy(shipped: Path, copy: Path) -> Path:
         Store(part).close()
         if copy.exists():
             _move_verdicts(copy, part)
-        with closing(sqlite3.connect(part)) as whole:  # nothing may be left in a log beside it
+        with closing(sqlite3.connect(part)) as whole:  # nothing may remain in a write-ahead log
             whole.execute("PRAGMA journal_mode=DELETE")
     return copy
 
 
 def _move_verdicts(old: Path, new: Path) -> None:
     with closing(sqlite3.connect(old)) as source:
-        said = source.execute(f"SELECT {COLUMNS} FROM verdict ORDER BY id").fetchall()
-        source.execute("PRAGMA journal_mode=DELETE")  # so that its log goes with it
+        verdicts = source.execute(f"SELECT {COLUMNS} FROM verdict ORDER BY id").fetchall()
+        source.execute("PRAGMA journal_mode=DELETE")  # removes its write-ahead log
     known = _run_ids(new)
     with closing(sqlite3.connect(new)) as target, target:
         target.executemany(
             f"INSERT INTO verdict ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
-            [row for row in said if row[0] in known],
+            [row for row in verdicts if row[0] in known],
         )
 
 

@@ -1,13 +1,11 @@
-// The address says what the page shows, so that a reload, back and forward find it again.
+// Keeps what the page shows in its address, so that reload, back and forward restore it.
 //
-// `shown` holds what differs from a fresh page, by the names of the address's query. A change of the
-// session, the tab, the dashboard's section or run is a step of its own for "back"; any other change
-// belongs to the step that is open. Pictures of the visitor's own are in no address: their keys are
-// kept in the step's state, which nobody else gets by a link.
-const KEYS = NAMES;
-const TABS = LABELS;  // what is read on a tab: its name in the address
+// `shown` has what differs from a fresh page, by the keys of the query (KEYS). TABS maps the label of a
+// tab to its name. A change of the session, the tab, the dashboard's section or run is a new step for
+// "back"; any other change belongs to the current step. The visitor's own pictures are not in the
+// address: their keys are in the state of the step, which is not part of a link.
 const STEPS = ['tab', 'section', 'run'];
-const MAX_QUERY = 3500;  // characters; a longer session is in the step's state alone
+const MAX_QUERY = 3500;  // characters; a longer session is only in the state of the step
 const shown = {};
 let settling = true;
 
@@ -78,7 +76,7 @@ const settled = (number) => {
   session(true);
 };
 
-// Gradio tells of a tab that was left already, too: what counts is the one that is seen to be open.
+// Gradio also reports a tab that was already left, so the open tab is read from the page.
 const tab = async () => {
   await new Promise((then) => setTimeout(then));
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');

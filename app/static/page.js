@@ -1,10 +1,10 @@
-// What holds for the whole page.
+// Keyboard fixes for the whole page.
 () => {
-  // A drop-down menu takes every key for a reason to open, also the one by which it is left.
+  // A drop-down menu opens on every key, also on the one that leaves it.
   window.addEventListener('keydown', (event) => {
     if (event.key === 'Tab' && event.target.closest?.('.secondary-wrap')) event.stopPropagation();
   }, true);
-  // It may also be drawn after it was left, where the browser is busy: then it is told so again.
+  // In a busy browser it may open after it was left: then it is closed again.
   document.addEventListener('focusout', (event) => {
     const input = event.target;
     const block = input.closest?.('.secondary-wrap')?.closest('.block');
@@ -14,7 +14,7 @@
     };
     if (block) for (const wait of [50, 300, 1500]) setTimeout(close, wait);
   });
-  // The menu of tabs that have no room closes when it is left.
+  // The overflow menu of the tabs closes when it loses the focus.
   document.addEventListener('focusout', (event) => {
     const menu = event.target.closest('.overflow-menu');
     if (!menu || !event.relatedTarget || menu.contains(event.relatedTarget)) return;

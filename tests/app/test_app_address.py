@@ -5,14 +5,22 @@ import json
 import pytest
 from fake_bundle import FakeEncoder, with_arrival
 
+from app.cold_start import browser as cold_start
+from app.dashboard import address as dashboard
 from app.dashboard.view import LEADERBOARD, View
-from app.shell import address_parts
 from app.shell.actions import strip_html, uploaded
 from app.shell.address import reopened
-from app.shell.address_parts import board_view, choice, flag, sent, several, words
-from app.shell.own_items import MOST, OwnItems, new_key
+from app.shell.address_fields import (
+    SESSION_KEYS,
+    choice,
+    flag,
+    read_message,
+    several,
+    words,
+)
+from app.shell.own_items import MAX_ITEMS, OwnItems, new_key
+from app.shell.session import Element, Snapshot, VisitorSession
 from app.shell.sharing import link, read_address
-from app.shell.state import Element, Table, VisitorSession
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError
@@ -46,14 +54,14 @@ def test_a_session_is_found_again_by_its_address(shop):
     table, gone = read_address(shop, query)
     assert table.elements == session.elements and gone == 0
     assert read_address(shop, {}) == (None, 0)
-    assert read_address(shop, {"session": ""}) == (Table(), 0)
+    assert read_address(shop, {"session": ""}) == (Snapshot(), 0)
 
 
 def test_a_borrowed_session_keeps_its_source_and_the_item_to_guess(shop):
     session = VisitorSession(shop.catalogue.example())
     facts = told(shop, session)
     table, _ = read_address(shop, facts, facts["all"], facts["source"])
-    assert table == session.table
+    assert table == session.now
     assert told(shop, session.reveal())["revealed"] == "1"
 
 
@@ -75,7 +83,7 @@ def test_what_does_not_fit_the_shop_gets_a_sentence(shop, everything):
 
 def test_own_items_are_kept_for_a_while_and_not_without_end():
     own = OwnItems(keep_seconds=1000)
-    elements = [Element("", "t", key=new_key()) for _ in range(MOST + 1)]
+    elements = [Element("", "t", key=new_key()) for _ in range(MAX_ITEMS + 1)]
     for element in elements:
         own.keep(element)
     assert own.get(elements[0].key) is None and own.get(elements[-1].key) is elements[-1]
@@ -87,10 +95,10 @@ def test_own_items_are_kept_for_a_while_and_not_without_end():
 def test_back_is_one_with_undo(shop):
     first = session_of(shop, "item-0001")
     second = first.add(shop.catalogue.element("item-0002"))
-    assert reopened(second, first.table) == first
-    assert reopened(second, second.table) is second
-    other = reopened(second, Table())
-    assert other.table == Table() and other.past[-1] == second.table
+    assert reopened(second, first.now) == first
+    assert reopened(second, second.now) is second
+    other = reopened(second, Snapshot())
+    assert other.now == Snapshot() and other.past[-1] == second.now
 
 
 def test_controls_take_only_what_is_offered():
@@ -102,10 +110,12 @@ def test_controls_take_only_what_is_offered():
 
 
 def test_the_dashboard_is_asked_for_what_the_address_says():
-    assert board_view({}) == View()
-    view = board_view({"section": "runs", "run": "r1", "metric": "P@20", "models": "a,b", "x": "y"})
+    assert dashboard.view_of({}) == View()
+    view = dashboard.view_of(
+        {"section": "runs", "run": "r1", "metric": "P@20", "models": "a,b", "x": "y"}
+    )
     assert (view.section, view.run, view.metric, view.models) == ("runs", "r1", "P@20", ("a", "b"))
-    assert board_view({"section": "../etc", "metric": "love"}) == View(LEADERBOARD)
+    assert dashboard.view_of({"section": "../etc", "metric": "love"}) == View(LEADERBOARD)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +123,7 @@ def test_the_dashboard_is_asked_for_what_the_address_says():
     [None, 7, [], {"query": 3}, {"query": {"k": [1], "q": "x" * 500}, "all": 5, "source": []}],
 )
 def test_nothing_else_is_believed_of_what_a_browser_sends(data):
-    assert sent(data) == ({}, "", "")
+    assert read_message(data) == ({}, "", "")
 
 
 def test_the_browser_knows_every_key_and_every_tab(shop):
@@ -121,7 +131,7 @@ def test_the_browser_knows_every_key_and_every_tab(shop):
     [bar] = [b for b in page.blocks.values() if getattr(b, "elem_id", "") == "address"]
     keys = json.loads(bar.js_on_load.split("const KEYS = ")[1].split(";")[0])
     assert len(keys) == len(set(keys))
-    known = {*address_parts.SESSION_KEYS, *address_parts.BOARD_KEYS.values()}
-    assert known | set(address_parts.HAND_KEYS.values()) | {"tab", "run", "model", "q"} <= set(keys)
+    known = {*SESSION_KEYS, *dashboard.KEYS.values()}
+    assert known | set(cold_start.KEYS.values()) | {"tab", "run", "model", "q"} <= set(keys)
     tabs = json.loads(bar.js_on_load.split("const TABS = ")[1].split(";")[0])
-    assert tabs["Cold start by hand"] == "cold-start" and len(tabs) == 5
+    assert tabs["Cold-start cases"] == "cold-start" and len(tabs) == 5

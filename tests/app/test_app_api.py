@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 from app_server import launched
-from fake_board import fill
 from fake_bundle import SETS, WIDTHS, FakeEncoder, picture
+from fake_results import fill
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from app import api
+from app.api import endpoints as api
 from app.shell.results import open_results
-from app.shell.state import MAX_ELEMENTS
+from app.shell.session import MAX_ELEMENTS
 from app.ui import build_app
 from eval.database.store import Store
 from tpad.bundle import Bundle
@@ -264,10 +264,10 @@ def test_an_error_that_nobody_foresaw_is_no_traceback(ask, recommender, monkeypa
 def test_the_leaderboard_is_that_of_the_database(ask, page):
     rows = ask("leaderboard", slice="cold", metric="MRR@20")
     results = page.shop.results
-    choice = results.choices()[0]
-    outcome = results.outcome(choice.key)
-    assert [row["model"] for row in rows] == list(outcome.by_name)
-    frame = outcome.frame("cold").query("metric == 'MRR' and k == 20").set_index("model")
+    choice = results.case_sets()[0]
+    evaluation = results.evaluation(choice.key)
+    assert [row["model"] for row in rows] == list(evaluation.by_name)
+    frame = evaluation.frame("cold").query("metric == 'MRR' and k == 20").set_index("model")
     for row in rows:
         assert (row["dataset"], row["slice"], row["k"]) == (choice.dataset, "cold", 20)
         assert row["mean"] == pytest.approx(frame.loc[row["model"], "mean"])

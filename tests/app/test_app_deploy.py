@@ -178,7 +178,7 @@ def test_a_dry_run_makes_the_folder_and_sends_nothing(fake_bundle, tmp_path, hub
     told = capsys.readouterr().out
     assert hub.calls == []
     assert summary(out) in told
-    assert "Nothing was sent" in told
+    assert "Nothing was uploaded" in told
     assert f"{len(files(out))} files" in told
 
 
@@ -254,7 +254,7 @@ def test_what_cannot_be_assembled_leaves_nothing(fake_bundle, tmp_path):
     (tmp_path / "x.db").write_bytes(b"no database" * 100)
     with pytest.raises(DataError):
         assemble(out, "me/shop", fake_bundle, tmp_path / "x.db")
-    with pytest.raises(ConfigError, match="lacks app"):
+    with pytest.raises(ConfigError, match="has no app"):
         assemble(out, "me/shop", fake_bundle, root=tmp_path)
     assert list(out.parent.iterdir()) == []
 

@@ -1,12 +1,13 @@
 """A bundle shows the results of its own dataset, or how to get them; never those of another."""
 
 import pytest
-from fake_board import fill
 from fake_bundle import FakeEncoder, make_fake_dataset
+from fake_results import fill
 
 from app import __main__ as start
-from app.cold_start.checking import Checking, Walk
-from app.dashboard.sections import Board
+from app.cold_start.browser import CaseBrowser
+from app.cold_start.position import Position
+from app.dashboard.sections import Sections
 from app.dashboard.view import RUNS, SECTIONS, View
 from app.shell.no_results import bundle_argument, no_results
 from app.shell.results import Results
@@ -41,14 +42,14 @@ def shop(recommender, elsewhere):
 
 
 def test_no_section_shows_what_was_measured_on_another_dataset(shop):
-    board = Board(shop, shop.results)
+    sections = Sections(shop, shop.results)
     for section in SECTIONS:
-        offer, outcome = board.offer(View(section))
-        assert offer.choices == [] and outcome is None
-        for drawn in board.draw(offer.view, outcome):
+        options, evaluation = sections.options(View(section))
+        assert options.choices == [] and evaluation is None
+        for drawn in sections.draw(options.view, evaluation):
             assert drawn is None or "Popularity" not in drawn.top
-    offer, outcome = board.offer(View(RUNS))
-    [drawn] = board.draw(offer.view, outcome)
+    options, evaluation = sections.options(View(RUNS))
+    [drawn] = sections.draw(options.view, evaluation)
     assert "measured on another dataset" in drawn.top and "eval run" in drawn.top
 
 
@@ -57,12 +58,12 @@ def test_a_run_a_case_and_a_verdict_of_another_dataset_cannot_be_asked_for(shop)
     with pytest.raises(DataError, match="no longer in the database"):
         shop.results.run(other.id)
     with pytest.raises(DataError, match="no longer in the database"):
-        shop.results.outcome(other.cases)
+        shop.results.evaluation(other.cases)
     assert shop.results.verdicts() == []
-    checking = Checking(shop)
-    assert checking.start() == Walk() and checking.choices() == []
-    with pytest.raises(DataError, match="another shop"):
-        checking.at_case(other.cases, 0)
+    browser = CaseBrowser(shop)
+    assert browser.start() == Position() and browser.case_sets() == []
+    with pytest.raises(DataError, match="another dataset"):
+        browser.at_case(other.cases, 0)
 
 
 def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
@@ -73,10 +74,10 @@ def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
         fill(store, dataset, "fake")
         fill(store, make_fake_dataset(tmp_path / "shop", with_images=False, seed=5), "fake")
     results = open_shop(recommender, Results(tmp_path / "both.db")).results
-    [choice] = results.choices()
-    assert choice.dataset_fingerprint == dataset.fingerprint
+    [cases] = results.case_sets()
+    assert cases.dataset_fingerprint == dataset.fingerprint
     assert {run.dataset_fingerprint for run in results.runs()} == {dataset.fingerprint}
-    assert not results.hides_runs()
+    assert not results.only_other_datasets()
     results.store.close()
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 from test_app_views import HOSTILE, Reader
 
 from app.shell import actions, sharing
+from app.shell.session import MAX_ELEMENTS, Element, Snapshot, VisitorSession
 from app.shell.share_menu import menu
-from app.shell.state import MAX_ELEMENTS, Element, Table, VisitorSession
+from app.shell.shop import with_item_facts
 from app.ui import build_app, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError
@@ -36,7 +37,7 @@ def own(shop):
 
 
 def session_of(shop, *ids) -> VisitorSession:
-    return VisitorSession(Table(tuple(shop.catalogue.element(item) for item in ids)))
+    return VisitorSession(Snapshot(tuple(shop.catalogue.element(item) for item in ids)))
 
 
 def read(html: str) -> Reader:
@@ -50,7 +51,7 @@ def opened(shop, query: str) -> sharing.Shared | None:
 def saved(shop, session, **changes) -> str:
     found = shop.recommender.recommend(session.values, 3, True, "vision")
     settings = {"k": 3, "exclude_seen": True}
-    text = sharing.save(shop, session, "vision", settings, actions.with_facts(shop, found))
+    text = sharing.save(shop, session, "vision", settings, with_item_facts(shop, found))
     return json.dumps(json.loads(text) | changes)
 
 
@@ -59,21 +60,21 @@ def test_a_link_opens_the_very_session_again(shop):
     query = sharing.link(session, "vision")
     assert query == "?session=item-0004,arrival:0,item-0001&model=vision"
     shared = opened(shop, query)
-    assert shared.table.elements == session.elements
+    assert shared.snapshot.elements == session.elements
     assert shared.model == "vision"
-    assert not shared.table.target
+    assert not shared.snapshot.target
 
 
 def test_a_borrowed_session_keeps_what_is_to_be_guessed_and_hides_it(shop):
     example = VisitorSession(shop.catalogue.example())
-    table = opened(shop, sharing.link(example.reveal(), "tpad")).table
-    assert table.target == example.table.target
+    table = opened(shop, sharing.link(example.reveal(), "tpad")).snapshot
+    assert table.target == example.now.target
     assert not table.revealed
 
 
 def test_ids_with_signs_of_their_own_survive_a_link():
     ids = ["a,b", "c&d=e", "50 %", "ü/ø?", "%2C", HOSTILE]
-    session = VisitorSession(Table(tuple(Element(i, i) for i in ids), target=HOSTILE))
+    session = VisitorSession(Snapshot(tuple(Element(i, i) for i in ids), target=HOSTILE))
     query = dict(parse_qsl(sharing.link(session, "m&m").removeprefix("?")))
     assert [sharing.unquote(part) for part in query["session"].split(",")] == ids
     assert query["next"] == HOSTILE
@@ -84,7 +85,7 @@ def test_a_link_leaves_out_what_is_the_visitors_own_and_the_menu_says_so(shop, o
     session = session_of(shop, "item-0001").add(own)
     assert sharing.left_out(session) == 1
     assert "session=item-0001&" in sharing.link(session, "tpad")
-    assert "cannot carry an item of your own" in read(menu(session, "tpad")).text
+    assert "cannot contain an item of your own" in read(menu(session, "tpad")).text
     only = VisitorSession().add(own)
     assert sharing.link(only, "tpad") == ""
     assert "Copy" not in menu(only, "tpad")
@@ -121,15 +122,15 @@ def test_a_file_opens_the_very_session_again_with_its_pictures(shop, own):
     session = session_of(shop, "item-0004", "arrival:0").add(own)
     shared = sharing.read_file(shop, saved(shop, session))
     assert shared.model == "vision"
-    assert shared.table.elements[:2] == session.elements[:2]
-    mine = shared.table.elements[2]
+    assert shared.snapshot.elements[:2] == session.elements[:2]
+    mine = shared.snapshot.elements[2]
     assert (mine.title, mine.price, mine.is_new) == ("my thing", 3.5, True)
     assert mine.picture.startswith("data:image/webp;base64,")
     assert mine.picture != own.picture  # the thumbnail is made anew
     for model in shop.models:
         one, other = (
             shop.recommender.scores(each.values, model)
-            for each in (session, VisitorSession(shared.table))
+            for each in (session, VisitorSession(shared.snapshot))
         )
         np.testing.assert_array_equal(one, other)
 
@@ -144,9 +145,9 @@ def test_a_file_tells_what_was_recommended(shop):
 
 def test_a_revealed_item_stays_revealed_in_a_file(shop):
     session = VisitorSession(shop.catalogue.example()).reveal()
-    table = sharing.read_file(shop, saved(shop, session)).table
+    table = sharing.read_file(shop, saved(shop, session)).snapshot
     assert table.revealed
-    assert table.target == session.table.target
+    assert table.target == session.now.target
 
 
 def test_a_file_that_would_be_too_large_keeps_smaller_pictures(shop, own, monkeypatch):
@@ -191,7 +192,7 @@ def webp(size=(40, 40)) -> str:
         ({"items": [{"picture": webp((4, 4))}]}, "picture"),
         ({"model": "nobody"}, "model"),
         ({"model": ["tpad"]}, "model"),
-        ({"next": "nothing"}, "guess"),
+        ({"next": "nothing"}, "true next item"),
         ({"next": {"a": 1}}, "guess"),
     ],
 )
@@ -217,7 +218,7 @@ def test_faults_are_found_before_anything_is_encoded(fake_bundle):
 
 
 def test_the_menu_stays_whole_whatever_the_ids_are():
-    session = VisitorSession(Table((Element(HOSTILE, HOSTILE),)))
+    session = VisitorSession(Snapshot((Element(HOSTILE, HOSTILE),)))
     page = read(menu(session, HOSTILE))
     assert "script" not in [tag for tag, _ in page.tags]
 

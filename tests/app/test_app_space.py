@@ -71,6 +71,9 @@ def test_all_of_the_app_can_be_imported_from_the_folder_alone(imported):
     folder, _, names, files = imported
     assert {"app.api", "app.deploy.spaces", "app.ui", "app.recommend.tab"} <= set(names)
     assert [file for file in files if not file.startswith(str(folder))] == []
+    for kind in ("templates", "static"):
+        own = sorted(p.name for p in (ROOT / "app" / kind).rglob("*.*"))
+        assert own and sorted(p.name for p in (folder / "app" / kind).rglob("*.*")) == own
 
 
 def test_what_is_slow_to_import_is_not_needed_to_build_the_page(imported):

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from app.shell.state import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Table, VisitorSession
+from app.shell.session import MAX_ELEMENTS, MAX_UNDO, Element, SessionFull, Snapshot, VisitorSession
 from tpad.items import NewItem
 
 
@@ -65,13 +65,13 @@ def test_steps_that_change_nothing_cost_no_undo():
 
 
 def test_the_true_next_item_goes_when_the_session_changes_and_comes_back_by_undo():
-    table = Table((Element("a", "A"), Element("b", "B")), "a shopper", target="c")
+    table = Snapshot((Element("a", "A"), Element("b", "B")), "a shopper", target="c")
     session = VisitorSession().open(table).reveal()
-    assert session.table.revealed
+    assert session.now.revealed
     changed = session.remove(0)
-    assert changed.table.target == ""
-    assert not changed.table.revealed
-    assert changed.undo().table.target == "c"
+    assert changed.now.target == ""
+    assert not changed.now.revealed
+    assert changed.undo().now.target == "c"
 
 
 def test_nothing_to_reveal_without_a_true_next_item():

@@ -4,8 +4,8 @@ import re
 
 import pytest
 from app_server import launched
-from fake_board import fill
 from fake_bundle import FakeEncoder, picture
+from fake_results import fill
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
@@ -96,7 +96,7 @@ def test_back_and_forward_go_through_sessions_and_tabs(visit):
 
 def test_an_empty_session_stays_empty(visit):
     page = visit()
-    page.get_by_role("button", name="Take everything out").click()
+    page.get_by_role("button", name="Clear the session").click()
     expect(page).to_have_url(re.compile(r"session=$"))
     page.reload()
     expect(page.get_by_text("Start with one product.")).to_be_visible()

@@ -41,7 +41,7 @@ def first_titles(page, n: int = 3) -> list[str]:
 
 def test_build_a_session_and_read_what_comes_next(visit):
     page = visit()
-    page.get_by_role("button", name="Take everything out of the session").click()
+    page.get_by_role("button", name="Clear the session").click()
     expect(page.get_by_text("Start with one product.")).to_be_visible()
 
     page.locator("#search textarea").fill("red case")
@@ -128,7 +128,7 @@ def test_reveal_and_compare(visit):
 
     page.locator("#places").get_by_text("first 5").click()
     expect(columns.nth(0).locator(".tp-line")).to_have_count(5)
-    page.get_by_role("button", name="Take everything out").click()
+    page.get_by_role("button", name="Clear the session").click()
     expect(page.locator("#compare")).to_contain_text("Start with one product.")
 
 
@@ -190,7 +190,7 @@ def test_save_a_session_with_an_upload_and_open_it_elsewhere(visit, tmp_path):
     page.locator("#own-add").click()
     expect(elements(page).last).to_contain_text("yours")
     page.get_by_role("button", name="Share this session").click()
-    expect(page.locator("#tp-share")).to_contain_text("cannot carry an item of your own")
+    expect(page.locator("#tp-share")).to_contain_text("cannot contain an item of your own")
     for number in (1, 2):  # the same session can be saved twice
         if number == 2:
             page.get_by_role("button", name="Share this session").click()
@@ -223,13 +223,13 @@ def test_the_map_is_made_and_follows_the_session(visit):
     expect(plot.locator(".textpoint")).to_have_count(count - 1)
     page.locator("#map-of").click()
     page.get_by_role("option", name="Vision tower", exact=True).click()
-    expect(page.get_by_text("what Vision tower finds alike")).to_be_visible()
+    expect(page.get_by_text("similar according to Vision tower")).to_be_visible()
 
 
 def test_visitors_do_not_see_each_other(visit):
     first, second = visit(), visit()
     count = elements(second).count()
-    first.get_by_role("button", name="Take everything out").click()
+    first.get_by_role("button", name="Clear the session").click()
     expect(elements(first)).to_have_count(0)
     second.locator("#catalogue .tp-card").first.click()
     expect(elements(second)).to_have_count(count + 1)

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 from app_server import launched
-from fake_board import fill
 from fake_bundle import FakeEncoder
+from fake_results import fill
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
@@ -42,7 +42,7 @@ def visit(open_page, open_tab, served):
 
     def visit(**options):
         page = open_page(served[0], **options)
-        open_tab(page, "Cold start by hand")
+        open_tab(page, "Cold-start cases")
         expect(page.locator("#standings .tp-stand").first).to_be_visible()
         return page
 
@@ -75,7 +75,7 @@ def test_walk_change_and_judge(visit, served, tmp_path):
     page.locator("#judge-note textarea, #judge-note input").fill("a likely next step")
     page.locator("#judge-plausible").click()
     expect(walker).to_contain_text("2 of")
-    expect(progress).to_contain_text("1 case of TPAD judged")
+    expect(progress).to_contain_text("1 case of TPAD rated")
     with page.expect_download() as saving:
         progress.get_by_role("link", name="CSV").click()
     saving.value.save_as(tmp_path / "verdicts.csv")
@@ -89,10 +89,10 @@ def test_walk_change_and_judge(visit, served, tmp_path):
 
     count = int(walker.inner_text().split("of")[1].split()[0])
     page.locator("#hand-which input").click()
-    page.get_by_role("option", name="not judged by you yet").click()
+    page.get_by_role("option", name="not rated by you yet").click()
     expect(walker).to_contain_text(f"1 of {count - 1}")
     if read_only:  # what one visitor said is nobody else's
-        expect(visit().locator("#hand-progress")).to_contain_text("No verdict of yours on TPAD yet")
+        expect(visit().locator("#hand-progress")).to_contain_text("You have not rated TPAD yet")
 
 
 def test_fits_a_phone(visit):

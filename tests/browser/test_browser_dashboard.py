@@ -5,8 +5,8 @@ import re
 
 import pytest
 from app_server import launched
-from fake_board import begin, fill, finish
 from fake_bundle import FakeEncoder
+from fake_results import begin, fill, finish
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect

@@ -1,0 +1,1 @@
+"""The app's API for `gradio_client`, HTTP and, on request, MCP clients."""

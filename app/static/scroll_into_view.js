@@ -1,0 +1,5 @@
+// Scrolls to what was just drawn.
+watch('value', () => {
+  const answer = element.firstElementChild;
+  if (answer && answer.childElementCount) answer.scrollIntoView({block: 'nearest'});
+});

@@ -1,0 +1,216 @@
+"""Why this item: leave-one-out gains, occluded parts, neighbours, and the panel that shows them."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_bundle import FakeEncoder
+from test_app_views import HOSTILE, Reader
+
+from app.recommend import explain_views
+from app.recommend.explain import (
+    Explanation,
+    explain,
+    leave_one_out,
+    log_weight,
+    nearest,
+    occlusion,
+    part_cosines,
+    shares,
+)
+from app.shell.session import Element, VisitorSession
+from app.ui import open_shop
+from tpad.bundle import Bundle
+from tpad.bundle.card import LIMITS
+from tpad.errors import BundleError, ConfigError, DataError
+from tpad.items import NewItem
+from tpad.model.parts import Parts, read_parts
+from tpad.recommender import Recommender
+
+
+@pytest.fixture(scope="module")
+def shop(fake_bundle):
+    return open_shop(Recommender(Bundle.load(fake_bundle, encoder=FakeEncoder())))
+
+
+@pytest.fixture(scope="module")
+def session(shop):
+    session = VisitorSession()
+    for item in ("item-0001", "item-0003", "item-0004"):
+        session = session.add(shop.catalogue.element(item))
+    return session
+
+
+def test_a_weight_is_that_of_a_softmax_over_the_candidates():
+    scores = np.log(np.array([1.0, 2.0, 3.0, 94.0]))
+    candidates = np.array([True, True, True, False])
+    assert np.exp(log_weight(scores, 2, candidates)) == pytest.approx(0.5)
+    assert log_weight(scores + 7, 2, candidates) == pytest.approx(np.log(0.5))
+
+
+def test_an_item_that_cannot_be_scored_does_not_compete():
+    scores = np.array([0.0, 0.0, -np.inf])
+    assert np.exp(log_weight(scores, 0, np.ones(3, bool))) == pytest.approx(0.5)
+
+
+def test_gains_do_not_hang_on_the_constant_of_each_session():
+    rng = np.random.default_rng(0)
+    whole, other = rng.normal(size=(2, 9))
+    everything = np.ones(9, bool)
+    assert leave_one_out(whole, [whole + 3], 4, everything) == pytest.approx([0])
+    one = leave_one_out(whole, [other], 4, everything)
+    assert leave_one_out(whole, [other - 5], 4, everything) == pytest.approx(one)
+
+
+def test_the_panel_holds_what_leaving_each_element_out_does(shop, session):
+    item = shop.recommender.recommend(session.values, 3, True, "vision")["item_id"].iat[1]
+    found = explain(shop, session, item, "vision")
+    assert found.rank == 2
+    assert found.parts is None
+    assert len(found.elements) == 3
+    row = shop.catalogue.rows[item]
+    free = np.ones(len(shop.catalogue.items), bool)
+    free[[shop.catalogue.rows[e.item_id] for e in session.elements]] = False
+    logs = []
+    for part in (session.values, [session.values[0], session.values[2]]):
+        scores = shop.recommender.scores(part, "vision").astype(float)
+        logs.append(scores[row] - np.log(np.exp(scores[free]).sum()))
+    assert found.elements["gain"].iat[1] == pytest.approx(logs[0] - logs[1], abs=1e-5)
+    assert found.weight == pytest.approx(np.exp(logs[0]), rel=1e-5)
+
+
+def test_a_seen_item_and_a_session_of_one_are_explained_too(shop):
+    session = VisitorSession().add(shop.catalogue.element("item-0001"))
+    found = explain(shop, session, "item-0001", "tpad", exclude_seen=True)
+    assert found.rank == 0
+    assert np.isnan(found.elements["gain"]).all()
+    html = explain_views.panel(found, "TPAD")
+    assert "nan" not in html
+    assert "nothing to compare with" in html
+
+
+def test_faults_are_told_in_a_sentence(shop, session):
+    with pytest.raises(DataError, match="reload"):
+        explain(shop, session, "no such item", "tpad")
+    with pytest.raises(ConfigError, match="empty"):
+        explain(shop, VisitorSession(), "item-0001", "tpad")
+
+
+PARTS = Parts(slice(0, 10), slice(10, 20), slice(20, 24))
+
+
+def test_a_part_is_put_at_the_mean_of_the_catalogue(shop):
+    fitted = shop.recommender.bundle.recommenders["tpad"]
+    vector = fitted.session_vectors([np.array([1, 3])])[0]
+    table = occlusion(fitted, vector, 7, PARTS).set_index("part")
+    changed = fitted.features[[7, 7]].copy()
+    changed[1, 10:20] = fitted.features.mean(0)[10:20]
+    one, other = fitted.encode_new(changed) @ vector
+    assert table["fall"]["tau"] == pytest.approx(one - other, abs=1e-5)
+    assert list(table.index) == ["tau", "nu", "fields"]
+    without = occlusion(fitted, vector, 7, Parts(slice(0, 10), slice(10, 24), slice(24, 24)))
+    assert list(without["part"]) == ["tau", "nu"]
+
+
+def test_shares_are_those_of_the_parts_that_speak_for_the_item():
+    assert shares(np.array([3.0, 1.0, -2.0])) == pytest.approx([0.75, 0.25, np.nan], nan_ok=True)
+    assert np.isnan(shares(np.array([-1.0, 0.0]))).all()
+
+
+def test_parts_are_compared_around_the_mean():
+    features = np.array([[10.0, 1, 0], [10, 0, 1], [10, -1, -1], [10, 0, 0]])
+    parts = Parts(slice(0, 1), slice(1, 3), slice(3, 3))
+    found = part_cosines(features, features[0], 2 * features[0], parts)
+    assert found["tau"] == pytest.approx(1)
+    assert part_cosines(features, features[0], features[0], parts)["nu"] == 0  # it never differs
+
+
+def test_neighbours_leave_the_item_out_and_come_nearest_first(shop):
+    fitted = shop.recommender.bundle.recommenders["vision"]
+    rows, cosines = nearest(fitted, 4, 5)
+    assert 4 not in rows
+    assert (np.diff(cosines) <= 0).all()
+    scaled = fitted.standardised(fitted.features)
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    assert cosines[0] == pytest.approx(np.delete(scaled @ scaled[4], 4).max(), abs=1e-5)
+
+
+def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, monkeypatch):
+    monkeypatch.setattr("app.recommend.explain._parts", lambda folder: PARTS)
+    upload = Element("", "mine", content=NewItem(title="red case"), key="upload:1")
+    mixed = session.add(upload).add(shop.catalogue.element("item-0009"))
+    found = explain(shop, mixed, "item-0020", "tpad")
+    vector = np.linalg.lstsq(
+        shop.recommender.bundle.recommenders["tpad"].item_vectors,
+        shop.recommender.scores(mixed.values, "tpad"),
+        rcond=None,
+    )[0]
+    expected = occlusion(shop.recommender.bundle.recommenders["tpad"], vector, 20, PARTS)
+    np.testing.assert_allclose(found.parts["fall"], expected["fall"], atol=1e-3)
+    assert set(found.alike) == {"tau", "nu"}
+    assert explain(shop, mixed, "item-0020", "vision").parts is None
+    assert "Transitional" in explain_views.panel(found, "TPAD")
+
+
+def test_the_demo_bundle_says_where_its_parts_lie():
+    parts = read_parts("assets/demo")
+    assert (parts.nu.start, parts.nu.stop) == (0, parts.tau.start)
+    assert parts.tau.stop - parts.tau.start == 96
+    assert parts.fields.stop - parts.fields.start == 3 + 3
+    assert Bundle.load("assets/demo", verify="fast").embeddings["tpad"].shape[1] == parts.width
+
+
+def test_an_encoder_without_parts_has_none_and_a_damaged_one_says_so(fake_bundle, tmp_path):
+    assert read_parts(fake_bundle) is None
+    shutil.copy("assets/demo/encoder.json", tmp_path)
+    with pytest.raises(BundleError, match="export it again"):
+        read_parts(tmp_path)  # its heads are missing
+
+
+def explanation(**changes) -> Explanation:
+    facts = {
+        "item": pd.Series({"title": HOSTILE, "picture": "", "is_cold": True}),
+        "model": "tpad",
+        "rank": 3,
+        "weight": 0.02,
+        "even": 0.001,
+        "elements": pd.DataFrame(
+            {"title": [HOSTILE, "b", "c"], "picture": "", "gain": np.log([4.0, 0.5, 1.01])}
+        ),
+        "parts": pd.DataFrame({"part": ["tau", "nu"], "fall": [2.0, -0.5], "share": [1.0, np.nan]}),
+        "similarity": {"tau": -0.25, "nu": 0.5},
+        "neighbours": pd.DataFrame({"title": [HOSTILE], "picture": "", "cosine": [0.9]}),
+    } | changes
+    return Explanation(**facts)
+
+
+def test_the_panel_in_words():
+    page = Reader(explain_views.panel(explanation(), "TPAD"))
+    text = " ".join(page.text.split())
+    for said in (
+        "rank 3 with TPAD",
+        "2.0% of the model’s weight, 20× an equal share",
+        "not probabilities",
+        "4.0× the weight with it",
+        "0.50× the weight with it",
+        "hardly matters",
+        "100% of the match",
+        "speaks against it",
+        "score rises by 0.50 without it",
+        "transitional −0.25, look-alike 0.50",
+    ):
+        assert said in text
+    assert "script" not in [tag for tag, _ in page.tags]
+    widths = [a["style"] for _, a in page.tags if a.get("class") in ("tp-for", "tp-against")]
+    assert widths[:2] == ["width:50.0%", "width:25.0%"]
+
+
+def test_a_model_without_parts_shows_no_section_of_parts():
+    assert "How it matches" not in explain_views.panel(explanation(parts=None), "Vision")
+
+
+def test_nothing_is_called_likely_as_scores_are_no_probabilities():
+    page = explain_views.panel(explanation(), "TPAD")
+    assert "likely" not in page
+    assert any("no probabilities" in limit for limit in LIMITS)
