@@ -207,11 +207,11 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     """What `python -m eval run` does with one embedding set; returns the number of cases."""
     from eval.database.store import Store
     from eval.metrics.calibration import validation_cases
-    from eval.metrics.figures import figures
+    from eval.metrics.slice_metrics import figures
+    from eval.models.entries import embedding_entry
     from eval.models.features import text_features
-    from eval.models.registry import embedding_entry
     from eval.protocol import TestCases
-    from eval.runs.measuring import measure
+    from eval.runs.evaluation import measure
     from tpad import Bundle
 
     features = Bundle.load(work / "bundle", verify="fast").embeddings["tpad"]

@@ -20,8 +20,8 @@ from uuid import uuid4
 import numpy as np
 
 from eval.database.store import Store
-from eval.metrics.figures import figures
 from eval.metrics.ranks import Ranks
+from eval.metrics.slice_metrics import figures
 from eval.protocol import TestCases
 
 

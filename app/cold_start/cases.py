@@ -130,7 +130,7 @@ class CaseBook:
             splits: as stored.
             wanted: number of a split -> fingerprint of the dataset that its runs were asked.
         """
-        from eval.splits.making import SplitConfig, make_split  # brings scipy.stats
+        from eval.splits.split import SplitConfig, make_split  # brings scipy.stats
 
         for split in splits:
             fingerprint = wanted.get(split.id)

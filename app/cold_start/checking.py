@@ -20,7 +20,7 @@ from app.shell.names import model_title
 from app.shell.state import Element
 from app.shell.text import readable
 from eval.database.records import RunInfo, Verdict
-from eval.models.names import NEIGHBOURS, VARIANT
+from eval.models.naming import NEIGHBOURS, VARIANT
 from tpad.data.columns import Columns
 from tpad.errors import DataError
 from tpad.io.texts import checked_text

@@ -23,7 +23,7 @@ from app.dashboard.tables import (
     SHORTEST,
 )
 from app.shell.figures import GREY, PALETTE, TRUTH, plain
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 
 COLOURS = {
     IDS: "#7F8FA6",

@@ -11,9 +11,9 @@ from app.shell.results import Outcome
 from eval.metrics.averaging import SESSION
 from eval.metrics.ranks import parse_metric
 from eval.metrics.slices import KINDS
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES
-from eval.runs.rivals import Contest
+from eval.runs.slice_comparison import Contest
 
 
 def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:

@@ -5,9 +5,9 @@ from app.dashboard.tables import part_title, run_table, worst_cases
 from app.shell.actions import Shop
 from app.shell.results import Outcome, Results
 from eval.database.records import CaseTable, RunInfo
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES, Result
-from eval.runs.rivals import best_baseline
+from eval.runs.slice_comparison import best_baseline
 
 WORST = 12
 """Cases that a run's page shows."""

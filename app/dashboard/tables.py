@@ -14,10 +14,10 @@ from app.shell.results import Outcome
 from eval.database.records import RunInfo
 from eval.metrics.ranks import metric_names
 from eval.metrics.slices import KINDS, kind_of, telling
-from eval.models.names import FULL, SUBJECT, VARIANT
+from eval.models.naming import FULL, SUBJECT, VARIANT
 from eval.runs.comparison import corrected
 from eval.runs.results import HEADLINES
-from eval.runs.rivals import Contest, best_baseline
+from eval.runs.slice_comparison import Contest, best_baseline
 from tpad.training.ablations.definitions import ABLATIONS
 
 METRICS = [f"{metric}@{k}" for metric, k in metric_names()]
@@ -243,7 +243,7 @@ def by_slices(
 
 
 def ablations(outcome: Outcome) -> tuple[str, list[str]]:
-    """The whole method and its ablations, as `eval.runs.rivals.against_variants` pairs them."""
+    """The whole method and its ablations, as `eval.runs.slice_comparison.against_variants` pairs them."""
     whole = VARIANT + FULL if VARIANT + FULL in outcome.by_name else SUBJECT
     return whole, [
         r.name for r in outcome.results if family(r.name, r.role) == ABLATION and r.name != whole

@@ -1,6 +1,6 @@
 """What a person reads for each model of a results database."""
 
-from eval.models.names import NEIGHBOURS, VARIANT
+from eval.models.naming import NEIGHBOURS, VARIANT
 from tpad.model.embedding_sets import SET_TITLES
 from tpad.training.ablations.definitions import ABLATIONS
 

@@ -20,12 +20,12 @@ from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
 from eval.metrics.averaging import CASE
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.reports.tables import results_frame
 from eval.runs.comparison import Comparison, compare_runs, corrected
 from eval.runs.results import Result
-from eval.runs.rivals import Contest, against_best
 from eval.runs.selection import Selection, results_of, select_runs
+from eval.runs.slice_comparison import Contest, against_best
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 

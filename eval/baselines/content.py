@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.baselines.inputs import decayed
+from eval.baselines.session_matrix import decayed
 from eval.baselines.settings import need_choice, need_positive
 from tpad import ConfigError, DataError, Dataset
 

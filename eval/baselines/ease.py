@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from eval.baselines.inputs import decayed
 from eval.baselines.linear import LinearModel
+from eval.baselines.session_matrix import decayed
 from eval.baselines.settings import need_positive
 from tpad.data.sessions import Sessions
 

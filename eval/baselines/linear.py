@@ -4,8 +4,8 @@ from typing import Self
 
 import numpy as np
 
-from eval.baselines.inputs import decayed
 from eval.baselines.popularity import popularity_order
+from eval.baselines.session_matrix import decayed
 from tpad import DataError, Dataset
 from tpad.data.sessions import Sessions
 

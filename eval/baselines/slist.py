@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, sparse
 
-from eval.baselines.inputs import LEAST_WEIGHT, decayed
 from eval.baselines.linear import LinearModel
+from eval.baselines.session_matrix import LEAST_WEIGHT, decayed
 from eval.baselines.settings import need_number, need_positive
 from tpad.data.sessions import Sessions
 

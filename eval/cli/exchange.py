@@ -18,8 +18,8 @@ from eval.cli.sources import (
     store_split,
 )
 from eval.database.store import Store
-from eval.models.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
-from eval.models.peers import SEPARATOR, cases_frame, read_peer
+from eval.models.naming import NEIGHBOURS, SETS, SUBJECT, VARIANT
+from eval.models.ranked_lists import SEPARATOR, cases_frame, read_peer
 from eval.reports.writing import write_text
 from eval.runs.runner import code_version
 from tpad import ConfigError, DataError

@@ -4,7 +4,7 @@ from typing import cast
 
 from sqlalchemy import Select, select
 
-from eval.database.damage import STATUSES, check_config
+from eval.database.integrity import STATUSES, check_config
 from eval.database.records import RunInfo, as_utc
 from eval.database.schema import CasesRow, DatasetRow, ModelRow, RunRow, SplitRow
 

@@ -20,10 +20,10 @@ from sqlalchemy import Engine, Table, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from eval.database.failures import reason
-from eval.database.opening import WAIT_SECONDS, default_target, open_database
+from eval.database.connection import WAIT_SECONDS, default_target, open_database
+from eval.database.errors import reason
 from eval.database.processes import is_running
-from eval.database.queries import Reader
+from eval.database.reader import Reader
 from eval.database.schema import (
     Base,
     MetricRow,
@@ -34,8 +34,8 @@ from eval.database.schema import (
     VerdictRow,
 )
 from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id, once
-from eval.metrics.figures import Figure, figures
 from eval.metrics.ranks import Ranks
+from eval.metrics.slice_metrics import Figure, figures
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
 from tpad.io.texts import half_character

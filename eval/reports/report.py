@@ -9,13 +9,13 @@ from eval.database.records import CaseTable
 from eval.metrics.averaging import CASE, MEANS, SESSION
 from eval.metrics.ranks import metric_names
 from eval.metrics.slices import kind_of
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.protocol import SLICES, TestCases
 from eval.reports import sections
 from eval.reports.sections import Section
 from eval.reports.tables import MARK, intervals, results_frame, shares, wide
 from eval.runs.results import HEADLINES, Result
-from eval.runs.rivals import against_best, against_variants
+from eval.runs.slice_comparison import against_best, against_variants
 
 
 def how_to_read(mean: str = CASE) -> str:

@@ -12,7 +12,7 @@ from eval.metrics.slices import KINDS, kind_of
 from eval.protocol import SLICES
 from eval.reports.tables import MARK, shares, wide
 from eval.runs.results import HEADLINES, ROLE_NOTE, Result
-from eval.runs.rivals import Contest
+from eval.runs.slice_comparison import Contest
 
 CALIBRATION = {
     "ece": ("ECE", ".3f"),
@@ -164,7 +164,7 @@ def ablations(found: Sequence[Contest]) -> list[Section]:
     """What is lost without each part of the method; none if no ablation was run.
 
     Args:
-        found: of `eval.runs.rivals.against_variants`, on the main slices.
+        found: of `eval.runs.slice_comparison.against_variants`, on the main slices.
     """
     rows: dict[str, dict[str, str]] = {}
     for one in found:

@@ -8,7 +8,7 @@ import numpy as np
 from eval.database.records import CaseTable
 from eval.metrics.averaging import CASE
 from eval.metrics.slices import telling
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.protocol import TestCases
 from eval.reports.charts import page
 from eval.reports.report import about, first_and_last, how_to_read, markdown, report_title

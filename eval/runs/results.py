@@ -22,14 +22,14 @@ class Result:
 
     Attributes:
         name: the model.
-        role: the part it plays, see `eval.models.registry.Entry`.
+        role: the part it plays, see `eval.models.entries.Entry`.
         seeds: seeds of the runs.
         ranks: of shape (n_seeds, n_cases).
         tuned: what was settled on validation sessions; None for a model that has nothing to tune.
         fit_seconds, score_seconds: means over the runs that were timed.
         imported: of lists that an outside model made, what is known of them: `file` and
             `longest_list`; None for a model that was run here.
-        settings: what the runs depend on beside data, features and seed, see `eval.models.registry.Entry`.
+        settings: what the runs depend on beside data, features and seed, see `eval.models.entries.Entry`.
         further: slice -> name -> figures of lists and calibration, means over runs.
     """
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from eval.database.store import Store
 from eval.metrics.calibration import validation_cases
+from eval.models.entries import Entry, ScoringModel
 from eval.models.features import text_features
-from eval.models.registry import Entry, ScoringModel
 from eval.protocol import Protocol, TestCases
-from eval.runs.measuring import measure
+from eval.runs.evaluation import measure
 from eval.runs.results import Result
 from eval.runs.selection import result_of
 from tpad import Dataset

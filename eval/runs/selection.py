@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.database.queries import Reader
+from eval.database.reader import Reader
 from eval.database.records import CaseTable, RunInfo
 from eval.database.schema import RunRow
 from eval.metrics.slices import by_length
-from eval.models.names import order_of
+from eval.models.naming import order_of
 from eval.protocol import SLICES
-from eval.runs.measuring import CALIBRATION_FIGURES, LIST_FIGURES
+from eval.runs.evaluation import CALIBRATION_FIGURES, LIST_FIGURES
 from eval.runs.results import Result
 from tpad import DataError
 

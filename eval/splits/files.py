@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from eval.splits.making import Split
+from eval.splits.split import Split
 from tpad import Columns, DataError
 from tpad.io.files import replacing_folder
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.splits.cuts import PARTS
-from eval.splits.making import Split, SplitConfig, make_split
+from eval.splits.kinds import PARTS
+from eval.splits.split import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, DataError, Dataset
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.sessions import Sessions

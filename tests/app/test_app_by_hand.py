@@ -21,7 +21,7 @@ from eval.database.store import Store
 from eval.metrics.ranks import Ranks
 from eval.protocol import TestCases
 from eval.runs.results import Result
-from eval.splits.making import SplitConfig, make_split
+from eval.splits.split import SplitConfig, make_split
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 from tpad.items import NewItem

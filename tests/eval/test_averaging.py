@@ -12,7 +12,7 @@ from eval.reports.report import by_other_mean, markdown
 from eval.reports.tables import results_frame
 from eval.runs.comparison import compare_runs
 from eval.runs.results import Result
-from eval.runs.rivals import against_best, best_baseline
+from eval.runs.slice_comparison import against_best, best_baseline
 from tpad import ConfigError
 
 values_and_sessions = st.integers(1, 12).flatmap(

@@ -15,15 +15,15 @@ from eval.cli.exchange import our_names
 from eval.database.store import Store
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import Ranks, metric_names
-from eval.models.names import NEIGHBOURS
-from eval.models.registry import all_entries, select, too_large_for
+from eval.models.entries import all_entries, select, too_large_for
+from eval.models.naming import NEIGHBOURS
 from eval.models.shipped import shipped_recommenders
 from eval.protocol import SLICES, Protocol, TestCases
 from eval.reports.report import markdown
 from eval.runs import runner
 from eval.runs.results import Result
-from eval.runs.rivals import against_best
 from eval.runs.runner import run_models
+from eval.runs.slice_comparison import against_best
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import SET_TITLES, write_with_ids

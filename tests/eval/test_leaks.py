@@ -9,7 +9,7 @@ from fake_bundle import make_fake_dataset
 from small_shops import dataset_of
 
 from eval.splits.leaks import assert_no_leaks
-from eval.splits.making import SplitConfig, make_split
+from eval.splits.split import SplitConfig, make_split
 from tpad import Bundle, DataError, Dataset
 from tpad.world.attributes import looks
 

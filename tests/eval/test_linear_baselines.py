@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from small_shops import dataset_of
 
 from eval.baselines import BASELINES, EASE, SLIST, EASEConfig, SLISTConfig
-from eval.baselines.inputs import decayed
+from eval.baselines.session_matrix import decayed
 from tpad import DataError
 
 N, DAY = 7, 24 * 60 * 60

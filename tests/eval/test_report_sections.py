@@ -11,9 +11,9 @@ from eval.reports import sections
 from eval.reports.charts import page
 from eval.reports.report import markdown
 from eval.reports.tables import results_frame, shares
-from eval.runs.measuring import measure
+from eval.runs.evaluation import measure
 from eval.runs.results import Result
-from eval.runs.rivals import against_best, against_variants
+from eval.runs.slice_comparison import against_best, against_variants
 
 SESSIONS = np.arange(6) // 2
 MASKS = {

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from small_shops import dataset_of
 
-from eval.models.peers import NOT_FOUND, cases_frame, read_peer
+from eval.models.ranked_lists import NOT_FOUND, cases_frame, read_peer
 from eval.protocol import Protocol, TestCases
 from tpad import DataError
 from tpad.io.csv_files import csv_text

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings, strategies as st
 from small_shops import dataset_of
 
 from eval.protocol import Protocol, TestCases
-from eval.splits.cuts import draw_items
-from eval.splits.making import DEFAULTS, Split, SplitConfig, make_split
+from eval.splits.kinds import draw_items
+from eval.splits.split import DEFAULTS, Split, SplitConfig, make_split
 from tpad import ConfigError, DataError, Dataset
 from tpad.data.sessions import Sessions
 

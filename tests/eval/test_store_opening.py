@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
 
-from eval.database.opening import default_target, open_database
+from eval.database.connection import default_target, open_database
 from eval.database.schema import SCHEMA_VERSION, Base
 from eval.database.store import Store
 from tpad.errors import DataError
@@ -137,7 +137,7 @@ def test_the_shipped_database_can_be_read_and_upgraded(tmp_path):
 
 
 def test_the_first_version_is_upgraded_on_every_kind_of_database(target, monkeypatch):
-    for module in ("eval.database.opening", "eval.database.versions"):
+    for module in ("eval.database.connection", "eval.database.revision"):
         monkeypatch.setattr(f"{module}.SCHEMA_VERSION", 1)
     first = open_database(target)
     monkeypatch.undo()
@@ -163,7 +163,7 @@ def test_an_upgrade_that_fails_leaves_the_old_database(old, monkeypatch):
     def fail(*_):
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("eval.database.versions.insert", fail)  # the last step
+    monkeypatch.setattr("eval.database.revision.insert", fail)  # the last step
     with pytest.raises(RuntimeError, match="power cut"):
         Store(old)
     monkeypatch.undo()

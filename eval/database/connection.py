@@ -16,11 +16,11 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from eval.database.damage import telling_damage
-from eval.database.failures import is_unwritable, reason
+from eval.database.errors import is_unwritable, reason
 from eval.database.file_systems import Place, journal_mode, set_journal
+from eval.database.integrity import telling_damage
+from eval.database.revision import stored_version, upgrade
 from eval.database.schema import SCHEMA_VERSION
-from eval.database.versions import stored_version, upgrade
 from tpad import DataError
 from tpad.environment import variable
 

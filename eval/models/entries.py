@@ -1,4 +1,4 @@
-"""The models that are compared, and how each is made and tuned; see `eval.models.names` for the names.
+"""The models that are compared, and how each is made and tuned; see `eval.models.naming` for the names.
 
 A bundle's recommenders are judged as they are stored; all others are fitted here, with the same budget
 and the same tuning as `python -m tpad train` gives.
@@ -16,7 +16,7 @@ from eval.baselines import BASELINES
 from eval.baselines.registry import Baseline, content_baseline
 from eval.baselines.tuning import tune
 from eval.models.features import attribute_features, random_features, text_features
-from eval.models.names import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
+from eval.models.naming import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
 from tpad import ConfigError, Dataset

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.metrics.averaging import CASE, averaged
-from eval.models.names import FULL, SUBJECT, VARIANT
+from eval.models.naming import FULL, SUBJECT, VARIANT
 from eval.runs.comparison import Comparison, compare_runs, corrected
 from eval.runs.results import HEADLINES, Result
 

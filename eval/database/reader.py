@@ -10,9 +10,9 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from eval.database.damage import array, mask_of, ranks_of, telling_damage
-from eval.database.failures import reason
-from eval.database.opening import WAIT_SECONDS, Opened
+from eval.database.connection import WAIT_SECONDS, Opened
+from eval.database.errors import reason
+from eval.database.integrity import array, mask_of, ranks_of, telling_damage
 from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
 from eval.database.run_rows import run_info, runs_query
 from eval.database.schema import (

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from eval.protocol import Protocol
-from eval.splits.cuts import CUTS, DRAWS, end_of_day
+from eval.splits.kinds import CUTS, DRAWS, end_of_day
 from tpad import Columns, ConfigError, DataError, Dataset
 from tpad.errors import check_seed
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.metrics.calibration import calibration, temperature_of
-from eval.metrics.figures import Figure
 from eval.metrics.lists import list_figures
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import Ranks
+from eval.metrics.slice_metrics import Figure
 from eval.protocol import SLICES, RankingModel, TestCases
 from tpad import Dataset
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_shops import dataset_of
 
-from eval.models.peers import cases_frame, read_peer
+from eval.models.ranked_lists import cases_frame, read_peer
 from eval.protocol import Protocol, TestCases
 from tpad import ConfigError, DataError
 
