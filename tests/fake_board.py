@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eval.database.store import OpenRun, Store
+from eval.database import OpenRun, Store
 from eval.metrics.slices import slices
 from eval.protocol import TestCases
 from tpad import Dataset

@@ -13,7 +13,7 @@ from eval.metrics.ranks import parse_metric
 from eval.metrics.slices import KINDS
 from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES
-from eval.runs.slice_comparison import Contest
+from eval.runs.slice_comparison import SliceComparison
 
 
 def draw_leaderboard(view: View, outcome: Outcome) -> Iterator[Drawn | None]:
@@ -164,7 +164,7 @@ def draw_ablations(view: View, outcome: Outcome) -> Iterator[Drawn]:
             )
         )
         return
-    found: list[Contest] = []
+    found: list[SliceComparison] = []
     count = len(names) * len(HEADLINES)
     for metric, k in HEADLINES:
         for name in names:

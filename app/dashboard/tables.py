@@ -13,11 +13,11 @@ from app.shell.names import model_title
 from app.shell.results import Outcome
 from eval.database.records import RunInfo
 from eval.metrics.ranks import metric_names
-from eval.metrics.slices import KINDS, kind_of, telling
+from eval.metrics.slices import KINDS, informative, kind_of
 from eval.models.naming import FULL, SUBJECT, VARIANT
 from eval.runs.comparison import corrected
 from eval.runs.results import HEADLINES
-from eval.runs.slice_comparison import Contest, best_baseline
+from eval.runs.slice_comparison import SliceComparison, best_baseline
 from tpad.training.ablations.definitions import ABLATIONS
 
 METRICS = [f"{metric}@{k}" for metric, k in metric_names()]
@@ -99,14 +99,14 @@ def part_choices(outcome: Outcome, *, main: bool = False) -> list[tuple[str, str
     """
     return [
         (f"{part_title(name)} ({int(mask.sum()):,})", name)
-        for name, mask in telling(outcome.masks).items()
+        for name, mask in informative(outcome.masks).items()
         if not main or kind_of(name) is None
     ]
 
 
 def kinds_of(outcome: Outcome) -> list[tuple[str, str]]:
     """Kinds of finer slices that divide the cases, as (words, kind)."""
-    found = [kind_of(name) for name in telling(outcome.masks)]
+    found = [kind_of(name) for name in informative(outcome.masks)]
     return [(f"By {words}", kind) for kind, words in KINDS.items() if kind in found]
 
 
@@ -162,7 +162,7 @@ def leaderboard(
     return table.assign(place=np.where(real, real.cumsum(), 0)).reset_index(drop=True)
 
 
-def differences(found: Sequence[Contest]) -> pd.DataFrame:
+def differences(found: Sequence[SliceComparison]) -> pd.DataFrame:
     """Each rival less the subject.
 
     Returns:
@@ -170,12 +170,12 @@ def differences(found: Sequence[Contest]) -> pd.DataFrame:
     """
     rows = [
         (
-            one.rival,
-            -one.found.difference,
-            -one.found.high,
-            -one.found.low,
-            one.found.p_value,
-            one.found.p_corrected,
+            one.other,
+            -one.comparison.difference,
+            -one.comparison.high,
+            -one.comparison.low,
+            one.comparison.p_value,
+            one.comparison.p_corrected,
         )
         for one in found
     ]
@@ -184,9 +184,9 @@ def differences(found: Sequence[Contest]) -> pd.DataFrame:
     return table.assign(sure=table.p_corrected.astype(float) < SURE)
 
 
-def together(found: Sequence[Contest]) -> list[Contest]:
+def together(found: Sequence[SliceComparison]) -> list[SliceComparison]:
     """The same contests, their p-values corrected over all of them."""
-    again = corrected([one.found for one in found])
+    again = corrected([one.comparison for one in found])
     return [replace(one, found=own) for one, own in zip(found, again, strict=True)]
 
 
@@ -228,7 +228,7 @@ def by_slices(
     Returns:
         Columns of `figures_of`, and `bin` (the slice without its kind); slice by slice.
     """
-    parts = [name for name in telling(outcome.masks) if kind_of(name) == kind]
+    parts = [name for name in informative(outcome.masks) if kind_of(name) == kind]
     large = [name for name in parts if outcome.masks[name].sum() >= FEWEST]
     tables = [
         figures_of(outcome, name, metric, k, models).assign(bin=name.removeprefix(f"{kind} "))
@@ -243,14 +243,14 @@ def by_slices(
 
 
 def ablations(outcome: Outcome) -> tuple[str, list[str]]:
-    """The whole method and its ablations, as `eval.runs.slice_comparison.against_variants` pairs them."""
+    """The whole method and its ablations, as `eval.runs.slice_comparison.compare_with_ablations` pairs them."""
     whole = VARIANT + FULL if VARIANT + FULL in outcome.by_name else SUBJECT
     return whole, [
         r.name for r in outcome.results if family(r.name, r.role) == ABLATION and r.name != whole
     ]
 
 
-def ablation_table(own: Sequence[Contest]) -> pd.DataFrame:
+def ablation_table(own: Sequence[SliceComparison]) -> pd.DataFrame:
     """What each ablation loses or gains, the greatest loss (by MRR) first.
 
     Args:
@@ -261,10 +261,10 @@ def ablation_table(own: Sequence[Contest]) -> pd.DataFrame:
         p, p_corrected, sure.
     """
     table = differences(own).reset_index(drop=True)
-    table.insert(1, "title", [_without(one.rival) for one in own])
+    table.insert(1, "title", [_without(one.other) for one in own])
     table.insert(2, "metric", [one.metric for one in own])
     table.insert(3, "k", [one.k for one in own])
-    table.insert(4, "whole", [one.found.first for one in own])
+    table.insert(4, "whole", [one.comparison.first for one in own])
     order = table[table.metric == "MRR"].set_index("model").difference
     return table.sort_values("difference", key=lambda _: table.model.map(order), kind="stable")
 

@@ -25,7 +25,7 @@ from eval.reports.tables import results_frame
 from eval.runs.comparison import Comparison, compare_runs, corrected
 from eval.runs.results import Result
 from eval.runs.selection import Selection, results_of, select_runs
-from eval.runs.slice_comparison import Contest, against_best
+from eval.runs.slice_comparison import SliceComparison, compare_with_best_baseline
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 
@@ -104,11 +104,11 @@ class Outcome:
             ),
         )
 
-    def contests(self, subject: str, part: str) -> list[Contest]:
+    def contests(self, subject: str, part: str) -> list[SliceComparison]:
         """`subject` against the best baseline of a slice."""
         return self._kept.get(
             ("best", subject, part),
-            lambda: against_best(
+            lambda: compare_with_best_baseline(
                 self.results,
                 self.selection.cases.session,
                 {part: self.masks[part]},
@@ -119,7 +119,7 @@ class Outcome:
 
     def against(
         self, rivals: Sequence[str], part: str, metric: str, k: int, subject: str = SUBJECT
-    ) -> list[Contest]:
+    ) -> list[SliceComparison]:
         """`subject` against each of `rivals` on a slice, p-values corrected over these tests.
 
         Nothing where there is no such subject.
@@ -139,7 +139,7 @@ class Outcome:
             for name in rivals
         ]
         return [
-            Contest(part, metric, k, name, one)
+            SliceComparison(part, metric, k, name, one)
             for name, one in zip(rivals, corrected(found), strict=True)
         ]
 

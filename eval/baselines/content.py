@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.baselines.session_matrix import decayed
+from eval.baselines.session_matrix import decayed_rows
 from eval.baselines.settings import need_choice, need_positive
 from tpad import ConfigError, DataError, Dataset
 
@@ -96,7 +96,7 @@ class ContentNeighbours:
         if self.config.query == "last":
             known = [items[-1:] for items in known]
         decay = self.config.decay if self.config.query == "recency" else np.inf
-        queries = decayed(known, len(self._units), decay) @ self._units  # (n, d)
+        queries = decayed_rows(known, len(self._units), decay) @ self._units  # (n, d)
         norm = np.linalg.norm(queries, axis=1, keepdims=True)
         queries /= np.maximum(norm, 1e-12)
         result = queries @ self._units.T  # (n, n_items)

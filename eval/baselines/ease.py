@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from eval.baselines.linear import LinearModel
-from eval.baselines.session_matrix import decayed
+from eval.baselines.session_matrix import decayed_rows
 from eval.baselines.settings import need_positive
 from tpad.data.sessions import Sessions
 
@@ -46,7 +46,7 @@ class EASE(LinearModel):
         return self.config.decay
 
     def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
-        holds = decayed(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
+        holds = decayed_rows(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
         holds.data[:] = 1.0  # an item twice in a session counts once
         gram = (holds.T @ holds).toarray()  # (n_known, n_known)
         gram[np.diag_indices(n_known)] += self.config.regularisation

@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 
 from eval.baselines.popularity import popularity_order
-from eval.baselines.session_matrix import decayed
+from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError, Dataset
 from tpad.data.sessions import Sessions
 
@@ -67,7 +67,7 @@ class LinearModel:
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
         columns = [self._column[np.asarray(session, dtype=np.int64)] for session in sessions]
         columns = [one[one >= 0] for one in columns]
-        x = decayed(columns, len(self._known), self.input_decay())  # (n, n_known)
+        x = decayed_rows(columns, len(self._known), self.input_decay())  # (n, n_known)
         result = np.full((len(sessions), len(self._column)), -np.inf, dtype=np.float32)
         result[:, self._known] = x @ self.weights
         nothing = np.array([not len(one) for one in columns], dtype=bool)

@@ -9,7 +9,7 @@ LEAST_WEIGHT = 1e-6
 """Clicks that weigh less beside the most recent one are left out."""
 
 
-def decayed(
+def decayed_rows(
     sessions: Sequence[np.ndarray], n_columns: int, decay: float | None
 ) -> sparse.csr_array:
     """Sessions as rows of weights that add up to 1.

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from eval.baselines.linear import LinearModel
-from eval.baselines.session_matrix import LEAST_WEIGHT, decayed
+from eval.baselines.session_matrix import LEAST_WEIGHT, decayed_rows
 from eval.baselines.settings import need_number, need_positive
 from tpad.data.sessions import Sessions
 
@@ -70,7 +70,7 @@ class SLIST(LinearModel):
         alpha, decay = self.config.alpha, self.config.position_decay
         # In LAPACK's order, so that both are overwritten and not copied.
         gram, right = (np.zeros((n_known, n_known), order="F") for _ in range(2))
-        inputs = decayed(columns, n_known, None).astype(np.float64)  # X̃
+        inputs = decayed_rows(columns, n_known, None).astype(np.float64)  # X̃
         holds = inputs.copy()
         holds.data[:] = 1.0  # X
         _add(gram, right, alpha * age, inputs, holds)
@@ -129,7 +129,7 @@ def _matrices(
     target = sparse.csr_array(
         (np.exp(-ahead / decay), (row, np.concatenate(future))), shape=(len(future), n_columns)
     )
-    return np.array(owner), decayed(past, n_columns, decay).astype(np.float64), target
+    return np.array(owner), decayed_rows(past, n_columns, decay).astype(np.float64), target
 
 
 def _add(

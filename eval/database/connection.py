@@ -1,14 +1,12 @@
-"""Opens a results database: SQLite in a file, on a read-only disk or in memory, or a server's.
+"""Opens a results database: a SQLite file, a SQLite database in memory, or a database server.
 
-SQLite keeps a write-ahead log (WAL) beside the file where that is safe, see
-`eval.database.file_systems`, so that readers and a writer do not wait for each other.
+SQLite keeps a write-ahead log (WAL) beside the file where that is safe (see
+`eval.database.file_systems`), so that readers and a writer do not block each other.
 """
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -16,11 +14,10 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
-from eval.database.errors import is_unwritable, reason
-from eval.database.file_systems import Place, journal_mode, set_journal
-from eval.database.integrity import telling_damage
-from eval.database.revision import stored_version, upgrade
-from eval.database.schema import SCHEMA_VERSION
+from eval.database.errors import describe, is_unwritable
+from eval.database.file_systems import FileIdentity, journal_mode, set_journal
+from eval.database.integrity import reporting_damage
+from eval.database.revision import create_tables, has_tables
 from tpad import DataError
 from tpad.environment import variable
 
@@ -32,86 +29,86 @@ WRITES = "writes"  # execution option of an engine whose transactions write
 
 
 def default_target() -> str:
-    """The database where none is named: `TPAD_DATABASE_URL`, else `results.db` in this folder."""
+    """The database used if none is named: `TPAD_DATABASE_URL`, else `results.db` in this folder."""
     return variable(URL_VARIABLE, DEFAULT_TARGET)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An open database of the present version.
+class OpenDatabase:
+    """An open database.
 
     Attributes:
         engine: for transactions that read.
-        name: of the database, without a password, for messages.
+        name: of the database, for messages; without the password.
         read_only: whether it can only be read.
-        keeper: what keeps a database in memory alive.
-        place: the file that was opened; None in memory and on a server.
+        keep_alive: a connection that keeps a database in memory alive.
+        file: the file that was opened; None in memory and on a server.
     """
 
     engine: Engine
     name: str
     read_only: bool = False
-    keeper: sqlite3.Connection | None = None
-    place: Place | None = None
+    keep_alive: sqlite3.Connection | None = None
+    file: FileIdentity | None = None
 
     def check_in_place(self, stored: bool = False) -> None:
-        """Checks that the name still leads to the file that was opened.
+        """Checks that the path still leads to the file that was opened.
 
-        SQLite goes on with a file that was deleted or replaced, and what it writes is lost.
+        SQLite keeps using a file that was deleted or replaced, and what it writes there is lost.
 
         Args:
-            stored: something was just written.
+            stored: whether something was just written.
 
         Raises:
-            DataError: it was deleted or replaced, or its log was deleted.
+            DataError: the file was deleted or replaced, or its log was deleted.
         """
-        lost = None if self.place is None else self.place.lost()
-        if lost is not None:
-            kept = "What was just given is not in it" if stored else "Nothing was read or stored"
-            raise DataError(f"{lost} after it was opened. {kept}; start again.")
+        change = None if self.file is None else self.file.change()
+        if change is not None:
+            effect = "The last results were lost" if stored else "Nothing was read or stored"
+            raise DataError(f"{change} after it was opened. {effect}; start again.")
 
     @property
     def writing(self) -> Engine:
-        """For transactions that write; SQLite's take the write lock at once, as a transaction that
-        has read cannot wait for it later."""
+        """The engine for transactions that write.
+
+        On SQLite they take the write lock at once: a transaction that has already read cannot wait
+        for it.
+        """
         return self.engine.execution_options(**{WRITES: True})
 
     def close(self) -> None:
-        """Gives the file or the server's connections back."""
+        """Closes the file or the connections to the server."""
         self.engine.dispose()
-        if self.keeper is not None:
-            self.keeper.close()
+        if self.keep_alive is not None:
+            self.keep_alive.close()
 
 
 def open_database(
     target: str | Path, *, read_only: bool = False, wait: float = WAIT_SECONDS
-) -> Opened:
-    """Opens a database, makes its tables where there are none, and upgrades older ones.
-
-    An older database that may not be written is upgraded as a copy in memory.
+) -> OpenDatabase:
+    """Opens a database, and creates its tables if it is new.
 
     Args:
         target: path of a SQLite file, or a SQLAlchemy URL (`sqlite://` is in memory).
-        read_only: change nothing, and make nothing where nothing is.
+        read_only: change nothing and create nothing.
         wait: seconds to wait for another writer.
 
     Raises:
-        DataError: it cannot be opened, is no such database, or is of a newer version.
+        DataError: it cannot be opened, is not a results database, or was written by another version
+            of tpad.
     """
     url = _url(str(target))
     name = str(target) if url is None else url.render_as_string(hide_password=True)
-    if url is None or (url.get_backend_name() == "sqlite" and not url.query):
-        database = str(target) if url is None else (url.database or ":memory:")
-        opening = _Sqlite(database, name, wait)
-        action: Callable[[], Opened] = lambda: opening.open(read_only)  # noqa: E731
-    else:
-        action = lambda: _open_server(url, name, read_only, wait)  # noqa: E731
     try:
-        with telling_damage(name):
-            return action()
+        with reporting_damage(name):
+            if url is None:
+                return _Sqlite(str(target), name, wait).open(read_only)
+            if url.get_backend_name() == "sqlite" and not url.query:
+                return _Sqlite(url.database or ":memory:", name, wait).open(read_only)
+            return _open_server(url, name, read_only, wait)
     except DBAPIError as error:
         raise DataError(
-            f"{name} cannot be opened as a results database: {reason(error, wait)}."
+            f"{name} cannot be opened as a results database: {describe(error, wait)}."
         ) from error
 
 
@@ -122,50 +119,37 @@ def _url(target: str) -> URL | None:
     try:
         url = make_url(target)
         url.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: of a port
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: the port
         kind = target.split("://", 1)[0]
         raise DataError(
-            f"{kind}://… is no database URL that can be read; it should look like "
-            "sqlite:///results.db or postgresql://user:password@host/database."
+            f"{kind}://… is not a valid database URL; write sqlite:///results.db or "
+            "postgresql://user:password@host/database."
         ) from error
     return url
 
 
-def _open_server(url: URL, name: str, read_only: bool, wait: float) -> Opened:
+def _open_server(url: URL, name: str, read_only: bool, wait: float) -> OpenDatabase:
     try:
-        engine = create_engine(url, pool_pre_ping=True)  # a training outlives many a connection
+        # Training takes longer than many connections last, so they are tested before use.
+        engine = create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         driver = DRIVERS.get(error.name or "", error.name)
-        raise DataError(f'{name} needs a driver; install it by pip install "{driver}".') from error
-    _watch_transactions(engine, wait)
-    try:
-        version = _version(engine, name)
-        if read_only and version == 0:
-            raise DataError(f"{name} is empty: it is no results database.")
-        if read_only and version != SCHEMA_VERSION:
-            raise DataError(
-                f"{name} has schema version {version} and may only be read, this package reads "
-                f"{SCHEMA_VERSION}; open it once for writing, which upgrades it."
-            )
-        opened = Opened(engine, name, read_only)
-        _upgrade(opened, version)
-    except BaseException:
-        engine.dispose()
-        raise
-    return opened
+        raise DataError(f'{name} needs a driver; run pip install "{driver}".') from error
+    _begin_transactions(engine, wait)
+    return _checked(OpenDatabase(engine, name, read_only))
 
 
 @dataclass(frozen=True)
 class _Sqlite:
-    """A SQLite database to be opened."""
+    """A SQLite database that is about to be opened."""
 
     database: str
     name: str
     wait: float
 
-    def open(self, read_only: bool) -> Opened:
+    def open(self, read_only: bool) -> OpenDatabase:
         if self.database == ":memory:":
-            return self._in_memory(None)
+            return self._open_in_memory()
         path = Path(self.database)
         if path.is_dir() or not path.parent.is_dir():
             raise DataError(
@@ -173,67 +157,45 @@ class _Sqlite:
                 f"or a URL such as postgresql://user:password@host/database."
             )
         if read_only and not path.exists():
-            raise DataError(f"There is no database {path}; `python -m eval` makes one.")
+            raise DataError(f"There is no database {path}; create one with `python -m eval run`.")
         if not read_only and not (path.exists() and not os.access(path, os.W_OK)):
             try:
-                return self._to_write(path)
+                return self._open_to_write(path)
             except OperationalError as error:
                 if not is_unwritable(error):
                     raise
                 if not path.exists():
                     raise DataError(f"{path} cannot be written; name another database.") from error
-        return self._to_read(path)
+        return self._open_to_read(path)
 
-    def _to_write(self, path: Path) -> Opened:
+    def _open_to_write(self, path: Path) -> OpenDatabase:
         is_new = not path.exists()
         engine = self._engine(str(path), journal_mode(path))
         try:
-            version = _version(engine, self.name)
-            opened = Opened(engine, self.name, place=Place.of(path))
-            _upgrade(opened, version)
+            opened = _checked(OpenDatabase(engine, self.name))
+            return replace(opened, file=FileIdentity.of(path))
         except BaseException:
             engine.dispose()
             if is_new and path.exists() and path.stat().st_size == 0:
                 path.unlink()  # such as on a full disk
             raise
-        return opened
 
-    def _to_read(self, path: Path) -> Opened:
+    def _open_to_read(self, path: Path) -> OpenDatabase:
         quoted = f"file:{quote(path.resolve().as_posix())}"
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-            mode = "rw"  # others may be writing: take part in their log, but write nothing
+            mode = "rw"  # others may be writing: use their log, but write nothing
         else:
             log = path.with_name(path.name + "-wal")
-            # `immutable` needs no files beside it, but would pass over what is in the log.
+            # `immutable` needs no files beside the database, but ignores what is in the log.
             mode = "ro" if log.exists() and log.stat().st_size else "ro&immutable=1"
-        uri = f"{quoted}?mode={mode}"
-        engine = self._engine(uri, query_only=True)
-        try:
-            version = _version(engine, self.name)
-            if version == 0:
-                raise DataError(f"{self.name} is empty: it is no results database.")
-        except BaseException:
-            engine.dispose()
-            raise
-        if version == SCHEMA_VERSION:
-            return Opened(engine, self.name, read_only=True, place=Place.of(path))
-        engine.dispose()
-        return self._in_memory(uri)
+        engine = self._engine(f"{quoted}?mode={mode}", query_only=True)
+        opened = _checked(OpenDatabase(engine, self.name, read_only=True))
+        return replace(opened, file=FileIdentity.of(path))
 
-    def _in_memory(self, source: str | None) -> Opened:
-        """A database in memory, empty or an upgraded copy of a file."""
+    def _open_in_memory(self) -> OpenDatabase:
         uri = f"file:{uuid4().hex}?mode=memory&cache=shared"
-        keeper = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        if source is not None:
-            with closing(sqlite3.connect(source, uri=True, timeout=self.wait)) as connection:
-                connection.backup(keeper)
-        opened = Opened(self._engine(uri), self.name, source is not None, keeper)
-        try:
-            _upgrade(opened, _version(opened.engine, self.name), even_read_only=True)
-        except BaseException:
-            opened.close()
-            raise
-        return opened
+        keep_alive = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        return _checked(OpenDatabase(self._engine(uri), self.name, keep_alive=keep_alive))
 
     def _engine(
         self, database: str, journal: str | None = None, *, query_only: bool = False
@@ -243,8 +205,8 @@ class _Sqlite:
                 database,
                 timeout=self.wait,
                 uri=database.startswith("file:"),
-                check_same_thread=False,  # the pool hands a connection to one thread at a time
-                isolation_level=None,  # transactions begin where SQLAlchemy begins them
+                check_same_thread=False,  # the pool gives a connection to one thread at a time
+                isolation_level=None,  # SQLAlchemy begins the transactions
             )
             connection.execute("PRAGMA foreign_keys=ON")
             if query_only:
@@ -258,12 +220,12 @@ class _Sqlite:
             return connection
 
         engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
-        _watch_transactions(engine, self.wait)
+        _begin_transactions(engine, self.wait)
         return engine
 
 
-def _watch_transactions(engine: Engine, wait: float) -> None:
-    """Begins transactions as each kind of database needs it."""
+def _begin_transactions(engine: Engine, wait: float) -> None:
+    """Makes transactions begin as each kind of database needs it."""
 
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
@@ -274,13 +236,17 @@ def _watch_transactions(engine: Engine, wait: float) -> None:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {max(1, int(1000 * wait))}")
 
 
-def _version(engine: Engine, name: str) -> int:
-    with engine.connect() as connection:
-        return stored_version(connection, name)
-
-
-def _upgrade(opened: Opened, version: int, even_read_only: bool = False) -> None:
-    if version == SCHEMA_VERSION or (opened.read_only and not even_read_only):
-        return
-    with opened.writing.begin() as connection:
-        upgrade(connection, opened.name)
+def _checked(opened: OpenDatabase) -> OpenDatabase:
+    """The same database, with its tables; closed if it cannot be used."""
+    try:
+        with opened.engine.connect() as connection:
+            is_ready = has_tables(connection, opened.name)
+        if not is_ready and opened.read_only:
+            raise DataError(f"{opened.name} is empty: it is not a results database.")
+        if not is_ready:
+            with opened.writing.begin() as connection:
+                create_tables(connection, opened.name)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

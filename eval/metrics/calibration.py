@@ -80,8 +80,8 @@ class Calibration:
     temperature: float
     reliability: Reliability
 
-    def figures(self) -> dict[str, float]:
-        """The figures by name, without the bins."""
+    def metrics(self) -> dict[str, float]:
+        """The metrics by name, without the bins."""
         names = ("ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature")
         return {name: getattr(self, name) for name in names}
 

@@ -123,7 +123,7 @@ def diversity_values(lists: np.ndarray, features: np.ndarray) -> np.ndarray:
     return np.clip(result, 0, 2)
 
 
-def list_figures(
+def list_metrics(
     lists: np.ndarray,
     popularity: np.ndarray,
     features: np.ndarray | None = None,

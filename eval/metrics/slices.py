@@ -72,7 +72,7 @@ def kind_of(name: str) -> str | None:
     return first if first in KINDS else None
 
 
-def telling(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def informative(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The slices that say something: those with cases, if their kind divides the cases at all."""
     some = {name: mask for name, mask in masks.items() if mask.any()}
     kinds = [kind_of(name) for name in some]

@@ -1,10 +1,9 @@
-"""The models that are compared, and how each is made and tuned; see `eval.models.naming` for the names.
+"""The models that are compared: how each is built and tuned. Their names are in `eval.models.naming`.
 
-A bundle's recommenders are judged as they are stored; all others are fitted here, with the same budget
-and the same tuning as `python -m tpad train` gives.
+A bundle's recommenders are evaluated as they are stored. All others are fitted here, with the budget and
+the tuning of `python -m tpad train`.
 """
 
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
@@ -17,99 +16,33 @@ from eval.baselines.registry import Baseline, content_baseline
 from eval.baselines.tuning import tune
 from eval.models.features import attribute_features, random_features, text_features
 from eval.models.naming import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
+from eval.models.session_recommender import EmbeddingModel, Progress, ScoringModel
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
 from tpad import ConfigError, Dataset
-from tpad.model.session.fitted import EpochReport
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 from tpad.model.session.tuned import SessionTuning
-from tpad.training.fitting import fit_session_model
 from tpad.training.tuning import tune_session_model
 
-Progress = Callable[[EpochReport], None] | None
 Tuned = dict[str, Any]
 TRIES = 3
-"""Settings that are tried of each model, if nothing else is wished: as many as PCA sizes."""
-
-
-class EmbeddingModel:
-    """The session recommender over one set of item features; budget and tuning are everybody's.
-
-    Args:
-        name: name of the set.
-        features: (n_items, n_features).
-        config: settings of the recommender, with what was tuned.
-        progress: called after each epoch.
-    """
-
-    can_score_new_items = True
-
-    def __init__(
-        self,
-        name: str,
-        features: np.ndarray,
-        config: SessionModelConfig | None = None,
-        progress: Progress = None,
-    ) -> None:
-        self.name = name
-        self.features = np.asarray(features, dtype=np.float32)
-        self.config = config or SessionModelConfig()
-        self.progress = progress
-
-    def fit(self, dataset: Dataset) -> "EmbeddingModel":
-        self.fitted = fit_session_model(
-            self.features,
-            dataset.train,
-            dataset.validation,
-            ~dataset.cold,
-            self.config,
-            progress=self.progress,
-        )
-        return self
-
-    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
-        return self.fitted.scores(sessions)
-
-
-class Scorer(typing.Protocol):
-    """What is ready to score."""
-
-    def scores(self, prefixes: list[np.ndarray], /) -> np.ndarray: ...
-
-
-class ScoringModel:
-    """A model that is ready to score: the oracle of the demo shop, a recommender of a bundle.
-
-    Args:
-        model: anything with `scores(sessions) -> (n, n_items)`.
-    """
-
-    can_score_new_items = True
-
-    def __init__(self, model: Scorer) -> None:
-        self.model = model
-
-    def fit(self, dataset: Dataset) -> "ScoringModel":
-        return self
-
-    def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
-        return self.model.scores(sessions)
+"""Default number of settings tried for each model; the PCA sizes are as many."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One row of the comparison.
+    """One model of the comparison.
 
     Attributes:
-        name: name in tables and database.
-        role: "baseline" is what TPAD is tested against; "tpad" is TPAD or a part of it;
-            "reference" and "oracle" know what no real model can.
-        make: builds the unfitted model for a seed, what was tuned, and a progress function.
-        tune: settles settings on validation sessions, for a seed; gives plain values to record, or
-            None where there is nothing to settle.
-        features: features for a seed, where the model rests on an embedding set.
+        name: in tables and in the database.
+        role: "baseline" is what TPAD is compared with; "tpad" is TPAD or a variant of it;
+            "reference" and "oracle" use information that no real model has.
+        make: builds the unfitted model from a seed, tuned settings, and a progress function.
+        tune: tunes settings on validation sessions, for a seed; returns plain values to store, or
+            None if there is nothing to tune.
+        features: the features for a seed, if the model uses an embedding set.
         settings: everything else that its result depends on, as JSON values.
-        seeded: whether the seed changes anything; one that it does not is run once.
+        seeded: whether the result depends on the seed; if not, the model is run once.
     """
 
     name: str
@@ -121,7 +54,7 @@ class Entry:
     seeded: bool = False
 
     def digest(self, seed: int) -> str | None:
-        """sha256 (hex) of the features, so that equal runs can be recognised."""
+        """sha256 (hex) of the features, or None; it identifies equal runs."""
         if self.features is None:
             return None
         values = np.ascontiguousarray(self.features(seed))
@@ -137,15 +70,15 @@ def embedding_entry(
     sizes: Sequence[int | None] = PCA_SIZES,
     shipped: Shipped | None = None,
 ) -> Entry:
-    """An embedding set through the session recommender.
+    """The session recommender over an embedding set.
 
     Args:
-        name, role: of the row.
+        name, role: of the entry.
         features: (n_items, n_features) for a seed.
         config: settings of the recommender.
-        sizes: PCA sizes to try; None keeps the features as they are. The cold offset is tuned, too.
-        shipped: the bundle's own recommender. Its seed is judged as it is; other seeds are fitted
-            with its settings, and nothing is tuned again.
+        sizes: PCA sizes to try; None keeps the features as they are. The cold offset is tuned too.
+        shipped: the bundle's own recommender. It is evaluated as it is; for other seeds, recommenders
+            with its settings are fitted, and nothing is tuned again.
     """
     if shipped is not None:
         config = shipped.model.config
@@ -158,7 +91,7 @@ def embedding_entry(
             settings = SessionTuning(**tuned).apply(settings)
         return EmbeddingModel(name, features(seed), settings, progress)
 
-    def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned:
+    def tune_settings(dataset: Dataset, seed: int, progress: Progress) -> Tuned:
         if shipped is not None:
             return asdict(shipped.tuning)
         return asdict(
@@ -176,7 +109,7 @@ def embedding_entry(
     settings: dict[str, Any] = asdict(config) | {"pca_sizes": list(sizes)}
     if shipped is not None:
         settings |= {"shipped": shipped.checksum, "shipped_seed": config.seed}
-    return Entry(name, role, make, settle, features, settings, seeded=True)
+    return Entry(name, role, make, tune_settings, features, settings, seeded=True)
 
 
 def baseline_entry(
@@ -189,30 +122,30 @@ def baseline_entry(
     protocol: Protocol | None = None,
     features: Callable[[int], np.ndarray] | None = None,
 ) -> Entry:
-    """A baseline of `eval.baselines`, searched with so many tries.
+    """A baseline of `eval.baselines`, with its settings tuned.
 
     Args:
-        name, role: of the row.
+        name, role: of the entry.
         baseline: the model.
-        tries: settings tried on validation sessions.
-        epochs: budget of a model that is trained in epochs; its own if None.
-        protocol: what is asked; validation asks the same.
-        features: what the model rests on, for `Entry.features`.
+        tries: number of settings tried on validation sessions.
+        epochs: most epochs of a neural model; its own default if None.
+        protocol: which cases are evaluated, in validation too.
+        features: see `Entry.features`.
     """
-    asked = protocol or Protocol()
+    protocol = protocol or Protocol()
     budget = {}
     if epochs is not None and "epochs" in {one.name for one in fields(baseline.config)}:
         budget = {"epochs": epochs}
 
-    def settle(dataset: Dataset, seed: int, progress: Progress) -> Tuned | None:
+    def tune_settings(dataset: Dataset, seed: int, progress: Progress) -> Tuned | None:
         found = tune(
             baseline,
             dataset,
             seed,
             tries,
             settings=budget,
-            mask_seen=asked.mask_history,
-            cases=CASES[asked.cases],
+            mask_seen=protocol.mask_history,
+            cases=CASES[protocol.cases],
             progress=progress,
         )
         return asdict(found) if found.settings else None
@@ -221,7 +154,7 @@ def baseline_entry(
         return baseline.make(seed, budget if tuned is None else tuned["settings"], progress)
 
     settings = {"tries": tries, **budget}
-    return Entry(name, role, make, settle, features, settings, seeded=baseline.seeded)
+    return Entry(name, role, make, tune_settings, features, settings, seeded=baseline.seeded)
 
 
 def all_entries(
@@ -237,28 +170,28 @@ def all_entries(
     tries: int = TRIES,
     protocol: Protocol | None = None,
 ) -> list[Entry]:
-    """Everything that can be compared on a dataset, in the order of the report.
+    """All models that can be compared on a dataset, in the order of the report.
 
     Baselines that cannot be fitted to so many items are left out, see `too_large_for`.
 
     Args:
         dataset: items and sessions.
-        embeddings: sets of a bundle, name -> (n_items, n); "tpad" and "tpad…" are TPAD and its
-            variants, all others are baselines. Without any, the sets that need no language model
-            and no picture are made here.
+        embeddings: sets of a bundle, name -> (n_items, n). "tpad" and names that start with it are
+            TPAD and its variants, all others are baselines. If there are none, the sets that need
+            neither a language model nor pictures are computed.
         config: settings of the recommender, the same for all; neural baselines get its epochs.
-        oracle: the exact law, where it is known.
-        extra: further embedding sets, such as those of a file; baselines.
-        ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, called "tpad-…" and
-            compared through the session recommender only. All have the PCA size of TPAD, so that
-            nothing differs but what was left out.
-        shipped: the recommenders of a bundle by set, which are judged as they are.
-        sizes: PCA sizes that are tried of all other sets.
-        tries: settings tried of each baseline that is no embedding set through the recommender.
-        protocol: what is asked.
+        oracle: the exact law of the shop, if it is known.
+        extra: further embedding sets, such as those from files; baselines.
+        ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, named "tpad-…". They
+            are compared through the session recommender only, all with the PCA size of TPAD, so that
+            they differ in nothing but what was ablated.
+        shipped: the recommenders of a bundle by set, which are evaluated as they are.
+        sizes: PCA sizes to try for all other sets.
+        tries: number of settings tried for each baseline.
+        protocol: which cases are evaluated.
 
     Raises:
-        ConfigError: an embedding set does not have one row an item, or a name is taken.
+        ConfigError: an embedding set does not have one row per item, or a name is taken.
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
     left_out = too_large_for(dataset)
@@ -267,56 +200,77 @@ def all_entries(
         for name, one in BASELINES.items()
         if name not in left_out
     ]
-    sets: dict[str, tuple[Role, np.ndarray]] = {}
     if not embeddings:
+
+        def noise(seed: int) -> np.ndarray:
+            return random_features(dataset, seed)
+
+        entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
+    shipped = shipped or {}
+    pca = shipped[SUBJECT].tuning.pca if SUBJECT in shipped else None
+    for one in _embedding_sets(dataset, embeddings, extra or {}, ablations or {}):
+        features = _constant(one.values)
+        tried = (pca,) if one.is_ablation else sizes
+        own = shipped.get(one.name)
         entries.append(
-            embedding_entry(
-                "random",
-                "baseline",
-                lambda seed: random_features(dataset, seed),
-                config,
-                sizes=sizes,
-            )
+            embedding_entry(one.name, one.role, features, config, sizes=tried, shipped=own)
         )
-        sets["tfidf"] = ("baseline", text_features(dataset))
-    variants = {VARIANT + name: values for name, values in (ablations or {}).items()}
-    taken = {*sets, *embeddings, *variants, *BASELINES, "attributes"}
-    for name, values in (extra or {}).items():
-        if name in taken:
-            raise ConfigError(f"There is a model {name} already; give the embeddings another name.")
-        sets[name] = ("baseline", values)
-    for name, values in embeddings.items():
-        sets[name] = ("tpad" if name.startswith(SUBJECT) else "baseline", values)
-    sets |= {name: ("tpad", values) for name, values in variants.items()}
-    for name, (_, values) in sets.items():
-        if values.ndim != 2 or len(values) != len(dataset.items):
-            raise ConfigError(
-                f"Embedding set {name} has shape {values.shape} but the dataset has "
-                f"{len(dataset.items)} items; the two do not belong together."
-            )
-    attributes = attribute_features(dataset)
-    if attributes is not None:
-        sets["attributes"] = ("reference", attributes)
-    own = shipped or {}
-    pca = own[SUBJECT].tuning.pca if SUBJECT in own else None
-    for name, (role, values) in sets.items():
-        features = _always(values)
-        tried = (pca,) if name in variants else sizes
-        entries.append(
-            embedding_entry(name, role, features, config, sizes=tried, shipped=own.get(name))
-        )
-        if name != "random" and name not in variants:
-            near = content_baseline(values, f"Nearest neighbours, {name}")
-            entries.append(
-                baseline_entry(name + NEIGHBOURS, role, near, features=features, **budget)
-            )
+        if one.name != "random" and not one.is_ablation:
+            near = content_baseline(one.values, f"Nearest neighbours, {one.name}")
+            name = one.name + NEIGHBOURS
+            entries.append(baseline_entry(name, one.role, near, features=features, **budget))
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return sorted(entries, key=lambda entry: order_of(entry.name))
 
 
+@dataclass(frozen=True, eq=False)
+class _EmbeddingSet:
+    """An embedding set of the comparison, (n_items, n) values."""
+
+    name: str
+    role: Role
+    values: np.ndarray
+    is_ablation: bool = False
+
+
+def _embedding_sets(
+    dataset: Dataset,
+    embeddings: Mapping[str, np.ndarray],
+    extra: Mapping[str, np.ndarray],
+    ablations: Mapping[str, np.ndarray],
+) -> list[_EmbeddingSet]:
+    """All embedding sets that are compared, see `all_entries`."""
+    sets: dict[str, _EmbeddingSet] = {}
+
+    def add(name: str, role: Role, values: np.ndarray, is_ablation: bool = False) -> None:
+        if values.ndim != 2 or len(values) != len(dataset.items):
+            raise ConfigError(
+                f"Embedding set {name} has shape {values.shape} but the dataset has "
+                f"{len(dataset.items)} items; the two do not belong together."
+            )
+        sets[name] = _EmbeddingSet(name, role, values, is_ablation)
+
+    if not embeddings:
+        add("tfidf", "baseline", text_features(dataset))
+    variants = {VARIANT + name: values for name, values in ablations.items()}
+    taken = {*sets, *embeddings, *variants, *BASELINES, "attributes"}
+    for name, values in extra.items():
+        if name in taken:
+            raise ConfigError(f"There is already a model {name}; choose another name for the set.")
+        add(name, "baseline", values)
+    for name, values in embeddings.items():
+        add(name, "tpad" if name.startswith(SUBJECT) else "baseline", values)
+    for name, values in variants.items():
+        add(name, "tpad", values, is_ablation=True)
+    attributes = attribute_features(dataset)
+    if attributes is not None:
+        add("attributes", "reference", attributes)
+    return list(sets.values())
+
+
 def too_large_for(dataset: Dataset) -> dict[str, int]:
-    """Baselines that cannot be fitted to a dataset: name -> the most training items that they take."""
+    """Baselines that cannot be fitted to a dataset: name -> most training items they can be fitted to."""
     known = int((~dataset.cold).sum())
     return {
         name: one.most_items
@@ -325,8 +279,8 @@ def too_large_for(dataset: Dataset) -> dict[str, int]:
     }
 
 
-def _always(values: np.ndarray) -> Callable[[int], np.ndarray]:
-    """The same features whatever the seed."""
+def _constant(values: np.ndarray) -> Callable[[int], np.ndarray]:
+    """The same features for every seed."""
     return lambda seed: values
 
 

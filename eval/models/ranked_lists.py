@@ -36,7 +36,7 @@ _ID_COLUMNS = (Columns.SESSION_ID, Columns.ITEM_ID, POSITION, "SessionId", "Posi
 
 
 @dataclass(frozen=True)
-class PeerRanks:
+class ImportedRanks:
     """What an outside model's lists say.
 
     Attributes:
@@ -73,14 +73,14 @@ def cases_frame(
     return frame.assign(target=ids[cases.targets]) if targets else frame
 
 
-def read_peer(
+def read_ranked_lists(
     path: Path,
     cases: TestCases,
     dataset: Dataset,
     *,
     separator: str = SEPARATOR,
     allow_missing: bool = False,
-) -> PeerRanks:
+) -> ImportedRanks:
     """Ranks of the targets in an outside model's lists.
 
     Where the protocol masks the history, items of the prefix are taken out of a list, as they are
@@ -124,7 +124,7 @@ def read_peer(
             f"{first}, session '{shown(dataset.test.ids[cases.session[first]])}'); rank them too, or allow "
             "missing cases, which then count as not found."
         )
-    return PeerRanks(ranks, unanswered, longest, left_out)
+    return ImportedRanks(ranks, unanswered, longest, left_out)
 
 
 Lists = tuple[dict[int, list[str]], dict[int, int], int]

@@ -15,7 +15,7 @@ from eval.reports import sections
 from eval.reports.sections import Section
 from eval.reports.tables import MARK, intervals, results_frame, shares, wide
 from eval.runs.results import HEADLINES, Result
-from eval.runs.slice_comparison import against_best, against_variants
+from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
 
 
 def how_to_read(mean: str = CASE) -> str:
@@ -100,13 +100,13 @@ def first_and_last(
     Args:
         frame: of `eval.reports.tables.results_frame`; the rest as for `markdown`.
     """
-    found = against_best(results, cases.session, masks, subject, mean)
+    found = compare_with_best_baseline(results, cases.session, masks, subject, mean)
     main = {part: masks[part] for part in sections.main_slices(frame)}
     first = [
         *sections.at_a_glance(frame),
         *sections.contests(subject, found),
         *by_other_mean(results, cases, main, subject, mean),
-        *sections.ablations(against_variants(results, cases.session, main, mean)),
+        *sections.ablations(compare_with_ablations(results, cases.session, main, mean)),
     ]
     last = [
         *sections.by_finer_slices(frame),
@@ -139,7 +139,7 @@ def by_other_mean(
         return []
     other = SESSION if mean == CASE else CASE
     frame = results_frame(results, cases.session, main, other)
-    found = against_best(results, cases.session, main, subject, other)
+    found = compare_with_best_baseline(results, cases.session, main, subject, other)
     return sections.by_other_mean(frame, subject, found, cases.session)
 
 

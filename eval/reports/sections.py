@@ -12,7 +12,7 @@ from eval.metrics.slices import KINDS, kind_of
 from eval.protocol import SLICES
 from eval.reports.tables import MARK, shares, wide
 from eval.runs.results import HEADLINES, ROLE_NOTE, Result
-from eval.runs.slice_comparison import Contest
+from eval.runs.slice_comparison import SliceComparison
 
 CALIBRATION = {
     "ece": ("ECE", ".3f"),
@@ -75,7 +75,7 @@ def at_a_glance(frame: pd.DataFrame) -> list[Section]:
 
 
 def by_other_mean(
-    frame: pd.DataFrame, subject: str, found: Sequence[Contest], sessions: np.ndarray
+    frame: pd.DataFrame, subject: str, found: Sequence[SliceComparison], sessions: np.ndarray
 ) -> list[Section]:
     """The headline metrics averaged over what the rest of the report is not averaged over.
 
@@ -117,7 +117,9 @@ def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) 
     return table.rename_axis("model")
 
 
-def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> list[Section]:
+def contests(
+    subject: str, found: Sequence[SliceComparison], *, finer: bool = False
+) -> list[Section]:
     """The subject against the best baseline of each slice, main or finer ones; none if there are none.
 
     Args:
@@ -134,7 +136,7 @@ def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> 
     return [Section(title, _contest_table(some), note, ("metric",))]
 
 
-def _tested(found: Sequence[Contest], where: str) -> str:
+def _tested(found: Sequence[SliceComparison], where: str) -> str:
     """How contests were tested, and with which others they were corrected."""
     return (
         "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
@@ -142,17 +144,17 @@ def _tested(found: Sequence[Contest], where: str) -> str:
     )
 
 
-def _contest_table(found: Sequence[Contest]) -> pd.DataFrame:
+def _contest_table(found: Sequence[SliceComparison]) -> pd.DataFrame:
     rows = [
         (
             one.slice,
             f"{one.metric}@{one.k}",
-            f"{one.found.first:.3f}",
-            f"{one.rival} {one.found.second:.3f}",
-            f"{one.found.difference:+.3f}",
-            f"{one.found.low:+.3f} – {one.found.high:+.3f}",
-            f"{one.found.p_value:.4f}",
-            f"{one.found.p_corrected:.4f}",
+            f"{one.comparison.first:.3f}",
+            f"{one.other} {one.comparison.second:.3f}",
+            f"{one.comparison.difference:+.3f}",
+            f"{one.comparison.low:+.3f} – {one.comparison.high:+.3f}",
+            f"{one.comparison.p_value:.4f}",
+            f"{one.comparison.p_corrected:.4f}",
         )
         for one in found
     ]
@@ -160,17 +162,17 @@ def _contest_table(found: Sequence[Contest]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=heads).set_index("slice")
 
 
-def ablations(found: Sequence[Contest]) -> list[Section]:
+def ablations(found: Sequence[SliceComparison]) -> list[Section]:
     """What is lost without each part of the method; none if no ablation was run.
 
     Args:
-        found: of `eval.runs.slice_comparison.against_variants`, on the main slices.
+        found: of `eval.runs.slice_comparison.compare_with_ablations`, on the main slices.
     """
     rows: dict[str, dict[str, str]] = {}
     for one in found:
-        surely = one.found.p_corrected is not None and one.found.p_corrected < SURE
-        cell = f"{one.found.second - one.found.first:+.3f}{' †' if surely else ''}"
-        rows.setdefault(one.rival, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
+        surely = one.comparison.p_corrected is not None and one.comparison.p_corrected < SURE
+        cell = f"{one.comparison.second - one.comparison.first:+.3f}{' †' if surely else ''}"
+        rows.setdefault(one.other, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
     if not rows:
         return []
     note = (

@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.database.records import CaseTable
 from eval.metrics.averaging import CASE
-from eval.metrics.slices import telling
+from eval.metrics.slices import informative
 from eval.models.naming import SUBJECT
 from eval.protocol import TestCases
 from eval.reports.charts import page
@@ -54,7 +54,7 @@ def write_report(
     if (
         path is None or path.suffix != ".csv"
     ):  # a table for people has no room for what tells nothing
-        masks = telling(masks)
+        masks = informative(masks)
     if path is None or path.suffix == ".md":
         text = markdown(results, cases, masks, title=title, notes=notes, subject=subject, mean=mean)
     else:

@@ -1,4 +1,4 @@
-"""Everything that is stored of a fitted model: ranks, figures of its lists, and calibration."""
+"""Evaluates a fitted model: ranks, metrics of its lists, and calibration."""
 
 import time
 from dataclasses import dataclass
@@ -6,64 +6,63 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.metrics.calibration import calibration, temperature_of
-from eval.metrics.lists import list_figures
+from eval.metrics.lists import list_metrics
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import Ranks
-from eval.metrics.slice_metrics import Figure
+from eval.metrics.slice_metrics import MetricValue
 from eval.protocol import SLICES, RankingModel, TestCases
 from tpad import Dataset
 
-SHOWN = 20
-"""Length of the lists that are looked at."""
-LIST_FIGURES = ("coverage", "gini", "popularity", "popularity_percentile", "novelty", "diversity")
-CALIBRATION_FIGURES = ("ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature")
+LIST_LENGTH = 20
+"""Length of the lists that are evaluated."""
+LIST_METRICS = ("coverage", "gini", "popularity", "popularity_percentile", "novelty", "diversity")
+CALIBRATION_METRICS = ("ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature")
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What one model did on one set of cases.
+class Evaluation:
+    """The results of one model on one set of cases.
 
     Attributes:
         ranks: of the n_cases targets.
-        figures: of the lists on all cases (k is `SHOWN`), and of calibration on all cases, on those
-            with a warm and those with a cold target (k is 0).
-        seconds: of ranking all cases.
+        metrics: of the lists on all cases (k is `LIST_LENGTH`), and of calibration on all cases and
+            on those with a warm or a cold target (k is 0); undefined ones are left out.
+        seconds: time to rank all cases.
     """
 
     ranks: Ranks
-    figures: tuple[Figure, ...]
+    metrics: tuple[MetricValue, ...]
     seconds: float
 
 
-def measure(
+def evaluate(
     model: RankingModel,
     dataset: Dataset,
     cases: TestCases,
     validation: TestCases,
     features: np.ndarray | None = None,
-) -> Measured:
-    """Asks a fitted model all cases.
+) -> Evaluation:
+    """Ranks all cases with a fitted model.
 
     Args:
         model: fitted.
-        dataset: what it was fitted on.
+        dataset: the dataset it was fitted on.
         cases: the test cases.
-        validation: cases of the validation sessions, made as the others were; they settle the
-            temperature.
-        features: (n_items, d) by which diversity is measured.
+        validation: cases of the validation sessions, made in the same way; the temperature is fitted
+            on them.
+        features: (n_items, d) used to compute diversity.
     """
     n_items = len(dataset)
     temperature = temperature_of(model, validation, n_items)
     start = time.perf_counter()
-    ranking = rank_all(model, cases, n_items, k=SHOWN, temperature=temperature)
+    ranking = rank_all(model, cases, n_items, k=LIST_LENGTH, temperature=temperature)
     seconds = time.perf_counter() - start
-    lists = list_figures(ranking.lists, dataset.popularity, features)
-    found = [Figure("all", name, SHOWN, value) for name, value in lists.items()]
+    lists = list_metrics(ranking.lists, dataset.popularity, features)
+    metrics = [MetricValue("all", name, LIST_LENGTH, value) for name, value in lists.items()]
     for part in SLICES:
-        of_part = calibration(ranking, mask=cases.slice(part)).figures()
+        values = calibration(ranking, mask=cases.slice(part)).metrics()
         if part != "all":
-            del of_part["temperature"]  # one for all cases
-        found += [Figure(part, name, 0, value) for name, value in of_part.items()]
-    # Where a figure cannot be told, it is left out.
-    told = tuple(figure for figure in found if np.isfinite(figure.value))
-    return Measured(ranking.ranks, told, seconds)
+            del values["temperature"]  # the same for all cases
+        metrics += [MetricValue(part, name, 0, value) for name, value in values.items()]
+    defined = tuple(metric for metric in metrics if np.isfinite(metric.value))
+    return Evaluation(ranking.ranks, defined, seconds)

@@ -11,7 +11,7 @@ from eval.database.schema import RunRow
 from eval.metrics.slices import by_length
 from eval.models.naming import order_of
 from eval.protocol import SLICES
-from eval.runs.evaluation import CALIBRATION_FIGURES, LIST_FIGURES
+from eval.runs.evaluation import CALIBRATION_METRICS, LIST_METRICS
 from eval.runs.results import Result
 from tpad import DataError
 
@@ -149,7 +149,7 @@ def _mean(seconds: Sequence[float | None]) -> float:
 
 def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
     """Figures of lists and calibration: slice -> name -> mean over some runs; those stored."""
-    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
+    names = [*LIST_METRICS, *CALIBRATION_METRICS]
     table = store.figures(run_ids, slice=SLICES, name=names)
     found: dict[str, dict[str, float]] = {}
     for (part, name), values in table.groupby(["slice", "name"], sort=False)["value"]:

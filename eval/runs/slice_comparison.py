@@ -12,7 +12,7 @@ from eval.runs.results import HEADLINES, Result
 
 
 @dataclass(frozen=True)
-class Contest:
+class SliceComparison:
     """Two models on one slice by one metric.
 
     Attributes:
@@ -58,13 +58,13 @@ def best_baseline(
     return max(baselines, key=figure, default=None)
 
 
-def against_best(
+def compare_with_best_baseline(
     results: Sequence[Result],
     sessions: np.ndarray,
     masks: Mapping[str, np.ndarray],
     subject: str = SUBJECT,
     mean: str = CASE,
-) -> list[Contest]:
+) -> list[SliceComparison]:
     """Tests the subject against the best baseline of each slice and headline metric.
 
     The best baseline is picked on the very cases of the test, which favours the baseline. p-values
@@ -94,12 +94,12 @@ def against_best(
     return _contests(pairs, sessions, masks, mean)
 
 
-def against_variants(
+def compare_with_ablations(
     results: Sequence[Result],
     sessions: np.ndarray,
     masks: Mapping[str, np.ndarray],
     mean: str = CASE,
-) -> list[Contest]:
+) -> list[SliceComparison]:
     """Tests TPAD against each of its ablations, by each headline metric on each slice.
 
     TPAD is the full method that was trained beside them, or that of the bundle, of which all
@@ -135,7 +135,7 @@ def _contests(
     sessions: np.ndarray,
     masks: Mapping[str, np.ndarray],
     mean: str,
-) -> list[Contest]:
+) -> list[SliceComparison]:
     """Compares the pairs (slice, metric, k, first, second), p-values corrected over all of them."""
     found = []
     for name, metric, k, *both in pairs:
@@ -144,4 +144,6 @@ def _contests(
         # Values are (n_seeds, n) each.
         found.append(compare_runs(first, second, sessions[mask], shown=0, mean=mean))
     places = [(name, metric, k, second.name) for name, metric, k, _, second in pairs]
-    return [Contest(*place, one) for place, one in zip(places, corrected(found), strict=True)]
+    return [
+        SliceComparison(*place, one) for place, one in zip(places, corrected(found), strict=True)
+    ]

@@ -129,7 +129,7 @@ def test_figures_and_tests_are_averaged_over_sessions_on_request(data):
     assert table.loc["tpad", "MRR"] == pytest.approx(expected)
     assert f"{expected:.3f}" in over_sessions and set(table.averaged_over) == {"sessions"}
     (test,) = outcome.against(["vision"], "all", "MRR", 20)
-    assert test.found.first == pytest.approx(expected)
+    assert test.comparison.first == pytest.approx(expected)
     assert outcome.only(1).mean == "session" and outcome.averaged_over("session") is outcome
     for section in (WARM_COLD, BY_SLICE, ABLATIONS, COST):
         plots = [drawn(data, section=section, mean=mean)[1] for mean in ("case", "session")]

@@ -12,7 +12,7 @@ from eval.reports.report import by_other_mean, markdown
 from eval.reports.tables import results_frame
 from eval.runs.comparison import compare_runs
 from eval.runs.results import Result
-from eval.runs.slice_comparison import against_best, best_baseline
+from eval.runs.slice_comparison import best_baseline, compare_with_best_baseline
 from tpad import ConfigError
 
 values_and_sessions = st.integers(1, 12).flatmap(
@@ -27,7 +27,7 @@ ALL = np.ones(6, bool)
 
 
 def result(name, role, *ranks):
-    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.from_expected(np.array(ranks)))
 
 
 RESULTS = [
@@ -105,8 +105,8 @@ def test_the_best_baseline_is_the_best_by_the_mean_that_is_tested():
     for mean, name in (("case", "long"), ("session", "short")):
         best = best_baseline(RESULTS, ALL, "P", 20, mean=mean, sessions=SESSIONS)
         assert best is not None and best.name == name
-        (contest, _) = against_best(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
-        assert contest.rival == name
+        (contest, _) = compare_with_best_baseline(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
+        assert contest.other == name
 
 
 def test_a_report_shows_the_other_mean_in_short():

@@ -125,7 +125,7 @@ def test_figures_against_their_definitions():
     assert found.log_likelihood == pytest.approx(np.log((p * wanted).sum(1)).mean(), abs=1e-5)
     assert found.ece == pytest.approx(reliability(p.max(1), right).error, abs=1e-6)
     assert (found.impossible, found.temperature) == (0, 0.7)
-    assert set(found.figures()) == {
+    assert set(found.metrics()) == {
         "ece",
         "brier",
         "first_brier",

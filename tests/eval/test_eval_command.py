@@ -23,7 +23,7 @@ from eval.reports.report import markdown
 from eval.runs import runner
 from eval.runs.results import Result
 from eval.runs.runner import run_models
-from eval.runs.slice_comparison import against_best
+from eval.runs.slice_comparison import compare_with_best_baseline
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import SET_TITLES, write_with_ids
@@ -266,7 +266,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
 
 
 def result(name, role, ranks):
-    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.from_expected(np.array(ranks)))
 
 
 def masks_of(cases):
@@ -286,16 +286,18 @@ def results(shop):
 
 def test_the_best_baseline_is_tested_against(shop, results):
     cases = TestCases.of(shop)
-    found = against_best(results, cases.session, masks_of(cases))
+    found = compare_with_best_baseline(results, cases.session, masks_of(cases))
     assert {(c.slice, c.metric) for c in found} == {
         (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
     }
     test = next(c for c in found if (c.slice, c.metric) == ("all", "MRR"))
-    assert test.rival == "tfidf"
-    assert (test.found.first, test.found.second) == (0.75, 0.375)
-    assert test.found.p_value < 0.01
-    assert test.found.p_corrected == pytest.approx(6 * min(c.found.p_value for c in found))
-    assert against_best(results[:2], cases.session, masks_of(cases)) == []
+    assert test.other == "tfidf"
+    assert (test.comparison.first, test.comparison.second) == (0.75, 0.375)
+    assert test.comparison.p_value < 0.01
+    assert test.comparison.p_corrected == pytest.approx(
+        6 * min(c.comparison.p_value for c in found)
+    )
+    assert compare_with_best_baseline(results[:2], cases.session, masks_of(cases)) == []
 
 
 def test_the_table_gives_deviation_interval_and_ratio(shop, results):

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from small_shops import dataset_of
 
 from eval.baselines import BASELINES, EASE, SLIST, EASEConfig, SLISTConfig
-from eval.baselines.session_matrix import decayed
+from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError
 
 N, DAY = 7, 24 * 60 * 60
@@ -121,9 +121,9 @@ def test_slist_knows_what_follows_what_and_recommends_repeats():
 
 def test_clicks_far_back_weigh_nothing():
     long = np.arange(400) % 5
-    near = decayed([long], 5, 2.0).toarray()
+    near = decayed_rows([long], 5, 2.0).toarray()
     np.testing.assert_allclose(near.sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(near, decayed([long[-60:]], 5, 2.0).toarray(), rtol=1e-5)
+    np.testing.assert_allclose(near, decayed_rows([long[-60:]], 5, 2.0).toarray(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ease", "slist"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_shops import dataset_of
 
-from eval.models.ranked_lists import cases_frame, read_peer
+from eval.models.ranked_lists import cases_frame, read_ranked_lists
 from eval.protocol import Protocol, TestCases
 from tpad import ConfigError, DataError
 
@@ -57,14 +57,16 @@ def long_form(path, by="score"):
 @pytest.mark.parametrize("write", [plain, session_rec, long_form, lambda p: long_form(p, "rank")])
 def test_every_form_gives_the_same_ranks(shop, cases, tmp_path, write):
     write(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", cases, shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", cases, shop)
     assert peer.ranks.tolist() == [2, 2, np.inf]
     assert (peer.unanswered, peer.longest) == (0, 4)
 
 
 def test_history_counts_where_it_is_a_candidate(shop, tmp_path):
     plain(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop)
+    peer = read_ranked_lists(
+        tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop
+    )
     assert peer.ranks.tolist() == [2, 3, np.inf]
 
 
@@ -74,8 +76,8 @@ def test_without_positions_a_list_answers_the_last_case(shop, cases, tmp_path):
     )
     frame.to_csv(tmp_path / "peer.csv", index=False)
     with pytest.raises(DataError, match="no list for 1 of 3 cases"):
-        read_peer(tmp_path / "peer.csv", cases, shop)
-    peer = read_peer(tmp_path / "peer.csv", cases, shop, allow_missing=True)
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", cases, shop, allow_missing=True)
     assert peer.ranks.tolist() == [np.inf, 1, 1] and peer.unanswered == 1
 
 
@@ -93,10 +95,10 @@ def test_ids_are_read_as_in_every_other_file(shop, tmp_path, suffix):
     path = tmp_path / f"peer.{suffix}"
     frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
     asked = TestCases.of(numbered)
-    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(path, asked, numbered).ranks.tolist() == [1, 1, 1]
     lists = pd.DataFrame({"case": [0.0, 1.0, 2.0], "items": ["1.0, 5.0", "2.0", " 4.0 "]})
     lists.to_parquet(path) if suffix == "parquet" else lists.to_csv(path, index=False)
-    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(path, asked, numbered).ranks.tolist() == [1, 1, 1]
 
 
 def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
@@ -106,7 +108,7 @@ def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
     answer = cases_frame(cases, shop, targets=True)
     answer["items"] = answer["target"]
     answer.to_parquet(tmp_path / "peer.parquet")
-    assert read_peer(tmp_path / "peer.parquet", cases, shop).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(tmp_path / "peer.parquet", cases, shop).ranks.tolist() == [1, 1, 1]
     with pytest.raises(ConfigError, match="such as 'i0'"):
         cases_frame(cases, shop, separator="i")
 
@@ -129,6 +131,6 @@ def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
 def test_a_table_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, text, named):
     (tmp_path / "peer.csv").write_text(text)
     with pytest.raises(DataError, match=named):
-        read_peer(tmp_path / "peer.csv", cases, shop)
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
     with pytest.raises(DataError, match="does not exist"):
-        read_peer(tmp_path / "nothing.csv", cases, shop)
+        read_ranked_lists(tmp_path / "nothing.csv", cases, shop)

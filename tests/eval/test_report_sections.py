@@ -11,9 +11,9 @@ from eval.reports import sections
 from eval.reports.charts import page
 from eval.reports.report import markdown
 from eval.reports.tables import results_frame, shares
-from eval.runs.evaluation import measure
+from eval.runs.evaluation import evaluate
 from eval.runs.results import Result
-from eval.runs.slice_comparison import against_best, against_variants
+from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
 
 SESSIONS = np.arange(6) // 2
 MASKS = {
@@ -30,7 +30,11 @@ TOLD = {
 
 def result(name, role, *ranks, further=None):
     return Result(
-        name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)), further=further or {}
+        name,
+        role,
+        tuple(range(len(ranks))),
+        Ranks.from_expected(np.array(ranks)),
+        further=further or {},
     )
 
 
@@ -58,7 +62,9 @@ def test_an_ablation_is_told_by_what_it_lacks(results):
         result("tpad-jsd", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20)),
         result("tpadding", "baseline", np.repeat([40, 40, 40, 40, 40, 40], 20)),
     ]
-    found = against_variants([*others, full], many, {"all": masks["all"], "cold": masks["cold"]})
+    found = compare_with_ablations(
+        [*others, full], many, {"all": masks["all"], "cold": masks["cold"]}
+    )
     (section,) = sections.ablations(found)
     assert section.table.loc["tpad-no-words"].to_dict() == {
         "all P@20": "-0.500 †",
@@ -70,10 +76,10 @@ def test_an_ablation_is_told_by_what_it_lacks(results):
     assert "all 8 tests" in section.note
     # The full method that was trained beside the ablations comes before that of a bundle.
     beside = result("tpad-full", "tpad", np.repeat([40, 1, 40, 40, 40, 1], 20))
-    found = against_variants([*others, full, beside], many, {"all": masks["all"]})
+    found = compare_with_ablations([*others, full, beside], many, {"all": masks["all"]})
     assert sections.ablations(found)[0].table.loc["tpad-no-words"].tolist() == ["+0.000", "+0.000"]
-    assert sections.ablations(against_variants(results, SESSIONS, MASKS)) == []
-    assert against_variants(others, many, masks) == []
+    assert sections.ablations(compare_with_ablations(results, SESSIONS, MASKS)) == []
+    assert compare_with_ablations(others, many, masks) == []
 
 
 def test_the_share_of_the_oracle_has_an_interval(frame):
@@ -115,18 +121,21 @@ def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
 
 
 def test_tests_are_corrected_together_and_told_apart(results):
-    found = against_best(results, SESSIONS, MASKS)
+    found = compare_with_best_baseline(results, SESSIONS, MASKS)
     main, finer = (
         sections.contests("tpad", found, finer=finer)[0].table for finer in (False, True)
     )
     assert list(main.index) == ["all", "all", "cold", "cold"]
     assert list(finer.index) == ["length 1", "length 1", "length 2", "length 2"]
     assert main.loc["cold", "best baseline"].tolist() == ["peer 0.500", "peer 0.250"]
-    smallest = min(one.found.p_value for one in found)
+    smallest = min(one.comparison.p_value for one in found)
     assert min([*main.Holm, *finer.Holm]) == f"{min(1.0, 8 * smallest):.4f}"
-    found = against_best(results, SESSIONS, MASKS, "markov")  # not against itself
-    assert {one.rival for one in found} == {"peer"}
-    assert sections.contests("nobody", against_best(results, SESSIONS, MASKS, "nobody")) == []
+    found = compare_with_best_baseline(results, SESSIONS, MASKS, "markov")  # not against itself
+    assert {one.other for one in found} == {"peer"}
+    assert (
+        sections.contests("nobody", compare_with_best_baseline(results, SESSIONS, MASKS, "nobody"))
+        == []
+    )
 
 
 def test_calibration_is_told_by_slice_where_it_is_stored(results):
@@ -166,9 +175,9 @@ def test_calibration_is_measured_on_warm_and_on_cold_targets():
     shop = dataset_of([[0, 1, 2, 3]], [[0, 1]], [[0, 1, 2], [1, 0], [2, 4]], 5)  # 4 is cold
     cases = TestCases.of(shop)
     with np.errstate(divide="ignore"):
-        found = measure(Fixed(), shop, cases, TestCases.of(shop))
+        found = evaluate(Fixed(), shop, cases, TestCases.of(shop))
         ranking = rank_all(Fixed(), cases, 5)
-    told = {(one.slice, one.name): one.value for one in found.figures if one.k == 0}
+    told = {(one.slice, one.name): one.value for one in found.metrics if one.k == 0}
     p = np.exp(ranking.log_probability)
     for part, mask in (("all", cases.cold >= 0), ("warm", ~cases.cold), ("cold", cases.cold)):
         expected = (ranking.collision - 2 * p + 1)[mask].mean()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from small_shops import dataset_of
 
-from eval.metrics.slices import FREQUENCIES, LENGTHS, kind_of, slices, telling
+from eval.metrics.slices import FREQUENCIES, LENGTHS, informative, kind_of, slices
 from eval.protocol import Protocol, TestCases
 from tpad import DataError
 
@@ -56,9 +56,9 @@ def test_finer_slices_know_their_kind_and_those_that_tell_nothing_are_left_out(d
     assert (
         kinds == [None] * 3 + ["length"] * 4 + ["frequency"] * 5 + ["category"] * 3 + ["repeat"] * 2
     )
-    assert [name for name in found if name not in telling(found)] == ["frequency 21–100"]
+    assert [name for name in found if name not in informative(found)] == ["frequency 21–100"]
     masked = slices(TestCases.of(data), data)  # no target is a repeat
-    assert masked["no repeat"].all() and "no repeat" not in telling(masked)
+    assert masked["no repeat"].all() and "no repeat" not in informative(masked)
     assert kind_of("held out") is kind_of("few shot") is None
 
 

@@ -5,8 +5,9 @@ import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks
 
-from eval.database.store import Figure, Store
+from eval.database.store import Store
 from eval.metrics.ranks import Ranks, case_values
+from eval.metrics.slice_metrics import MetricValue
 from eval.protocol import SLICES, TestCases
 from tpad.errors import DataError
 
@@ -41,7 +42,7 @@ def test_ranks_and_figures_come_back(store, shop):
 
 
 def test_further_figures_are_stored_with_those_of_the_ranks(store, shop):
-    more = [Figure("all", "coverage", 20, 0.25), Figure("all", "ECE", 0, 0.125, 0.1, 0.2)]
+    more = [MetricValue("all", "coverage", 20, 0.25), MetricValue("all", "ECE", 0, 0.125, 0.1, 0.2)]
     with open_run(store, shop) as run:
         run.finish(some_ranks(shop), 0, 0, more=more)
     figures = {(m.name, m.k): (m.value, m.low, m.high) for m in store.metrics(run.id)}
@@ -122,7 +123,7 @@ def test_ranks_that_cannot_be_are_refused(store, shop, change, fault):
 
 def test_a_figure_that_is_no_number_is_refused_with_all_others(store, shop):
     with pytest.raises(DataError, match="ECE@0 of slice cold"), open_run(store, shop) as run:
-        run.finish(some_ranks(shop), 0, 0, more=[Figure("cold", "ECE", 0, float("nan"))])
+        run.finish(some_ranks(shop), 0, 0, more=[MetricValue("cold", "ECE", 0, float("nan"))])
     assert store.metrics(run.id) == []
 
 
@@ -131,7 +132,7 @@ def test_a_failure_while_results_are_written_leaves_none_of_them(store, shop, mo
         raise RuntimeError("no space left")
 
     with pytest.raises(RuntimeError), open_run(store, shop) as run:
-        monkeypatch.setattr(Store, "close_run", fail)
+        monkeypatch.setattr("eval.database.open_run.close_run", fail)
         try:
             run.finish(some_ranks(shop), 0, 0)
         finally:

@@ -113,9 +113,7 @@ def test_a_verdict_is_not_called_stored_where_it_is_lost(store, path, act, says)
 
 def test_a_file_that_goes_while_it_is_written_is_told(store, path):
     with (
-        pytest.raises(
-            DataError, match=r"deleted after it was opened\. What was just given is not in"
-        ),
+        pytest.raises(DataError, match=r"deleted after it was opened\. The last results were lost"),
         store.write() as session,
     ):
         session.execute(text("UPDATE model SET role = 'baseline'"))
@@ -158,9 +156,9 @@ def test_a_store_that_is_left_alone_goes_on(store, path):
         ("UPDATE run SET started = ?", 3, "damaged"),
         ("UPDATE run SET status = ?", "dpne", "has the status 'dpne'"),
         ("UPDATE run SET seed = ?", "one", "a column of int holds 'one'"),
-        ("UPDATE run SET split_id = ?", 99, "has lost its split"),
-        ("DELETE FROM model WHERE 1 OR ?", 1, "has lost its model"),
-        ("DELETE FROM cases WHERE 1 OR ?", 1, "has lost its model, its cases"),
+        ("UPDATE run SET split_id = ?", 99, "the split of run .* is missing"),
+        ("DELETE FROM model WHERE 1 OR ?", 1, "the model, cases or dataset of run .* are missing"),
+        ("DELETE FROM cases WHERE 1 OR ?", 1, "the model, cases or dataset of run .* are missing"),
         ("UPDATE model SET name = ?", b"\xff", "damaged"),
         ("UPDATE metric SET value = ?", "high", "a column of float holds 'high'"),
         ("UPDATE metric SET low = ?", float("inf"), "a column of numbers holds inf"),
@@ -208,7 +206,7 @@ def test_a_page_of_garbage_is_told(path):
     content = bytearray(path.read_bytes())
     content[at : at + 4096] = b"\xa5" * 4096
     path.write_bytes(content)
-    with pytest.raises(DataError, match="the file is damaged or no database"):
+    with pytest.raises(DataError, match="the file is damaged or not a database"):
         read_all(path)
 
 

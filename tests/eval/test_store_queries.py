@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import event
 from store_runs import open_run, some_ranks, tiny_shop
 
-from eval.database.store import Figure, Store
+from eval.database.store import Store
+from eval.metrics.slice_metrics import MetricValue
 from eval.metrics.slices import slices
 from eval.protocol import SLICES, TestCases
 from eval.runs.selection import select_runs
@@ -119,7 +120,7 @@ def test_figures_are_a_table_of_finished_runs(store, shop):
 
 def test_a_figure_without_an_interval_has_none_in_the_table(store, shop):
     with open_run(store, shop) as run:
-        run.finish(some_ranks(shop), 0, 0, more=[Figure("all", "coverage", 20, 0.5)])
+        run.finish(some_ranks(shop), 0, 0, more=[MetricValue("all", "coverage", 20, 0.5)])
     (row,) = store.figures(name="coverage").itertuples()
     assert row.value == 0.5
     assert np.isnan(row.low) and np.isnan(row.high)
@@ -213,7 +214,7 @@ def test_a_verdict_is_of_a_case_that_there_is(store, shop):
     for case in (-1, n):
         with pytest.raises(DataError, match=f"cases 0 to {n - 1}, not {case}"):
             store.add_verdict(run, case, "good")
-    with pytest.raises(DataError, match="needs a word"):
+    with pytest.raises(DataError, match="verdict is empty"):
         store.add_verdict(run, 0, " ")
     with pytest.raises(DataError, match="no run nothing"):
         store.add_verdict("nothing", 0, "good")

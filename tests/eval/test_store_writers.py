@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
 
+from eval.database.open_run import close_run
 from eval.database.processes import is_running
 from eval.database.store import Store
 from tpad.errors import DataError
@@ -109,7 +110,7 @@ def test_a_run_that_was_taken_for_dead_may_still_be_finished(store):
     shop = tiny_shop()
     with open_run(store, shop) as run:
         with store.write() as session:
-            store.close_run(session, run.id, "interrupted")
+            close_run(session, run.id, "interrupted")
         run.finish(some_ranks(shop), 0, 0)
     assert store.get(run.id).status == "done"
     np.testing.assert_array_equal(store.ranks(run.id), some_ranks(shop))

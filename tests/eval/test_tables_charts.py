@@ -20,9 +20,16 @@ MASKS = {
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     results = [
-        Result("popularity_1", "baseline", (0,), Ranks.of(np.array([[30.0, 2, np.inf, np.inf]]))),
-        Result("tpad", "tpad", (0, 1), Ranks.of(np.array([[1, 1, 1, 30], [1, 1, 30, 30]]))),
-        Result("oracle", "oracle", (0,), Ranks.of(np.ones((1, 4)))),
+        Result(
+            "popularity_1",
+            "baseline",
+            (0,),
+            Ranks.from_expected(np.array([[30.0, 2, np.inf, np.inf]])),
+        ),
+        Result(
+            "tpad", "tpad", (0, 1), Ranks.from_expected(np.array([[1, 1, 1, 30], [1, 1, 30, 30]]))
+        ),
+        Result("oracle", "oracle", (0,), Ranks.from_expected(np.ones((1, 4)))),
     ]
     return results_frame(results, SESSIONS, MASKS)
 
