@@ -172,7 +172,7 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
     ("arguments", "named"),
     [
         (["compare", "tpad", "oracle"], "no finished run of tpad"),
-        (["compare", "oracle", "popularity", "--metric", "AUC"], "'AUC' is no metric"),
+        (["compare", "oracle", "popularity", "--metric", "AUC"], "'AUC' is not a metric"),
         (["compare", "oracle", "popularity", "--slice", "hot"], "no slice 'hot'"),
         (["report", "--dataset", "other"], "No finished run fits"),
         (["report", "--out", "report.doc"], "must end in"),

@@ -100,7 +100,7 @@ def test_ranks_of_which_only_the_mean_is_known_get_the_fewest_ties():
     assert ranks.above.tolist() == [[0, 2], [0, 6]] and ranks.ties.tolist() == [[1, 2], [0, 1]]
     np.testing.assert_array_equal(ranks.expected, [[1, 3.5], [np.inf, 7]])
     for wrong in (0.5, np.nan, -np.inf, 2.25):
-        with pytest.raises(ValueError, match="begin at 1"):
+        with pytest.raises(ValueError, match="at least 1"):
             Ranks.from_expected(np.array([wrong]))
 
 

@@ -110,8 +110,8 @@ def test_a_run_that_is_left_without_results_is_interrupted(store, shop):
     "change, fault",
     [
         (lambda ranks: ranks[:-1], "as many ranks"),
-        (lambda ranks: np.where(np.arange(len(ranks)) == 3, np.nan, ranks), "begin at 1"),
-        (lambda ranks: ranks - ranks.min(), "begin at 1"),
+        (lambda ranks: np.where(np.arange(len(ranks)) == 3, np.nan, ranks), "at least 1"),
+        (lambda ranks: ranks - ranks.min(), "at least 1"),
         (lambda ranks: ranks + 0.25, "end in .0 or .5"),
     ],
 )
