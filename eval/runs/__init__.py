@@ -1,1 +1,1 @@
-"""Runs: fitting and measuring models into the database, choosing and comparing stored runs."""
+"""Runs: fits and evaluates models, stores the results, and selects and compares stored runs."""

@@ -174,7 +174,7 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
         (["compare", "tpad", "oracle"], "no finished run of tpad"),
         (["compare", "oracle", "popularity", "--metric", "AUC"], "'AUC' is not a metric"),
         (["compare", "oracle", "popularity", "--slice", "hot"], "no slice 'hot'"),
-        (["report", "--dataset", "other"], "No finished run fits"),
+        (["report", "--dataset", "other"], "No finished run matches"),
         (["report", "--out", "report.doc"], "must end in"),
         (["report", "--out", "nowhere/r.md"], "nowhere/r.md does not exist; name another file."),
         (["splits", "--split", "cold_items"], "Name the source"),
