@@ -241,7 +241,7 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
     ("facts", "named"),
     [
         ({"dataset": "d2"}, "trained on another dataset or split"),
-        ({"dataset": None}, "does not tell what it was trained on"),
+        ({"dataset": None}, "does not say what it was trained on"),
         ({"full_config": '{"seed": 1}'}, "other settings than the sets before it"),
         ({"base": "b2"}, "another model"),
         ({"ids": ["a", "b", "c"]}, "other items than the dataset"),

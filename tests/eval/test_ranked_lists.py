@@ -118,12 +118,15 @@ def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
     [
         ("case,items\n0,i9\n", "row 2 ranks the unknown item 'i9'"),
         ('case,items\n0,i1 \n1,"i1,i1"\n', "row 3 ranks an item twice"),
-        ("case,items\n0,i1\n0,i1\n", "row 3 answers case 0 a second time"),
+        ("case,items\n0,i1\n0,i1\n", "row 3 is a second list for case 0"),
         ("case,items\n7,i1\n", "row 2 names case '7'; cases go from 0 to 2"),
         ("case,items\nx,i1\n", "names case 'x'"),
         ("SessionId;Position;Recommendations\nnobody;0;i1\n", "session 'nobody', position 0"),
-        ("SessionId;Position;Recommendations\ntest0;5;i1\n", "position 5, which is no test case"),
-        ("session_id,item_id,score\ntest0,i1,high\n", "row 2 has no number as its score"),
+        (
+            "SessionId;Position;Recommendations\ntest0;5;i1\n",
+            "position 5, which is not a test click",
+        ),
+        ("session_id,item_id,score\ntest0,i1,high\n", "row 2 has a score that is not a number"),
         ("user,item\n1,2\n", "has the columns user, item"),
         ("", "cannot be read"),
     ],

@@ -107,7 +107,7 @@ def test_modes_are_read_in_both_forms():
     assert pooling_modes(both, "x") == ("cls", "mean")  # in the library's order
     assert pooling_modes({}, "x") == ("mean",)
     for settings in ({"pooling_mode": "median"}, {"pooling_mode_median_tokens": True}):
-        with pytest.raises(ModelError, match=r"Pooling, and its mode .*median.* is not followed"):
+        with pytest.raises(ModelError, match=r"Pooling, whose mode .*median.* is not supported"):
             pooling_modes(settings, "x")
 
 

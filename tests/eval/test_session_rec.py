@@ -72,11 +72,14 @@ def test_a_file_of_every_click_answers_the_last_ones(shop, tmp_path):
     [
         (
             {"without": {(0, 2)}},
-            "2 positions of session 'test0', which has 3. session-rec takes out",
+            "2 positions of session 'test0', which has 3. session-rec removes",
         ),
         ({"without": {(1, 0)}}, "no list for 1 of 4 cases"),
-        ({"Position": 7}, "row 2 answers session 'test0', position 7, which is no test case"),
-        ({"SessionId": "nobody"}, "session 'nobody', position 0, which is no test case"),
+        (
+            {"Position": 7},
+            "row 2 has a list for session 'test0', position 7, which is not a test click",
+        ),
+        ({"SessionId": "nobody"}, "session 'nobody', position 0, which is not a test click"),
         ({"ids": "x{}"}, "ranks the unknown item 'x1'"),
     ],
 )
@@ -88,7 +91,7 @@ def test_a_file_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, changes
 
 def test_the_table_of_metrics_is_named_as_such(shop, cases, tmp_path):
     (tmp_path / "peer.csv").write_text("Metrics;HitRate@20: ;MRR@20: ;\nsknn;0.5;0.2;\n")
-    with pytest.raises(DataError, match="table of metrics; give the file of lists"):
+    with pytest.raises(DataError, match="table of metrics; pass the file of lists"):
         read_ranked_lists(tmp_path / "peer.csv", cases, shop)
 
 
