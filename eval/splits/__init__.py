@@ -1,1 +1,1 @@
-"""Splits of a dataset's sessions: how they are made, stored, and proved free of leaks."""
+"""Splits of a dataset: how they are made, saved, and checked for leaks."""

@@ -46,7 +46,7 @@ def test_known_beginnings_survive(tmp_path, split):
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path, split):
-    with pytest.raises(DataError, match="holds something already"):
+    with pytest.raises(DataError, match="is not empty"):
         save_split(split, tmp_path / "shop")
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="cannot be written"):

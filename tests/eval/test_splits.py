@@ -352,7 +352,7 @@ def test_every_kind_has_a_name_that_can_be_read():
         ("launch_date", {}, "YYYY-MM-DD"),
         ("launch_date", {"day": "soon"}, "YYYY-MM-DD, not 'soon'"),
         ("temporal", {"test_fraction": 0.95}, "less than 1"),
-        ("temporal", {"test_fraction": -0.1}, "0 or more"),
+        ("temporal", {"test_fraction": -0.1}, "at least 0"),
         ("cold_items", {"seed": -1}, "seed must be 0 or more"),
     ],
 )
@@ -365,8 +365,8 @@ def test_settings_that_cannot_work_get_a_sentence(kind, values, words):
     "text, words",
     [
         ("few_shot:n=many", "n of the split few_shot must be a number, not 'many'"),
-        ("few_shot:m=3", "'m=3' is no parameter"),
-        ("few_shot:n", "'n' is no parameter"),
+        ("few_shot:m=3", "'m=3' is not a parameter"),
+        ("few_shot:n", "'n' is not a parameter"),
         ("few:n=3", "no split 'few'"),
     ],
 )
@@ -386,12 +386,12 @@ def test_data_that_does_not_fit_gets_a_sentence():
     refuse(shop, "choose one of kind 0, kind 1", "new_category", category="x", error=ConfigError)
     refuse(bare, "No item has a category", "new_category", category="x")
     refuse(bare, "No item has a category", "cold_items", draw="category", fraction=0.5)
-    refuse(bare, "is none; choose a larger", "cold_items", fraction=0.01, error=ConfigError)
-    refuse(random_shop(0, times=False), "no time of each click", "launch_date", day="1970-01-09")
+    refuse(bare, "is less than one item", "cold_items", fraction=0.01, error=ConfigError)
+    refuse(random_shop(0, times=False), "clicks have no times", "launch_date", day="1970-01-09")
     refuse(
         shop, "No item is first clicked after", "launch_date", day="2026-01-01", error=ConfigError
     )
-    refuse(shop, "take a later one", "launch_date", day="1969-01-01", error=ConfigError)
+    refuse(shop, "choose a later day", "launch_date", day="1969-01-01", error=ConfigError)
     alike = {
         name: replace(getattr(shop, name), starts=getattr(shop, name).starts * 0) for name in PARTS
     }
@@ -401,4 +401,6 @@ def test_data_that_does_not_fit_gets_a_sentence():
     refuse(whole, "leaves no training session", "new_category", category="a")
     refuse(dataset_of([[0, 1, 2]], [], [[0]], 3), "leaves no test session", "given")
     unasked = dataset_of([[0, 1, 2]], [], [[0, 1]], 3, category=["a", "a", "b"])
-    refuse(unasked, "No test session asks for one of the 1 items", "new_category", category="b")
+    refuse(
+        unasked, "No target of a test session is one of the 1 items", "new_category", category="b"
+    )
