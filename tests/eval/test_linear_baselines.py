@@ -130,5 +130,5 @@ def test_clicks_far_back_weigh_nothing():
 def test_a_table_that_would_be_too_large_is_refused_before_it_is_made(name, monkeypatch):
     assert BASELINES[name].most_items == 30_000
     monkeypatch.setattr("eval.baselines.linear.MOST_ITEMS", 4)
-    with pytest.raises(DataError, match="5 training items; it takes at most 4"):
+    with pytest.raises(DataError, match="5 training items; the maximum is 4"):
         BASELINES[name].make(0, None, None).fit(DATA)
