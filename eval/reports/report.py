@@ -1,4 +1,4 @@
-"""Results as a Markdown page: who won and how sure that is, then everything that was measured."""
+"""The report in Markdown: first the comparison with the best baseline, then all metrics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,10 +19,10 @@ from eval.runs.slice_comparison import compare_with_ablations, compare_with_best
 
 
 def how_to_read(mean: str = CASE) -> str:
-    """What is to be known of every table.
+    """What applies to all tables.
 
     Args:
-        mean: what figures are averaged over, "case" or "session".
+        mean: whether metrics are averaged over "case" or "session".
     """
     first = {
         CASE: "Figures are means over cases",
@@ -37,12 +37,12 @@ def how_to_read(mean: str = CASE) -> str:
 
 
 def report_title(title: str, mean: str = CASE) -> str:
-    """The heading of a report on a dataset."""
+    """The title of a report on a dataset."""
     return f"Results on {title}" + ("" if mean == CASE else f", means over {MEANS[mean]}")
 
 
 def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
-    """One sentence: what was asked, of how many sessions, on which targets."""
+    """One sentence on the cases: their number, sessions, targets and protocol."""
     counts = ", ".join(
         f"{int(mask.sum()):,} {name}"
         for name, mask in masks.items()
@@ -70,12 +70,12 @@ def markdown(
 
     Args:
         results: in the order of the tables.
-        cases: what was asked.
+        cases: the cases.
         masks: slice -> (n_cases,) bool, in the order of the report.
         title: name of the dataset.
-        notes: lines that say how it was made (command, versions).
-        subject: name of the model that is tested against the best baseline.
-        mean: what figures are averaged over, "case" or "session".
+        notes: lines on how the results were obtained (command, versions).
+        subject: name of the model that is compared with the best baseline.
+        mean: whether metrics are averaged over "case" or "session".
     """
     frame = results_frame(results, cases.session, masks, mean)
     first, last = first_and_last(frame, results, cases, masks, subject, mean)
@@ -95,22 +95,23 @@ def first_and_last(
     subject: str,
     mean: str,
 ) -> tuple[list[Section], list[Section]]:
-    """The sections with which every report begins, and those with which it ends.
+    """The sections before and after those of the slices.
 
     Args:
-        frame: of `eval.reports.tables.results_frame`; the rest as for `markdown`.
+        frame: from `eval.reports.tables.results_frame`.
+        results, cases, masks, subject, mean: see `markdown`.
     """
-    found = compare_with_best_baseline(results, cases.session, masks, subject, mean)
+    comparisons = compare_with_best_baseline(results, cases.session, masks, subject, mean)
     main = {part: masks[part] for part in sections.main_slices(frame)}
     first = [
         *sections.at_a_glance(frame),
-        *sections.contests(subject, found),
+        *sections.best_baselines(subject, comparisons),
         *by_other_mean(results, cases, main, subject, mean),
         *sections.ablations(compare_with_ablations(results, cases.session, main, mean)),
     ]
     last = [
         *sections.by_finer_slices(frame),
-        *sections.contests(subject, found, finer=True),
+        *sections.best_baselines(subject, comparisons, finer=True),
         *sections.lists(results),
         *sections.calibration(results),
         *sections.runs(results),
@@ -125,15 +126,16 @@ def by_other_mean(
     subject: str = SUBJECT,
     mean: str = CASE,
 ) -> list[Section]:
-    """The headline metrics of the main slices by the mean that the report is not about.
+    """The headline metrics of the main slices, averaged over sessions if the report is over cases, and
+    vice versa.
 
     Args:
-        results, cases, subject: as for `markdown`.
+        results, cases, subject: see `markdown`.
         main: the main slices, name -> (n_cases,) bool.
-        mean: that of the report.
+        mean: of the report.
 
     Returns:
-        Nothing where both means are the same, as every session has one case.
+        No section if every session has one case, as both means are then equal.
     """
     if not results or len(np.unique(cases.session)) == len(cases):
         return []
@@ -144,7 +146,7 @@ def by_other_mean(
 
 
 def _in_full(frame: pd.DataFrame, part: str) -> Section:
-    """Every metric of one slice, with the intervals and shares of the headlines."""
+    """All metrics of one slice, with intervals and shares of the oracle for the headline metrics."""
     table = pd.concat(
         [
             wide(frame, part, metric_names()),
@@ -158,7 +160,7 @@ def _in_full(frame: pd.DataFrame, part: str) -> Section:
 
 
 def section_text(section: Section, *, level: int = 2) -> str:
-    """A section as Markdown, its title being a heading of a level."""
+    """A section as Markdown, with its title as a heading of a level."""
     table = section.table
     heads = [str(table.index.name), *map(str, table.columns)]
     left = {heads[0], *section.left}
@@ -170,7 +172,7 @@ def section_text(section: Section, *, level: int = 2) -> str:
 
 
 def _cell(text: str) -> str:
-    """Bold for the best, without its deviation."""
+    """The cell, with the mean in bold if it is the best."""
     if not text.endswith(MARK):
         return text
     mean, plus_minus, deviation = text.removesuffix(MARK).partition(" ± ")

@@ -1,4 +1,4 @@
-"""Reports as files: Markdown, HTML, CSV or LaTeX, by the file's ending."""
+"""Writes reports as Markdown, HTML, CSV or LaTeX, by the suffix of the file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ SUFFIXES = (".md", ".html", ".csv", ".tex")
 
 
 def check_report(path: Path) -> None:
-    """Refuses a report that could not be written, before any work is done.
+    """Checks, before any work is done, that a report can be written.
 
     Raises:
-        ConfigError: the ending is none of `SUFFIXES`.
+        ConfigError: the suffix is not one of `SUFFIXES`.
         DataError: its folder does not exist.
     """
     if path.suffix not in SUFFIXES:
@@ -45,15 +45,13 @@ def write_report(
     subject: str = SUBJECT,
     mean: str = CASE,
 ) -> None:
-    """Writes the report, or prints it as Markdown where no file is named.
+    """Writes a report, or prints it as Markdown.
 
     Args:
-        path: of the file; its ending tells the format.
+        path: of the file, whose suffix decides the format; None to print.
         results, cases, masks, title, notes, subject, mean: see `eval.reports.report.markdown`.
     """
-    if (
-        path is None or path.suffix != ".csv"
-    ):  # a table for people has no room for what tells nothing
+    if path is None or path.suffix != ".csv":
         masks = informative(masks)
     if path is None or path.suffix == ".md":
         text = markdown(results, cases, masks, title=title, notes=notes, subject=subject, mean=mean)
@@ -80,7 +78,7 @@ def write_report(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none."""
+    """Writes a file, all or nothing."""
     try:
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")

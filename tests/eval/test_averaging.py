@@ -105,8 +105,8 @@ def test_the_best_baseline_is_the_best_by_the_mean_that_is_tested():
     for mean, name in (("case", "long"), ("session", "short")):
         best = best_baseline(RESULTS, ALL, "P", 20, mean=mean, sessions=SESSIONS)
         assert best is not None and best.name == name
-        (contest, _) = compare_with_best_baseline(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
-        assert contest.other == name
+        (found, _) = compare_with_best_baseline(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
+        assert found.other == name
 
 
 def test_a_report_shows_the_other_mean_in_short():

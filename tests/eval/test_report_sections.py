@@ -123,7 +123,7 @@ def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
 def test_tests_are_corrected_together_and_told_apart(results):
     found = compare_with_best_baseline(results, SESSIONS, MASKS)
     main, finer = (
-        sections.contests("tpad", found, finer=finer)[0].table for finer in (False, True)
+        sections.best_baselines("tpad", found, finer=finer)[0].table for finer in (False, True)
     )
     assert list(main.index) == ["all", "all", "cold", "cold"]
     assert list(finer.index) == ["length 1", "length 1", "length 2", "length 2"]
@@ -133,7 +133,9 @@ def test_tests_are_corrected_together_and_told_apart(results):
     found = compare_with_best_baseline(results, SESSIONS, MASKS, "markov")  # not against itself
     assert {one.other for one in found} == {"peer"}
     assert (
-        sections.contests("nobody", compare_with_best_baseline(results, SESSIONS, MASKS, "nobody"))
+        sections.best_baselines(
+            "nobody", compare_with_best_baseline(results, SESSIONS, MASKS, "nobody")
+        )
         == []
     )
 
