@@ -20,7 +20,7 @@ KINDS = {
     "length": "length of the session",
     "frequency": "training clicks of the target",
     "category": "category of the target",
-    "repeat": "whether the session holds the target",
+    "repeat": "whether the session contains the target",
 }
 """Kinds of finer slices -> their names for people."""
 

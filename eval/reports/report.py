@@ -25,14 +25,15 @@ def how_to_read(mean: str = CASE) -> str:
         mean: whether metrics are averaged over "case" or "session".
     """
     first = {
-        CASE: "Figures are means over cases",
-        SESSION: "Figures of ranks are means over sessions, of each session's mean over its cases",
+        CASE: "Metrics are means over cases",
+        SESSION: "Metrics of ranks are means over sessions, of the mean of each session over its cases",
     }[mean]
     return (
-        f"{first}, as mean ± standard deviation over seeds; intervals: 95 %, bootstrap over "
-        "sessions, of the mean over seeds; items with equal scores are in random order, and figures "
-        "are expectations over it; an item a model cannot score is not found. The best of each "
-        "column is bold, not counting models that know more than a model can (see Runs)."
+        f"{first}, given as mean ± standard deviation over seeds. Intervals are 95 % bootstrap "
+        "intervals over sessions, of the mean over seeds. Items with equal scores are in random order, "
+        "and metrics are expectations over this order. An item that a model cannot score is not found. "
+        "The best value of each column is bold, except for models that use information no real model "
+        "has (see Runs)."
     )
 
 
@@ -51,8 +52,8 @@ def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
     return (
         f"{len(cases):,} cases from {len(np.unique(cases.session)):,} test sessions"
         + (f" (targets: {counts})" if counts else "")
-        + f"; {cases.protocol}; {cases.left_out:,} cases left out since the session already holds "
-        "the next item."
+        + f"; {cases.protocol}; {cases.left_out:,} cases left out because the session already "
+        "contains the next item."
     )
 
 

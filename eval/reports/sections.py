@@ -66,7 +66,7 @@ def at_a_glance(frame: pd.DataFrame) -> list[Section]:
     found = []
     for title, note, form in (
         ("At a glance", "", wide),
-        ("", "Share of what the oracle reaches, in brackets its 95 % interval:", shares),
+        ("", "Share of the oracle's result, with its 95 % interval in brackets:", shares),
     ):
         table = _main_slices_beside(frame, form)
         if not table.empty:
@@ -88,20 +88,18 @@ def by_other_mean(
     own = str(frame.averaged_over.iat[0])
     most, of, share = concentration(sessions)
     weights = (
-        f"a session weighs as much as it has cases, and {100 * share:.0f} % of the cases come from "
-        f"{most:,} of the {of:,} sessions"
+        f"the weight of a session is its number of cases, and {100 * share:.0f} % of the cases come "
+        f"from {most:,} of the {of:,} sessions"
     )
     note = (
-        f"Here {weights}; in the other tables every session weighs the same."
+        f"Here {weights}; in the other tables all sessions have the same weight."
         if own == MEANS[CASE]
-        else f"Here every session weighs the same; in the other tables {weights}."
+        else f"Here all sessions have the same weight; in the other tables {weights}."
     )
     table = _main_slices_beside(frame, partial(wide, with_intervals=True))
-    sections = [Section(f"Averaged over {own}", table, f"{note} In brackets 95 % intervals.")]
+    sections = [Section(f"Averaged over {own}", table, f"{note} 95 % intervals are in brackets.")]
     if comparisons:
-        tested = (
-            f"{subject} against the best baseline by these means. {_tested(comparisons, 'table')}"
-        )
+        tested = f"{subject} compared with the best baseline by these means. {_tested(comparisons, 'table')}"
         sections.append(Section("", _comparison_table(comparisons), tested, ("metric",)))
     return sections
 
@@ -132,17 +130,17 @@ def best_baselines(
     some = [one for one in comparisons if (kind_of(one.slice) is not None) == finer]
     if not some:
         return []
-    note = _tested(comparisons, "kind in this report, those of finer slices included")
-    title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
-    note = "Tested as in the table of the main slices." if finer else note
+    note = _tested(comparisons, "kind in this report, finer slices included")
+    title = f"{subject} compared with the best baseline" + (", finer slices" if finer else "")
+    note = "Tested as for the main slices." if finer else note
     return [Section(title, _comparison_table(some), note, ("metric",))]
 
 
 def _tested(comparisons: Sequence[SliceComparison], where: str) -> str:
     """How models were compared, and over which tests p-values are corrected."""
     return (
-        "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
-        f"for all {len(comparisons)} tests of this {where}."
+        "Two-sided paired permutation test over sessions, on means over seeds. Holm: p-value corrected "
+        f"over all {len(comparisons)} tests of this {where}."
     )
 
 
@@ -180,9 +178,9 @@ def ablations(comparisons: Sequence[SliceComparison]) -> list[Section]:
     if not rows:
         return []
     note = (
-        "Each ablation less the whole method, means over seeds. †: p below "
-        f"{SIGNIFICANT:g}, by a paired permutation test over sessions, two-sided, corrected by Holm's method "
-        f"for all {len(comparisons)} tests of this table."
+        "Difference of each ablation from the whole method, means over seeds. †: p below "
+        f"{SIGNIFICANT:g} by a two-sided paired permutation test over sessions, corrected by Holm's method "
+        f"over all {len(comparisons)} tests of this table."
     )
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("ablation")
     return [Section("What each part of the method adds", table, note)]
@@ -203,7 +201,7 @@ def by_finer_slices(frame: pd.DataFrame) -> list[Section]:
                 for part in parts
             }
             table = pd.DataFrame(columns).rename_axis("model")
-            note = f"{metric}@{k}, in brackets the number of cases:"
+            note = f"{metric}@{k}, with the number of cases in brackets:"
             found.append(Section(title, table, note))
             title = ""
     return found
@@ -219,23 +217,23 @@ def _means(texts: pd.Series) -> pd.Series:
 def lists(results: Sequence[Result]) -> list[Section]:
     """Metrics of the lists on all cases; no section if no model has any."""
     note = (
-        "Lists of 20: share of the catalogue shown, inequality of exposure, mean training clicks, "
-        "self-information, and mean cosine distance of the items' TF-IDF texts."
+        "Lists of 20 items: coverage (share of the items that are shown), Gini index of exposure, "
+        "popularity (mean training clicks), novelty (self-information), and diversity (mean cosine "
+        "distance of the TF-IDF texts of the items)."
     )
-    return _further("What is shown", note, results, LISTS)
+    return _further("Recommendation lists", note, results, LISTS)
 
 
 def calibration(results: Sequence[Result]) -> list[Section]:
     """Calibration metrics, by slice if they are stored; no section if no model has any."""
     note = (
-        "Expected calibration error of the first item, Brier score, mean log-likelihood of the "
-        "target where it is possible, and the share of targets that are not; scores are divided by "
-        "a temperature fitted on validation sessions unless they are log-probabilities. Columns of "
-        "warm or cold targets tell how likely a model found those that came; as it cannot know which "
-        "of the two comes, even true probabilities look wrong there, and only the columns of all "
-        "targets tell whether they are right."
+        "Expected calibration error (ECE) of the top-ranked item, Brier score, mean log-likelihood of "
+        "targets that are possible, and share of targets that are impossible (probability 0). Scores "
+        "are divided by a temperature fitted on validation sessions, unless they are log-probabilities. "
+        "Only the columns of all targets measure calibration: a model cannot know whether the target is "
+        "warm or cold, so even true probabilities look wrong on either slice."
     )
-    return _further("How far scores can be trusted", note, results, CALIBRATION)
+    return _further("Calibration", note, results, CALIBRATION)
 
 
 def _further(
@@ -278,15 +276,15 @@ def runs(results: Sequence[Result]) -> list[Section]:
         )
         for result in results
     ]
-    heads = ["model", "seeds", "settled on validation", "fit (s)", "scoring (s)", "note"]
+    heads = ["model", "seeds", "tuned on validation", "fit (s)", "scoring (s)", "note"]
     table = pd.DataFrame(rows, columns=heads).set_index("model")
-    return [Section("Runs", table, "", ("seeds", "settled on validation", "note"))]
+    return [Section("Runs", table, "", ("seeds", "tuned on validation", "note"))]
 
 
 def _note(result: Result) -> str:
     if result.imported:
         of = result.imported
-        return f"lists of up to {of['longest_list']} items, imported from {of['file']}"
+        return f"imported lists of up to {of['longest_list']} items from {of['file']}"
     return ROLE_NOTE.get(result.role, "")
 
 

@@ -314,7 +314,7 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     assert cells[column("MRR@20 of oracle")] == "75 % (75–75)"
     assert [line for line in lines if line.startswith("## ")] == [
         "## At a glance",
-        "## tpad against the best baseline",
+        "## tpad compared with the best baseline",
         "## Averaged over sessions",
         "## All targets",
         "## Warm targets",

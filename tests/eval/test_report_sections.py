@@ -147,7 +147,7 @@ def test_calibration_is_told_by_slice_where_it_is_stored(results):
     assert table.table.loc["peer"].tolist() == ["–"] * 4  # an outside model's are not known
     (lists,) = sections.lists(results)
     assert list(lists.table) == ["coverage"]
-    # A database from before they were stored has none.
+    # None if they are not stored.
     assert sections.calibration(results[1:]) == sections.lists(results[1:]) == []
 
 
@@ -157,7 +157,7 @@ def test_an_outside_model_has_no_times_but_a_source(results):
     )
     (table,) = sections.runs([results[0], peer])
     assert table.table.loc["peer", "fit (s)"] == table.table.loc["peer", "scoring (s)"] == "–"
-    assert table.table.loc["peer", "note"] == "lists of up to 50 items, imported from a.csv"
+    assert table.table.loc["peer", "note"] == "imported lists of up to 50 items from a.csv"
     assert table.table.loc["markov", "fit (s)"] == "0.0"
 
 
@@ -197,14 +197,14 @@ def test_both_pages_show_all_parts_in_order(results, frame):
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Results on a shop",
         "## At a glance",
-        "## tpad against the best baseline",
+        "## tpad compared with the best baseline",
         "## Averaged over sessions",
         "## All targets",
         "## Cold targets",
         "## By length of the session",
-        "## tpad against the best baseline, finer slices",
-        "## What is shown",
-        "## How far scores can be trusted",
+        "## tpad compared with the best baseline, finer slices",
+        "## Recommendation lists",
+        "## Calibration",
         "## Runs",
     ]
     assert "| tpad | **0.750** ± 0.118 |" in text and "| oracle | 1.000 |" in text
