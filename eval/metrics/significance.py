@@ -111,30 +111,6 @@ def _ratio_bounds(
     return np.quantile(np.concatenate(found), [tail, 1 - tail], axis=0).T
 
 
-def seed_interval(
-    values: np.ndarray,
-    sessions: np.ndarray,
-    *,
-    level: float = 0.95,
-    samples: int = 1000,
-    seed: int = 0,
-) -> np.ndarray:
-    """`bootstrap_interval` of the mean over seeds.
-
-    The values of a case are averaged over seeds first, so the interval is about other sessions with the
-    same seeds; `over_seeds` is about other seeds.
-
-    Args:
-        values: (n_seeds, n) or (n_seeds, n, m) metric values of cases.
-        sessions: (n,) the session of each case.
-        level, samples, seed: see `bootstrap_interval`.
-
-    Returns:
-        (2,) or (m, 2).
-    """
-    return bootstrap_interval(values.mean(0), sessions, level=level, samples=samples, seed=seed)
-
-
 def over_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over seeds of the mean over cases.
 

@@ -26,15 +26,12 @@ LOOK_COLUMNS = ("attr_type", "attr_colour", "attr_pattern", "attr_emblem")
 def assert_no_leaks(
     data: Split | Dataset,
     *,
-    candidates: np.ndarray | None = None,
     bundle: Bundle | str | Path | None = None,
 ) -> list[str]:
     """Checks a split, and optionally a bundle that is evaluated on it.
 
     Args:
         data: the split. In a plain dataset, items without training clicks count as held out.
-        candidates: (n_items,) bool, items that training uses as candidates or negatives; by default
-            those of the training sessions.
         bundle: a bundle to be evaluated on the split. It must have been trained on the dataset of the
             split, or neither the held-out items nor the test targets may be in its training and
             validation sessions.
@@ -47,14 +44,6 @@ def assert_no_leaks(
     """
     split = data if isinstance(data, Split) else make_split(data, SplitConfig("given"))
     checked = _check_sessions(split)
-    chosen = ~split.dataset.cold if candidates is None else np.asarray(candidates, dtype=bool)
-    unlearned = split.held_out | split.dataset.cold
-    if (chosen & unlearned).any():
-        raise DataError(
-            f"Item '{_first(split, chosen & unlearned)}' is a candidate in training although it "
-            "is in no training session; use only items of training sessions as candidates."
-        )
-    checked.append(f"all {chosen.sum():,} training candidates are in training sessions")
     if bundle is not None:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
         checked += _check_bundle(split, opened)

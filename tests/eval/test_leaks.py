@@ -66,13 +66,6 @@ def test_a_session_in_two_parts_is_named(split):
         assert_no_leaks(replace(split, dataset=twice))
 
 
-def test_a_held_out_item_among_the_candidates_is_named(split):
-    row = np.flatnonzero(split.held_out)[0]
-    assert_no_leaks(split, candidates=~split.held_out & ~split.dataset.cold)
-    with pytest.raises(DataError, match=f"Item 'i{row}' is a candidate"):
-        assert_no_leaks(split, candidates=split.held_out)
-
-
 def test_a_bundle_stands_on_its_own_dataset(bundle):
     proven = assert_no_leaks(bundle.dataset, bundle=bundle)
     assert "the bundle bundle was trained on the split's dataset" in proven
