@@ -101,7 +101,7 @@ class TestCases:
             keep[:-1] = np.diff(cases.session) != 0  # (n,); the cases of a session are adjacent
         n = int(keep.sum())
         if protocol.mask_history:
-            keep &= ~holds(cases.prefixes, cases.targets)
+            keep &= ~contains_target(cases.prefixes, cases.targets)
         targets = cases.targets[keep]
         return cls(
             dataset.fingerprint,
@@ -122,7 +122,7 @@ class TestCases:
     @cached_property
     def repeats(self) -> np.ndarray:
         """(n,) bool, whether the target is an item of its prefix; False if the history is masked."""
-        return holds(self.prefixes, self.targets)
+        return contains_target(self.prefixes, self.targets)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -140,7 +140,7 @@ class TestCases:
         return {"all": np.ones(len(self), dtype=bool), "warm": ~self.cold, "cold": self.cold}[name]
 
 
-def holds(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
+def contains_target(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
     """Whether each of n prefixes contains its target (n,): (n,) bool."""
     # One by one: all prefixes of a long sequence together need memory quadratic in its length.
     pairs = zip(prefixes, targets, strict=True)

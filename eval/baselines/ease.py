@@ -46,9 +46,9 @@ class EASE(LinearModel):
         return self.config.decay
 
     def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
-        holds = decayed_rows(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
-        holds.data[:] = 1.0  # repeated items count once
-        gram = (holds.T @ holds).toarray()  # (n_known, n_known)
+        contains = decayed_rows(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
+        contains.data[:] = 1.0  # repeated items count once
+        gram = (contains.T @ contains).toarray()  # (n_known, n_known)
         gram[np.diag_indices(n_known)] += self.config.regularisation
         inverse = linalg.inv(gram, overwrite_a=True, assume_a="pos")
         inverse /= -np.diag(inverse).copy()  # column j by P_jj

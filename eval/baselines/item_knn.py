@@ -40,8 +40,8 @@ class ItemKNN:
         self.config = config or ItemKNNConfig()
 
     def fit(self, dataset: Dataset) -> "ItemKNN":
-        holds = incidence(dataset.train, len(dataset))  # (n_sessions, n_items)
-        together = (holds.T @ holds).tocoo()  # (n_items, n_items), n(i, j)
+        contains = incidence(dataset.train, len(dataset))  # (n_sessions, n_items)
+        together = (contains.T @ contains).tocoo()  # (n_items, n_items), n(i, j)
         n = together.diagonal() + self.config.regularisation  # (n_items,)
         off = together.row != together.col
         item, other = together.row[off], together.col[off]

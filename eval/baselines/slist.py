@@ -71,9 +71,9 @@ class SLIST(LinearModel):
         # In Fortran order, so that LAPACK overwrites both without a copy.
         gram, right = (np.zeros((n_known, n_known), order="F") for _ in range(2))
         inputs = decayed_rows(columns, n_known, None).astype(np.float64)  # X̃
-        holds = inputs.copy()
-        holds.data[:] = 1.0  # X
-        _add(gram, right, alpha * age, inputs, holds)
+        contains = inputs.copy()
+        contains.data[:] = 1.0  # X
+        _add(gram, right, alpha * age, inputs, contains)
         if alpha < 1:
             for owner, past, future in splits(columns, n_known, decay):
                 _add(gram, right, (1 - alpha) * age[owner], past, future)

@@ -11,7 +11,7 @@ import numpy as np
 
 from eval.metrics.ranking import candidate_scores
 from eval.metrics.ranks import case_values, target_ranks
-from eval.protocol import CASES, RankingModel, holds
+from eval.protocol import CASES, RankingModel, contains_target
 from tpad import Dataset
 
 
@@ -56,7 +56,7 @@ class ValidationCases:
         if cases == CASES["last_item"]:
             keep[:-1] &= np.diff(found.session) != 0  # the cases of a session are adjacent
         if mask_seen:
-            keep &= ~holds(found.prefixes, found.targets)
+            keep &= ~contains_target(found.prefixes, found.targets)
         rows = np.flatnonzero(keep)
         prefixes = [found.prefixes[row] for row in rows]
         return cls(prefixes, found.targets[rows], ~dataset.cold, mask_seen, held_out)

@@ -6,6 +6,7 @@ the tuning of `python -m tpad train`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -132,7 +133,7 @@ def baseline_entry(
         protocol: which cases are evaluated, in validation too.
         features: see `Entry.features`.
     """
-    protocol = protocol or Protocol()
+    evaluated = protocol or Protocol()
     budget = {}
     if epochs is not None and "epochs" in {one.name for one in fields(baseline.config)}:
         budget = {"epochs": epochs}
@@ -144,8 +145,8 @@ def baseline_entry(
             seed,
             tries,
             settings=budget,
-            mask_seen=protocol.mask_history,
-            cases=CASES[protocol.cases],
+            mask_seen=evaluated.mask_history,
+            cases=CASES[evaluated.cases],
             progress=progress,
         )
         return asdict(found) if found.settings else None
@@ -176,15 +177,13 @@ def all_entries(
 
     Args:
         dataset: items and sessions.
-        embeddings: sets of a bundle, name -> (n_items, n). "tpad" and names that start with it are
-            TPAD and its variants, all others are baselines. If there are none, the sets that need
-            neither a language model nor pictures are computed.
+        embeddings: sets of a bundle, name -> (n_items, n). Names that start with "tpad" are TPAD and
+            its variants, all others are baselines. Without sets, "random" and "tfidf" are computed.
         config: settings of the recommender, the same for all; neural baselines get its epochs.
         oracle: the exact law of the shop, if it is known.
         extra: further embedding sets, such as those from files; baselines.
-        ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, named "tpad-…". They
-            are compared through the session recommender only, all with the PCA size of TPAD, so that
-            they differ in nothing but what was ablated.
+        ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, named "tpad-…", with
+            the PCA size of TPAD and without nearest neighbours.
         shipped: the recommenders of a bundle by set, which are evaluated as they are.
         sizes: PCA sizes to try for all other sets.
         tries: number of settings tried for each baseline.
@@ -201,10 +200,7 @@ def all_entries(
         if name not in left_out
     ]
     if not embeddings:
-
-        def noise(seed: int) -> np.ndarray:
-            return random_features(dataset, seed)
-
+        noise = partial(random_features, dataset)
         entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
     shipped = shipped or {}
     pca = shipped[SUBJECT].tuning.pca if SUBJECT in shipped else None

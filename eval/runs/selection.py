@@ -96,12 +96,7 @@ def select_runs(
             + "; ".join(groups.values())
             + ". Choose with --dataset, --split or --cases."
         )
-    chosen: dict[str, list[RunInfo]] = {}
-    for model in sorted({run.model for run in wanted}, key=order_of):
-        own = [run for run in wanted if run.model == model]
-        latest = own[-1]
-        by_seed = {run.seed: run for run in own if _variant(run) == _variant(latest)}
-        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    chosen = _latest(wanted)
     missing = [model for model in models or () if model not in chosen]
     if missing:
         raise DataError(
@@ -111,6 +106,16 @@ def select_runs(
     return Selection(
         first.dataset, first.split, store.case_table(first.id), chosen, store.slices(first.id)
     )
+
+
+def _latest(runs: Sequence[RunInfo]) -> dict[str, list[RunInfo]]:
+    """The latest run of each model with the same runs of other seeds, in the order of a table."""
+    chosen: dict[str, list[RunInfo]] = {}
+    for model in sorted({run.model for run in runs}, key=order_of):
+        own = [run for run in runs if run.model == model]
+        by_seed = {run.seed: run for run in own if _variant(run) == _variant(own[-1])}
+        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    return chosen
 
 
 def results_of(store: Reader, selection: Selection) -> list[Result]:
