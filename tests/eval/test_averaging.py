@@ -49,12 +49,12 @@ def test_means_over_cases_and_over_sessions(case):
     np.testing.assert_array_equal(whole, sessions)
 
 
-def test_other_means_are_refused():
+def test_an_unknown_mean_is_an_error():
     with pytest.raises(ConfigError, match="case or session"):
         averaged(np.ones(1), np.zeros(1), "user")
 
 
-def test_how_many_cases_the_longest_sessions_hold():
+def test_share_of_cases_of_the_longest_sessions():
     assert concentration(SESSIONS) == (1, 3, pytest.approx(4 / 6))
     assert concentration(np.arange(20)) == (2, 20, 0.1)
 
@@ -109,7 +109,7 @@ def test_the_best_baseline_is_the_best_by_the_mean_that_is_tested():
         assert found.other == name
 
 
-def test_a_report_shows_the_other_mean_in_short():
+def test_a_report_includes_the_other_mean():
     class Cases:
         session, protocol, left_out = SESSIONS, "every prefix", 0
 
@@ -129,7 +129,7 @@ def test_a_report_shows_the_other_mean_in_short():
         assert ("# Results on x, means over sessions" in text) == (mean == "session")
 
 
-def test_where_every_session_has_one_case_both_means_are_one():
+def test_both_means_are_equal_if_every_session_has_one_case():
     class Cases:
         session = np.arange(6)
 

@@ -35,7 +35,7 @@ def split():
     return make_split(data, SplitConfig("cold_items", 1, fraction=0.25))
 
 
-def test_a_split_proves_itself(split):
+def test_a_split_passes_its_own_checks(split):
     proven = assert_no_leaks(split)
     assert any("none of 1 held-out items" in line for line in proven)
     few = make_split(split.dataset, SplitConfig("few_shot", fraction=0.5, n=2))
@@ -66,7 +66,7 @@ def test_a_session_in_two_parts_is_named(split):
         assert_no_leaks(replace(split, dataset=twice))
 
 
-def test_a_bundle_stands_on_its_own_dataset(bundle):
+def test_a_bundle_passes_on_its_own_dataset(bundle):
     proven = assert_no_leaks(bundle.dataset, bundle=bundle)
     assert "the bundle bundle was trained on the split's dataset" in proven
     assert any("is not recorded" in line for line in proven)  # the fake base tells nothing
@@ -96,13 +96,13 @@ def test_a_bundle_that_was_trained_on_the_split_passes(tmp_path, bundle):
     assert any("not trained on held-out items or test targets" in line for line in proven)
 
 
-def test_an_item_that_only_validates_may_do_so_in_the_bundle_too(tmp_path):
+def test_an_item_only_in_validation_may_be_in_the_bundles_validation(tmp_path):
     data = dataset_of([[0, 1, 0]] * 3, [[0, 2]], [[1, 2, 0]], 3)
     trained = bundle_of(data, tmp_path / "bundle")
     assert_no_leaks(make_split(data, SplitConfig("short_sessions")), bundle=trained)
 
 
-def test_a_bundle_that_has_learned_the_sessions_that_test_is_refused(bundle):
+def test_a_bundle_that_was_trained_on_test_sessions_is_an_error(bundle):
     for config in (SplitConfig("temporal", test_fraction=0.5), SplitConfig("leave_one_out")):
         split = make_split(bundle.dataset, config)
         with pytest.raises(DataError, match="was trained on the click on item 'item-"):
@@ -120,7 +120,7 @@ def test_a_real_bundle_is_checked_by_its_folder(fake_bundle, tmp_path):
         assert_no_leaks(split, bundle=bare)
 
 
-def test_another_shops_bundle_has_nothing_to_hide(tmp_path, bundle):
+def test_a_bundle_of_another_shop_passes(tmp_path, bundle):
     other = make_fake_dataset(tmp_path / "other", with_images=False)
     names = [f"other-{name}" for name in other.items["item_id"]]
     foreign = replace(other, items=other.items.assign(item_id=names))

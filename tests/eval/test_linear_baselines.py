@@ -119,7 +119,7 @@ def test_slist_knows_what_follows_what_and_recommends_repeats():
     assert scores[0].argmax() == 2 and scores[1].argmax() == 3
 
 
-def test_clicks_far_back_weigh_nothing():
+def test_clicks_far_back_have_no_weight():
     long = np.arange(400) % 5
     near = decayed_rows([long], 5, 2.0).toarray()
     np.testing.assert_allclose(near.sum(), 1, rtol=1e-6)

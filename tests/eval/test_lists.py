@@ -96,7 +96,7 @@ def test_chunks_change_nothing(monkeypatch):
     np.testing.assert_array_equal(diversity_values(lists, features), whole)
 
 
-def test_all_figures_at_a_cutoff():
+def test_all_metrics_at_a_cutoff():
     figures = list_metrics(LISTS, POPULARITY, np.eye(5), k=1)
     assert figures["coverage"] == 0.2
     assert figures["gini"] == pytest.approx(0.8)
@@ -111,7 +111,7 @@ def test_all_figures_at_a_cutoff():
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5))
-def test_figures_are_bounded_and_do_not_mind_the_order_of_cases(seed, k):
+def test_metrics_are_bounded_and_do_not_depend_on_the_order_of_cases(seed, k):
     rng = np.random.default_rng(seed)
     lists = rng.integers(-1, 12, (7, 5)).astype(np.int32)
     popularity, features = rng.integers(0, 20, 12), rng.standard_normal((12, 3))

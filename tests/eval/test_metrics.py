@@ -95,7 +95,7 @@ def test_the_value_of_a_tie_is_not_the_value_of_the_expected_rank():
     assert case_values(across_the_cut, "MRR", 20) == pytest.approx((1 / 19 + 1 / 20) / 4)
 
 
-def test_ranks_of_which_only_the_mean_is_known_get_the_fewest_ties():
+def test_ranks_from_expected_ranks_have_the_fewest_ties():
     ranks = Ranks.from_expected(np.array([[1.0, 3.5], [np.inf, 7.0]]))
     assert ranks.above.tolist() == [[0, 2], [0, 6]] and ranks.ties.tolist() == [[1, 2], [0, 1]]
     np.testing.assert_array_equal(ranks.expected, [[1, 3.5], [np.inf, 7]])
@@ -104,7 +104,7 @@ def test_ranks_of_which_only_the_mean_is_known_get_the_fewest_ties():
             Ranks.from_expected(np.array([wrong]))
 
 
-def test_a_huge_cutoff_needs_no_huge_table():
+def test_a_huge_cutoff_needs_little_memory():
     assert case_values(Ranks.from_expected(np.array([2.0])), "MRR", 10**12) == 0.5
     assert case_values(Ranks.empty(0), "MRR", 10**12).shape == (0,)
     assert case_values(Ranks.empty(1), "NDCG", 10**12) == 0
@@ -121,7 +121,7 @@ def test_order_of_items_does_not_matter(case, seed):
     )
 
 
-def test_ties_are_broken_without_favour():
+def test_ties_favour_no_item():
     scores = np.zeros((5, 5), dtype=np.float32)
     np.testing.assert_array_equal(target_ranks(scores, np.arange(5)).expected, np.full(5, 3.0))
     # A model that gives everything the same score finds as much as chance, whatever the order.
@@ -136,7 +136,7 @@ def test_known_ranks():
 
 
 @pytest.mark.parametrize("cells", [1, 40, 10**6])
-def test_how_many_rows_are_compared_at_once_changes_nothing(monkeypatch, cells):
+def test_the_chunk_size_does_not_change_ranks(monkeypatch, cells):
     scores = np.random.default_rng(0).integers(0, 5, (30, 11)).astype(np.float32)
     targets = np.arange(30) % 11
     whole = target_ranks(scores, targets).expected
@@ -223,7 +223,7 @@ def test_a_better_rank_is_never_worth_less(rank, k):
         assert better >= worse
 
 
-def test_asked_for_metrics_come_in_the_order_asked_for():
+def test_metrics_are_in_the_order_requested():
     ranks = Ranks.from_expected(np.array([2.0, 30.0]))
     values = all_case_values(ranks, ["Recall", "NDCG"], [1, 50])
     np.testing.assert_allclose(values, [[0, 1, 0, 1 / math.log2(3)], [0, 1, 0, 1 / math.log2(31)]])

@@ -70,7 +70,7 @@ def test_history_counts_where_it_is_a_candidate(shop, tmp_path):
     assert peer.ranks.tolist() == [2, 3, np.inf]
 
 
-def test_without_positions_a_list_answers_the_last_case(shop, cases, tmp_path):
+def test_a_list_without_position_predicts_the_last_click(shop, cases, tmp_path):
     frame = pd.DataFrame(
         {"session_id": ["test0", "test1"], "item_id": ["i2", "i4"], "score": [1.0, 2.0]}
     )
@@ -101,7 +101,7 @@ def test_ids_are_read_as_in_every_other_file(shop, tmp_path, suffix):
     assert read_ranked_lists(path, asked, numbered).ranks.tolist() == [1, 1, 1]
 
 
-def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
+def test_exported_cases_can_be_ranked_and_imported(shop, cases, tmp_path):
     asked = cases_frame(cases, shop)
     assert asked.prefix.tolist() == ["i0", "i0,i1", "i3"]
     assert "target" not in asked
@@ -131,7 +131,7 @@ def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
         ("", "cannot be read"),
     ],
 )
-def test_a_table_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, text, named):
+def test_an_invalid_table_is_an_error(shop, cases, tmp_path, text, named):
     (tmp_path / "peer.csv").write_text(text)
     with pytest.raises(DataError, match=named):
         read_ranked_lists(tmp_path / "peer.csv", cases, shop)

@@ -53,7 +53,7 @@ def frame(results):
     return results_frame(results, SESSIONS, MASKS)
 
 
-def test_an_ablation_is_told_by_what_it_lacks(results):
+def test_ablations_are_compared_with_the_whole_method(results):
     many = np.repeat(SESSIONS, 20) + 3 * np.tile(np.arange(20), 6)  # 60 sessions
     masks = {part: np.repeat(mask, 20) for part, mask in MASKS.items()}
     full = result("tpad", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20))
@@ -98,7 +98,7 @@ def test_the_share_of_the_oracle_has_an_interval(frame):
     assert shares(frame, "cold", [("P", 20)])["P@20"]["markov"] == "0 %"
 
 
-def test_without_an_oracle_no_share_is_told(results):
+def test_without_an_oracle_there_are_no_shares(results):
     frame = results_frame(results[:3], SESSIONS, MASKS)
     assert frame[["of_oracle", "of_oracle_low", "of_oracle_high"]].isna().all(axis=None)
     assert [section.title for section in sections.at_a_glance(frame)] == ["At a glance"]
@@ -112,7 +112,7 @@ def test_the_headlines_of_the_main_slices_come_first(frame):
     assert list(values.table.index) == ["markov", "peer", "tpad", "oracle"]
 
 
-def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
+def test_each_kind_of_finer_slices_has_one_table_per_metric(frame):
     hits, reciprocal = sections.by_finer_slices(frame)
     assert hits.title == "By length of the session" and reciprocal.title == ""
     assert hits.note.startswith("P@20") and reciprocal.note.startswith("MRR@20")
@@ -120,7 +120,7 @@ def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
     assert hits.table.loc["oracle"].to_dict() == {"1 (3)": "1.000", "2 (3)": "1.000"}
 
 
-def test_tests_are_corrected_together_and_told_apart(results):
+def test_p_values_are_corrected_over_main_and_finer_slices(results):
     found = compare_with_best_baseline(results, SESSIONS, MASKS)
     main, finer = (
         sections.best_baselines("tpad", found, finer=finer)[0].table for finer in (False, True)
@@ -140,7 +140,7 @@ def test_tests_are_corrected_together_and_told_apart(results):
     )
 
 
-def test_calibration_is_told_by_slice_where_it_is_stored(results):
+def test_calibration_is_shown_by_slice_if_it_is_stored(results):
     (table,) = sections.calibration(results)
     assert list(table.table) == ["ECE", "ECE cold", "log-lik.", "temperature"]
     assert table.table.loc["markov"].tolist() == ["0.125", "0.250", "-2.00", "3.00"]
@@ -151,7 +151,7 @@ def test_calibration_is_told_by_slice_where_it_is_stored(results):
     assert sections.calibration(results[1:]) == sections.lists(results[1:]) == []
 
 
-def test_an_outside_model_has_no_times_but_a_source(results):
+def test_an_imported_model_has_a_source_and_no_times(results):
     peer = Result(
         "peer", "baseline", (0,), results[1].ranks, imported={"file": "a.csv", "longest_list": 50}
     )

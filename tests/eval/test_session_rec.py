@@ -37,7 +37,7 @@ def saver(path, walks=WALKS, without=(), last=False, ids="i{}", **changes):
     frame.assign(**changes).to_csv(path, sep=";", index=False)
 
 
-def test_a_file_goes_in_as_it_is_and_repeated_clicks_are_counted(shop, cases, tmp_path):
+def test_a_file_is_imported_unchanged_and_repeated_clicks_are_counted(shop, cases, tmp_path):
     saver(tmp_path / "test_single_x.csv.Saver@50--.csv")
     peer = read_ranked_lists(tmp_path / "test_single_x.csv.Saver@50--.csv", cases, shop)
     assert peer.ranks.tolist() == [1, 1, 1, 1]
@@ -52,7 +52,7 @@ def test_where_history_is_kept_every_click_counts(shop, tmp_path):
     assert peer.ranks.tolist() == [1] * 6 and peer.left_out == 0
 
 
-def test_lists_of_last_clicks_have_no_position_and_never_answer_an_earlier_one(shop, tmp_path):
+def test_lists_without_position_predict_last_clicks_only(shop, tmp_path):
     """The third session's last click is no case; its list must not stand for the click before."""
     saver(tmp_path / "peer.csv", last=True)
     peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
@@ -61,7 +61,7 @@ def test_lists_of_last_clicks_have_no_position_and_never_answer_an_earlier_one(s
     assert peer.ranks.tolist() == [NOT_FOUND, 1, 1, NOT_FOUND] and peer.left_out == 1
 
 
-def test_a_file_of_every_click_answers_the_last_ones(shop, tmp_path):
+def test_a_file_of_every_click_can_be_used_for_last_clicks(shop, tmp_path):
     saver(tmp_path / "peer.csv")
     peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
     assert peer.ranks.tolist() == [1, 1] and peer.left_out == 4
@@ -83,13 +83,13 @@ def test_a_file_of_every_click_answers_the_last_ones(shop, tmp_path):
         ({"ids": "x{}"}, "ranks the unknown item 'x1'"),
     ],
 )
-def test_a_file_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, changes, says):
+def test_an_invalid_file_is_an_error(shop, cases, tmp_path, changes, says):
     saver(tmp_path / "peer.csv", **changes)
     with pytest.raises(DataError, match=says):
         read_ranked_lists(tmp_path / "peer.csv", cases, shop)
 
 
-def test_the_table_of_metrics_is_named_as_such(shop, cases, tmp_path):
+def test_a_table_of_metrics_is_recognised(shop, cases, tmp_path):
     (tmp_path / "peer.csv").write_text("Metrics;HitRate@20: ;MRR@20: ;\nsknn;0.5;0.2;\n")
     with pytest.raises(DataError, match="table of metrics; pass the file of lists"):
         read_ranked_lists(tmp_path / "peer.csv", cases, shop)

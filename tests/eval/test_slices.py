@@ -24,7 +24,7 @@ def rows(mask) -> list[int]:
     return np.flatnonzero(mask).tolist()
 
 
-def test_every_slice_by_hand(data):
+def test_every_slice_on_a_small_example(data):
     cases = TestCases.of(data, KEPT)  # targets 1, 4, 3, 3, 2 and then 0
     found = {name: rows(mask) for name, mask in slices(cases, data).items()}
     assert found == {
@@ -50,7 +50,7 @@ def test_every_slice_by_hand(data):
     assert list(found)[:4] == ["all", "warm", "cold", "length 1"]
 
 
-def test_finer_slices_know_their_kind_and_those_that_tell_nothing_are_left_out(data):
+def test_kinds_of_finer_slices_and_which_are_informative(data):
     found = slices(TestCases.of(data, KEPT), data, most_categories=1)
     kinds = [kind_of(name) for name in found]
     assert (
@@ -73,7 +73,7 @@ def test_only_the_largest_categories_have_a_slice(data):
     assert rows(found["other categories"]) == [1, 4]
 
 
-def test_the_parts_that_items_play_in_a_split(data):
+def test_slices_by_the_role_of_items_in_a_split(data):
     cases = TestCases.of(data, KEPT)
     roles = np.array(["warm", "few_shot", "warm", "warm", "held_out"], dtype=object)
     found = slices(cases, data, roles=roles)

@@ -19,7 +19,7 @@ def store(target):
     store.close()
 
 
-def test_ranks_and_figures_come_back(store, shop):
+def test_ranks_and_metrics_are_stored(store, shop):
     cases = TestCases.of(shop)
     rng = np.random.default_rng(0)
     ranks = Ranks(rng.integers(0, 9, len(cases)), rng.integers(0, 7, len(cases)))
@@ -41,7 +41,7 @@ def test_ranks_and_figures_come_back(store, shop):
     assert found.low <= found.value <= found.high
 
 
-def test_further_figures_are_stored_with_those_of_the_ranks(store, shop):
+def test_further_metrics_are_stored_with_those_of_the_ranks(store, shop):
     more = [MetricValue("all", "coverage", 20, 0.25), MetricValue("all", "ECE", 0, 0.125, 0.1, 0.2)]
     with open_run(store, shop) as run:
         run.finish(some_ranks(shop), 0, 0, more=more)
@@ -89,7 +89,7 @@ def test_a_run_gets_its_results_once(store, shop):
 @pytest.mark.parametrize(
     "error, status", [(KeyboardInterrupt, "interrupted"), (ValueError, "failed")]
 )
-def test_a_run_that_breaks_off_is_marked_and_leaves_no_figures(store, shop, error, status):
+def test_a_run_that_fails_is_marked_and_stores_no_metrics(store, shop, error, status):
     with open_run(store, shop, key="whole") as whole:
         whole.finish(some_ranks(shop), 0, 0)
     with pytest.raises(error), open_run(store, shop) as run:
@@ -115,13 +115,13 @@ def test_a_run_that_is_left_without_results_is_interrupted(store, shop):
         (lambda ranks: ranks + 0.25, "end in .0 or .5"),
     ],
 )
-def test_ranks_that_cannot_be_are_refused(store, shop, change, fault):
+def test_invalid_ranks_are_errors(store, shop, change, fault):
     with pytest.raises(DataError, match=fault), open_run(store, shop) as run:
         run.finish(change(some_ranks(shop)), 0, 0)
     assert store.get(run.id).status == "failed"
 
 
-def test_a_figure_that_is_no_number_is_refused_with_all_others(store, shop):
+def test_a_metric_that_is_not_finite_is_an_error_and_nothing_is_stored(store, shop):
     with pytest.raises(DataError, match="ECE@0 of slice cold"), open_run(store, shop) as run:
         run.finish(some_ranks(shop), 0, 0, more=[MetricValue("cold", "ECE", 0, float("nan"))])
     assert store.metrics(run.id) == []

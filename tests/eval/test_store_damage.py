@@ -101,7 +101,7 @@ def remove_log(path):
         (remove_log, "results.db-wal, which holds the latest changes, was deleted after"),
     ],
 )
-def test_a_verdict_is_not_called_stored_where_it_is_lost(store, path, act, says):
+def test_a_verdict_that_would_be_lost_is_an_error(store, path, act, says):
     run = store.list_runs()[0].id
     store.add_verdict(run, 0, "good")
     act(path)
@@ -111,7 +111,7 @@ def test_a_verdict_is_not_called_stored_where_it_is_lost(store, path, act, says)
         store.list_runs()
 
 
-def test_a_file_that_goes_while_it_is_written_is_told(store, path):
+def test_a_file_deleted_during_a_transaction_is_reported(store, path):
     with (
         pytest.raises(DataError, match=r"deleted after it was opened\. The last results were lost"),
         store.write() as session,
@@ -120,7 +120,7 @@ def test_a_file_that_goes_while_it_is_written_is_told(store, path):
         path.unlink()
 
 
-def test_a_reader_tells_that_its_file_was_replaced(path):
+def test_a_reader_reports_that_its_file_was_replaced(path):
     with Store(path, read_only=True) as reader:
         assert reader.list_runs()
         replace(path)
@@ -128,7 +128,7 @@ def test_a_reader_tells_that_its_file_was_replaced(path):
             reader.verdicts()
 
 
-def test_a_store_that_is_left_alone_goes_on(store, path):
+def test_other_readers_and_writers_do_not_disturb_a_store(store, path):
     run = store.list_runs()[0].id
     with Store(path) as other, Store(path, read_only=True) as reader:
         other.add_verdict(run, 0, "good")
@@ -175,7 +175,7 @@ def test_content_of_a_wrong_type_or_length(path, statement, value, says):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_damage_at_random_is_read_or_told(path, whole, seed):
+def test_random_damage_never_causes_a_traceback(path, whole, seed):
     """Single bytes, or a whole stretch: never a traceback."""
     rng, content = random.Random(seed), bytearray(whole.read_bytes())
     if seed % 2:
@@ -199,7 +199,7 @@ def test_a_report_of_a_damaged_database_is_one_line(path, capsys):
     assert told.startswith(f"Error: {path} is damaged (") and told.count("\n") == 1
 
 
-def test_a_page_of_garbage_is_told(path):
+def test_a_damaged_page_is_reported(path):
     with closing(sqlite3.connect(path)) as connection:
         named = "SELECT rootpage FROM sqlite_master WHERE name = 'run'"
         at = 4096 * (connection.execute(named).fetchone()[0] - 1)
@@ -210,7 +210,7 @@ def test_a_page_of_garbage_is_told(path):
         read_all(path)
 
 
-def test_half_of_a_character_is_not_stored(target):
+def test_half_of_a_surrogate_pair_is_an_error(target):
     shop = tiny_shop()
     with Store(target) as store:
         with open_run(store, shop) as run:

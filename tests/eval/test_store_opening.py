@@ -36,7 +36,7 @@ def differences(connection):
     return compare_metadata(context, Base.metadata)
 
 
-def test_a_new_database_is_what_the_models_say(target):
+def test_a_new_database_has_the_tables_of_the_models(target):
     store = Store(target)
     with store.engine.connect() as connection:
         assert differences(connection) == []
@@ -51,7 +51,7 @@ def test_the_latest_migration_is_the_revision_of_the_tables():
     assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
 
 
-def test_opening_a_present_database_again_changes_nothing(target):
+def test_opening_a_database_again_changes_nothing(target):
     shop, store = tiny_shop(), Store(target)
     with open_run(store, shop) as run:
         run.finish(some_ranks(shop), 0, 0)
@@ -107,7 +107,7 @@ def test_tables_of_another_program_are_left_alone(target, missing):
         Store(target)
 
 
-def test_what_is_no_database_is_refused(tmp_path):
+def test_files_that_are_not_databases_are_errors(tmp_path):
     notes = tmp_path / "notes.db"
     notes.write_text("these are notes, no database" * 50)
     for read_only in (False, True):
@@ -126,14 +126,14 @@ def test_what_is_no_database_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a ?#%20 b.db", "ä.db"])
-def test_any_file_name_will_do(tmp_path, name):
+def test_any_file_name_works(tmp_path, name):
     for _ in range(2):
         Store(tmp_path / name).close()
     Store(tmp_path / name, read_only=True).close()
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_present_database_on_a_read_only_disk_is_read_where_it_lies(tmp_path, no_writing):
+def test_a_database_on_a_read_only_disk_is_read_in_place(tmp_path, no_writing):
     shop, path = tiny_shop(), tmp_path / "results.db"
     store = Store(path)
     with open_run(store, shop) as run:
@@ -162,7 +162,7 @@ def test_a_file_without_write_permission_is_read(tmp_path):
     reader.close()
 
 
-def test_what_lies_in_the_log_is_read_too(tmp_path, no_writing):
+def test_the_log_is_read_too(tmp_path, no_writing):
     """A program that died left the newest rows in the log beside the file."""
     shop, living = tiny_shop(), tmp_path / "living.db"
     store = Store(living)
@@ -217,7 +217,7 @@ def test_a_url_of_a_file_is_that_file(tmp_path):
     assert Store(tmp_path / "results.db", read_only=True).runs() == []
 
 
-def test_the_environment_names_the_database_where_nobody_does(monkeypatch):
+def test_the_environment_names_the_default_database(monkeypatch):
     monkeypatch.delenv("TPAD_DATABASE_URL", raising=False)
     assert default_target() == "results.db"
     monkeypatch.setenv("TPAD_DATABASE_URL", "postgresql://host/results")
@@ -226,7 +226,7 @@ def test_the_environment_names_the_database_where_nobody_does(monkeypatch):
     assert default_target() == "results.db"
 
 
-def test_urls_that_cannot_work_are_explained(monkeypatch):
+def test_invalid_urls_are_errors(monkeypatch):
     with pytest.raises(DataError, match="nothing://… is not a valid database URL"):
         Store("nothing://user:secret@host/db")
     with pytest.raises(DataError, match="is not a valid database URL"):
