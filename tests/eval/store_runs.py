@@ -1,4 +1,4 @@
-"""Runs to store, for the tests of the store and for the processes that they start."""
+"""Runs to store, for the tests of the store and the processes that they start."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The declared search over settings, and the validation cases that it asks."""
+"""Tuning of the settings of baselines, and the validation cases that it uses."""
 
 import json
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""Baselines on hand-made sessions."""
+"""Baselines on small examples."""
 
 from dataclasses import replace
 

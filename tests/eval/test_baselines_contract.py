@@ -1,4 +1,4 @@
-"""What every baseline must do, whatever it computes."""
+"""The contract that every baseline must fulfil."""
 
 import numpy as np
 import pytest

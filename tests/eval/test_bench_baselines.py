@@ -1,4 +1,4 @@
-"""The benchmark of the baselines: one command for the table, and all models learn from the same."""
+"""The benchmark of the baselines: one command makes the table, and all models use the same data."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Two runs held against each other."""
+"""The comparison of two runs."""
 
 import numpy as np
 import pytest

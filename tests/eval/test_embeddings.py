@@ -1,4 +1,4 @@
-"""Embedding sets from files: every form gives the same table, and every fault a sentence."""
+"""Embedding sets from files: every format gives the same table, and every fault one sentence."""
 
 import json
 from pathlib import Path

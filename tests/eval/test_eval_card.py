@@ -1,4 +1,4 @@
-"""The figures of a database in a bundle's model card."""
+"""The results of a database in the model card of a bundle."""
 
 import re
 import shutil

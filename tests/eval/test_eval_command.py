@@ -1,4 +1,4 @@
-"""Models, runner, report and command line, on a bundle that only looks like one."""
+"""Models, runner, report and command line, on a fake bundle."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Commands that ask the database: report, compare, splits, export and import, on a small shop."""
+"""Commands that query the database: report, compare, splits, export and import, on a small shop."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Features of the baselines where there is no bundle."""
+"""Features of the baselines without a bundle."""
 
 import numpy as np
 from small_shops import dataset_of

@@ -1,4 +1,4 @@
-"""How a SQLite file's changes are logged on each kind of file system."""
+"""The journal mode of a SQLite file on each kind of file system."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""Embedding sets from small encoders of each kind, made from config, saved and loaded again."""
+"""Embedding sets from small encoders of each kind, created from a config, saved and loaded."""
 
 import json
 from dataclasses import replace

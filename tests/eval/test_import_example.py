@@ -1,4 +1,4 @@
-"""The example of an outside model does what its README says."""
+"""The example of imported models does what its README says."""
 
 import json
 import runpy

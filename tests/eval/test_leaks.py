@@ -1,4 +1,4 @@
-"""Leaks: each way for a held-out item to be learned from is found and named."""
+"""Leaks: each way to train on a held-out item is found and named."""
 
 from dataclasses import replace
 from pathlib import Path

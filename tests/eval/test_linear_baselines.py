@@ -1,4 +1,4 @@
-"""EASE and SLIST beside their definitions, solved in another way."""
+"""EASE and SLIST compared with their definitions, solved in another way."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Ranks and metrics, against brute force and against their own definitions."""
+"""Ranks and metrics, compared with brute force and with their definitions."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Neural baselines learn patterns with a known answer, and do what their papers say."""
+"""Neural baselines learn known patterns, and compute what their papers say."""
 
 import numpy as np
 import pytest

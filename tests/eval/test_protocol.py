@@ -1,4 +1,4 @@
-"""What the models are asked, and that how it is computed changes nothing."""
+"""The test cases, and that the way of computing does not change results."""
 
 from dataclasses import replace
 

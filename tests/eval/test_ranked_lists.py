@@ -1,4 +1,4 @@
-"""Lists of outside models: three forms of table, one result."""
+"""Imported ranked lists: three forms of table, one result."""
 
 from dataclasses import replace
 

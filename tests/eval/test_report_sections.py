@@ -1,4 +1,4 @@
-"""The parts of a report: what comes first, what is told of finer slices, of lists and calibration."""
+"""The sections of a report: headlines, finer slices, lists and calibration."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers: every module is followed, or refused by its name."""
+"""Folders of sentence-transformers: every module is supported, or named in an error."""
 
 import json
 
@@ -236,7 +236,7 @@ def test_an_invalid_list_of_modules_is_an_error(shop, folder, text):
 
 @pytest.mark.parametrize("modes", [("mean",), ("weightedmean", "lasttoken"), tuple(ONE)])
 def test_the_library_gives_the_same_vectors(shop, folder, modes):
-    """Where sentence-transformers is installed, which this package does not need."""
+    """Runs if sentence-transformers is installed, which is not required."""
     library = pytest.importorskip("sentence_transformers")
     dense(folder, "2_Dense", in_features=16 * len(modes))
     weights = {"linear.weight": torch.randn(5, 16 * len(modes)), "linear.bias": torch.randn(5)}

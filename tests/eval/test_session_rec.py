@@ -1,4 +1,4 @@
-"""Result files of session-rec, as its `Saver` writes them: untouched, with every click answered."""
+"""Result files of session-rec, as written by its `Saver`, with a list for every click."""
 
 import pandas as pd
 import pytest
@@ -104,7 +104,7 @@ def test_ids_and_positions_written_as_fractions_are_the_same(tmp_path):
 
 
 def test_ids_that_start_a_formula_come_back(tmp_path):
-    """The exported questions mark them for spreadsheets; an answer may copy them as they stand."""
+    """The exported cases mark them for spreadsheets; an imported list may keep the marks."""
     shop = dataset_of([[0, 1]], [], WALKS, 6)
     shop.items["item_id"] = ["=0", "+x", "@2", "-3", "4", "'=5"]
     shop.test.ids[:] = ["=a", "-b", "@c"]

@@ -1,4 +1,4 @@
-"""Slices: which case belongs to which, by hand and by what must hold for all."""
+"""Slices: which cases belong to each, on small examples and by properties."""
 
 import numpy as np
 import pytest

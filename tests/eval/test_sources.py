@@ -1,4 +1,4 @@
-"""Embedding sets from files: what joins them before they are compared."""
+"""Embedding sets from files: what is appended before they are compared."""
 
 from argparse import Namespace
 

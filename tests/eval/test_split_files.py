@@ -1,4 +1,4 @@
-"""A split that was written is the split that is trained on."""
+"""A saved split is the split that is trained on."""
 
 import json
 from dataclasses import replace

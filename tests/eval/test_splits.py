@@ -1,4 +1,4 @@
-"""Splits: what they hold out is held out, nothing else changes, and a seed says it all."""
+"""Splits hold out what they should, change nothing else, and depend only on their seed."""
 
 from collections import Counter
 from dataclasses import replace

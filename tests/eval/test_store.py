@@ -1,4 +1,4 @@
-"""The results database: what goes in comes out, and nothing is overwritten."""
+"""The results database: what is stored can be read, and nothing is overwritten."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Databases that were deleted, replaced or damaged: each ends in one sentence that names the file."""
+"""Deleted, replaced or damaged databases: errors are one sentence that names the file."""
 
 import random
 import shutil

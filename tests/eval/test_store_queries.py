@@ -1,4 +1,4 @@
-"""What reports and a dashboard ask of the store: runs, figures, ranks, splits and verdicts."""
+"""Queries of reports and the dashboard: runs, metrics, ranks, splits and verdicts."""
 
 from datetime import UTC, datetime, timedelta
 

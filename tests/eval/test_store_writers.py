@@ -1,4 +1,4 @@
-"""Several writers, killed ones, locks and full disks: what was stored stays whole."""
+"""Several writers, killed processes, locks and full disks: stored results stay complete."""
 
 import os
 import subprocess

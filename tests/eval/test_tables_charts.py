@@ -1,4 +1,4 @@
-"""Tidy tables, LaTeX and the HTML page, on ranks whose figures are known."""
+"""Tidy tables, LaTeX and the HTML page, on ranks with known metrics."""
 
 import numpy as np
 import pandas as pd
