@@ -123,7 +123,7 @@ def build_app(recommender: "Recommender", results: "Results | None" = None) -> g
                 page.strip,
                 page.tabs,
                 page.active,
-                {tab.label: name for name, tab in page.tab_of.items()},
+                {str(tab.label): name for name, tab in page.tab_of.items()},
             ),
             parts,
             IN_TURN,

@@ -19,7 +19,7 @@ from stage_meter import peak
 from tqdm import tqdm
 
 from eval.metrics.calibration import calibration
-from eval.metrics.lists import list_figures
+from eval.metrics.lists import list_metrics
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import all_case_values
 from eval.metrics.significance import bootstrap_interval
@@ -68,7 +68,7 @@ def measure(n_items: int, n_cases: int, seed: int) -> dict[str, float]:
         )
     ranked = time.perf_counter()
     bootstrap_interval(all_case_values(ranking.ranks), cases.session)
-    list_figures(ranking.lists, popularity, model.vectors)
+    list_metrics(ranking.lists, popularity, model.vectors)
     calibration(ranking)
     end = time.perf_counter()
     return {

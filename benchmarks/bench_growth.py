@@ -199,11 +199,11 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     """What `python -m eval run` does with one embedding set; returns the number of cases."""
     from eval.database.store import Store
     from eval.metrics.calibration import validation_cases
-    from eval.metrics.figures import figures
+    from eval.metrics.slice_metrics import slice_metrics
+    from eval.models.entries import embedding_entry
     from eval.models.features import text_features
-    from eval.models.registry import embedding_entry
     from eval.protocol import TestCases
-    from eval.runs.measuring import measure
+    from eval.runs.evaluation import evaluate
     from tpad import Bundle
 
     features = Bundle.load(work / "bundle", verify="fast").embeddings["tpad"]
@@ -216,16 +216,16 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     with meter.stage("judge: TF-IDF for diversity"):
         texts = text_features(dataset)
     with meter.stage("judge: rank all items"):
-        found = measure(model, dataset, cases, validation, texts)
+        found = evaluate(model, dataset, cases, validation, texts)
     with meter.stage("judge: intervals"):
-        known = list(figures(found.ranks, cases))
+        known = list(slice_metrics(found.ranks, cases))
     store = Store(work / "results.db")
     with (
         meter.stage("store ranks and figures"),
-        patch("eval.database.store.figures", lambda *_: known),
+        patch("eval.database.open_run.slice_metrics", lambda *_: known),
         store.run(dataset, "shop", cases, ("tpad", "tpad"), 0, {}, "key", ("benchmark", "")) as run,
     ):
-        run.finish(found.ranks, 0.0, 0.0, None, found.figures)
+        run.finish(found.ranks, 0.0, 0.0, None, found.metrics)
     with meter.stage("read them back"):
         ranks, table = store.rank_matrix([run.id])[0], store.figures([run.id])
     store.close()

@@ -20,8 +20,8 @@ from uuid import uuid4
 import numpy as np
 
 from eval.database.store import Store
-from eval.metrics.figures import figures
 from eval.metrics.ranks import Ranks
+from eval.metrics.slice_metrics import slice_metrics
 from eval.protocol import TestCases
 
 
@@ -79,11 +79,11 @@ def main() -> int:
             store = Store(target)
         print(f"{n:,} cases x {models} models, {store.engine.dialect.name}")
         with timed("compute the figures of a run (the judge)"):
-            known = list(figures(Ranks.of(ranks[0]), cases))
+            known = list(slice_metrics(Ranks.from_expected(ranks[0]), cases))
         ids, version = [], ("benchmark", "")
         with (
             timed("store all runs", models),
-            patch("eval.database.store.figures", lambda *_: known),
+            patch("eval.database.open_run.slice_metrics", lambda *_: known),
         ):
             for row in range(models):
                 model = (f"model-{row}", "baseline")

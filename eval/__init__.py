@@ -1,5 +1,5 @@
-"""The judge: measures models on test sessions, and keeps what was measured."""
+"""Evaluates models on test sessions and stores the results."""
 
 from tpad.environment import forget_blank_variables
 
-forget_blank_variables()  # before any library that reads them is imported
+forget_blank_variables()  # before libraries that read them are imported

@@ -1,8 +1,8 @@
-"""How models are asked: which cases, all items ranked, history masked or not.
+"""The evaluation protocol: which test cases there are, and which items are ranked.
 
-Masking the history is a recorded choice: in the demo shop a session never repeats an item, so an
-item of the session is no candidate for any model. Where sessions of a real shop do repeat an item,
-such a case has no candidate that is right and is left out; how many were is part of the record.
+All items are ranked, except those of the session if the history is masked. If it is masked, a case whose
+target is already in its session cannot be predicted and is left out; the number of such cases is
+reported.
 """
 
 import typing
@@ -14,19 +14,19 @@ import numpy as np
 
 from tpad import ConfigError, Dataset
 
-CELLS_AT_ONCE = 8_000_000  # scores held in memory at once: 32 MB
+CELLS_AT_ONCE = 8_000_000  # scores in memory at once: 32 MB
 SLICES = ("all", "warm", "cold")
 CASES = {"every_prefix": "every prefix", "last_item": "last item"}
 
 
 class RankingModel(typing.Protocol):
-    """A model that ranks: TPAD and every baseline."""
+    """A model that ranks items: TPAD and every baseline."""
 
     can_score_new_items: bool
-    """Whether items of no training session get a score other than −inf."""
+    """Whether items without training clicks get a score other than −inf."""
 
     def fit(self, dataset: Dataset) -> "RankingModel":
-        """Learns from the training sessions, and settles choices on the validation sessions."""
+        """Trains on the training sessions, with early stopping and the like on validation sessions."""
         ...
 
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
@@ -36,46 +36,44 @@ class RankingModel(typing.Protocol):
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is asked of a test session. All items are ranked, always.
+    """Which cases are made of a test session, and whether its history is masked.
 
     Raises:
-        ConfigError: there are no such cases.
+        ConfigError: `cases` is unknown.
     """
 
     cases: str = "every_prefix"
     """"every_prefix": each prefix predicts its next item, as in SR-GNN (Wu et al. 2019) and MMSBR
     (Zhang et al. 2023). "last_item": all clicks but the last predict the last."""
     mask_history: bool = True
-    """Whether the items of the prefix are no candidates."""
+    """Whether the items of the prefix are excluded from the candidates."""
 
     def __post_init__(self) -> None:
         if self.cases not in CASES:
-            raise ConfigError(
-                f"There are no cases {self.cases!r}; choose one of {', '.join(CASES)}."
-            )
+            raise ConfigError(f"Unknown cases {self.cases!r}; choose one of {', '.join(CASES)}.")
 
     def __str__(self) -> str:
-        """The line that is recorded. It enters fingerprints, so it never changes."""
+        """A line that is stored with the cases and is part of their fingerprint."""
         history = "masked" if self.mask_history else "kept"
         return f"{CASES[self.cases]}, all items ranked, history {history}"
 
 
 @dataclass(frozen=True, eq=False)
 class TestCases:
-    """The cases that every model is asked.
+    """The test cases: every model predicts the same targets.
 
     Attributes:
         dataset: fingerprint of the dataset.
-        protocol: what was done, in words; part of the record.
+        protocol: the protocol in words.
         session: (n,) int64, row of the test session.
         prefixes: n int32 arrays of item rows, the most recent last.
         targets: (n,) int32, the next item.
         cold: (n,) bool, whether the target occurs in no training session.
-        mask_history: whether the items of the prefix are no candidates.
-        left_out: number of cases left out since their target is in the prefix.
+        mask_history: whether the items of the prefix are excluded from the candidates.
+        left_out: number of cases left out because their target is in the prefix.
     """
 
-    __test__ = False  # no test class, whatever its name
+    __test__ = False  # not a test class for pytest
 
     dataset: str
     protocol: str
@@ -93,17 +91,17 @@ class TestCases:
     def of(cls, dataset: Dataset, protocol: Protocol | None = None) -> "TestCases":
         """The cases of a dataset's test sessions; by default every prefix, history masked.
 
-        Clicks that a session marks as history are no targets, so a leave-one-out dataset has one
-        case a user under either protocol.
+        Clicks marked as history are not targets, so a leave-one-out dataset has one case per user under
+        either protocol.
         """
         protocol = protocol or Protocol()
         cases = dataset.test.prefixes()
         keep = np.ones(len(cases), dtype=bool)
         if protocol.cases == "last_item":
-            keep[:-1] = np.diff(cases.session) != 0  # (n,) the cases of a session are in order
-        asked = int(keep.sum())
+            keep[:-1] = np.diff(cases.session) != 0  # (n,); the cases of a session are adjacent
+        n = int(keep.sum())
         if protocol.mask_history:
-            keep &= ~holds(cases.prefixes, cases.targets)
+            keep &= ~contains_target(cases.prefixes, cases.targets)
         targets = cases.targets[keep]
         return cls(
             dataset.fingerprint,
@@ -113,7 +111,7 @@ class TestCases:
             targets,
             dataset.cold[targets],
             protocol.mask_history,
-            asked - int(keep.sum()),
+            n - int(keep.sum()),
         )
 
     @cached_property
@@ -123,27 +121,27 @@ class TestCases:
 
     @cached_property
     def repeats(self) -> np.ndarray:
-        """(n,) bool, whether the target is an item of its prefix; never if history is masked."""
-        return holds(self.prefixes, self.targets)
+        """(n,) bool, whether the target is an item of its prefix; False if the history is masked."""
+        return contains_target(self.prefixes, self.targets)
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of the cases: ranks of equal fingerprints can be compared case by case."""
+        """sha256 (hex) of the cases; runs on cases with equal fingerprints can be compared."""
         digest = sha256(f"{self.dataset}/{self.protocol}".encode())
         for values in (self.session, self.targets, self.cold, self.lengths, *self.prefixes):
             digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())
         return digest.hexdigest()
 
     def slice(self, name: str) -> np.ndarray:
-        """(n,) bool, the cases of a slice: "all", "warm" or "cold" (of the target).
+        """(n,) bool, the cases of a slice: "all", "warm" or "cold" targets.
 
-        `eval.metrics.slices.slices` has the finer ones.
+        For finer slices see `eval.metrics.slices`.
         """
         return {"all": np.ones(len(self), dtype=bool), "warm": ~self.cold, "cold": self.cold}[name]
 
 
-def holds(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
-    """Whether each of n prefixes holds its target (n,): (n,) bool."""
-    # Long sequences have many prefixes; joined, they would need memory squared in their length.
+def contains_target(prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
+    """Whether each of n prefixes contains its target (n,): (n,) bool."""
+    # One by one: all prefixes of a long sequence together need memory quadratic in its length.
     pairs = zip(prefixes, targets, strict=True)
     return np.fromiter((target in prefix for prefix, target in pairs), bool, len(targets))

@@ -1,9 +1,9 @@
-"""Lets two outside models stand in the judge's table, on a small demo shop.
+"""Compares two models of other libraries with ours, on a small demo shop.
 
     python examples/import_peer.py --folder peer-example
 
-The models are tiny stand-ins that know nothing of TPAD: they read the shop's clicks and the exported
-cases, and save their lists as session-rec and RecBole do. Each command is printed before it is run.
+The models are tiny examples that are independent of TPAD: they read the clicks and the exported cases, and
+save their ranked lists in the formats of session-rec and RecBole. Each command is printed before it is run.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from eval.__main__ import main as run_eval
 from tpad.__main__ import main as run_tpad
 
 LENGTH = 50
-"""Items in each list: more than the judge's 20, as it takes out those of the session's own history."""
+"""Items in each list; more than the 20 that are evaluated, as items of the session are removed."""
 SMALL = ["--items", "60", "--train", "400", "--validation", "40", "--test", "100"]
 
 Lists = list[list[tuple[str, float]]]
@@ -28,7 +28,7 @@ Lists = list[list[tuple[str, float]]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the example; the exit code is that of the first command that failed, else 0."""
+    """Runs the example and returns the exit code of the first command that failed, else 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("peer-example"), help="(%(default)s)")
     folder = parser.parse_args(arguments).folder
@@ -37,22 +37,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source = ["--world", str(shop), "--database", str(database)]
     ours = ["--models", "popularity", "markov", "oracle", "--seeds", "0"]
 
-    def answer() -> int:
-        asked = pd.read_csv(cases, dtype=str)
+    def rank_cases() -> int:
+        table = pd.read_csv(cases, dtype=str)
         model = Clicks(pd.read_csv(shop / "interactions.csv", dtype=str))
-        save_as_session_rec(follows, asked, [model.follows(p.split(",")) for p in asked["prefix"]])
-        save_as_recbole(together, asked, [model.together(p.split(",")) for p in asked["prefix"]])
+        save_as_session_rec(follows, table, [model.follows(p.split(",")) for p in table["prefix"]])
+        save_as_recbole(together, table, [model.together(p.split(",")) for p in table["prefix"]])
         return 0
 
     folder.mkdir(parents=True, exist_ok=True)
     steps = [] if shop.exists() else [tpad("world", *SMALL, "--out", str(shop))]
     steps += [
-        judge("run", *source, *ours, "--report", str(folder / "ours.md")),
-        judge("export", "cases", "--world", str(shop), "--out", str(cases)),
-        ("# the outside models answer the cases", answer),
-        judge("import", str(follows), "--model", "follows", *source),
-        judge("import", str(together), "--model", "together", *source),
-        judge("report", "--database", str(database), "--subject", "follows"),
+        evaluate("run", *source, *ours, "--report", str(folder / "ours.md")),
+        evaluate("export", "cases", "--world", str(shop), "--out", str(cases)),
+        ("# the other models rank the items of each case", rank_cases),
+        evaluate("import", str(follows), "--model", "follows", *source),
+        evaluate("import", str(together), "--model", "together", *source),
+        evaluate("report", "--database", str(database), "--subject", "follows"),
     ]
     for line, act in steps:
         print(f"\n{line}", flush=True)
@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 Step = tuple[str, Callable[[], int]]
-"""What is printed, and what is done."""
+"""The line to print, and the action."""
 
 
-def judge(*words: str) -> Step:
+def evaluate(*words: str) -> Step:
     """A command of `python -m eval`."""
     return f"$ python -m eval {shlex.join(words)}", lambda: run_eval(words)
 
@@ -95,42 +95,42 @@ class Clicks:
                 self.with_[item].update(set(clicked) - {item})
 
     def follows(self, prefix: Sequence[str]) -> list[tuple[str, float]]:
-        """What followed the last item most often."""
+        """The items that most often followed the last item."""
         return self._best(self.next[prefix[-1]])
 
     def together(self, prefix: Sequence[str]) -> list[tuple[str, float]]:
-        """What was most often in one session with the items of this one."""
+        """The items that most often occurred in sessions with the items of this one."""
         return self._best(sum((self.with_[item] for item in prefix), Counter()))
 
     def _best(self, counts: Counter) -> list[tuple[str, float]]:
         most = 1 + max(self.popularity.values())
-        # The more popular of two with the same count comes first.
+        # Items with equal counts are ordered by popularity.
         scores = {item: counts[item] + n / most for item, n in self.popularity.items()}
         return sorted(scores.items(), key=lambda pair: -pair[1])[:LENGTH]
 
 
-def save_as_session_rec(path: Path, asked: pd.DataFrame, lists: Lists) -> None:
-    """One row a case, as the frame of session-rec's `Saver` holds them."""
+def save_as_session_rec(path: Path, cases: pd.DataFrame, lists: Lists) -> None:
+    """One row per case, in the format of session-rec's `Saver`."""
     pd.DataFrame(
         {
-            "SessionId": asked["session_id"],
-            "Position": asked["position"],
+            "SessionId": cases["session_id"],
+            "Position": cases["position"],
             "Recommendations": [",".join(item for item, _ in one) for one in lists],
             "Scores": [",".join(f"{score:.4f}" for _, score in one) for one in lists],
         }
     ).to_csv(path, sep=";", index=False)
 
 
-def save_as_recbole(path: Path, asked: pd.DataFrame, lists: Lists) -> None:
-    """One row an item: what RecBole's `full_sort_topk` gives, with tokens instead of its numbers.
+def save_as_recbole(path: Path, cases: pd.DataFrame, lists: Lists) -> None:
+    """One row per item: the output of RecBole's `full_sort_topk`, with tokens instead of its ids.
 
-    RecBole answers one case a session, the last. Where it is asked every prefix, as here, the column
-    `position` tells them apart.
+    RecBole predicts one case per session, the last. With every prefix, as here, the column `position`
+    distinguishes the cases of a session.
     """
     rows = [
         (session, position, item, score)
         for session, position, one in zip(
-            asked["session_id"], asked["position"], lists, strict=True
+            cases["session_id"], cases["position"], lists, strict=True
         )
         for item, score in one
     ]

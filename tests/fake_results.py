@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from eval.database.store import OpenRun, Store
+from eval.database import OpenRun, Store
 from eval.metrics.slices import slices
 from eval.protocol import TestCases
 from tpad import Dataset

@@ -116,7 +116,7 @@ def report(folder):
     from eval.reports.writing import write_report
     from eval.runs.results import Result
 
-    ranks = Ranks.of(np.array([[1.0, 2.0]]))
+    ranks = Ranks.from_expected(np.array([[1.0, 2.0]]))
     cases = argparse.Namespace(session=np.arange(2))
     write_report(
         folder / "r.csv",

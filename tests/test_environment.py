@@ -10,7 +10,7 @@ import pytest
 
 from app import __main__ as command
 from app.compare.maps import cache_folder
-from eval.database.opening import default_target
+from eval.database.connection import default_target
 from tpad.__main__ import main
 from tpad.environment import flag, forget_blank_variables, variable, whole_number
 from tpad.errors import ConfigError

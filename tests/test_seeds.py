@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.runs.runner import run_models
-from eval.splits.making import SplitConfig
+from eval.splits.split import SplitConfig
 from tpad import Dataset
 from tpad.data.splits import hold_out_items
 from tpad.embedded.pretraining import PretrainingConfig

@@ -12,7 +12,7 @@ from app.cold_start.rating import Rating
 from app.cold_start.visitor import Visitor
 from app.shell.case_reader import Case
 from app.shell.shop import Shop
-from eval.models.names import NEIGHBOURS, VARIANT
+from eval.models.naming import NEIGHBOURS, VARIANT
 from tpad.errors import DataError
 
 if TYPE_CHECKING:

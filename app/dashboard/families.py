@@ -3,8 +3,8 @@
 import numpy as np
 
 from app.shell.evaluation import Evaluation
-from eval.models.names import SUBJECT, VARIANT
-from eval.runs.rivals import best_baseline
+from eval.models.naming import SUBJECT, VARIANT
+from eval.runs.slice_comparison import best_baseline
 
 IDS, CONTENT, OURS, ABLATION, REFERENCE, ORACLE = (
     "baseline, item IDs",

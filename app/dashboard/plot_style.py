@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from app.dashboard.families import ABLATION, CONTENT, IDS, ORACLE, OURS, REFERENCE
 from app.shell.figures import GREY, TRUTH
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 
 COLOURS = {
     IDS: "#7F8FA6",

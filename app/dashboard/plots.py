@@ -20,7 +20,7 @@ from app.dashboard.plot_style import (
 from app.dashboard.tables import MIN_SECONDS
 from app.shell.figures import PALETTE, TRUTH
 from app.shell.text import plot_text
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 
 
 def scatter(

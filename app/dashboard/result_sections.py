@@ -16,9 +16,9 @@ from app.shell.views import csv_link
 from eval.metrics.averaging import SESSION
 from eval.metrics.ranks import parse_metric
 from eval.metrics.slices import KINDS
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES
-from eval.runs.rivals import Contest
+from eval.runs.slice_comparison import SliceComparison
 
 
 def draw_leaderboard(view: View, evaluation: Evaluation) -> Iterator[Section | None]:
@@ -179,7 +179,7 @@ def draw_ablations(view: View, evaluation: Evaluation) -> Iterator[Section]:
             )
         )
         return
-    found: list[Contest] = []
+    found: list[SliceComparison] = []
     count = len(names) * len(HEADLINES)
     for metric, k in HEADLINES:
         for name in names:

@@ -9,9 +9,9 @@ from app.shell.evaluation import Evaluation
 from app.shell.results import Results
 from app.shell.shop import Shop
 from eval.database.records import CaseTable, RunInfo
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES, Result
-from eval.runs.rivals import best_baseline
+from eval.runs.slice_comparison import best_baseline
 
 MAX_CASES = 12  # worst cases that the page of a run shows
 MAX_ITEMS = 6  # items of a session that are shown of a case

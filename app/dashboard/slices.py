@@ -1,7 +1,7 @@
 """Slices of the test cases, in words."""
 
 from app.shell.evaluation import Evaluation
-from eval.metrics.slices import KINDS, kind_of, telling
+from eval.metrics.slices import KINDS, informative, kind_of
 
 _TITLES = {
     "all": "All targets",
@@ -39,12 +39,12 @@ def part_choices(evaluation: Evaluation, *, main: bool = False) -> list[tuple[st
     """
     return [
         (f"{part_title(name)} ({int(mask.sum()):,})", name)
-        for name, mask in telling(evaluation.masks).items()
+        for name, mask in informative(evaluation.masks).items()
         if not main or kind_of(name) is None
     ]
 
 
 def kind_choices(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Kinds of finer slices that divide the cases, as (words, kind)."""
-    found = [kind_of(name) for name in telling(evaluation.masks)]
+    found = [kind_of(name) for name in informative(evaluation.masks)]
     return [(f"By {words}", kind) for kind, words in KINDS.items() if kind in found]

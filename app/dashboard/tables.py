@@ -11,11 +11,11 @@ from app.dashboard.families import ABLATION, ORACLE, REFERENCE, family, shown_mo
 from app.shell.evaluation import Evaluation
 from app.shell.names import model_title
 from eval.metrics.ranks import metric_names
-from eval.metrics.slices import kind_of, telling
-from eval.models.names import FULL, SUBJECT, VARIANT
+from eval.metrics.slices import informative, kind_of
+from eval.models.naming import FULL, SUBJECT, VARIANT
 from eval.runs.comparison import corrected
 from eval.runs.results import HEADLINES
-from eval.runs.rivals import Contest
+from eval.runs.slice_comparison import SliceComparison
 from tpad.training.ablations.definitions import ABLATIONS
 
 METRICS = [f"{metric}@{k}" for metric, k in metric_names()]
@@ -70,7 +70,7 @@ def leaderboard(
     return table.assign(place=np.where(real, real.cumsum(), 0)).reset_index(drop=True)
 
 
-def differences(found: Sequence[Contest]) -> pd.DataFrame:
+def differences(found: Sequence[SliceComparison]) -> pd.DataFrame:
     """The difference of each other model to the subject.
 
     Returns:
@@ -78,12 +78,12 @@ def differences(found: Sequence[Contest]) -> pd.DataFrame:
     """
     rows = [
         (
-            one.rival,
-            -one.found.difference,
-            -one.found.high,
-            -one.found.low,
-            one.found.p_value,
-            one.found.p_corrected,
+            one.other,
+            -one.comparison.difference,
+            -one.comparison.high,
+            -one.comparison.low,
+            one.comparison.p_value,
+            one.comparison.p_corrected,
         )
         for one in found
     ]
@@ -92,10 +92,10 @@ def differences(found: Sequence[Contest]) -> pd.DataFrame:
     return table.assign(significant=table.p_corrected.astype(float) < SIGNIFICANCE)
 
 
-def corrected_together(found: Sequence[Contest]) -> list[Contest]:
+def corrected_together(found: Sequence[SliceComparison]) -> list[SliceComparison]:
     """The same comparisons, with p-values corrected over all of them."""
-    again = corrected([one.found for one in found])
-    return [replace(one, found=own) for one, own in zip(found, again, strict=True)]
+    again = corrected([one.comparison for one in found])
+    return [replace(one, comparison=own) for one, own in zip(found, again, strict=True)]
 
 
 def metric_by_model(
@@ -140,7 +140,7 @@ def by_slices(
     Returns:
         Columns of `metric_by_model`, and `bin` (the slice without its kind), slice by slice.
     """
-    parts = [name for name in telling(evaluation.masks) if kind_of(name) == kind]
+    parts = [name for name in informative(evaluation.masks) if kind_of(name) == kind]
     large = [name for name in parts if evaluation.masks[name].sum() >= MIN_CASES]
     tables = [
         metric_by_model(evaluation, name, metric, k, models).assign(
@@ -164,7 +164,7 @@ def ablations(evaluation: Evaluation) -> tuple[str, list[str]]:
     ]
 
 
-def ablation_table(own: Sequence[Contest]) -> pd.DataFrame:
+def ablation_table(own: Sequence[SliceComparison]) -> pd.DataFrame:
     """The change by each ablation, the greatest loss (by MRR) first.
 
     Args:
@@ -175,10 +175,10 @@ def ablation_table(own: Sequence[Contest]) -> pd.DataFrame:
         p, p_corrected, significant.
     """
     table = differences(own).reset_index(drop=True)
-    table.insert(1, "title", [_without(one.rival) for one in own])
+    table.insert(1, "title", [_without(one.other) for one in own])
     table.insert(2, "metric", [one.metric for one in own])
     table.insert(3, "k", [one.k for one in own])
-    table.insert(4, "whole", [one.found.first for one in own])
+    table.insert(4, "whole", [one.comparison.first for one in own])
     order = table[table.metric == "MRR"].set_index("model").difference
     return table.sort_values("difference", key=lambda _: table.model.map(order), kind="stable")
 

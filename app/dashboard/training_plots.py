@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from app.dashboard.plot_style import DASHES, apply_style, panels
 from app.shell.figures import PALETTE, TRUTH
 from app.shell.text import plot_text
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 
 
 def curves(table: pd.DataFrame) -> go.Figure:

@@ -147,7 +147,7 @@ def copy_database(source: Path, target: Path) -> None:
     Raises:
         DataError: it is not a results database.
     """
-    from eval.database.opening import open_database
+    from eval.database.connection import open_database
 
     opened = open_database(source, read_only=True)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ class CaseReader:
             splits: as stored.
             wanted: id of a split -> fingerprint of the dataset that its runs were evaluated on.
         """
-        from eval.splits.making import SplitConfig, make_split  # imports scipy.stats
+        from eval.splits.split import SplitConfig, make_split  # imports scipy.stats
 
         for split in splits:
             fingerprint = wanted.get(split.id)

@@ -9,12 +9,12 @@ import pandas as pd
 
 from app.shell.cache import Cache
 from eval.metrics.averaging import CASE
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.reports.tables import results_frame
 from eval.runs.comparison import Comparison, compare_runs, corrected
 from eval.runs.results import Result
-from eval.runs.rivals import Contest
 from eval.runs.selection import Selection
+from eval.runs.slice_comparison import SliceComparison
 
 
 class Evaluation:
@@ -82,7 +82,7 @@ class Evaluation:
 
     def against(
         self, others: Sequence[str], part: str, metric: str, k: int, subject: str = SUBJECT
-    ) -> list[Contest]:
+    ) -> list[SliceComparison]:
         """Compare `subject` with each of `others` on a slice.
 
         The p-values are corrected over these comparisons. Returns an empty list if there is no
@@ -103,7 +103,7 @@ class Evaluation:
             for name in others
         ]
         return [
-            Contest(part, metric, k, name, one)
+            SliceComparison(part, metric, k, name, one)
             for name, one in zip(others, corrected(found), strict=True)
         ]
 

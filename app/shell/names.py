@@ -1,6 +1,6 @@
 """Titles of the models in a results database."""
 
-from eval.models.names import NEIGHBOURS, VARIANT
+from eval.models.naming import NEIGHBOURS, VARIANT
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.training.ablations.definitions import ABLATIONS
 

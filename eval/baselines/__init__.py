@@ -1,17 +1,16 @@
-"""Baselines that TPAD is held against, all with the contract of `eval.protocol.RankingModel`.
+"""Baselines that TPAD is compared with; all follow `eval.protocol.RankingModel`.
 
     model = BASELINES["vsknn"].make(0, {"k": 200}, None).fit(dataset)
-    model.scores(sessions)  # (n, n_items) float32, −inf for what it cannot score
+    model.scores(sessions)  # (n, n_items) float32, −inf for items it cannot score
 
-| model | knows | scores new items |
+| model | uses | scores new items |
 | --- | --- | --- |
 | `Popularity`, `SessionPopularity`, `Markov`, `ItemKNN`, `VSKNN` | counts of clicks | no |
-| `EASE`, `SLIST` | linear weights between items, in closed form | no |
-| `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learnt embedding of each item | no |
-| `ContentNeighbours` | features of the items | yes |
+| `EASE`, `SLIST` | linear item-item weights, in closed form | no |
+| `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learned embedding of each item | no |
+| `ContentNeighbours` | item features | yes |
 
-Wherever a model by item ID knows nothing of a session, as after a cold item, it answers with
-popularity.
+If a model by item id knows no item of a session, as after a cold item, it ranks by popularity.
 """
 
 import lazy_loader

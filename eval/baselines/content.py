@@ -1,10 +1,10 @@
-"""Nearest neighbours by content: no training, over any embedding set."""
+"""Nearest neighbours by content, in any embedding set; nothing is trained."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from eval.baselines.inputs import decayed
+from eval.baselines.session_matrix import decayed_rows
 from eval.baselines.settings import need_choice, need_positive
 from tpad import ConfigError, DataError, Dataset
 
@@ -16,10 +16,10 @@ class ContentConfig:
     """Settings of nearest neighbours by content."""
 
     query: str = "recency"
-    """What candidates are compared with: the "last" item of a session, the "mean" of them all, or
-    their mean with recent items weighing more ("recency")."""
+    """What candidates are compared with: the "last" item of a session, the "mean" of its items, or a
+    mean with larger weights of recent items ("recency")."""
     decay: float = 3.0
-    """Steps back in which the weight of an item falls by e; for "recency" only."""
+    """Number of steps back over which the weight of an item decays by e; for "recency" only."""
     centre: bool = False
     """Whether the mean vector of the training items is subtracted first."""
 
@@ -33,9 +33,9 @@ class ContentConfig:
 class ContentNeighbours:
     """Scores every item, clicked or not, by the cosine of its features with those of the session.
 
-    Means are taken over features of length 1; of "recency" an item that lies s steps back weighs
-    `exp(−s / decay)`. Clicked and unclicked items are treated alike. Items without features are left out where they
-    occur in a session, and are scored −inf; a session without any features gives all others 0.
+    Means are over features of length 1; for "recency" an item s steps back has the weight
+    `exp(−s / decay)`. Items with and without clicks are treated alike. Items without features are skipped in
+    sessions, and their score is −inf; if a session has no features, all other items score 0.
 
     Args:
         features: (n_items, n_features).
@@ -43,7 +43,7 @@ class ContentNeighbours:
         present: (n_items,) bool, which items have features; all by default.
 
     Raises:
-        DataError: the features are no table, or not finite.
+        DataError: the features are not a table, or not finite.
     """
 
     can_score_new_items = True
@@ -64,14 +64,14 @@ class ContentNeighbours:
         )
         if self.present.shape != (len(features),):
             raise DataError(
-                f"There are features of {len(features)} items but {self.present.size} marks of "
-                "which are present; give one for each item."
+                f"There are features of {len(features)} items, but `present` has {self.present.size} "
+                "values; pass one per item."
             )
         bad = np.flatnonzero(~np.isfinite(features).all(1) & self.present)
         if bad.size:
             raise DataError(
-                f"The features of item row {bad[0]} are not finite; mend them or mark the item as "
-                "without features."
+                f"The features of item row {bad[0]} are not finite; correct them, or set `present` to "
+                "False for this item."
             )
         self.features = np.where(self.present[:, None], features, 0.0)
         self.config = config or ContentConfig()
@@ -96,7 +96,7 @@ class ContentNeighbours:
         if self.config.query == "last":
             known = [items[-1:] for items in known]
         decay = self.config.decay if self.config.query == "recency" else np.inf
-        queries = decayed(known, len(self._units), decay) @ self._units  # (n, d)
+        queries = decayed_rows(known, len(self._units), decay) @ self._units  # (n, d)
         norm = np.linalg.norm(queries, axis=1, keepdims=True)
         queries /= np.maximum(norm, 1e-12)
         result = queries @ self._units.T  # (n, n_items)

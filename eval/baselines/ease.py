@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from eval.baselines.inputs import decayed
 from eval.baselines.linear import LinearModel
+from eval.baselines.session_matrix import decayed_rows
 from eval.baselines.settings import need_positive
 from tpad.data.sessions import Sessions
 
@@ -18,8 +18,8 @@ class EASEConfig:
     regularisation: float = 200.0
     """λ; weight of the squared weights."""
     decay: float | None = 3.0
-    """Steps back in which the weight of a session's click falls by e when it is scored. None: all
-    items of the session count the same, as published."""
+    """Number of steps back over which the weight of a click decays by e when scoring. None: all items of
+    the session have the same weight, as published."""
 
     def __post_init__(self) -> None:
         need_positive(self, "regularisation")
@@ -28,13 +28,13 @@ class EASEConfig:
 
 
 class EASE(LinearModel):
-    """Scores by `x · B` with the B of the smallest `‖X − X B‖² + λ ‖B‖²` whose diagonal is zero.
+    """Scores `x · B`, where B minimises `‖X − X B‖² + λ ‖B‖²` with a zero diagonal.
 
-    X is 1 where a training session holds an item. With `P = (XᵀX + λ I)⁻¹` the solution is
-    `B_ij = −P_ij / P_jj` off the diagonal. As an item has no weight on itself, EASE seldom predicts
-    that a shopper comes back to an item.
+    X is 1 if a training session contains an item. With `P = (XᵀX + λ I)⁻¹` the solution is
+    `B_ij = −P_ij / P_jj` off the diagonal. As items have no weight on themselves, EASE rarely predicts
+    repeated items.
 
-    Memory: 13 bytes a pair of training items (30,000 items: 12 GB); time: n³ operations.
+    Memory: 13 bytes per pair of training items (12 GB for 30,000 items); time: n³ operations.
     """
 
     bytes_a_cell = 13
@@ -46,9 +46,9 @@ class EASE(LinearModel):
         return self.config.decay
 
     def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
-        holds = decayed(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
-        holds.data[:] = 1.0  # an item twice in a session counts once
-        gram = (holds.T @ holds).toarray()  # (n_known, n_known)
+        contains = decayed_rows(columns, n_known, None).astype(np.float64)  # (n_sessions, n_known)
+        contains.data[:] = 1.0  # repeated items count once
+        gram = (contains.T @ contains).toarray()  # (n_known, n_known)
         gram[np.diag_indices(n_known)] += self.config.regularisation
         inverse = linalg.inv(gram, overwrite_a=True, assume_a="pos")
         inverse /= -np.diag(inverse).copy()  # column j by P_jj

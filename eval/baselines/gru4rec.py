@@ -1,10 +1,9 @@
 """GRU4Rec: a recurrent network over the items of a session.
 
-Hidasi et al. 2016 (ICLR) with what the authors found to matter later: cross-entropy or BPR-max over
-many negatives (Hidasi & Karatzoglou 2018, CIKM) and one embedding for session and candidates with a
-bias an item, the "shared embedding" of Hidasi & Czapp 2023 (RecSys), who show how far from their
-model many reimplementations are. Theirs goes through sessions side by side and learns from one step
-at a time; here the gradient flows through the whole session.
+Hidasi et al. 2016 (ICLR), with the authors' later improvements: cross-entropy or BPR-max over many
+negatives (Hidasi & Karatzoglou 2018, CIKM), and shared embeddings of sessions and candidates with a bias
+per item (Hidasi & Czapp 2023, RecSys). Theirs processes sessions in parallel and learns from one step at a
+time; here gradients flow through the whole session.
 """
 
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class GRU4RecNetwork(SequenceNetwork):
 
 
 class GRU4Rec(NeuralModel):
-    """GRU4Rec with the common training of the neural baselines."""
+    """GRU4Rec, trained like all neural baselines."""
 
     Config = GRU4RecConfig
     config: GRU4RecConfig

@@ -1,4 +1,4 @@
-"""Item-kNN: items that occur in the same sessions as the last one."""
+"""Item-kNN: items that often occur in the same sessions as the last item."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ class ItemKNNConfig:
     """Settings of item-kNN; the defaults are those of session-rec."""
 
     k: int = 100
-    """Neighbours kept of each item."""
+    """Number of neighbours of each item."""
     regularisation: float = 20.0
-    """λ; discounts the similarity of rare items, which meet by chance."""
+    """λ; reduces the similarity of rare items, which co-occur by chance."""
 
     def __post_init__(self) -> None:
         need_count(self, "k")
@@ -28,10 +28,10 @@ class ItemKNNConfig:
 class ItemKNN:
     """Scores by the cosine between an item and the last item of the session.
 
-    `sim(i, j) = n(i, j) / sqrt((n(i) + λ) · (n(j) + λ))` with n the number of training sessions that
-    hold an item or both (Hidasi et al. 2016, ICLR; ItemKNN of session-rec with alpha 0.5, but a
-    session that holds an item twice counts once). All other items follow by popularity; after a cold
-    item only that is known.
+    `sim(i, j) = n(i, j) / sqrt((n(i) + λ) · (n(j) + λ))` with the number n of training sessions
+    that contain an item or both (Hidasi et al. 2016, ICLR; as ItemKNN of session-rec with alpha 0.5,
+    except that repeated items of a session count once). All other items follow by popularity; after a
+    cold item all items do.
     """
 
     can_score_new_items = False
@@ -40,14 +40,14 @@ class ItemKNN:
         self.config = config or ItemKNNConfig()
 
     def fit(self, dataset: Dataset) -> "ItemKNN":
-        holds = incidence(dataset.train, len(dataset))  # (n_sessions, n_items)
-        together = (holds.T @ holds).tocoo()  # (n_items, n_items), n(i, j)
+        contains = incidence(dataset.train, len(dataset))  # (n_sessions, n_items)
+        together = (contains.T @ contains).tocoo()  # (n_items, n_items), n(i, j)
         n = together.diagonal() + self.config.regularisation  # (n_items,)
         off = together.row != together.col
         item, other = together.row[off], together.col[off]
         similarity = together.data[off] / np.sqrt(n[item] * n[other])
         order = np.lexsort((other, -similarity, item))
-        order = order[place_in_group(item[order]) < self.config.k]
+        order = order[index_in_group(item[order]) < self.config.k]
         self._similarity = sparse.csr_array(
             (similarity[order].astype(np.float32), (item[order], other[order])), together.shape
         )
@@ -64,15 +64,15 @@ class ItemKNN:
 
 
 def incidence(sessions: Sessions, n_items: int) -> sparse.csr_array:
-    """(n_sessions, n_items) float64, 1 where a session holds an item."""
+    """(n_sessions, n_items) float64, 1 if the session contains the item."""
     row = np.repeat(np.arange(len(sessions)), sessions.lengths)
     keys = np.unique(row * np.int64(n_items) + sessions.clicks)
     row, item = np.divmod(keys, n_items)
     return sparse.csr_array((np.ones(len(keys)), (row, item)), (len(sessions), n_items))
 
 
-def place_in_group(groups: np.ndarray) -> np.ndarray:
-    """The place of each element among its equals, from 0: (n,) of adjacent equals -> (n,)."""
+def index_in_group(groups: np.ndarray) -> np.ndarray:
+    """Index of each element in its group, from 0: (n,) with adjacent groups -> (n,)."""
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     lengths = np.diff(np.append(starts, len(groups)))
     return np.arange(len(groups)) - np.repeat(starts, lengths)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 LOSSES = ("cross-entropy", "bpr-max")
 MASKED = -1e9
-"""Score of what is no candidate; finite, so that gradients are."""
+"""Score of items that are not candidates; finite, so that gradients are finite."""
 
 
 def cross_entropy(own: Tensor, negatives: Tensor) -> Tensor:
@@ -14,7 +14,7 @@ def cross_entropy(own: Tensor, negatives: Tensor) -> Tensor:
 
     Args:
         own: (n,) scores r_i of the targets.
-        negatives: (n, C) scores r_j; `MASKED` for what is no candidate.
+        negatives: (n, C) scores r_j; `MASKED` for items that are not candidates.
     """
     rest = torch.logsumexp(negatives, dim=1)  # (n,)
     return F.softplus(rest - own).mean()
@@ -27,7 +27,7 @@ def bpr_max(own: Tensor, negatives: Tensor, regularisation: float) -> Tensor:
 
     Args:
         own: (n,) scores r_i of the targets.
-        negatives: (n, C) scores r_j; `MASKED` for what is no candidate.
+        negatives: (n, C) scores r_j; `MASKED` for items that are not candidates.
         regularisation: λ.
     """
     candidate = negatives > MASKED / 2  # (n, C)

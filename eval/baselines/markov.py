@@ -1,4 +1,4 @@
-"""First-order Markov chain over item IDs."""
+"""First-order Markov chain over item ids."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from tpad import Dataset
 
 
 class Markov:
-    """First-order Markov chain over item IDs, smoothed towards popularity.
+    """First-order Markov chain over item ids, smoothed towards popularity.
 
-    `P(j | i) = (n(i → j) + s · pop(j)) / (n(i → ·) + s)` with n counted over adjacent clicks of
-    training sessions; only the last item i of a session counts. The weight s is the one of
-    `SMOOTHING` that gives the validation sessions the highest likelihood. After a cold item,
-    and before the first one, the chain knows popularity only.
+    `P(j | i) = (n(i → j) + s · pop(j)) / (n(i → ·) + s)`, with the last item i of the session and n
+    counted over adjacent clicks of training sessions. The weight s is the value of `SMOOTHING` with the
+    highest likelihood of the validation sessions. After a cold item and for empty sessions, items are
+    ranked by popularity.
     """
 
     SMOOTHING = (0.3, 1.0, 3.0, 10.0, 30.0)
@@ -24,7 +24,7 @@ class Markov:
         keys, counts = np.unique(before * n_items + after, return_counts=True)
         self._before, self._after = keys // n_items, keys % n_items
         self._counts = counts.astype(np.float64)
-        # Rows of the sparse count matrix: those of item i are start[i]:start[i + 1].
+        # The rows start[i]:start[i + 1] of the sparse count matrix belong to item i.
         self._start = np.searchsorted(self._before, np.arange(n_items + 1))
         self._total = np.bincount(self._before, counts, minlength=n_items)
         self._popularity = dataset.popularity / dataset.popularity.sum()  # (n_items,)
@@ -48,7 +48,7 @@ class Markov:
             return np.log(row / (self._total[last] + self.smoothing)).astype(np.float32)
 
     def _choose_smoothing(self, dataset: Dataset) -> float:
-        # A validation session may begin with training clicks; those say nothing about smoothing.
+        # A validation session may begin with training clicks, which must not be used here.
         validation = dataset.validation
         parts = zip(validation.items, validation.first_targets.tolist(), strict=True)
         steps = [np.stack([s[first - 1 : -1], s[first:]]) for s, first in parts if len(s) > first]

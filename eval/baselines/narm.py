@@ -1,4 +1,4 @@
-"""NARM: a GRU whose states are attended to from the last one (Li et al. 2017, CIKM)."""
+"""NARM: a GRU with attention from its last state (Li et al. 2017, CIKM)."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from eval.baselines.neural import NeuralConfig, NeuralModel, SequenceNetwork
 class NARMNetwork(SequenceNetwork):
     """Global and local encoder, and a bilinear decoder.
 
-    With h_t the states of the GRU, the session after step t is `[h_t ; Σ_{j≤t} α_tj h_j]`,
+    With the states h_t of the GRU, the session after step t is `[h_t ; Σ_{j≤t} α_tj h_j]`,
     `α_tj = vᵀ σ(A₁ h_t + A₂ h_j)`, and the score of item i is `e_iᵀ B c_t`. The states of a prefix
     do not depend on what follows, so one pass serves all prefixes.
     """
@@ -35,7 +35,7 @@ class NARMNetwork(SequenceNetwork):
 
 
 class NARM(NeuralModel):
-    """NARM with the common training of the neural baselines."""
+    """NARM, trained like all neural baselines."""
 
     def build(self, n_known: int) -> SequenceNetwork:
         return NARMNetwork(n_known, self.config)

@@ -1,12 +1,12 @@
-"""What all neural baselines by item ID share: settings, training, scoring.
+"""What all neural baselines by item id share: settings, training and scoring.
 
-The networks differ, the rest is one and the same for all: windows of sessions, the loss over all
-training items, AdamW with linear warm-up and cosine decay, the epoch with the best validation MRR@20
-kept, one budget of epochs. Every prefix of a training session is a case. As the judge masks the
-items of a session, they are no candidates in the loss either (`mask_seen`), as for TPAD.
+Only the networks differ. Windows of sessions, the loss over all training items, AdamW with linear warm-up and
+cosine decay, early stopping by validation MRR@20 and the number of epochs are the same for all. Every prefix
+of a training session is a case. As evaluation masks the items of a session, they are excluded from the
+candidates of the loss too (`mask_seen`), as for TPAD.
 
-An item of no training session has no embedding: it is left out where it occurs in a session, and
-scored −inf. A session without any known item is answered by popularity.
+An item without training clicks has no embedding: it is skipped in sessions, and its score is −inf. Sessions
+without known items are ranked by popularity.
 """
 
 import math
@@ -35,31 +35,31 @@ class NeuralConfig:
     """Settings of a neural baseline and its training."""
 
     width: int = 96
-    """Size h of item embeddings and states."""
+    """Size h of the item embeddings and states."""
     dropout: float = 0.2
     """Dropout on embeddings and states."""
     max_length: int = 20
-    """Most recent items of a session that are read."""
+    """Number of most recent items of a session that are used."""
     loss: str = "cross-entropy"
     """"cross-entropy" or "bpr-max"."""
     score_regularisation: float = 1.0
-    """Weight of the scores' penalty in BPR-max; without effect on cross-entropy."""
+    """Weight of the score regularisation in BPR-max; not used by cross-entropy."""
     negatives: int | None = None
-    """Training items drawn anew each step as negatives of all cases; None: all training items."""
+    """Number of training items drawn in each step as negatives; None: all training items."""
     mask_seen: bool = True
-    """Whether items already in the session are no candidates (nor targets), as when ranking."""
+    """Whether items already in the session are excluded from candidates and targets, as in evaluation."""
     validation: str = "every prefix"
-    """Which cases of validation sessions count: "every prefix" or "last item"."""
+    """Cases of the validation sessions: "every prefix" or "last item"."""
     epochs: int = 20
-    """Most passes over the training sessions."""
+    """Maximum number of epochs."""
     batch_size: int = 64
     """Sessions per step."""
     learning_rate: float = 5e-3
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
     weight_decay: float = 0.01
-    """Weight decay of AdamW on matrices; norms and biases are exempt."""
+    """Weight decay of AdamW on matrices, but not on norms and biases."""
     patience: int = 5
-    """Epochs without a better validation MRR@20 after which training stops."""
+    """Number of epochs without a better validation MRR@20 after which training stops."""
     seed: int = 0
     """Seed of initialisation, order, negatives and dropout."""
 
@@ -76,15 +76,15 @@ class NeuralConfig:
 
 
 class SequenceNetwork(nn.Module):
-    """Reads sessions of known items; one embedding table serves sessions and candidates.
+    """A network over sessions of known items, with shared embeddings of sessions and candidates.
 
-    A subclass gives `forward(sessions) -> (B, L, h)`, the state after each element, or overrides
+    A subclass implements `forward(sessions) -> (B, L, h)`, the state after each element, or overrides
     `states`.
 
     Args:
         n_known: number of training items.
         config: settings.
-        bias: whether each item has a learnt bias.
+        bias: whether each item has a learned bias.
     """
 
     def __init__(self, n_known: int, config: NeuralConfig, *, bias: bool = False) -> None:
@@ -96,12 +96,12 @@ class SequenceNetwork(nn.Module):
 
     def embed(self, sessions: Tensor) -> Tensor:
         """(B, L) columns, padded with `PADDING` -> (B, L, h)."""
-        # Not by indexing: its gradient adds up in the order in which threads come, so that the same
-        # seed would not give the same model.
+        # Not by indexing: its gradient depends on the order of threads, so the same seed would not
+        # give the same model.
         return self.items(sessions.clamp(min=0))
 
     def states(self, sessions: Tensor, row: Tensor, step: Tensor) -> Tensor:
-        """States after chosen elements.
+        """States after some elements.
 
         Args:
             sessions: (B, L) int64 columns, padded at the end with `PADDING`.
@@ -120,22 +120,22 @@ class SequenceNetwork(nn.Module):
         return scores if self.bias is None else scores + self.bias[every]
 
     def own_logits(self, states: Tensor, targets: Tensor) -> Tensor:
-        """The score of each state's own target: (n, h), (n,) -> (n,)."""
+        """Scores of the targets: states (n, h) and targets (n,) -> (n,)."""
         own = (states * self.items(targets)).sum(1)
         return own if self.bias is None else own + self.bias[targets]
 
 
 class PrefixNetwork(SequenceNetwork):
-    """A network that has to read each prefix by itself: `forward(prefixes) -> (n, h)`."""
+    """A network that needs a separate pass for each prefix: `forward(prefixes) -> (n, h)`."""
 
     def states(self, sessions: Tensor, row: Tensor, step: Tensor) -> Tensor:
-        place = torch.arange(sessions.shape[1])
-        prefixes = sessions[row].masked_fill(place > step[:, None], PADDING)  # (n, L)
+        position = torch.arange(sessions.shape[1])
+        prefixes = sessions[row].masked_fill(position > step[:, None], PADDING)  # (n, L)
         return self(prefixes[:, : int(step.max()) + 1])
 
 
 class NeuralModel:
-    """A neural baseline: what the judge asks of it. A subclass names its network and settings.
+    """A neural baseline as a `RankingModel`. A subclass defines its network and settings.
 
     Args:
         config: settings; those of the class by default.
@@ -156,11 +156,11 @@ class NeuralModel:
         self.history: list[EpochReport] = []
 
     def build(self, n_known: int) -> SequenceNetwork:
-        """The untrained network for so many items."""
+        """The untrained network for `n_known` items."""
         raise NotImplementedError
 
     def fit(self, dataset: Dataset) -> "NeuralModel":
-        """Trains on the training sessions; the best epoch by validation MRR@20 is kept.
+        """Trains on the training sessions and keeps the epoch with the best validation MRR@20.
 
         Raises:
             DataError: no training session has two clicks.
@@ -177,7 +177,7 @@ class NeuralModel:
         cases = ValidationCases.of(
             dataset, mask_seen=self.config.mask_seen, cases=self.config.validation
         )
-        # The caller's own random state stays as it was.
+        # The global random state is not changed.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
             self.network = self.build(len(self._known))
@@ -189,7 +189,7 @@ class NeuralModel:
                 self.config,
                 task.loss,
                 lambda: cases.mrr(self),
-                nothing="Every training session only repeats its items; with mask_seen there is "
+                nothing="All training sessions only repeat their items; with mask_seen there is "
                 "nothing to learn from.",
                 rng=task.rng,
             )
@@ -197,18 +197,18 @@ class NeuralModel:
         return self
 
     def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:
-        """Score of every item as the next one: (n, n_items) float32; −inf for unknown items."""
+        """Scores of all items as the next click: (n, n_items) float32; −inf for unknown items."""
         network = self.network.eval()
-        known = [self._read(session) for session in sessions]
+        known = [self._known_columns(session) for session in sessions]
         lengths = np.array([len(columns) for columns in known], dtype=np.int64)
         result = np.empty((len(sessions), len(self._column)), dtype=np.float32)
         result[lengths == 0] = self._popularity
-        # Sessions of like length together, to save padding.
+        # Sessions of similar length together, to save padding.
         order = np.argsort(lengths, kind="stable")[int((lengths == 0).sum()) :]
         with torch.inference_mode():
             table = torch.zeros(len(self._column), self.config.width)  # (n_items, h)
             table[self._known] = network.items.weight
-            bias = torch.full((len(table),), -math.inf)  # what is not known cannot be scored
+            bias = torch.full((len(table),), -math.inf)  # unknown items cannot be scored
             bias[self._known] = 0.0 if network.bias is None else network.bias
             for start in range(0, len(order), CHUNK):
                 rows = order[start : start + CHUNK]
@@ -217,14 +217,14 @@ class NeuralModel:
                 result[rows] = torch.addmm(bias, states, table.T).numpy()
         return result
 
-    def _read(self, session: np.ndarray) -> np.ndarray:
-        """The columns of a session's most recent known items."""
+    def _known_columns(self, session: np.ndarray) -> np.ndarray:
+        """The columns of the most recent known items of a session."""
         columns = self._column[np.asarray(session, dtype=np.int64)]
         return columns[columns >= 0][-self.config.max_length :]
 
 
 class _Task:
-    """The loss of a network on windows of sessions."""
+    """The loss of a network on session windows."""
 
     def __init__(self, network: SequenceNetwork, config: NeuralConfig) -> None:
         self.network, self.config = network, config
@@ -243,16 +243,16 @@ class _Task:
         if not len(row):
             return torch.zeros(()), 0
         states = self.network.states(inputs, row, step)  # (n, h)
-        answers = targets[row, step]  # (n,)
+        chosen = targets[row, step]  # (n,)
         drawn = self._draw()  # (C,) or None for all
         logits = self.network.logits(states, drawn)  # (n, C)
-        own = self.network.own_logits(states, answers)  # (n,)
+        own = self.network.own_logits(states, chosen)  # (n,)
         place = torch.arange(self.n_known)
         if drawn is not None:
             place = torch.full((self.n_known,), PADDING)
-            place[drawn] = torch.arange(len(drawn))  # column -> its place among the drawn
-        # The target is no negative, nor is what the judge would mask.
-        case, column = torch.arange(len(row)), answers
+            place[drawn] = torch.arange(len(drawn))  # column -> index in `drawn`
+        # The target is not a negative, and neither is an item that evaluation would mask.
+        case, column = torch.arange(len(row)), chosen
         if self.config.mask_seen:
             seen = inputs[row].masked_fill(~past[step], PADDING)  # (n, L)
             at, where = torch.nonzero(seen >= 0, as_tuple=True)
@@ -265,11 +265,11 @@ class _Task:
         return cross_entropy(own, logits), len(row)
 
     def _draw(self) -> Tensor | None:
-        """(C,) sorted columns drawn as negatives of this step; None where all items are.
+        """(C,) sorted columns drawn as negatives of this step; None if all items are negatives.
 
-        Of each case its own target is added, and each item that is drawn was drawn with the same
-        probability. Given the resulting set, each of its items is then as likely to be the added one
-        as the model says, so that the softmax needs no correction.
+        All items are drawn with the same probability, and each case adds its own target. Given the
+        resulting set, the probability that an item is the target is the softmax over the set, so no
+        correction is needed.
         """
         if self.config.negatives is None:
             return None

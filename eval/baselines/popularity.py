@@ -1,4 +1,4 @@
-"""Popularity: of the shop, and of the session."""
+"""Popularity in the training sessions, and in the current session."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tpad import Dataset
 
 
 class Popularity:
-    """Ranks by number of training clicks, whatever the session."""
+    """Ranks by number of training clicks, regardless of the session."""
 
     can_score_new_items = False
 
@@ -20,10 +20,10 @@ class Popularity:
 
 
 class SessionPopularity:
-    """Ranks by an item's clicks in the present session, equal ones by training clicks.
+    """Ranks by number of clicks in the current session, then by training clicks.
 
-    Known as S-POP (Hidasi et al. 2016, ICLR). It lives from shoppers who come back to an item;
-    where the judge masks the history, it is the same as `Popularity`.
+    Known as S-POP (Hidasi et al. 2016, ICLR). It predicts repeated items; if the history is masked, it is
+    the same as `Popularity`.
     """
 
     can_score_new_items = False
@@ -42,14 +42,14 @@ class SessionPopularity:
 def popularity_order(popularity: np.ndarray) -> np.ndarray:
     """Negative scores in the order of training clicks.
 
-    Nearest neighbours leave most items unscored; these then follow below all others in this order,
-    equal clicks equal, so that such a model is no worse than popularity when it knows nothing.
+    Nearest neighbour models use them for items that they cannot score, which are then ranked below all
+    others by popularity.
 
     Args:
         popularity: (n_items,) training clicks.
 
     Returns:
-        (n_items,) float32 in [−1, 0); −inf where there are none.
+        (n_items,) float32 in [−1, 0), equal for equal clicks; −inf for items without clicks.
     """
     counts, place = np.unique(popularity, return_inverse=True)
     order = (place / len(counts) - 1.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""All baselines by name, and what the search may try of each."""
+"""All baselines by name, with the settings that tuning may try."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ Settings = Mapping[str, Any]
 Factory = Callable[[int, Settings | None, Progress], RankingModel]
 
 Table = Mapping[str, tuple[Any, ...]]
-"""Setting -> values; all combinations may be tried."""
+"""Setting -> values to try; all combinations are possible."""
 
 _NEURAL: Table = {
     "width": (64, 96, 128),
@@ -39,7 +39,7 @@ _NEURAL: Table = {
 SEARCH: dict[str, tuple[Table, ...]] = {
     "popularity": (),
     "session_popularity": (),
-    "markov": (),  # it settles its smoothing by itself, on the validation sessions
+    "markov": (),  # it tunes its smoothing itself, on the validation sessions
     "item_knn": ({"k": (20, 50, 100, 200, 500), "regularisation": (0.0, 5.0, 20.0, 50.0, 100.0)},),
     "vsknn": (
         {
@@ -75,12 +75,12 @@ SEARCH: dict[str, tuple[Table, ...]] = {
         {"query": ("last", "mean"), "centre": (False, True)},
     ),
 }
-"""What `tune` may try: name of the model -> tables, of which each combination is one try."""
+"""What `tune` may try: name of the model -> tables; each combination is one try."""
 
 
 @dataclass(frozen=True)
 class NoConfig:
-    """Settings of a model that has none."""
+    """For models without settings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +89,13 @@ class Baseline:
 
     Attributes:
         title: its name for people.
-        make: builds the unfitted model for a seed, its settings (names as in `config`; what is not
-            named keeps its default) and a progress function. Raises ConfigError for settings that
-            cannot work.
+        make: builds the unfitted model from a seed, settings (with the names of `config`; others keep
+            their defaults) and a progress function. Raises ConfigError for invalid settings.
         config: the frozen dataclass of its settings.
-        search: what `tune` may try.
-        seeded: whether the seed changes anything.
-        new_items: whether it scores items without clicks, so that it is tuned on both kinds.
-        most_items: training items up to which it can be fitted; None: any number.
+        search: the settings that `tune` may try.
+        seeded: whether the result depends on the seed.
+        new_items: whether it scores items without clicks; if so, it is tuned on these too.
+        most_items: maximum number of training items; None: no limit.
     """
 
     title: str
@@ -138,13 +137,13 @@ BASELINES: dict[str, Baseline] = {
     "srgnn": _neural("srgnn", "SR-GNN", SRGNN),
     "sasrec": _neural("sasrec", "SASRec", SASRec),
 }
-"""Baselines by item ID, in the order of a table; those by content need features, see below."""
+"""Baselines by item id, in the order of a table; for baselines by content see `content_baseline`."""
 
 
 def content_baseline(
     features: np.ndarray, title: str = "Nearest neighbours", present: np.ndarray | None = None
 ) -> Baseline:
-    """Nearest neighbours over an embedding set, as a baseline like those of `BASELINES`.
+    """A baseline of nearest neighbours in an embedding set.
 
     Args:
         features: (n_items, n_features).

@@ -1,8 +1,7 @@
 """SASRec: causal self-attention over the items of a session (Kang & McAuley 2018, ICDM).
 
-Here with the cross-entropy over all training items in place of the original binary cross-entropy on
-one negative, which is known to be better (Klenitskiy & Vasilev 2023, RecSys; Petrov & Macdonald
-2023, RecSys).
+Trained with cross-entropy over all training items, which is better than the original binary cross-entropy
+with one negative (Klenitskiy & Vasilev 2023, RecSys; Petrov & Macdonald 2023, RecSys).
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ class SASRecConfig(NeuralConfig):
     """Settings of SASRec."""
 
     learning_rate: float = 2e-3
-    """Peak learning rate of AdamW; attention bears less than the recurrent networks."""
+    """Peak learning rate of AdamW; lower than for the recurrent networks."""
     layers: int = 2
     """Transformer blocks."""
     heads: int = 2
@@ -36,7 +35,7 @@ class SASRecConfig(NeuralConfig):
 
 
 class SASRecNetwork(SequenceNetwork):
-    """Item embeddings plus learnt positions through pre-norm transformer blocks."""
+    """Item embeddings plus learned positions through pre-norm transformer blocks."""
 
     def __init__(self, n_known: int, config: SASRecConfig) -> None:
         super().__init__(n_known, config)
@@ -59,13 +58,13 @@ class SASRecNetwork(SequenceNetwork):
     def forward(self, sessions: Tensor) -> Tensor:
         length = sessions.shape[1]
         x = self.dropout(self.embed(sessions) + self.positions[:length])  # (B, L, h)
-        # Padding comes last and nobody sees the future, so it needs no mask of its own.
+        # Padding comes last and attention is causal, so no padding mask is needed.
         future = nn.Transformer.generate_square_subsequent_mask(length)
         return self.blocks(x, mask=future, is_causal=True)  # (B, L, h)
 
 
 class SASRec(NeuralModel):
-    """SASRec with the common training of the neural baselines."""
+    """SASRec, trained like all neural baselines."""
 
     Config = SASRecConfig
     config: SASRecConfig

@@ -1,4 +1,4 @@
-"""Settings of baselines: frozen dataclasses, built from plain values and checked in one place."""
+"""Builds and checks the settings of baselines, which are frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def build(kind: type[T], settings: Mapping[str, Any] | None) -> T:
-    """A settings dataclass from plain values; what is not named keeps its default.
+    """A settings dataclass from plain values; settings that are not given keep their defaults.
 
     Raises:
-        ConfigError: a name or a value is wrong.
+        ConfigError: a name or a value is invalid.
     """
     known = [one.name for one in fields(kind)]  # type: ignore[arg-type]
     for name in settings or {}:
@@ -21,13 +21,13 @@ def build(kind: type[T], settings: Mapping[str, Any] | None) -> T:
             raise ConfigError(
                 f"There is no setting {name!r}; choose from {', '.join(known)}."
                 if known
-                else f"There is no setting {name!r}; this model has none."
+                else f"There is no setting {name!r}; this model has no settings."
             )
     return kind(**(settings or {}))
 
 
 def need_count(config: object, *names: str, least: int = 1) -> None:
-    """Refuses settings that are no whole number of at least `least`."""
+    """Checks that settings are integers of at least `least`."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -41,7 +41,7 @@ def need_number(
     below: float = float("inf"),
     most: float = float("inf"),
 ) -> None:
-    """Refuses settings that are no number in [least, below), or above `most`."""
+    """Checks that settings are numbers in [least, below) and at most `most`."""
     for name in names:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -54,7 +54,7 @@ def need_number(
 
 
 def need_positive(config: object, *names: str) -> None:
-    """Refuses settings that are no finite number above 0."""
+    """Checks that settings are finite numbers above 0."""
     need_number(config, *names)
     for name in names:
         if not getattr(config, name):
@@ -62,7 +62,7 @@ def need_positive(config: object, *names: str) -> None:
 
 
 def need_choice(config: object, name: str, choices: tuple[str, ...]) -> None:
-    """Refuses a setting that is none of the choices."""
+    """Checks that a setting is one of the choices."""
     value = getattr(config, name)
     if value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")

@@ -2,13 +2,13 @@
 
     min_B  α ‖W_full (X − X̃ B)‖² + (1 − α) ‖W_part (T − S̃ B)‖² + λ ‖B‖²
 
-- SLIS, the first part: X (sessions, items) is 1 where a session holds an item.
-- SLIT, the second part: a row for each split of a session into past S and future T. A click in S
-  weighs by how far it lies before the split, one in T by how far it lies behind it.
-- W weighs sessions by age, the input of a prediction weighs clicks by how far back they lie.
+- SLIS, the first part: X (sessions, items) is 1 if a session contains an item.
+- SLIT, the second part: one row for each split of a session into past S and future T. Weights of clicks
+  decay with their distance from the split.
+- W are weights of sessions by age. The weights of clicks in the input of a prediction decay with time.
 
-As in the authors' code, rows of the inputs (X̃, S̃, and what is predicted from) are divided by their
-sums, targets (X, T) are not, and B has no constraint on its diagonal.
+As in the authors' code, the rows of the inputs (X̃, S̃, and the input of a prediction) are divided by
+their sums, those of the targets (X, T) are not, and the diagonal of B is not constrained.
 """
 
 from collections.abc import Iterator
@@ -17,30 +17,30 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, sparse
 
-from eval.baselines.inputs import LEAST_WEIGHT, decayed
 from eval.baselines.linear import LinearModel
+from eval.baselines.session_matrix import LEAST_WEIGHT, decayed_rows
 from eval.baselines.settings import need_number, need_positive
 from tpad.data.sessions import Sessions
 
-SPLITS_AT_ONCE = 1 << 16  # rows of S and T held at once
+SPLITS_AT_ONCE = 1 << 16  # rows of S and T in memory at once
 SECONDS_A_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
 class SLISTConfig:
-    """Settings of SLIST; the paper's names stand beside ours."""
+    """Settings of SLIST, with their names in the paper."""
 
     alpha: float = 0.4
-    """α; share of SLIS, from 0 (SLIT alone) to 1 (SLIS alone)."""
+    """α; weight of SLIS, from 0 (only SLIT) to 1 (only SLIS)."""
     regularisation: float = 10.0
     """λ; weight of the squared weights."""
     position_decay: float = 1.0
-    """δ_pos of w_pos; steps from the split in which the weight of a click in training falls by e."""
+    """δ_pos of w_pos; steps from the split over which the weight of a click in training decays by e."""
     input_decay: float = 1.0
-    """δ_inf of w_inf; steps back in which the weight of a click falls by e when it is scored."""
+    """δ_inf of w_inf; steps back over which the weight of a click decays by e when scoring."""
     time_decay: float | None = None
-    """δ_time of w_time; days before the last training session in which the weight of a session falls
-    by e. None: all sessions count the same."""
+    """δ_time of w_time; days before the last training session over which the weight of a session decays
+    by e. None: all sessions have the same weight."""
 
     def __post_init__(self) -> None:
         need_number(self, "alpha", most=1.0)
@@ -50,11 +50,11 @@ class SLISTConfig:
 
 
 class SLIST(LinearModel):
-    """Scores by `x · B` with the B of the smallest loss above:
+    """Scores `x · B`, where B minimises the loss above:
 
-    `B = (α X̃ᵀ W X̃ + (1 − α) S̃ᵀ W S̃ + λ I)⁻¹ (α X̃ᵀ W X + (1 − α) S̃ᵀ W T)`, W the age weights.
+    `B = (α X̃ᵀ W X̃ + (1 − α) S̃ᵀ W S̃ + λ I)⁻¹ (α X̃ᵀ W X + (1 − α) S̃ᵀ W T)`, with the age weights W.
 
-    Memory: 20 bytes a pair of training items (30,000 items: 18 GB); time: n³ operations.
+    Memory: 20 bytes per pair of training items (18 GB for 30,000 items); time: n³ operations.
     """
 
     bytes_a_cell = 20
@@ -68,12 +68,12 @@ class SLIST(LinearModel):
     def learn(self, train: Sessions, columns: list[np.ndarray], n_known: int) -> np.ndarray:
         age = self._age_weights(train)  # (n_sessions,)
         alpha, decay = self.config.alpha, self.config.position_decay
-        # In LAPACK's order, so that both are overwritten and not copied.
+        # In Fortran order, so that LAPACK overwrites both without a copy.
         gram, right = (np.zeros((n_known, n_known), order="F") for _ in range(2))
-        inputs = decayed(columns, n_known, None).astype(np.float64)  # X̃
-        holds = inputs.copy()
-        holds.data[:] = 1.0  # X
-        _add(gram, right, alpha * age, inputs, holds)
+        inputs = decayed_rows(columns, n_known, None).astype(np.float64)  # X̃
+        contains = inputs.copy()
+        contains.data[:] = 1.0  # X
+        _add(gram, right, alpha * age, inputs, contains)
         if alpha < 1:
             for owner, past, future in splits(columns, n_known, decay):
                 _add(gram, right, (1 - alpha) * age[owner], past, future)
@@ -82,7 +82,7 @@ class SLIST(LinearModel):
         return linalg.cho_solve(factor, right, overwrite_b=True, check_finite=False)
 
     def _age_weights(self, train: Sessions) -> np.ndarray:
-        """(n_sessions,) float64, by the time of each session's last click."""
+        """Weights by the time of the last click of each session: (n_sessions,) float64."""
         if self.config.time_decay is None or not len(train):
             return np.ones(len(train))
         ends = train.starts if train.times is None else np.array([t[-1] for t in train.times])
@@ -93,16 +93,16 @@ class SLIST(LinearModel):
 def splits(
     sessions: list[np.ndarray], n_columns: int, decay: float
 ) -> Iterator[tuple[np.ndarray, sparse.csr_array, sparse.csr_array]]:
-    """Every split of every session into a past and a future.
+    """All splits of all sessions into a past and a future.
 
     Args:
         sessions: arrays of columns in time order.
         n_columns: number of columns.
-        decay: steps from the split in which the weight of a click falls by e.
+        decay: steps from the split over which the weight of a click decays by e.
 
     Yields:
-        For some (m) splits at a time: (m,) row of the session, (m, n_columns) past, whose rows add up
-        to 1, and (m, n_columns) future, in which the next click weighs 1.
+        For m splits at a time: (m,) row of the session, (m, n_columns) past, whose rows sum to 1, and
+        (m, n_columns) future, in which the next click has the weight 1.
     """
     reach = int(np.floor(-np.log(LEAST_WEIGHT) * decay)) + 1  # clicks that count on each side
     owner: list[int] = []
@@ -129,7 +129,7 @@ def _matrices(
     target = sparse.csr_array(
         (np.exp(-ahead / decay), (row, np.concatenate(future))), shape=(len(future), n_columns)
     )
-    return np.array(owner), decayed(past, n_columns, decay).astype(np.float64), target
+    return np.array(owner), decayed_rows(past, n_columns, decay).astype(np.float64), target
 
 
 def _add(
@@ -139,13 +139,13 @@ def _add(
     inputs: sparse.csr_array,
     targets: sparse.csr_array,
 ) -> None:
-    """Adds some rows of the loss to both sides of the equation, weighted (m,)."""
+    """Adds rows of the loss with weights (m,) to both sides of the equation."""
     weighted = (sparse.diags_array(weight) @ inputs).T  # (n_columns, m)
     _add_sparse(gram, weighted @ inputs)
     _add_sparse(right, weighted @ targets)
 
 
 def _add_sparse(table: np.ndarray, values: sparse.sparray) -> None:
-    """Adds in place, without a second dense table."""
+    """Adds sparse values in place, without a second dense matrix."""
     some = values.tocoo()
-    table[some.row, some.col] += some.data  # each cell is there once
+    table[some.row, some.col] += some.data  # no duplicates

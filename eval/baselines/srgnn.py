@@ -14,7 +14,7 @@ class SRGNNConfig(NeuralConfig):
     """Settings of SR-GNN."""
 
     steps: int = 1
-    """Rounds in which neighbours in the graph exchange their states."""
+    """Number of message passing steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -22,10 +22,10 @@ class SRGNNConfig(NeuralConfig):
 
 
 class SRGNNNetwork(PrefixNetwork):
-    """Items of a session exchange states along its clicks; attention from the last one reads out.
+    """A gated graph network over the clicks of a session, with attention from the last item.
 
-    As in the authors' code an edge counts once however often it is walked, in- and out-edges are
-    normalised to mean values, and the gates are those of a GRU cell whose input are both sums:
+    As in the authors' code, repeated edges count once, incoming and outgoing edges are normalised to
+    means, and the gates are those of a GRU cell with both sums as input:
     `a = [A_in (v W_in + b) ; A_out (v W_out + b)]`, `v' = GRU(a, v)`. The session is
     `W₃ [v_last ; Σ_i (qᵀ σ(W₁ v_last + W₂ v_i)) v_i]`, the sum over clicks.
     """
@@ -51,7 +51,7 @@ class SRGNNNetwork(PrefixNetwork):
         for _ in range(self.steps):
             sums = torch.cat([into @ self.incoming(states), out @ self.outgoing(states)], dim=-1)
             states = self.cell(sums.flatten(0, 1), states.flatten(0, 1)).view(size, length, -1)
-        # Back from nodes to clicks; a product, as the gradient of indexing has no fixed order.
+        # From nodes to clicks; by a product, as the gradient of indexing is not deterministic.
         clicks = torch.nn.functional.one_hot(node, length).to(states.dtype) @ states  # (n, L, h)
         last = clicks[torch.arange(size), valid.sum(1) - 1]  # (n, h)
         both = torch.sigmoid(self.from_last(last)[:, None] + self.from_each(clicks))  # (n, L, h)
@@ -63,14 +63,14 @@ class SRGNNNetwork(PrefixNetwork):
 def session_graph(prefixes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The directed graph of each session.
 
-    A node stands at the place of its item's first click; the other places are nodes without edges.
+    The node of an item is the position of its first click; all other positions have no edges.
 
     Args:
         prefixes: (n, L) int64, padded at the end with values below 0.
 
     Returns:
-        The node of each click (n, L), and how nodes hear from those before and after them, rows
-        that sum to 1 or to 0: (n, L, L) each.
+        The node of each click (n, L), and the normalised matrices of incoming and outgoing edges,
+        (n, L, L) each, whose rows sum to 1 or 0.
     """
     size, length = prefixes.shape
     node = (prefixes[:, :, None] == prefixes[:, None, :]).int().argmax(2)  # (n, L), first equal
@@ -86,7 +86,7 @@ def session_graph(prefixes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class SRGNN(NeuralModel):
-    """SR-GNN with the common training of the neural baselines."""
+    """SR-GNN, trained like all neural baselines."""
 
     Config = SRGNNConfig
     config: SRGNNConfig

@@ -1,7 +1,7 @@
-"""The declared search: the same number of tries for every baseline, on validation sessions alone.
+"""Tunes baselines on validation sessions, with the same number of tries for each.
 
-A model that scores items without clicks is searched as the session recommender is: without the training
-clicks on a tenth of the items, on validation targets of both kinds (see `validation`).
+A model that scores items without clicks is tuned like the session recommender: a tenth of the items lose
+their training clicks, and targets of both kinds count (see `eval.baselines.validation`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from tpad.data.pseudo_cold import hold_out, pseudo_cold
 
 @dataclass(frozen=True)
 class Tuning:
-    """The settings found, and what every try reached; plain values, to be recorded."""
+    """The best settings and the result of every try, as plain values to be stored."""
 
     settings: dict[str, Any]
     """Settings of the best try, for `Baseline.make`."""
@@ -41,25 +41,24 @@ def tune(
 ) -> Tuning:
     """Fits a baseline with several settings and takes those with the best validation MRR@20.
 
-    The first try has the defaults, the others are drawn from the model's search tables without
-    repetition. A model with fewer combinations gets as many tries as there are; one without any
-    needs none.
+    The first try uses the defaults, the others are drawn without replacement from the combinations in
+    the model's search tables. If there are fewer combinations, all are tried.
 
     Args:
         model: a name of `BASELINES`, or a `Baseline`.
-        dataset: training and validation sessions are read, test sessions never.
-        seed: of the draw and of the models.
-        tries: most fits, at least 1.
-        settings: what every try shares, such as the budget of epochs; it is not searched.
-        mask_seen: whether items of a session are no candidates.
-        cases: which validation cases count, "every prefix" or "last item".
+        dataset: training and validation sessions are used, test sessions never.
+        seed: of the draws and of the models.
+        tries: maximum number of fits, at least 1.
+        settings: fixed settings of every try, such as the number of epochs.
+        mask_seen: whether items of a session are excluded from the candidates.
+        cases: the validation cases, "every prefix" or "last item".
         progress: called after each epoch of a neural model.
 
     Returns:
-        The best settings (the earliest if several are equal), with those shared.
+        The best settings (the earliest of equal ones), fixed settings included.
 
     Raises:
-        ConfigError: there is no such model, or a setting cannot work.
+        ConfigError: there is no such model, or a setting is invalid.
     """
     baseline = baseline_of(model)
     if tries < 1:
@@ -69,25 +68,25 @@ def tune(
     for name, value in (("mask_seen", mask_seen), ("validation", cases)):
         if name in known:
             shared[name] = value
-    build(baseline.config, shared)  # a fault is told before any time is spent
+    build(baseline.config, shared)  # fails early if a setting is invalid
     combinations = _combinations(baseline.search, shared)
     if not combinations:
         return Tuning(shared, [])
-    learnt, held_out = dataset, None
+    reduced, held_out = dataset, None
     if baseline.new_items:
         held_out = pseudo_cold(~dataset.cold)
-        learnt = replace(dataset, train=hold_out(dataset.train, ~held_out))
-    asked = ValidationCases.of(dataset, mask_seen=mask_seen, cases=cases, held_out=held_out)
+        reduced = replace(dataset, train=hold_out(dataset.train, ~held_out))
+    validation = ValidationCases.of(dataset, mask_seen=mask_seen, cases=cases, held_out=held_out)
     done: list[tuple[dict[str, Any], float]] = []
     for chosen in _draws(combinations, baseline, seed, tries):
-        fitted = baseline.make(seed, shared | chosen, progress).fit(learnt)
-        done.append((shared | chosen, asked.mrr(fitted)))
+        fitted = baseline.make(seed, shared | chosen, progress).fit(reduced)
+        done.append((shared | chosen, validation.mrr(fitted)))
     best = max(done, key=lambda one: -np.inf if np.isnan(one[1]) else one[1])
     return Tuning(best[0], done)
 
 
 def baseline_of(model: str | Baseline) -> Baseline:
-    """A baseline by name; a `Baseline` is given back as it is."""
+    """A baseline by name; a `Baseline` is returned as it is."""
     if isinstance(model, Baseline):
         return model
     if model not in BASELINES:
@@ -96,21 +95,21 @@ def baseline_of(model: str | Baseline) -> Baseline:
 
 
 def _combinations(tables: Sequence[Table], shared: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All that may be tried of the settings that are not shared; none twice."""
+    """All combinations of the settings that are not fixed, without duplicates."""
     found: dict[frozenset[tuple[str, Any]], dict[str, Any]] = {}
     for table in tables:
         free = {name: values for name, values in table.items() if name not in shared}
         for values in product(*free.values()):
             one = dict(zip(free, values, strict=True))
             found.setdefault(frozenset(one.items()), one)
-    found.pop(frozenset(), None)  # all settings are shared
+    found.pop(frozenset(), None)  # all settings are fixed
     return list(found.values())
 
 
 def _draws(
     combinations: Sequence[dict[str, Any]], baseline: Baseline, seed: int, tries: int
 ) -> list[dict[str, Any]]:
-    """The defaults, then other combinations in random order."""
+    """The defaults, then the other combinations in random order."""
     default = baseline.config()
     first: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []

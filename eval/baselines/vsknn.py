@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from eval.baselines.item_knn import incidence, place_in_group
+from eval.baselines.item_knn import incidence, index_in_group
 from eval.baselines.popularity import popularity_order
 from eval.baselines.settings import need_choice, need_count, need_number
 from tpad import Dataset
 
-CHUNK = 64  # sessions answered at once
+CHUNK = 64  # sessions scored at once
 Weight = Callable[[np.ndarray, np.ndarray], np.ndarray]
 WEIGHTINGS: dict[str, Weight] = {
     "same": lambda i, n: np.ones(len(i)),
@@ -28,7 +28,7 @@ SCORE_WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log": lambda step: 1 / np.log10(step + 1.7),
     "quadratic": lambda step: 1 / step**2,
 }
-"""Weight of a neighbour whose latest shared item is the step-th last (1: the last): (m,) -> (m,)."""
+"""Weight of a neighbour whose most recent shared item is the step-th last: (m,) -> (m,)."""
 SIMILARITIES = ("dot", "cosine")
 
 
@@ -37,18 +37,18 @@ class VSKNNConfig:
     """Settings of V-SKNN, named as in session-rec."""
 
     k: int = 500
-    """Neighbouring sessions that vote."""
+    """Number of neighbouring sessions."""
     sample_size: int = 5000
-    """Most recent sessions with a shared item among which the neighbours are sought."""
+    """Number of most recent sessions with a shared item that are compared."""
     similarity: str = "dot"
-    """"dot" is the paper and session-rec (whose V-SKNN ignores its setting of this name); "cosine"
+    """"dot" as in the paper and in session-rec (whose V-SKNN ignores its option of this name); "cosine"
     also divides by the norms of both sessions."""
     weighting: str = "div"
-    """Weight of a click by its place, one of `WEIGHTINGS`; "div" is the paper's linear decay."""
+    """Weight of a click by its position, one of `WEIGHTINGS`; "div" is the linear decay of the paper."""
     weighting_score: str = "div"
-    """Weight of a neighbour by the latest shared item, one of `SCORE_WEIGHTINGS`."""
+    """Weight of a neighbour by the most recent shared item, one of `SCORE_WEIGHTINGS`."""
     idf_weighting: float = 5.0
-    """How much rare items gain; 0 is none."""
+    """Weight of the inverse frequency of items; 0: not used."""
 
     def __post_init__(self) -> None:
         need_count(self, "k", "sample_size")
@@ -59,18 +59,18 @@ class VSKNNConfig:
 
 
 class VSKNN:
-    """Scores by what similar training sessions hold (Ludewig & Jannach 2018, UMUAI).
+    """Scores by the items of similar training sessions (Ludewig & Jannach 2018, UMUAI).
 
-    As session-rec defines it: with w the weights of the distinct items of session s (the latest
-    click of each counts), and step(s, t) how far back the latest item lies that s shares with t,
+    As defined in session-rec: with the weights w of the distinct items of session s (by the latest click
+    of each), and step(s, t) the position from the end of the latest item that s shares with t,
 
         sim(s, t) = Σ_{i ∈ s ∩ t} w_i / |s|
         score(s, j) = Σ_{t ∋ j} sim(s, t) · weighting_score(step(s, t)) · (1 + idf_weighting · idf_j)
 
     over the k most similar of the `sample_size` most recent training sessions that share an item;
-    `idf_j = ln(sessions / clicks of j)`, at least 0. Sessions of equal similarity are taken by
-    recency, which session-rec leaves to chance. An item that no neighbour holds follows by
-    popularity, where session-rec gives zero.
+    `idf_j = ln(sessions / clicks of j)`, at least 0. Of equally similar sessions the most
+    recent ones are used, while session-rec chooses at random. Items of no neighbour follow by
+    popularity, while they get zero in session-rec.
     """
 
     can_score_new_items = False
@@ -85,9 +85,9 @@ class VSKNN:
         self._holds = incidence(train.take(recent), len(dataset))  # (n_sessions, n_items)
         by_item = self._holds.tocsc()
         by_item.sort_indices()
-        # An item's sessions, the latest first; older ones than these are in no sample.
+        # The sessions of each item, the latest first; older ones are never in a sample.
         item = np.repeat(np.arange(len(dataset)), np.diff(by_item.indptr))
-        kept = place_in_group(item) < self.config.sample_size
+        kept = index_in_group(item) < self.config.sample_size
         self._sessions = by_item.indices[kept].astype(np.int64)
         self._start = np.concatenate(
             [[0], np.cumsum(np.bincount(item[kept], minlength=len(dataset)))]
@@ -110,16 +110,16 @@ class VSKNN:
         return result
 
     def _neighbours(self, sessions: list[np.ndarray]) -> sparse.csr_array:
-        """(n, n_sessions), the vote of each neighbour; all else is zero."""
+        """(n, n_sessions), the weight of each neighbour; zero for other sessions."""
         shape = (len(sessions), self._holds.shape[0])
         row, item, step, length = _distinct(sessions, self._holds.shape[1])
         weight = WEIGHTINGS[self.config.weighting](length - step + 1, length)  # (m,)
         size = np.bincount(row, minlength=len(sessions))  # distinct items of each session
         squares = np.bincount(row, weight**2, minlength=len(sessions))
-        # One entry for each item and each training session that holds it.
+        # One entry per item and training session that contains it.
         counts = self._start[item + 1] - self._start[item]
         entry = np.repeat(np.arange(len(item)), counts)
-        other = self._sessions[self._start[item[entry]] + place_in_group(entry)]
+        other = self._sessions[self._start[item[entry]] + index_in_group(entry)]
         key = row[entry] * np.int64(shape[1]) + other
         order = np.argsort(key, kind="stable")
         key, entry = key[order], entry[order]
@@ -133,11 +133,11 @@ class VSKNN:
             similarity = similarity / (np.sqrt(squares[row]) * self._norm[other])
         else:
             similarity = similarity / size[row]
-        near = (place_in_group(row) < self.config.sample_size) & (similarity > 0)
+        near = (index_in_group(row) < self.config.sample_size) & (similarity > 0)
         row, other, similarity, latest = row[near], other[near], similarity[near], latest[near]
-        # Rounded, so that sums in another order are equal and recency decides.
+        # Rounded, so that equal sums in another order tie and recency decides.
         order = np.lexsort((other, -np.round(similarity, 12), row))
-        order = order[place_in_group(row[order]) < self.config.k]
+        order = order[index_in_group(row[order]) < self.config.k]
         vote = similarity[order] * SCORE_WEIGHTINGS[self.config.weighting_score](latest[order])
         return sparse.csr_array((vote, (row[order], other[order])), shape)
 
@@ -148,13 +148,13 @@ def _distinct(
     """The distinct items of sessions.
 
     Returns:
-        (m,) each: row of the session, item, how far back its latest click lies (1: the last), and
-        the length of its session.
+        (m,) each: row of the session, item, position of its latest click from the end (1: the last),
+        and the length of its session.
     """
     lengths = np.array([len(session) for session in sessions], dtype=np.int64)
     row = np.repeat(np.arange(len(sessions)), lengths)
-    # The latest click first, so that it is the one that `unique` finds.
+    # The latest click first, so that `unique` finds it.
     clicks = [np.zeros(0, np.int64), *(np.asarray(s, dtype=np.int64)[::-1] for s in sessions)]
     _, first = np.unique(row * np.int64(n_items) + np.concatenate(clicks), return_index=True)
-    step = place_in_group(row) + 1
+    step = index_in_group(row) + 1
     return row[first], np.concatenate(clicks)[first], step[first], lengths[row[first]]

@@ -12,7 +12,7 @@ from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
 from eval.metrics.ranks import metric_names
 from eval.metrics.significance import over_seeds
-from eval.models.names import SUBJECT, VARIANT
+from eval.models.naming import SUBJECT, VARIANT
 from eval.reports.report import about, by_other_mean, section_text
 from eval.reports.sections import at_a_glance, main_slices
 from eval.reports.tables import MARK, results_frame

@@ -3,10 +3,10 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from eval.database.queries import Reader
+from eval.database.reader import Reader
 from eval.metrics.averaging import CASE, MEANS
 from eval.runs.selection import Selection, select_runs
-from eval.splits.making import SplitConfig
+from eval.splits.split import SplitConfig
 from tpad import ConfigError
 
 

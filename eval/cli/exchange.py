@@ -18,8 +18,8 @@ from eval.cli.sources import (
     store_split,
 )
 from eval.database.store import Store
-from eval.models.names import NEIGHBOURS, SETS, SUBJECT, VARIANT
-from eval.models.peers import SEPARATOR, cases_frame, read_peer
+from eval.models.naming import NEIGHBOURS, SETS, SUBJECT, VARIANT
+from eval.models.ranked_lists import SEPARATOR, cases_frame, read_ranked_lists
 from eval.reports.writing import write_text
 from eval.runs.runner import code_version
 from tpad import ConfigError, DataError
@@ -121,7 +121,7 @@ def import_lists(options: Namespace) -> None:
     if is_ours(options.model, source.embeddings):
         raise ConfigError(f"{options.model} is a model of ours; choose another --model.")
     cases = cases_of(options, source)
-    peer = read_peer(
+    peer = read_ranked_lists(
         options.file,
         cases,
         source.dataset,

@@ -6,7 +6,7 @@ from pathlib import Path
 from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.selection import results_of
 

@@ -21,8 +21,8 @@ from eval.cli.sources import (
     store_split,
 )
 from eval.database.store import Store
-from eval.models.names import SUBJECT
-from eval.models.registry import TRIES, Entry, all_entries, select, too_large_for
+from eval.models.entries import TRIES, Entry, all_entries, select, too_large_for
+from eval.models.naming import SUBJECT
 from eval.models.shipped import Shipped, shipped_recommenders
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.runner import code_version, run_models

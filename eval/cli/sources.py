@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from eval.database.opening import default_target
+from eval.database.connection import default_target
 from eval.database.store import Store
 from eval.metrics.slices import slices
 from eval.models.embeddings import load_ablations, load_embeddings
@@ -17,7 +17,7 @@ from eval.models.encoders import encode_items
 from eval.models.features import with_fields, with_text
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits.leaks import assert_no_leaks
-from eval.splits.making import Split, SplitConfig, make_split
+from eval.splits.split import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset
 from tpad.data.vectors import parse_named_file
 from tpad.world.oracle import Oracle

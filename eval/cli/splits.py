@@ -7,7 +7,7 @@ from eval.cli.sources import add_database, add_source, database_of, load_source,
 from eval.database.store import Store
 from eval.reports.writing import write_text
 from eval.splits.files import save_split
-from eval.splits.making import DEFAULTS
+from eval.splits.split import DEFAULTS
 from tpad import ConfigError
 from tpad.io.csv_files import csv_text
 

@@ -1,1 +1,5 @@
-"""The results database: what is kept of every run, and how it is opened, written and asked."""
+"""The results database: how it is opened, written and queried."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,9 +1,9 @@
-"""The file that a SQLite database is in: how its changes are logged, and whether it is still there.
+"""The file of a SQLite database: which journal mode is safe, and whether the file is still in its place.
 
 SQLite's write-ahead log (WAL) needs shared memory between the processes that have the file open. Local
-file systems have it; those of networks, clusters and virtual machines may not, or only seem to. There,
-and wherever it is not known, a rollback journal (DELETE) does it: readers and a writer then wait for
-each other.
+file systems provide it; those of networks, clusters and virtual machines may not, or may only seem to.
+On these, and on unknown file systems, a rollback journal (DELETE) is used: readers and a writer then
+wait for each other.
 """
 
 import os
@@ -33,24 +33,25 @@ MOUNTS = Path("/proc/self/mounts")
 
 
 def journal_mode(path: Path) -> str:
-    """ "WAL" for a file on a file system that is known to be local, else "DELETE"."""
+    """ "WAL" for a file on a known local file system, else "DELETE"."""
     try:
         lines = MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
         return "DELETE"
-    mounts = {}  # the last mount on a place is the one that is seen
+    mounts = {}  # of several mounts on one folder, the last is visible
     for fields in map(str.split, lines):
         if len(fields) > 2:
             mounts[re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[1])] = fields[2]
-    place = path.resolve()
-    kind = next((mounts[str(p)] for p in (place, *place.parents) if str(p) in mounts), "")
+    real = path.resolve()
+    kind = next((mounts[str(p)] for p in (real, *real.parents) if str(p) in mounts), "")
     return "WAL" if kind in LOCAL else "DELETE"
 
 
 def set_journal(connection: sqlite3.Connection, mode: str) -> None:
-    """Sets how changes are logged; a rollback journal where a WAL cannot be kept.
+    """Sets the journal mode; a rollback journal if a WAL is not possible.
 
-    Where another process is using the file, its mode stays: it is the file's, not the connection's.
+    If another process is using the file, its mode is kept: the mode belongs to the file, not to the
+    connection.
     """
     try:
         connection.execute(f"PRAGMA journal_mode={mode}")
@@ -64,13 +65,13 @@ def set_journal(connection: sqlite3.Connection, mode: str) -> None:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file by its name and by what the name led to when it was opened.
+class FileIdentity:
+    """A path, and the file that it led to when the database was opened.
 
     Attributes:
-        path: the name.
+        path: absolute.
         identity: (device, inode).
-        has_log: whether a WAL lay beside it.
+        has_log: whether there was a WAL beside it.
     """
 
     path: Path
@@ -78,20 +79,22 @@ class Place:
     has_log: bool
 
     @classmethod
-    def of(cls, path: Path) -> "Place":
-        """The place of a file that is open already.
+    def of(cls, path: Path) -> "FileIdentity":
+        """The identity of a file that is already open.
 
         Raises:
-            DataError: it is gone.
+            DataError: it was deleted.
         """
         path = path.absolute()
         try:
             return cls(path, _identity(path), _log(path).exists())
         except OSError as error:
-            raise DataError(f"{path} was deleted while it was opened; start again.") from error
+            raise DataError(
+                f"{path} was deleted while it was being opened; start again."
+            ) from error
 
-    def lost(self) -> str | None:
-        """What happened to the file, as the beginning of a sentence; None if it is in its place."""
+    def change(self) -> str | None:
+        """What happened to the file, as the start of a sentence; None if it is still the same."""
         try:
             if _identity(self.path) != self.identity:
                 return f"{self.path} was replaced"

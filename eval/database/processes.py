@@ -1,4 +1,4 @@
-"""Whether the process that began a run is still there."""
+"""Whether the process that started a run is still running."""
 
 import os
 from datetime import datetime
@@ -6,21 +6,21 @@ from pathlib import Path
 
 from eval.database.records import as_utc
 
-CLOCK_SLACK = 10.0  # seconds that a clock may have been set by
+CLOCK_SLACK = 10.0  # seconds by which a clock may have been corrected
 
 
 def is_running(process: int, since: datetime) -> bool:
-    """Whether a process of this machine runs and may have done so at a time.
+    """Whether a process of this machine is running, and was already running at a given time.
 
     Args:
-        process: its number. Numbers are given again, above all in a restarted container, so one
-            that started after `since` is another process; this is told where there is `/proc`.
-        since: when it was seen to run, in UTC.
+        process: process id. Ids are reused, above all in a restarted container, so a process that
+            started after `since` is another one; this is only checked where there is `/proc`.
+        since: when the process was running, in UTC.
 
     Returns:
-        True also where it cannot be told.
+        True if it is not known.
     """
-    if os.name != "posix":  # elsewhere a process cannot be asked about without ending it
+    if os.name != "posix":  # elsewhere os.kill would end the process
         return True
     try:
         os.kill(process, 0)
@@ -29,12 +29,12 @@ def is_running(process: int, since: datetime) -> bool:
     except (PermissionError, OverflowError):
         return True
     try:
-        # After the name, which stands in brackets: the state, and as the 20th the start in ticks.
+        # After the name in brackets: the state, and as the 20th field the start in ticks.
         fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
         lines = Path("/proc/stat").read_text("utf-8").splitlines()
         boot = next(float(line.split()[1]) for line in lines if line.startswith("btime"))
         started = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, StopIteration):
         return True
-    is_dead = fields[0] in "ZX"  # ended, but its parent has not asked
+    is_dead = fields[0] in "ZX"  # ended, but not yet collected by its parent
     return not is_dead and started <= as_utc(since).timestamp() + CLOCK_SLACK

@@ -1,4 +1,4 @@
-"""What the results database gives back: plain records, without a connection to it."""
+"""Records that the results database returns, detached from it."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,18 +8,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run with the names of what it belongs to.
+    """A run, with the names of its model, dataset and split.
 
     Attributes:
         id: of the run.
-        model, role: the model's name and the part it plays.
-        dataset, dataset_fingerprint: the data's name and content.
-        cases, protocol, n_cases: fingerprint of the cases, how they were made, how many.
+        model, role: name and role of the model.
+        dataset, dataset_fingerprint: name and content of the dataset.
+        cases, protocol, n_cases: fingerprint of the cases, how they were made, and their number.
         split, split_id: name and number of the split, if the run has one.
-        seed, config, key: as given to `Store.run`.
+        seed, config, key: see `Store.run`.
         status: "running", "done", "interrupted" or "failed".
         started, ended: in UTC; `ended` is None while it runs.
-        fit_seconds, score_seconds: None if it was not finished.
+        fit_seconds, score_seconds: None if they were not measured.
         package_version, commit: of the code.
     """
 
@@ -71,7 +71,7 @@ class CaseTable:
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """A stored split; `counts` tells how many items play each role."""
+    """A stored split; `counts` has the number of items of each role."""
 
     id: int
     name: str
@@ -86,7 +86,7 @@ class SplitInfo:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a person said of one case of a run, and when (UTC)."""
+    """A person's verdict on one case of a run, and when it was given (UTC)."""
 
     run_id: str
     case: int
@@ -97,5 +97,5 @@ class Verdict:
 
 
 def as_utc(time: datetime) -> datetime:
-    """A stored time with its zone: SQLite forgets that it is UTC, a server may tell another."""
+    """A stored time in UTC: SQLite drops the time zone, and a server may return another."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

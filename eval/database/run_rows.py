@@ -1,17 +1,17 @@
-"""A run with the names of what it belongs to: the query, and a row of it as a record."""
+"""The query for runs with the names of their model, dataset and split, and its rows as records."""
 
 from typing import cast
 
 from sqlalchemy import Select, select
 
-from eval.database.damage import STATUSES, check_config
+from eval.database.integrity import STATUSES, check_config
 from eval.database.records import RunInfo, as_utc
 from eval.database.schema import CasesRow, DatasetRow, ModelRow, RunRow, SplitRow
 
 
 def runs_query() -> Select:
-    """All runs, the oldest first; its rows are the arguments of `run_info`."""
-    # Outer joins: what a run belongs to is missing only where the file is damaged.
+    """All runs, the oldest first; each row holds the arguments of `run_info`."""
+    # Outer joins, so that missing rows of a damaged file are reported.
     return (
         select(RunRow, ModelRow, CasesRow.fingerprint, CasesRow.protocol, CasesRow.n)
         .add_columns(DatasetRow.name, DatasetRow.fingerprint, SplitRow.name)
@@ -25,7 +25,7 @@ def runs_query() -> Select:
 
 def run_info(
     run: RunRow,
-    of: ModelRow | None,
+    model: ModelRow | None,
     cases_print: str | None,
     protocol: str | None,
     n: int | None,
@@ -33,22 +33,23 @@ def run_info(
     dataset_print: str | None,
     split_name: str | None,
 ) -> RunInfo:
-    """A row of `list_runs`.
+    """A row of `runs_query` as a record.
 
     Raises:
-        LookupError, ValueError: what the run belongs to is not there, or it holds what no run does.
+        LookupError: the model, cases, dataset or split of the run are missing.
+        ValueError: its status or config is invalid.
     """
-    if of is None or cases_print is None or dataset_print is None:
-        raise LookupError(f"run {run.id} has lost its model, its cases or its dataset")
+    if model is None or cases_print is None or dataset_print is None:
+        raise LookupError(f"the model, cases or dataset of run {run.id} are missing")
     if run.split_id is not None and split_name is None:
-        raise LookupError(f"run {run.id} has lost its split")
+        raise LookupError(f"the split of run {run.id} is missing")
     if run.status not in STATUSES:
         raise ValueError(f"run {run.id} has the status {run.status!r}")
     check_config(run.config, run.id)
     return RunInfo(
         id=run.id,
-        model=of.name,
-        role=of.role,
+        model=model.name,
+        role=model.role,
         dataset=cast(str, dataset_name),
         dataset_fingerprint=dataset_print,
         cases=cases_print,

@@ -1,7 +1,7 @@
 """Tables of the results database.
 
-Whoever changes them adds a file to `eval/database/migrations/versions/` and raises `SCHEMA_VERSION`; a test
-holds the two against each other. Versions that were released are never edited.
+To change them, add a revision to `eval/database/migrations/versions/` and name it in `REVISION`; a test
+compares the tables with the migrations. A revision that has been released is never edited.
 """
 
 from datetime import datetime
@@ -22,11 +22,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 4
+REVISION = "0001"
+"""The revision of these tables, as Alembic stores it."""
 
 
 class _Checked(TypeDecorator):
-    """A column's type whose values are checked when they are read: SQLite stores any in any column."""
+    """A column type that checks values when they are read: SQLite stores any value in any column."""
 
     impl: Any = String
     cache_ok = True
@@ -86,15 +87,8 @@ class Base(DeclarativeBase):
     }
 
 
-class SchemaVersion(Base):
-    """One row: the version of the schema."""
-
-    __tablename__ = "schema_version"
-    version: Mapped[int] = mapped_column(primary_key=True)
-
-
 class DatasetRow(Base):
-    """A dataset, known by its content."""
+    """A dataset, identified by its content."""
 
     __tablename__ = "dataset"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -107,7 +101,7 @@ class DatasetRow(Base):
 
 
 class CasesRow(Base):
-    """The test cases of a protocol on a dataset; ranks of a run are in the order of these."""
+    """The test cases of a protocol on a dataset; the ranks of a run are in the same order."""
 
     __tablename__ = "cases"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -116,7 +110,7 @@ class CasesRow(Base):
     protocol: Mapped[str]
     n: Mapped[int]
     left_out: Mapped[int]
-    # Arrays as little-endian bytes: 100,000 rows a run would cost twenty times the space.
+    # Arrays as little-endian bytes: one row per case would take twenty times the space.
     session: Mapped[bytes]  # (n,) <i4, row of the test session
     length: Mapped[bytes]  # (n,) <i4, items of the prefix
     target: Mapped[bytes]  # (n,) <i4, item row
@@ -124,17 +118,17 @@ class CasesRow(Base):
 
 
 class CaseSliceRow(Base):
-    """A named slice of some cases; "all", "warm" and "cold" follow from the cases themselves."""
+    """A named slice of the cases; "all", "warm" and "cold" follow from the cases themselves."""
 
     __tablename__ = "case_slice"
     cases_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int]  # in a report
-    mask: Mapped[bytes]  # (n,) bits, the first case the highest bit
+    position: Mapped[int]  # order in a report
+    mask: Mapped[bytes]  # (n,) bits; the highest bit comes first
 
 
 class ModelRow(Base):
-    """A model, known by its name."""
+    """A model, identified by its name."""
 
     __tablename__ = "model"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -143,7 +137,7 @@ class ModelRow(Base):
 
 
 class SplitRow(Base):
-    """A division of a dataset's items, made by name and seed and known by its content."""
+    """A split of a dataset, identified by its content."""
 
     __tablename__ = "split"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -156,7 +150,7 @@ class SplitRow(Base):
 
 
 class SplitItemRow(Base):
-    """The part that one item plays in a split."""
+    """The role of one item in a split."""
 
     __tablename__ = "split_item"
     split_id: Mapped[int] = mapped_column(ForeignKey("split.id"), primary_key=True)
@@ -173,7 +167,9 @@ class RunRow(Base):
     cases_id: Mapped[int] = mapped_column(ForeignKey("cases.id"), index=True)
     seed: Mapped[int]
     config: Mapped[dict]
-    key: Mapped[str] = mapped_column(_Text(64), index=True)  # equal keys, equal results
+    key: Mapped[str] = mapped_column(
+        _Text(64), index=True
+    )  # runs with equal keys have equal results
     package_version: Mapped[str]
     commit: Mapped[str]
     status: Mapped[str]  # running, done, interrupted or failed
@@ -187,16 +183,16 @@ class RunRow(Base):
 
 
 class MetricRow(Base):
-    """One figure of a run."""
+    """One metric of a run on one slice."""
 
     __tablename__ = "metric"
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
     slice: Mapped[str]
     name: Mapped[str]
-    k: Mapped[int]  # 0 for a metric without a cut-off
+    k: Mapped[int]  # 0 if the metric has no cut-off
     value: Mapped[float]
-    low: Mapped[float | None] = mapped_column(_Number)  # both ends, or no interval
+    low: Mapped[float | None] = mapped_column(_Number)  # NULL if there is no interval
     high: Mapped[float | None] = mapped_column(_Number)
     __table_args__ = (UniqueConstraint("run_id", "slice", "name", "k"),)
 
@@ -206,14 +202,14 @@ class RankRow(Base):
 
     __tablename__ = "rank"
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
-    # (n,) <f4, expected ranks: mean of the ranks that the ties leave open; inf is not found.
-    ranks: Mapped[bytes]
-    # (n,) <i4, items with the target's score, itself included; 0 is not found. NULL before version 4.
-    ties: Mapped[bytes | None]
+    ranks: Mapped[bytes]  # (n,) <f4, expected rank over ties; inf: not found
+    ties: Mapped[
+        bytes
+    ]  # (n,) <i4, items with the score of the target, itself included; 0: not found
 
 
 class VerdictRow(Base):
-    """What a person said of one case of a run; a change of mind is a further row."""
+    """A person's verdict on one case of a run; a changed verdict is a new row."""
 
     __tablename__ = "verdict"
     id: Mapped[int] = mapped_column(primary_key=True)

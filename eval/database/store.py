@@ -1,165 +1,56 @@
-"""The results database: every run with its figures and the rank of every case.
+"""The results database: every run with its metrics and the rank of every case.
 
-A run is written as `running` when it starts and gets its results in one transaction when it ends,
-so a database never holds half a run. A run whose process died is marked `interrupted` the next time
-the database is opened on that machine. Nothing is ever overwritten.
+A run is stored as `running` when it starts, and its results are written in one transaction when it
+ends, so a database never holds half a run. A run whose process died is marked as `interrupted` the
+next time the database is opened on the same machine. Results are never overwritten.
 """
 
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
 import numpy as np
-from sqlalchemy import Engine, Table, insert, select, update
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
-from sqlalchemy.orm import Session
+from sqlalchemy import Table, insert, select
 
-from eval.database.failures import reason
-from eval.database.opening import WAIT_SECONDS, default_target, open_database
+from eval.database.connection import WAIT_SECONDS, open_database
+from eval.database.open_run import OpenRun, close_run
 from eval.database.processes import is_running
-from eval.database.queries import Reader
-from eval.database.schema import (
-    Base,
-    MetricRow,
-    RankRow,
-    RunRow,
-    SplitItemRow,
-    SplitRow,
-    VerdictRow,
-)
+from eval.database.reader import Reader
+from eval.database.schema import RunRow, SplitItemRow, SplitRow, VerdictRow
 from eval.database.unique_rows import add_slice, cases_id, dataset_id, model_id, once
-from eval.metrics.figures import Figure, figures
-from eval.metrics.ranks import Ranks
 from eval.protocol import SLICES, TestCases
 from tpad import DataError, Dataset
-from tpad.io.texts import half_character
-
-__all__ = ["Figure", "OpenRun", "Store", "default_target"]
-
-
-@dataclass
-class OpenRun:
-    """A run in progress; give it its results with `finish`."""
-
-    id: str
-    store: "Store"
-    cases: TestCases
-    done: bool = field(default=False, init=False)
-
-    def finish(
-        self,
-        ranks: Ranks | np.ndarray,
-        fit_seconds: float | None,
-        score_seconds: float,
-        found: dict | None = None,
-        more: Iterable[Figure] = (),
-    ) -> None:
-        """Writes ranks and figures, and marks the run done, all or nothing.
-
-        Args:
-            ranks: of the n_cases targets. An array holds the places of items in lists, where none
-                tie: (n_cases,), inf where the target is in no list, see `Ranks.of`.
-            fit_seconds: time of training, tuning included; None if the model was trained before.
-            score_seconds: time of ranking all cases.
-            found: what was settled during the run (such as sizes chosen), added to its config.
-            more: figures besides those that follow from the ranks of every slice.
-
-        Raises:
-            DataError: ranks are not one a case and at least 1, a figure is no number, the run has
-                its results already, or they cannot be written.
-        """
-        if self.done:
-            raise DataError(f"Run {self.id} has its results; they are never overwritten.")
-        if ranks.shape != (len(self.cases),):
-            raise DataError(
-                f"A run of {len(self.cases)} cases needs as many ranks, not an array of shape "
-                f"{ranks.shape}."
-            )
-        if not isinstance(ranks, Ranks):
-            try:
-                ranks = Ranks.of(ranks)
-            except ValueError as error:
-                raise DataError(f"{error} A target that was not found has inf.") from error
-        expected, ties = ranks.expected.astype("<f4"), ranks.ties.astype("<i4")
-        rows: list[Base] = [RankRow(run_id=self.id, ranks=expected.tobytes(), ties=ties.tobytes())]
-        for figure in (*figures(ranks, self.cases), *more):
-            numbers = [figure.value, figure.low, figure.high]
-            if not np.isfinite([number for number in numbers if number is not None]).all():
-                raise DataError(
-                    f"The figure {figure.name}@{figure.k} of slice {figure.slice} is no number; "
-                    "leave it out where it cannot be told."
-                )
-            rows.append(MetricRow(run_id=self.id, **figure._asdict()))
-        with self.store.write() as session:
-            session.add_all(rows)
-            run = session.get_one(RunRow, self.id)
-            run.config = {**run.config, **(found or {})}
-            session.flush()
-            self.store.close_run(session, self.id, "done", fit_seconds, score_seconds)
-        self.done = True
 
 
 class Store(Reader):
     """A results database.
 
     Args:
-        target: path of a SQLite file, or any SQLAlchemy URL. One that is new gets its tables, an
-            older one is upgraded.
-        read_only: change nothing. A file that cannot be written is opened so by itself.
+        target: path of a SQLite file, or any SQLAlchemy URL. A new database gets its tables.
+        read_only: change nothing. A file that is not writable is always opened read-only.
         wait: seconds to wait for another writer.
 
     Raises:
-        DataError: it cannot be opened, is no such database, or is of a newer version.
+        DataError: it cannot be opened, is not a results database, or was written by another version
+            of tpad.
     """
 
     def __init__(
         self, target: str | Path, *, read_only: bool = False, wait: float = WAIT_SECONDS
     ) -> None:
         self.target = str(target)
-        self.wait = wait
-        self.opened = open_database(target, read_only=read_only, wait=wait)
+        super().__init__(open_database(target, read_only=read_only, wait=wait), wait)
         if not self.read_only:
             try:
                 self._mark_interrupted()
             except BaseException:
                 self.close()
                 raise
-
-    @property
-    def engine(self) -> Engine:
-        """SQLAlchemy's engine, for queries of one's own."""
-        return self.opened.engine
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written."""
-        return self.opened.read_only
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction: all of it is kept, or nothing."""
-        if self.read_only:
-            raise DataError(f"{self.opened.name} is read-only; name another with --database.")
-        self.opened.check_in_place()
-        try:
-            with Session(self.opened.writing) as session, session.begin():
-                yield session
-            self.opened.check_in_place(stored=True)
-        except (IntegrityError, ProgrammingError):
-            raise
-        except UnicodeEncodeError as error:
-            raise DataError(f"A text holds {half_character(error)}; remove it.") from error
-        except DatabaseError as error:
-            raise DataError(
-                f"{self.opened.name} cannot be written: {reason(error, self.wait)}. "
-                "Nothing of this step was stored; what was there before is whole."
-            ) from error
 
     @contextmanager
     def run(
@@ -174,16 +65,16 @@ class Store(Reader):
         version: tuple[str, str],
         split_id: int | None = None,
     ) -> Iterator[OpenRun]:
-        """Opens a run; leaving the block without `finish` marks it interrupted (or failed).
+        """Starts a run; if the block ends without `finish`, it is marked as interrupted or failed.
 
         Args:
-            dataset, name: the dataset and what to call it.
-            cases: what is asked.
+            dataset, name: the dataset and its name for people.
+            cases: what is ranked.
             model: its name and role.
             seed, config: of the run, as JSON values.
-            key: equal for runs that must come out equal.
+            key: equal for runs that must have equal results.
             version: package version and commit.
-            split_id: what `add_split` gave, if the dataset is a stored split of another.
+            split_id: from `add_split`, if the dataset is a stored split of another.
         """
         with self.write() as session:
             row = RunRow(
@@ -208,37 +99,13 @@ class Store(Reader):
         except BaseException as error:
             if not run.done:
                 status = "failed" if isinstance(error, Exception) else "interrupted"
-                # Where not even this can be written, what went wrong first is what is told.
+                # If not even this can be written, the first error is the one to report.
                 with suppress(DataError), self.write() as session:
-                    self.close_run(session, run.id, status)
+                    close_run(session, run.id, status)
             raise
         if not run.done:
             with self.write() as session:
-                self.close_run(session, run.id, "interrupted")
-
-    def close_run(
-        self,
-        session: Session,
-        run_id: str,
-        status: str,
-        fit_seconds: float | None = None,
-        score_seconds: float | None = None,
-    ) -> None:
-        """Sets the end of a run that is running.
-
-        A run that another process took for dead may still be finished: its results are whole.
-        """
-        earlier = ["running", "interrupted"] if status == "done" else ["running"]
-        session.execute(
-            update(RunRow)
-            .where(RunRow.id == run_id, RunRow.status.in_(earlier))
-            .values(
-                status=status,
-                ended=datetime.now(UTC),
-                fit_seconds=fit_seconds,
-                score_seconds=score_seconds,
-            )
-        )
+                close_run(session, run.id, "interrupted")
 
     def add_split(
         self,
@@ -252,16 +119,16 @@ class Store(Reader):
         fingerprint: str,
         rows: Iterable[tuple[str, str]],
     ) -> int:
-        """Stores a split item by item, once: one with the same fingerprint is left as it is.
+        """Stores a split item by item, unless one with the same fingerprint is stored already.
 
         Args:
-            dataset, dataset_name: what was split, and what to call it.
+            dataset, dataset_name: what was split, and its name for people.
             name, kind, seed, params: how it was made; params as JSON values.
             fingerprint: equal for splits of the same content, at most 64 characters.
-            rows: (item id, role) of every item that plays a role.
+            rows: (item id, role) of every item that has a role.
 
         Returns:
-            The split's number, for `run(split_id=...)`.
+            Number of the split, for `run(split_id=...)`.
         """
         known = select(SplitRow.id).where(SplitRow.fingerprint == fingerprint)
         with self.read() as session:
@@ -289,13 +156,13 @@ class Store(Reader):
     def add_slices(
         self, dataset: Dataset, name: str, cases: TestCases, masks: Mapping[str, np.ndarray]
     ) -> None:
-        """Stores slices of some cases, so that every run of these cases can be cut by them.
+        """Stores slices of the cases, so that metrics of any run on them can be reported by slice.
 
         Args:
-            dataset, name: the dataset and what to call it.
-            cases: n cases; stored if they are not yet.
-            masks: name -> (n,) bool, as `eval.metrics.slices.slices` gives them. Slices that are stored
-                already, that are empty, or that follow from the cases themselves are passed over.
+            dataset, name: the dataset and its name for people.
+            cases: n cases; stored if they are new.
+            masks: name -> (n,) bool, from `eval.metrics.slices.slices`. Slices that are already stored
+                or empty are skipped, and so are "all", "warm" and "cold".
         """
         some = {k: mask for k, mask in masks.items() if k not in SLICES and mask.any()}
         with self.write() as session:
@@ -306,19 +173,19 @@ class Store(Reader):
     def add_verdict(
         self, run_id: str, case: int, verdict: str, *, note: str = "", who: str = ""
     ) -> None:
-        """Stores what a person says of one case; a change of mind is added, not replaced.
+        """Stores a person's verdict on one case; a changed verdict is added, not replaced.
 
         Args:
-            run_id: the run that was looked at.
+            run_id: the run that was inspected.
             case: number of the case from 0, in the order of the run's ranks.
-            verdict: in a word, such as "good".
-            note, who: in the person's own words, and their name; may be empty.
+            verdict: one word, such as "good".
+            note, who: a remark and the person's name; may be empty.
 
         Raises:
             DataError: there is no such run or case, or the verdict is empty.
         """
         if not verdict.strip():
-            raise DataError("A verdict needs a word, such as good or bad.")
+            raise DataError("The verdict is empty; give a word such as good or bad.")
         n = len(self.case_table(run_id))
         if not 0 <= case < n:
             raise DataError(f"Run {run_id} has cases 0 to {n - 1}, not {case}.")
@@ -340,12 +207,8 @@ class Store(Reader):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Gives the file or the server's connections back."""
-        self.opened.close()
-
     def _mark_interrupted(self) -> None:
-        """Closes runs of this machine whose process is gone."""
+        """Marks runs of this machine whose process has died."""
         mine = RunRow.status == "running", RunRow.host == socket.gethostname()
         with self.read() as session:
             running = session.scalars(select(RunRow).where(*mine))
@@ -353,4 +216,4 @@ class Store(Reader):
         if dead:
             with self.write() as session:
                 for run_id in dead:
-                    self.close_run(session, run_id, "interrupted")
+                    close_run(session, run_id, "interrupted")

@@ -1,4 +1,4 @@
-"""Rows that are stored once, whichever of two writers is first: models, datasets, cases, slices, splits."""
+"""Rows that several runs share and that are stored once: models, datasets, cases, slices, splits."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,27 +15,36 @@ from tpad import Dataset
 
 
 def once(session: Session, known: Select[int], row: Callable[[], Any]) -> tuple[int, bool]:
-    """Number of a row that is stored once, whichever of two writers is first; whether it is new."""
+    """Inserts a row unless it is stored already, also if two writers insert it at the same time.
+
+    Args:
+        session: to write in.
+        known: query for the id of the row.
+        row: creates the row.
+
+    Returns:
+        The id, and whether the row is new.
+    """
     found = session.scalar(known)
     if found is not None:
         return found, False
-    made = row()
+    new = row()
     try:
         with session.begin_nested():
-            session.add(made)
+            session.add(new)
     except IntegrityError:
         return session.scalars(known).one(), False
-    return made.id, True
+    return new.id, True
 
 
 def model_id(session: Session, name: str, role: str) -> int:
-    """Number of a model, known by its name."""
+    """Id of a model, which is identified by its name."""
     known = select(ModelRow.id).where(ModelRow.name == name)
     return once(session, known, lambda: ModelRow(name=name, role=role))[0]
 
 
 def dataset_id(session: Session, dataset: Dataset, name: str) -> int:
-    """Number of a dataset, known by its content; it keeps the name it had first."""
+    """Id of a dataset, which is identified by its content and keeps its first name."""
     known = select(DatasetRow.id).where(DatasetRow.fingerprint == dataset.fingerprint)
 
     def row() -> DatasetRow:
@@ -52,7 +61,7 @@ def dataset_id(session: Session, dataset: Dataset, name: str) -> int:
 
 
 def cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) -> int:
-    """Number of the cases asked, known by their content."""
+    """Id of test cases, which are identified by their content."""
     known = select(CasesRow.id).where(CasesRow.fingerprint == cases.fingerprint)
 
     def row() -> CasesRow:
@@ -73,7 +82,7 @@ def cases_id(session: Session, dataset: Dataset, name: str, cases: TestCases) ->
 
 
 def add_slice(session: Session, cases: int, name: str, position: int, mask: np.ndarray) -> None:
-    """Stores a slice (n,) of the cases of a number; one of that name stays as it is."""
+    """Stores a slice (n,) of the cases with an id, unless they have one of that name."""
     if session.get(CaseSliceRow, (cases, name)) is None:
         with suppress(IntegrityError), session.begin_nested():
             bits = np.packbits(mask).tobytes()

@@ -1,1 +1,5 @@
-"""Metrics: ranks, lists, calibration, slices, means and their significance."""
+"""Metrics: ranks of the targets, averages, slices, lists, calibration and significance."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,16 +1,15 @@
-"""How the values of cases become one figure: the mean over cases, or over sessions.
+"""Averages the values of cases: the mean over cases, or over sessions.
 
-With v_i the metric of case i, n cases, S sessions, and C_s the cases of session s:
+With the value v_i of case i, n cases, S sessions, and the cases C_s of session s:
 
     case:     1/n · Σ_i v_i
     session:  1/S · Σ_s ( 1/|C_s| · Σ_{i in C_s} v_i )
 
-In the mean over cases a session weighs as much as it has cases, so that few long sessions may
-decide it. In the mean over sessions each session weighs the same. On a slice only the cases of the
-slice count, and the sessions that have one.
+In the mean over cases the weight of a session is its number of cases, so a few long sessions can
+dominate. In the mean over sessions all sessions have the same weight. On a slice, only its cases count,
+and only sessions that have one.
 
-Intervals and tests draw or exchange whole sessions for both, see `eval.metrics.significance`: `averaged`
-gives one value a session, of which the plain mean is the figure.
+For both means, intervals and tests resample or exchange whole sessions, see `eval.metrics.significance`.
 """
 
 import numpy as np
@@ -19,20 +18,20 @@ from eval.metrics.significance import session_sums
 from tpad import ConfigError
 
 MEANS = {"case": "cases", "session": "sessions"}
-"""What a figure can be the mean over, and the words for it."""
+"""What metrics can be averaged over -> its name for people."""
 CASE, SESSION = MEANS
 
 
 def averaged(
     values: np.ndarray, sessions: np.ndarray, mean: str, *, axis: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values of which the plain mean is the figure, and the session of each.
+    """Values whose plain mean is the average, and the session of each.
 
     Args:
-        values: metric values of n cases, which lie along `axis`.
+        values: metric values of n cases along `axis`.
         sessions: (n,) the session of each case.
-        mean: "case" leaves the values as they are, "session" makes them means of sessions, in
-            ascending order of the sessions.
+        mean: "case" returns the values as they are, "session" their means per session, in ascending
+            order of the sessions.
         axis: of the cases.
 
     Returns:
@@ -54,24 +53,24 @@ def averaged(
 
 
 def check_mean(mean: str) -> None:
-    """Refuses what no figure can be the mean over.
+    """Checks that metrics can be averaged over `mean`.
 
     Raises:
-        ConfigError: it is none of `MEANS`.
+        ConfigError: it is not one of `MEANS`.
     """
     if mean not in MEANS:
-        raise ConfigError(f"There is no mean over {mean!r}; choose {' or '.join(MEANS)}.")
+        raise ConfigError(f"Metrics cannot be averaged over {mean!r}; choose {' or '.join(MEANS)}.")
 
 
 def concentration(sessions: np.ndarray, share: float = 0.1) -> tuple[int, int, float]:
-    """How unequally the cases are spread over the sessions.
+    """How many of the cases belong to the longest sessions.
 
     Args:
         sessions: (n,) the session of each case, at least one.
-        share: of the sessions, those with the most cases; rounded up to whole sessions.
+        share: the share of sessions with the most cases; rounded up to whole sessions.
 
     Returns:
-        How many sessions that is, how many there are, and their share of the cases.
+        The number of these sessions, the number of all sessions, and the share of their cases.
     """
     counts = np.sort(np.unique(sessions, return_counts=True)[1])[::-1]
     most = int(np.ceil(share * len(counts)))

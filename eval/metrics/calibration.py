@@ -1,13 +1,13 @@
-"""Whether a model's probabilities mean what they say.
+"""Calibration of a model's probabilities.
 
 Scores become probabilities by a softmax of `score / temperature` over the candidates of a case. The
-rule for the temperature, the same for every model:
+temperature follows the same rule for every model:
 
-    scores that are log-probabilities (each row's Σ exp is 1)   ->  1, they are judged as they are
+    scores that are log-probabilities (Σ exp of each row is 1)  ->  1
     all others (logits, similarities, counts)                   ->  fitted on the validation cases
 
-The fitted temperature is the one under which the validation targets are most likely (temperature
-scaling, Guo et al., ICML 2017). It changes no order, so no rank.
+The fitted temperature maximises the likelihood of the validation targets (temperature scaling, Guo et
+al., ICML 2017). It does not change the order of the items, so ranks stay the same.
 """
 
 from dataclasses import dataclass, replace
@@ -21,19 +21,19 @@ from eval.protocol import CELLS_AT_ONCE, Protocol, RankingModel, TestCases
 from tpad import Dataset
 
 BINS = 10
-NORMALISED_WITHIN = 1e-3  # of log Σ exp; float32 sums over large catalogues are not exact
-RANGE = 1e4  # temperatures looked at: the spread of the scores, times or over this
+NORMALISED_WITHIN = 1e-3  # of log Σ exp; float32 sums over many items are not exact
+RANGE = 1e4  # temperatures are searched between the spread of the scores over and times this
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Confidence against accuracy, bin by bin; an empty bin is left out.
+    """Confidence and accuracy per bin; empty bins are left out.
 
     Attributes:
-        low, high: (n_bins,) least and highest confidence in each bin.
+        low, high: (n_bins,) lowest and highest confidence in each bin.
         count: (n_bins,) int64, cases.
         confidence: (n_bins,) mean confidence.
-        accuracy: (n_bins,) mean of how often it was right.
+        accuracy: (n_bins,) share of correct predictions.
     """
 
     low: np.ndarray
@@ -56,19 +56,19 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Figures of calibration on one set of cases.
+    """Calibration metrics on one set of cases.
 
     Attributes:
-        n: cases with a candidate.
-        ece: expected calibration error of the first-ranked item.
+        n: number of cases that have a candidate.
+        ece: expected calibration error of the top-ranked item.
         brier: multi-class Brier score, `mean Σ_i (p_i − [i is the target])²`, from 0 to 2 (Brier,
             Monthly Weather Review 1950).
-        first_brier: Brier score of "the first-ranked item is the next", from 0 to 1.
-        log_likelihood: mean natural logarithm of the target's probability, over the cases where it
-            is above 0. Compare only models that find the same targets possible.
-        impossible: share of the cases whose target got probability 0.
-        temperature: what scores were divided by.
-        reliability: bins of the first-ranked item.
+        first_brier: Brier score of the top-ranked item, from 0 to 1.
+        log_likelihood: mean log-probability (natural) of the target, over cases where it is above 0.
+            Compare only models for which the same targets are possible.
+        impossible: share of the cases whose target has probability 0.
+        temperature: by which scores were divided.
+        reliability: bins of the top-ranked item.
     """
 
     n: int
@@ -80,8 +80,8 @@ class Calibration:
     temperature: float
     reliability: Reliability
 
-    def figures(self) -> dict[str, float]:
-        """The figures by name, without the bins."""
+    def metrics(self) -> dict[str, float]:
+        """The metrics by name, without the bins."""
         names = ("ece", "brier", "first_brier", "log_likelihood", "impossible", "temperature")
         return {name: getattr(self, name) for name in names}
 
@@ -91,22 +91,22 @@ def reliability(
 ) -> Reliability:
     """Reliability bins of any probabilities.
 
-    By default the bins hold about the same number of cases (Nguyen and O'Connor, EMNLP 2015): with
-    hundreds of candidates nearly all probabilities lie in the lowest bin of equal width, which
-    would hide every fault. Equal confidences share a bin.
+    By default the bins have about the same number of cases (Nguyen and O'Connor, EMNLP 2015): with
+    hundreds of candidates, nearly all probabilities would be in the lowest bin of equal width. Equal
+    confidences are in the same bin.
 
     Args:
         confidence: (n,) in [0, 1].
-        correct: (n,) bool, or the probability of having been right in [0, 1].
-        bins: at most so many.
-        equal_width: cut [0, 1] into equal parts instead, as Guo et al. do.
+        correct: (n,) bool, or the probability of being correct in [0, 1].
+        bins: maximum number of bins.
+        equal_width: use bins of equal width instead, as Guo et al. do.
 
     Raises:
         ValueError: lengths differ, a value is out of range, or bins is below 1.
     """
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     if confidence.shape != correct.shape or confidence.ndim != 1:
-        raise ValueError("Reliability needs one confidence and one outcome a case.")
+        raise ValueError("Reliability needs one confidence and one outcome per case.")
     for values in (confidence, correct):
         if not ((values >= 0) & (values <= 1)).all():
             raise ValueError("Confidences and outcomes must lie between 0 and 1.")
@@ -117,7 +117,7 @@ def reliability(
         place = np.minimum((confidence * bins).astype(np.int64), bins - 1)  # (n,)
     else:
         ordered = np.sort(confidence)
-        # The bin of the first of those with the same confidence is the bin of all.
+        # Cases with the same confidence are in the bin of the first of them.
         place = np.searchsorted(ordered, confidence) * bins // max(n, 1)
     index, place, count = np.unique(place, return_inverse=True, return_counts=True)
     low, high = np.ones(len(index)), np.zeros(len(index))
@@ -130,17 +130,17 @@ def reliability(
 def calibration(
     ranking: Ranking, *, bins: int = BINS, mask: np.ndarray | None = None
 ) -> Calibration:
-    """Figures of a ranking pass; its temperature should come from `temperature_of`.
+    """Calibration of a ranking whose temperature comes from `temperature_of`.
 
-    Where several items tie for the first place, the first-ranked item counts as right by the chance
-    that it is the target.
+    If several items tie for the first rank, the top-ranked item is correct with the probability that it
+    is the target.
 
     Args:
-        ranking: n cases.
-        bins: of reliability.
+        ranking: of n cases.
+        bins: maximum number of reliability bins.
         mask: (n,) bool, the cases of a slice; all by default.
     """
-    some = ~np.isneginf(ranking.log_normaliser)  # a case without a candidate says nothing
+    some = ~np.isneginf(ranking.log_normaliser)  # cases that have a candidate
     if mask is not None:
         some &= mask
     log_p = ranking.log_probability[some]  # (n,)
@@ -157,7 +157,7 @@ def calibration(
         n=int(some.sum()),
         ece=bins_found.error,
         brier=mean(ranking.collision[some] - 2 * p + 1),
-        # E (c − y)² with y right by chance: c² − 2 c y + y.
+        # E (c − y)² with y ∈ {0, 1} of mean r: c² − 2 c r + r.
         first_brier=mean(confidence**2 - 2 * confidence * right + right),
         log_likelihood=mean(log_p[possible]),
         impossible=mean(~possible),
@@ -167,42 +167,41 @@ def calibration(
 
 
 def first_is_right(ranking: Ranking) -> np.ndarray:
-    """(n,) float64, the chance that the target comes first: 1 over how many tie for that place."""
+    """(n,) float64, the probability that the target is ranked first, given its ties."""
     ties = ranking.ranks.ties
     first = (ranking.ranks.above == 0) & (ties > 0)
     return np.where(first, 1 / np.maximum(ties, 1), 0.0)
 
 
 def validation_cases(dataset: Dataset, protocol: Protocol | None = None) -> TestCases:
-    """The cases of the validation sessions, asked as those of the test sessions are."""
+    """The cases of the validation sessions, made as those of the test sessions."""
     return TestCases.of(replace(dataset, test=dataset.validation), protocol)
 
 
 def temperature_of(
     model: RankingModel, cases: TestCases, n_items: int, *, cells: int = 2 * CELLS_AT_ONCE
 ) -> float:
-    """The temperature of a model by the rule of this module.
+    """The temperature of a model, see the module's docstring.
 
     Args:
         model: fitted.
-        cases: validation cases. If their scores do not fit into `cells`, evenly spaced ones of
-            them are asked, so that memory stays bounded and nothing is drawn.
+        cases: validation cases. If they have more than `cells` scores, evenly spaced cases are used.
         n_items: number of items ranked.
-        cells: scores held in memory.
+        cells: maximum number of scores in memory.
 
     Returns:
-        1 for scores that are log-probabilities, or if no case has a target that can be scored.
+        1 for log-probabilities, and if no target can be scored.
     """
     n = min(len(cases), max(1, cells // max(n_items, 1)))
     if not n:
         return 1.0
-    asked = np.linspace(0, len(cases) - 1, n).astype(np.int64)
+    chosen = np.linspace(0, len(cases) - 1, n).astype(np.int64)
     cases = replace(
         cases,
-        session=cases.session[asked],
-        prefixes=[cases.prefixes[i] for i in asked],
-        targets=cases.targets[asked],
-        cold=cases.cold[asked],
+        session=cases.session[chosen],
+        prefixes=[cases.prefixes[i] for i in chosen],
+        targets=cases.targets[chosen],
+        cold=cases.cold[chosen],
     )
     if are_log_probabilities(np.asarray(model.scores(cases.prefixes[:8]))):
         return 1.0
@@ -214,7 +213,7 @@ def temperature_of(
 
 
 def are_log_probabilities(scores: np.ndarray) -> bool:
-    """Whether `Σ exp` of every row is 1: (n, n_items) with n at least 1."""
+    """Whether `Σ exp` of every row of scores (n, n_items) is 1; n is at least 1."""
     if (scores > NORMALISED_WITHIN).any():
         return False
     with np.errstate(divide="ignore"):
@@ -223,19 +222,18 @@ def are_log_probabilities(scores: np.ndarray) -> bool:
 
 
 def fit_temperature(scores: np.ndarray, targets: np.ndarray) -> float:
-    """The temperature under which the targets are most likely.
+    """The temperature that maximises the likelihood of the targets.
 
-    `Σ log Σ_j exp(s_j / T) − s_target / T` is convex in 1 / T, so its one minimum is found by a
-    bounded search. It is looked for between the scores' spread (the mean over cases of their
-    standard deviation) over `RANGE` and times `RANGE`; scores that tell nothing, or everything,
-    end at an end.
+    `Σ log Σ_j exp(s_j / T) − s_target / T` is convex in 1 / T, so a bounded search finds its minimum.
+    T is between the spread of the scores (the mean over cases of their standard deviation) over
+    `RANGE` and the spread times `RANGE`.
 
     Args:
-        scores: (n, n_items) float32; −inf marks what is no candidate.
-        targets: (n,) item rows; cases whose target has −inf are left out.
+        scores: (n, n_items) float32; −inf for items that are not candidates.
+        targets: (n,) item rows; cases whose target has the score −inf are left out.
 
     Returns:
-        1 if no case is left, or no case's scores differ.
+        1 if no case is left, or if the scores of each case are all equal.
     """
     own = scores[np.arange(len(targets)), targets]  # (n,)
     some = np.isfinite(own)

@@ -1,8 +1,8 @@
-"""Figures of the lists that a model shows: how much of the shop, how popular, how varied.
+"""Metrics of recommendation lists beyond accuracy: coverage, popularity, novelty and diversity.
 
-A list is a row of (n, k) int32 item rows, the best first, -1 where fewer items are shown. Functions
-ending in `_values` give one figure a case, so that they can be averaged over slices and resampled
-over sessions; NaN marks a case without a figure, such as an empty list.
+A list is a row of (n, k) int32 item rows, the best first; -1 if there are fewer items. Functions that end
+in `_values` return one value per case, which can be averaged over slices and resampled over sessions; the
+value is NaN where it is undefined, as for an empty list.
 """
 
 import numpy as np
@@ -11,29 +11,29 @@ CELLS_AT_ONCE = 4_000_000  # features held in memory at once: 32 MB
 
 
 def exposure(lists: np.ndarray, n_items: int) -> np.ndarray:
-    """How often each item is shown: (n, k) lists -> (n_items,) int64."""
+    """How often each item is in a list: (n, k) lists -> (n_items,) int64."""
     return np.bincount(lists[lists >= 0], minlength=n_items)
 
 
 def catalogue_coverage(shown: np.ndarray) -> float:
-    """Share of the catalogue that is shown at least once (Ge et al., RecSys 2010).
+    """Share of the items that are in at least one list (Ge et al., RecSys 2010).
 
-    It grows with the number of lists; compare it on the same cases and k only.
+    It grows with the number of lists, so compare it only for the same cases and k.
 
     Args:
-        shown: (n_items,) as `exposure` gives it.
+        shown: (n_items,), see `exposure`.
     """
     return float((shown > 0).mean()) if len(shown) else float("nan")
 
 
 def gini(shown: np.ndarray) -> float:
-    """Gini index of exposure: 0 if all items are shown equally often, (n − 1) / n if only one is.
+    """Gini index of exposure: 0 if all items are shown equally often, (n − 1) / n if one item is.
 
-    `G = Σ_i (2i − n − 1) x_i / (n Σ x)` with x in ascending order and i from 1, over all items, also
-    those never shown (Fleder and Hosanagar, Management Science 2009).
+    `G = Σ_i (2i − n − 1) x_i / (n Σ x)` with x in ascending order and i from 1, over all items, never
+    shown ones included (Fleder and Hosanagar, Management Science 2009).
 
     Args:
-        shown: (n_items,) as `exposure` gives it.
+        shown: (n_items,), see `exposure`.
 
     Returns:
         NaN if nothing is shown.
@@ -46,12 +46,12 @@ def gini(shown: np.ndarray) -> float:
 
 
 def popularity_percentile(popularity: np.ndarray) -> np.ndarray:
-    """Place of each item among all by training clicks: (n_items,) -> (n_items,) in (0, 1).
+    """Percentile of each item by training clicks: (n_items,) -> (n_items,) in (0, 1).
 
-    `(r − ½) / n` with r the rank from the least clicked, ties sharing their mean rank: the mean over
-    the catalogue is ½ whatever the counts are.
+    `(r − ½) / n` with the rank r in ascending order of clicks; ties share their mean rank. The mean over
+    all items is always ½.
     """
-    from scipy.stats import rankdata  # takes half a second, which a reader of results need not wait
+    from scipy.stats import rankdata  # slow to import, and not needed to read results
 
     return (rankdata(popularity) - 0.5) / max(len(popularity), 1)
 
@@ -59,12 +59,11 @@ def popularity_percentile(popularity: np.ndarray) -> np.ndarray:
 def self_information(popularity: np.ndarray, smoothing: float = 1.0) -> np.ndarray:
     """Novelty of each item in bits: (n_items,) -> (n_items,) float64.
 
-    `−log2((c + s) / (Σ c + s n))` with c the item's training clicks and s the smoothing: every item
-    counts as clicked s times more than it was (Laplace), as an unclicked item would otherwise be
-    infinitely novel. Self-information as in Zhou et al. (PNAS 2010) and Castells et al. (2011).
+    `−log2((c + s) / (Σ c + s n))` with the training clicks c of the item and the (Laplace) smoothing s,
+    without which an item without clicks would be infinitely novel. Self-information as in Zhou et al. (PNAS 2010) and Castells et al. (2011).
 
     Raises:
-        ValueError: the smoothing is not above 0.
+        ValueError: the smoothing is not positive.
     """
     if not smoothing > 0:
         raise ValueError(f"The smoothing must be above 0, not {smoothing}.")
@@ -73,11 +72,11 @@ def self_information(popularity: np.ndarray, smoothing: float = 1.0) -> np.ndarr
 
 
 def item_values(lists: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Mean of a figure of items over each list: (n, k) and (n_items,) -> (n,) float64.
+    """Mean over each list of a value of its items: (n, k) and (n_items,) -> (n,) float64.
 
-    With `popularity` it is the average recommendation popularity (Yin et al., VLDB 2012), with
-    `popularity_percentile` the same on a scale that no best-seller rules, with `self_information`
-    the novelty of the list. NaN for an empty list.
+    With popularity it is the average recommendation popularity (Yin et al., VLDB 2012), with
+    `popularity_percentile` the same on a scale that best-sellers do not dominate, with
+    `self_information` the novelty of the list. NaN for an empty list.
     """
     there = lists >= 0  # (n, k)
     sums = np.where(there, np.asarray(values, np.float64)[np.where(there, lists, 0)], 0).sum(1)
@@ -88,13 +87,12 @@ def item_values(lists: np.ndarray, values: np.ndarray) -> np.ndarray:
 def diversity_values(lists: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Intra-list diversity: mean cosine distance of all pairs of a list (Ziegler et al., WWW 2005).
 
-    The features decide what counts as different, so name them with the figure, and use the same for
-    all models: `eval.models.features.text_features`, or a set that no compared model was trained with.
+    The features define what is different, so report them with the metric and use the same for all
+    models: `eval.models.features.text_features`, or a set that no compared model was trained on.
 
     Args:
         lists: (n, k).
-        features: (n_items, d); an item whose row is all zeros or not finite has none, and the pairs
-            of a list are those of its other items.
+        features: (n_items, d); an item whose row is all zeros or not finite is left out of the pairs.
 
     Returns:
         (n,) float64 in [0, 2]; NaN for a list with fewer than two items that have features.
@@ -111,11 +109,11 @@ def diversity_values(lists: np.ndarray, features: np.ndarray) -> np.ndarray:
         items = np.maximum(part, 0)
         there = (part >= 0) & known[items]  # (c, k)
         vectors = features[items].astype(np.float64)  # (c, k, d)
-        vectors[~there] = 0  # 0 · NaN is no number
+        vectors[~there] = 0  # 0 · NaN is NaN
         weights = np.where(there, weight[items], 0)  # (c, k)
         total = (weights[:, None] @ vectors)[:, 0]  # (c, d)
         count = there.sum(1)  # (c,)
-        # Σ over ordered pairs of u·v = |Σ u|² − Σ |u|², so no pair is ever formed.
+        # Σ over ordered pairs of u·v = |Σ u|² − Σ |u|², so pairs need not be formed.
         cosines = np.einsum("cd,cd->c", total, total) - count
         pairs = count * (count - 1)
         some = pairs > 0
@@ -123,7 +121,7 @@ def diversity_values(lists: np.ndarray, features: np.ndarray) -> np.ndarray:
     return np.clip(result, 0, 2)
 
 
-def list_figures(
+def list_metrics(
     lists: np.ndarray,
     popularity: np.ndarray,
     features: np.ndarray | None = None,
@@ -131,14 +129,14 @@ def list_figures(
     k: int | None = None,
     smoothing: float = 1.0,
 ) -> dict[str, float]:
-    """All figures of the lists, by name; means over the lists that have one.
+    """All metrics of the lists by name; means over the lists for which they are defined.
 
     Args:
         lists: (n, K).
         popularity: (n_items,) clicks in training sessions.
-        features: (n_items, d) what diversity is measured by; without them there is no diversity.
-        k: cut the lists to their first k; by default they stay whole.
-        smoothing: of novelty, see `self_information`.
+        features: (n_items, d) for diversity, which is left out without them.
+        k: use the first k items of each list; all by default.
+        smoothing: for novelty, see `self_information`.
 
     Returns:
         coverage, gini, popularity (training clicks), popularity_percentile, novelty (bits), and
@@ -161,6 +159,6 @@ def list_figures(
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of what is not NaN; NaN if nothing is."""
+    """Mean of the values that are not NaN; NaN if all are."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")

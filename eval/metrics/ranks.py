@@ -1,23 +1,24 @@
-"""Ranks and the metrics that follow from them.
+"""Ranks of the targets, and the metrics computed from them.
 
-Every case has one relevant item, the next one. With r its rank among all candidates (1 is best):
+Every case has one relevant item, the target: the next click. With r its rank among all candidates (1 is
+best):
 
     P@k    = HR@k = Recall@k = [r <= k]   (one target: found or not)
     MRR@k  = [r <= k] / r
     NDCG@k = [r <= k] / log2(r + 1)       (the ideal gain is 1)
 
-Items with equal scores are ordered at random. With a items scored above the target and t items that
-share its score, the target included, r is uniform on a + 1, ..., a + t. The value of a case is the
-expectation over these ranks, with g(r) the gain of a rank by one of the formulas above:
+Items with equal scores are in random order. If a items score above the target and t items have its
+score, the target included, then r is uniform on a + 1, ..., a + t. The value of a case is the
+expectation over these ranks, with the gain g(r) of one of the formulas above:
 
     value = 1/t · Σ_{r = a+1}^{a+t} g(r)
 
-This is the mean over all ways to break the ties. It is not the gain g of the expected rank
-a + (t + 1) / 2, which is larger or smaller. P@k is named as in SR-GNN (Wu et al., AAAI 2019) and the
+This is the mean over all ways to break the ties, which differs from the gain of the expected rank
+a + (t + 1) / 2. P@k is named as in SR-GNN (Wu et al., AAAI 2019) and the
 session literature after it: it is not divided by k. NDCG is that of Järvelin and Kekäläinen (TOIS
 2002); expectations over ties are those of McSherry and Najork (ECIR 2008).
 
-`eval.metrics.averaging` tells how the values of cases become one figure.
+`eval.metrics.averaging` describes how the values of cases are averaged.
 """
 
 import re
@@ -30,27 +31,27 @@ import numpy as np
 from tpad import ConfigError
 
 METRICS = ("P", "MRR", "NDCG")
-"""What is reported unless something else is asked for."""
+"""Reported by default."""
 HITS = ("P", "HR", "Recall")
-"""Names of one metric, which differ only where a case has several targets."""
+"""Names of the same metric: they differ only if a case has several targets."""
 KNOWN = (*HITS, "MRR", "NDCG")
 CUTOFFS = (5, 10, 20)
 NOT_FOUND = np.inf
-"""Expected rank of a target that was not ranked."""
+"""Expected rank of a target that was not found."""
 CELLS_IN_CACHE = 1 << 18
-"""Scores that are compared at once: so few that they are read from main memory only the first time."""
+"""Scores compared at once; few enough to stay in the CPU cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """Ranks of the targets of cases, with their ties. Both arrays have the same shape.
+    """Ranks of targets with their ties, as two arrays of the same shape.
 
-    The target's rank is uniform on `above` + 1, ..., `above` + `ties`. Indexing works as on an array.
+    The rank of a target is uniform on `above` + 1, ..., `above` + `ties`. Indexing works as on an array.
 
     Attributes:
         above: int32, number of items scored above the target.
-        ties: int32, number of items with the target's score, itself included; 0 where the target
-            was not ranked.
+        ties: int32, number of items with the score of the target, itself included; 0 if the target was
+            not found.
     """
 
     above: np.ndarray
@@ -58,16 +59,16 @@ class Ranks:
 
     @classmethod
     def empty(cls, shape: int | tuple[int, ...]) -> "Ranks":
-        """Ranks to be filled in; until then no target is ranked."""
+        """Ranks to be filled in; until then no target is found."""
         return cls(np.zeros(shape, np.int32), np.zeros(shape, np.int32))
 
     @classmethod
-    def of(cls, expected: np.ndarray) -> "Ranks":
-        """Ranks of which only the expected rank is known, with the fewest ties that fit it.
+    def from_expected(cls, expected: np.ndarray) -> "Ranks":
+        """Ranks from expected ranks, with the smallest possible number of ties.
 
         Args:
-            expected: of any shape. A whole number has no ties, one that ends in .5 has two items
-                that tie, `NOT_FOUND` (inf) is a target that was not ranked.
+            expected: of any shape. A whole number means no tie, a number that ends in .5 means two
+                tied items, and `NOT_FOUND` (inf) means that the target was not found.
 
         Raises:
             ValueError: an expected rank is below 1, NaN, or ends in neither .0 nor .5.
@@ -76,15 +77,17 @@ class Ranks:
         found = np.isfinite(expected)
         half = np.where(found, expected, 1.0) % 1
         if not (expected >= 1).all() or not np.isin(half, (0.0, 0.5)).all():
-            raise ValueError("Expected ranks begin at 1 and end in .0 or .5.")
+            raise ValueError("Expected ranks must be at least 1 and end in .0 or .5.")
         ties = np.where(found, 1 + (half > 0), 0)
         above = np.where(found, expected - (ties + 1) / 2, 0)
         return cls(above.astype(np.int32), ties.astype(np.int32))
 
     @property
     def expected(self) -> np.ndarray:
-        """float64 of the same shape: the expected rank, `above` + (`ties` + 1) / 2, for people to
-        read; `NOT_FOUND` (inf) where the target was not ranked."""
+        """Expected ranks, `above` + (`ties` + 1) / 2, float64; `NOT_FOUND` (inf) if not found.
+
+        For display only: metrics are expectations over the ties.
+        """
         return np.where(self.ties > 0, self.above + (self.ties + 1) / 2, NOT_FOUND)
 
     @property
@@ -103,14 +106,14 @@ class Ranks:
 
 
 def target_ranks(scores: np.ndarray, targets: np.ndarray) -> Ranks:
-    """Rank of each case's target.
+    """Rank of the target of each case.
 
     Args:
-        scores: (n, n_items); −inf marks an item that is no candidate or cannot be scored.
+        scores: (n, n_items); −inf for an item that is not a candidate or cannot be scored.
         targets: (n,) item rows.
 
     Returns:
-        n ranks; a target that itself has −inf is not ranked.
+        n ranks; a target with the score −inf is not found.
 
     Raises:
         ValueError: a score is NaN.
@@ -120,27 +123,29 @@ def target_ranks(scores: np.ndarray, targets: np.ndarray) -> Ranks:
     result = Ranks.empty(n)
     rows = max(1, CELLS_IN_CACHE // max(n_items, 1))
     for part in (slice(start, start + rows) for start in range(0, n, rows)):
-        # A maximum keeps NaN, and is found faster than one is looked for in every place.
+        # The maximum propagates NaN, and is faster than isnan of all scores.
         if np.isnan(scores[part].max(initial=-np.inf)):
-            raise ValueError("A model gave NaN as a score; it cannot be ranked.")
+            raise ValueError("The model returned NaN as a score; items cannot be ranked.")
         result.above[part] = _count(scores[part] > own[part])
-        result.ties[part] = _count(scores[part] == own[part])  # the target is tied, too
+        result.ties[part] = _count(scores[part] == own[part])  # the target itself included
     unranked = np.isneginf(own[:, 0])
     result.above[unranked] = result.ties[unranked] = 0
     return result
 
 
 def _count(marks: np.ndarray) -> np.ndarray:
-    """How many are true in each row, (n, m) -> (n,): row by row, as numpy counts whole arrays of
-    booleans several times as fast as it adds them up along an axis."""
+    """Number of True values in each row, (n, m) -> (n,).
+
+    Row by row: `np.count_nonzero` of a whole array is several times as fast as a sum along an axis.
+    """
     return np.fromiter(map(np.count_nonzero, marks), np.int64, len(marks))
 
 
 def case_values(ranks: Ranks, metric: str, k: int) -> np.ndarray:
-    """The metric of every single case, as an expectation over its ties: float64, shaped as the ranks.
+    """The value of a metric for each case, as an expectation over ties; float64, same shape as the ranks.
 
     Args:
-        ranks: of any shape; a target that was not ranked is worth 0.
+        ranks: of any shape; the value is 0 if the target was not found.
         metric: one of `KNOWN`.
         k: cut-off, at least 1.
 
@@ -150,18 +155,18 @@ def case_values(ranks: Ranks, metric: str, k: int) -> np.ndarray:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     end = ranks.above + ranks.ties  # the last rank that the target may have
-    last = min(k, int(end.max(initial=0)))  # no rank beyond it is worth anything
+    last = min(k, int(end.max(initial=0)))  # ranks beyond it have no gain
     gains = _gains(metric, last)  # (last,)
-    worth = np.append(0.0, np.cumsum(gains))  # (last + 1,), of all ranks up to each
+    sums = np.append(0.0, np.cumsum(gains))  # (last + 1,), gains of all ranks up to each
     above = np.minimum(ranks.above, last)
-    total = worth[np.minimum(end, last)] - worth[above]
-    # A difference of sums is not exact, so a rank that is certain gets its gain itself.
+    total = sums[np.minimum(end, last)] - sums[above]
+    # A difference of sums is not exact, so without ties the gain itself is used.
     certain = np.append(gains, 0.0)[above]
     return np.where(ranks.ties == 1, certain, total / np.maximum(ranks.ties, 1))
 
 
 def _gains(metric: str, k: int) -> np.ndarray:
-    """What the ranks from 1 to k are worth: (k,) float64."""
+    """Gains of the ranks 1 to k: (k,) float64."""
     ranks = np.arange(1, k + 1, dtype=np.float64)
     if metric in HITS:
         return np.ones_like(ranks)
@@ -191,35 +196,34 @@ def parse_metric(text: str) -> tuple[str, int]:
     """Reads "NDCG@10" as ("NDCG", 10); case does not matter.
 
     Raises:
-        ConfigError: it is no metric with a cut-off.
+        ConfigError: it is not a metric with a cut-off.
     """
     found = re.fullmatch(r"(\w+)@([1-9]\d*)", text.strip(), re.ASCII)
     by_name = {name.lower(): name for name in KNOWN}
     if found is None or found[1].lower() not in by_name:
         raise ConfigError(
-            f"{text!r} is no metric; write one of {', '.join(KNOWN)} with a cut-off, such as P@20."
+            f"{text!r} is not a metric; write one of {', '.join(KNOWN)} with a cut-off, such as P@20."
         )
     return by_name[found[1].lower()], int(found[2])
 
 
 def oracle_ratio(values: np.ndarray, oracle: np.ndarray) -> np.ndarray:
-    """Share of what can be reached: mean of a model's values over the mean of the oracle's.
+    """Mean of a model's values divided by the mean of the oracle's.
 
-    It is a ratio of means, not a mean of ratios: a case that the oracle cannot get right either
-    adds to neither. Chance may lift a model above 1 on few cases.
+    It is a ratio of means, not a mean of ratios. On few cases a model may exceed 1 by chance.
 
     Args:
         values: (n,) or (n, m) metric values of cases.
         oracle: the same shape, the oracle's values for the same cases.
 
     Returns:
-        () or (m,) float64; NaN where the oracle's mean is 0 or there are no cases.
+        () or (m,) float64; NaN if the mean of the oracle is 0 or there are no cases.
 
     Raises:
         ValueError: the shapes differ.
     """
     values, oracle = np.asarray(values, np.float64), np.asarray(oracle, np.float64)
     if values.shape != oracle.shape:
-        raise ValueError("The ratio to the oracle needs both models' values for the same cases.")
+        raise ValueError("The model and the oracle must have values for the same cases.")
     best = oracle.sum(0)  # () or (m,)
     return np.divide(values.sum(0), best, out=np.full(np.shape(best), np.nan), where=best > 0)

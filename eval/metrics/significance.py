@@ -1,7 +1,7 @@
-"""How sure a figure is: bootstrap intervals and paired tests, both over sessions.
+"""Bootstrap intervals and paired permutation tests, both over sessions.
 
-The cases of one session are not independent (they share its prefix), so a session, not a case, is
-what is drawn again or flipped. `eval.runs.comparison` puts these together for two runs.
+The cases of a session are not independent (they share its prefix), so sessions, not cases, are resampled
+or exchanged. `eval.runs.comparison` applies these to two runs.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ SAMPLES_AT_ONCE = 100
 
 
 def session_sums(values: np.ndarray, sessions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the values (n, m) within each session, (n_sessions, m), and the cases of each.
+    """Sums of the values (n, m) per session, (n_sessions, m), and the number of cases of each.
 
-    Sessions are in ascending order, as `np.unique(sessions)` gives them.
+    Sessions are in ascending order, as in `np.unique(sessions)`.
     """
     _, index = np.unique(sessions, return_inverse=True)
     counts = np.bincount(index)
@@ -30,19 +30,19 @@ def bootstrap_interval(
     samples: int = 1000,
     seed: int = 0,
 ) -> np.ndarray:
-    """Percentile interval of the mean over cases, sessions being resampled with replacement.
+    """Percentile interval of the mean over cases; sessions are resampled with replacement.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
     Args:
         values: (n,) or (n, m) metric values of cases.
         sessions: (n,) the session of each case.
-        level: coverage.
+        level: confidence level.
         samples: number of resamples.
-        seed: seed of the resampling.
+        seed: of the resampling.
 
     Returns:
-        (2,) or (m, 2): lower and upper end; NaN if there are no cases.
+        (2,) or (m, 2): lower and upper bound; NaN if there are no cases.
     """
     matrix = values[:, None] if values.ndim == 1 else values
     if len(matrix) == 0:
@@ -66,8 +66,7 @@ def ratio_interval(
 ) -> np.ndarray:
     """Percentile interval of a ratio of means, such as `eval.metrics.ranks.oracle_ratio`.
 
-    Each resample of the sessions takes the cases of both models, so what makes a session easy for
-    both does not widen it.
+    Both models get the same resamples, so sessions that are easy for both do not widen the interval.
 
     Args:
         values: (n,) or (n, m) metric values of a model.
@@ -81,7 +80,7 @@ def ratio_interval(
         ValueError: the shapes differ.
     """
     if values.shape != reference.shape:
-        raise ValueError("A ratio needs both models' values for the same cases.")
+        raise ValueError("Both models must have values for the same cases.")
     above, below = (v[:, None] if v.ndim == 1 else v for v in (values, reference))
     if len(above) == 0:
         bounds = np.full((above.shape[1], 2), np.nan)
@@ -112,30 +111,6 @@ def _ratio_bounds(
     return np.quantile(np.concatenate(found), [tail, 1 - tail], axis=0).T
 
 
-def seed_interval(
-    values: np.ndarray,
-    sessions: np.ndarray,
-    *,
-    level: float = 0.95,
-    samples: int = 1000,
-    seed: int = 0,
-) -> np.ndarray:
-    """`bootstrap_interval` of the mean over seeds.
-
-    A case's values are averaged over the seeds first. So it tells how the figure would vary with
-    other sessions, given these seeds; how it varies with the seed is what `over_seeds` tells.
-
-    Args:
-        values: (n_seeds, n) or (n_seeds, n, m) metric values of cases.
-        sessions: (n,) the session of each case.
-        level, samples, seed: see `bootstrap_interval`.
-
-    Returns:
-        (2,) or (m, 2).
-    """
-    return bootstrap_interval(values.mean(0), sessions, level=level, samples=samples, seed=seed)
-
-
 def over_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over seeds of the mean over cases.
 
@@ -143,8 +118,8 @@ def over_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values: (n_seeds, n) or (n_seeds, n, m) metric values of cases.
 
     Returns:
-        Two () or (m,) float64: the mean, and the sample deviation (over n_seeds − 1), which is NaN
-        for a single seed.
+        Two () or (m,) float64: the mean, and the sample standard deviation (over n_seeds − 1),
+        which is NaN for a single seed.
     """
     means = np.asarray(values, np.float64).mean(1)  # (n_seeds,) or (n_seeds, m)
     if len(means) < 2:
@@ -153,14 +128,14 @@ def over_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """p-values corrected for how many there are, by Holm's step-down method.
+    """p-values corrected for multiple tests by Holm's step-down method.
 
-    With the m p-values in ascending order, `p'_i = max_{j ≤ i} min(1, (m − j + 1) p_j)`. Calling
-    all with p' below 0.05 real is wrong once or more with a chance of at most 0.05, however the
-    tests depend on each other (Holm, Scandinavian Journal of Statistics 1979).
+    With the m p-values in ascending order, `p'_i = max_{j ≤ i} min(1, (m − j + 1) p_j)`. Rejecting all
+    hypotheses with p' below α keeps the family-wise error rate at α, whatever the dependence of the
+    tests (Holm, Scandinavian Journal of Statistics 1979).
 
     Args:
-        p_values: (m,); NaN marks a test that could not be made, which does not count.
+        p_values: (m,); NaN marks a test that was not possible and is not counted.
 
     Returns:
         (m,) float64 in the order given.
@@ -169,10 +144,10 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
         ValueError: one is not between 0 and 1.
     """
     p = np.asarray(p_values, np.float64)
-    made = np.flatnonzero(~np.isnan(p))
-    if ((p[made] < 0) | (p[made] > 1)).any():
-        raise ValueError("A p-value must lie between 0 and 1.")
-    order = made[np.argsort(p[made], kind="stable")]
+    valid = np.flatnonzero(~np.isnan(p))
+    if ((p[valid] < 0) | (p[valid] > 1)).any():
+        raise ValueError("A p-value must be between 0 and 1.")
+    order = valid[np.argsort(p[valid], kind="stable")]
     result = np.full(len(p), np.nan)
     stepped = p[order] * np.arange(len(order), 0, -1)
     result[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
@@ -189,29 +164,28 @@ def paired_permutation_test(
 ) -> float:
     """Two-sided p-value of the difference of two models' means on the same cases.
 
-    Under the null hypothesis the two models' results for a session may be exchanged; for each
-    session it is drawn at random whether they are. `p = (1 + #{|d*| >= |d|}) / (1 + samples)`
-    (Phipson and Smyth, 2010: the observed order counts too, so p is never 0).
+    Under the null hypothesis the results of the two models are exchangeable within each session; each
+    sample exchanges them in every session with probability ½. `p = (1 + #{|d*| >= |d|}) / (1 + samples)`,
+    which is never 0 (Phipson and Smyth, 2010).
 
     Args:
-        first: (n,) metric values of one model.
-        second: (n,) those of the other, case by case.
+        first, second: (n,) metric values of both models for the same cases.
         sessions: (n,) the session of each case.
         samples: number of random exchanges.
-        seed: seed of the exchanges.
+        seed: of the exchanges.
     """
     if len(first) != len(second):
-        raise ValueError("A paired test needs both models' values for the same cases.")
+        raise ValueError("A paired test needs values of both models for the same cases.")
     if len(first) == 0:
         return float("nan")
     sums, _ = session_sums((first - second)[:, None], sessions)
-    sums = sums[sums[:, 0] != 0, 0]  # a session without a difference cannot move the sum
+    sums = sums[sums[:, 0] != 0, 0]  # sessions without a difference do not change the sum
     observed = abs(sums.sum())
     rng = np.random.default_rng(seed)
     beyond = 0
     for start in range(0, samples, SAMPLES_AT_ONCE):
         size = min(SAMPLES_AT_ONCE, samples - start)
         signs = rng.integers(0, 2, size=(size, len(sums)), dtype=np.int8) * 2 - 1
-        # A hair of tolerance: equal sums added in another order must count as equal.
+        # Equal sums may differ in the last digits if they are added in another order.
         beyond += int((np.abs(signs @ sums) >= observed - 1e-9).sum())
     return (1 + beyond) / (1 + samples)

@@ -1,4 +1,4 @@
-"""Named parts of the cases of a run: by target, session length, training frequency, category."""
+"""Named slices of the test cases: by target, session length, training frequency and category."""
 
 from collections.abc import Mapping
 
@@ -20,9 +20,9 @@ KINDS = {
     "length": "length of the session",
     "frequency": "training clicks of the target",
     "category": "category of the target",
-    "repeat": "whether the session holds the target",
+    "repeat": "whether the session contains the target",
 }
-"""Kinds of the finer slices, in words."""
+"""Kinds of finer slices -> their names for people."""
 
 
 def slices(
@@ -32,27 +32,26 @@ def slices(
     roles: np.ndarray | None = None,
     most_categories: int = MOST_CATEGORIES,
 ) -> dict[str, np.ndarray]:
-    """The slices of some cases.
+    """All slices of the cases.
 
-    Lengths count the items of the prefix, with repeats; frequencies are the target's clicks in
-    training sessions; categories are the target's. Each of these three divides the cases, as "warm"
-    and "cold" do and "repeat" and "no repeat" (whether the target is an item of the prefix).
+    "length" is the number of items of the prefix, repeats included; "frequency" is the number of clicks
+    on the target in training sessions; "category" is that of the target; "repeat" means that the target
+    is an item of the prefix. Each kind divides the cases, and so do "warm" and "cold".
 
     Args:
         cases: n cases of the dataset.
-        dataset: what they were made of.
-        roles: (n_items,) str, `Split.roles`: adds "held out" and "few shot" targets, if any.
-        most_categories: so many categories, those of most cases, get a slice of their own.
+        dataset: the dataset.
+        roles: (n_items,) str, see `Split.roles`; adds "held out" and "few shot" targets, if any.
+        most_categories: number of categories with a slice of their own; those with the most cases.
 
     Returns:
-        Name -> (n,) bool, in the order of a report. Names do not depend on the cases, but for the
-        categories; a slice may be empty.
+        Name -> (n,) bool, in the order of a report; a slice may be empty.
 
     Raises:
         DataError: the cases are of another dataset.
     """
     if cases.dataset != dataset.fingerprint:
-        raise DataError("The cases were made of another dataset; make them of this one.")
+        raise DataError("The cases belong to another dataset; make them from this one.")
     masks = {name: cases.slice(name) for name in SLICES}
     if roles is not None:
         for role in ("held_out", "few_shot"):
@@ -66,14 +65,14 @@ def slices(
 
 
 def kind_of(name: str) -> str | None:
-    """Kind of a finer slice, one of `KINDS`; None for all, warm, cold, held out and few shot."""
+    """Kind of a finer slice, one of `KINDS`; None for "all", "warm", "cold", "held out", "few shot"."""
     first = name.removeprefix("no ").removeprefix("other ").split(" ")[0]
     first = {"categories": "category"}.get(first, first)
     return first if first in KINDS else None
 
 
-def telling(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The slices that say something: those with cases, if their kind divides the cases at all."""
+def informative(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Slices worth reporting: those with cases whose kind has several such slices."""
     some = {name: mask for name, mask in masks.items() if mask.any()}
     kinds = [kind_of(name) for name in some]
     return {
@@ -84,7 +83,7 @@ def telling(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def by_length(lengths: np.ndarray) -> dict[str, np.ndarray]:
-    """The slices by length of the prefix: (n,) items of each -> name -> (n,) bool."""
+    """Slices by length of the prefix (n,): name -> (n,) bool."""
     return _binned("length", lengths, LENGTHS)
 
 
@@ -95,7 +94,7 @@ def _binned(kind: str, values: np.ndarray, bins: Mapping[str, tuple]) -> dict[st
 
 
 def _by_category(cases: TestCases, dataset: Dataset, most: int) -> dict[str, np.ndarray]:
-    """Masks of the largest categories in the order of their names, then of all others together."""
+    """Slices of the largest categories in alphabetical order, then of all other categories."""
     categories = dataset.items[Columns.CATEGORY].to_numpy(dtype=object)[cases.targets]
     names, place, counts = np.unique(categories, return_inverse=True, return_counts=True)
     counts[names == ""] = 0

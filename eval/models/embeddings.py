@@ -1,7 +1,6 @@
-"""Embedding sets from files: any vectors that somebody has for the items of a shop.
+"""Embedding sets from files: vectors of the items from any source, and ablations of TPAD.
 
-The kinds of file are those of `tpad.data.vectors.VectorFile`. A folder that `python -m tpad ablate` wrote holds
-variants of TPAD.
+`tpad.data.vectors.VectorFile` lists the kinds of files. `python -m tpad ablate` writes a folder of ablations.
 """
 
 import warnings
@@ -21,13 +20,13 @@ def load_embeddings(
     warm: np.ndarray,
     say: Callable[[str], None] = warnings.warn,
 ) -> np.ndarray:
-    """Vectors of all items, (n_items, d) float32, one more column where items have none; see `filled`.
+    """Vectors of all items, (n_items, d) float32; with one more column if items have none, see `filled`.
 
     Args:
         path: the file.
         item_ids: of the dataset, in its order.
         warm: (n_items,) bool, which items occur in training sessions.
-        say: told in a sentence if some items have no vector, or some vectors no item.
+        say: called with a sentence if some items have no vector, or some vectors no item.
 
     Raises:
         DataError: the file cannot be read or does not fit the items, or no training item has a vector.
@@ -36,15 +35,16 @@ def load_embeddings(
 
 
 def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
-    """(n_items, d) float32, and one more column where an item has no vector.
+    """(n_items, d) float32, with missing vectors filled in and marked.
 
-    Such an item gets the mean of the training items that have one, and the last column tells (1) that
-    it has one or (0) that it has none; the recommender's standardisation makes the mean a zero.
+    An item without a vector gets the mean vector of the training items, which the recommender's
+    standardisation turns into zeros. The additional last column is 1 for items with a vector and 0 for
+    items without.
 
     Args:
         vectors: of all items.
         warm: (n_items,) bool, which items occur in training sessions.
-        path: where the vectors are from, for the error.
+        path: source of the vectors, for the error.
 
     Raises:
         DataError: no training item has a vector.
@@ -64,16 +64,16 @@ def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
 def load_ablations(
     folder: Path, item_ids: Sequence[str], fingerprint: str, warm: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The sets of a folder that `python -m tpad ablate` wrote: name of the file -> (n_items, d).
+    """The sets of a folder written by `python -m tpad ablate`: file name -> (n_items, d).
 
     Args:
-        folder: holds one safetensors file a set.
+        folder: with one safetensors file per set.
         item_ids: of the dataset, in its order.
         fingerprint: of the dataset that is evaluated.
         warm: (n_items,) bool, items of its training sessions.
 
     Raises:
-        DataError: there is no set, one was not trained on this dataset, or the sets are of
+        DataError: there is no set, a set was not trained on this dataset, or the sets belong to
             different runs.
     """
     paths = sorted(folder.glob("*.safetensors"))
@@ -86,8 +86,8 @@ def load_ablations(
         facts = _metadata(path)
         if not {"dataset", "base", "full_config"} <= facts.keys():
             raise DataError(
-                f"{path} does not tell what it was trained on; make it with `python -m tpad ablate`, "
-                "or give it as --embeddings NAME=FILE."
+                f"{path} does not say what it was trained on; make it with `python -m tpad ablate`, "
+                "or pass it as --embeddings NAME=FILE."
             )
         if facts["dataset"] != fingerprint:
             raise DataError(
@@ -102,7 +102,7 @@ def load_ablations(
             )
         file = VectorFile.read(path)
         if sorted(file.ids or []) != sorted(item_ids) or not file.of(item_ids).present.all():
-            raise DataError(f"{path} holds other items than the dataset; make it again.")
+            raise DataError(f"{path} has other items than the dataset; make it again.")
         sets[path.stem] = file.of(item_ids).values
     return sets
 

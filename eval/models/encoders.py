@@ -1,8 +1,8 @@
 """Embedding sets from any Hugging Face encoder, as baselines: CLIP, SigLIP, sentence-transformers, ViT.
 
-What an encoder is follows from its checkpoint: one with image and text features gives both, side by
-side; one with an image processor alone reads pictures; any other reads texts. A folder of
-sentence-transformers is followed module by module, see `eval.models.sentence_modules`. Nothing is trained.
+The checkpoint decides what is encoded: a model with image and text features encodes both and
+concatenates them, a model with only an image processor encodes pictures, any other encodes texts. For
+folders of sentence-transformers see `eval.models.sentence_modules`. Nothing is trained.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ from tpad.errors import one_line
 from tpad.mllm.safety import check_checkpoint
 
 BATCH = 64
-MOST_TOKENS = 512  # where the tokenizer names no limit
+MOST_TOKENS = 512  # if the tokenizer has no limit
 
 Bar = Callable[[Iterable[int], int, str], Iterable[int]]
 
@@ -43,29 +43,36 @@ def encode_items(
     batch_size: int = BATCH,
     bar: Bar = lambda steps, total, what: steps,
 ) -> np.ndarray:
-    """One row an item, (n_items, d) float32.
+    """Embeds all items: (n_items, d) float32.
 
-    Each part (picture, text) is scaled to length one, as these models compare them. An item without
-    a picture, or without a text, gets the mean of that part over the training items that have it, or
-    zeros if none has.
+    The vectors of pictures and of texts are scaled to length one, as these models compare them. An item
+    without a picture or text gets the mean vector over the training items, or zeros if none has one.
 
     Args:
         path_or_hub_id: local folder or hub id of the encoder; only safetensors are read.
         dataset: items with their pictures.
         revision: branch, tag or commit on the hub.
         device: where to compute.
-        batch_size: items read at once.
-        bar: shows progress: given steps, their number and a text, it yields the steps.
+        batch_size: items per batch.
+        bar: shows progress: called with steps, their number and a text, it yields the steps.
 
     Raises:
-        ModelError: the checkpoint cannot be loaded, or is no encoder.
+        ModelError: the checkpoint cannot be loaded or is not an encoder.
     """
     encoder = _Encoder(path_or_hub_id, revision, device)
     parts = []
     if encoder.images is not None:
         rows = [row for row, path in enumerate(dataset.items[Columns.IMAGE]) if path]
         parts.append(
-            _encode(encoder.see, rows, dataset.image, ~dataset.cold, batch_size, bar, "pictures")
+            _encode(
+                encoder.encode_pictures,
+                rows,
+                dataset.image,
+                ~dataset.cold,
+                batch_size,
+                bar,
+                "pictures",
+            )
         )
     if encoder.tokenizer is not None:
         texts = [
@@ -76,7 +83,15 @@ def encode_items(
         ]
         rows = [row for row, text in enumerate(texts) if text]
         parts.append(
-            _encode(encoder.read, rows, texts.__getitem__, ~dataset.cold, batch_size, bar, "texts")
+            _encode(
+                encoder.encode_texts,
+                rows,
+                texts.__getitem__,
+                ~dataset.cold,
+                batch_size,
+                bar,
+                "texts",
+            )
         )
     return np.concatenate(parts, axis=1)
 
@@ -90,33 +105,42 @@ def _encode(
     bar: Bar,
     what: str,
 ) -> np.ndarray:
-    """One part of every item, (n_items, d); `warm` (n_items,) marks the training items."""
+    """Vectors of all pictures or all texts, (n_items, d).
+
+    Args:
+        compute: embeds a batch, as (B, d).
+        rows: items that have a picture, or a text.
+        content: loads the content of a row; None if it cannot be read.
+        warm: (n_items,) bool, the training items.
+        batch_size, bar: see `encode_items`.
+        what: for the progress bar.
+    """
     found: dict[int, np.ndarray] = {}
     starts = range(0, len(rows), batch_size)
     for start in bar(starts, len(starts), f"encoding {what}"):
-        held = [(row, content(row)) for row in rows[start : start + batch_size]]
-        held = [(row, value) for row, value in held if value is not None]
-        if not held:
+        batch = [(row, content(row)) for row in rows[start : start + batch_size]]
+        batch = [(row, value) for row, value in batch if value is not None]
+        if not batch:
             continue
-        vectors = F.normalize(compute([value for _, value in held]).float(), dim=1)  # (B, d)
-        found |= dict(zip([row for row, _ in held], vectors.cpu().numpy(), strict=True))
+        vectors = F.normalize(compute([value for _, value in batch]).float(), dim=1)  # (B, d)
+        found |= dict(zip([row for row, _ in batch], vectors.cpu().numpy(), strict=True))
     if not found:
         return np.zeros((len(warm), 1), np.float32)
-    at, read = np.array(list(found)), np.stack(list(found.values()))
-    known = read[warm[at]]
-    mean = known.mean(0) if len(known) else np.zeros(read.shape[1])
+    at, encoded = np.array(list(found)), np.stack(list(found.values()))
+    known = encoded[warm[at]]
+    mean = known.mean(0) if len(known) else np.zeros(encoded.shape[1])
     table = np.tile(mean, (len(warm), 1)).astype(np.float32)  # (n_items, d)
-    table[at] = read
+    table[at] = encoded
     return table
 
 
 class _Encoder:
-    """A checkpoint and what it can read."""
+    """A checkpoint with its processors."""
 
     def __init__(self, path: str, revision: str | None, device: str) -> None:
         self.path, self.device = path, torch.device(device)
         self.recipe = read_recipe(Checkpoint(path, revision))
-        # A local folder's modules are folders of their own, a repository's are subfolders.
+        # A module is a folder in a local folder, and a subfolder in a hub repository.
         self.options: dict[str, Any] = {}
         self.source = path
         if revision:
@@ -129,17 +153,15 @@ class _Encoder:
         self.both = hasattr(self.model, "get_image_features") and hasattr(
             self.model, "get_text_features"
         )
-        is_text = self.recipe.is_followed and not self.recipe.is_clip
+        is_text = self.recipe.has_modules and not self.recipe.is_clip
         self.images: Any = None if is_text else self._part(AutoImageProcessor)
         wants_text = self.both or self.images is None
         self.tokenizer: Any = self._part(AutoTokenizer) if wants_text else None
         if self.images is None and self.tokenizer is None:
             raise ModelError(f"{path} has neither an image processor nor a tokenizer.")
         if self.both and (self.images is None or self.tokenizer is None):
-            raise ModelError(
-                f"{path} lacks its image processor or its tokenizer; get it whole again."
-            )
-        # SigLIP was trained on texts padded to one length, and has no mask.
+            raise ModelError(f"{path} has no image processor or no tokenizer; download it again.")
+        # SigLIP was trained on texts padded to the same length, and has no mask.
         self.padding = "max_length" if "siglip" in self.config.model_type else "longest"
 
     def _load(self) -> tuple[Any, Any]:
@@ -149,9 +171,9 @@ class _Encoder:
             config = AutoConfig.from_pretrained(
                 self.source, trust_remote_code=False, **self.options
             )
-            config._attn_implementation = None  # the best that there is, whatever the file says
-            # Of T5 and its kin AutoModel loads the decoder, too, which asks for a target.
-            is_t5 = self.recipe.is_followed and config.model_type in ("t5", "mt5", "umt5")
+            config._attn_implementation = None  # the best available, whatever the file says
+            # For T5 models, AutoModel would also load the decoder, which needs a target.
+            is_t5 = self.recipe.has_modules and config.model_type in ("t5", "mt5", "umt5")
             kind: Any = AutoModelForTextEncoding if is_t5 else AutoModel
             model = kind.from_pretrained(
                 self.source,
@@ -171,17 +193,17 @@ class _Encoder:
             part = kind.from_pretrained(self.source, trust_remote_code=False, **self.options)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        # Where no file of a tokenizer is found, one that knows no word is made up.
+        # If there is no tokenizer file, an empty tokenizer is returned.
         if kind is AutoTokenizer and set(part.get_vocab()) <= set(part.all_special_tokens):
             return None
         return part
 
     @torch.no_grad()
-    def see(self, pictures: list[Image.Image]) -> Tensor:
-        """(B, d) of pictures."""
+    def encode_pictures(self, pictures: list[Image.Image]) -> Tensor:
+        """Vectors of pictures, (B, d)."""
         inputs = self.images(images=pictures, return_tensors="pt").to(self.device)
         if self.both:
-            return self._finished(_features(self.model.get_image_features(**inputs)))
+            return self._apply_layers(_features(self.model.get_image_features(**inputs)))
         output = self.model(**inputs)
         pooler = getattr(output, "pooler_output", None)
         states = output.last_hidden_state
@@ -195,18 +217,18 @@ class _Encoder:
         )
 
     @torch.no_grad()
-    def read(self, texts: list[str]) -> Tensor:
-        """(B, d) of texts; what is longer than the model reads is cut."""
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Vectors of texts, (B, d); texts that are too long are truncated."""
         inputs = self._tokens([self._prepared(text) for text in texts]).to(self.device)
         if self.both:
-            return self._finished(_features(self.model.get_text_features(**inputs)))
+            return self._apply_layers(_features(self.model.get_text_features(**inputs)))
         states = self.model(**inputs).last_hidden_state  # (B, L, d)
         prompt = 0 if self.recipe.include_prompt else self._prompt_length()
         mask = inputs["attention_mask"]
-        return self._finished(pooled(states.float(), mask, self.recipe.modes, prompt))
+        return self._apply_layers(pooled(states.float(), mask, self.recipe.modes, prompt))
 
     def _prepared(self, text: str) -> str:
-        if not self.recipe.is_followed:
+        if not self.recipe.has_modules:
             return text
         text = (self.recipe.prompt + text).strip()
         return text.lower() if self.recipe.lower_case else text
@@ -221,28 +243,28 @@ class _Encoder:
         )
 
     def _longest(self) -> int:
-        """Most tokens of a text: what the folder says, else what the model and its tokenizer can."""
+        """Maximum number of tokens: from the folder, or from the model and its tokenizer."""
         limit = self.tokenizer.model_max_length
         if self.recipe.longest is not None:
             return self.recipe.longest
-        if self.recipe.is_followed and limit < 10**9:  # a tokenizer that knows no limit says 1e30
+        if self.recipe.has_modules and limit < 10**9:  # 1e30 means no limit
             return min(limit, getattr(self.config, "max_position_embeddings", limit))
         return min(limit, MOST_TOKENS)
 
     def _prompt_length(self) -> int:
-        """Tokens of the prompt alone, without what ends a text."""
+        """Number of tokens of the prompt, without the token that ends a text."""
         if not self.recipe.prompt:
             return 0
         ids = self._tokens([self._prepared("")])["input_ids"][0].tolist()
         return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
 
-    def _finished(self, vectors: Tensor) -> Tensor:
-        """After the modules that follow the pooling."""
+    def _apply_layers(self, vectors: Tensor) -> Tensor:
+        """Applies the modules after the pooling."""
         for layer in self.recipe.layers:
             vectors = layer(vectors.float().cpu())
         return vectors
 
 
 def _features(found: Any) -> Tensor:
-    """Features as a tensor; later versions of transformers wrap them."""
+    """Features as a tensor; newer versions of transformers wrap them."""
     return found if isinstance(found, Tensor) else found.pooler_output

@@ -1,4 +1,4 @@
-"""Item features where no bundle brings any: the inputs of baselines and references."""
+"""Item features that need no bundle: the inputs of baselines and references."""
 
 import numpy as np
 
@@ -9,33 +9,33 @@ from tpad.world.oracle import attribute_table
 
 
 def random_features(dataset: Dataset, seed: int) -> np.ndarray:
-    """(n_items, 128) Gaussian noise: what the recommender makes of items it can only tell apart."""
+    """(n_items, 128) Gaussian noise, which only distinguishes the items."""
     rng = np.random.default_rng([seed, 17])
     return rng.standard_normal((len(dataset.items), RANDOM_SIZE)).astype(np.float32)
 
 
 def text_features(dataset: Dataset) -> np.ndarray:
-    """TF-IDF of the text, as a bundle's set has it: (n_items, n) float32."""
+    """TF-IDF of the text, as in a bundle's set: (n_items, n) float32."""
     return with_fields(dataset, _text(dataset))
 
 
 def attribute_features(dataset: Dataset) -> np.ndarray | None:
-    """True attributes of the demo shop: (n_items, n) float32; None where they are not known."""
+    """True attributes of the demo shop: (n_items, n) float32; None for other data."""
     attributes = attribute_table(dataset.items)
     return with_fields(dataset, attributes) if attributes.shape[1] else None
 
 
 def with_text(dataset: Dataset, features: np.ndarray) -> np.ndarray:
-    """Features joined with TF-IDF of the text, as a bundle joins its vision tower's."""
+    """Features with TF-IDF of the text appended, as in a bundle's vision_tfidf set."""
     return np.concatenate([features, _text(dataset)], axis=1)
 
 
 def with_fields(dataset: Dataset, features: np.ndarray) -> np.ndarray:
-    """Price and category join every set alike, so that none wins by them."""
+    """Features with price and category appended, which all compared sets include."""
     fields = field_table(dataset.items, ~dataset.cold)
     return np.concatenate([features, fields], axis=1)
 
 
 def _text(dataset: Dataset) -> np.ndarray:
-    """TF-IDF of title and description, fitted on warm items: (n_items, n) float32."""
+    """TF-IDF of title and description, fitted on the training items: (n_items, n) float32."""
     return text_table(dataset.items, ~dataset.cold)

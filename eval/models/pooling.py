@@ -1,4 +1,4 @@
-"""From the vectors of a text's tokens to one vector, as sentence-transformers does it."""
+"""Pools token vectors to one vector per text, as in sentence-transformers."""
 
 from typing import Any
 
@@ -15,18 +15,18 @@ LEGACY = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Switches of the configuration before it named its modes, in the order of their vectors."""
+"""Switches in older configurations -> names of the modes, in the order of their vectors."""
 
 
 def pooling_modes(settings: dict[str, Any], path: str) -> tuple[str, ...]:
-    """The modes of a Pooling module's configuration; the mean where it names none.
+    """The modes in the configuration of a Pooling module; the mean if it names none.
 
     Args:
         settings: content of its `config.json`.
         path: of the checkpoint, for messages.
 
     Raises:
-        ModelError: a mode is not known.
+        ModelError: a mode is unknown.
     """
     named = settings.get("pooling_mode")
     if named is None:
@@ -38,32 +38,32 @@ def pooling_modes(settings: dict[str, Any], path: str) -> tuple[str, ...]:
         unknown = [mode for mode in named if mode not in LEGACY.values()]
     if unknown:
         raise ModelError(
-            f"{path} has the module Pooling, and its mode {unknown[0]} is not followed; the modes are "
+            f"{path} has the module Pooling, whose mode {unknown[0]} is not supported; the modes are "
             f"{', '.join(LEGACY.values())}."
         )
     return tuple(named) or ("mean",)
 
 
 def pooled(states: Tensor, mask: Tensor, modes: tuple[str, ...], prompt: int = 0) -> Tensor:
-    """Vectors of texts, those of the modes side by side.
+    """Vectors of texts; those of several modes are concatenated.
 
     Args:
         states: (B, L, d) of the tokens.
-        mask: (B, L), 1 for a token and 0 for padding, on either side.
+        mask: (B, L), 1 for tokens and 0 for padding on either side.
         modes: at least one.
-        prompt: number of tokens at the beginning that are left out.
+        prompt: number of tokens at the start of each text to leave out.
 
     Returns:
         (B, d · len(modes)).
     """
-    places = torch.arange(mask.shape[1], device=mask.device)  # (L,)
+    positions = torch.arange(mask.shape[1], device=mask.device)  # (L,)
     starts = mask.argmax(dim=1, keepdim=True)  # (B, 1)
-    kept = mask * (places >= starts + prompt) if prompt else mask
-    return torch.cat([_pooled(states, kept, places - starts, mode) for mode in modes], dim=1)
+    kept = mask * (positions >= starts + prompt) if prompt else mask
+    return torch.cat([_pooled(states, kept, positions - starts, mode) for mode in modes], dim=1)
 
 
 def _pooled(states: Tensor, mask: Tensor, order: Tensor, mode: str) -> Tensor:
-    """(B, d) of one mode; `order` (B, L) is each token's place in its text, from 0."""
+    """(B, d) of one mode; `order` (B, L) is the position of each token in its text, from 0."""
     rows = torch.arange(len(states), device=states.device)
     weights = mask[..., None].to(states.dtype)  # (B, L, 1)
     match mode:

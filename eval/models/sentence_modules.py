@@ -1,8 +1,9 @@
-"""What a sentence-transformers folder says of its model: `modules.json`, and the modules it names.
+"""Reads a sentence-transformers folder: `modules.json`, and the modules that it lists.
 
-Followed are a Transformer (or a CLIPModel), Pooling in every mode, Dense, LayerNorm, Normalize and
-Dropout, the longest text, lower case, and prompts. Any other module is refused: without it the vectors
-would be those of another model. No code of the folder is run, and of weights only safetensors are read.
+Supported are a Transformer (or CLIPModel), Pooling in every mode, Dense, LayerNorm, Normalize and Dropout,
+the maximum length, lower case, and prompts. Any other module is an error, as the vectors would be wrong
+without it. No code of the folder is run, and only safetensors are read. The library itself would also open
+pickled weights, and pass any option in the folder's settings to transformers.
 """
 
 import json
@@ -20,7 +21,7 @@ from eval.models.pooling import pooling_modes
 from tpad import ModelError
 
 MODULES = "modules.json"
-POOLING = "1_Pooling/config.json"  # of folders without a list of modules
+POOLING = "1_Pooling/config.json"  # in folders without modules.json
 SETTINGS = "sentence_bert_config.json"
 PROMPTS = "config_sentence_transformers.json"
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
@@ -31,18 +32,18 @@ Layer = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a text becomes a vector.
+    """How texts are embedded.
 
     Attributes:
         subfolder: of the transformer; "" for the folder itself.
-        is_clip: whether it is a CLIP, which pools by itself.
-        modes: of pooling, their vectors side by side.
-        include_prompt: whether the prompt's own tokens are pooled, too.
-        layers: what the pooled vectors pass through, (B, d) to (B, d').
-        longest: most tokens of a text; None where nothing is said.
-        lower_case: whether texts are read in lower case.
-        prompt: stands before each text.
-        is_followed: whether the folder lists its modules.
+        is_clip: whether the model is a CLIP, which needs no pooling.
+        modes: of pooling; their vectors are concatenated.
+        include_prompt: whether the tokens of the prompt are pooled too.
+        layers: applied after the pooling, (B, d) to (B, d').
+        longest: maximum number of tokens; None if it is not given.
+        lower_case: whether texts are converted to lower case.
+        prompt: put before each text.
+        has_modules: whether the folder lists its modules.
     """
 
     subfolder: str = ""
@@ -53,7 +54,7 @@ class Recipe:
     longest: int | None = None
     lower_case: bool = False
     prompt: str = ""
-    is_followed: bool = False
+    has_modules: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Checkpoint:
         """A file of it; None where there is none.
 
         Raises:
-            ModelError: the name leads out of the folder.
+            ModelError: the name points outside the folder.
         """
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ModelError(f"{self.path} names the file {name!r}, which is not in its folder.")
@@ -87,7 +88,7 @@ class Checkpoint:
         """A JSON file's content; `default` where there is no such file.
 
         Raises:
-            ModelError: it is no JSON, or of another kind than the default.
+            ModelError: it is not JSON, or has another type than the default.
         """
         file = self.file(name)
         if file is None:
@@ -112,15 +113,15 @@ class Checkpoint:
             raise ModelError(f"{self.path} has no {name}; only safetensors are read.")
         try:
             return load_file(file)
-        except Exception as error:  # safetensors has an error of its own, without a base in Python
+        except Exception as error:  # the error of safetensors has no base class
             raise ModelError(f"{self.path}: {name} is damaged ({error}).") from error
 
 
 def read_recipe(checkpoint: Checkpoint) -> Recipe:
-    """What the folder says; for one without `modules.json` the mean of all tokens, or its pooling.
+    """The recipe of a folder; without `modules.json` its pooling, or the mean over all tokens.
 
     Raises:
-        ModelError: a module is of a kind that is not followed, or its files cannot be used.
+        ModelError: a module is not supported, or its files cannot be used.
     """
     modules = checkpoint.json(MODULES, [])
     if not modules:
@@ -129,15 +130,15 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe:
     listed = [_module(module, checkpoint) for module in modules]
     (kind, folder), *rest = listed
     if kind not in ("Transformer", "CLIPModel"):
-        raise _not_followed(checkpoint, kind, folder, "a first module of this kind")
+        raise _unsupported(checkpoint, kind, folder, "a first module of this kind")
     prompt = _prompt(checkpoint)
     if kind == "CLIPModel":
-        recipe = Recipe(folder, is_clip=True, prompt=prompt, is_followed=True)
+        recipe = Recipe(folder, is_clip=True, prompt=prompt, has_modules=True)
     else:
         recipe = _transformer(checkpoint, folder, prompt)
         if not rest or rest[0][0] != "Pooling":
             found = rest[0] if rest else ("Transformer", folder)
-            raise _not_followed(checkpoint, *found, "a Transformer without Pooling after it")
+            raise _unsupported(checkpoint, *found, "a Transformer without Pooling after it")
         settings = checkpoint.json(_inside(rest[0][1], "config.json"), {})
         recipe = _with(
             recipe,
@@ -149,7 +150,7 @@ def read_recipe(checkpoint: Checkpoint) -> Recipe:
 
 
 def _module(module: Any, checkpoint: Checkpoint) -> tuple[str, str]:
-    """Kind and folder of a module."""
+    """Class name and folder of a module."""
     if not isinstance(module, dict) or not all(
         isinstance(module.get(key), str) for key in ("type", "path")
     ):
@@ -158,7 +159,7 @@ def _module(module: Any, checkpoint: Checkpoint) -> tuple[str, str]:
         )
     kind = module["type"]
     if not kind.startswith("sentence_transformers."):
-        raise _not_followed(checkpoint, kind, module["path"], "code of the checkpoint's own")
+        raise _unsupported(checkpoint, kind, module["path"], "code of the checkpoint's own")
     return kind.rpartition(".")[2], module["path"].strip("/")
 
 
@@ -167,7 +168,7 @@ def _transformer(checkpoint: Checkpoint, folder: str, prompt: str) -> Recipe:
     task = settings.get("transformer_task", "feature-extraction")
     output = settings.get("module_output_name", "token_embeddings")
     if task != "feature-extraction" or output != "token_embeddings":
-        raise _not_followed(checkpoint, "Transformer", folder, f"its task {task} with {output}")
+        raise _unsupported(checkpoint, "Transformer", folder, f"its task {task} with {output}")
     longest = settings.get("max_seq_length")
     if longest is not None and (not isinstance(longest, int) or longest < 1):
         raise ModelError(f"{checkpoint.path}: max_seq_length must be at least 1, not {longest!r}.")
@@ -176,12 +177,12 @@ def _transformer(checkpoint: Checkpoint, folder: str, prompt: str) -> Recipe:
         longest=longest,
         lower_case=bool(settings.get("do_lower_case")),
         prompt=prompt,
-        is_followed=True,
+        has_modules=True,
     )
 
 
 def _prompt(checkpoint: Checkpoint) -> str:
-    """What stands before a document, which an item is: as the library's `encode_document`."""
+    """The prompt of documents, as in `encode_document` of sentence-transformers."""
     settings = checkpoint.json(PROMPTS, {})
     prompts = settings.get("prompts") or {}
     default = settings.get("default_prompt_name")
@@ -198,7 +199,7 @@ def _layer(checkpoint: Checkpoint, kind: str, folder: str) -> Layer:
         match kind:
             case "Normalize":
                 return lambda vectors: F.normalize(vectors, dim=-1)
-            case "Dropout":  # does something in training only
+            case "Dropout":  # only active in training
                 return lambda vectors: vectors
             case "LayerNorm":
                 norm = nn.LayerNorm(settings["dimension"])
@@ -209,7 +210,7 @@ def _layer(checkpoint: Checkpoint, kind: str, folder: str) -> Layer:
         raise ModelError(
             f"{checkpoint.path}: the module {kind} in {folder} is damaged ({error})."
         ) from error
-    raise _not_followed(checkpoint, kind, folder, "this kind of module")
+    raise _unsupported(checkpoint, kind, folder, "this kind of module")
 
 
 def _dense(checkpoint: Checkpoint, folder: str, settings: dict[str, Any]) -> Layer:
@@ -218,20 +219,20 @@ def _dense(checkpoint: Checkpoint, folder: str, settings: dict[str, Any]) -> Lay
         None,
         place,
     ):
-        raise _not_followed(checkpoint, "Dense", folder, f"its input {place}")
+        raise _unsupported(checkpoint, "Dense", folder, f"its input {place}")
     if settings.get("use_residual"):
-        raise _not_followed(checkpoint, "Dense", folder, "its residual connection")
+        raise _unsupported(checkpoint, "Dense", folder, "its residual connection")
     named = settings.get("activation_function", "torch.nn.modules.activation.Tanh")
     name = "Identity" if named is None else named.rpartition(".")[2]
     if name not in ACTIVATIONS or not (named is None or named.startswith("torch.nn.")):
-        raise _not_followed(checkpoint, "Dense", folder, f"its activation {named}")
+        raise _unsupported(checkpoint, "Dense", folder, f"its activation {named}")
     bias = settings.get("bias", True)
     linear = nn.Linear(settings["in_features"], settings["out_features"], bias=bias)
     return nn.Sequential(_filled(linear, "linear", checkpoint, folder), getattr(nn, name)())
 
 
 def _filled(layer: nn.Module, prefix: str, checkpoint: Checkpoint, folder: str) -> nn.Module:
-    """The layer with the weights of its module's file."""
+    """The layer with the weights from the file of its module."""
     weights = checkpoint.weights(folder)
     own = {name.removeprefix(f"{prefix}."): w.float() for name, w in weights.items()}
     layer.load_state_dict(own)
@@ -250,9 +251,9 @@ def _kind(value: Any) -> str:
     return "list" if isinstance(value, list) else "object"
 
 
-def _not_followed(checkpoint: Checkpoint, kind: str, folder: str, what: str) -> ModelError:
+def _unsupported(checkpoint: Checkpoint, kind: str, folder: str, what: str) -> ModelError:
     where = f" in {folder}" if folder else ""
     return ModelError(
-        f"{checkpoint.path} has the module {kind}{where}, and {what} is not followed; encode the items "
-        "by the library itself, and give the vectors as --embeddings NAME=FILE."
+        f"{checkpoint.path} has the module {kind}{where}, and {what} is not supported; encode the items "
+        "with sentence-transformers, and pass the vectors as --embeddings NAME=FILE."
     )

@@ -1,4 +1,4 @@
-"""The recommenders that a bundle holds, to be judged as they are."""
+"""The recommenders of a bundle, which are evaluated as they are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from tpad.model.session.tuned import SessionTuning
 
 @dataclass(frozen=True, eq=False)
 class Shipped:
-    """The recommender of one embedding set as a bundle holds it.
+    """A bundle's recommender of one embedding set.
 
     Attributes:
         model: the recommender.
-        tuning: what `train` chose for it.
-        checksum: sha256 (hex) of its file. It tells the runs of this bundle from those of another.
+        tuning: the settings that `train` chose.
+        checksum: sha256 (hex) of its file; it distinguishes runs of different bundles.
     """
 
     model: FittedSessionModel

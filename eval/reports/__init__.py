@@ -1,1 +1,5 @@
-"""Reports of stored runs as Markdown, HTML, CSV or LaTeX."""
+"""Reports of results as Markdown, HTML, CSV and LaTeX."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

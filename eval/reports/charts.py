@@ -1,4 +1,4 @@
-"""Results as plotly figures and as one HTML page that works without a network."""
+"""Results as plotly figures, and as one HTML page that works offline."""
 
 import html
 from collections.abc import Sequence
@@ -26,12 +26,12 @@ HEADLINES = (("P", 20), ("MRR", 20), ("NDCG", 20))
 
 
 def interval_figure(frame: pd.DataFrame, part: str, metric: str, k: int) -> go.Figure:
-    """Every model of one slice with its 95 % interval, the best at the top.
+    """All models on one slice with their 95 % intervals, the best at the top.
 
     Args:
-        frame: as `eval.reports.tables.results_frame` gives it.
+        frame: from `eval.reports.tables.results_frame`.
         part: name of the slice.
-        metric, k: what is shown.
+        metric, k: the metric.
     """
     some = frame[(frame.slice == part) & (frame.metric == metric) & (frame.k == k)]
     some = some.sort_values("mean")
@@ -67,7 +67,7 @@ def interval_figure(frame: pd.DataFrame, part: str, metric: str, k: int) -> go.F
 
 
 def slice_figure(frame: pd.DataFrame, metric: str, k: int) -> go.Figure:
-    """Models against slices: where each is strong."""
+    """A heat map of models by slices."""
     some = frame[(frame.metric == metric) & (frame.k == k)]
     table = some.pivot(index="model", columns="slice", values="mean")
     table = table.loc[some.model.unique()[::-1], some.slice.unique()]
@@ -96,33 +96,35 @@ def page(
     first: Sequence[Section] = (),
     last: Sequence[Section] = (),
 ) -> str:
-    """A whole HTML page: tables, and figures of the main slices.
+    """An HTML page with tables, and figures of the main slices.
 
-    plotly's script is part of the page (4 MB), so that it opens offline.
+    The page includes plotly's script (4 MB), so that it works offline.
 
     Args:
-        frame: as `eval.reports.tables.results_frame` gives it.
-        title, notes: what stands above.
-        metrics: columns of the tables of a slice; the first two are drawn.
-        first, last: tables before and after those of the slices.
+        frame: from `eval.reports.tables.results_frame`.
+        title, notes: at the top of the page.
+        metrics: columns of the tables of a slice; there are figures of the first two.
+        first, last: sections before and after those of the slices.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in notes)]
-    parts += [_set(section) for section in first]
-    # The first figure brings plotly's script along.
-    parts.append(_drawn([slice_figure(frame, *metrics[0])], with_script=True))
+    parts += [_section_html(section) for section in first]
+    # The first figure includes plotly's script.
+    parts.append(_figures_html([slice_figure(frame, *metrics[0])], with_script=True))
     for part in main_slices(frame):
         parts.append(f"<h2>{html.escape(part).capitalize()} targets</h2>")
-        parts.append(_drawn([interval_figure(frame, part, *metric) for metric in metrics[:2]]))
+        parts.append(
+            _figures_html([interval_figure(frame, part, *metric) for metric in metrics[:2]])
+        )
         of_oracle = shares(frame, part, metrics).add_suffix(" of oracle")
         table = pd.concat([wide(frame, part, metrics), of_oracle], axis=1)
-        parts.append(_set(Section("", table.rename_axis("model"))))
-    parts += [_set(section) for section in last]
+        parts.append(_section_html(Section("", table.rename_axis("model"))))
+    parts += [_section_html(section) for section in last]
     return PAGE.format(title=html.escape(title), body="\n".join(parts))
 
 
-def _drawn(figures: Sequence[go.Figure], *, with_script: bool = False) -> str:
-    """Figures beside each other."""
-    # Columns are fixed beforehand: a figure takes the width that it finds when it is drawn.
+def _figures_html(figures: Sequence[go.Figure], *, with_script: bool = False) -> str:
+    """Figures side by side."""
+    # The grid has fixed columns, as a figure takes the width available when it is drawn.
     parts = [f'<div class="figures {"one" if len(figures) == 1 else "two"}">']
     for i, figure in enumerate(figures):
         parts.append(
@@ -135,8 +137,8 @@ def _drawn(figures: Sequence[go.Figure], *, with_script: bool = False) -> str:
     return "\n".join([*parts, "</div>"])
 
 
-def _set(section: Section) -> str:
-    """A section as HTML; a wide table scrolls by itself."""
+def _section_html(section: Section) -> str:
+    """A section as HTML; a wide table scrolls."""
     table = section.table
     heads = [str(table.index.name), *map(str, table.columns)]
     kinds = ['"word"' if head in (heads[0], *section.left) else '"number"' for head in heads]

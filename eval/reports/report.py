@@ -1,4 +1,4 @@
-"""Results as a Markdown page: who won and how sure that is, then everything that was measured."""
+"""The report in Markdown: first the comparison with the best baseline, then all metrics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,40 +9,41 @@ from eval.database.records import CaseTable
 from eval.metrics.averaging import CASE, MEANS, SESSION
 from eval.metrics.ranks import metric_names
 from eval.metrics.slices import kind_of
-from eval.models.names import SUBJECT
+from eval.models.naming import SUBJECT
 from eval.protocol import SLICES, TestCases
 from eval.reports import sections
 from eval.reports.sections import Section
 from eval.reports.tables import MARK, intervals, results_frame, shares, wide
 from eval.runs.results import HEADLINES, Result
-from eval.runs.rivals import against_best, against_variants
+from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
 
 
 def how_to_read(mean: str = CASE) -> str:
-    """What is to be known of every table.
+    """What applies to all tables.
 
     Args:
-        mean: what figures are averaged over, "case" or "session".
+        mean: whether metrics are averaged over "case" or "session".
     """
     first = {
-        CASE: "Figures are means over cases",
-        SESSION: "Figures of ranks are means over sessions, of each session's mean over its cases",
+        CASE: "Metrics are means over cases",
+        SESSION: "Metrics of ranks are means over sessions, of the mean of each session over its cases",
     }[mean]
     return (
-        f"{first}, as mean ± standard deviation over seeds; intervals: 95 %, bootstrap over "
-        "sessions, of the mean over seeds; items with equal scores are in random order, and figures "
-        "are expectations over it; an item a model cannot score is not found. The best of each "
-        "column is bold, not counting models that know more than a model can (see Runs)."
+        f"{first}, given as mean ± standard deviation over seeds. Intervals are 95 % bootstrap "
+        "intervals over sessions, of the mean over seeds. Items with equal scores are in random order, "
+        "and metrics are expectations over this order. An item that a model cannot score is not found. "
+        "The best value of each column is bold, except for models that use information no real model "
+        "has (see Runs)."
     )
 
 
 def report_title(title: str, mean: str = CASE) -> str:
-    """The heading of a report on a dataset."""
+    """The title of a report on a dataset."""
     return f"Results on {title}" + ("" if mean == CASE else f", means over {MEANS[mean]}")
 
 
 def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
-    """One sentence: what was asked, of how many sessions, on which targets."""
+    """One sentence on the cases: their number, sessions, targets and protocol."""
     counts = ", ".join(
         f"{int(mask.sum()):,} {name}"
         for name, mask in masks.items()
@@ -51,8 +52,8 @@ def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
     return (
         f"{len(cases):,} cases from {len(np.unique(cases.session)):,} test sessions"
         + (f" (targets: {counts})" if counts else "")
-        + f"; {cases.protocol}; {cases.left_out:,} cases left out since the session already holds "
-        "the next item."
+        + f"; {cases.protocol}; {cases.left_out:,} cases left out because the session already "
+        "contains the next item."
     )
 
 
@@ -70,12 +71,12 @@ def markdown(
 
     Args:
         results: in the order of the tables.
-        cases: what was asked.
+        cases: the cases.
         masks: slice -> (n_cases,) bool, in the order of the report.
         title: name of the dataset.
-        notes: lines that say how it was made (command, versions).
-        subject: name of the model that is tested against the best baseline.
-        mean: what figures are averaged over, "case" or "session".
+        notes: lines on how the results were obtained (command, versions).
+        subject: name of the model that is compared with the best baseline.
+        mean: whether metrics are averaged over "case" or "session".
     """
     frame = results_frame(results, cases.session, masks, mean)
     first, last = first_and_last(frame, results, cases, masks, subject, mean)
@@ -95,22 +96,23 @@ def first_and_last(
     subject: str,
     mean: str,
 ) -> tuple[list[Section], list[Section]]:
-    """The sections with which every report begins, and those with which it ends.
+    """The sections before and after those of the slices.
 
     Args:
-        frame: of `eval.reports.tables.results_frame`; the rest as for `markdown`.
+        frame: from `eval.reports.tables.results_frame`.
+        results, cases, masks, subject, mean: see `markdown`.
     """
-    found = against_best(results, cases.session, masks, subject, mean)
+    comparisons = compare_with_best_baseline(results, cases.session, masks, subject, mean)
     main = {part: masks[part] for part in sections.main_slices(frame)}
     first = [
         *sections.at_a_glance(frame),
-        *sections.contests(subject, found),
+        *sections.best_baselines(subject, comparisons),
         *by_other_mean(results, cases, main, subject, mean),
-        *sections.ablations(against_variants(results, cases.session, main, mean)),
+        *sections.ablations(compare_with_ablations(results, cases.session, main, mean)),
     ]
     last = [
         *sections.by_finer_slices(frame),
-        *sections.contests(subject, found, finer=True),
+        *sections.best_baselines(subject, comparisons, finer=True),
         *sections.lists(results),
         *sections.calibration(results),
         *sections.runs(results),
@@ -125,26 +127,27 @@ def by_other_mean(
     subject: str = SUBJECT,
     mean: str = CASE,
 ) -> list[Section]:
-    """The headline metrics of the main slices by the mean that the report is not about.
+    """The headline metrics of the main slices, averaged over sessions if the report is over cases, and
+    vice versa.
 
     Args:
-        results, cases, subject: as for `markdown`.
+        results, cases, subject: see `markdown`.
         main: the main slices, name -> (n_cases,) bool.
-        mean: that of the report.
+        mean: of the report.
 
     Returns:
-        Nothing where both means are the same, as every session has one case.
+        No section if every session has one case, as both means are then equal.
     """
     if not results or len(np.unique(cases.session)) == len(cases):
         return []
     other = SESSION if mean == CASE else CASE
     frame = results_frame(results, cases.session, main, other)
-    found = against_best(results, cases.session, main, subject, other)
+    found = compare_with_best_baseline(results, cases.session, main, subject, other)
     return sections.by_other_mean(frame, subject, found, cases.session)
 
 
 def _in_full(frame: pd.DataFrame, part: str) -> Section:
-    """Every metric of one slice, with the intervals and shares of the headlines."""
+    """All metrics of one slice, with intervals and shares of the oracle for the headline metrics."""
     table = pd.concat(
         [
             wide(frame, part, metric_names()),
@@ -158,7 +161,7 @@ def _in_full(frame: pd.DataFrame, part: str) -> Section:
 
 
 def section_text(section: Section, *, level: int = 2) -> str:
-    """A section as Markdown, its title being a heading of a level."""
+    """A section as Markdown, with its title as a heading of a level."""
     table = section.table
     heads = [str(table.index.name), *map(str, table.columns)]
     left = {heads[0], *section.left}
@@ -170,7 +173,7 @@ def section_text(section: Section, *, level: int = 2) -> str:
 
 
 def _cell(text: str) -> str:
-    """Bold for the best, without its deviation."""
+    """The cell, with the mean in bold if it is the best."""
     if not text.endswith(MARK):
         return text
     mean, plus_minus, deviation = text.removesuffix(MARK).partition(" ± ")

@@ -1,4 +1,4 @@
-"""The parts of a report that Markdown and HTML share, as titled tables of text, for either to set."""
+"""The sections of a report, as tables of text with titles, for Markdown and HTML."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from eval.metrics.slices import KINDS, kind_of
 from eval.protocol import SLICES
 from eval.reports.tables import MARK, shares, wide
 from eval.runs.results import HEADLINES, ROLE_NOTE, Result
-from eval.runs.rivals import Contest
+from eval.runs.slice_comparison import SliceComparison
 
 CALIBRATION = {
     "ece": ("ECE", ".3f"),
@@ -22,9 +22,9 @@ CALIBRATION = {
     "temperature": ("temperature", ".2f"),
 }
 BY_SLICE = ("ece", "brier", "log_likelihood")
-"""Figures of calibration that are shown for warm and cold targets too."""
-SURE = 0.05
-"""Corrected p-value below which a difference is marked."""
+"""Calibration metrics that are also shown for warm and cold targets."""
+SIGNIFICANT = 0.05
+"""A difference with a smaller corrected p-value is marked."""
 LISTS = {
     "coverage": ("coverage", ".3f"),
     "gini": ("Gini", ".3f"),
@@ -36,14 +36,14 @@ LISTS = {
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A table with what is said of it.
+    """A table with a title and a note.
 
     Attributes:
-        title: heading; empty where the table goes on under the last one.
+        title: heading; empty if the table continues the section before.
         table: of str; the index, which has a name, is the first column. A cell that ends in
-            `eval.reports.tables.MARK` holds the best figure of its column.
-        note: what is to be known to read it; may be empty.
-        left: columns of words rather than of numbers.
+            `eval.reports.tables.MARK` is the best of its column.
+        note: how to read the table; may be empty.
+        left: left-aligned columns of text.
     """
 
     title: str
@@ -53,20 +53,20 @@ class Section:
 
 
 def main_slices(frame: pd.DataFrame) -> list[str]:
-    """Slices by what the target is (all, warm, cold, …), which are shown in full."""
+    """Slices by kind of target (all, warm, cold, …), for which all metrics are shown."""
     return [part for part in frame.slice.unique() if kind_of(part) is None]
 
 
 def at_a_glance(frame: pd.DataFrame) -> list[Section]:
-    """The headline metrics of the main slices, and the shares of the oracle's if there is one.
+    """The headline metrics of the main slices, and their shares of the oracle's if there is one.
 
     Args:
-        frame: as `eval.reports.tables.results_frame` gives it.
+        frame: from `eval.reports.tables.results_frame`.
     """
     found = []
     for title, note, form in (
         ("At a glance", "", wide),
-        ("", "Share of what the oracle reaches, in brackets its 95 % interval:", shares),
+        ("", "Share of the oracle's result, with its 95 % interval in brackets:", shares),
     ):
         table = _main_slices_beside(frame, form)
         if not table.empty:
@@ -75,37 +75,37 @@ def at_a_glance(frame: pd.DataFrame) -> list[Section]:
 
 
 def by_other_mean(
-    frame: pd.DataFrame, subject: str, found: Sequence[Contest], sessions: np.ndarray
+    frame: pd.DataFrame, subject: str, comparisons: Sequence[SliceComparison], sessions: np.ndarray
 ) -> list[Section]:
-    """The headline metrics averaged over what the rest of the report is not averaged over.
+    """The headline metrics by the mean that the rest of the report does not use.
 
     Args:
-        frame: of `eval.reports.tables.results_frame`, with the other mean.
+        frame: from `eval.reports.tables.results_frame`, with the other mean.
         subject: name of the model.
-        found: the subject against the best baseline of each main slice, by the other mean.
+        comparisons: with the best baseline of each main slice, by the other mean.
         sessions: (n_cases,) the session of each case.
     """
     own = str(frame.averaged_over.iat[0])
     most, of, share = concentration(sessions)
     weights = (
-        f"a session weighs as much as it has cases, and {100 * share:.0f} % of the cases come from "
-        f"{most:,} of the {of:,} sessions"
+        f"the weight of a session is its number of cases, and {100 * share:.0f} % of the cases come "
+        f"from {most:,} of the {of:,} sessions"
     )
     note = (
-        f"Here {weights}; in the other tables every session weighs the same."
+        f"Here {weights}; in the other tables all sessions have the same weight."
         if own == MEANS[CASE]
-        else f"Here every session weighs the same; in the other tables {weights}."
+        else f"Here all sessions have the same weight; in the other tables {weights}."
     )
     table = _main_slices_beside(frame, partial(wide, with_intervals=True))
-    sections = [Section(f"Averaged over {own}", table, f"{note} In brackets 95 % intervals.")]
-    if found:
-        tested = f"{subject} against the best baseline by these means. {_tested(found, 'table')}"
-        sections.append(Section("", _contest_table(found), tested, ("metric",)))
+    sections = [Section(f"Averaged over {own}", table, f"{note} 95 % intervals are in brackets.")]
+    if comparisons:
+        tested = f"{subject} compared with the best baseline by these means. {_tested(comparisons, 'table')}"
+        sections.append(Section("", _comparison_table(comparisons), tested, ("metric",)))
     return sections
 
 
 def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) -> pd.DataFrame:
-    """The headline metrics of the main slices beside each other, a row a model."""
+    """The headline metrics of the main slices side by side, one row per model."""
     parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
     table = pd.concat(
         [
@@ -117,73 +117,77 @@ def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) 
     return table.rename_axis("model")
 
 
-def contests(subject: str, found: Sequence[Contest], *, finer: bool = False) -> list[Section]:
-    """The subject against the best baseline of each slice, main or finer ones; none if there are none.
+def best_baselines(
+    subject: str, comparisons: Sequence[SliceComparison], *, finer: bool = False
+) -> list[Section]:
+    """A model compared with the best baseline of each main slice, or of each finer slice.
 
     Args:
         subject: name of the model.
-        found: by all slices; p-values are corrected for all of these.
-        finer: choose the finer slices.
+        comparisons: on all slices, over which p-values are corrected.
+        finer: show the finer slices.
     """
-    some = [one for one in found if (kind_of(one.slice) is not None) == finer]
+    some = [one for one in comparisons if (kind_of(one.slice) is not None) == finer]
     if not some:
         return []
-    note = _tested(found, "kind in this report, those of finer slices included")
-    title = f"{subject} against the best baseline" + (", finer slices" if finer else "")
-    note = "Tested as in the table of the main slices." if finer else note
-    return [Section(title, _contest_table(some), note, ("metric",))]
+    note = _tested(comparisons, "kind in this report, finer slices included")
+    title = f"{subject} compared with the best baseline" + (", finer slices" if finer else "")
+    note = "Tested as for the main slices." if finer else note
+    return [Section(title, _comparison_table(some), note, ("metric",))]
 
 
-def _tested(found: Sequence[Contest], where: str) -> str:
-    """How contests were tested, and with which others they were corrected."""
+def _tested(comparisons: Sequence[SliceComparison], where: str) -> str:
+    """How models were compared, and over which tests p-values are corrected."""
     return (
-        "Paired permutation test over sessions, two-sided, on means over seeds; Holm: corrected "
-        f"for all {len(found)} tests of this {where}."
+        "Two-sided paired permutation test over sessions, on means over seeds. Holm: p-value corrected "
+        f"over all {len(comparisons)} tests of this {where}."
     )
 
 
-def _contest_table(found: Sequence[Contest]) -> pd.DataFrame:
+def _comparison_table(comparisons: Sequence[SliceComparison]) -> pd.DataFrame:
     rows = [
         (
             one.slice,
             f"{one.metric}@{one.k}",
-            f"{one.found.first:.3f}",
-            f"{one.rival} {one.found.second:.3f}",
-            f"{one.found.difference:+.3f}",
-            f"{one.found.low:+.3f} – {one.found.high:+.3f}",
-            f"{one.found.p_value:.4f}",
-            f"{one.found.p_corrected:.4f}",
+            f"{one.comparison.first:.3f}",
+            f"{one.other} {one.comparison.second:.3f}",
+            f"{one.comparison.difference:+.3f}",
+            f"{one.comparison.low:+.3f} – {one.comparison.high:+.3f}",
+            f"{one.comparison.p_value:.4f}",
+            f"{one.comparison.p_corrected:.4f}",
         )
-        for one in found
+        for one in comparisons
     ]
     heads = ["slice", "metric", "ours", "best baseline", "difference", "interval", "p", "Holm"]
     return pd.DataFrame(rows, columns=heads).set_index("slice")
 
 
-def ablations(found: Sequence[Contest]) -> list[Section]:
-    """What is lost without each part of the method; none if no ablation was run.
+def ablations(comparisons: Sequence[SliceComparison]) -> list[Section]:
+    """The difference of each ablation from the whole method; no section if there is none.
 
     Args:
-        found: of `eval.runs.rivals.against_variants`, on the main slices.
+        comparisons: from `eval.runs.slice_comparison.compare_with_ablations`, on the main slices.
     """
     rows: dict[str, dict[str, str]] = {}
-    for one in found:
-        surely = one.found.p_corrected is not None and one.found.p_corrected < SURE
-        cell = f"{one.found.second - one.found.first:+.3f}{' †' if surely else ''}"
-        rows.setdefault(one.rival, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
+    for one in comparisons:
+        significant = (
+            one.comparison.p_corrected is not None and one.comparison.p_corrected < SIGNIFICANT
+        )
+        cell = f"{one.comparison.second - one.comparison.first:+.3f}{' †' if significant else ''}"
+        rows.setdefault(one.other, {})[f"{one.slice} {one.metric}@{one.k}"] = cell
     if not rows:
         return []
     note = (
-        "Each ablation less the whole method, means over seeds. †: p below "
-        f"{SURE:g}, by a paired permutation test over sessions, two-sided, corrected by Holm's method "
-        f"for all {len(found)} tests of this table."
+        "Difference of each ablation from the whole method, means over seeds. †: p below "
+        f"{SIGNIFICANT:g} by a two-sided paired permutation test over sessions, corrected by Holm's method "
+        f"over all {len(comparisons)} tests of this table."
     )
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("ablation")
     return [Section("What each part of the method adds", table, note)]
 
 
 def by_finer_slices(frame: pd.DataFrame) -> list[Section]:
-    """Each kind of finer slices: a table a headline metric, a row a model, a column a slice."""
+    """One table per kind of finer slices and headline metric, with a row per model and a column per slice."""
     found = []
     counts = frame.groupby("slice", sort=False).cases.first()
     for kind, words in KINDS.items():
@@ -197,39 +201,39 @@ def by_finer_slices(frame: pd.DataFrame) -> list[Section]:
                 for part in parts
             }
             table = pd.DataFrame(columns).rename_axis("model")
-            note = f"{metric}@{k}, in brackets the number of cases:"
+            note = f"{metric}@{k}, with the number of cases in brackets:"
             found.append(Section(title, table, note))
             title = ""
     return found
 
 
 def _means(texts: pd.Series) -> pd.Series:
-    """Without the deviations, for which there is no room."""
+    """The cells without standard deviations."""
     return texts.map(
         lambda text: text.split(" ± ")[0].removesuffix(MARK) + MARK * text.endswith(MARK)
     )
 
 
 def lists(results: Sequence[Result]) -> list[Section]:
-    """Figures of the lists shown, on all cases; none if no model has any."""
+    """Metrics of the lists on all cases; no section if no model has any."""
     note = (
-        "Lists of 20: share of the catalogue shown, inequality of exposure, mean training clicks, "
-        "self-information, and mean cosine distance of the items' TF-IDF texts."
+        "Lists of 20 items: coverage (share of the items that are shown), Gini index of exposure, "
+        "popularity (mean training clicks), novelty (self-information), and diversity (mean cosine "
+        "distance of the TF-IDF texts of the items)."
     )
-    return _further("What is shown", note, results, LISTS)
+    return _further("Recommendation lists", note, results, LISTS)
 
 
 def calibration(results: Sequence[Result]) -> list[Section]:
-    """Figures of calibration, by slice where they are stored; none if no model has any."""
+    """Calibration metrics, by slice if they are stored; no section if no model has any."""
     note = (
-        "Expected calibration error of the first item, Brier score, mean log-likelihood of the "
-        "target where it is possible, and the share of targets that are not; scores are divided by "
-        "a temperature fitted on validation sessions unless they are log-probabilities. Columns of "
-        "warm or cold targets tell how likely a model found those that came; as it cannot know which "
-        "of the two comes, even true probabilities look wrong there, and only the columns of all "
-        "targets tell whether they are right."
+        "Expected calibration error (ECE) of the top-ranked item, Brier score, mean log-likelihood of "
+        "targets that are possible, and share of targets that are impossible (probability 0). Scores "
+        "are divided by a temperature fitted on validation sessions, unless they are log-probabilities. "
+        "Only the columns of all targets measure calibration: a model cannot know whether the target is "
+        "warm or cold, so even true probabilities look wrong on either slice."
     )
-    return _further("How far scores can be trusted", note, results, CALIBRATION)
+    return _further("Calibration", note, results, CALIBRATION)
 
 
 def _further(
@@ -258,12 +262,12 @@ def _further(
 
 
 def runs(results: Sequence[Result]) -> list[Section]:
-    """What was run: seeds, settings, times."""
+    """Seeds, tuned settings and times of the runs."""
     rows = [
         (
             result.name,
             " ".join(map(str, result.seeds)),
-            _settled(result.tuned),
+            _tuned_settings(result.tuned),
             *(
                 "–" if result.imported else f"{seconds:.1f}"
                 for seconds in (result.fit_seconds, result.score_seconds)
@@ -272,19 +276,19 @@ def runs(results: Sequence[Result]) -> list[Section]:
         )
         for result in results
     ]
-    heads = ["model", "seeds", "settled on validation", "fit (s)", "scoring (s)", "note"]
+    heads = ["model", "seeds", "tuned on validation", "fit (s)", "scoring (s)", "note"]
     table = pd.DataFrame(rows, columns=heads).set_index("model")
-    return [Section("Runs", table, "", ("seeds", "settled on validation", "note"))]
+    return [Section("Runs", table, "", ("seeds", "tuned on validation", "note"))]
 
 
 def _note(result: Result) -> str:
     if result.imported:
         of = result.imported
-        return f"lists of up to {of['longest_list']} items, imported from {of['file']}"
+        return f"imported lists of up to {of['longest_list']} items from {of['file']}"
     return ROLE_NOTE.get(result.role, "")
 
 
-def _settled(tuned: dict | None) -> str:
+def _tuned_settings(tuned: dict | None) -> str:
     if not tuned:
         return "–"
     if "pca" in tuned:

@@ -1,4 +1,4 @@
-"""Results as tidy tables: one row a model, slice and metric; and these tables as CSV and LaTeX."""
+"""Results as tidy tables with one row per model, slice and metric; also as LaTeX."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ COLUMNS = (
     "of_oracle_high",
 )
 MARK = "*"
-"""What follows the best figure of a column."""
+"""Suffix of the best cell of a column."""
 
 
 def results_frame(
@@ -39,19 +39,19 @@ def results_frame(
     masks: Mapping[str, np.ndarray],
     mean: str = CASE,
 ) -> pd.DataFrame:
-    """All figures of some models on some slices.
+    """All metrics of models on slices.
 
     Args:
         results: models with their ranks.
         sessions: (n_cases,) session of each case.
-        masks: name of a slice -> (n_cases,) bool; empty ones are left out.
-        mean: what figures are averaged over, "case" or "session", see `eval.metrics.averaging`.
+        masks: name of a slice -> (n_cases,) bool; empty slices are left out.
+        mean: whether metrics are averaged over "case" or "session", see `eval.metrics.averaging`.
 
     Returns:
-        `COLUMNS`: `averaged_over` is "cases" or "sessions", `mean` that over seeds too, with its standard `deviation` (NaN for one seed), `low` and
-        `high` of the 95 % interval (bootstrap over sessions, of the mean over seeds), and
-        `of_oracle`, the share of the oracle's figure with its interval of the same kind,
-        `of_oracle_low` and `of_oracle_high` (NaN where there is no oracle).
+        A table with `COLUMNS`: `averaged_over` is "cases" or "sessions"; `mean` is over seeds too, and
+        `deviation` is its standard deviation over seeds (NaN for one seed); `low` and `high` are the
+        95 % interval (bootstrap over sessions, of the mean over seeds); `of_oracle` is the share of
+        the oracle's mean, with the interval `of_oracle_low` and `of_oracle_high` (NaN without oracle).
     """
     names = metric_names()
     oracle = next((i for i, result in enumerate(results) if result.role == "oracle"), None)
@@ -59,16 +59,16 @@ def results_frame(
     for part, mask in masks.items():
         if not (len(results) and mask.any()):
             continue
-        # (n_seeds, n, n_metrics) each; from here on n is of cases or of sessions.
-        made = [averaged(one.values(mask), sessions[mask], mean, axis=1) for one in results]
-        values, of_session = [value for value, _ in made], made[0][1]
+        # (n_seeds, n, n_metrics) each; from here on n is the number of cases or of sessions.
+        pairs = [averaged(one.values(mask), sessions[mask], mean, axis=1) for one in results]
+        values, of_session = [value for value, _ in pairs], pairs[0][1]
         mean_values = [value.mean(0) for value in values]  # (n, n_metrics) each
-        # One call for all models: they get the same resamples, and drawing these is what takes time.
+        # One call for all models: drawing the resamples takes most of the time.
         joined = np.concatenate(mean_values, axis=1)  # (n, n_models · n_metrics)
         bounds = bootstrap_interval(joined, of_session).reshape(len(results), -1, 2)
         shares = np.full((len(results), len(names), 3), np.nan)  # ratio, low, high
         if oracle is not None:
-            best = np.tile(mean_values[oracle], (1, len(results)))  # as joined
+            best = np.tile(mean_values[oracle], (1, len(results)))  # shaped as `joined`
             shares[..., 0] = oracle_ratio(joined, best).reshape(len(results), -1)
             shares[..., 1:] = ratio_interval(joined, best, of_session).reshape(len(results), -1, 2)
         for i, result in enumerate(results):
@@ -90,10 +90,10 @@ def wide(
     *,
     with_intervals: bool = False,
 ) -> pd.DataFrame:
-    """One slice for people: a row a model, a column a metric, as "0.617 ± 0.001".
+    """One slice as text: a row per model, a column per metric, as "0.617 ± 0.001".
 
-    The best real model of each column is marked with a trailing `MARK`. With intervals a cell is
-    "0.617 (0.606–0.628)".
+    The best model of each column, except references and oracle, is marked with a trailing `MARK`. With
+    intervals a cell is "0.617 (0.606–0.628)".
     """
     text = _interval_cell if with_intervals else _cell
     shown = {}
@@ -109,14 +109,14 @@ def wide(
 
 
 def intervals(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """The 95 % intervals of one slice, as "0.606–0.628": rows and columns as those of `wide`."""
+    """The 95 % intervals of one slice, as "0.606–0.628"; rows and columns as in `wide`."""
     return _texts(frame, part, metrics, lambda row: f"{row.low:.3f}–{row.high:.3f}")
 
 
 def shares(frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """Shares of the oracle's figures on one slice with 95 % intervals, as "86 % (85–88)".
+    """Shares of the oracle's means on one slice with 95 % intervals, as "86 % (85–88)".
 
-    Rows and columns are those of `wide`; there are none where there is no oracle.
+    Rows and columns as in `wide`; the table is empty without an oracle.
     """
     if frame.of_oracle.isna().all():
         return pd.DataFrame()
@@ -139,7 +139,7 @@ def _texts(
 def _by_metric(
     frame: pd.DataFrame, part: str, metrics: Sequence[tuple[str, int]]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """ "P@20" and the like, each with the rows of its models on a slice."""
+    """Metrics such as "P@20", each with the rows of its models on a slice."""
     of_part = frame[frame.slice == part]
     for metric, k in metrics:
         yield f"{metric}@{k}", of_part[(of_part.metric == metric) & (of_part.k == k)]
@@ -155,7 +155,7 @@ def _share(row: Any) -> str:
 
 
 def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str) -> str:
-    """The slices below each other as one `tabular` for booktabs; best of each column in bold."""
+    """All slices in one `tabular` for booktabs; the best of each column is bold."""
     heads = " & ".join(f"{metric}@{k}" for metric, k in metrics)
     lines = [
         r"\begin{table}",

@@ -1,4 +1,4 @@
-"""Reports as files: Markdown, HTML, CSV or LaTeX, by the file's ending."""
+"""Writes reports as Markdown, HTML, CSV or LaTeX, by the suffix of the file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 
 from eval.database.records import CaseTable
 from eval.metrics.averaging import CASE
-from eval.metrics.slices import telling
-from eval.models.names import SUBJECT
+from eval.metrics.slices import informative
+from eval.models.naming import SUBJECT
 from eval.protocol import TestCases
 from eval.reports.charts import page
 from eval.reports.report import about, first_and_last, how_to_read, markdown, report_title
@@ -22,10 +22,10 @@ SUFFIXES = (".md", ".html", ".csv", ".tex")
 
 
 def check_report(path: Path) -> None:
-    """Refuses a report that could not be written, before any work is done.
+    """Checks, before any work is done, that a report can be written.
 
     Raises:
-        ConfigError: the ending is none of `SUFFIXES`.
+        ConfigError: the suffix is not one of `SUFFIXES`.
         DataError: its folder does not exist.
     """
     if path.suffix not in SUFFIXES:
@@ -45,16 +45,14 @@ def write_report(
     subject: str = SUBJECT,
     mean: str = CASE,
 ) -> None:
-    """Writes the report, or prints it as Markdown where no file is named.
+    """Writes a report, or prints it as Markdown.
 
     Args:
-        path: of the file; its ending tells the format.
+        path: of the file, whose suffix decides the format; None to print.
         results, cases, masks, title, notes, subject, mean: see `eval.reports.report.markdown`.
     """
-    if (
-        path is None or path.suffix != ".csv"
-    ):  # a table for people has no room for what tells nothing
-        masks = telling(masks)
+    if path is None or path.suffix != ".csv":
+        masks = informative(masks)
     if path is None or path.suffix == ".md":
         text = markdown(results, cases, masks, title=title, notes=notes, subject=subject, mean=mean)
     else:
@@ -80,7 +78,7 @@ def write_report(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole file or none."""
+    """Writes a file, all or nothing."""
     try:
         with replacing(path) as part:
             part.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Two runs held against each other: by how much they differ, how surely, and on which sessions."""
+"""Compares two runs: their difference, its interval and p-value, and the sessions that differ most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +14,17 @@ from eval.metrics.significance import (
 )
 
 SHOWN = 10
-SAME_WITHIN = 1e-9  # sums of equal values that were added in another order
+SAME_WITHIN = 1e-9  # equal sums may differ in the last digits if they are added in another order
 
 
 @dataclass(frozen=True)
 class SessionDifference:
-    """One session as two runs see it.
+    """The results of two runs on one session.
 
     Attributes:
         session: row of the test session.
-        cases: how many it has.
-        first, second: mean metric of each run over its cases.
+        cases: its number of cases.
+        first, second: mean of the metric over its cases, for each run.
     """
 
     session: int
@@ -40,16 +40,16 @@ class SessionDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first run against the second, on the same cases by one metric.
+    """The first run compared with the second, on the same cases by one metric.
 
     Attributes:
-        cases, sessions: how many.
+        cases, sessions: their number.
         first, second: means over cases or sessions, and over seeds.
         low, high: bootstrap interval of `difference`.
         p_value: of the paired permutation test; NaN without cases.
-        wins, ties, losses: sessions (or cases) on which the first run is better, as good, worse.
-        most: the sessions that add most to the difference, in either direction.
-        p_corrected: by Holm's method, where the comparison is one of many.
+        wins, ties, losses: sessions (or cases) on which the first run is better, equal, worse.
+        most: the sessions that contribute most to the difference, in either direction.
+        p_corrected: corrected by Holm's method, if the comparison is one of several.
     """
 
     cases: int
@@ -88,22 +88,22 @@ def compare_runs(
 
     Args:
         first: (n,) metric values of cases, or (n_seeds, n), which are averaged over seeds first.
-        second: those of the other for the same cases, perhaps over other seeds.
+        second: the values of the other run for the same cases; the seeds may differ.
         sessions: (n,) the session of each case.
         level, samples: of the interval.
-        exchanges: of the permutation test.
-        seed: of both.
-        count: whether "sessions" or "cases" win, tie and lose.
-        shown: most sessions in `most`.
+        exchanges: samples of the permutation test.
+        seed: of the interval and the test.
+        count: whether wins, ties and losses count "sessions" or "cases".
+        shown: maximum number of sessions in `most`.
         mean: "case" compares means over cases, "session" means over sessions, see `eval.metrics.averaging`.
 
     Raises:
-        ValueError: the runs have not the same cases, or nothing called `count` can be counted.
-        ConfigError: there is no such mean.
+        ValueError: the runs have different cases, or `count` is unknown.
+        ConfigError: `mean` is unknown.
     """
     ours, theirs = _over_seeds(first), _over_seeds(second)  # (n,) each
     if not len(ours) == len(theirs) == len(sessions):
-        raise ValueError("Two runs can only be compared on the same cases.")
+        raise ValueError("Two runs can be compared only on the same cases.")
     wins, ties, losses = win_tie_loss(ours, theirs, sessions, count=count)
     most = differing_sessions(ours, theirs, sessions, shown=shown, mean=mean)
     cases = len(ours)
@@ -129,18 +129,18 @@ def compare_runs(
 def win_tie_loss(
     first: np.ndarray, second: np.ndarray, sessions: np.ndarray, *, count: str = "sessions"
 ) -> tuple[int, int, int]:
-    """How often the first run is better, as good and worse.
+    """How often the first run is better, equal and worse.
 
     Args:
         first, second: (n,) metric values of the same cases.
         sessions: (n,) the session of each case.
-        count: "sessions", by the mean over a session's cases, or "cases".
+        count: "sessions" (by the mean over the cases of a session) or "cases".
 
     Raises:
-        ValueError: `count` is neither.
+        ValueError: `count` is unknown.
     """
     if count not in ("sessions", "cases"):
-        raise ValueError(f"Only sessions or cases can be counted, not {count!r}.")
+        raise ValueError(f"count must be sessions or cases, not {count!r}.")
     difference = first - second  # (n,)
     if count == "sessions":
         difference = session_sums(difference[:, None], sessions)[0][:, 0]  # (n_sessions,)
@@ -157,25 +157,25 @@ def differing_sessions(
     shown: int = SHOWN,
     mean: str = CASE,
 ) -> tuple[SessionDifference, ...]:
-    """The sessions whose cases add most to the difference of the two means, the most first.
+    """The sessions that contribute most to the difference of the two means, the largest first.
 
-    A session weighs as it does in the mean: by its number of cases in a mean over cases, like any
-    other in a mean over sessions. Of sessions that add the same the lower row comes first; sessions
-    without a difference are left out.
+    Sessions have the same weights as in the mean: their number of cases in a mean over cases, equal
+    weights in a mean over sessions. Sessions that contribute equally are in the order of their rows;
+    sessions without a difference are left out.
 
     Args:
         first, second: (n,) metric values of the same cases.
         sessions: (n,) the session of each case.
-        shown: at most so many.
+        shown: maximum number of sessions.
         mean: "case" or "session".
     """
     rows = np.unique(sessions)  # (n_sessions,)
     sums, counts = session_sums(np.stack([first, second], axis=1), sessions)  # (n_sessions, 2)
-    added = np.abs(sums[:, 0] - sums[:, 1])
+    contribution = np.abs(sums[:, 0] - sums[:, 1])
     if mean == SESSION:
-        added = added / counts
-    added = added.round(9)  # equal sums must tie
-    order = np.lexsort((rows, -added))[:shown]
+        contribution = contribution / counts
+    contribution = contribution.round(9)  # equal sums must tie
+    order = np.lexsort((rows, -contribution))[:shown]
     return tuple(
         SessionDifference(
             int(rows[i]),
@@ -184,12 +184,12 @@ def differing_sessions(
             float(sums[i, 1] / counts[i]),
         )
         for i in order
-        if added[i] > 0
+        if contribution[i] > 0
     )
 
 
 def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same comparisons with `p_corrected` by Holm's method over all of them."""
+    """The comparisons with `p_corrected`, by Holm's method over all of them."""
     values = holm([comparison.p_value for comparison in comparisons])
     return [
         replace(comparison, p_corrected=float(value))

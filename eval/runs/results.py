@@ -1,4 +1,4 @@
-"""What one model did on one set of cases, over all its seeds: the rows of every table."""
+"""The results of one model on one set of cases over all seeds; every table has one row per result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ROLE_NOTE = {
     "reference": "knows the true attributes",
     "oracle": "knows the law of the shop",
 }
-"""Roles that no real model can play, and why."""
+"""Roles of models that no real model can match, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +21,16 @@ class Result:
     """All finished runs of one model on one set of cases.
 
     Attributes:
-        name: the model.
-        role: the part it plays, see `eval.models.registry.Entry`.
-        seeds: seeds of the runs.
+        name: of the model.
+        role: of the model, see `eval.models.entries.Entry`.
+        seeds: of the runs.
         ranks: of shape (n_seeds, n_cases).
-        tuned: what was settled on validation sessions; None for a model that has nothing to tune.
+        tuned: settings tuned on validation sessions; None if there is nothing to tune.
         fit_seconds, score_seconds: means over the runs that were timed.
-        imported: of lists that an outside model made, what is known of them: `file` and
-            `longest_list`; None for a model that was run here.
-        settings: what the runs depend on beside data, features and seed, see `eval.models.registry.Entry`.
-        further: slice -> name -> figures of lists and calibration, means over runs.
+        imported: `file` and `longest_list` of imported ranked lists; None for a model that was run here.
+        settings: what the runs depend on besides data, features and seed, see
+            `eval.models.entries.Entry`.
+        further: slice -> name -> metrics of lists and calibration, means over runs.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Result:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
-        """Metrics of the cases of a slice: (n_seeds, n, n_metrics)."""
+        """All metrics on the cases of a slice: (n_seeds, n, n_metrics)."""
         return all_case_values(self.ranks[:, mask])
 
     def metric(self, metric: str, k: int, mask: np.ndarray) -> np.ndarray:
-        """One metric of the cases of a slice: (n_seeds, n)."""
+        """One metric on the cases of a slice: (n_seeds, n)."""
         return case_values(self.ranks[:, mask], metric, k)

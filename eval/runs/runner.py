@@ -1,25 +1,28 @@
-"""Runs models over seeds into the store, skipping what is there already."""
+"""Runs models over seeds into the store, skipping runs that are already stored."""
 
 import json
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from eval.database.store import Store
 from eval.metrics.calibration import validation_cases
+from eval.models.entries import Entry, Progress, Tuned
 from eval.models.features import text_features
-from eval.models.registry import Entry, ScoringModel
+from eval.models.session_recommender import ScoringModel
 from eval.protocol import Protocol, TestCases
-from eval.runs.measuring import measure
+from eval.runs.evaluation import evaluate
 from eval.runs.results import Result
 from eval.runs.selection import result_of
 from tpad import Dataset
 from tpad.errors import check_seed
-from tpad.model.session.fitted import EpochReport
 
 
 def run_models(
@@ -32,84 +35,121 @@ def run_models(
     protocol: Protocol | None = None,
     split_id: int | None = None,
     say: Callable[[str], None] = lambda line: None,
-    progress: Callable[[EpochReport], None] | None = None,
+    progress: Progress = None,
 ) -> list[Result]:
     """Fits and evaluates every model with every seed.
 
     A finished run of the same model, data, settings, seed and commit is taken from the store, so an
-    interrupted evaluation continues where it was. What is searched on validation sessions is
-    settled once, with the first seed.
+    interrupted evaluation can be continued. Settings are tuned on validation sessions once per model,
+    with the first seed.
 
     Args:
-        store: where runs go.
-        dataset, name: the data and what to call it.
-        entries: models; those that no seed changes are run once.
+        store: where the runs are stored.
+        dataset, name: the dataset and its name for people.
+        entries: the models; one that does not depend on the seed is run once.
         seeds: at least one.
-        protocol: what to ask; by default every prefix of the test sessions, history masked.
-        split_id: number of the stored split that the dataset is, if it is one.
+        protocol: which cases are evaluated; by default every prefix of the test sessions, with the
+            history masked.
+        split_id: id of the stored split, if the dataset is one.
         say: called with one line per run.
         progress: called after each epoch.
 
     Returns:
-        One result a model, in order.
+        One result per model, in the same order.
     """
     for seed in seeds:
         check_seed(seed)
-    protocol = protocol or Protocol()
-    cases = TestCases.of(dataset, protocol)
-    validation = cache(lambda: validation_cases(dataset, protocol))  # what temperature follows from
-    texts = cache(lambda: text_features(dataset))  # what diversity is measured by
-    stamp = code_version()
+    task = _Task(store, dataset, name, protocol or Protocol(), split_id, seeds[0], progress)
     results = []
     for entry in entries:
         run_ids, tuned = [], None
         for seed in seeds if entry.seeded else seeds[:1]:
-            # The search follows from the first seed, so that seed is part of the key.
-            facts = {
-                "model": entry.name,
-                "cases": cases.fingerprint,
-                "seed": seed,
-                "tuning_seed": seeds[0],
-                "features": entry.digest(seed),
-                "settings": dict(entry.settings),
-                "version": stamp,
-            }
-            key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-            known = None if stamp[1].endswith("-dirty") else store.find(key)
-            if known is None:
-                settings = {k: facts[k] for k in ("features", "settings", "tuning_seed")}
-                with store.run(
-                    dataset,
-                    name,
-                    cases,
-                    (entry.name, entry.role),
-                    seed,
-                    settings,
-                    key,
-                    stamp,
-                    split_id,
-                ) as run:
-                    begin = time.perf_counter()
-                    if tuned is None:
-                        tuned = entry.tune(dataset, seeds[0], progress)
-                    model = entry.make(seed, tuned, progress).fit(dataset)
-                    fitted = time.perf_counter()
-                    found = measure(model, dataset, cases, validation(), texts())
-                    record = {"tuned": tuned}
-                    seconds = None if isinstance(model, ScoringModel) else fitted - begin
-                    run.finish(found.ranks, seconds, found.seconds, record, found.figures)
-                known = run.id
-            else:
-                tuned = store.get(known).config["tuned"]
-            run_ids.append(known)
-            say(_line(store, known, entry.name, seed))
+            run_id, tuned = task.run(entry, seed, tuned)
+            run_ids.append(run_id)
+            say(_line(store, run_id, entry.name, seed))
         runs = [store.get(run_id) for run_id in run_ids]
         results.append(result_of(store, entry.name, entry.role, runs))
     return results
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What all runs of one call have in common; see `run_models`."""
+
+    store: Store
+    dataset: Dataset
+    name: str
+    protocol: Protocol
+    split_id: int | None
+    tuning_seed: int
+    progress: Progress
+
+    @cached_property
+    def cases(self) -> TestCases:
+        return TestCases.of(self.dataset, self.protocol)
+
+    @cached_property
+    def validation(self) -> TestCases:
+        """The cases on which temperatures are fitted."""
+        return validation_cases(self.dataset, self.protocol)
+
+    @cached_property
+    def texts(self) -> np.ndarray:
+        """The features (n_items, d) used to compute diversity."""
+        return text_features(self.dataset)
+
+    @cached_property
+    def version(self) -> tuple[str, str]:
+        return code_version()
+
+    def run(self, entry: Entry, seed: int, tuned: Tuned | None) -> tuple[str, Tuned | None]:
+        """Runs a model with one seed, unless that run is stored.
+
+        Args:
+            entry: the model.
+            seed: its seed.
+            tuned: settings that were tuned for an earlier seed.
+
+        Returns:
+            Id of the run, and its tuned settings.
+        """
+        facts = {
+            "model": entry.name,
+            "cases": self.cases.fingerprint,
+            "seed": seed,
+            "tuning_seed": self.tuning_seed,  # tuned settings depend on it
+            "features": entry.digest(seed),
+            "settings": dict(entry.settings),
+            "version": self.version,
+        }
+        key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        known = None if self.version[1].endswith("-dirty") else self.store.find(key)
+        if known is not None:
+            return known, self.store.get(known).config["tuned"]
+        with self.store.run(
+            self.dataset,
+            self.name,
+            self.cases,
+            (entry.name, entry.role),
+            seed,
+            {k: facts[k] for k in ("features", "settings", "tuning_seed")},
+            key,
+            self.version,
+            self.split_id,
+        ) as run:
+            begin = time.perf_counter()
+            if tuned is None:
+                tuned = entry.tune(self.dataset, self.tuning_seed, self.progress)
+            model = entry.make(seed, tuned, self.progress).fit(self.dataset)
+            fitted = time.perf_counter()
+            found = evaluate(model, self.dataset, self.cases, self.validation, self.texts)
+            seconds = None if isinstance(model, ScoringModel) else fitted - begin
+            run.finish(found.ranks, seconds, found.seconds, {"tuned": tuned}, found.metrics)
+        return run.id, tuned
+
+
 def code_version() -> tuple[str, str]:
-    """Package version and git commit, "-dirty" if files were changed, "" outside a checkout."""
+    """Package version and git commit; it ends in "-dirty" if files have changed, "" outside a checkout."""
     try:
         package = version("tpad")
     except PackageNotFoundError:

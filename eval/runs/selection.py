@@ -1,17 +1,17 @@
-"""Which stored runs belong into one table: runs of the same cases, the latest of each model."""
+"""Selects the stored runs of one table: the latest runs of each model on the same cases."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from eval.database.queries import Reader
+from eval.database.reader import Reader
 from eval.database.records import CaseTable, RunInfo
 from eval.database.schema import RunRow
 from eval.metrics.slices import by_length
-from eval.models.names import order_of
+from eval.models.naming import order_of
 from eval.protocol import SLICES
-from eval.runs.measuring import CALIBRATION_FIGURES, LIST_FIGURES
+from eval.runs.evaluation import CALIBRATION_METRICS, LIST_METRICS
 from eval.runs.results import Result
 from tpad import DataError
 
@@ -23,9 +23,9 @@ class Selection:
     Attributes:
         dataset: name of the dataset.
         split: name of the split, None for the dataset as it is.
-        cases: what was asked.
-        runs: model -> its runs, one a seed, all of one version of the code.
-        slices: those stored of the cases, see `Reader.slices`.
+        cases: the cases of all runs.
+        runs: model -> its runs, one per seed, all with the same version of the code.
+        slices: the stored slices of the cases, see `Reader.slices`.
     """
 
     dataset: str
@@ -36,11 +36,11 @@ class Selection:
 
     @property
     def title(self) -> str:
-        """The dataset, and the split if there is one."""
+        """Name of the dataset, and of the split if there is one."""
         return self.dataset if self.split is None else f"{self.dataset}, split {self.split}"
 
     def masks(self) -> dict[str, np.ndarray]:
-        """Slices of the cases, name -> (n_cases,) bool; an old database tells few of them."""
+        """Slices of the cases, name -> (n_cases,) bool; those by length if none were stored."""
         masks = {
             "all": np.ones(len(self.cases), bool),
             "warm": ~self.cases.cold,
@@ -58,20 +58,19 @@ def select_runs(
     cases: str | None = None,
     split: str | Sequence[str] | None = None,
 ) -> Selection:
-    """The runs of one table.
+    """The runs of one table: for each model the latest finished run, and its runs of other seeds.
 
-    Of each model the latest finished run counts, and with it those of other seeds that have the
-    same settings and the same version of the code.
+    Runs of other seeds must have the same settings and the same version of the code.
 
     Args:
         store: the database.
         models: only these; each must have a run.
         dataset: name or fingerprint.
-        split: name or fingerprint, or several; by default the dataset as it is, if there are such runs.
-        cases: beginning of the cases' fingerprint.
+        cases: start of the fingerprint of the cases.
+        split: name or fingerprint, or several; by default runs without a split, if there are any.
 
     Raises:
-        DataError: no run fits, or runs of several sets of cases do.
+        DataError: no run matches, or the runs have different cases.
     """
     runs = store.list_runs(dataset=dataset, split=split, status="done")
     runs = [run for run in runs if run.cases.startswith(cases or "")]
@@ -81,7 +80,7 @@ def select_runs(
     if not wanted:
         known = sorted({run.model for run in runs})
         raise DataError(
-            "No finished run fits; "
+            "No finished run matches; "
             + (
                 f"there are runs of {', '.join(known)}."
                 if known
@@ -93,39 +92,46 @@ def select_runs(
     }
     if len(groups) > 1:
         raise DataError(
-            "Runs of several sets of cases fit: "
+            "The matching runs have different cases: "
             + "; ".join(groups.values())
-            + ". Choose one with --dataset, --split or --cases."
+            + ". Choose with --dataset, --split or --cases."
         )
-    chosen: dict[str, list[RunInfo]] = {}
-    for model in sorted({run.model for run in wanted}, key=order_of):
-        own = [run for run in wanted if run.model == model]
-        latest = own[-1]
-        by_seed = {run.seed: run for run in own if _kind(run) == _kind(latest)}
-        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    chosen = _latest(wanted)
     missing = [model for model in models or () if model not in chosen]
     if missing:
-        raise DataError(f"There is no finished run of {', '.join(missing)} on these cases.")
+        raise DataError(
+            f"There is no finished run of {', '.join(missing)} on these cases; run them first."
+        )
     first = wanted[-1]
     return Selection(
         first.dataset, first.split, store.case_table(first.id), chosen, store.slices(first.id)
     )
 
 
+def _latest(runs: Sequence[RunInfo]) -> dict[str, list[RunInfo]]:
+    """The latest run of each model with the same runs of other seeds, in the order of a table."""
+    chosen: dict[str, list[RunInfo]] = {}
+    for model in sorted({run.model for run in runs}, key=order_of):
+        own = [run for run in runs if run.model == model]
+        by_seed = {run.seed: run for run in own if _variant(run) == _variant(own[-1])}
+        chosen[model] = [by_seed[seed] for seed in sorted(by_seed)]
+    return chosen
+
+
 def results_of(store: Reader, selection: Selection) -> list[Result]:
-    """The selected runs with their ranks, in the order of a table."""
+    """The selected runs with their ranks, in the order of the table."""
     return [result_of(store, model, runs[0].role, runs) for model, runs in selection.runs.items()]
 
 
 def result_of(
     store: Reader, name: str, role: str, runs: Sequence[RunInfo] | Sequence[RunRow]
 ) -> Result:
-    """Finished runs of one model, one a seed, as a row of a table.
+    """The result of one model from its finished runs, one per seed.
 
     Args:
         store: the database.
         name, role: of the model.
-        runs: at least one, on the same cases.
+        runs: at least one, all on the same cases.
     """
     ids = [run.id for run in runs]
     return Result(
@@ -137,19 +143,19 @@ def result_of(
         _mean([run.fit_seconds for run in runs]),
         _mean([run.score_seconds for run in runs]),
         runs[0].config.get("imported"),
-        further_figures(store, ids),
+        further_metrics(store, ids),
         runs[0].config.get("settings") or {},
     )
 
 
 def _mean(seconds: Sequence[float | None]) -> float:
-    """Mean of what was measured, 0 if nothing was."""
+    """Mean of the measured times, 0 if there are none."""
     return float(np.mean([one for one in seconds if one is not None] or [0.0]))
 
 
-def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Figures of lists and calibration: slice -> name -> mean over some runs; those stored."""
-    names = [*LIST_FIGURES, *CALIBRATION_FIGURES]
+def further_metrics(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Stored metrics of lists and calibration: slice -> name -> mean over the runs."""
+    names = [*LIST_METRICS, *CALIBRATION_METRICS]
     table = store.figures(run_ids, slice=SLICES, name=names)
     found: dict[str, dict[str, float]] = {}
     for (part, name), values in table.groupby(["slice", "name"], sort=False)["value"]:
@@ -157,7 +163,8 @@ def further_figures(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str
     return found
 
 
-def _kind(run: RunInfo) -> tuple:
+def _variant(run: RunInfo) -> tuple:
+    """What runs of different seeds have in common."""
     settings = {
         k: v for k, v in run.config.items() if k not in ("recommender", "features", "tuned")
     }

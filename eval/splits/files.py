@@ -1,11 +1,11 @@
-"""A split as a folder that `python -m tpad train` can read, so that a bundle can be trained on it."""
+"""Saves a split as a folder on which `python -m tpad train` can train a bundle."""
 
 import json
 import os
 import shutil
 from pathlib import Path
 
-from eval.splits.making import Split
+from eval.splits.split import Split
 from tpad import Columns, DataError
 from tpad.io.files import replacing_folder
 
@@ -13,28 +13,28 @@ RECORD_FILE = "split.json"
 
 
 def save_split(split: Split, folder: str | Path) -> Path:
-    """Writes a split's tables and pictures in one step.
+    """Writes the tables and pictures of a split, all or nothing.
 
         python -m tpad train --items FOLDER/items.parquet --interactions FOLDER/sessions.parquet …
 
     The folder holds `items.parquet`, `sessions.parquet` (with a column `split`), the pictures under
-    their own names, and `split.json`: name, seed, parameters, fingerprint, counts, and the role of
-    each item.
+    their names, and `split.json` with name, seed, parameters, fingerprint, counts, and the role of each
+    item.
 
     Args:
-        split: what to write.
-        folder: where to; it may not exist yet, or be empty.
+        split: the split.
+        folder: new or empty.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: the folder holds something already, or cannot be written.
+        DataError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder} holds something already; name a folder that does not exist.")
+            raise DataError(f"{folder} is not empty; name a new folder.")
         with replacing_folder(folder) as part:
             split.dataset.save(part)
             _copy_pictures(split, part)
@@ -58,7 +58,7 @@ def save_split(split: Split, folder: str | Path) -> Path:
 
 
 def _copy_pictures(split: Split, folder: Path) -> None:
-    """Pictures that exist, inside the folder whatever their names say."""
+    """Copies the pictures that exist; names that point outside the folder are skipped."""
     root, inside = split.dataset.image_root, os.path.realpath(folder)
     for name in dict.fromkeys(split.dataset.items[Columns.IMAGE]):
         target = folder / name

@@ -1,10 +1,9 @@
-"""Proves before a run that what is held out was never learned from.
+"""Checks before a run that nothing held out was used for training.
 
-A model of this package learns from the training sessions of one dataset and from the items in them,
-and settles choices on its validation sessions: candidates, negatives, captions that train, feature
-scalers and vocabularies are all of training items, and cached stages are named after the
-fingerprint of the dataset. So an item that is in no training or validation session of that dataset
-has not leaked into any of them, and it is the dataset that has to be looked at.
+Models of this package are trained on the training sessions of one dataset and the items in them, and tuned
+on its validation sessions: candidates, negatives, training captions, scalers and vocabularies all come from
+training items, and cached stages are named after the fingerprint of the dataset. So an item that is in no
+training or validation session has not leaked, and it is enough to check the dataset.
 """
 
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.splits.cuts import PARTS
-from eval.splits.making import Split, SplitConfig, make_split
+from eval.splits.kinds import PARTS
+from eval.splits.split import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, DataError, Dataset
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.sessions import Sessions
@@ -27,142 +26,132 @@ LOOK_COLUMNS = ("attr_type", "attr_colour", "attr_pattern", "attr_emblem")
 def assert_no_leaks(
     data: Split | Dataset,
     *,
-    candidates: np.ndarray | None = None,
     bundle: Bundle | str | Path | None = None,
 ) -> list[str]:
-    """Checks a split, and what was trained before it was made.
+    """Checks a split, and optionally a bundle that is evaluated on it.
 
     Args:
-        data: the split; of a plain dataset, its items that occur in no training session are taken
-            for held out.
-        candidates: (n_items,) bool, items that training takes for candidates or negatives; by
-            default those of the training sessions.
-        bundle: trained weights or embeddings that are to be evaluated on the split. It passes if it
-            was trained on the split's very dataset, or if neither the held-out items nor the clicks
-            that test are in its training and validation sessions.
+        data: the split. In a plain dataset, items without training clicks count as held out.
+        bundle: a bundle to be evaluated on the split. It must have been trained on the dataset of the
+            split, or neither the held-out items nor the test targets may be in its training and
+            validation sessions.
 
     Returns:
-        What was proven, and what could not be, one sentence each; for the record of the run.
+        What was checked, and what could not be, one sentence each.
 
     Raises:
-        DataError: a leak; the sentence names an item or session and says what to do.
+        DataError: there is a leak; the message names an item or session.
     """
     split = data if isinstance(data, Split) else make_split(data, SplitConfig("given"))
-    proven = _check_sessions(split)
-    chosen = ~split.dataset.cold if candidates is None else np.asarray(candidates, dtype=bool)
-    unlearned = split.held_out | split.dataset.cold
-    if (chosen & unlearned).any():
-        raise DataError(
-            f"Item '{_first(split, chosen & unlearned)}' is a candidate of the training although it "
-            "is in no training session; train with the items of training sessions alone."
-        )
-    proven.append(f"all {chosen.sum():,} candidates of the training are in training sessions")
+    checked = _check_sessions(split)
     if bundle is not None:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-        proven += _check_bundle(split, opened)
-        proven.append(_check_pretraining(split, opened))
-    return proven
+        checked += _check_bundle(split, opened)
+        checked.append(_check_pretraining(split, opened))
+    return checked
 
 
 def _check_sessions(split: Split) -> list[str]:
     dataset = split.dataset
     assert_no_leak(*(getattr(dataset, part) for part in PARTS))
-    proven = ["no session is in two parts"]
+    checked = ["no session is in two parts"]
     train = dataset.popularity  # (n_items,) clicks
     validation = _clicks(dataset, "validation")  # (n_items,) clicks
     for part, clicks in (("training", train), ("validation", validation)):
         leaked = split.held_out & (clicks > 0)
         if leaked.any():
             raise DataError(
-                f"The held-out item '{_first(split, leaked)}' is clicked in {part} sessions; "
+                f"The held-out item '{_first(split, leaked)}' has clicks in {part} sessions; "
                 "make the split again."
             )
     if split.held_out.any():
         held_out = int(split.held_out.sum())
-        proven.append(f"none of {held_out:,} held-out items is in training or validation sessions")
+        checked.append(f"none of {held_out:,} held-out items is in training or validation sessions")
     if split.few_shot.any():
         most = split.params["n"]
         leaked = split.few_shot & ((train > most) | (validation > 0))
         if leaked.any():
             raise DataError(
-                f"The few-shot item '{_first(split, leaked)}' is clicked more than {most} times in "
-                "training, or in validation; make the split again."
+                f"The few-shot item '{_first(split, leaked)}' has more than {most} training clicks, "
+                "or validation clicks; make the split again."
             )
-        proven.append(f"each of {split.few_shot.sum():,} few-shot items has {most} clicks or fewer")
-    return proven
+        checked.append(
+            f"each of {split.few_shot.sum():,} few-shot items has {most} clicks or fewer"
+        )
+    return checked
 
 
 def _check_bundle(split: Split, bundle: Bundle) -> list[str]:
-    """That what the bundle learned from holds nothing that the split asks for."""
+    """Checks that the bundle was not trained on held-out items or on test targets."""
     name = bundle.path.name
     if bundle.info["dataset"].get("fingerprint") == split.dataset.fingerprint:
         return [f"the bundle {name} was trained on the split's dataset"]
     learned = bundle.dataset
     if not len(learned.train):
         raise DataError(
-            f"The bundle {bundle.path} holds no sessions, so nobody can tell whether it has learned "
-            f"from what the split {split.name} holds out; take one that was exported with sessions."
+            f"The bundle {bundle.path} has no sessions, so it cannot be checked whether it was trained "
+            f"on items that the split {split.name} holds out; use one that was exported with sessions."
         )
-    again = "train a bundle on the dataset of the split"
+    advice = "train a bundle on the dataset of the split"
     ids = split.dataset.items[Columns.ITEM_ID]
-    place = ids.map(learned.rows)  # (n_items,), NaN for an item that the bundle does not know
-    rows, known = place.fillna(0).to_numpy(np.int64), place.notna().to_numpy(bool)
+    own = ids.map(learned.rows)  # (n_items,), NaN for an item that is not in the bundle
+    rows, known = own.fillna(0).to_numpy(np.int64), own.notna().to_numpy(bool)
     trained = np.where(known, learned.popularity[rows], 0)  # (n_items,) clicks
-    judged = np.where(known, _clicks(learned, "validation")[rows], 0)  # (n_items,) clicks
+    validated = np.where(known, _clicks(learned, "validation")[rows], 0)  # (n_items,) clicks
     unlearned = split.held_out | split.dataset.cold
     most = np.where(unlearned, 0, split.params.get("n", 0))
-    # An item that nobody held out may validate here without being trained on, and there too.
-    leaked = (trained > most) | ((judged > 0) & (_clicks(split.dataset, "validation") == 0))
+    # An item that is not held out may be in validation sessions only, in the split and the bundle.
+    leaked = (trained > most) | ((validated > 0) & (_clicks(split.dataset, "validation") == 0))
     leaked &= unlearned | split.few_shot
     if leaked.any():
         first = np.flatnonzero(leaked)[0]
         raise DataError(
-            f"The bundle {bundle.path} has learned from {(trained + judged)[first]:,} clicks on item "
-            f"'{shown(ids.iat[first])}', which the split {split.name} keeps from training (and on "
-            f"{leaked.sum() - 1:,} more such items); {again}."
+            f"The bundle {bundle.path} was trained on {(trained + validated)[first]:,} clicks on item "
+            f"'{shown(ids.iat[first])}', which the split {split.name} excludes from training (and on "
+            f"{leaked.sum() - 1:,} more such items); {advice}."
         )
-    asked = _click_keys(split.dataset, [split.dataset.test], targets_only=True)
-    seen = asked & _click_keys(learned, [learned.train, learned.validation])
+    targets = _click_keys(split.dataset, [split.dataset.test], targets_only=True)
+    seen = targets & _click_keys(learned, [learned.train, learned.validation])
     if seen:
         session, item, _ = min(seen)
         raise DataError(
-            f"The bundle {bundle.path} has learned from the click on item '{shown(item)}' in session "
-            f"'{shown(session)}', which the split {split.name} asks for; {again}."
+            f"The bundle {bundle.path} was trained on the click on item '{shown(item)}' in session "
+            f"'{shown(session)}', which is a test target of the split {split.name}; {advice}."
         )
-    return [
-        f"no held-out item and no click to be predicted was in what the bundle {name} learned from"
-    ]
+    return [f"the bundle {name} was not trained on held-out items or test targets"]
 
 
 def _check_pretraining(split: Split, bundle: Bundle) -> str:
-    """That the base model was not pretrained on the held-out products, where that is known."""
+    """Checks that the base model was not pretrained on held-out products, if that is known."""
     base = bundle.info.get("base", {})
     if not (bundle.path / str(base.get("path", "")) / PRETRAINING_RECORD).is_file():
         name = base.get("hub_id") or "of the bundle"
-        return f"what the base model {name} was pretrained on is not recorded, so it is not proven"
+        return (
+            f"the pretraining data of the base model {name} is not recorded, so it was not checked"
+        )
     items = split.dataset.items
     if any(column not in items.columns for column in LOOK_COLUMNS):
-        return "the base model was pretrained on drawn products, which the items are not"
+        return "the base model was pretrained on generated products, which the items are not"
     looks = zip(*(items[column] for column in LOOK_COLUMNS), strict=True)
-    drawn = np.array([not Look(*map(str, look)).is_reserved for look in looks], dtype=bool)
-    leaked = drawn & (split.held_out | split.dataset.cold)
+    unreserved = np.array([not Look(*map(str, look)).is_reserved for look in looks], dtype=bool)
+    leaked = unreserved & (split.held_out | split.dataset.cold)
     if leaked.any():
         raise DataError(
-            f"Item '{_first(split, leaked)}' has a look that the base model may have met in its "
-            "pretraining; make the shop with `python -m tpad world`, which owns looks of its own."
+            f"Item '{_first(split, leaked)}' has a look that the base model may have seen in "
+            "pretraining; make the shop with `python -m tpad world`, which reserves its looks."
         )
-    return "no held-out item has a look that the base model met in its pretraining"
+    return "no held-out item has a look that the base model saw in pretraining"
 
 
 def _clicks(dataset: Dataset, part: str) -> np.ndarray:
-    """(n_items,) int64, clicks in the sessions of a part."""
+    """Number of clicks per item in the sessions of a part: (n_items,) int64."""
     return np.bincount(getattr(dataset, part).clicks, minlength=len(dataset))
 
 
 def _click_keys(
     dataset: Dataset, parts: Sequence[Sessions], *, targets_only: bool = False
 ) -> set[tuple[str, str, int]]:
-    """(session or user, item, Unix seconds) of every click, or of those that are predicted."""
+    """(session or user, item, Unix time) of every click, or only of targets."""
     keys: set[tuple[str, str, int]] = set()
     names = dataset.items[Columns.ITEM_ID].to_numpy(dtype=object)
     for sessions in parts:
@@ -176,7 +165,7 @@ def _click_keys(
 
 
 def _source(name: str) -> str:
-    """The user of a sequence that `leave_one_out` has cut; other names as they are."""
+    """The user of a sequence made by `leave_one_out`; other names unchanged."""
     user, colon, part = name.rpartition(":")
     return user if colon and part in PARTS else name
 

@@ -17,7 +17,7 @@ from app.shell.session import Element
 from app.ui import open_shop
 from eval.database.store import Store
 from eval.protocol import TestCases
-from eval.splits.making import SplitConfig, make_split
+from eval.splits.split import SplitConfig, make_split
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 from tpad.items import NewItem

@@ -59,7 +59,7 @@ class TestSelection:
 
 def test_ranks_of_several_seeds_become_their_median():
     ranks = np.array([[1, 9, INF], [3, INF, INF], [2, 4, 5]], np.float32)
-    table = rank_table([Result("m", "tpad", (0, 1, 2), Ranks.of(ranks))])
+    table = rank_table([Result("m", "tpad", (0, 1, 2), Ranks.from_expected(ranks))])
     assert table["m"].tolist() == [2, 9, INF]
 
 

@@ -132,7 +132,7 @@ def test_figures_and_tests_are_averaged_over_sessions_on_request(data):
     assert table.loc["tpad", "MRR"] == pytest.approx(expected)
     assert f"{expected:.3f}" in over_sessions and set(table.averaged_over) == {"sessions"}
     (test,) = evaluation.against(["vision"], "all", "MRR", 20)
-    assert test.found.first == pytest.approx(expected)
+    assert test.comparison.first == pytest.approx(expected)
     assert (
         evaluation.of_seed(1).mean == "session"
         and evaluation.averaged_over("session") is evaluation

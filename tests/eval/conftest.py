@@ -1,4 +1,4 @@
-"""A hand-sized shop for the tests of `eval`, and databases of both kinds."""
+"""A small shop for the tests of `eval`, and databases of both kinds."""
 
 from uuid import uuid4
 

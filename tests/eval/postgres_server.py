@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests, in a folder that goes away with it."""
+"""A PostgreSQL server for the tests, in a temporary folder."""
 
 import os
 import shutil

@@ -1,10 +1,11 @@
-"""Runs to store, for the tests of the store and for the processes that they start."""
+"""Runs to store, for the tests of the store and the processes that they start."""
 
 import sys
 
 import numpy as np
 from small_shops import dataset_of
 
+from eval.database import open_run as open_run_module
 from eval.database.store import Store
 from eval.protocol import TestCases
 
@@ -54,7 +55,7 @@ def stop_within(target: str) -> None:
         open_run(store, shop, key="killed") as first,
         open_run(store, shop, key="killed") as second,
     ):
-        store.close_run = lambda *_: say_and_wait(f"{first.id} {second.id}")
+        open_run_module.close_run = lambda *_: say_and_wait(f"{first.id} {second.id}")
         second.finish(some_ranks(shop), 0, 0)
 
 

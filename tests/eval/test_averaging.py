@@ -12,7 +12,7 @@ from eval.reports.report import by_other_mean, markdown
 from eval.reports.tables import results_frame
 from eval.runs.comparison import compare_runs
 from eval.runs.results import Result
-from eval.runs.rivals import against_best, best_baseline
+from eval.runs.slice_comparison import best_baseline, compare_with_best_baseline
 from tpad import ConfigError
 
 values_and_sessions = st.integers(1, 12).flatmap(
@@ -27,7 +27,7 @@ ALL = np.ones(6, bool)
 
 
 def result(name, role, *ranks):
-    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.from_expected(np.array(ranks)))
 
 
 RESULTS = [
@@ -49,12 +49,12 @@ def test_means_over_cases_and_over_sessions(case):
     np.testing.assert_array_equal(whole, sessions)
 
 
-def test_other_means_are_refused():
+def test_an_unknown_mean_is_an_error():
     with pytest.raises(ConfigError, match="case or session"):
         averaged(np.ones(1), np.zeros(1), "user")
 
 
-def test_how_many_cases_the_longest_sessions_hold():
+def test_share_of_cases_of_the_longest_sessions():
     assert concentration(SESSIONS) == (1, 3, pytest.approx(4 / 6))
     assert concentration(np.arange(20)) == (2, 20, 0.1)
 
@@ -105,11 +105,11 @@ def test_the_best_baseline_is_the_best_by_the_mean_that_is_tested():
     for mean, name in (("case", "long"), ("session", "short")):
         best = best_baseline(RESULTS, ALL, "P", 20, mean=mean, sessions=SESSIONS)
         assert best is not None and best.name == name
-        (contest, _) = against_best(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
-        assert contest.rival == name
+        (found, _) = compare_with_best_baseline(RESULTS, SESSIONS, {"all": ALL}, mean=mean)
+        assert found.other == name
 
 
-def test_a_report_shows_the_other_mean_in_short():
+def test_a_report_includes_the_other_mean():
     class Cases:
         session, protocol, left_out = SESSIONS, "every prefix", 0
 
@@ -129,7 +129,7 @@ def test_a_report_shows_the_other_mean_in_short():
         assert ("# Results on x, means over sessions" in text) == (mean == "session")
 
 
-def test_where_every_session_has_one_case_both_means_are_one():
+def test_both_means_are_equal_if_every_session_has_one_case():
     class Cases:
         session = np.arange(6)
 

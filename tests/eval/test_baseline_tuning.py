@@ -1,4 +1,4 @@
-"""The declared search over settings, and the validation cases that it asks."""
+"""Tuning of the settings of baselines, and the validation cases that it uses."""
 
 import json
 from dataclasses import asdict, replace
@@ -38,14 +38,14 @@ def test_validation_mrr_masks_the_history_and_shares_ties():
     assert np.isclose(found, (1 + (1 / 2 + 1 / 3) / 2) / 2)  # ranks 1, and 2 or 3
 
 
-def test_validation_in_parts_gives_the_same_figure(monkeypatch, shop):
+def test_validation_in_chunks_gives_the_same_result(monkeypatch, shop):
     model = BASELINES["popularity"].make(0, {}, None).fit(shop)
     whole = ValidationCases.of(shop).mrr(model)
     monkeypatch.setattr("eval.metrics.ranking.CELLS_AT_ONCE", 7 * len(shop))
     assert 0 < whole < 1 and ValidationCases.of(shop).mrr(model) == whole
 
 
-def test_the_search_is_recorded_and_takes_the_best():
+def test_tuning_records_all_tries_and_takes_the_best():
     found = tune("item_knn", DATA, seed=0, tries=6)
     assert len(found.tries) == 6
     assert found.tries[0][0] == {"k": 100, "regularisation": 20.0}  # the defaults come first
@@ -57,7 +57,7 @@ def test_the_search_is_recorded_and_takes_the_best():
     assert ValidationCases.of(DATA).mrr(model) == max(values)
 
 
-def test_the_search_follows_its_seed():
+def test_tuning_depends_on_its_seed():
     assert tune("vsknn", DATA, 3, 4) == tune("vsknn", DATA, 3, 4)
     assert tune("vsknn", DATA, 3, 4).tries != tune("vsknn", DATA, 4, 4).tries
 
@@ -81,21 +81,21 @@ def test_no_combination_is_tried_twice_and_the_default_comes_first():
     assert found.tries[0][0] == {"query": "recency", "decay": 3.0, "centre": False}
 
 
-def test_what_is_shared_is_not_searched():
+def test_fixed_settings_are_not_tuned():
     found = tune("gru4rec", DATA, 0, 3, settings={"epochs": 1, "width": 8}, mask_seen=False)
     for settings, _ in found.tries:
         assert settings["epochs"] == 1 and settings["width"] == 8
         assert settings["mask_seen"] is False and settings["validation"] == "every prefix"
 
 
-def test_test_sessions_have_no_part_in_the_search():
+def test_tuning_does_not_use_test_sessions():
     other = dataset_of(
         [[0, 1, 2], [1, 2, 3], [0, 2, 3]] * 6, [[0, 1, 2], [2, 3]], [[3, 2, 1]] * 9, 5
     )
     assert tune("vsknn", DATA, 0, 4) == tune("vsknn", other, 0, 4)
 
 
-def test_a_wrong_call_gets_a_sentence():
+def test_invalid_arguments_are_errors():
     with pytest.raises(ConfigError, match="There is no baseline 'als'; choose from popularity"):
         tune("als", DATA, 0, 3)
     with pytest.raises(ConfigError, match="tries must be at least 1"):
@@ -104,7 +104,7 @@ def test_a_wrong_call_gets_a_sentence():
         tune("vsknn", DATA, 0, 3, settings={"depth": 1})
 
 
-def test_items_that_play_cold_are_not_learnt_from_and_count_as_much_as_the_others():
+def test_pseudo_cold_items_are_not_trained_on_and_count_as_much_as_the_others():
     sessions = [[i % 20, (i + 1) % 20, (i + 2) % 20] for i in range(60)]
     data = dataset_of(sessions, sessions, [], 22)  # 20 and 21 are cold
     held_out = pseudo_cold(~data.cold)
@@ -138,12 +138,12 @@ def test_items_that_play_cold_are_not_learnt_from_and_count_as_much_as_the_other
     assert learnt[1] is data
 
 
-def test_models_by_content_play_cold_and_models_by_id_do_not():
+def test_only_models_by_content_have_pseudo_cold_items():
     assert content_baseline(np.eye(2)).new_items
     assert not any(one.new_items for one in BASELINES.values())
 
 
-def test_one_kind_of_targets_alone_counts_alone():
+def test_if_only_one_kind_has_targets_its_mrr_counts():
     data = dataset_of([[0, 1, 2, 3]], [[0, 1]], [], 4)
     model = BASELINES["popularity"].make(0, {}, None).fit(data)
     plain = ValidationCases.of(data).mrr(model)
@@ -152,7 +152,7 @@ def test_one_kind_of_targets_alone_counts_alone():
     assert ValidationCases.of(data, held_out=~other).mrr(model) == plain
 
 
-def test_tables_are_in_plain_sight():
+def test_search_tables_are_public():
     assert set(SEARCH) == {*BASELINES, "content"}
     for name, entry in BASELINES.items():
         assert entry.search is SEARCH[name]

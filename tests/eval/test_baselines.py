@@ -1,4 +1,4 @@
-"""Baselines on hand-made sessions."""
+"""Baselines on small examples."""
 
 from dataclasses import replace
 
@@ -62,7 +62,7 @@ def test_markov_falls_back_to_popularity_after_a_cold_item():
     assert list(np.argsort(-Markov().fit(data).scores([np.array([3])])[0])) == [1, 2, 0, 3]
 
 
-def test_markov_smooths_as_the_validation_sessions_ask():
+def test_markov_tunes_its_smoothing_on_validation_sessions():
     train = [[0, 1]] * 3 + [[2, 3]] * 30
     sure = dataset_of(train, [[0, 1]] * 5, [], 4)
     unsure = dataset_of(train, [[0, 3], [0, 2], [0, 3], [0, 2]], [], 4)
@@ -70,7 +70,7 @@ def test_markov_smooths_as_the_validation_sessions_ask():
     assert Markov().fit(unsure).smoothing == max(Markov.SMOOTHING)
 
 
-def test_markov_does_not_settle_smoothing_by_the_history_of_validation_sessions():
+def test_markov_does_not_tune_on_the_history_of_validation_sessions():
     train = [[0, 1]] * 3 + [[2, 3]] * 30
     data = dataset_of(train, [[0, 1, 0, 1, 0, 3]] * 4, [], 4)
     assert Markov().fit(data).smoothing < max(Markov.SMOOTHING)
@@ -96,7 +96,7 @@ def test_item_knn_keeps_the_nearest_items_only():
     assert scores[1] > 0 and scores[2] < 0
 
 
-def test_vsknn_by_hand():
+def test_vsknn_on_a_small_example():
     # By recency: t0 = {0, 2}, t1 = {1, 3}, t2 = {0, 1, 3}, t3 = {4, 5}.
     data = dataset_of([[4, 5], [3, 0, 1], [1, 3], [0, 2]], [], [], 6)
     model = VSKNN(VSKNNConfig(k=2, sample_size=3, idf_weighting=0.0)).fit(data)
@@ -208,6 +208,6 @@ def test_content_leaves_out_items_without_features():
         (np.ones((2, 2)), None, "features of 2 items but 3 items"),
     ],
 )
-def test_content_tells_what_is_wrong_with_features(features, present, sentence):
+def test_content_checks_its_features(features, present, sentence):
     with pytest.raises(DataError, match=sentence):
         ContentNeighbours(features, present=present).fit(dataset_of([[0, 1]], [], [], 3))

@@ -1,4 +1,4 @@
-"""What every baseline must do, whatever it computes."""
+"""The contract that every baseline must fulfil."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_scores_have_the_agreed_form(models, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_neither_order_nor_company_of_sessions_matters(models, name):
+def test_scores_do_not_depend_on_the_other_sessions(models, name):
     together = models[name].scores(asked())
     order = [6, 2, 7, 0, 3, 5, 1, 4]
     np.testing.assert_allclose(models[name].scores(asked(order)), together[order], atol=1e-5)
@@ -65,7 +65,7 @@ def test_neither_order_nor_company_of_sessions_matters(models, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_asking_changes_neither_the_model_nor_the_sessions(models, name):
+def test_scoring_changes_neither_the_model_nor_the_sessions(models, name):
     sessions = asked()
     first = models[name].scores(sessions)
     kept = first.copy()
@@ -89,7 +89,7 @@ def test_only_seeded_models_depend_on_the_seed(models, small, name):
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_popularity_answers_where_a_model_by_id_knows_nothing(models, small, name):
+def test_models_by_id_fall_back_to_popularity(models, small, name):
     nothing = models[name].scores(asked([4, 7]))[:, :10]  # a cold item alone, and no item
     popularity = small.popularity[:10]
     for row in nothing:
@@ -99,7 +99,7 @@ def test_popularity_answers_where_a_model_by_id_knows_nothing(models, small, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_held_out_sessions_are_not_learnt_from(models, small, name):
+def test_only_training_sessions_are_trained_on(models, small, name):
     other = Dataset(small.items, small.image_root, small.train, small.validation, small.train)
     np.testing.assert_array_equal(fitted(name, other).scores(asked()), models[name].scores(asked()))
 
@@ -152,13 +152,13 @@ def test_an_unknown_setting_is_refused(name):
         ("content", {"centre": "yes"}, "centre must be true or false"),
     ],
 )
-def test_a_bad_setting_gets_a_sentence(name, settings, sentence):
+def test_invalid_settings_are_errors(name, settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         baseline(name).make(0, settings, None)
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_nothing_to_learn_from_is_told(name):
+def test_training_without_data_is_an_error(name):
     with pytest.raises(DataError, match="two clicks"):
         fitted(name, dataset_of([[0], [1]], [], [], 3))
     with pytest.raises(DataError, match="only repeats"):

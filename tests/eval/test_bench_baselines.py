@@ -1,4 +1,4 @@
-"""The benchmark of the baselines: one command for the table, and all models learn from the same."""
+"""The benchmark of the baselines: one command makes the table, and all models use the same data."""
 
 import json
 import sys
@@ -75,6 +75,6 @@ def test_rows_that_are_kept_are_not_computed_again(folder, tmp_path, monkeypatch
     ]
 
 
-def test_a_model_that_is_not_there_gets_a_sentence(folder, capsys):
+def test_an_unknown_model_is_an_error(folder, capsys):
     assert run(folder, "--only", "als") == 2
     assert "There is no model 'als' here; choose from popularity" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_perfect_and_worthless_confidence():
     assert math.isnan(reliability(np.zeros(0), np.zeros(0)).error)
 
 
-def test_error_by_hand():
+def test_calibration_error_on_a_small_example():
     confidence, right = np.array([0.05, 0.15, 0.55, 0.95]), np.array([0, 1, 1, 1])
     bins = reliability(confidence, right, bins=2, equal_width=True)
     np.testing.assert_array_equal(bins.count, [2, 2])
@@ -99,7 +99,7 @@ def test_bins_of_equal_mass_are_even():
     np.testing.assert_array_equal(reliability(confidence, confidence > 0.5).count, 100)
 
 
-def test_what_is_no_probability_is_refused():
+def test_invalid_probabilities_are_errors():
     with pytest.raises(ValueError, match="between 0 and 1"):
         reliability(np.array([1.2]), np.array([1]))
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -110,7 +110,7 @@ def test_what_is_no_probability_is_refused():
         reliability(np.ones(2), np.ones(2), bins=0)
 
 
-def test_figures_against_their_definitions():
+def test_metrics_match_their_definitions():
     rng = np.random.default_rng(4)
     table = rng.standard_normal((N_ITEMS, N_ITEMS))
     test = [rng.permutation(N_ITEMS)[:4] for _ in range(20)]
@@ -125,7 +125,7 @@ def test_figures_against_their_definitions():
     assert found.log_likelihood == pytest.approx(np.log((p * wanted).sum(1)).mean(), abs=1e-5)
     assert found.ece == pytest.approx(reliability(p.max(1), right).error, abs=1e-6)
     assert (found.impossible, found.temperature) == (0, 0.7)
-    assert set(found.figures()) == {
+    assert set(found.metrics()) == {
         "ece",
         "brier",
         "first_brier",
@@ -158,7 +158,7 @@ def test_targets_that_cannot_be_scored_count_as_impossible():
     assert calibration(ranking_of(scores, np.array([0, 1])), mask=np.array([True, False])).n == 1
 
 
-def test_the_first_place_is_shared_by_those_that_tie():
+def test_ties_share_the_first_rank():
     scores = np.array([[1.0, 1, 1, 0], [1, 1, 0, 0], [2, 1, 1, 0], [0, 2, 1, 1]])
     found = first_is_right(ranking_of(scores, np.array([2, 3, 1, 1])))
     np.testing.assert_allclose(found, [1 / 3, 0, 0, 1])
@@ -171,7 +171,7 @@ def test_no_case_has_a_candidate():
     assert found.n == 0 and math.isnan(found.ece) and math.isnan(found.brier)
 
 
-def test_the_law_itself_is_calibrated_and_nothing_is_likelier(drawn):
+def test_the_true_law_is_calibrated_and_has_the_highest_likelihood(drawn):
     law, shop = drawn
     cases = TestCases.of(shop)
     true = calibration(rank_all(LastItem(law), cases, N_ITEMS))
@@ -183,7 +183,7 @@ def test_the_law_itself_is_calibrated_and_nothing_is_likelier(drawn):
         assert true.log_likelihood > other.log_likelihood
 
 
-def test_log_probabilities_are_judged_as_they_are_and_others_get_a_temperature(drawn):
+def test_only_scores_that_are_not_log_probabilities_get_a_temperature(drawn):
     law, shop = drawn
     cases = validation_cases(shop)
     assert len(cases) == 1000
@@ -211,7 +211,7 @@ def test_temperature_is_at_the_maximum_of_the_likelihood(drawn):
         assert likelihood(found) > likelihood(other * found)
 
 
-def test_temperature_needs_something_to_go_by(drawn):
+def test_temperature_is_one_without_information(drawn):
     _, shop = drawn
     cases = validation_cases(shop)
     flat = LastItem(np.zeros((N_ITEMS, N_ITEMS)))
@@ -222,7 +222,7 @@ def test_temperature_needs_something_to_go_by(drawn):
     assert temperature_of(flat, none, N_ITEMS) == 1.0
 
 
-def test_temperature_asks_no_more_than_fits(drawn):
+def test_temperature_uses_only_as_many_cases_as_fit(drawn):
     law, shop = drawn
     asked = []
 
@@ -243,7 +243,7 @@ def test_validation_cases_follow_the_protocol(drawn):
     assert [p[-1] for p in cases.prefixes] == [s[0] for s in shop.validation.items]
 
 
-def test_log_probabilities_are_told_from_others():
+def test_log_probabilities_are_recognised():
     rows = log_softmax(np.random.default_rng(0).standard_normal((5, 2000)), axis=1)
     assert are_log_probabilities(rows.astype(np.float32))
     assert not are_log_probabilities(rows + 0.1)

@@ -1,4 +1,4 @@
-"""Two runs held against each other."""
+"""The comparison of two runs."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_wins_ties_and_losses_of_sessions_and_of_cases():
         win_tie_loss(FIRST, SECOND, SESSIONS, count="users")
 
 
-def test_a_comparison_says_what_its_parts_say():
+def test_a_comparison_consists_of_its_parts():
     found = compare_runs(FIRST, SECOND, SESSIONS, seed=5)
     assert (found.cases, found.sessions) == (6, 3)
     assert found.difference == pytest.approx((FIRST - SECOND).mean())
@@ -31,7 +31,7 @@ def test_a_comparison_says_what_its_parts_say():
     assert found == compare_runs(FIRST, SECOND, SESSIONS, seed=5)
 
 
-def test_sessions_that_differ_most_come_first_and_equal_ones_not_at_all():
+def test_sessions_that_differ_most_come_first_and_equal_ones_are_left_out():
     most = compare_runs(FIRST, SECOND, SESSIONS).most
     assert [found.session for found in most] == [7, 9]
     assert (most[0].cases, most[0].first, most[0].second) == (2, 0.5, 0.0)
@@ -39,7 +39,7 @@ def test_sessions_that_differ_most_come_first_and_equal_ones_not_at_all():
     assert len(differing_sessions(FIRST, SECOND, SESSIONS, shown=1)) == 1
 
 
-def test_sessions_that_differ_alike_come_in_order_of_their_rows():
+def test_sessions_with_equal_differences_are_in_the_order_of_their_rows():
     first, second = np.array([0.3, 0.1, 0.7, 0.1]), np.array([0.1, 0.3, 0.5, 0.1])
     found = differing_sessions(first, second, np.array([5, 2, 8, 1]))
     assert [one.session for one in found] == [2, 5, 8]
@@ -61,7 +61,7 @@ def test_exchanged_runs_give_the_mirror_image():
     assert other.p_value == one.p_value
 
 
-def test_seeds_are_averaged_and_need_not_be_as_many():
+def test_seeds_are_averaged_and_their_numbers_may_differ():
     several = np.stack([FIRST, FIRST + 0.2, FIRST - 0.2])
     found = compare_runs(several, SECOND, SESSIONS)
     once = compare_runs(FIRST, SECOND, SESSIONS)
@@ -80,7 +80,7 @@ def test_no_cases():
     assert found.cases == 0 and np.isnan(found.difference) and np.isnan(found.p_value)
 
 
-def test_other_cases_are_refused():
+def test_different_cases_are_an_error():
     with pytest.raises(ValueError, match="same cases"):
         compare_runs(FIRST, SECOND[:5], SESSIONS)
 

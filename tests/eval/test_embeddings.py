@@ -1,4 +1,4 @@
-"""Embedding sets from files: every form gives the same table, and every fault a sentence."""
+"""Embedding sets from files: every format gives the same table, and every fault one sentence."""
 
 import json
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_an_item_without_a_vector_gets_the_mean_and_a_mark(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "named.safetensors"])
-def test_a_mask_hides_what_stands_in_its_row(tmp_path, name):
+def test_masked_rows_are_ignored(tmp_path, name):
     table = load_embeddings(in_order(tmp_path / name, [0, 1, 2, 3], [1, 0, 1, 1]), IDS, WARM)
     assert table[:, 2].tolist() == [1, 0, 1, 1]
     assert np.allclose(table[1, :2], VECTORS[[0, 2]].mean(0))
@@ -90,14 +90,14 @@ def test_vectors_of_other_items_do_not_matter(tmp_path):
     assert np.array_equal(load_embeddings(path, ["d", "a"], WARM[:2]), VECTORS[[3, 0]])
 
 
-def test_an_item_may_be_called_like_a_tensor_of_ours(tmp_path):
+def test_an_item_id_may_equal_a_tensor_name(tmp_path):
     save_file({"x": VECTORS[0], "y": VECTORS[1]}, tmp_path / "named.safetensors")
     assert np.array_equal(
         load_embeddings(tmp_path / "named.safetensors", ["y", "x"], WARM[:2]), VECTORS[1::-1]
     )
 
 
-def test_cold_items_have_no_say_in_what_a_lacking_vector_is_filled_with(tmp_path):
+def test_missing_vectors_are_filled_from_training_items_only(tmp_path):
     path = in_order(tmp_path / "all.npz", [3, 0, 1])
     table = load_embeddings(path, IDS, [1, 1, 1, 0])
     assert np.allclose(table[2, :2], VECTORS[[0, 1]].mean(0))  # not that of the cold "d"
@@ -105,7 +105,7 @@ def test_cold_items_have_no_say_in_what_a_lacking_vector_is_filled_with(tmp_path
         load_embeddings(path, IDS, [0, 0, 1, 0])
 
 
-def test_a_partial_match_is_told(tmp_path):
+def test_a_partial_match_is_reported(tmp_path):
     told = []
     path = in_order(tmp_path / "all.npz", [2, 0, 3, 1])
     load_embeddings(path, IDS, say=told.append)
@@ -206,7 +206,7 @@ def pickled(path: Path) -> None:
         ),
     ],
 )
-def test_a_file_that_does_not_fit_gets_a_sentence(tmp_path, name, write, named):
+def test_an_invalid_file_is_an_error(tmp_path, name, write, named):
     if write is not None:
         write(tmp_path / name)
     with pytest.raises(DataError, match=named):
@@ -241,7 +241,7 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
     ("facts", "named"),
     [
         ({"dataset": "d2"}, "trained on another dataset or split"),
-        ({"dataset": None}, "does not tell what it was trained on"),
+        ({"dataset": None}, "does not say what it was trained on"),
         ({"full_config": '{"seed": 1}'}, "other settings than the sets before it"),
         ({"base": "b2"}, "another model"),
         ({"ids": ["a", "b", "c"]}, "other items than the dataset"),
@@ -249,7 +249,7 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
         ({"item_ids": None}, "differ|other items|one row an item"),
     ],
 )
-def test_ablations_that_do_not_belong_here_are_refused(tmp_path, facts, named):
+def test_ablations_of_other_runs_or_data_are_errors(tmp_path, facts, named):
     ablation(tmp_path, "full")
     ablation(tmp_path, "mine", **facts)
     with pytest.raises(DataError, match=named) as told:

@@ -1,4 +1,4 @@
-"""The figures of a database in a bundle's model card."""
+"""The results of a database in the model card of a bundle."""
 
 import re
 import shutil
@@ -59,7 +59,7 @@ def expected_values(scores: np.ndarray, target: int) -> np.ndarray:
     return np.array([(ranks <= 20).mean(), ((ranks <= 20) / ranks).mean()])
 
 
-def test_the_card_holds_what_the_bundle_itself_reaches(measured, copy):
+def test_the_card_has_the_results_of_the_bundle_itself(measured, copy):
     """Recomputed from the folder alone: its sessions, items and recommender."""
     assert command.main(["card", str(copy), "--database", measured[1]]) == 0
     bundle = Bundle.load(copy, verify="full")  # a card is no part of what is checked

@@ -1,4 +1,4 @@
-"""Models, runner, report and command line, on a bundle that only looks like one."""
+"""Models, runner, report and command line, on a fake bundle."""
 
 import json
 import re
@@ -15,15 +15,15 @@ from eval.cli.exchange import our_names
 from eval.database.store import Store
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import Ranks, metric_names
-from eval.models.names import NEIGHBOURS
-from eval.models.registry import all_entries, select, too_large_for
+from eval.models.entries import all_entries, select, too_large_for
+from eval.models.naming import NEIGHBOURS
 from eval.models.shipped import shipped_recommenders
 from eval.protocol import SLICES, Protocol, TestCases
 from eval.reports.report import markdown
 from eval.runs import runner
 from eval.runs.results import Result
-from eval.runs.rivals import against_best
 from eval.runs.runner import run_models
+from eval.runs.slice_comparison import compare_with_best_baseline
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import EMBEDDING_SETS, write_with_ids
@@ -66,7 +66,7 @@ def entries(shop, embeddings):
     return all_entries(shop, embeddings, FAST, Oracle())
 
 
-def test_a_bundle_brings_its_own_sets_and_none_is_made_beside_them(entries, embeddings):
+def test_with_a_bundle_only_its_own_sets_are_compared(entries, embeddings):
     assert [(entry.name, entry.role) for entry in entries] == [
         *((name, "baseline") for name in BASELINES),
         ("tfidf_neighbours", "baseline"),
@@ -91,14 +91,14 @@ def test_a_bundle_brings_its_own_sets_and_none_is_made_beside_them(entries, embe
             assert entry.features(0) is embeddings[entry.name]
 
 
-def test_without_a_bundle_the_plain_sets_are_made_under_the_same_names(shop):
+def test_without_a_bundle_plain_sets_are_computed(shop):
     names = [entry.name for entry in all_entries(shop, {}, FAST, Oracle())]
     sets = [name for name in names if name not in BASELINES and not name.endswith(NEIGHBOURS)]
     assert sets == ["random", "tfidf", "attributes", "oracle"]
     assert set(sets[:2]) <= set(EMBEDDING_SETS)
 
 
-def test_no_outside_model_takes_a_name_of_ours(shop, embeddings):
+def test_imported_models_cannot_have_our_names(shop, embeddings):
     for sets in (embeddings, {}, {"mine": embeddings["vision"]}):
         ours = {entry.name for entry in all_entries(shop, sets, FAST, Oracle())}
         assert ours <= our_names(sets)
@@ -144,7 +144,7 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
         all_entries(shop, embeddings, config, ablations={"full": x[:3]})
 
 
-def test_a_bundle_is_judged_by_the_recommenders_that_it_holds(fake_bundle):
+def test_the_recommenders_of_a_bundle_are_evaluated_as_they_are(fake_bundle):
     bundle = Bundle.load(fake_bundle)
     dataset, stored = bundle.dataset, bundle.recommenders["tpad"]
     shipped = shipped_recommenders(bundle)
@@ -169,7 +169,9 @@ def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings)
     assert entries["oracle" if "oracle" in entries else "markov"].tune(shop, 0, None) is None
 
 
-def test_a_baseline_that_takes_fewer_items_is_left_out(shop, embeddings, monkeypatch):
+def test_baselines_that_cannot_be_fitted_to_so_many_items_are_left_out(
+    shop, embeddings, monkeypatch
+):
     small = replace(BASELINES["ease"], most_items=21)  # of 22 training items
     monkeypatch.setitem(BASELINES, "ease", small)
     assert too_large_for(shop) == {"ease": 21}
@@ -219,7 +221,7 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     store.close()
 
 
-def test_a_run_keeps_the_ties_that_its_figures_rest_on(shop, entries, tmp_path):
+def test_a_run_stores_the_ties_of_its_ranks(shop, entries, tmp_path):
     with Store(tmp_path / "results.db") as store:
         (found,) = run_models(store, shop, "shop", select(entries, ["markov"]), [0])
         stored = {(m.slice, m.name, m.k): m.value for m in store.metrics(store.runs()[0].id)}
@@ -252,7 +254,7 @@ def test_same_seed_same_ranks(shop, entries):
     np.testing.assert_array_equal(first, second)
 
 
-def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
+def test_only_attributes_rank_cold_items(shop, entries):
     cases = TestCases.of(shop)
     by_name = {entry.name: entry for entry in entries}
     ranks = {
@@ -266,7 +268,7 @@ def test_ids_cannot_rank_cold_items_and_attributes_can(shop, entries):
 
 
 def result(name, role, ranks):
-    return Result(name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)))
+    return Result(name, role, tuple(range(len(ranks))), Ranks.from_expected(np.array(ranks)))
 
 
 def masks_of(cases):
@@ -286,16 +288,18 @@ def results(shop):
 
 def test_the_best_baseline_is_tested_against(shop, results):
     cases = TestCases.of(shop)
-    found = against_best(results, cases.session, masks_of(cases))
+    found = compare_with_best_baseline(results, cases.session, masks_of(cases))
     assert {(c.slice, c.metric) for c in found} == {
         (s, m) for s in ("all", "warm", "cold") for m in ("P", "MRR")
     }
     test = next(c for c in found if (c.slice, c.metric) == ("all", "MRR"))
-    assert test.rival == "tfidf"
-    assert (test.found.first, test.found.second) == (0.75, 0.375)
-    assert test.found.p_value < 0.01
-    assert test.found.p_corrected == pytest.approx(6 * min(c.found.p_value for c in found))
-    assert against_best(results[:2], cases.session, masks_of(cases)) == []
+    assert test.other == "tfidf"
+    assert (test.comparison.first, test.comparison.second) == (0.75, 0.375)
+    assert test.comparison.p_value < 0.01
+    assert test.comparison.p_corrected == pytest.approx(
+        6 * min(c.comparison.p_value for c in found)
+    )
+    assert compare_with_best_baseline(results[:2], cases.session, masks_of(cases)) == []
 
 
 def test_the_table_gives_deviation_interval_and_ratio(shop, results):
@@ -312,7 +316,7 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     assert cells[column("MRR@20 of oracle")] == "75 % (75–75)"
     assert [line for line in lines if line.startswith("## ")] == [
         "## At a glance",
-        "## tpad against the best baseline",
+        "## tpad compared with the best baseline",
         "## Averaged over sessions",
         "## All targets",
         "## Warm targets",
@@ -359,7 +363,7 @@ def ablations(shop, embeddings, tmp_path):
     return folder
 
 
-def test_ablations_stand_beside_tpad_in_database_and_report(bundle, ablations, tmp_path, capsys):
+def test_ablations_are_stored_and_reported_with_tpad(bundle, ablations, tmp_path, capsys):
     database = tmp_path / "results.db"
     arguments = ["--bundle", str(bundle), "--database", str(database), "--ablations"]
     arguments += [str(ablations), "--seeds", "0", "--models", "vision", "tpad-no-words", "tpad"]
@@ -417,7 +421,7 @@ def test_a_missing_bundle_is_named(capsys, tmp_path):
     assert str(tmp_path / "none") in capsys.readouterr().err
 
 
-def test_a_demo_shop_is_held_against_its_oracle(tmp_path, capsys):
+def test_a_demo_shop_is_compared_with_its_oracle(tmp_path, capsys):
     shop_folder = tmp_path / "small"
     shop_folder.mkdir()
     world = World(

@@ -1,4 +1,4 @@
-"""Commands that ask the database: report, compare, splits, export and import, on a small shop."""
+"""Commands that query the database: report, compare, splits, export and import, on a small shop."""
 
 import json
 
@@ -33,7 +33,7 @@ def database(shop, tmp_path_factory):
     return str(path)
 
 
-def test_a_stored_run_tells_its_lists_and_calibration(database):
+def test_a_stored_run_has_metrics_of_lists_and_calibration(database):
     store = Store(database, read_only=True)
     oracle = store.list_runs(model="oracle")[0]
     table = store.figures([oracle.id]).set_index(["slice", "name", "k"])["value"]
@@ -44,7 +44,7 @@ def test_a_stored_run_tells_its_lists_and_calibration(database):
 
 
 @pytest.mark.parametrize("part", ["category sports", "frequency 0", "no repeat", "length 1"])
-def test_a_stored_run_is_cut_by_any_slice(database, capsys, part):
+def test_a_stored_run_can_be_reported_by_any_slice(database, capsys, part):
     """Also by what the database alone could not tell: category, training clicks, repeats."""
     command = ["compare", "oracle", "popularity", "--database", database, "--slice", part]
     assert main(command) == 0
@@ -130,7 +130,7 @@ def test_a_run_on_a_split_is_a_table_of_its_own(shop, tmp_path, capsys):
     assert "few_shot" in capsys.readouterr().out
 
 
-def test_an_outside_model_answers_and_stands_in_the_table(shop, tmp_path, capsys):
+def test_an_imported_model_is_in_the_table(shop, tmp_path, capsys):
     cases, answer = tmp_path / "cases.csv", tmp_path / "answer.csv"
     source = ["--world", str(shop)]
     assert main(["export", "cases", *source, "--targets", "--out", str(cases)]) == 0
@@ -148,7 +148,7 @@ def test_an_outside_model_answers_and_stands_in_the_table(shop, tmp_path, capsys
     assert (pd.read_csv(ranks)["peer/0 ties"] == 1).all()
 
 
-def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
+def test_lists_imported_for_a_split_are_compared_with_runs_on_it(shop, tmp_path, capsys):
     cases, answer = tmp_path / "cases.csv", tmp_path / "answer.csv"
     database, split = ["--database", str(tmp_path / "results.db")], "cold_items:seed=5"
     source = ["--world", str(shop), "--split", split]
@@ -172,9 +172,9 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
     ("arguments", "named"),
     [
         (["compare", "tpad", "oracle"], "no finished run of tpad"),
-        (["compare", "oracle", "popularity", "--metric", "AUC"], "'AUC' is no metric"),
+        (["compare", "oracle", "popularity", "--metric", "AUC"], "'AUC' is not a metric"),
         (["compare", "oracle", "popularity", "--slice", "hot"], "no slice 'hot'"),
-        (["report", "--dataset", "other"], "No finished run fits"),
+        (["report", "--dataset", "other"], "No finished run matches"),
         (["report", "--out", "report.doc"], "must end in"),
         (["report", "--out", "nowhere/r.md"], "nowhere/r.md does not exist; name another file."),
         (["splits", "--split", "cold_items"], "Name the source"),
@@ -186,7 +186,7 @@ def test_lists_for_a_split_stand_beside_the_runs_on_it(shop, tmp_path, capsys):
         (["export", "ranks", "--out", "nowhere/x.csv"], "nowhere/x.csv does not exist"),
     ],
 )
-def test_wrong_questions_get_one_sentence(shop, database, capsys, arguments, named):
+def test_invalid_arguments_are_errors_in_one_sentence(shop, database, capsys, arguments, named):
     arguments = [str(shop) if word == "SHOP" else word for word in arguments]
     assert main([*arguments, "--database", database]) == 2
     error = capsys.readouterr().err

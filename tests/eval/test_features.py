@@ -1,4 +1,4 @@
-"""Features of the baselines where there is no bundle."""
+"""Features of the baselines without a bundle."""
 
 import numpy as np
 from small_shops import dataset_of
@@ -11,7 +11,7 @@ def cosine(features: np.ndarray, first: int, second: int) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def test_text_sees_shared_words_through_typing_errors():
+def test_text_features_tolerate_typing_errors():
     titles = ["red phone case", "red phone cse", "oat milk 1l", "oat milk 2l", "blue phone case"]
     features = text_features(dataset_of([[0, 1, 2, 3]], [], [], 5, title=titles, price=1.0))
     assert len(features) == 5 and np.isfinite(features).all()
@@ -19,7 +19,7 @@ def test_text_sees_shared_words_through_typing_errors():
     assert cosine(features, 4, 0) > cosine(features, 4, 2) + 0.3  # 4 is cold
 
 
-def test_cold_items_have_no_say_in_the_features_of_others():
+def test_cold_items_do_not_influence_the_features_of_others():
     titles = ["red phone", "blue phone", "red case", "green case", "purple hat"]
     other = [*titles[:4], "zebra zebra phone"]
     first = dataset_of([[0, 1, 2, 3]], [], [], 5, title=titles, price=[1, 2, 3, 4, 5])
@@ -28,7 +28,7 @@ def test_cold_items_have_no_say_in_the_features_of_others():
     np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-def test_a_shop_without_text_tells_no_items_apart():
+def test_without_text_all_items_have_equal_features():
     features = text_features(dataset_of([[0, 1]], [], [], 3, title=["", "", ""]))
     assert len(features) == 3 and np.ptp(features, axis=0).max() == 0
 
@@ -40,7 +40,7 @@ def test_attributes_are_one_hot_and_known_in_the_demo_shop_only(shop):
     assert attribute_features(dataset_of([[0, 1]], [], [], 2)) is None
 
 
-def test_price_and_category_join_every_set_alike(shop):
+def test_price_and_category_are_appended_to_every_set(shop):
     text, attributes = text_features(shop), attribute_features(shop)
     fields = attributes[:, 10:]
     assert text.dtype == attributes.dtype == np.float32

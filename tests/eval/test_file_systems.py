@@ -1,4 +1,4 @@
-"""How a SQLite file's changes are logged on each kind of file system."""
+"""The journal mode of a SQLite file on each kind of file system."""
 
 import sqlite3
 
@@ -38,13 +38,13 @@ def mounts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", SHARED)
-def test_what_is_not_known_to_be_local_gets_no_shared_memory(tmp_path, mounts, kind):
+def test_unknown_file_systems_get_a_rollback_journal(tmp_path, mounts, kind):
     mounts("disk / ext4 rw 0 0", f"share {tmp_path} {kind} rw 0 0")
     assert journal_mode(tmp_path / "results.db") == "DELETE"
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay"])
-def test_a_local_disk_keeps_a_log(tmp_path, mounts, kind):
+def test_local_file_systems_get_a_write_ahead_log(tmp_path, mounts, kind):
     mounts("share / nfs rw 0 0", f"disk {tmp_path} {kind} rw 0 0")
     assert journal_mode(tmp_path / "results.db") == "WAL"
 
@@ -62,12 +62,12 @@ def test_the_nearest_and_latest_mount_counts(tmp_path, mounts):
     assert journal_mode(tmp_path / "two.db") == "WAL"
 
 
-def test_where_mounts_are_not_told_nothing_is_known(tmp_path, mounts):
+def test_without_a_list_of_mounts_a_rollback_journal_is_used(tmp_path, mounts):
     assert journal_mode(tmp_path / "results.db") == "DELETE"
 
 
 @pytest.mark.parametrize(("kind", "journal"), [("ext4", "wal"), ("lustre", "delete")])
-def test_a_store_is_opened_so(tmp_path, mounts, kind, journal):
+def test_a_store_uses_the_journal_mode(tmp_path, mounts, kind, journal):
     mounts(f"disk {tmp_path} {kind} rw 0 0")
     for _ in range(2):
         with Store(tmp_path / "results.db") as store, store.engine.connect() as connection:
@@ -82,7 +82,7 @@ def test_a_store_is_opened_so(tmp_path, mounts, kind, journal):
         (sqlite3.SQLITE_BUSY, ["WAL"]),
     ],
 )
-def test_where_a_log_cannot_be_kept_there_is_a_journal(code, asked):
+def test_a_rollback_journal_replaces_a_log_that_is_not_possible(code, asked):
     class Connection:
         modes: list = []  # noqa: RUF012
 

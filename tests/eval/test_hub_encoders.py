@@ -1,4 +1,4 @@
-"""Embedding sets from small encoders of each kind, made from config, saved and loaded again."""
+"""Embedding sets from small encoders of each kind, created from a config, saved and loaded."""
 
 import json
 from dataclasses import replace
@@ -112,7 +112,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(("make", "width"), [(clip, 12), (siglip, 32), (vit, 16), (sentences, 16)])
-def test_every_kind_gives_a_row_an_item_whatever_the_batch(shop, folder, make, width):
+def test_every_kind_gives_one_row_per_item_for_any_batch_size(shop, folder, make, width):
     make(folder)
     together = encode_items(str(folder), shop)
     assert together.shape == (4, width) and together.dtype == np.float32
@@ -120,7 +120,7 @@ def test_every_kind_gives_a_row_an_item_whatever_the_batch(shop, folder, make, w
     assert len(np.unique(together.round(4), axis=0)) == 4  # no two items read alike
 
 
-def test_pictures_and_texts_stand_side_by_side_each_of_length_one(shop, folder):
+def test_vectors_of_pictures_and_texts_are_concatenated_with_length_one(shop, folder):
     clip(folder)
     table = encode_items(str(folder), shop)
     assert np.allclose(np.linalg.norm(table[:2, :6], axis=1), 1.0, atol=1e-5)
@@ -145,7 +145,7 @@ def test_a_text_encoder_pools_as_its_folder_says(shop, folder, tmp_path):
     assert np.allclose(first[0], (states[0] / states[0].norm()).numpy(), atol=1e-5)
 
 
-def test_what_is_no_encoder_gets_a_sentence(shop, folder):
+def test_a_checkpoint_that_is_not_an_encoder_is_an_error(shop, folder):
     with pytest.raises(ModelError, match="cannot be loaded as an encoder"):
         encode_items(str(folder), shop)
     BertModel(BertConfig(**TEXT)).save_pretrained(folder)

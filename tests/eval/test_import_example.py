@@ -1,4 +1,4 @@
-"""The example of an outside model does what its README says."""
+"""The example of imported models does what its README says."""
 
 import json
 import runpy
@@ -33,7 +33,7 @@ def example(tmp_path_factory):
     return folder
 
 
-def test_both_stand_ins_stand_in_the_table(example, tmp_path, capsys):
+def test_both_imported_models_are_in_the_table(example, tmp_path, capsys):
     out = tmp_path / "report.csv"
     database = str(example / "results.db")
     assert judge(["report", "--database", database, "--out", str(out)]) == 0
@@ -58,7 +58,7 @@ def test_lists_are_saved_as_those_libraries_save_them(example):
     assert files["markov"] is None
 
 
-def test_the_readme_names_commands_that_there_are(example, tmp_path):
+def test_the_commands_of_the_readme_work(example, tmp_path):
     text = (EXAMPLES / "README.md").read_text("utf-8").replace("peer-example", str(example))
     words = [line.split("`")[1] for line in text.splitlines() if "`python -m eval" in line]
     assert [shlex.split(command)[3] for command in words] == ["export", "import", "report"]

@@ -1,4 +1,4 @@
-"""EASE and SLIST beside their definitions, solved in another way."""
+"""EASE and SLIST compared with their definitions, solved in another way."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from small_shops import dataset_of
 
 from eval.baselines import BASELINES, EASE, SLIST, EASEConfig, SLISTConfig
-from eval.baselines.inputs import decayed
+from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError
 
 N, DAY = 7, 24 * 60 * 60
@@ -119,16 +119,16 @@ def test_slist_knows_what_follows_what_and_recommends_repeats():
     assert scores[0].argmax() == 2 and scores[1].argmax() == 3
 
 
-def test_clicks_far_back_weigh_nothing():
+def test_clicks_far_back_have_no_weight():
     long = np.arange(400) % 5
-    near = decayed([long], 5, 2.0).toarray()
+    near = decayed_rows([long], 5, 2.0).toarray()
     np.testing.assert_allclose(near.sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(near, decayed([long[-60:]], 5, 2.0).toarray(), rtol=1e-5)
+    np.testing.assert_allclose(near, decayed_rows([long[-60:]], 5, 2.0).toarray(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ease", "slist"])
 def test_a_table_that_would_be_too_large_is_refused_before_it_is_made(name, monkeypatch):
     assert BASELINES[name].most_items == 30_000
     monkeypatch.setattr("eval.baselines.linear.MOST_ITEMS", 4)
-    with pytest.raises(DataError, match="5 training items; it takes at most 4"):
+    with pytest.raises(DataError, match="5 training items; the maximum is 4"):
         BASELINES[name].make(0, None, None).fit(DATA)

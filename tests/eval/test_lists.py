@@ -1,4 +1,4 @@
-"""Figures of the lists shown, against loops and against hand-made shops."""
+"""Metrics of lists, compared with loops and on small examples."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ from eval.metrics.lists import (
     exposure,
     gini,
     item_values,
-    list_figures,
+    list_metrics,
     popularity_percentile,
     self_information,
 )
@@ -96,27 +96,27 @@ def test_chunks_change_nothing(monkeypatch):
     np.testing.assert_array_equal(diversity_values(lists, features), whole)
 
 
-def test_all_figures_at_a_cutoff():
-    figures = list_figures(LISTS, POPULARITY, np.eye(5), k=1)
+def test_all_metrics_at_a_cutoff():
+    figures = list_metrics(LISTS, POPULARITY, np.eye(5), k=1)
     assert figures["coverage"] == 0.2
     assert figures["gini"] == pytest.approx(0.8)
     assert figures["popularity"] == 8
     assert figures["popularity_percentile"] == pytest.approx(0.9)
     assert figures["novelty"] == pytest.approx(-math.log2(9 / 21))
     assert math.isnan(figures["diversity"])  # lists of one item
-    assert list_figures(LISTS, POPULARITY, np.eye(5))["diversity"] == pytest.approx(1)
-    assert "diversity" not in list_figures(LISTS, POPULARITY)
+    assert list_metrics(LISTS, POPULARITY, np.eye(5))["diversity"] == pytest.approx(1)
+    assert "diversity" not in list_metrics(LISTS, POPULARITY)
     with pytest.raises(ValueError, match="at least 1"):
-        list_figures(LISTS, POPULARITY, k=0)
+        list_metrics(LISTS, POPULARITY, k=0)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 5))
-def test_figures_are_bounded_and_do_not_mind_the_order_of_cases(seed, k):
+def test_metrics_are_bounded_and_do_not_depend_on_the_order_of_cases(seed, k):
     rng = np.random.default_rng(seed)
     lists = rng.integers(-1, 12, (7, 5)).astype(np.int32)
     popularity, features = rng.integers(0, 20, 12), rng.standard_normal((12, 3))
-    figures = list_figures(lists, popularity, features, k=k)
-    other = list_figures(lists[rng.permutation(7)], popularity, features, k=k)
+    figures = list_metrics(lists, popularity, features, k=k)
+    other = list_metrics(lists[rng.permutation(7)], popularity, features, k=k)
     for name, value in figures.items():
         assert other[name] == pytest.approx(value, nan_ok=True)
     for name, high in (
@@ -126,5 +126,5 @@ def test_figures_are_bounded_and_do_not_mind_the_order_of_cases(seed, k):
         ("diversity", 2),
     ):
         assert math.isnan(figures[name]) or 0 <= figures[name] <= high
-    shorter = list_figures(lists, popularity, k=max(1, k - 1))
+    shorter = list_metrics(lists, popularity, k=max(1, k - 1))
     assert shorter["coverage"] <= figures["coverage"]

@@ -1,4 +1,4 @@
-"""Ranks and metrics, against brute force and against their own definitions."""
+"""Ranks and metrics, compared with brute force and with their definitions."""
 
 import math
 
@@ -95,17 +95,17 @@ def test_the_value_of_a_tie_is_not_the_value_of_the_expected_rank():
     assert case_values(across_the_cut, "MRR", 20) == pytest.approx((1 / 19 + 1 / 20) / 4)
 
 
-def test_ranks_of_which_only_the_mean_is_known_get_the_fewest_ties():
-    ranks = Ranks.of(np.array([[1.0, 3.5], [np.inf, 7.0]]))
+def test_ranks_from_expected_ranks_have_the_fewest_ties():
+    ranks = Ranks.from_expected(np.array([[1.0, 3.5], [np.inf, 7.0]]))
     assert ranks.above.tolist() == [[0, 2], [0, 6]] and ranks.ties.tolist() == [[1, 2], [0, 1]]
     np.testing.assert_array_equal(ranks.expected, [[1, 3.5], [np.inf, 7]])
     for wrong in (0.5, np.nan, -np.inf, 2.25):
-        with pytest.raises(ValueError, match="begin at 1"):
-            Ranks.of(np.array([wrong]))
+        with pytest.raises(ValueError, match="at least 1"):
+            Ranks.from_expected(np.array([wrong]))
 
 
-def test_a_huge_cutoff_needs_no_huge_table():
-    assert case_values(Ranks.of(np.array([2.0])), "MRR", 10**12) == 0.5
+def test_a_huge_cutoff_needs_little_memory():
+    assert case_values(Ranks.from_expected(np.array([2.0])), "MRR", 10**12) == 0.5
     assert case_values(Ranks.empty(0), "MRR", 10**12).shape == (0,)
     assert case_values(Ranks.empty(1), "NDCG", 10**12) == 0
 
@@ -121,7 +121,7 @@ def test_order_of_items_does_not_matter(case, seed):
     )
 
 
-def test_ties_are_broken_without_favour():
+def test_ties_favour_no_item():
     scores = np.zeros((5, 5), dtype=np.float32)
     np.testing.assert_array_equal(target_ranks(scores, np.arange(5)).expected, np.full(5, 3.0))
     # A model that gives everything the same score finds as much as chance, whatever the order.
@@ -136,7 +136,7 @@ def test_known_ranks():
 
 
 @pytest.mark.parametrize("cells", [1, 40, 10**6])
-def test_how_many_rows_are_compared_at_once_changes_nothing(monkeypatch, cells):
+def test_the_chunk_size_does_not_change_ranks(monkeypatch, cells):
     scores = np.random.default_rng(0).integers(0, 5, (30, 11)).astype(np.float32)
     targets = np.arange(30) % 11
     whole = target_ranks(scores, targets).expected
@@ -153,7 +153,7 @@ def test_nan_is_refused():
 
 
 def test_known_values():
-    ranks = Ranks.of(np.array([1, 2, 5, 5.5, 6, np.inf]))
+    ranks = Ranks.from_expected(np.array([1, 2, 5, 5.5, 6, np.inf]))
     np.testing.assert_array_equal(case_values(ranks, "P", 5), [1, 1, 1, 0.5, 0, 0])
     np.testing.assert_allclose(case_values(ranks, "MRR", 5), [1, 0.5, 0.2, 0.1, 0, 0])
     expected = [1, 1 / math.log2(3), 1 / math.log2(6), 0.5 / math.log2(6), 0, 0]
@@ -164,7 +164,7 @@ def test_known_values():
     arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([1, 1.5, 2, 7, 20, 21, np.inf]))
 )
 def test_metrics_are_bounded_ordered_and_grow_with_k(expected):
-    ranks = Ranks.of(expected)
+    ranks = Ranks.from_expected(expected)
     for metric in METRICS:
         previous = np.zeros(len(ranks))
         for k in CUTOFFS:
@@ -177,7 +177,7 @@ def test_metrics_are_bounded_ordered_and_grow_with_k(expected):
 
 
 def test_all_values_are_in_the_order_of_their_names():
-    ranks = Ranks.of(np.array([[1.0, 8.0, np.inf], [3.0, 15.0, 2.0]]))
+    ranks = Ranks.from_expected(np.array([[1.0, 8.0, np.inf], [3.0, 15.0, 2.0]]))
     values = all_case_values(ranks)  # (2, 3, n_metrics)
     assert values.shape == (2, 3, len(metric_names()))
     for column, (metric, k) in enumerate(metric_names()):
@@ -186,13 +186,13 @@ def test_all_values_are_in_the_order_of_their_names():
 
 def test_unknown_metric_and_cutoff_are_refused():
     with pytest.raises(ValueError, match="Unknown metric"):
-        case_values(Ranks.of(np.ones(1)), "AUC", 5)
+        case_values(Ranks.from_expected(np.ones(1)), "AUC", 5)
     with pytest.raises(ValueError, match="at least 1"):
-        case_values(Ranks.of(np.ones(1)), "P", 0)
+        case_values(Ranks.from_expected(np.ones(1)), "P", 0)
 
 
 def test_one_target_makes_hit_rate_and_recall_the_same():
-    ranks = Ranks.of(np.array([1, 4, 20, 20.5, np.inf]))
+    ranks = Ranks.from_expected(np.array([1, 4, 20, 20.5, np.inf]))
     for name in ("HR", "Recall"):
         np.testing.assert_array_equal(case_values(ranks, name, 20), case_values(ranks, "P", 20))
 
@@ -219,12 +219,12 @@ def test_order_of_cases_does_not_matter(case, seed):
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_a_better_rank_is_never_worth_less(rank, k):
     for metric in KNOWN:
-        better, worse = case_values(Ranks.of(np.array([rank, rank + 0.5])), metric, k)
+        better, worse = case_values(Ranks.from_expected(np.array([rank, rank + 0.5])), metric, k)
         assert better >= worse
 
 
-def test_asked_for_metrics_come_in_the_order_asked_for():
-    ranks = Ranks.of(np.array([2.0, 30.0]))
+def test_metrics_are_in_the_order_requested():
+    ranks = Ranks.from_expected(np.array([2.0, 30.0]))
     values = all_case_values(ranks, ["Recall", "NDCG"], [1, 50])
     np.testing.assert_allclose(values, [[0, 1, 0, 1 / math.log2(3)], [0, 1, 0, 1 / math.log2(31)]])
 

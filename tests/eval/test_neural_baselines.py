@@ -1,4 +1,4 @@
-"""Neural baselines learn patterns with a known answer, and do what their papers say."""
+"""Neural baselines learn known patterns, and compute what their papers say."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def next_items(model) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NEURAL)
 @pytest.mark.parametrize("extra", [{}, {"loss": "bpr-max", "score_regularisation": 0.1}])
-def test_learns_what_follows(name, extra):
+def test_learns_which_item_follows(name, extra):
     model = BASELINES[name].make(0, FAST | extra, None).fit(cycles())
     assert list(next_items(model)) == [1, 2, 3, 4, 5, 6, 7, 0]
     assert model.history[-1].loss < model.history[0].loss
@@ -56,13 +56,13 @@ def test_learns_from_what_came_before_the_last_item(name):
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_a_sample_of_negatives_teaches_the_same(name):
+def test_learns_from_sampled_negatives(name):
     model = BASELINES[name].make(0, FAST | {"negatives": 3}, None).fit(cycles())
     assert (next_items(model) == (np.arange(8) + 1) % 8).mean() >= 0.75
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_unknown_items_are_read_over_and_only_recent_ones_count(name):
+def test_unknown_items_are_skipped_and_only_recent_ones_count(name):
     settings = FAST | {"epochs": 1, "max_length": 3}
     model = BASELINES[name].make(0, settings, None).fit(cycles())
     scores = model.scores([np.array(s) for s in ([1, 2, 3], [7, 0, 1, 2, 3], [1, 8, 2, 3, 8])])
@@ -107,7 +107,7 @@ def test_without_validation_cases_the_last_epoch_is_kept():
     assert len(model.history) == FAST["epochs"] and np.isnan(model.history[-1].validation)
 
 
-def test_the_callers_randomness_stays_as_it_was():
+def test_the_global_random_state_is_unchanged():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -116,14 +116,14 @@ def test_the_callers_randomness_stays_as_it_was():
 
 
 @pytest.mark.parametrize("name", NEURAL)
-def test_a_return_is_learnt_where_history_is_kept(name):
+def test_repeats_are_learned_if_the_history_is_kept(name):
     data = dataset_of([[0, 1, 0, 1]] * 40 + [[2, 3]] * 5, [[0, 1, 0]], [], 4)
     free = BASELINES[name].make(0, FAST | {"epochs": 16, "mask_seen": False}, None).fit(data)
     assert free.scores([np.array([0, 1])])[0].argmax() == 0
     assert free.history[-1].validation == 1.0  # also asked for 0 after 0, 1
 
 
-def test_losses_by_hand():
+def test_losses_on_small_examples():
     own, negatives = torch.tensor([1.0]), torch.tensor([[0.0, 2.0, MASKED]])
     expected = np.log(np.exp(1) + np.exp(0) + np.exp(2)) - 1
     assert np.isclose(float(cross_entropy(own, negatives)), expected)
@@ -164,7 +164,7 @@ def test_the_graph_of_a_session():
     assert out[1].nonzero().tolist() == [[0, 0], [0, 2]]  # nothing leads into the padding
 
 
-def test_srgnn_does_not_care_for_padding():
+def test_srgnn_ignores_padding():
     torch.manual_seed(0)
     network = SRGNNNetwork(6, SRGNNConfig(width=4, steps=2)).eval()
     with torch.no_grad():

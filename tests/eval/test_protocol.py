@@ -1,4 +1,4 @@
-"""What the models are asked, and that how it is computed changes nothing."""
+"""The test cases, and that the way of computing does not change results."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def test_history_can_be_kept(data):
     assert cases.fingerprint != TestCases.of(data).fingerprint
 
 
-def test_the_last_item_alone_can_be_asked(data):
+def test_only_the_last_item_can_be_evaluated(data):
     cases = TestCases.of(data, replace(LAST, mask_history=False))
     assert [list(prefix) for prefix in cases.prefixes] == [[0, 1], [2, 2, 1]]
     assert list(cases.targets) == [3, 2] and list(cases.session) == [0, 1]
@@ -63,7 +63,7 @@ def test_the_last_item_alone_can_be_asked(data):
     assert list(masked.targets) == [3] and masked.left_out == 1
 
 
-def test_clicks_known_from_an_earlier_split_are_no_targets(data):
+def test_clicks_of_the_history_are_not_targets(data):
     known = replace(data.test, history=np.array([2, 3, 1]))
     with_history = replace(data, test=known)
     for cases in ("every_prefix", "last_item"):

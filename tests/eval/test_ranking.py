@@ -90,7 +90,7 @@ def test_masked_history_is_never_shown():
     assert any(set(p) & set(shown) for p, shown in zip(kept.prefixes, lists, strict=True))
 
 
-def test_rank_is_the_place_in_the_list_where_nothing_ties():
+def test_without_ties_the_rank_is_the_position_in_the_list():
     cases = shop_cases()
     found = rank_all(Table(random_table(ties=False)), cases, N_ITEMS, k=4)
     place = found.lists == cases.targets[:, None]
@@ -123,7 +123,7 @@ def test_a_case_without_candidates():
     assert np.isneginf(found.list_log_probability).all()
 
 
-def test_chunks_change_nothing_and_progress_is_told():
+def test_chunks_change_nothing_and_progress_is_reported():
     cases = shop_cases()
     rng = np.random.default_rng(3)
     wide = 9000  # more than numpy's buffer: sums must not depend on where a row begins in it
@@ -140,7 +140,7 @@ def test_chunks_change_nothing_and_progress_is_told():
     assert told[-1] == (len(cases), len(cases)) and told[0] == (5, len(cases))
 
 
-def test_no_more_scores_are_asked_for_than_fit(monkeypatch):
+def test_scores_are_computed_in_chunks_that_fit(monkeypatch):
     monkeypatch.setattr("eval.metrics.ranking.CELLS_AT_ONCE", 3 * N_ITEMS)
     model = Table(random_table())
     rank_all(model, shop_cases(), N_ITEMS)

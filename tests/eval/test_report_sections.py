@@ -1,4 +1,4 @@
-"""The parts of a report: what comes first, what is told of finer slices, of lists and calibration."""
+"""The sections of a report: headlines, finer slices, lists and calibration."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from eval.reports import sections
 from eval.reports.charts import page
 from eval.reports.report import markdown
 from eval.reports.tables import results_frame, shares
-from eval.runs.measuring import measure
+from eval.runs.evaluation import evaluate
 from eval.runs.results import Result
-from eval.runs.rivals import against_best, against_variants
+from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
 
 SESSIONS = np.arange(6) // 2
 MASKS = {
@@ -30,7 +30,11 @@ TOLD = {
 
 def result(name, role, *ranks, further=None):
     return Result(
-        name, role, tuple(range(len(ranks))), Ranks.of(np.array(ranks)), further=further or {}
+        name,
+        role,
+        tuple(range(len(ranks))),
+        Ranks.from_expected(np.array(ranks)),
+        further=further or {},
     )
 
 
@@ -49,7 +53,7 @@ def frame(results):
     return results_frame(results, SESSIONS, MASKS)
 
 
-def test_an_ablation_is_told_by_what_it_lacks(results):
+def test_ablations_are_compared_with_the_whole_method(results):
     many = np.repeat(SESSIONS, 20) + 3 * np.tile(np.arange(20), 6)  # 60 sessions
     masks = {part: np.repeat(mask, 20) for part, mask in MASKS.items()}
     full = result("tpad", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20))
@@ -58,7 +62,9 @@ def test_an_ablation_is_told_by_what_it_lacks(results):
         result("tpad-jsd", "tpad", np.repeat([1, 1, 1, 40, 1, 1], 20)),
         result("tpadding", "baseline", np.repeat([40, 40, 40, 40, 40, 40], 20)),
     ]
-    found = against_variants([*others, full], many, {"all": masks["all"], "cold": masks["cold"]})
+    found = compare_with_ablations(
+        [*others, full], many, {"all": masks["all"], "cold": masks["cold"]}
+    )
     (section,) = sections.ablations(found)
     assert section.table.loc["tpad-no-words"].to_dict() == {
         "all P@20": "-0.500 †",
@@ -70,10 +76,10 @@ def test_an_ablation_is_told_by_what_it_lacks(results):
     assert "all 8 tests" in section.note
     # The full method that was trained beside the ablations comes before that of a bundle.
     beside = result("tpad-full", "tpad", np.repeat([40, 1, 40, 40, 40, 1], 20))
-    found = against_variants([*others, full, beside], many, {"all": masks["all"]})
+    found = compare_with_ablations([*others, full, beside], many, {"all": masks["all"]})
     assert sections.ablations(found)[0].table.loc["tpad-no-words"].tolist() == ["+0.000", "+0.000"]
-    assert sections.ablations(against_variants(results, SESSIONS, MASKS)) == []
-    assert against_variants(others, many, masks) == []
+    assert sections.ablations(compare_with_ablations(results, SESSIONS, MASKS)) == []
+    assert compare_with_ablations(others, many, masks) == []
 
 
 def test_the_share_of_the_oracle_has_an_interval(frame):
@@ -92,7 +98,7 @@ def test_the_share_of_the_oracle_has_an_interval(frame):
     assert shares(frame, "cold", [("P", 20)])["P@20"]["markov"] == "0 %"
 
 
-def test_without_an_oracle_no_share_is_told(results):
+def test_without_an_oracle_there_are_no_shares(results):
     frame = results_frame(results[:3], SESSIONS, MASKS)
     assert frame[["of_oracle", "of_oracle_low", "of_oracle_high"]].isna().all(axis=None)
     assert [section.title for section in sections.at_a_glance(frame)] == ["At a glance"]
@@ -106,7 +112,7 @@ def test_the_headlines_of_the_main_slices_come_first(frame):
     assert list(values.table.index) == ["markov", "peer", "tpad", "oracle"]
 
 
-def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
+def test_each_kind_of_finer_slices_has_one_table_per_metric(frame):
     hits, reciprocal = sections.by_finer_slices(frame)
     assert hits.title == "By length of the session" and reciprocal.title == ""
     assert hits.note.startswith("P@20") and reciprocal.note.startswith("MRR@20")
@@ -114,39 +120,44 @@ def test_a_kind_of_finer_slices_is_a_table_a_metric(frame):
     assert hits.table.loc["oracle"].to_dict() == {"1 (3)": "1.000", "2 (3)": "1.000"}
 
 
-def test_tests_are_corrected_together_and_told_apart(results):
-    found = against_best(results, SESSIONS, MASKS)
+def test_p_values_are_corrected_over_main_and_finer_slices(results):
+    found = compare_with_best_baseline(results, SESSIONS, MASKS)
     main, finer = (
-        sections.contests("tpad", found, finer=finer)[0].table for finer in (False, True)
+        sections.best_baselines("tpad", found, finer=finer)[0].table for finer in (False, True)
     )
     assert list(main.index) == ["all", "all", "cold", "cold"]
     assert list(finer.index) == ["length 1", "length 1", "length 2", "length 2"]
     assert main.loc["cold", "best baseline"].tolist() == ["peer 0.500", "peer 0.250"]
-    smallest = min(one.found.p_value for one in found)
+    smallest = min(one.comparison.p_value for one in found)
     assert min([*main.Holm, *finer.Holm]) == f"{min(1.0, 8 * smallest):.4f}"
-    found = against_best(results, SESSIONS, MASKS, "markov")  # not against itself
-    assert {one.rival for one in found} == {"peer"}
-    assert sections.contests("nobody", against_best(results, SESSIONS, MASKS, "nobody")) == []
+    found = compare_with_best_baseline(results, SESSIONS, MASKS, "markov")  # not against itself
+    assert {one.other for one in found} == {"peer"}
+    assert (
+        sections.best_baselines(
+            "nobody", compare_with_best_baseline(results, SESSIONS, MASKS, "nobody")
+        )
+        == []
+    )
 
 
-def test_calibration_is_told_by_slice_where_it_is_stored(results):
+def test_calibration_is_shown_by_slice_if_it_is_stored(results):
     (table,) = sections.calibration(results)
     assert list(table.table) == ["ECE", "ECE cold", "log-lik.", "temperature"]
     assert table.table.loc["markov"].tolist() == ["0.125", "0.250", "-2.00", "3.00"]
     assert table.table.loc["peer"].tolist() == ["–"] * 4  # an outside model's are not known
     (lists,) = sections.lists(results)
     assert list(lists.table) == ["coverage"]
-    # A database from before they were stored has none.
+    # None if they are not stored.
     assert sections.calibration(results[1:]) == sections.lists(results[1:]) == []
 
 
-def test_an_outside_model_has_no_times_but_a_source(results):
+def test_an_imported_model_has_a_source_and_no_times(results):
     peer = Result(
         "peer", "baseline", (0,), results[1].ranks, imported={"file": "a.csv", "longest_list": 50}
     )
     (table,) = sections.runs([results[0], peer])
     assert table.table.loc["peer", "fit (s)"] == table.table.loc["peer", "scoring (s)"] == "–"
-    assert table.table.loc["peer", "note"] == "lists of up to 50 items, imported from a.csv"
+    assert table.table.loc["peer", "note"] == "imported lists of up to 50 items from a.csv"
     assert table.table.loc["markov", "fit (s)"] == "0.0"
 
 
@@ -166,9 +177,9 @@ def test_calibration_is_measured_on_warm_and_on_cold_targets():
     shop = dataset_of([[0, 1, 2, 3]], [[0, 1]], [[0, 1, 2], [1, 0], [2, 4]], 5)  # 4 is cold
     cases = TestCases.of(shop)
     with np.errstate(divide="ignore"):
-        found = measure(Fixed(), shop, cases, TestCases.of(shop))
+        found = evaluate(Fixed(), shop, cases, TestCases.of(shop))
         ranking = rank_all(Fixed(), cases, 5)
-    told = {(one.slice, one.name): one.value for one in found.figures if one.k == 0}
+    told = {(one.slice, one.name): one.value for one in found.metrics if one.k == 0}
     p = np.exp(ranking.log_probability)
     for part, mask in (("all", cases.cold >= 0), ("warm", ~cases.cold), ("cold", cases.cold)):
         expected = (ranking.collision - 2 * p + 1)[mask].mean()
@@ -186,14 +197,14 @@ def test_both_pages_show_all_parts_in_order(results, frame):
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Results on a shop",
         "## At a glance",
-        "## tpad against the best baseline",
+        "## tpad compared with the best baseline",
         "## Averaged over sessions",
         "## All targets",
         "## Cold targets",
         "## By length of the session",
-        "## tpad against the best baseline, finer slices",
-        "## What is shown",
-        "## How far scores can be trusted",
+        "## tpad compared with the best baseline, finer slices",
+        "## Recommendation lists",
+        "## Calibration",
         "## Runs",
     ]
     assert "| tpad | **0.750** ± 0.118 |" in text and "| oracle | 1.000 |" in text

@@ -1,4 +1,4 @@
-"""Folders of sentence-transformers: every module is followed, or refused by its name."""
+"""Folders of sentence-transformers: every module is supported, or named in an error."""
 
 import json
 
@@ -88,7 +88,7 @@ def test_every_mode_of_pooling_and_their_concatenation(shop, folder, modes):
 
 @pytest.mark.parametrize("mode", ONE)
 @pytest.mark.parametrize("prompt", [0, 2])
-def test_padding_on_either_side_is_no_token(mode, prompt):
+def test_padding_on_either_side_is_ignored(mode, prompt):
     torch.manual_seed(0)
     states, length = torch.randn(1, 7, 4), 4
     right = torch.tensor([[1] * length + [0] * 3])
@@ -107,7 +107,7 @@ def test_modes_are_read_in_both_forms():
     assert pooling_modes(both, "x") == ("cls", "mean")  # in the library's order
     assert pooling_modes({}, "x") == ("mean",)
     for settings in ({"pooling_mode": "median"}, {"pooling_mode_median_tokens": True}):
-        with pytest.raises(ModelError, match=r"Pooling, and its mode .*median.* is not followed"):
+        with pytest.raises(ModelError, match=r"Pooling, whose mode .*median.* is not supported"):
             pooling_modes(settings, "x")
 
 
@@ -165,7 +165,7 @@ def test_a_prompt_may_be_left_out_of_the_pooling(shop, folder):
     assert np.allclose(encode_items(str(folder), shop), expected, atol=1e-5)
 
 
-def test_the_transformer_may_lie_in_a_folder_of_its_own(shop, folder, tmp_path_factory):
+def test_the_transformer_may_be_in_a_subfolder(shop, folder, tmp_path_factory):
     outer = tmp_path_factory.mktemp("outer")
     modules(outer, (NEW + "Transformer", "0_Transformer"), (NEW + "Pooling", "1_Pooling"))
     write(outer, "1_Pooling/config.json", {"pooling_mode": "max"})
@@ -212,7 +212,7 @@ def test_of_an_encoder_and_decoder_only_the_encoder_is_read(shop, folder):
         (["pooled", (3, "2")], "must give a type and a path"),
     ],
 )
-def test_what_is_not_followed_is_refused_by_name(shop, folder, listed, says):
+def test_unsupported_modules_are_named(shop, folder, listed, says):
     dense(folder, "2_Odd", "my_code.Swish")
     dense(folder, "2_Rest", use_residual=True)
     dense(folder, "2_Token", module_input_name="token_embeddings")
@@ -228,7 +228,7 @@ def test_what_is_not_followed_is_refused_by_name(shop, folder, listed, says):
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "[" * 10**5])
-def test_a_list_of_modules_that_cannot_be_read_gets_a_sentence(shop, folder, text):
+def test_an_invalid_list_of_modules_is_an_error(shop, folder, text):
     (folder / "modules.json").write_text(text)
     with pytest.raises(ModelError, match=r"modules\.json"):
         encode_items(str(folder), shop)
@@ -236,7 +236,7 @@ def test_a_list_of_modules_that_cannot_be_read_gets_a_sentence(shop, folder, tex
 
 @pytest.mark.parametrize("modes", [("mean",), ("weightedmean", "lasttoken"), tuple(ONE)])
 def test_the_library_gives_the_same_vectors(shop, folder, modes):
-    """Where sentence-transformers is installed, which this package does not need."""
+    """Runs if sentence-transformers is installed, which is not required."""
     library = pytest.importorskip("sentence_transformers")
     dense(folder, "2_Dense", in_features=16 * len(modes))
     weights = {"linear.weight": torch.randn(5, 16 * len(modes)), "linear.bias": torch.randn(5)}

@@ -1,10 +1,10 @@
-"""Result files of session-rec, as its `Saver` writes them: untouched, with every click answered."""
+"""Result files of session-rec, as written by its `Saver`, with a list for every click."""
 
 import pandas as pd
 import pytest
 from small_shops import dataset_of
 
-from eval.models.peers import NOT_FOUND, cases_frame, read_peer
+from eval.models.ranked_lists import NOT_FOUND, cases_frame, read_ranked_lists
 from eval.protocol import Protocol, TestCases
 from tpad import DataError
 from tpad.io.csv_files import csv_text
@@ -37,31 +37,33 @@ def saver(path, walks=WALKS, without=(), last=False, ids="i{}", **changes):
     frame.assign(**changes).to_csv(path, sep=";", index=False)
 
 
-def test_a_file_goes_in_as_it_is_and_repeated_clicks_are_counted(shop, cases, tmp_path):
+def test_a_file_is_imported_unchanged_and_repeated_clicks_are_counted(shop, cases, tmp_path):
     saver(tmp_path / "test_single_x.csv.Saver@50--.csv")
-    peer = read_peer(tmp_path / "test_single_x.csv.Saver@50--.csv", cases, shop)
+    peer = read_ranked_lists(tmp_path / "test_single_x.csv.Saver@50--.csv", cases, shop)
     assert peer.ranks.tolist() == [1, 1, 1, 1]
     assert (peer.left_out, peer.unanswered, cases.left_out) == (2, 0, 2)
 
 
 def test_where_history_is_kept_every_click_counts(shop, tmp_path):
     saver(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop)
+    peer = read_ranked_lists(
+        tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop
+    )
     assert peer.ranks.tolist() == [1] * 6 and peer.left_out == 0
 
 
-def test_lists_of_last_clicks_have_no_position_and_never_answer_an_earlier_one(shop, tmp_path):
+def test_lists_without_position_predict_last_clicks_only(shop, tmp_path):
     """The third session's last click is no case; its list must not stand for the click before."""
     saver(tmp_path / "peer.csv", last=True)
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
     assert peer.ranks.tolist() == [1, 1] and peer.left_out == 1
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop), shop, allow_missing=True)
+    peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop), shop, allow_missing=True)
     assert peer.ranks.tolist() == [NOT_FOUND, 1, 1, NOT_FOUND] and peer.left_out == 1
 
 
-def test_a_file_of_every_click_answers_the_last_ones(shop, tmp_path):
+def test_a_file_of_every_click_can_be_used_for_last_clicks(shop, tmp_path):
     saver(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop, Protocol("last_item")), shop)
     assert peer.ranks.tolist() == [1, 1] and peer.left_out == 4
 
 
@@ -70,36 +72,39 @@ def test_a_file_of_every_click_answers_the_last_ones(shop, tmp_path):
     [
         (
             {"without": {(0, 2)}},
-            "2 positions of session 'test0', which has 3. session-rec takes out",
+            "2 positions of session 'test0', which has 3. session-rec removes",
         ),
         ({"without": {(1, 0)}}, "no list for 1 of 4 cases"),
-        ({"Position": 7}, "row 2 answers session 'test0', position 7, which is no test case"),
-        ({"SessionId": "nobody"}, "session 'nobody', position 0, which is no test case"),
+        (
+            {"Position": 7},
+            "row 2 has a list for session 'test0', position 7, which is not a test click",
+        ),
+        ({"SessionId": "nobody"}, "session 'nobody', position 0, which is not a test click"),
         ({"ids": "x{}"}, "ranks the unknown item 'x1'"),
     ],
 )
-def test_a_file_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, changes, says):
+def test_an_invalid_file_is_an_error(shop, cases, tmp_path, changes, says):
     saver(tmp_path / "peer.csv", **changes)
     with pytest.raises(DataError, match=says):
-        read_peer(tmp_path / "peer.csv", cases, shop)
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
 
 
-def test_the_table_of_metrics_is_named_as_such(shop, cases, tmp_path):
+def test_a_table_of_metrics_is_recognised(shop, cases, tmp_path):
     (tmp_path / "peer.csv").write_text("Metrics;HitRate@20: ;MRR@20: ;\nsknn;0.5;0.2;\n")
-    with pytest.raises(DataError, match="table of metrics; give the file of lists"):
-        read_peer(tmp_path / "peer.csv", cases, shop)
+    with pytest.raises(DataError, match="table of metrics; pass the file of lists"):
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
 
 
 def test_ids_and_positions_written_as_fractions_are_the_same(tmp_path):
     shop = dataset_of([[0, 1]], [], WALKS, 6)
     shop.items["item_id"] = [str(n) for n in range(6)]
     saver(tmp_path / "peer.csv", ids="{}.0", Position=[0.0, 1.0, 2.0, 0.0, 0.0, 1.0])
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop), shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", TestCases.of(shop), shop)
     assert peer.ranks.tolist() == [1, 1, 1, 1]
 
 
 def test_ids_that_start_a_formula_come_back(tmp_path):
-    """The exported questions mark them for spreadsheets; an answer may copy them as they stand."""
+    """The exported cases mark them for spreadsheets; an imported list may keep the marks."""
     shop = dataset_of([[0, 1]], [], WALKS, 6)
     shop.items["item_id"] = ["=0", "+x", "@2", "-3", "4", "'=5"]
     shop.test.ids[:] = ["=a", "-b", "@c"]
@@ -111,7 +116,7 @@ def test_ids_that_start_a_formula_come_back(tmp_path):
     frame["SessionId"], frame["Position"] = frame["session_id"], frame["position"]
     frame["Recommendations"] = frame["target"]
     frame.to_csv(tmp_path / "peer.csv", index=False)
-    assert read_peer(tmp_path / "peer.csv", cases, shop).ranks.tolist() == [1, 1, 1, 1]
+    assert read_ranked_lists(tmp_path / "peer.csv", cases, shop).ranks.tolist() == [1, 1, 1, 1]
     plain = frame.assign(items=[shop.items["item_id"][t] for t in cases.targets])
     plain[["case", "items"]].to_csv(tmp_path / "plain.csv", index=False)
-    assert read_peer(tmp_path / "plain.csv", cases, shop).ranks.tolist() == [1, 1, 1, 1]
+    assert read_ranked_lists(tmp_path / "plain.csv", cases, shop).ranks.tolist() == [1, 1, 1, 1]

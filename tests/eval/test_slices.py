@@ -1,11 +1,11 @@
-"""Slices: which case belongs to which, by hand and by what must hold for all."""
+"""Slices: which cases belong to each, on small examples and by properties."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from small_shops import dataset_of
 
-from eval.metrics.slices import FREQUENCIES, LENGTHS, kind_of, slices, telling
+from eval.metrics.slices import FREQUENCIES, LENGTHS, informative, kind_of, slices
 from eval.protocol import Protocol, TestCases
 from tpad import DataError
 
@@ -24,7 +24,7 @@ def rows(mask) -> list[int]:
     return np.flatnonzero(mask).tolist()
 
 
-def test_every_slice_by_hand(data):
+def test_every_slice_on_a_small_example(data):
     cases = TestCases.of(data, KEPT)  # targets 1, 4, 3, 3, 2 and then 0
     found = {name: rows(mask) for name, mask in slices(cases, data).items()}
     assert found == {
@@ -50,15 +50,15 @@ def test_every_slice_by_hand(data):
     assert list(found)[:4] == ["all", "warm", "cold", "length 1"]
 
 
-def test_finer_slices_know_their_kind_and_those_that_tell_nothing_are_left_out(data):
+def test_kinds_of_finer_slices_and_which_are_informative(data):
     found = slices(TestCases.of(data, KEPT), data, most_categories=1)
     kinds = [kind_of(name) for name in found]
     assert (
         kinds == [None] * 3 + ["length"] * 4 + ["frequency"] * 5 + ["category"] * 3 + ["repeat"] * 2
     )
-    assert [name for name in found if name not in telling(found)] == ["frequency 21–100"]
+    assert [name for name in found if name not in informative(found)] == ["frequency 21–100"]
     masked = slices(TestCases.of(data), data)  # no target is a repeat
-    assert masked["no repeat"].all() and "no repeat" not in telling(masked)
+    assert masked["no repeat"].all() and "no repeat" not in informative(masked)
     assert kind_of("held out") is kind_of("few shot") is None
 
 
@@ -73,7 +73,7 @@ def test_only_the_largest_categories_have_a_slice(data):
     assert rows(found["other categories"]) == [1, 4]
 
 
-def test_the_parts_that_items_play_in_a_split(data):
+def test_slices_by_the_role_of_items_in_a_split(data):
     cases = TestCases.of(data, KEPT)
     roles = np.array(["warm", "few_shot", "warm", "warm", "held_out"], dtype=object)
     found = slices(cases, data, roles=roles)

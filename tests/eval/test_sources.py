@@ -1,4 +1,4 @@
-"""Embedding sets from files: what joins them before they are compared."""
+"""Embedding sets from files: what is appended before they are compared."""
 
 from argparse import Namespace
 
@@ -32,7 +32,7 @@ def test_price_and_category_join_a_set_of_a_file_too(shop, given):
     np.testing.assert_allclose(sets["net"], np.concatenate([vectors, fields], 1))
 
 
-def test_with_text_a_set_also_stands_joined_with_tfidf(shop, given):
+def test_with_text_a_set_is_also_compared_with_tfidf_appended(shop, given):
     options, vectors = given
     sets = _extra(options("net", with_text=True), shop)
     assert list(sets) == ["net", "net_tfidf"]

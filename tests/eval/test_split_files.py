@@ -1,4 +1,4 @@
-"""A split that was written is the split that is trained on."""
+"""A saved split is the split that is trained on."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ from fake_bundle import make_fake_dataset
 
 from eval.splits.files import save_split
 from eval.splits.leaks import assert_no_leaks
-from eval.splits.making import SplitConfig, make_split
+from eval.splits.split import SplitConfig, make_split
 from tpad import DataError, Dataset
 
 
@@ -24,7 +24,7 @@ def read(folder) -> Dataset:
     return Dataset.load(folder / "items.parquet", folder / "sessions.parquet")
 
 
-def test_what_is_read_again_is_the_split(tmp_path, split):
+def test_a_saved_split_can_be_loaded(tmp_path, split):
     folder = save_split(split, tmp_path / "out")
     again = read(folder)
     assert again.fingerprint == split.dataset.fingerprint  # pictures and all
@@ -36,7 +36,7 @@ def test_what_is_read_again_is_the_split(tmp_path, split):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shop"]
 
 
-def test_known_beginnings_survive(tmp_path, split):
+def test_histories_are_saved(tmp_path, split):
     dataset = replace(split.dataset, test=split.dataset.test.take(split.dataset.test.lengths > 2))
     whole = make_split(dataset, SplitConfig("leave_one_out"))
     again = read(save_split(whole, tmp_path / "out"))
@@ -45,8 +45,8 @@ def test_known_beginnings_survive(tmp_path, split):
         np.testing.assert_array_equal(mine.targets, theirs.targets)
 
 
-def test_a_folder_in_use_is_left_alone(tmp_path, split):
-    with pytest.raises(DataError, match="holds something already"):
+def test_a_folder_that_is_not_empty_is_an_error(tmp_path, split):
+    with pytest.raises(DataError, match="is not empty"):
         save_split(split, tmp_path / "shop")
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="cannot be written"):

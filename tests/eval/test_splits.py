@@ -1,4 +1,4 @@
-"""Splits: what they hold out is held out, nothing else changes, and a seed says it all."""
+"""Splits hold out what they should, change nothing else, and depend only on their seed."""
 
 from collections import Counter
 from dataclasses import replace
@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings, strategies as st
 from small_shops import dataset_of
 
 from eval.protocol import Protocol, TestCases
-from eval.splits.cuts import draw_items
-from eval.splits.making import DEFAULTS, Split, SplitConfig, make_split
+from eval.splits.kinds import draw_items
+from eval.splits.split import DEFAULTS, Split, SplitConfig, make_split
 from tpad import ConfigError, DataError, Dataset
 from tpad.data.sessions import Sessions
 
@@ -101,7 +101,7 @@ seeds = st.integers(0, 50)
 
 @settings(max_examples=40)
 @given(seeds, configs)
-def test_no_click_is_made_up_and_only_what_is_held_out_goes(seed, config):
+def test_only_clicks_on_held_out_items_are_removed(seed, config):
     dataset = random_shop(seed)
     before = dataset.fingerprint
     split = split_or_nothing(dataset, config)
@@ -122,7 +122,7 @@ def test_no_click_is_made_up_and_only_what_is_held_out_goes(seed, config):
 
 @settings(max_examples=40)
 @given(seeds, configs)
-def test_no_held_out_item_is_trained_on_whatever_the_draw(seed, config):
+def test_no_held_out_item_is_trained_on(seed, config):
     split = split_or_nothing(random_shop(seed), config)
     train = split.dataset.popularity
     validation = np.bincount(split.dataset.validation.clicks, minlength=30)
@@ -199,7 +199,7 @@ def test_popularity_strata_hold_out_the_best_sellers_too():
         assert [int(chosen[start : start + 10].sum()) for start in range(0, 100, 10)] == [2] * 10
 
 
-def test_few_shots_of_nothing_are_cold_items():
+def test_few_shot_with_zero_clicks_equals_cold_items():
     dataset = random_shop(3)
     few = make_split(dataset, SplitConfig("few_shot", 5, n=0))
     cold = make_split(dataset, SplitConfig("cold_items", 5))
@@ -208,7 +208,7 @@ def test_few_shots_of_nothing_are_cold_items():
     assert few.fingerprint != cold.fingerprint
 
 
-def test_few_shots_keep_what_they_may():
+def test_few_shot_items_keep_n_clicks():
     # Of an item's 40 clicks, each in a long session, 5 remain; those of the others all remain.
     dataset = dataset_of([[s % 4, 4, 5, 6, 7] for s in range(160)], [], [[1, 0, 2, 3, 4]], 8)
     split = make_split(dataset, SplitConfig("few_shot", 1, fraction=0.5, n=5))
@@ -217,7 +217,7 @@ def test_few_shots_keep_what_they_may():
     np.testing.assert_array_equal(split.dataset.popularity[others], dataset.popularity[others])
 
 
-def test_neighbours_of_a_removed_click_join_and_lone_clicks_go():
+def test_sessions_with_a_single_click_left_are_removed():
     dataset = dataset_of(
         [[0, 1, 2], [1, 0], [2, 0, 1, 1, 2], [0]],
         [[1, 2], [2, 0, 1]],
@@ -232,7 +232,7 @@ def test_neighbours_of_a_removed_click_join_and_lone_clicks_go():
     assert [items.tolist() for items in cut.test.items] == [[0, 1]]
 
 
-def test_a_launch_date_parts_time_in_two():
+def test_launch_date_splits_sessions_by_time():
     dataset = random_shop(1)
     split = make_split(dataset, SplitConfig("launch_date", day="1970-01-13"))
     end, cut = 13 * DAY, split.dataset
@@ -251,7 +251,7 @@ def test_a_launch_date_parts_time_in_two():
     assert all(count == 1 for count in Counter(name for name, _, _ in lost.elements()).values())
 
 
-def test_a_session_under_way_at_midnight_ends_there():
+def test_a_session_that_continues_after_midnight_is_cut():
     times = [DAY - 20, DAY - 10, DAY + 10]
     base = dataset_of([[0, 1, 0]], [], [[1, 2]], 3)
     dataset = replace(
@@ -274,7 +274,7 @@ def test_temporal_sessions_are_in_order_and_their_shares_right():
 
 @settings(max_examples=20)
 @given(seeds, st.booleans())
-def test_leave_one_out_asks_each_user_once(seed, times):
+def test_leave_one_out_has_one_target_per_user(seed, times):
     dataset = random_shop(seed, times=times)
     split = make_split(dataset, SplitConfig("leave_one_out"))
     cut = split.dataset
@@ -306,7 +306,7 @@ def test_leave_one_out_asks_each_user_once(seed, times):
     assert len(TestCases.of(cut, replace(split.protocol, mask_history=False))) == len(long)
 
 
-def test_splits_can_be_laid_over_each_other():
+def test_splits_can_be_combined():
     whole = make_split(random_shop(4), SplitConfig("leave_one_out")).dataset
     split = make_split(whole, SplitConfig("cold_items", fraction=0.3))
     assert not split.dataset.popularity[split.held_out].any()
@@ -352,11 +352,11 @@ def test_every_kind_has_a_name_that_can_be_read():
         ("launch_date", {}, "YYYY-MM-DD"),
         ("launch_date", {"day": "soon"}, "YYYY-MM-DD, not 'soon'"),
         ("temporal", {"test_fraction": 0.95}, "less than 1"),
-        ("temporal", {"test_fraction": -0.1}, "0 or more"),
+        ("temporal", {"test_fraction": -0.1}, "at least 0"),
         ("cold_items", {"seed": -1}, "seed must be 0 or more"),
     ],
 )
-def test_settings_that_cannot_work_get_a_sentence(kind, values, words):
+def test_invalid_settings_are_errors(kind, values, words):
     with pytest.raises(ConfigError, match=words):
         SplitConfig(kind, **values)
 
@@ -365,17 +365,17 @@ def test_settings_that_cannot_work_get_a_sentence(kind, values, words):
     "text, words",
     [
         ("few_shot:n=many", "n of the split few_shot must be a number, not 'many'"),
-        ("few_shot:m=3", "'m=3' is no parameter"),
-        ("few_shot:n", "'n' is no parameter"),
+        ("few_shot:m=3", "'m=3' is not a parameter"),
+        ("few_shot:n", "'n' is not a parameter"),
         ("few:n=3", "no split 'few'"),
     ],
 )
-def test_texts_that_name_no_split_get_a_sentence(text, words):
+def test_invalid_split_names_are_errors(text, words):
     with pytest.raises(ConfigError, match=words):
         SplitConfig.parse(text)
 
 
-def test_data_that_does_not_fit_gets_a_sentence():
+def test_unsuitable_data_is_an_error():
     shop = random_shop(0)
     bare = dataset_of([[0, 1], [1, 2, 3]], [[0, 1]], [[0, 1, 2]], 4)
 
@@ -386,12 +386,12 @@ def test_data_that_does_not_fit_gets_a_sentence():
     refuse(shop, "choose one of kind 0, kind 1", "new_category", category="x", error=ConfigError)
     refuse(bare, "No item has a category", "new_category", category="x")
     refuse(bare, "No item has a category", "cold_items", draw="category", fraction=0.5)
-    refuse(bare, "is none; choose a larger", "cold_items", fraction=0.01, error=ConfigError)
-    refuse(random_shop(0, times=False), "no time of each click", "launch_date", day="1970-01-09")
+    refuse(bare, "is less than one item", "cold_items", fraction=0.01, error=ConfigError)
+    refuse(random_shop(0, times=False), "clicks have no times", "launch_date", day="1970-01-09")
     refuse(
         shop, "No item is first clicked after", "launch_date", day="2026-01-01", error=ConfigError
     )
-    refuse(shop, "take a later one", "launch_date", day="1969-01-01", error=ConfigError)
+    refuse(shop, "choose a later day", "launch_date", day="1969-01-01", error=ConfigError)
     alike = {
         name: replace(getattr(shop, name), starts=getattr(shop, name).starts * 0) for name in PARTS
     }
@@ -401,4 +401,6 @@ def test_data_that_does_not_fit_gets_a_sentence():
     refuse(whole, "leaves no training session", "new_category", category="a")
     refuse(dataset_of([[0, 1, 2]], [], [[0]], 3), "leaves no test session", "given")
     unasked = dataset_of([[0, 1, 2]], [], [[0, 1]], 3, category=["a", "a", "b"])
-    refuse(unasked, "No test session asks for one of the 1 items", "new_category", category="b")
+    refuse(
+        unasked, "No target of a test session is one of the 1 items", "new_category", category="b"
+    )

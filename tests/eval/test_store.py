@@ -1,12 +1,13 @@
-"""The results database: what goes in comes out, and nothing is overwritten."""
+"""The results database: what is stored can be read, and nothing is overwritten."""
 
 import numpy as np
 import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks
 
-from eval.database.store import Figure, Store
+from eval.database.store import Store
 from eval.metrics.ranks import Ranks, case_values
+from eval.metrics.slice_metrics import MetricValue
 from eval.protocol import SLICES, TestCases
 from tpad.errors import DataError
 
@@ -18,7 +19,7 @@ def store(target):
     store.close()
 
 
-def test_ranks_and_figures_come_back(store, shop):
+def test_ranks_and_metrics_are_stored(store, shop):
     cases = TestCases.of(shop)
     rng = np.random.default_rng(0)
     ranks = Ranks(rng.integers(0, 9, len(cases)), rng.integers(0, 7, len(cases)))
@@ -40,8 +41,8 @@ def test_ranks_and_figures_come_back(store, shop):
     assert found.low <= found.value <= found.high
 
 
-def test_further_figures_are_stored_with_those_of_the_ranks(store, shop):
-    more = [Figure("all", "coverage", 20, 0.25), Figure("all", "ECE", 0, 0.125, 0.1, 0.2)]
+def test_further_metrics_are_stored_with_those_of_the_ranks(store, shop):
+    more = [MetricValue("all", "coverage", 20, 0.25), MetricValue("all", "ECE", 0, 0.125, 0.1, 0.2)]
     with open_run(store, shop) as run:
         run.finish(some_ranks(shop), 0, 0, more=more)
     figures = {(m.name, m.k): (m.value, m.low, m.high) for m in store.metrics(run.id)}
@@ -88,7 +89,7 @@ def test_a_run_gets_its_results_once(store, shop):
 @pytest.mark.parametrize(
     "error, status", [(KeyboardInterrupt, "interrupted"), (ValueError, "failed")]
 )
-def test_a_run_that_breaks_off_is_marked_and_leaves_no_figures(store, shop, error, status):
+def test_a_run_that_fails_is_marked_and_stores_no_metrics(store, shop, error, status):
     with open_run(store, shop, key="whole") as whole:
         whole.finish(some_ranks(shop), 0, 0)
     with pytest.raises(error), open_run(store, shop) as run:
@@ -109,20 +110,20 @@ def test_a_run_that_is_left_without_results_is_interrupted(store, shop):
     "change, fault",
     [
         (lambda ranks: ranks[:-1], "as many ranks"),
-        (lambda ranks: np.where(np.arange(len(ranks)) == 3, np.nan, ranks), "begin at 1"),
-        (lambda ranks: ranks - ranks.min(), "begin at 1"),
+        (lambda ranks: np.where(np.arange(len(ranks)) == 3, np.nan, ranks), "at least 1"),
+        (lambda ranks: ranks - ranks.min(), "at least 1"),
         (lambda ranks: ranks + 0.25, "end in .0 or .5"),
     ],
 )
-def test_ranks_that_cannot_be_are_refused(store, shop, change, fault):
+def test_invalid_ranks_are_errors(store, shop, change, fault):
     with pytest.raises(DataError, match=fault), open_run(store, shop) as run:
         run.finish(change(some_ranks(shop)), 0, 0)
     assert store.get(run.id).status == "failed"
 
 
-def test_a_figure_that_is_no_number_is_refused_with_all_others(store, shop):
+def test_a_metric_that_is_not_finite_is_an_error_and_nothing_is_stored(store, shop):
     with pytest.raises(DataError, match="ECE@0 of slice cold"), open_run(store, shop) as run:
-        run.finish(some_ranks(shop), 0, 0, more=[Figure("cold", "ECE", 0, float("nan"))])
+        run.finish(some_ranks(shop), 0, 0, more=[MetricValue("cold", "ECE", 0, float("nan"))])
     assert store.metrics(run.id) == []
 
 
@@ -131,7 +132,7 @@ def test_a_failure_while_results_are_written_leaves_none_of_them(store, shop, mo
         raise RuntimeError("no space left")
 
     with pytest.raises(RuntimeError), open_run(store, shop) as run:
-        monkeypatch.setattr(Store, "close_run", fail)
+        monkeypatch.setattr("eval.database.open_run.close_run", fail)
         try:
             run.finish(some_ranks(shop), 0, 0)
         finally:

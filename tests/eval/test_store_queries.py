@@ -1,4 +1,4 @@
-"""What reports and a dashboard ask of the store: runs, figures, ranks, splits and verdicts."""
+"""Queries of reports and the dashboard: runs, metrics, ranks, splits and verdicts."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import event
 from store_runs import open_run, some_ranks, tiny_shop
 
-from eval.database.store import Figure, Store
+from eval.database.store import Store
+from eval.metrics.slice_metrics import MetricValue
 from eval.metrics.slices import slices
 from eval.protocol import SLICES, TestCases
 from eval.runs.selection import select_runs
@@ -35,7 +36,7 @@ def finish(store, shop, model="tpad", seed=0, **more):
     return run.id
 
 
-def test_runs_are_filtered_by_what_they_belong_to(store, shop):
+def test_runs_can_be_filtered(store, shop):
     other = tiny_shop()
     split = add_split(store, other)
     ids = [finish(store, shop, "a", 0), finish(store, shop, "b", 1)]
@@ -57,7 +58,7 @@ def test_runs_are_filtered_by_what_they_belong_to(store, shop):
     assert found(dataset="nowhere") == found(model=[]) == []
 
 
-def test_slices_of_cases_are_kept_once_for_all_their_runs(store, shop):
+def test_slices_are_stored_once_for_all_runs_on_the_cases(store, shop):
     cases, run = TestCases.of(shop), finish(store, shop)
     assert store.slices(run) == {}
     masks = slices(cases, shop)
@@ -72,7 +73,7 @@ def test_slices_of_cases_are_kept_once_for_all_their_runs(store, shop):
     assert store.slices(finish(store, tiny_shop())) == {}  # of another dataset
 
 
-def test_a_database_that_has_no_slices_tells_those_by_length(store, shop):
+def test_without_stored_slices_those_by_length_are_used(store, shop):
     finish(store, shop)
     masks = select_runs(store).masks()
     assert list(masks)[:3] == ["all", "warm", "cold"]
@@ -82,7 +83,7 @@ def test_a_database_that_has_no_slices_tells_those_by_length(store, shop):
     assert {"category case", "no repeat"} <= set(select_runs(store).masks())
 
 
-def test_a_run_is_told_in_full(store, shop):
+def test_a_run_is_listed_with_all_its_facts(store, shop):
     before = datetime.now(UTC)
     split = add_split(store, shop)
     finish(store, shop, "a", 4, key="abc", split_id=split)
@@ -100,7 +101,7 @@ def test_a_run_is_told_in_full(store, shop):
     assert info.started.utcoffset() == timedelta(0)
 
 
-def test_figures_are_a_table_of_finished_runs(store, shop):
+def test_metrics_are_a_table_of_finished_runs(store, shop):
     first, second = finish(store, shop, "a", 0), finish(store, shop, "b", 1)
     with open_run(store, shop, "c"):
         pass
@@ -117,15 +118,15 @@ def test_figures_are_a_table_of_finished_runs(store, shop):
     assert set(chosen["model"]) == {"b"}
 
 
-def test_a_figure_without_an_interval_has_none_in_the_table(store, shop):
+def test_a_metric_without_an_interval_has_none_in_the_table(store, shop):
     with open_run(store, shop) as run:
-        run.finish(some_ranks(shop), 0, 0, more=[Figure("all", "coverage", 20, 0.5)])
+        run.finish(some_ranks(shop), 0, 0, more=[MetricValue("all", "coverage", 20, 0.5)])
     (row,) = store.figures(name="coverage").itertuples()
     assert row.value == 0.5
     assert np.isnan(row.low) and np.isnan(row.high)
 
 
-def test_figures_of_no_run_are_an_empty_table_of_numbers(store):
+def test_metrics_of_no_run_are_an_empty_table_of_numbers(store):
     table = store.figures()
     assert len(table) == 0
     assert table["value"].dtype == float
@@ -141,7 +142,7 @@ def test_ranks_of_many_runs_are_one_query(store, shop):
     assert matrix.shape == (2, len(some_ranks(shop)))
 
 
-def test_ranks_that_cannot_stand_in_one_matrix_are_refused(store, shop):
+def test_ranks_of_different_cases_cannot_be_in_one_matrix(store, shop):
     first, other = finish(store, shop), finish(store, tiny_shop())
     with open_run(store, shop) as open_still:
         pass
@@ -159,7 +160,7 @@ def test_ranks_that_cannot_stand_in_one_matrix_are_refused(store, shop):
         store.case_table("nothing")
 
 
-def test_two_runs_stand_side_by_side(store, shop):
+def test_two_runs_side_by_side(store, shop):
     first, second = finish(store, shop, "a", 0), finish(store, shop, "b", 1)
     table, cases = store.side_by_side(first, second), TestCases.of(shop)
     np.testing.assert_array_equal(table["first"], some_ranks(shop, 0))
@@ -208,12 +209,12 @@ def test_verdicts_are_added_and_never_replaced(store, shop):
     assert store.verdicts(run, case=0) == []
 
 
-def test_a_verdict_is_of_a_case_that_there_is(store, shop):
+def test_a_verdict_needs_an_existing_case(store, shop):
     run, n = finish(store, shop), len(TestCases.of(shop))
     for case in (-1, n):
         with pytest.raises(DataError, match=f"cases 0 to {n - 1}, not {case}"):
             store.add_verdict(run, case, "good")
-    with pytest.raises(DataError, match="needs a word"):
+    with pytest.raises(DataError, match="verdict is empty"):
         store.add_verdict(run, 0, " ")
     with pytest.raises(DataError, match="no run nothing"):
         store.add_verdict("nothing", 0, "good")

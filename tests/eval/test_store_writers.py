@@ -1,4 +1,4 @@
-"""Several writers, killed ones, locks and full disks: what was stored stays whole."""
+"""Several writers, killed processes, locks and full disks: stored results stay complete."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
 
+from eval.database.open_run import close_run
 from eval.database.processes import is_running
 from eval.database.store import Store
 from tpad.errors import DataError
@@ -96,7 +97,7 @@ def test_killed_runs_are_interrupted_and_all_others_are_whole(target):
     store.close()
 
 
-def test_a_run_of_a_living_process_is_left_alone(store):
+def test_a_run_of_a_running_process_stays_running(store):
     shop = tiny_shop()
     with open_run(store, shop) as run:
         again = Store(store.target)
@@ -105,17 +106,17 @@ def test_a_run_of_a_living_process_is_left_alone(store):
         run.finish(some_ranks(shop), 0, 0)
 
 
-def test_a_run_that_was_taken_for_dead_may_still_be_finished(store):
+def test_a_run_marked_as_interrupted_can_still_be_finished(store):
     shop = tiny_shop()
     with open_run(store, shop) as run:
         with store.write() as session:
-            store.close_run(session, run.id, "interrupted")
+            close_run(session, run.id, "interrupted")
         run.finish(some_ranks(shop), 0, 0)
     assert store.get(run.id).status == "done"
     np.testing.assert_array_equal(store.ranks(run.id), some_ranks(shop))
 
 
-def test_a_process_is_known_by_its_number_and_its_start():
+def test_a_process_is_identified_by_its_id_and_start_time():
     now = datetime.now(UTC)
     assert is_running(os.getpid(), now)
     if Path("/proc/self/stat").exists():  # its number was another's then
@@ -166,7 +167,7 @@ def limit(store, pages):
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_is_reported_and_nothing_half_written_stays(file):
+def test_a_full_disk_is_reported_and_nothing_is_half_written(file):
     shop = tiny_shop()
     with open_run(file, shop, key="whole") as whole:
         whole.finish(some_ranks(shop), 0, 0)
@@ -196,7 +197,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_fills_up_is_reported_and_what_was_there_is_whole(small_disk):
+def test_a_disk_that_fills_up_is_reported_and_earlier_results_are_kept(small_disk):
     shop, store = tiny_shop(), Store(small_disk / "results.db")
     with open_run(store, shop, key="whole") as whole:
         whole.finish(some_ranks(shop), 0, 0)

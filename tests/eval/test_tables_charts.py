@@ -1,4 +1,4 @@
-"""Tidy tables, LaTeX and the HTML page, on ranks whose figures are known."""
+"""Tidy tables, LaTeX and the HTML page, on ranks with known metrics."""
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,16 @@ MASKS = {
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     results = [
-        Result("popularity_1", "baseline", (0,), Ranks.of(np.array([[30.0, 2, np.inf, np.inf]]))),
-        Result("tpad", "tpad", (0, 1), Ranks.of(np.array([[1, 1, 1, 30], [1, 1, 30, 30]]))),
-        Result("oracle", "oracle", (0,), Ranks.of(np.ones((1, 4)))),
+        Result(
+            "popularity_1",
+            "baseline",
+            (0,),
+            Ranks.from_expected(np.array([[30.0, 2, np.inf, np.inf]])),
+        ),
+        Result(
+            "tpad", "tpad", (0, 1), Ranks.from_expected(np.array([[1, 1, 1, 30], [1, 1, 30, 30]]))
+        ),
+        Result("oracle", "oracle", (0,), Ranks.from_expected(np.ones((1, 4)))),
     ]
     return results_frame(results, SESSIONS, MASKS)
 
@@ -33,7 +40,7 @@ def figure_of(frame, model, part, metric="P", k=20):
     return frame[hit].iloc[0]
 
 
-def test_a_row_a_model_slice_and_metric(frame):
+def test_one_row_per_model_slice_and_metric(frame):
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == 3 * 2 * 9 and "nobody" not in set(frame.slice)
     ours = figure_of(frame, "tpad", "cold")
@@ -45,7 +52,7 @@ def test_a_row_a_model_slice_and_metric(frame):
     assert figure_of(frame, "popularity_1", "all", "MRR")["mean"] == 0.125
 
 
-def test_the_best_real_model_is_marked_and_the_oracle_is_none(frame):
+def test_the_best_model_is_marked_but_not_the_oracle(frame):
     table = wide(frame, "all", [("P", 20), ("MRR", 20)])
     assert table.loc["tpad", "P@20"].endswith("*") and "±" in table.loc["tpad", "P@20"]
     assert not table.loc["oracle", "P@20"].endswith("*")
@@ -69,7 +76,7 @@ def test_figures_show_every_model_with_its_interval(frame):
     assert list(slice_figure(frame, "P", 20).data[0].x) == ["all", "cold"]
 
 
-def test_the_page_is_whole_and_works_offline(frame):
+def test_the_page_is_complete_and_works_offline(frame):
     text = page(frame, title="a <b> & c", notes=["seeds 0 1"])
     assert "a &lt;b&gt; &amp; c" in text and "<b>" not in text.split("<body>")[1][:200]
     assert text.count("Plotly.newPlot") == 5

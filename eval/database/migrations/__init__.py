@@ -1,1 +1,1 @@
-"""Alembic's folder: one file in `versions/` for each version of the schema."""
+"""Alembic's folder: one file in `versions/` for each revision of the schema."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: it gets an open transaction from `eval.database.versions` and leaves its end to it."""
+"""Run by Alembic on the open transaction of `eval.database.revision`, which commits it."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from eval.database.schema import Base
 
 connection = context.config.attributes.get("connection")
 if connection is None:
-    raise SystemExit("Opening a database upgrades it; the alembic command is not needed.")
+    raise SystemExit("tpad creates its tables itself; do not run the alembic command.")
 context.configure(connection=connection, target_metadata=Base.metadata)
 with context.begin_transaction():
     context.run_migrations()

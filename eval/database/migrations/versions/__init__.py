@@ -1,1 +1,1 @@
-"""One file for each version; what is released here is never edited again."""
+"""One file per revision. A revision that has been released is never edited."""

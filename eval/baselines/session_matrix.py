@@ -1,4 +1,4 @@
-"""Sessions as sparse rows of weighted items: the input of models that multiply it with a table."""
+"""Sessions as rows of a sparse matrix of weighted items, the input of linear models."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ import numpy as np
 from scipy import sparse
 
 LEAST_WEIGHT = 1e-6
-"""Clicks that weigh less beside the most recent one are left out."""
+"""Clicks with a smaller weight, relative to the most recent one, are left out."""
 
 
-def decayed(
+def decayed_rows(
     sessions: Sequence[np.ndarray], n_columns: int, decay: float | None
 ) -> sparse.csr_array:
-    """Sessions as rows of weights that add up to 1.
+    """Sessions as rows of item weights that sum to 1.
 
-    A click that lies s steps back weighs `exp(−s / decay)`; clicks on the same item add up. Without a
-    decay every distinct item weighs the same.
+    A click s steps back has the weight `exp(−s / decay)`; clicks on the same item are added. Without a
+    decay all distinct items have the same weight.
 
     Args:
         sessions: n integer arrays of columns, the most recent last; they may be empty.
@@ -31,7 +31,7 @@ def decayed(
     steps = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(column))
     weight = np.ones(len(column)) if decay is None else np.exp(-steps / decay)
     kept = weight >= LEAST_WEIGHT
-    x = sparse.csr_array(  # adds up equal places
+    x = sparse.csr_array(  # adds duplicates
         (weight[kept], (row[kept], column[kept])), shape=(len(sessions), n_columns)
     )
     if decay is None:

@@ -1,18 +1,14 @@
-"""What reports, comparisons and a dashboard ask of the results database."""
+"""Queries of reports, comparisons and the dashboard on the results database."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute
 
-from eval.database.damage import array, mask_of, ranks_of, telling_damage
-from eval.database.failures import reason
-from eval.database.opening import WAIT_SECONDS, Opened
+from eval.database.integrity import decode_array, decode_mask, decode_ranks
 from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
 from eval.database.run_rows import run_info, runs_query
 from eval.database.schema import (
@@ -27,40 +23,16 @@ from eval.database.schema import (
     SplitRow,
     VerdictRow,
 )
+from eval.database.transactions import Transactions
 from eval.metrics.ranks import Ranks
 from tpad import DataError
 
 
-class Reader:
-    """The reading half of a `Store`."""
-
-    opened: Opened
-    wait: float = WAIT_SECONDS
-
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A transaction that reads; what it finds can be used after it.
-
-        Raises:
-            DataError: the database was deleted or replaced, cannot be read, or is damaged: faults of
-                the block's own code count as damage, as it is what turns rows into values.
-        """
-        self.opened.check_in_place()
-        try:
-            with (
-                telling_damage(self.opened.name),
-                Session(self.opened.engine, expire_on_commit=False) as session,
-            ):
-                yield session
-        except (IntegrityError, ProgrammingError):
-            raise
-        except DatabaseError as error:
-            raise DataError(
-                f"{self.opened.name} cannot be read: {reason(error, self.wait)}."
-            ) from error
+class Reader(Transactions):
+    """The queries of a `Store`."""
 
     def find(self, key: str) -> str | None:
-        """Id of the latest finished run with a key, if there is one."""
+        """Id of the latest finished run with this key, or None."""
         with self.read() as session:
             return session.scalar(
                 select(RunRow.id)
@@ -95,23 +67,23 @@ class Reader:
         """Runs, the oldest first.
 
         Args:
-            model, status, seed: only runs of this one, or of one of these.
+            model, status, seed: one value or several.
             dataset: name or fingerprint.
-            cases: fingerprint; runs of the same one can be compared case by case.
+            cases: fingerprint; runs on the same cases can be compared case by case.
             split: name or fingerprint.
         """
-        query = _only(runs_query(), model, ModelRow.name)
-        query = _only(query, dataset, DatasetRow.name, DatasetRow.fingerprint)
-        query = _only(query, cases, CasesRow.fingerprint)
-        query = _only(query, split, SplitRow.name, SplitRow.fingerprint)
-        query = _only(query, seed, RunRow.seed)
+        query = _where(runs_query(), model, ModelRow.name)
+        query = _where(query, dataset, DatasetRow.name, DatasetRow.fingerprint)
+        query = _where(query, cases, CasesRow.fingerprint)
+        query = _where(query, split, SplitRow.name, SplitRow.fingerprint)
+        query = _where(query, seed, RunRow.seed)
         with self.read() as session:
             found = [run_info(*row) for row in session.execute(query)]
         wanted = [status] if isinstance(status, str) else status
         return [run for run in found if wanted is None or run.status in wanted]
 
     def metrics(self, run_id: str) -> list[MetricRow]:
-        """All figures of a run."""
+        """All metrics of a run."""
         with self.read() as session:
             return list(session.scalars(select(MetricRow).where(MetricRow.run_id == run_id)))
 
@@ -123,15 +95,15 @@ class Reader:
         name: str | Sequence[str] | None = None,
         k: int | Sequence[int] | None = None,
     ) -> pd.DataFrame:
-        """Figures of finished runs, one a row.
+        """Metrics of finished runs as a table, one per row.
 
         Args:
-            run_ids: of these runs; of all by default.
-            slice, name, k: only this one, or one of these.
+            run_ids: the runs; all by default.
+            slice, name, k: one value or several; all by default.
 
         Returns:
             Columns run_id, model, role, dataset, seed, slice, name, k, value, low, high; the oldest
-            run first. `low` and `high` are NaN where a figure has no interval.
+            run first. `low` and `high` are NaN if a metric has no interval.
         """
         columns = {
             "run_id": RunRow.id,
@@ -156,30 +128,27 @@ class Reader:
             .where(RunRow.status == "done")
             .order_by(RunRow.started, RunRow.id, MetricRow.id)
         )
-        query = _only(query, None if run_ids is None else list(run_ids), RunRow.id)
-        query = _only(query, slice, MetricRow.slice)
-        query = _only(query, name, MetricRow.name)
-        query = _only(query, k, MetricRow.k)
+        query = _where(query, None if run_ids is None else list(run_ids), RunRow.id)
+        query = _where(query, slice, MetricRow.slice)
+        query = _where(query, name, MetricRow.name)
+        query = _where(query, k, MetricRow.k)
         with self.read() as session:
             rows = session.execute(query).all()
             table = pd.DataFrame(rows, columns=list(columns))
             kinds = {"seed": "int64", "k": "int64", "value": float, "low": float, "high": float}
             if table[["model", "dataset"]].isna().any(axis=None):
-                raise LookupError("a run has lost its model, its cases or its dataset")
+                raise LookupError("the model, cases or dataset of a run are missing")
             return table.astype(kinds)
 
     def ranks(self, run_id: str) -> np.ndarray:
-        """Expected ranks: (n_cases,) float32, in the order of the run's cases; inf is not found.
+        """Expected ranks (n_cases,) float32, in the order of the run's cases; inf if not found.
 
-        They are for people to read: metrics need the ties too, which `rank_matrix` has.
+        Use them for display only: metrics also need the ties, see `rank_matrix`.
         """
         return self.rank_matrix([run_id])[0].expected.astype(np.float32)
 
     def rank_matrix(self, run_ids: Sequence[str]) -> Ranks:
         """Ranks of runs on the same cases, with their ties.
-
-        A run of a database from before ties were stored gets the fewest that fit its expected ranks,
-        see `Ranks.of`.
 
         Args:
             run_ids: at least one.
@@ -188,7 +157,7 @@ class Reader:
             Of shape (n_runs, n_cases), in the order given.
 
         Raises:
-            DataError: a run is not there, has no ranks, or has other cases than the first.
+            DataError: a run does not exist, has no ranks, or has other cases than the first.
         """
         query = (
             select(
@@ -199,7 +168,7 @@ class Reader:
             .where(RunRow.id.in_(run_ids))
         )
         if not run_ids:
-            raise DataError("Ranks of no run were asked for; name at least one.")
+            raise DataError("No run was named; name at least one.")
         with self.read() as session:
             rows = {row.id: row for row in session.execute(query)}
             for run_id in run_ids:
@@ -212,17 +181,19 @@ class Reader:
                     raise DataError(f"Run {run_id} has no ranks: it is {row.status}.")
                 if row.cases_id != rows[run_ids[0]].cases_id:
                     raise DataError(
-                        f"Runs {run_ids[0]} and {run_id} were asked different cases; only runs of "
+                        f"Runs {run_ids[0]} and {run_id} have different cases; only runs of "
                         "the same dataset, split and protocol can be compared case by case."
                     )
-            found = [ranks_of(rows[run].ranks, rows[run].ties, rows[run].n, run) for run in run_ids]
+            found = [
+                decode_ranks(rows[run].ranks, rows[run].ties, rows[run].n, run) for run in run_ids
+            ]
         result = Ranks.empty((len(found), len(found[0])))
         for place, ranks in enumerate(found):
             result[place] = ranks
         return result
 
     def case_table(self, run_id: str) -> CaseTable:
-        """What a run was asked, as arrays."""
+        """The cases of a run, as arrays."""
         query = select(CasesRow).join(RunRow, RunRow.cases_id == CasesRow.id)
         with self.read() as session:
             row = session.scalar(query.where(RunRow.id == run_id))
@@ -232,18 +203,18 @@ class Reader:
                 fingerprint=row.fingerprint,
                 protocol=row.protocol,
                 left_out=row.left_out,
-                session=array(row.session, "<i4", row.n, "column session of the cases"),
-                length=array(row.length, "<i4", row.n, "column length of the cases"),
-                target=array(row.target, "<i4", row.n, "column target of the cases"),
-                cold=array(row.cold, "u1", row.n, "column cold of the cases").astype(bool),
+                session=decode_array(row.session, "<i4", row.n, "column session of the cases"),
+                length=decode_array(row.length, "<i4", row.n, "column length of the cases"),
+                target=decode_array(row.target, "<i4", row.n, "column target of the cases"),
+                cold=decode_array(row.cold, "u1", row.n, "column cold of the cases").astype(bool),
             )
 
     def slices(self, run_id: str) -> dict[str, np.ndarray]:
-        """The slices that are stored of a run's cases, in the order of a report.
+        """The stored slices of a run's cases, in the order of a report.
 
         Returns:
-            Name -> (n_cases,) bool; empty for cases of a database from before slices were stored.
-            "all", "warm" and "cold" are not among them: `case_table` tells those.
+            Name -> (n_cases,) bool; empty if none were stored. "all", "warm" and "cold" are not
+            stored: they follow from `case_table`.
         """
         query = (
             select(CaseSliceRow.name, CaseSliceRow.mask, CasesRow.n)
@@ -253,14 +224,14 @@ class Reader:
             .order_by(CaseSliceRow.position, CaseSliceRow.name)
         )
         with self.read() as session:
-            return {name: mask_of(mask, n, name) for name, mask, n in session.execute(query)}
+            return {name: decode_mask(mask, n, name) for name, mask, n in session.execute(query)}
 
     def side_by_side(self, first: str, second: str) -> pd.DataFrame:
-        """Two runs' ranks, one case a row.
+        """The ranks of two runs, one case per row.
 
         Returns:
-            Columns case, session, length, target, cold, first, second: the last two are expected
-            ranks, inf where the target was not found.
+            Columns case, session, length, target, cold, first, second; the last two are expected
+            ranks, inf if the target was not found.
         """
         ranks = self.rank_matrix([first, second]).expected.astype(np.float32)  # (2, n)
         cases = self.case_table(first)
@@ -277,11 +248,11 @@ class Reader:
         )
 
     def splits(self, *, name: str | None = None, seed: int | None = None) -> list[SplitInfo]:
-        """Stored splits in the order they were added, all or those of a name and a seed."""
+        """Stored splits in the order they were added; all, or those with this name and seed."""
         query = select(SplitRow, DatasetRow.name, DatasetRow.fingerprint).join(
             DatasetRow, SplitRow.dataset_id == DatasetRow.id
         )
-        query = _only(_only(query, name, SplitRow.name), seed, SplitRow.seed)
+        query = _where(_where(query, name, SplitRow.name), seed, SplitRow.seed)
         counted = select(SplitItemRow.split_id, SplitItemRow.role, func.count()).group_by(
             SplitItemRow.split_id, SplitItemRow.role
         )
@@ -306,21 +277,21 @@ class Reader:
             ]
 
     def split_items(self, split_id: int, role: str | None = None) -> pd.DataFrame:
-        """Items of a split: columns item_id and role, sorted by both; all roles by default."""
+        """Items of a split, with columns item_id and role, sorted by both; all roles by default."""
         query = select(SplitItemRow.item_id, SplitItemRow.role)
-        query = _only(query.where(SplitItemRow.split_id == split_id), role, SplitItemRow.role)
+        query = _where(query.where(SplitItemRow.split_id == split_id), role, SplitItemRow.role)
         with self.read() as session:
             if session.get(SplitRow, split_id) is None:
                 raise DataError(f"There is no split {split_id} in {self.opened.name}.")
             rows = session.execute(query).all()
         table = pd.DataFrame(map(tuple, rows), columns=["item_id", "role"], dtype=str)
-        # Sorted here: servers order text by their own language.
+        # Sorted here, as servers order text by locale.
         return table.sort_values(["item_id", "role"], ignore_index=True)
 
     def verdicts(self, run_id: str | None = None, case: int | None = None) -> list[Verdict]:
-        """Verdicts of a run, of one of its cases, or all of them; the oldest first."""
+        """Verdicts on a run, on one of its cases, or all; the oldest first."""
         query = select(VerdictRow).order_by(VerdictRow.id)
-        query = _only(_only(query, run_id, VerdictRow.run_id), case, VerdictRow.case)
+        query = _where(_where(query, run_id, VerdictRow.run_id), case, VerdictRow.case)
         with self.read() as session:
             return [
                 Verdict(row.run_id, row.case, row.verdict, row.note, row.who, as_utc(row.time))
@@ -328,12 +299,12 @@ class Reader:
             ]
 
 
-def _only(query: Select, wanted: Any, *columns: InstrumentedAttribute) -> Select:
-    """Rows of which one of the columns has the value, or one of the values, that is wanted."""
+def _where(query: Select, wanted: Any, *columns: InstrumentedAttribute) -> Select:
+    """Keeps rows in which a column equals `wanted`, or one of its values; all rows if it is None."""
     if wanted is None:
         return query
-    several = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+    is_many = isinstance(wanted, Iterable) and not isinstance(wanted, str)
     values = [
-        v.item() if isinstance(v, np.generic) else v for v in (wanted if several else [wanted])
+        v.item() if isinstance(v, np.generic) else v for v in (wanted if is_many else [wanted])
     ]
     return query.where(or_(*(column.in_(values) for column in columns)))

@@ -1,10 +1,10 @@
-"""Cold-start splits and session protocols, made by name and seed from any dataset.
+"""Cold-start splits of any dataset, defined by a name and a seed.
 
-A split gives a new dataset whose sessions are cut again, and says of every item what part it plays.
-Items are drawn before anything is trained, so whatever is trained on the split's dataset has never
-met them. Test sessions stay whole: a held-out item may also be part of what is predicted from.
+A split is a new dataset with other training, validation and test sessions, and a role for every item. Items
+are held out before anything is trained, so a model trained on the split's dataset has never seen them. Test
+sessions stay whole: a held-out item may also be in the history of a case.
 
-Splits can be laid one over another: `make_split(make_split(d, temporal).dataset, cold_items)`.
+Splits can be combined: `make_split(make_split(dataset, temporal).dataset, cold_items)`.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from eval.protocol import Protocol
-from eval.splits.cuts import CUTS, DRAWS, end_of_day
+from eval.splits.kinds import CUTS, DRAWS, end_of_day
 from tpad import Columns, ConfigError, DataError, Dataset
 from tpad.errors import check_seed
 
@@ -34,43 +34,43 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "temporal": {"validation_fraction": 0.1, "test_fraction": 0.1},
     "leave_one_out": {},
 }
-"""Kinds of splits, with their parameters and what these are if not given."""
+"""Kinds of splits, with their parameters and defaults."""
 
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Which split to make. A parameter that its kind does not have must be left out.
+    """Which split to make; only the parameters of its kind may be given.
 
     Raises:
-        ConfigError: there is no such kind, or a parameter is out of range or not one of the kind's.
+        ConfigError: the kind or a parameter is unknown, or a parameter is out of range.
     """
 
     kind: str
-    """"given": the dataset as it comes. "cold_items": held-out items are in no training or
-    validation session. "few_shot": they are clicked at most n times in training. "new_category": a
-    whole category is held out. "launch_date": items first seen after a day are held out, and all
-    sessions after it test. "short_sessions": test sessions end early. "temporal": sessions are
-    split by start. "leave_one_out": the last click of each session tests, the last but one
-    validates; for sequences of whole users."""
+    """"given": the dataset unchanged. "cold_items": held-out items are in no training or validation
+    session. "few_shot": chosen items have at most n training clicks. "new_category": a whole category
+    is held out. "launch_date": items first clicked after a day are held out, and sessions after it are
+    test sessions. "short_sessions": test sessions are cut. "temporal": sessions are split by start.
+    "leave_one_out": the last click of each session is for testing, the second last for validation;
+    for sequences of whole users."""
     seed: int = 0
-    """Of every draw."""
+    """Seed of all draws."""
     draw: str | None = None
-    """How items are drawn: "random"; "popularity": from each tenth of the items by training clicks
-    alike; "category": from each category alike."""
+    """How items are drawn: "random"; "popularity": the same share of each decile of training clicks;
+    "category": the same share of each category."""
     fraction: float | None = None
-    """Share of the items with training clicks that is drawn, above 0 and below 1."""
+    """Share of the items with training clicks to draw, above 0 and below 1."""
     n: int | None = None
-    """Most training clicks of a few-shot item; which ones are kept is drawn."""
+    """Maximum number of training clicks of a few-shot item; those kept are drawn."""
     category: str | None = None
-    """The category to hold out; drawn by the seed if not given."""
+    """The category to hold out; drawn if not given."""
     day: str | None = None
-    """Last day (UTC, YYYY-MM-DD) that may be trained on."""
+    """Last day of training (UTC, YYYY-MM-DD)."""
     length: int | None = None
-    """Longest prefix of a short test session."""
+    """Maximum prefix length of a test session."""
     validation_fraction: float | None = None
-    """Share of the sessions (for "launch_date": of those up to the day) that validates."""
+    """Share of validation sessions (for "launch_date": of the sessions up to the day)."""
     test_fraction: float | None = None
-    """Share of the sessions that tests."""
+    """Share of test sessions."""
 
     def __post_init__(self) -> None:
         if self.kind not in DEFAULTS:
@@ -100,7 +100,7 @@ class SplitConfig:
         shares = [params.get(name, 0.0) for name in ("validation_fraction", "test_fraction")]
         if not (min(shares) >= 0 and sum(shares) < 1):
             raise ConfigError(
-                "validation_fraction and test_fraction must be 0 or more and sum up to less than "
+                "validation_fraction and test_fraction must be at least 0 and sum to less than "
                 f"1, not {shares[0]} and {shares[1]}."
             )
         check_seed(self.seed)
@@ -116,28 +116,28 @@ class SplitConfig:
 
     @property
     def name(self) -> str:
-        """One line that says it all, for instance "few_shot:draw=random,fraction=0.15,n=5,seed=0"."""
+        """All parameters in one line, such as "few_shot:draw=random,fraction=0.15,n=5,seed=0"."""
         values = {k: v for k, v in self.params.items() if v is not None} | {"seed": self.seed}
         return f"{self.kind}:" + ",".join(f"{key}={value}" for key, value in values.items())
 
     @classmethod
     def parse(cls, text: str) -> "SplitConfig":
-        """Reads "kind", "kind:key=value,key=value" and whatever `name` gives.
+        """Reads "kind", "kind:key=value,key=value" and any `name`.
 
         Raises:
-            ConfigError: there is no such parameter, or its value is of the wrong kind.
+            ConfigError: a parameter is unknown, or its value has the wrong type.
         """
         kind, _, rest = text.partition(":")
         kinds: dict[str, type] = {"seed": int, "n": int, "length": int}
         kinds |= dict.fromkeys(("fraction", "validation_fraction", "test_fraction"), float)
         known = {field.name for field in fields(cls)[1:]}
         values: dict[str, Any] = {}
-        # A category's name may hold commas.
+        # The name of a category may contain commas.
         for part in re.split(r",(?=\w+=)", rest) if rest else ():
             key, equals, value = part.partition("=")
             if not equals or key not in known:
                 raise ConfigError(
-                    f"{part!r} is no parameter of a split; write {kind}:key=value with a key of "
+                    f"{part!r} is not a parameter of a split; write {kind}:key=value with a key of "
                     f"{', '.join(['seed', *DEFAULTS.get(kind, {})])}."
                 )
             try:
@@ -151,15 +151,15 @@ class SplitConfig:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split that was made.
+    """A split of a dataset.
 
     Attributes:
-        config: how; a category that was drawn is named.
-        dataset: the items with their sessions cut again; train on this.
-        roles: (n_items,) str object: "held_out", "few_shot", "warm" (in training sessions) or "cold" (in
-            none, though not held out).
-        source: fingerprint of the dataset that was split.
-        info: counts of items by role, sessions, clicks, and test cases.
+        config: how it was made; includes a category that was drawn.
+        dataset: the new dataset, to train and evaluate on.
+        roles: (n_items,) object: "held_out", "few_shot", "warm" (in training sessions) or "cold" (not in
+            training sessions, but not held out).
+        source: fingerprint of the original dataset.
+        info: numbers of items by role, sessions, clicks, and test cases.
     """
 
     config: SplitConfig
@@ -170,12 +170,12 @@ class Split:
 
     @property
     def name(self) -> str:
-        """One line that tells it from others."""
+        """All parameters in one line, see `SplitConfig.name`."""
         return self.config.name
 
     @property
     def kind(self) -> str:
-        """Name of its kind."""
+        """The kind of split."""
         return self.config.kind
 
     @property
@@ -185,22 +185,22 @@ class Split:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters as JSON values."""
+        """The parameters, as JSON values."""
         return self.config.params
 
     @property
     def held_out(self) -> np.ndarray:
-        """(n_items,) bool, items that no training or validation session may hold."""
+        """(n_items,) bool, items that must not be in training or validation sessions."""
         return self.roles == HELD_OUT
 
     @property
     def few_shot(self) -> np.ndarray:
-        """(n_items,) bool, items with at most n training clicks and no validation click."""
+        """(n_items,) bool, items with at most n training clicks and no validation clicks."""
         return self.roles == FEW_SHOT
 
     @property
     def protocol(self) -> Protocol:
-        """What to ask of its test sessions if nothing else is wished."""
+        """The default protocol of its test sessions."""
         return Protocol("last_item" if self.kind == "leave_one_out" else "every_prefix")
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -209,7 +209,7 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex): equal for equal configs of equal datasets."""
+        """sha256 (hex); equal for equal splits of equal datasets."""
         facts = [self.kind, self.seed, self.params, self.source, self.dataset.fingerprint]
         return sha256(dumps([*facts, self.roles.tolist()]).encode()).hexdigest()
 
@@ -218,17 +218,17 @@ def make_split(dataset: Dataset, config: SplitConfig) -> Split:
     """Makes a split.
 
     Args:
-        dataset: any; it stays as it is.
-        config: which split, and its seed.
+        dataset: any dataset; it is not changed.
+        config: which split to make.
 
     Raises:
-        ConfigError: a parameter does not fit the dataset, such as a category that it does not have.
-        DataError: the dataset lacks what the split needs (categories, times), or nothing would be
-            left to train or test on.
+        ConfigError: a parameter does not fit the dataset, such as an unknown category.
+        DataError: the dataset has no categories or times that the split needs, or no training or
+            test sessions would be left.
     """
     rng = np.random.default_rng(config.seed)
     cut, chosen = CUTS[config.kind](dataset, config.params, rng)
-    if config.kind == "new_category":  # one that was drawn belongs to the record
+    if config.kind == "new_category":  # record a category that was drawn
         config = replace(config, category=dataset.items[Columns.CATEGORY][chosen].iat[0])
     roles = np.where(cut.cold, COLD, WARM).astype(object)
     roles[chosen] = FEW_SHOT if config.kind == "few_shot" else HELD_OUT
@@ -236,17 +236,17 @@ def make_split(dataset: Dataset, config: SplitConfig) -> Split:
     if not (cut.train.lengths > 1).any():
         raise DataError(
             f"The split {config.name} leaves no training session of two clicks; hold out less, or "
-            "give more sessions."
+            "use more sessions."
         )
     if not len(targets):
         raise DataError(
             f"The split {config.name} leaves no test session with a click to predict; "
-            "give more sessions."
+            "use more sessions."
         )
     if chosen.any() and not chosen[targets].any():
         raise DataError(
-            f"No test session asks for one of the {chosen.sum():,} items that the split "
-            f"{config.name} holds out; hold out more, or take another seed."
+            f"No target of a test session is one of the {chosen.sum():,} items that the split "
+            f"{config.name} holds out; hold out more, or choose another seed."
         )
     info = {name: int((roles == name).sum()) for name in (HELD_OUT, FEW_SHOT, WARM, COLD)}
     for part in ("train", "validation", "test"):

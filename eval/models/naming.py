@@ -1,4 +1,4 @@
-"""Names of the models that are compared, the part that each plays, and their order in a table."""
+"""Names, roles and table order of the compared models."""
 
 from typing import Literal
 
@@ -7,18 +7,18 @@ from tpad.model.embedding_sets import EMBEDDING_SETS
 Role = Literal["baseline", "tpad", "reference", "oracle"]
 SUBJECT = "tpad"
 SETS = tuple(name for name in EMBEDDING_SETS if name != SUBJECT)
-"""Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
+"""Embedding sets in the order of a report; other sets follow, then TPAD and its variants."""
 VARIANT = "tpad-"
-"""What stands before the name of an ablation."""
+"""Prefix of the names of ablations."""
 FULL = "full"
-"""The set beside the ablations that leaves nothing out."""
+"""Name of the full method that is trained with the ablations."""
 NEIGHBOURS = "_neighbours"
-"""What follows the name of a set whose nearest neighbours are recommended."""
+"""Suffix of the names of models that recommend nearest neighbours in an embedding set."""
 
 
 def order_of(name: str) -> tuple[int, int, str]:
-    """Where a model stands in a table: ids, sets and their neighbours, TPAD, what knows more."""
-    from eval.baselines import BASELINES  # brings torch, which a reader of names can do without
+    """Sort key of a model in a table: baselines by item id, embedding sets, TPAD, references."""
+    from eval.baselines import BASELINES  # imports torch, which is not needed for the names
 
     base = name.removesuffix(NEIGHBOURS)
     by_id, plain = list(BASELINES), list(SETS)

@@ -1,4 +1,4 @@
-"""Lists of outside models: three forms of table, one result."""
+"""Imported ranked lists: three forms of table, one result."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small_shops import dataset_of
 
-from eval.models.peers import cases_frame, read_peer
+from eval.models.ranked_lists import cases_frame, read_ranked_lists
 from eval.protocol import Protocol, TestCases
 from tpad import ConfigError, DataError
 
@@ -57,25 +57,27 @@ def long_form(path, by="score"):
 @pytest.mark.parametrize("write", [plain, session_rec, long_form, lambda p: long_form(p, "rank")])
 def test_every_form_gives_the_same_ranks(shop, cases, tmp_path, write):
     write(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", cases, shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", cases, shop)
     assert peer.ranks.tolist() == [2, 2, np.inf]
     assert (peer.unanswered, peer.longest) == (0, 4)
 
 
 def test_history_counts_where_it_is_a_candidate(shop, tmp_path):
     plain(tmp_path / "peer.csv")
-    peer = read_peer(tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop)
+    peer = read_ranked_lists(
+        tmp_path / "peer.csv", TestCases.of(shop, Protocol(mask_history=False)), shop
+    )
     assert peer.ranks.tolist() == [2, 3, np.inf]
 
 
-def test_without_positions_a_list_answers_the_last_case(shop, cases, tmp_path):
+def test_a_list_without_position_predicts_the_last_click(shop, cases, tmp_path):
     frame = pd.DataFrame(
         {"session_id": ["test0", "test1"], "item_id": ["i2", "i4"], "score": [1.0, 2.0]}
     )
     frame.to_csv(tmp_path / "peer.csv", index=False)
     with pytest.raises(DataError, match="no list for 1 of 3 cases"):
-        read_peer(tmp_path / "peer.csv", cases, shop)
-    peer = read_peer(tmp_path / "peer.csv", cases, shop, allow_missing=True)
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
+    peer = read_ranked_lists(tmp_path / "peer.csv", cases, shop, allow_missing=True)
     assert peer.ranks.tolist() == [np.inf, 1, 1] and peer.unanswered == 1
 
 
@@ -93,20 +95,20 @@ def test_ids_are_read_as_in_every_other_file(shop, tmp_path, suffix):
     path = tmp_path / f"peer.{suffix}"
     frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
     asked = TestCases.of(numbered)
-    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(path, asked, numbered).ranks.tolist() == [1, 1, 1]
     lists = pd.DataFrame({"case": [0.0, 1.0, 2.0], "items": ["1.0, 5.0", "2.0", " 4.0 "]})
     lists.to_parquet(path) if suffix == "parquet" else lists.to_csv(path, index=False)
-    assert read_peer(path, asked, numbered).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(path, asked, numbered).ranks.tolist() == [1, 1, 1]
 
 
-def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
+def test_exported_cases_can_be_ranked_and_imported(shop, cases, tmp_path):
     asked = cases_frame(cases, shop)
     assert asked.prefix.tolist() == ["i0", "i0,i1", "i3"]
     assert "target" not in asked
     answer = cases_frame(cases, shop, targets=True)
     answer["items"] = answer["target"]
     answer.to_parquet(tmp_path / "peer.parquet")
-    assert read_peer(tmp_path / "peer.parquet", cases, shop).ranks.tolist() == [1, 1, 1]
+    assert read_ranked_lists(tmp_path / "peer.parquet", cases, shop).ranks.tolist() == [1, 1, 1]
     with pytest.raises(ConfigError, match="such as 'i0'"):
         cases_frame(cases, shop, separator="i")
 
@@ -116,19 +118,22 @@ def test_the_questions_can_be_answered_and_come_back(shop, cases, tmp_path):
     [
         ("case,items\n0,i9\n", "row 2 ranks the unknown item 'i9'"),
         ('case,items\n0,i1 \n1,"i1,i1"\n', "row 3 ranks an item twice"),
-        ("case,items\n0,i1\n0,i1\n", "row 3 answers case 0 a second time"),
+        ("case,items\n0,i1\n0,i1\n", "row 3 is a second list for case 0"),
         ("case,items\n7,i1\n", "row 2 names case '7'; cases go from 0 to 2"),
         ("case,items\nx,i1\n", "names case 'x'"),
         ("SessionId;Position;Recommendations\nnobody;0;i1\n", "session 'nobody', position 0"),
-        ("SessionId;Position;Recommendations\ntest0;5;i1\n", "position 5, which is no test case"),
-        ("session_id,item_id,score\ntest0,i1,high\n", "row 2 has no number as its score"),
+        (
+            "SessionId;Position;Recommendations\ntest0;5;i1\n",
+            "position 5, which is not a test click",
+        ),
+        ("session_id,item_id,score\ntest0,i1,high\n", "row 2 has a score that is not a number"),
         ("user,item\n1,2\n", "has the columns user, item"),
         ("", "cannot be read"),
     ],
 )
-def test_a_table_that_does_not_fit_gets_a_sentence(shop, cases, tmp_path, text, named):
+def test_an_invalid_table_is_an_error(shop, cases, tmp_path, text, named):
     (tmp_path / "peer.csv").write_text(text)
     with pytest.raises(DataError, match=named):
-        read_peer(tmp_path / "peer.csv", cases, shop)
+        read_ranked_lists(tmp_path / "peer.csv", cases, shop)
     with pytest.raises(DataError, match="does not exist"):
-        read_peer(tmp_path / "nothing.csv", cases, shop)
+        read_ranked_lists(tmp_path / "nothing.csv", cases, shop)

@@ -1,4 +1,4 @@
-"""The figures that are stored with every run: each metric on each slice, with its interval."""
+"""The metrics that are stored with every run: each metric on each slice, with its interval."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,8 +8,11 @@ from eval.metrics.significance import bootstrap_interval
 from eval.protocol import SLICES, TestCases
 
 
-class Figure(NamedTuple):
-    """One figure of a run; `k` is 0 without a cut-off, `low` and `high` are None together."""
+class MetricValue(NamedTuple):
+    """One metric of a run on one slice.
+
+    `k` is 0 if the metric has no cut-off; `low` and `high` are both None if it has no interval.
+    """
 
     slice: str
     name: str
@@ -19,12 +22,12 @@ class Figure(NamedTuple):
     high: float | None = None
 
 
-def figures(ranks: Ranks, cases: TestCases) -> Iterator[Figure]:
-    """Every figure of a run; a slice without cases has none.
+def slice_metrics(ranks: Ranks, cases: TestCases) -> Iterator[MetricValue]:
+    """Every metric on all, warm and cold targets, with its interval; empty slices are skipped.
 
     Args:
         ranks: of the n_cases targets.
-        cases: what was asked.
+        cases: the cases.
     """
     values = all_case_values(ranks)  # (n, n_metrics)
     for name in SLICES:
@@ -34,4 +37,4 @@ def figures(ranks: Ranks, cases: TestCases) -> Iterator[Figure]:
         bounds = bootstrap_interval(values[mask], cases.session[mask])  # (n_metrics, 2)
         means = values[mask].mean(0)
         for (metric, k), mean, (low, high) in zip(metric_names(), means, bounds, strict=True):
-            yield Figure(name, metric, k, float(mean), float(low), float(high))
+            yield MetricValue(name, metric, k, float(mean), float(low), float(high))

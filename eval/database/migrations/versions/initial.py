@@ -1,15 +1,21 @@
-"""Runs with their figures and ranks."""
+"""All tables."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "1"
+revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Makes the tables of the first version."""
-    op.create_table("schema_version", sa.Column("version", sa.Integer, primary_key=True))
+    """Creates all tables."""
+    _create_datasets()
+    _create_runs()
+    _create_results()
+
+
+def _create_datasets() -> None:
+    """Datasets, with their test cases and splits."""
     op.create_table(
         "dataset",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -34,6 +40,34 @@ def upgrade() -> None:
         sa.Column("cold", sa.LargeBinary, nullable=False),
     )
     op.create_table(
+        "case_slice",
+        sa.Column("cases_id", sa.Integer, sa.ForeignKey("cases.id"), primary_key=True),
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("mask", sa.LargeBinary, nullable=False),
+    )
+    dataset = sa.ForeignKey("dataset.id")
+    op.create_table(
+        "split",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("dataset_id", sa.Integer, dataset, nullable=False, index=True),
+        sa.Column("fingerprint", sa.String(64), unique=True, nullable=False),
+        sa.Column("name", sa.String, nullable=False),
+        sa.Column("kind", sa.String, nullable=False),
+        sa.Column("seed", sa.Integer, nullable=False),
+        sa.Column("params", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "split_item",
+        sa.Column("split_id", sa.Integer, sa.ForeignKey("split.id"), primary_key=True),
+        sa.Column("item_id", sa.String, primary_key=True),
+        sa.Column("role", sa.String, primary_key=True),
+    )
+
+
+def _create_runs() -> None:
+    """Models and their runs."""
+    op.create_table(
         "model",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("name", sa.String, unique=True, nullable=False),
@@ -56,7 +90,12 @@ def upgrade() -> None:
         sa.Column("process", sa.Integer, nullable=False),
         sa.Column("fit_seconds", sa.Double),
         sa.Column("score_seconds", sa.Double),
+        sa.Column("split_id", sa.Integer, sa.ForeignKey("split.id"), index=True),
     )
+
+
+def _create_results() -> None:
+    """What is stored of each run."""
     op.create_table(
         "metric",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -65,12 +104,23 @@ def upgrade() -> None:
         sa.Column("name", sa.String, nullable=False),
         sa.Column("k", sa.Integer, nullable=False),
         sa.Column("value", sa.Double, nullable=False),
-        sa.Column("low", sa.Float, nullable=False),
-        sa.Column("high", sa.Float, nullable=False),
+        sa.Column("low", sa.Float),
+        sa.Column("high", sa.Float),
         sa.UniqueConstraint("run_id", "slice", "name", "k"),
     )
     op.create_table(
         "rank",
         sa.Column("run_id", sa.String(32), sa.ForeignKey("run.id"), primary_key=True),
         sa.Column("ranks", sa.LargeBinary, nullable=False),
+        sa.Column("ties", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "verdict",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("run_id", sa.String(32), sa.ForeignKey("run.id"), nullable=False, index=True),
+        sa.Column("case", sa.Integer, nullable=False),
+        sa.Column("verdict", sa.String, nullable=False),
+        sa.Column("note", sa.String, nullable=False),
+        sa.Column("who", sa.String, nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
     )

@@ -1,4 +1,4 @@
-"""How each kind of split cuts the sessions of a dataset again, and which items it draws."""
+"""The kinds of splits: how each divides the sessions of a dataset, and which items it holds out."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,20 +17,20 @@ POPULARITY_STRATA = 10
 PARTS = ("train", "validation", "test")
 
 Cut = Callable[[Dataset, Mapping[str, Any], np.random.Generator], tuple[Dataset, np.ndarray]]
-"""(dataset, parameters, random state) -> (dataset cut again, (n_items,) bool items held out)."""
+"""(dataset, parameters, random state) -> (dataset with new sessions, (n_items,) bool held-out items)."""
 
 
 def given(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """The dataset as it comes."""
+    """The dataset unchanged."""
     return dataset, np.zeros(len(dataset), dtype=bool)
 
 
 def cold_items(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """Drawn items lose their training and validation clicks; with an `n`, all but so many."""
+    """Drawn items lose their training and validation clicks, except `n` training clicks if given."""
     chosen = draw_items(dataset, params["draw"], params["fraction"], rng)
     return hold_out(dataset, chosen, params.get("n", 0), rng), chosen
 
@@ -42,14 +42,14 @@ def new_category(
     categories = _categories(dataset)
     names, name = sorted(set(categories.tolist()) - {""}), params["category"]
     if name is None:
-        asked = set(categories[dataset.test.prefixes().targets].tolist())
-        names = [name for name in names if name in asked]
+        targets = set(categories[dataset.test.prefixes().targets].tolist())
+        names = [name for name in names if name in targets]
         if not names:
-            raise DataError("No test session asks for an item with a category; give more sessions.")
+            raise DataError("No target of a test session has a category; use more sessions.")
         name = names[int(rng.integers(len(names)))]
     elif name not in names:
         some = ", ".join(map(shown, names[:10])) + (", …" if len(names) > 10 else "")
-        raise ConfigError(f"No item has the category {shown(name)!r}; choose one of {some}.")
+        raise ConfigError(f"There is no category {shown(name)!r}; choose one of {some}.")
     chosen = categories == name
     return hold_out(dataset, chosen, 0, rng), chosen
 
@@ -57,13 +57,13 @@ def new_category(
 def launch_date(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """Sessions that start after a day test; items first clicked after it are held out."""
+    """Sessions that start after a day are test sessions; items first clicked after it are held out."""
     day, end = params["day"], end_of_day(params["day"])
     sessions = joined(dataset)
     if sessions.times is None:
         raise DataError(
-            "The sessions have no time of each click, which a launch date needs; load them from a "
-            "table with timestamps."
+            "The clicks have no times, which launch_date needs; load them from a table with "
+            "timestamps."
         )
     first_seen = np.full(len(dataset), np.iinfo(np.int64).max)
     np.minimum.at(first_seen, sessions.clicks, sessions.click_times)
@@ -72,15 +72,13 @@ def launch_date(
     if not chosen.any():
         last = datetime.fromtimestamp(int(first_seen[clicked].max()), UTC).date()
         raise ConfigError(
-            f"No item is first clicked after {day} (the last one is on {last}); take an earlier day."
+            f"No item is first clicked after {day} (the last one on {last}); choose an earlier day."
         )
     before = sessions.take(sessions.starts < end)
-    # A session that is under way at midnight ends there, so that nothing later is trained on.
+    # A session that continues after midnight is cut there, so later clicks are not trained on.
     before = without(before, before.click_times >= end)
     if not len(before):
-        raise ConfigError(
-            f"No session of two clicks lies before the end of {day}; take a later one."
-        )
+        raise ConfigError(f"No session has two clicks before the end of {day}; choose a later day.")
     part = split_by_time(before.starts, params["validation_fraction"], 0.0)
     after = sessions.take(sessions.starts >= end)
     return (
@@ -94,7 +92,7 @@ def launch_date(
 def short_sessions(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """Test sessions end after `length` clicks and the one to predict."""
+    """Test sessions are cut after `length` clicks and the target."""
     short = dataset.test.where(dataset.test.places <= params["length"])
     return given(replace(dataset, test=short), params, rng)
 
@@ -102,12 +100,12 @@ def short_sessions(
 def temporal(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """The latest sessions test, those before them validate."""
+    """The latest sessions are test sessions, those before them validation sessions."""
     sessions = joined(dataset)
     if len(sessions) > 1 and sessions.starts.min() == sessions.starts.max():
         raise DataError(
-            "All sessions start at the same time, so they cannot be split by it; load them from a "
-            "table with timestamps."
+            "All sessions start at the same time, so they cannot be split by time; load them from "
+            "a table with timestamps."
         )
     part = split_by_time(sessions.starts, params["validation_fraction"], params["test_fraction"])
     train, validation, test = (sessions.take(part == code) for code in range(len(PARTS)))
@@ -117,11 +115,11 @@ def temporal(
 def leave_one_out(
     dataset: Dataset, params: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Dataset, np.ndarray]:
-    """The last click of each sequence tests, the last but one validates, the others train.
+    """The last click of each sequence is the test target, the second last the validation target.
 
-    As in SASRec (Kang & McAuley 2018): what comes before the click is its history, and sequences of
-    fewer than three clicks only train. A user's three sequences are named `user:train`,
-    `user:validation` and `user:test`.
+    As in SASRec (Kang & McAuley 2018): the clicks before the target are its history, and sequences of
+    fewer than three clicks are used for training only. The three sequences of a user are named
+    `user:train`, `user:validation` and `user:test`.
     """
     users = joined(dataset)
     long = users.take(users.lengths >= 3)
@@ -157,7 +155,7 @@ CUTS: dict[str, Cut] = {
 def draw_items(
     dataset: Dataset, draw: str, fraction: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws a share of the items with training clicks, each stratum giving its part.
+    """Draws a share of the items with training clicks, in proportion from each stratum.
 
     Args:
         dataset: its items and their training clicks.
@@ -166,44 +164,44 @@ def draw_items(
         rng: random state.
 
     Returns:
-        (n_items,) bool; of a stratum of s items ⌊fraction · s⌋ or ⌈fraction · s⌉, as near as the
-        total can be.
+        (n_items,) bool; ⌊fraction · s⌋ or ⌈fraction · s⌉ items of a stratum of s items.
 
     Raises:
         ConfigError: the share is less than one item.
-        DataError: by category, and no item has one.
+        DataError: `draw` is "category" and no item has one.
     """
     pool = np.flatnonzero(dataset.popularity > 0)
     count = round(fraction * len(pool))
     if count < 1:
         raise ConfigError(
-            f"A fraction of {fraction} of {len(pool):,} clicked items is none; choose a larger one."
+            f"A fraction of {fraction} of {len(pool):,} clicked items is less than one item; choose a "
+            "larger fraction."
         )
     strata = np.zeros(len(pool), dtype=np.int64)
-    shuffled = rng.permutation(len(pool))  # ties fall by chance
+    shuffled = rng.permutation(len(pool))  # ties are in random order
     if draw == "popularity":
         by_clicks = shuffled[np.argsort(dataset.popularity[pool][shuffled], kind="stable")]
         strata[by_clicks] = np.arange(len(pool)) * POPULARITY_STRATA // len(pool)
     elif draw == "category":
         strata = np.unique(_categories(dataset)[pool], return_inverse=True)[1]
     order = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    # Systematic sampling (Cochran 1977, ch. 8): every (n / count)-th, from a start drawn at random.
-    places = (np.arange(count) + rng.random()) * len(pool) / count
+    # Systematic sampling (Cochran 1977, ch. 8): every (n / count)-th item from a random start.
+    positions = (np.arange(count) + rng.random()) * len(pool) / count
     chosen = np.zeros(len(dataset), dtype=bool)
-    chosen[pool[order[places.astype(np.int64)]]] = True
+    chosen[pool[order[positions.astype(np.int64)]]] = True
     return chosen
 
 
 def hold_out(
     dataset: Dataset, chosen: np.ndarray, at_most: int, rng: np.random.Generator
 ) -> Dataset:
-    """Takes the chosen items out of validation, and out of training but for some clicks.
+    """Removes the chosen items from validation, and from training except for some clicks.
 
     Args:
         dataset: the dataset.
         chosen: (n_items,) bool.
-        at_most: training clicks that each chosen item keeps; which ones is drawn.
-        rng: random state of that draw.
+        at_most: training clicks that each chosen item keeps, drawn at random.
+        rng: random state.
     """
     clicks = dataset.train.clicks  # (n_clicks,)
     order = np.lexsort((rng.random(len(clicks)), clicks))
@@ -220,8 +218,7 @@ def hold_out(
 def without(sessions: Sessions, removed: np.ndarray) -> Sessions:
     """The sessions without the clicks where `removed` (n_clicks,) is True.
 
-    The clicks before and after a removed one become neighbours. A session that is left with a
-    single click by it holds nothing to predict and goes too.
+    A session that is left with a single click has nothing to predict and is removed too.
     """
     if not removed.any():
         return sessions
@@ -231,17 +228,17 @@ def without(sessions: Sessions, removed: np.ndarray) -> Sessions:
 
 
 def joined(dataset: Dataset) -> Sessions:
-    """The sessions of all three parts, in order of their start.
+    """The sessions of all three parts, ordered by start.
 
     Raises:
-        DataError: the dataset has been cut by `leave_one_out`.
+        DataError: the dataset was split by `leave_one_out`.
     """
     parts = [getattr(dataset, name) for name in PARTS]
     parts = [part for part in parts if len(part)]
     if any((part.first_targets > 1).any() for part in parts):
         raise DataError(
-            "The dataset's sequences overlap, as it was split by leave_one_out; split the dataset "
-            "that it was made from."
+            "The sequences of the dataset overlap, as it was split by leave_one_out; split the "
+            "original dataset."
         )
     known = all(part.times is not None for part in parts)
     whole = Sessions(
@@ -254,18 +251,18 @@ def joined(dataset: Dataset) -> Sessions:
 
 
 def end_of_day(day: str | None) -> int:
-    """The Unix second at which a day (YYYY-MM-DD, UTC) is over."""
+    """The Unix time at the end of a day (YYYY-MM-DD, UTC)."""
     try:
         start = datetime.combine(date.fromisoformat(day or ""), time(), UTC)
     except (ValueError, OverflowError):
         raise ConfigError(
-            f"day must be the last day to train on, as YYYY-MM-DD, not {day!r}."
+            f"day must be the last day of training, as YYYY-MM-DD, not {day!r}."
         ) from None
     return int((start + timedelta(days=1)).timestamp())
 
 
 def _first_clicks(sessions: Sessions, counts: np.ndarray) -> Sessions:
-    """So many first clicks of each session, counts (n,) being 1 or more."""
+    """The first clicks of each session; counts (n,) are at least 1."""
     cuts = counts.tolist()
     times = sessions.times
     return replace(
@@ -276,7 +273,7 @@ def _first_clicks(sessions: Sessions, counts: np.ndarray) -> Sessions:
 
 
 def _categories(dataset: Dataset) -> np.ndarray:
-    """(n_items,) str object.
+    """The categories of the items, (n_items,) object.
 
     Raises:
         DataError: no item has one.
@@ -285,6 +282,6 @@ def _categories(dataset: Dataset) -> np.ndarray:
     if not (categories != "").any():
         raise DataError(
             "No item has a category, which this split needs; fill the column "
-            f"'{Columns.CATEGORY}' of the item table, or make another split."
+            f"'{Columns.CATEGORY}' of the item table, or choose another split."
         )
     return categories

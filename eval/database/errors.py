@@ -1,4 +1,4 @@
-"""What a database's error means, in words that say what to do."""
+"""Database errors as sentences that say what to do."""
 
 import sqlite3
 
@@ -12,7 +12,7 @@ def _codes(error: DBAPIError) -> tuple[int, str]:
 
 
 def is_unwritable(error: DBAPIError) -> bool:
-    """Whether a SQLite file or its folder may not be written."""
+    """Whether a SQLite file or its folder is not writable."""
     return _codes(error)[0] in (
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
@@ -20,25 +20,25 @@ def is_unwritable(error: DBAPIError) -> bool:
     )
 
 
-def reason(error: DBAPIError, wait: float) -> str:
-    """Why a database failed: half a sentence, without a full stop.
+def describe(error: DBAPIError, wait: float) -> str:
+    """Why a database failed, as half a sentence without a full stop.
 
     Args:
         error: as SQLAlchemy raised it.
-        wait: seconds that a lock was waited for.
+        wait: seconds spent waiting for a lock.
     """
     code, state = _codes(error)
-    said = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
+    message = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
     if code == sqlite3.SQLITE_FULL or state == "53100":
-        return f"the disk is full ({said}); make room and start again"
+        return f"the disk is full ({message}); make room and start again"
     if code == sqlite3.SQLITE_IOERR:
-        return f"the disk failed or is full ({said}); make room and start again"
+        return f"the disk failed or is full ({message}); make room and start again"
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or state in ("55P03", "40P01"):
-        return f"another program kept it locked for {wait:g} s ({said}); end that and start again"
+        return f"another program kept it locked for {wait:g} s ({message}); end it and start again"
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"the file is damaged or no database ({said}); restore it from a copy"
+        return f"the file is damaged or not a database ({message}); restore it from a copy"
     if is_unwritable(error):
-        return f"the file or its folder may not be written ({said})"
+        return f"the file or its folder is not writable ({message})"
     if error.connection_invalidated or state[:2] in ("08", "57"):
-        return f"the connection to the server was lost ({said}); start again"
-    return said
+        return f"the connection to the server was lost ({message}); start again"
+    return message

@@ -1,16 +1,16 @@
-"""Lists of an outside model, so that it stands in the same table; and the cases it is to answer.
+"""Imports ranked lists of models of other libraries, and exports the test cases for them.
 
-Three forms of table are read, told apart by their columns:
+Three forms of table are read, recognised by their columns:
 
 | columns | one row is | made by |
 | --- | --- | --- |
-| `case`, `items` | a case's ranked items, the best first | whoever answers `python -m eval export cases` |
-| `SessionId`, `Position`, `Recommendations` | the same by session and place | session-rec's `Saver`, as it is |
-| `session_id`, `item_id`, `score` (or `rank`) and perhaps `position` | one item of one list | RecBole's `full_sort_topk`, written out |
+| `case`, `items` | the ranked items of a case, the best first | any program that reads `python -m eval export cases` |
+| `SessionId`, `Position`, `Recommendations` | the same, by session and position | session-rec's `Saver`, unchanged |
+| `session_id`, `item_id`, `score` (or `rank`), optional `position` | one item of one list | RecBole's `full_sort_topk`, written to a file |
 
-Position 0 predicts a session's second click. Without a position, or with an empty one, a list answers
-the last click of its session. Lists of clicks that are not asked, as the item is in the prefix already,
-are counted and left out. An item that no list holds is not found, whatever its place would have been.
+Position 0 predicts the second click of a session. A list without a position predicts the last click of
+its session. Lists for clicks that are not test cases (such as items that are already in the prefix) are
+counted and left out. A target that is not in its list is not found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,14 +36,14 @@ _ID_COLUMNS = (Columns.SESSION_ID, Columns.ITEM_ID, POSITION, "SessionId", "Posi
 
 
 @dataclass(frozen=True)
-class PeerRanks:
-    """What an outside model's lists say.
+class ImportedRanks:
+    """The ranks of the targets in imported lists.
 
     Attributes:
-        ranks: (n_cases,) float32, inf where the target is in no list.
+        ranks: (n_cases,) float32; inf if the target is not in the list.
         unanswered: number of cases without a list.
-        longest: length of the longest list; figures at a larger k are a lower bound.
-        left_out: number of lists that answer a click which is not asked.
+        longest: length of the longest list; metrics at a larger k are lower bounds.
+        left_out: number of lists for clicks that are not test cases.
     """
 
     ranks: np.ndarray
@@ -55,13 +55,18 @@ class PeerRanks:
 def cases_frame(
     cases: TestCases, dataset: Dataset, *, separator: str = SEPARATOR, targets: bool = False
 ) -> pd.DataFrame:
-    """The questions: case, session_id, position and prefix (item ids), perhaps the target.
+    """The test cases as a table: case, session_id, position, prefix (item ids) and optionally target.
+
+    Args:
+        cases, dataset: the test cases and their dataset.
+        separator: between the items of a prefix.
+        targets: whether to include the targets.
 
     Raises:
-        ConfigError: an item id holds the separator.
+        ConfigError: an item id contains the separator.
     """
     ids = dataset.items[Columns.ITEM_ID].to_numpy(dtype=object)
-    _refuse_separator(ids, separator)
+    _check_separator(ids, separator)
     frame = pd.DataFrame(
         {
             "case": np.arange(len(cases)),
@@ -73,47 +78,47 @@ def cases_frame(
     return frame.assign(target=ids[cases.targets]) if targets else frame
 
 
-def read_peer(
+def read_ranked_lists(
     path: Path,
     cases: TestCases,
     dataset: Dataset,
     *,
     separator: str = SEPARATOR,
     allow_missing: bool = False,
-) -> PeerRanks:
-    """Ranks of the targets in an outside model's lists.
+) -> ImportedRanks:
+    """Ranks of the targets in the lists of a file.
 
-    Where the protocol masks the history, items of the prefix are taken out of a list, as they are
-    no candidates for any model.
+    If the protocol masks the history, items of the prefix are removed from the lists, as they are not
+    candidates.
 
     Args:
-        path: CSV (comma, semicolon or tab between columns) or Parquet, in one of the module's forms.
-        cases, dataset: what was asked.
+        path: CSV (comma, semicolon or tab between columns) or Parquet, in one of the forms above.
+        cases, dataset: the test cases and their dataset.
         separator: between the items of one list.
-        allow_missing: count a case without a list as not found instead of refusing the table.
+        allow_missing: accept cases without a list; their targets are not found.
 
     Raises:
-        DataError: the table does not fit; the sentence names the row.
+        DataError: the table is invalid; the message names the row.
     """
-    lists, rows, left_out = _read_lists(Path(path), cases, dataset, separator)
-    _lists_of_ids(Path(path), lists, rows)
-    places_of = {item: row for row, item in enumerate(dataset.items[Columns.ITEM_ID])}
+    lists, table_rows, left_out = _read_lists(Path(path), cases, dataset, separator)
+    _normalise_ids(Path(path), lists, table_rows)
+    item_rows = {item: row for row, item in enumerate(dataset.items[Columns.ITEM_ID])}
     ranks = np.full(len(cases), NOT_FOUND, np.float32)
     longest = 0
     for case, items in lists.items():
-        places = np.array([places_of.get(_known(item, places_of), -1) for item in items], int)
-        unknown = np.flatnonzero(places < 0)
+        ranked = np.array([item_rows.get(_known(item, item_rows), -1) for item in items], int)
+        unknown = np.flatnonzero(ranked < 0)
         if len(unknown):
             raise DataError(
-                f"{path} row {rows[case]} ranks the unknown item '{shown(items[unknown[0]])}'; "
-                "use the shop's item ids."
+                f"{path} row {table_rows[case]} ranks the unknown item '{shown(items[unknown[0]])}'; "
+                "use the item ids of the dataset."
             )
-        if len(np.unique(places)) < len(places):
-            raise DataError(f"{path} row {rows[case]} ranks an item twice; rank each once.")
-        longest = max(longest, len(places))
+        if len(np.unique(ranked)) < len(ranked):
+            raise DataError(f"{path} row {table_rows[case]} ranks an item twice; rank each once.")
+        longest = max(longest, len(ranked))
         if cases.mask_history:
-            places = places[~np.isin(places, cases.prefixes[case])]
-        found = np.flatnonzero(places == cases.targets[case])
+            ranked = ranked[~np.isin(ranked, cases.prefixes[case])]
+        found = np.flatnonzero(ranked == cases.targets[case])
         if len(found):
             ranks[case] = found[0] + 1
     unanswered = len(cases) - len(lists)
@@ -124,12 +129,13 @@ def read_peer(
             f"{first}, session '{shown(dataset.test.ids[cases.session[first]])}'); rank them too, or allow "
             "missing cases, which then count as not found."
         )
-    return PeerRanks(ranks, unanswered, longest, left_out)
+    return ImportedRanks(ranks, unanswered, longest, left_out)
 
 
 Lists = tuple[dict[int, list[str]], dict[int, int], int]
-"""case -> item ids, the best first; case -> the table's row, the header being row 1; lists left out."""
-NOT_ASKED = -1  # in place of a case's number
+"""case -> item ids, the best first; case -> row of the table, the header being row 1; number of lists
+left out."""
+NO_CASE = -1  # number of a list for a click that is not a test case
 
 
 def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) -> Lists:
@@ -137,15 +143,15 @@ def _read_lists(path: Path, cases: TestCases, dataset: Dataset, separator: str) 
     columns = set(frame.columns)
     if frame.columns[:1].tolist() == ["Metrics"]:
         raise DataError(
-            f"{path} is session-rec's table of metrics; give the file of lists that its Saver writes "
-            "beside it, whose name ends in Saver@50--.csv or the like."
+            f"{path} is session-rec's table of metrics; pass the file of lists that its Saver writes in "
+            "the same folder, whose name ends in Saver@50--.csv or similar."
         )
     if {"case", "items"} <= columns:
         numbers = pd.to_numeric(frame["case"], errors="coerce")
-        wrong = np.flatnonzero(~(numbers.isin(range(len(cases)))))
-        if len(wrong):
+        invalid = np.flatnonzero(~(numbers.isin(range(len(cases)))))
+        if len(invalid):
             raise DataError(
-                f"{path} row {wrong[0] + 2} names case {shown(frame['case'].iloc[wrong[0]])!r}; cases go "
+                f"{path} row {invalid[0] + 2} names case {shown(frame['case'].iloc[invalid[0]])!r}; cases go "
                 f"from 0 to {len(cases) - 1}."
             )
         return _split(path, numbers.astype(int).tolist(), frame["items"], separator)
@@ -181,14 +187,14 @@ def _read_frame(path: Path) -> pd.DataFrame:
 
 
 def _with_ids(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The table with its ids and positions read by the one rule; lists are left as they are."""
+    """The table with its ids and positions as text; lists stay as they are."""
     for column in frame.columns.intersection(_ID_COLUMNS):
         frame[column] = to_ids(frame[column], path.name)
     return frame
 
 
-def _lists_of_ids(path: Path, lists: dict[int, list[str]], rows: dict[int, int]) -> None:
-    """Reads the ids in all lists, in place, by the one rule."""
+def _normalise_ids(path: Path, lists: dict[int, list[str]], rows: dict[int, int]) -> None:
+    """Reads the ids in all lists as the dataset's ids are read, in place."""
     numbers = [rows[case] for case, items in lists.items() for _ in items]
     flat = [item for items in lists.values() for item in items]
     ids = iter(to_ids(pd.Series(flat, index=numbers, name="items", dtype=object), path.name))
@@ -200,13 +206,13 @@ def _split(path: Path, numbers: Sequence[int], texts: pd.Series, separator: str)
     lists: dict[int, list[str]] = {}
     rows: dict[int, int] = {}
     for row, (case, text) in enumerate(zip(numbers, texts, strict=True), 2):
-        if case == NOT_ASKED:
+        if case == NO_CASE:
             continue
         if case in lists:
-            raise DataError(f"{path} row {row} answers case {case} a second time; keep one list.")
+            raise DataError(f"{path} row {row} is a second list for case {case}; keep one.")
         lists[case] = [item.strip() for item in text.split(separator) if item.strip()]
         rows[case] = row
-    return lists, rows, sum(case == NOT_ASKED for case in numbers)
+    return lists, rows, sum(case == NO_CASE for case in numbers)
 
 
 def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -> Lists:
@@ -217,23 +223,23 @@ def _long(path: Path, frame: pd.DataFrame, cases: TestCases, dataset: Dataset) -
     if values.isna().any():
         row = int(np.flatnonzero(values.isna())[0])
         raise DataError(
-            f"{path} row {row + 2} has no number as its {'rank' if by_rank else 'score'}."
+            f"{path} row {row + 2} has a {'rank' if by_rank else 'score'} that is not a number."
         )
     items = frame[Columns.ITEM_ID].tolist()
-    order = np.lexsort((values if by_rank else -values, numbers))  # stable: ties as they are given
+    order = np.lexsort((values if by_rank else -values, numbers))  # stable: ties keep their order
     lists: dict[int, list[str]] = {}
     rows: dict[int, int] = {}
     for at in order.tolist():
         case = numbers[at]
-        if case == NOT_ASKED:
+        if case == NO_CASE:
             continue
         lists.setdefault(case, []).append(items[at])
         rows.setdefault(case, at + 2)
-    answered = zip(
+    clicks = zip(
         frame[Columns.SESSION_ID], [""] * len(frame) if given is None else given, strict=True
     )
-    spare = {each for each, case in zip(answered, numbers, strict=True) if case == NOT_ASKED}
-    return lists, rows, len(spare)
+    left_out = {click for click, case in zip(clicks, numbers, strict=True) if case == NO_CASE}
+    return lists, rows, len(left_out)
 
 
 def _find(
@@ -243,7 +249,7 @@ def _find(
     cases: TestCases,
     dataset: Dataset,
 ) -> list[int]:
-    """The case of each row, by session and place; `NOT_ASKED` for a click that is no case."""
+    """The case of each row, by session and position; `NO_CASE` for a click that is not a test case."""
     clicks = dict(zip(dataset.test.ids, dataset.test.lengths.tolist(), strict=True))
     names = dataset.test.ids[cases.session]
     at = {
@@ -258,34 +264,34 @@ def _find(
         place = last if text == "" else int(text) if text.isdecimal() else -1
         if not 0 <= place <= last:
             which = f"session '{shown(session)}'" + (f", position {shown(text)}" if text else "")
-            raise DataError(f"{path} row {row} answers {which}, which is no test case.")
-        found.append(at.get((name, place), NOT_ASKED))
+            raise DataError(f"{path} row {row} has a list for {which}, which is not a test click.")
+        found.append(at.get((name, place), NO_CASE))
         if text:
             given.setdefault(name, set()).add(place)
-    if NOT_ASKED in found:
-        _refuse_moved(path, given, clicks)
+    if NO_CASE in found:
+        _check_positions(path, given, clicks)
     return found
 
 
-def _refuse_moved(path: Path, given: dict[str, set[int]], clicks: dict[str, int]) -> None:
-    """A file with lists of clicks that are not asked is the work of a program that answers every click
-    it knows; where it knows fewer than there are, its positions are not ours."""
+def _check_positions(path: Path, given: dict[str, set[int]], clicks: dict[str, int]) -> None:
+    """Checks that a program that predicts every click has seen all clicks of each session; if it has
+    removed some, its positions differ from ours."""
     for name, places in given.items():
         if len(places) < clicks[name] - 1:
             raise DataError(
                 f"{path} has lists for {len(places)} positions of session '{name}', which has "
-                f"{clicks[name] - 1}. session-rec takes out clicks on items that it did not train on, "
-                "and counts positions without them; answer `python -m eval export cases` instead."
+                f"{clicks[name] - 1}. session-rec removes clicks on items that it did not train on, "
+                "and counts positions without them; rank the cases of `python -m eval export cases`."
             )
 
 
 def _known(text: str, ids: Mapping[str, object]) -> str:
-    """The id that is meant: also one that our CSV files mark, see `tpad.io.csv_files`."""
+    """The id itself, or the id without the mark that our CSV files add, see `tpad.io.csv_files`."""
     plain = original_cell(text)
     return plain if text not in ids and plain in ids else text
 
 
-def _refuse_separator(ids: np.ndarray, separator: str) -> None:
+def _check_separator(ids: np.ndarray, separator: str) -> None:
     bad = next((item for item in ids if separator in item), None)
     if not separator or bad is not None:
         raise ConfigError(
