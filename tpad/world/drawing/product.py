@@ -6,12 +6,12 @@ import zlib
 from PIL import Image
 
 from tpad.world.attributes import Look
-from tpad.world.drawing import gear, groceries, phones, wear
+from tpad.world.drawing import drinks, food, gear, phones, wear
 from tpad.world.drawing.canvas import Canvas
 from tpad.world.drawing.scene import photograph, view
 from tpad.world.drawing.surface import Surface
 
-_DRAWERS = {**phones.DRAWERS, **groceries.DRAWERS, **wear.DRAWERS, **gear.DRAWERS}
+_DRAWERS = {**phones.DRAWERS, **food.DRAWERS, **drinks.DRAWERS, **wear.DRAWERS, **gear.DRAWERS}
 _FLAT = frozenset({"phone", "phone case", "cable", "smartwatch", "jersey", "shorts", "racket"})
 
 
