@@ -169,11 +169,11 @@ def from_store(folder, *command):
 
 
 def failures(folder):
-    from tpad.fetching.outcomes import Kind, Outcome
     from tpad.fetching.report import write_failures
+    from tpad.fetching.results import FetchResult, Kind
 
-    outcome = Outcome("=url", Kind.LASTING, "@reason", detail="-detail")
-    write_failures(((text, outcome) for text in HOSTILE), folder)
+    result = FetchResult("=url", Kind.PERMANENT, "@reason", detail="-detail")
+    write_failures(((text, result) for text in HOSTILE), folder)
     return (folder / "failures.csv").read_text("utf-8")
 
 

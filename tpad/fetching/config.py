@@ -1,4 +1,4 @@
-"""The settings of a fetch."""
+"""Settings of a download."""
 
 from dataclasses import dataclass
 
@@ -12,19 +12,20 @@ _LARGEST_SIDE = 4096
 
 @dataclass(frozen=True)
 class FetchConfig:
-    """How pictures are fetched and kept.
+    """How pictures are downloaded and stored.
 
     Attributes:
-        size: longest side of a kept picture in pixels; smaller ones are not enlarged.
-        format: of the kept files: webp, jpg or png.
-        concurrency: requests at once.
-        per_host: requests at once to one host.
-        timeout: seconds for a whole answer; half of it to connect, and for each silence within.
-        retries: further attempts after a failure that may pass.
-        max_bytes: a longer answer is cut off.
-        allow_private: also fetch from loopback and private networks.
+        size: longest side of a stored picture in pixels; smaller pictures are not enlarged.
+        format: of the stored files: webp, jpg or png.
+        concurrency: largest number of simultaneous requests.
+        per_host: largest number of simultaneous requests to one host.
+        timeout: seconds for a complete response; connecting, and each wait for further data, may
+            take half of it.
+        retries: further attempts after a temporary failure.
+        max_bytes: a larger response is rejected.
+        allow_private: also download from loopback and private networks.
         ports: allowed besides 80 and 443.
-        host_failures: so many failures in a row, and a host is given up for this run.
+        host_failures: after so many consecutive failures, a host is skipped for the rest of the run.
         seed: of the random part of the pauses between attempts.
     """
 
