@@ -36,7 +36,7 @@ def shop(tmp_path):
     return tmp_path
 
 
-def test_faults_are_mended_and_counted(shop):
+def test_invalid_values_are_repaired_and_counted(shop):
     builder = ReportBuilder()
     items = read_items(shop / "items.csv", builder)
     report = builder.build()

@@ -91,5 +91,5 @@ def test_missing_prices(written):
     ],
 )
 def test_what_is_no_price(written):
-    with pytest.raises(ValueError, match="no price"):
+    with pytest.raises(ValueError, match="not a price"):
         parse_price(written)

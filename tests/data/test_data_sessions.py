@@ -68,7 +68,7 @@ def test_clicks_out_of_order_are_sorted_and_counted(tmp_path):
         load(tmp_path, table, strict=True)
 
 
-def test_bad_rows_are_left_out_and_counted(tmp_path):
+def test_invalid_rows_are_skipped_and_counted(tmp_path):
     clicks, report = load(
         tmp_path,
         "session_id,item_id,timestamp\ns,a,1\n,b,2\ns,,3\ns,zz,4\ns,b,soon\ns,c,6\nq,d,7\n",

@@ -74,7 +74,7 @@ def test_equal_times_are_refused(tmp_path, time):
         load(tmp_path, [f"s,a,{time}", f"s,b,{time}", f"q,a,{time}", f"q,b,{time}"])
 
 
-def test_an_order_is_told(tmp_path):
+def test_an_order_is_reported(tmp_path):
     clicks, report = load(tmp_path, ["s,a,1", "s,b,2"])
     assert clicks.time.tolist() == [1, 2]
     finding = report.findings[0]

@@ -112,7 +112,7 @@ def test_a_partial_match_is_told(tmp_path):
     assert told == []
     load_embeddings(path, ["a", "b", "y", "z"], say=told.append)
     assert told == [
-        f"2 of 4 items have no vector in {path}, such as 'y'; 2 vectors in {path} are of no item, "
+        f"2 of 4 items have no vector in {path}, such as 'y'; 2 vectors in {path} belong to no item, "
         "such as that of 'c'."
     ]
     with pytest.warns(UserWarning, match="2 of 3 items"):
@@ -152,7 +152,7 @@ def pickled(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "named"),
     [
-        ("x.pkl", damaged, "no embedding file"),
+        ("x.pkl", damaged, "not an embedding file"),
         ("x.npz", None, "does not exist"),
         ("x.npz", damaged, "damaged"),
         ("x.safetensors", damaged, "damaged"),

@@ -119,7 +119,7 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(shop, server, mo
         (signal.SIGKILL, False),
     ],
 )
-def test_a_killed_run_goes_on_where_it_was(shop, server, number, ignored):
+def test_a_killed_run_can_be_resumed(shop, server, number, ignored):
     stuck = threading.Event()
 
     async def hangs(writer):

@@ -50,7 +50,7 @@ def cmyk() -> bytes:
     ],
     ids=["exif", "animated", "cmyk", "large"],
 )
-def test_pictures_are_made_anew(shop, server, body, size, form):
+def test_pictures_are_encoded_again(shop, server, body, size, form):
     server.pages["/a"] = answer(body)
     assert shop.fetch("a", size=64, format=form).with_picture == 1
     (path,) = shop.files
