@@ -129,7 +129,7 @@ def test_paths_that_are_refused(refused, log, tmp_path):
         (("--splits", "train", "test"), "2 splits for 1"),
         (("--splits", "test"), "train"),
         (("--splits", "half"), "'half'"),
-        (("--column", "item_id=ItemId"), "--column is for recbole and huggingface"),
+        (("--column", "item_id=ItemId"), "--column works with recbole and huggingface"),
         (("--column", "item_id"), "ROLE=NAME"),
         (("--column", "colour=x"), "'colour'"),
     ],
@@ -142,8 +142,8 @@ def test_a_folder_in_use_is_left_alone(refused, imported, log, tmp_path):
     path = log("1\ta\t1\n1\tb\t2\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").write_text("x")
-    assert "is in use" in refused("session-rec", path, out=tmp_path / "mine")
-    assert "is in use" in refused("session-rec", path, out=path)
+    assert "does not hold an import" in refused("session-rec", path, out=tmp_path / "mine")
+    assert "does not hold an import" in refused("session-rec", path, out=path)
     imported("session-rec", path)
     before = (tmp_path / "shop" / "interactions.parquet").stat().st_mtime_ns
     assert "already holds this import" in imported("session-rec", path)["told"]

@@ -170,7 +170,7 @@ def test_damaged_pickles(pickled, program):
     ids=repr,
 )
 def test_lists_of_another_shape(refused, pickled, value):
-    assert "not of MMSBR" in refused("mmsbr", pickled(value))
+    assert "not an MMSBR file" in refused("mmsbr", pickled(value))
 
 
 def test_a_list_that_is_repeated_without_end(refused, pickled):

@@ -1,4 +1,4 @@
-"""What a person may choose about an import, checked once."""
+"""Settings of an import."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError
 
-SPLITS = ("train", "validation", "test")  # as in `tpad.data.sessions`, which is slow to import
+SPLITS = ("train", "validation", "test")  # `tpad.data.sessions` has them too, but imports slowly
 RULES = ("day", "gap", "user", "given")
 ITEM_CHOICES = ("clicked", "known", "all")
-TIME_UNITS = {"s": 1, "ms": 1_000}  # parts of a second
+TIME_UNITS = {"s": 1, "ms": 1_000}  # units per second
 RATING = "rating"
 ROLES = (
     Columns.USER_ID,
@@ -30,20 +30,20 @@ class ImportSettings:
     """The settings of one import.
 
     Attributes:
-        sessions: what a session is: a user's `day` (UTC), a user's clicks up to a pause (`gap`),
-            all clicks of a `user`, or the file's own (`given`); None is the format's default.
-        gap_minutes: of `gap`, minutes without a click that end a session.
-        min_clicks: items with fewer clicks are left out, and their clicks.
-        min_session: sessions with fewer clicks are left out, before and after `min_clicks`.
-        min_rating: interactions rated lower are left out; None keeps all.
-        items: which items get a row: those `clicked`, those clicked that an item file describes
-            (`known`: clicks on others are left out), or `all` that have a record or a click.
-        limit: read only so many rows of interactions; None reads all.
-        time_unit: of the timestamps, "s" or "ms"; None is the format's default.
-        splits: the split of each interaction file, in their order; () leaves splitting to the
-            loader.
-        images: folder of pictures named ITEM_ID.jpg (or png, webp, …) that the item table gets.
-        columns: which column of the files plays a role (one of `ROLES`), where the names differ.
+        sessions: how sessions are formed: one per user and `day` (UTC), of one user up to a pause
+            (`gap`), all clicks of a `user`, or as `given` by the file; None is the default of the
+            format.
+        gap_minutes: for `gap`, minutes without a click that end a session.
+        min_clicks: items with fewer clicks are dropped, with their clicks.
+        min_session: sessions with fewer clicks are dropped, before and after `min_clicks`.
+        min_rating: interactions with a lower rating are dropped; None keeps all.
+        items: the items of the item table: those `clicked`, those clicked that an item file
+            describes (`known`: clicks on others are dropped), or `all` with a record or a click.
+        limit: largest number of interaction rows to read; None reads all.
+        time_unit: of the timestamps, "s" or "ms"; None is the default of the format.
+        splits: the split of each interaction file, in order; () leaves splitting to the loader.
+        images: folder of pictures named ITEM_ID.jpg (or png, webp, …) for the item table.
+        columns: the column of a role (one of `ROLES`), if its name is not a usual one.
     """
 
     sessions: str | None = None
@@ -76,10 +76,10 @@ class ImportSettings:
             if split not in SPLITS:
                 raise ConfigError(f"--splits takes {', '.join(SPLITS)}, not '{split}'.")
         if self.splits and "train" not in self.splits:
-            raise ConfigError("--splits names no file for train; there is nothing to learn from.")
+            raise ConfigError("--splits names no file for train; name one.")
         for role, _ in self.columns:
             if role not in ROLES:
-                raise ConfigError(f"--column knows the roles {', '.join(ROLES)}, not '{role}'.")
+                raise ConfigError(f"--column has the roles {', '.join(ROLES)}, not '{role}'.")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
