@@ -5,7 +5,7 @@ import pytest
 
 from tpad.errors import ConfigError, DataError
 from tpad.index import Index, IndexSettings
-from tpad.index.parts import SMALLEST, Part, within
+from tpad.index.parts import MIN_APPROXIMATE, Part, within
 
 N, WIDTH = 4000, 24
 QUICK = IndexSettings(links=16, ef_construction=50, ef_search=200)
@@ -102,7 +102,7 @@ def test_auto_grows_from_exact_to_ivf(vectors, monkeypatch):
     monkeypatch.setattr("tpad.index.parts.AUTO_SIZE", N)
     assert Index(vectors, "auto").used == "ivf"
     assert Index(vectors[:-1], "auto").used == "exact"
-    assert Index(vectors[: SMALLEST - 1], "ivf").used == "exact"
+    assert Index(vectors[: MIN_APPROXIMATE - 1], "ivf").used == "exact"
 
 
 @pytest.mark.parametrize("method", ["exact", "faiss", "ivf"])

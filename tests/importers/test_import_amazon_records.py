@@ -1,5 +1,7 @@
 """Item records of the Amazon Reviews: HTML, prices, pictures, and the layouts of 2014 and 2023."""
 
+import json
+
 import pytest
 from amazon_files import DAY, clicked, write
 

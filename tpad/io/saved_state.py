@@ -1,4 +1,4 @@
-"""States of modules and optimisers as named tensors."""
+"""Converts the states of modules and optimizers to and from named tensors."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Settings = TypeVar("Settings")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state by `number of the parameter.name`, for `restore_optimizer`."""
+    """State of an optimizer by `parameter index.name`, for `restore_optimizer`."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, values in optimizer.state_dict()["state"].items()
@@ -23,7 +23,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Gives an optimiser its state back; the settings of its groups stay as they are."""
+    """Restore the state of an optimizer; the settings of its groups do not change."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
@@ -33,26 +33,26 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those tensors whose names begin with a prefix, without it."""
+    """Select the tensors whose names start with a prefix, and remove the prefix."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def built(make: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
-    """A module with these weights; their sizes are compared before memory is taken for them.
+    """Build a module with given weights; the shapes are checked before memory is allocated.
 
     Args:
-        make: makes the module, of any sizes.
-        tensors: its whole state, float32.
+        make: makes the module.
+        tensors: its complete state, in float32.
 
     Raises:
-        RuntimeError: a tensor is missing, left over, or of another size.
-        ValueError: a tensor holds NaN or infinity, or numbers of another kind.
+        RuntimeError: a tensor is missing, unexpected, or of another shape.
+        ValueError: a tensor contains NaN or infinity, or has another type.
     """
     for name, value in tensors.items():
         if value.is_floating_point() and value.dtype != torch.float32:
-            raise ValueError(f"{name} holds numbers of the kind {value.dtype}")
+            raise ValueError(f"{name} has the type {value.dtype}")
         if not torch.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinity")
+            raise ValueError(f"{name} contains NaN or infinity")
     with torch.device("meta"):
         module = make()
     module.load_state_dict(tensors, assign=True)
@@ -60,13 +60,13 @@ def built(make: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
 
 
 def from_json(kind: Callable[..., Settings], values: Any) -> Settings:
-    """A dataclass of settings from what JSON holds, each value of its field's type.
+    """Make a dataclass of settings from JSON values, and check their types.
 
     Raises:
-        ValueError: a value is of another type, or there is no such field.
+        ValueError: a value has another type than its field, or there is no such field.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"the settings are no object, but {values!r}")
+        raise ValueError(f"the settings are not an object, but {values!r}")
     types = {one.name: one.type for one in fields(kind)}  # type: ignore[arg-type]
     made = {}
     for name, value in values.items():
@@ -80,7 +80,7 @@ def from_json(kind: Callable[..., Settings], values: Any) -> Settings:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a field's type; whole numbers also serve as fractions."""
+    """Whether a value has the type of a field; an int is also a float."""
     if get_origin(kind) is UnionType:
         return any(fits(value, one) for one in get_args(kind))
     if get_origin(kind) in (tuple, list):

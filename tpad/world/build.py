@@ -1,4 +1,4 @@
-"""Makes a demo shop from a seed and writes it as tables and pictures, always the same bytes."""
+"""Creates a demo shop from a seed, and writes it as tables and pictures; equal seeds give equal bytes."""
 
 import json
 import random
@@ -71,19 +71,19 @@ class WorldConfig:
     """Size and seed of a demo shop."""
 
     seed: int = 7
-    """Everything follows from it."""
+    """Determines everything."""
     items: int = 1200
     """Number of items in the catalogue."""
     train_sessions: int = 14_000
-    """Sessions to train on; none holds a cold item."""
+    """Training sessions; none has a cold item."""
     validation_sessions: int = 1_500
-    """Sessions to choose settings on; none holds a cold item."""
+    """Validation sessions; none has a cold item."""
     test_sessions: int = 3_000
-    """Sessions to measure on; over all items."""
+    """Test sessions, over all items."""
     cold_share: float = 0.15
     """Share of the items that occur in no training or validation session."""
     arrivals: int = 24
-    """Products that are in no catalogue at all, as pictures to upload."""
+    """Products outside the catalogue, as pictures to upload."""
 
     def __post_init__(self) -> None:
         if self.items < 2 * len(ALL_TYPES):
@@ -103,7 +103,7 @@ class WorldConfig:
 
 
 class World:
-    """One demo shop: products, texts, prices, the law, and its shoppers' sessions."""
+    """One demo shop: products, texts, prices, the law, and the sessions of its shoppers."""
 
     def __init__(self, config: WorldConfig | None = None, law: LawConfig | None = None) -> None:
         self.config = config or WorldConfig()
@@ -111,7 +111,7 @@ class World:
 
     @cached_property
     def _catalogue(self) -> list[Product]:
-        """The shop's products, then the new arrivals (whose looks the shop does not have)."""
+        """The products of the shop, then the new arrivals, whose looks the shop does not have."""
         rng = random.Random(f"{self.config.seed}/catalogue")
         owned: dict[str, list[Look]] = {kind: [] for kind in ALL_TYPES}
         for look in looks(reserved=True):
@@ -134,12 +134,12 @@ class World:
 
     @cached_property
     def arrivals(self) -> list[Product]:
-        """Products that are in no catalogue."""
+        """Products outside the catalogue."""
         return self._catalogue[self.config.items :]
 
     @cached_property
     def texts(self) -> list[ShopText]:
-        """What the shop writes about each product, by row."""
+        """Title and description of each product, by row."""
         return [
             write(product, random.Random(f"{self.config.seed}/text/{row}"))
             for row, product in enumerate(self.products)
@@ -147,13 +147,13 @@ class World:
 
     @cached_property
     def law(self) -> Law:
-        """What the shoppers follow."""
+        """The law of the shoppers."""
         popularity = popularity_weights(self.products, self.law_config, self.config.seed)
         return Law.of(self.products, popularity, self.law_config)
 
     @cached_property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool: items kept out of training and validation, chosen first."""
+        """(n_items,) bool, items that occur in no training or validation session."""
         rng = np.random.default_rng([self.config.seed, 11])
         cold = np.zeros(self.config.items, dtype=bool)
         cold[rng.permutation(self.config.items)[: round(self.config.cold_share * len(cold))]] = True
@@ -218,7 +218,7 @@ class World:
         return table.assign(**{ATTRIBUTE_PREFIX + name: values for name, values in facts.items()})
 
     def interaction_table(self) -> pd.DataFrame:
-        """All clicks as in `interactions.csv`: the splits follow each other in time."""
+        """All clicks as in `interactions.csv`; the splits follow each other in time."""
         names, rows, sessions, times = [], [], [], []
         number = 0
         for split, group in self.sessions.items():
@@ -240,7 +240,7 @@ class World:
         )
 
     def describe(self, row: int) -> str:
-        """The plain description of what picture and text of one item together tell."""
+        """The plain description of what picture and text of one item together show."""
         text = self.texts[row]
         return describe(self.products[row], text.tells_spec, text.tells_brand)
 
@@ -248,13 +248,13 @@ class World:
 def write_world(
     world: World, out: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Writes the shop into the folder `out`, which must not exist yet or be empty.
+    """Write the shop atomically into the folder `out`, which must be new or empty.
 
     Files: `items.csv`, `images/`, `interactions.csv`, `cold_items.txt`, `arrivals/` with
-    `arrivals/arrivals.csv`, and `world.json`. Everything is written beside and renamed at the end.
+    `arrivals/arrivals.csv`, and `world.json`.
 
     Raises:
-        DataError: when `out` already holds something.
+        DataError: `out` already exists and is not empty.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -301,7 +301,7 @@ def _write_files(
 
 
 def picture_seed(key: str) -> int:
-    """The seed of one product's picture."""
+    """The seed of the picture of a product."""
     return random.Random(key).getrandbits(31)
 
 

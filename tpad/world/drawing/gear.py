@@ -1,4 +1,4 @@
-"""Sports gear, one function a type."""
+"""Sports gear: one drawing function for each product type."""
 
 from tpad.world.drawing.canvas import (
     Canvas,

@@ -1,4 +1,4 @@
-"""Phones and accessories, one function a type."""
+"""Phones and accessories: one drawing function for each product type."""
 
 from tpad.world.drawing.canvas import (
     Canvas,

@@ -1,4 +1,4 @@
-"""Sports wear, one function a type."""
+"""Sportswear: one drawing function for each product type."""
 
 import math
 
