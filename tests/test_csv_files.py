@@ -79,7 +79,7 @@ def test_a_table_without_rows_or_columns_is_still_written():
     assert csv_text(pd.DataFrame()).strip() in ("", '""')
 
 
-def test_half_of_a_character_gets_a_sentence():
+def test_half_of_a_character_is_refused():
     frame = pd.DataFrame({"a": pd.Series(["x\ud83d"], dtype=object)})
     with pytest.raises(DataError, match=r"half of a character \(U\+D83D\)"):
         csv_text(frame)

@@ -44,7 +44,7 @@ def held(fake_bundle):
             encoder.go.release()
 
 
-def test_what_is_known_does_not_wait_for_what_is_being_encoded(held):
+def test_cached_items_do_not_wait_for_an_encoding(held):
     encoder, cache, pool = held
     known = items("known", 2)
     encoder.go.release()

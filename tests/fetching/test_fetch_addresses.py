@@ -109,7 +109,7 @@ def test_addresses_that_are_good():
     check_url("http://shop.test:8080/", ports=(8080,))
 
 
-def test_a_name_that_leads_home_is_refused(shop, server):
+def test_a_name_of_a_private_address_is_refused(shop, server):
     shop.network.names["evil.test"] = ["127.0.0.1"]
     report = shop.fetch("http://evil.test/a.jpg")
     failure = shop.only_failure()
@@ -215,7 +215,7 @@ def test_a_host_that_cannot_be_connected_to(shop):
     assert failure["reason"] == "no connection" and failure["attempts"] == 2
 
 
-def test_a_name_that_nobody_knows(shop):
+def test_an_unknown_name(shop):
     shop.network.names["gone.test"] = []
     shop.fetch("http://gone.test/a.jpg", retries=2)
     failure = shop.only_failure()

@@ -22,7 +22,7 @@ def test_a_good_picture_is_kept(shop, server):
         assert image.format == "WEBP" and image.mode == "RGB" and image.size == (40, 20)
 
 
-def test_it_says_who_asks_and_asks_for_no_compression(shop, server):
+def test_requests_have_a_user_agent_and_no_compression(shop, server):
     server.pages["/a.jpg"] = GOOD
     shop.fetch("a.jpg")
     headers = server.requests[0].headers
@@ -88,7 +88,7 @@ def test_a_long_body_is_refused_by_its_announced_length(shop, server):
 
 
 @pytest.mark.parametrize("handler", [endless_headers, garbage, hangs_up])
-def test_what_is_no_http(shop, server, handler):
+def test_invalid_http(shop, server, handler):
     server.pages["/a.jpg"] = handler
     shop.fetch("a.jpg", retries=1)
     failure = shop.only_failure()
@@ -138,7 +138,7 @@ def bomb() -> bytes:
     ],
     ids=["empty", "page", "svg", "truncated", "tiny", "bomb"],
 )
-def test_a_body_that_is_no_picture(shop, server, body):
+def test_a_body_that_is_not_a_picture(shop, server, body):
     server.pages["/a.jpg"] = answer(body, Content_Type="text/html; charset=utf-8")
     shop.fetch("a.jpg")
     failure = shop.only_failure()
@@ -146,7 +146,7 @@ def test_a_body_that_is_no_picture(shop, server, body):
     assert failure["status"] == 200 and failure["detail"].endswith("declares it as text/html.")
 
 
-def test_content_counts_and_not_what_the_server_calls_it(shop, server):
+def test_the_content_decides_and_not_the_declared_type(shop, server):
     server.pages["/a.jpg"] = answer(picture(fmt="PNG"), Content_Type="text/html")
     assert shop.fetch("a.jpg").with_picture == 1
 
@@ -210,7 +210,7 @@ def test_retry_after_is_honoured_for_the_whole_host(shop, server, retry_after, s
 
 
 @pytest.mark.parametrize("retry_after", ["soon", "-3", "Tue, 99 Nov 2023", "²"])
-def test_a_retry_after_that_says_nothing(shop, server, retry_after):
+def test_an_invalid_retry_after_is_ignored(shop, server, retry_after):
     server.pages["/a.jpg"] = [answer(b"", 503, Retry_After=retry_after), GOOD]
     assert shop.fetch("a.jpg").with_picture == 1
     assert sum(shop.clock.slept) <= 1.6
@@ -244,7 +244,7 @@ def test_a_redirect_loop_ends(shop, server):
         ("", "HTTP 302"),
     ],
 )
-def test_a_redirect_to_what_may_not_be_fetched(shop, server, location, reason):
+def test_a_redirect_to_a_refused_address(shop, server, location, reason):
     server.pages["/a.jpg"] = answer(b"", 302, Location=location)
     shop.fetch("a.jpg")
     assert shop.only_failure()["reason"] == reason
@@ -274,13 +274,13 @@ def test_a_host_that_responds_now_and_then_is_not_skipped(shop, server):
     assert shop.fetch(*pages, host_failures=13, per_host=1).with_picture == 12
 
 
-def test_a_page_that_is_not_there_is_no_failure_of_the_host(shop, server):
+def test_a_missing_page_is_not_a_failure_of_the_host(shop, server):
     server.pages["/good.jpg"] = GOOD
     report = shop.fetch(*(f"{n}.jpg" for n in range(9)), "good.jpg", host_failures=3)
     assert report.failed == {"HTTP 404": 9} and report.with_picture == 1
 
 
-def test_an_answer_of_any_kind_ends_a_row_of_failures(shop, server):
+def test_any_response_resets_the_failures_of_a_host(shop, server):
     for n in range(5):
         server.pages[f"/bad{n}.jpg"] = answer(b"", 500)
     pages = [f"{kind}{n}.jpg" for n in range(5) for kind in ("bad", "gone")]

@@ -97,7 +97,7 @@ def test_a_lock_left_behind_is_taken_over(shop):
     assert (shop.out / LOCK).read_text() == ""
 
 
-def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(shop, server, monkeypatch):
+def test_a_full_disk_is_reported(shop, server, monkeypatch):
     def full(self, data):
         raise OSError(28, "No space left on device")
 
@@ -168,7 +168,7 @@ def test_a_killed_run_can_be_resumed(shop, server, number, ignored):
     assert server.paths() == ["/last.jpg"] and (shop.table["image"] != "").all()
 
 
-def test_it_works_where_a_loop_runs_already(shop, server):
+def test_it_works_inside_a_running_event_loop(shop, server):
     server.pages["/a.jpg"] = GOOD
 
     async def notebook():
@@ -198,7 +198,7 @@ def test_limits_are_kept_and_used(shop, server, limits, most):
     assert server.most_open["shop.test"] == most
 
 
-def test_a_host_that_rests_does_not_hold_up_others(shop, server):
+def test_a_waiting_host_does_not_hold_up_others(shop, server):
     server.pages["/a.jpg"] = [answer(b"", 429, Retry_After="100"), GOOD]
     server.pages |= {f"/{n}.jpg": GOOD for n in range(5)}
     others = [f"http://other.test/{n}.jpg" for n in range(5)]
@@ -259,7 +259,7 @@ def test_sizes(text, number):
     assert _bytes(text) == number
 
 
-def test_a_size_that_is_none(shop, capsys):
+def test_an_invalid_size(shop, capsys):
     with pytest.raises(SystemExit):
         main(["images", "--items", "x", "--out", "y", "--max-bytes", "many"])
     assert "'many' is no size such as 20MB" in capsys.readouterr().err

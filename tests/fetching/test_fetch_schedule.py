@@ -69,7 +69,7 @@ def test_an_address_without_a_host_has_a_turn_too(url):
 
 
 @pytest.mark.parametrize("reason", ["HTTP 404", "no connection"])
-def test_a_long_table_is_read_little_by_little(monkeypatch, reason):
+def test_a_long_table_is_read_as_needed(monkeypatch, reason):
     """What stands in memory stays small, whether pages are missing or the host is skipped."""
     monkeypatch.setattr(fetcher, "WINDOW", 20)
     monkeypatch.setattr(fetcher, "BATCH", 10)

@@ -155,7 +155,7 @@ def test_2023_names_items_by_parent_and_counts_milliseconds(imported, tmp_path):
     ]
 
 
-def test_faulty_reviews_are_counted_and_named(imported, tmp_path):
+def test_invalid_reviews_are_counted_and_reported(imported, tmp_path):
     rows = [
         review("u", "a", 1),
         '{"reviewerID": "u", "asin": \n',

@@ -104,7 +104,7 @@ def test_an_arrow_file_with_other_names(imported, tmp_path):
     assert shop["sessions"] == 1
 
 
-def test_what_is_refused(refused, tmp_path):
+def test_invalid_files_are_refused(refused, tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
     assert "damaged" in refused("huggingface", tmp_path / "x.parquet")
     (tmp_path / "x.bin").write_bytes(b"\0\1\2\n")

@@ -55,7 +55,7 @@ def test_the_rules_for_sessions(imported, folder, tmp_path):
     assert ids("--sessions", "day") == {"1@1970-01-01", "2@1970-01-01"}
 
 
-def test_a_rating_of_too_few_stars(imported, folder):
+def test_low_ratings_are_dropped(imported, folder):
     shop = imported("movielens", folder, "--min-rating", 3.5, "--sessions", "user")
     assert sessions_of(shop["clicks"]) == {"1": ["1", "11", "11"]}
     assert shop["interactions"]["dropped"]["rating below 3.5"]["count"] == 2

@@ -137,7 +137,7 @@ ROWS = "".join(
 )
 
 
-def test_mmrec_tells_the_split_of_each_row(imported, write):
+def test_mmrec_has_the_split_of_each_row(imported, write):
     shop = imported("recbole", write("baby.inter", MMREC + ROWS + "1\t2\t5.0\t9\t3\n"))
     clicks = shop["clicks"]
     assert clicks.groupby("split")["item_id"].agg(set).to_dict() == {

@@ -211,7 +211,7 @@ def test_a_folder_that_is_not_a_checkpoint_does_not_change(tmp_path, reviews):
     assert (tmp_path / "out.work" / "mine.txt").exists()
 
 
-def test_killed_when_all_is_done(monkeypatch, tmp_path, reviews):
+def test_killed_after_the_last_step(monkeypatch, tmp_path, reviews):
     out, messages, remove = tmp_path / "out", [], Checkpoint.remove
 
     def killed(self):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tpad.data.clicks import read_clicks
 from tpad.data.columns import Columns
-from tpad.data.images import find_faults, fit_square, image_sizes, load_image, resolve_image
+from tpad.data.images import find_invalid_images, fit_square, image_sizes, load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import LoadReport, ReportBuilder
 from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
@@ -252,18 +252,20 @@ def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Da
     Raises:
         DataError: a picture cannot be read, and `strict`.
     """
-    faults = find_faults(dataset.image_root, dataset.items[Columns.IMAGE].tolist(), workers)
-    if not faults:
+    invalid = find_invalid_images(
+        dataset.image_root, dataset.items[Columns.IMAGE].tolist(), workers
+    )
+    if not invalid:
         return dataset
     builder, ids = ReportBuilder(strict), dataset.items[Columns.ITEM_ID]
     builder.error(
         "unreadable image",
         "the item is used without its image",
-        (f"item '{shown(ids.iat[row])}': {sentence}" for row, sentence in faults.items()),
-        len(faults),
+        (f"item '{shown(ids.iat[row])}': {sentence}" for row, sentence in invalid.items()),
+        len(invalid),
     )
     items = dataset.items.copy()
-    items.iloc[list(faults), items.columns.get_loc(Columns.IMAGE)] = ""
+    items.iloc[list(invalid), items.columns.get_loc(Columns.IMAGE)] = ""
     return replace(dataset, items=items, report=dataset.report + builder.build())
 
 

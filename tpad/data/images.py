@@ -104,7 +104,7 @@ def image_sizes(image_root: str | Path, images: list[str]) -> bytes:
     return np.array([size(relative) for relative in images], "<i8").tobytes()
 
 
-def find_faults(
+def find_invalid_images(
     image_root: str | Path, images: list[str], workers: int = 2, decode: bool = True
 ) -> dict[int, str]:
     """Check pictures.
@@ -119,7 +119,7 @@ def find_faults(
         The error message of each unusable picture, by position in `images`.
     """
 
-    def fault(relative: str) -> str:
+    def problem(relative: str) -> str:
         try:
             path = resolve_image(image_root, relative)
             if decode:
@@ -132,9 +132,9 @@ def find_faults(
     names = [images[i] for i in at]
     if decode and workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(fault, names))
+            found = list(pool.map(problem, names))
     else:
-        found = [fault(name) for name in names]
+        found = [problem(name) for name in names]
     return {i: sentence for i, sentence in zip(at, found, strict=True) if sentence}
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.data.ids import to_ids
-from tpad.data.images import find_faults
+from tpad.data.images import find_invalid_images
 from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_numbers, to_text
 from tpad.errors import DataError, shown
@@ -140,14 +140,14 @@ def _clear_missing_images(
     frame: pd.DataFrame, name: str, image_root: Path, report: ReportBuilder
 ) -> None:
     """Clear the `image` field if there is no such file inside the folder."""
-    faults = find_faults(image_root, frame[Columns.IMAGE].tolist(), decode=False)
+    invalid = find_invalid_images(image_root, frame[Columns.IMAGE].tolist(), decode=False)
     report.error(
         "missing image",
         "the item is used without its image",
-        (f"{name} row {frame.index[i]}: {sentence}" for i, sentence in faults.items()),
-        len(faults),
+        (f"{name} row {frame.index[i]}: {sentence}" for i, sentence in invalid.items()),
+        len(invalid),
     )
-    frame.iloc[list(faults), frame.columns.get_loc(Columns.IMAGE)] = ""
+    frame.iloc[list(invalid), frame.columns.get_loc(Columns.IMAGE)] = ""
 
 
 def _rows(frame: pd.DataFrame, bad: np.ndarray, name: str):
