@@ -224,7 +224,7 @@ def test_a_waiting_host_does_not_hold_up_others(shop, server):
     ],
 )
 def test_invalid_settings_are_refused(setting, value):
-    with pytest.raises(ConfigError, match=f"{setting}|port|format"):
+    with pytest.raises(ConfigError, match=f"{setting} must be"):
         FetchConfig(**{setting: value})
 
 

@@ -197,9 +197,9 @@ def test_an_empty_folder_is_filled(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"items": 47}, "48 items"),
-        ({"cold_share": 0.6}, "cold share"),
-        ({"cold_share": -0.1}, "cold share"),
+        ({"items": 47}, "items must be at least 48"),
+        ({"cold_share": 0.6}, "cold_share"),
+        ({"cold_share": -0.1}, "cold_share"),
         ({"test_sessions": 0}, "test_sessions"),
         ({"seed": -1}, "seed"),
         ({"arrivals": -1}, "arrivals"),

@@ -1,11 +1,10 @@
 """A part of an index: some of its vectors, and the FAISS index that finds candidates among them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tpad.errors import ConfigError, check_seed
+from tpad.settings import Count, Seed, settings
 
 METHODS = ("exact", "faiss", "ivf", "hnsw", "auto")
 AUTO_SIZE = 200_000  # vectors from which "auto" is approximate; an exact search then takes 8 ms
@@ -17,35 +16,25 @@ KMEANS_STEPS = 10
 POINTS_PER_LIST = 39  # FAISS warns of fewer
 
 
-@dataclass(frozen=True)
+@settings
 class IndexSettings:
     """Settings of the approximate methods."""
 
-    nlist: int | None = None
+    nlist: Count | None = None
     """Lists of "ivf"; None: the square root of the number of vectors."""
-    nprobe: int = 32
+    nprobe: Count = 32
     """Lists that a search of "ivf" reads."""
-    links: int = 48
+    links: Count = 48
     """Neighbours that each vector of "hnsw" is linked to (M in FAISS)."""
-    ef_construction: int = 200
+    ef_construction: Count = 200
     """Candidates of "hnsw" while a vector is added."""
-    ef_search: int | None = None
+    ef_search: Count | None = None
     """Candidates of "hnsw" during a search; None: twice the square root of the number of vectors, at
     least 512."""
-    sample: int = 64
+    sample: Count = 64
     """Training vectors per list of "ivf"."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the training sample and the initial centroids."""
-
-    def __post_init__(self) -> None:
-        for name in ("nprobe", "links", "ef_construction", "sample"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        check_seed(self.seed)
-        for name in ("nlist", "ef_search"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1 or None, not {value}.")
 
 
 class Part:

@@ -4,17 +4,20 @@ import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from tpad.data.columns import Columns
-from tpad.errors import ConfigError, DataError, check_seed
+from tpad.errors import DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing_folder
+from tpad.settings import Count, CountOrZero, Seed, settings
 from tpad.world.attributes import (
     ALL_TYPES,
     BRANDS,
@@ -66,40 +69,24 @@ PRICES = {
 TIER_FACTOR = {"budget": 0.6, "standard": 1.0, "premium": 1.7}
 
 
-@dataclass(frozen=True)
+@settings
 class WorldConfig:
     """Size and seed of a demo shop."""
 
-    seed: int = 7
+    seed: Seed = 7
     """Determines everything."""
-    items: int = 1200
+    items: Annotated[int, Field(ge=2 * len(ALL_TYPES))] = 1200
     """Number of items in the catalogue."""
-    train_sessions: int = 14_000
+    train_sessions: Count = 14_000
     """Training sessions; none has a cold item."""
-    validation_sessions: int = 1_500
+    validation_sessions: Count = 1_500
     """Validation sessions; none has a cold item."""
-    test_sessions: int = 3_000
+    test_sessions: Count = 3_000
     """Test sessions, over all items."""
-    cold_share: float = 0.15
+    cold_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.15
     """Share of the items that occur in no training or validation session."""
-    arrivals: int = 24
+    arrivals: CountOrZero = 24
     """Products outside the catalogue, as pictures to upload."""
-
-    def __post_init__(self) -> None:
-        if self.items < 2 * len(ALL_TYPES):
-            raise ConfigError(
-                f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}."
-            )
-        check_seed(self.seed)
-        if self.arrivals < 0:
-            raise ConfigError(
-                f"The number of arrivals must not be negative, but is {self.arrivals}."
-            )
-        if not 0 <= self.cold_share <= 0.5:
-            raise ConfigError(f"The cold share must lie between 0 and 0.5, not {self.cold_share}.")
-        for name in ("train_sessions", "validation_sessions", "test_sessions"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
 
 
 class World:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tpad.settings import Share, Weight, settings
 from tpad.world.attributes import BRANDS, COLOURS, EMBLEMS, PATTERNS, SPECS, TIERS, Product
 
 COMPLEMENTS: dict[str, dict[str, float]] = {
@@ -74,33 +75,33 @@ FLAVOUR_GOES_WITH = {
 }
 
 
-@dataclass(frozen=True)
+@settings
 class LawConfig:
     """Parameters of the law; weights are relative to a perfect match, which has weight 1."""
 
-    noise: float = 0.05
+    noise: Share = 0.05
     """Probability that a click follows popularity alone."""
-    last: float = 0.65
+    last: Weight = 0.65
     """Weight of the last item of the session; the first item and the others share the rest."""
-    first: float = 0.25
+    first: Weight = 0.25
     """Weight of the first item of the session."""
-    other_spec: float = 0.08
+    other_spec: Weight = 0.08
     """Weight of an item whose series, flavour or size does not match that of the earlier item."""
-    other_colour: float = 0.12
+    other_colour: Weight = 0.12
     """Weight of an item whose colour does not match that of the earlier item."""
-    other_emblem: float = 0.12
+    other_emblem: Weight = 0.12
     """Weight of an item with another emblem."""
-    no_emblem: float = 0.4
+    no_emblem: Weight = 0.4
     """Weight if either of the two items has no emblem."""
-    other_pattern: float = 0.35
+    other_pattern: Weight = 0.35
     """Weight of an item whose pattern does not match that of the earlier item."""
-    other_tier: float = 0.5
+    other_tier: Weight = 0.5
     """Weight of an item of another price tier."""
-    seen_type: float = 0.15
+    seen_type: Weight = 0.15
     """Weight of an item of a type that the session already has."""
-    zipf: float = 0.6
+    zipf: Weight = 0.6
     """Exponent of Zipf's law for the popularity."""
-    brand_spread: float = 1.5
+    brand_spread: Weight = 1.5
     """Influence of the brand on the popularity order, in standard deviations of the random part."""
 
 

@@ -1,4 +1,4 @@
-"""Stage 2a: the Transfer-MLLM learns from sessions what follows what [paper].
+"""The Transfer-MLLM learns from sessions what follows what [paper].
 
 A LoRA twin of the base reads a session as a chat: each item is shown as picture and title, and the
 reply is the description of the item that came next. So one causal pass trains every prefix. The last
@@ -22,16 +22,47 @@ from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.model.scaler import FeatureScaler
-from tpad.training.config import TransferConfig
+from tpad.settings import Count, Weight, settings
+from tpad.training.context import Context
 from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
-from tpad.training.shop import Shop
-from tpad.training.stages.knowledge import Knowledge, encode
+from tpad.training.stage import StageSpec
+from tpad.training.stages.knowledge import encode
+from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
 MAX_VALIDATION = 400  # sessions on which an epoch is judged
+
+
+@settings
+class TransferConfig:
+    """The Transfer-MLLM reads sessions."""
+
+    epochs: Count = 3
+    """Passes over the training sessions."""
+    batch_size: Count = 32
+    """Sessions a step."""
+    learning_rate: Weight = 2e-3
+    """Peak learning rate of AdamW."""
+    rank: Count = 16
+    """Rank of the LoRA adapter."""
+    max_items: Count = 8
+    """Most recent items of a session that are read."""
+    max_sessions: Count | None = None
+    """Sessions used of each epoch (a random choice); None: all."""
+    generation: bool = True
+    """Whether the model learns to write the next item's description [paper: generation task]."""
+    next_weight: Weight = 0.5
+    """Weight of the next-item InfoNCE beside the generation task."""
+    width: Count = 96
+    """Size of the space in which session and item are compared."""
+    max_negatives: Count = 4_096
+    """Training items drawn as negatives of a step, besides the targets of its batch; if there are no
+    more than so many, all are used."""
+    max_title: Count = 80
+    """Characters of a title that are read in a session."""
 
 
 class NextHeads(nn.Module):
@@ -55,34 +86,8 @@ class NextHeads(nn.Module):
 
 
 @dataclass(frozen=True)
-class Prefixes:
-    """Session prefixes with their transition-aware features.
-
-    Attributes:
-        session: (n,) row of the session window in `windows`.
-        place: (n,) position of the prefix's last item in its window.
-        target: (n,) row of the item that came next.
-        features: (n, d) float32, t of each prefix.
-        windows: the session windows themselves.
-    """
-
-    session: np.ndarray
-    place: np.ndarray
-    target: np.ndarray
-    features: np.ndarray
-    windows: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def prefix(self, n: int) -> np.ndarray:
-        """Item rows of prefix n."""
-        return self.windows[self.session[n]][: self.place[n] + 1]
-
-
-@dataclass(frozen=True)
 class Transfer:
-    """What stage 2a gives.
+    """What the Transfer-MLLM gives.
 
     Attributes:
         train, validation: prefixes with features.
@@ -98,13 +103,12 @@ class Transfer:
     item_vectors: np.ndarray
 
 
-def run(
-    config: TransferConfig, shop: Shop, knowledge: Knowledge, stage: Stage, seed: int = 0
-) -> Transfer:
+def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
     """Trains the Transfer-MLLM, then computes and keeps its features.
 
-    The adapter is left in `shop.mllm` under the name `transfer`.
+    The adapter is left in `context.mllm` under the name `transfer`.
     """
+    shop = context.shop
     windows = {
         "train": shop.dataset.train.windows(config.max_items),
         "validation": [
@@ -117,13 +121,13 @@ def run(
     if stage.done:
         shop.mllm.load_adapter(ADAPTER, stage.folder / "adapter")
     else:
-        torch.manual_seed(seed)
+        torch.manual_seed(context.seed)
         shop.mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
-        _Training(config, shop, knowledge, stage, seed, windows).run()
+        _Training(config, context, stage, windows).run()
         stage.finish()
     arrays = stage.load_arrays("features")
     prefixes = {
-        split: Prefixes(*_places(windows[split]), arrays[f"{split}.t"], windows[split])
+        split: Prefixes(*places(windows[split]), arrays[f"{split}.t"], windows[split])
         for split in windows
     }
     items = {k.removeprefix("items."): v for k, v in arrays.items() if k.startswith("items.")}
@@ -142,33 +146,22 @@ def item_matrix(features: dict[str, np.ndarray], warm: np.ndarray) -> Tensor:
     return FeatureScaler.fit(joined, warm)(torch.from_numpy(joined))
 
 
-def _places(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Session, place and target of every prefix of some windows."""
-    lengths = np.array([len(window) - 1 for window in windows], dtype=np.int64)
-    session = np.repeat(np.arange(len(windows)), lengths)
-    place = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else lengths
-    targets = [window[1:] for window in windows]
-    target = np.concatenate(targets).astype(np.int64) if targets else lengths
-    return session, place, target
-
-
 class _Training:
-    """One run of stage 2a."""
+    """One training of the Transfer-MLLM."""
 
     def __init__(
         self,
         config: TransferConfig,
-        shop: Shop,
-        knowledge: Knowledge,
+        context: Context,
         stage: Stage,
-        seed: int,
         windows: dict[str, list[np.ndarray]],
     ) -> None:
-        self.config, self.shop, self.stage, self.seed = config, shop, stage, seed
-        self.mllm, self.windows = shop.mllm, windows
-        self.descriptions = knowledge.descriptions
+        shop = context.shop
+        self.config, self.shop, self.stage, self.seed = config, shop, stage, context.seed
+        self.mllm, self.windows = context.mllm, windows
+        self.descriptions: list[str] = context["descriptions"]
         warm = ~shop.dataset.cold
-        self.table = item_matrix(knowledge.features, warm).to(self.mllm.device)  # (n_items, D)
+        self.table = item_matrix(context["knowledge"], warm).to(self.mllm.device)  # (n_items, D)
         self.warm = torch.from_numpy(shop.warm_rows).to(self.mllm.device)  # (n_warm,)
         self.heads = NextHeads(self.mllm.hidden_size, self.table.shape[1], config.width)
         self.heads.to(self.mllm.device)
@@ -259,14 +252,14 @@ class _Training:
         """Both losses of a batch of windows, as far as this process's share makes them up."""
         windows, counts = processes.batch_share(batch)
         output, t = self._read(windows, labels=self.config.generation)
-        session, place, target = _places(windows)
+        session, place, target = places(windows)
         weights = processes.weights(output.n_targets * counts, len(target) * counts)
         written = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
         targets = torch.from_numpy(target).to(t.device)  # (n,)
         candidates, log_q = self._candidates(batch, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
-        seen = held(_prefixes(windows, session, place), candidates)  # (n, C)
+        seen = held(prefix_items(windows, session, place), candidates)  # (n, C)
         return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
@@ -279,7 +272,7 @@ class _Training:
             len(warm),
             self.config.max_negatives,
             rng,
-            targets=np.searchsorted(warm, _places(batch)[2]),
+            targets=np.searchsorted(warm, places(batch)[2]),
             absent=self.batch_targets.absent(batch)[warm],
         )
         if sample is None:
@@ -304,9 +297,9 @@ class _Training:
         """Reciprocal ranks of a batch's targets among warm items, and its L_gen (or zero)."""
         output, t = self._read(batch, labels=self.config.generation)
         loss = float(output.loss) if self.config.generation else 0.0
-        session, place, target = _places(batch)
+        session, place, target = places(batch)
         scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
-        seen = held(_prefixes(batch, session, place), self.warm)
+        seen = held(prefix_items(batch, session, place), self.warm)
         scores = scores.masked_fill(seen, -torch.inf)
         where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
         return reciprocal_ranks(scores, where).tolist(), loss
@@ -345,8 +338,10 @@ class _Training:
         self.stage.save_arrays("features", arrays)
 
 
-def _prefixes(
-    windows: list[np.ndarray], session: np.ndarray, place: np.ndarray
-) -> list[np.ndarray]:
-    """Item rows of every prefix (n) that `_places` gives."""
-    return [windows[s][: p + 1] for s, p in zip(session.tolist(), place.tolist(), strict=True)]
+STAGE = StageSpec(
+    "transfer",
+    run,
+    config="transfer",
+    settings=("inputs", "transfer", "seed"),
+    needs=("pictures", "descriptions", "knowledge"),
+)
