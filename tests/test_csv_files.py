@@ -79,7 +79,7 @@ def test_a_table_without_rows_or_columns_is_still_written():
     assert csv_text(pd.DataFrame()).strip() in ("", '""')
 
 
-def test_half_of_a_character_gets_a_sentence():
+def test_half_of_a_character_is_refused():
     frame = pd.DataFrame({"a": pd.Series(["x\ud83d"], dtype=object)})
     with pytest.raises(DataError, match=r"half of a character \(U\+D83D\)"):
         csv_text(frame)
@@ -169,11 +169,11 @@ def from_store(folder, *command):
 
 
 def failures(folder):
-    from tpad.fetching.outcomes import Kind, Outcome
     from tpad.fetching.report import write_failures
+    from tpad.fetching.results import FetchResult, Kind
 
-    outcome = Outcome("=url", Kind.LASTING, "@reason", detail="-detail")
-    write_failures(((text, outcome) for text in HOSTILE), folder)
+    result = FetchResult("=url", Kind.PERMANENT, "@reason", detail="-detail")
+    write_failures(((text, result) for text in HOSTILE), folder)
     return (folder / "failures.csv").read_text("utf-8")
 
 

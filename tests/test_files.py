@@ -1,4 +1,4 @@
-"""Files and folders that appear whole: through kills, and with what a kill leaves."""
+"""Files and folders are written atomically, also if the process is killed."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from tpad.io.tensor_files import write_arrays
 KILLED = """
 import os, sys
 from pathlib import Path
-from tpad import files
+from tpad.io import files
 exchange, step = sys.argv[2] == "exchange", int(sys.argv[3])
 if not exchange:
     files._exchange = lambda one, other: False

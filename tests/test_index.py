@@ -110,7 +110,7 @@ def test_unknown_method_and_shape():
 
 
 class TestTopK:
-    def test_leaves_out_what_cannot_be_scored(self):
+    def test_skips_items_without_a_score(self):
         scores = np.array([-np.inf, 2.0, np.nan, 5.0, 2.0, -1.0])
         rows, values = top_k(scores, 10)
         assert rows.tolist() == [3, 1, 4, 5]

@@ -5,7 +5,7 @@ import pytest
 
 from tpad.errors import ConfigError, DataError
 from tpad.index import Index, IndexSettings
-from tpad.index.parts import SMALLEST, Part, within
+from tpad.index.parts import MIN_APPROXIMATE, Part, within
 
 N, WIDTH = 4000, 24
 QUICK = IndexSettings(links=16, ef_construction=50, ef_search=200)
@@ -67,7 +67,7 @@ def test_a_large_k_is_searched_exactly(index, vectors, queries, k):
     assert rows.tolist() == Index(vectors).search(queries[0], k)[0].tolist()
 
 
-def test_lists_that_hold_too_few_are_no_limit(vectors, queries):
+def test_short_lists_do_not_limit_the_results(vectors, queries):
     narrow = Index(vectors, "ivf", IndexSettings(nlist=100, nprobe=1))
     assert len(narrow.search(queries[0], 400)[0]) == 400
 
@@ -102,7 +102,7 @@ def test_auto_grows_from_exact_to_ivf(vectors, monkeypatch):
     monkeypatch.setattr("tpad.index.parts.AUTO_SIZE", N)
     assert Index(vectors, "auto").used == "ivf"
     assert Index(vectors[:-1], "auto").used == "exact"
-    assert Index(vectors[: SMALLEST - 1], "ivf").used == "exact"
+    assert Index(vectors[: MIN_APPROXIMATE - 1], "ivf").used == "exact"
 
 
 @pytest.mark.parametrize("method", ["exact", "faiss", "ivf"])
@@ -120,7 +120,7 @@ class TestWithRows:
         if method != "ivf":
             assert index.recall(queries) == 1.0
 
-    def test_nothing_is_built_again(self, vectors, queries, method, monkeypatch):
+    def test_the_index_is_not_rebuilt(self, vectors, queries, method, monkeypatch):
         index, built = Index(vectors[:-500], method), []
         monkeypatch.setattr(
             "tpad.index.index.Part", lambda v, *rest: built.append(len(v)) or Part(v, *rest)
@@ -141,7 +141,7 @@ class TestWithRows:
         assert found[at : at + 3] == [1, N + 1, N + 4]
 
 
-def test_faults_are_named(vectors, queries):
+def test_errors_are_reported(vectors, queries):
     with pytest.raises(ConfigError, match="nprobe must be at least 1"):
         IndexSettings(nprobe=0)
     with pytest.raises(ConfigError, match="nlist"):

@@ -15,7 +15,7 @@ from tpad.items import NewItem
 HALF = "note \ud83d"
 
 
-def test_whole_texts_are_given_back():
+def test_valid_texts_are_returned():
     for text in ("", "ä 日本 😀", "\u202e\0"):
         assert checked_text(text, "The note") is text
     with pytest.raises(DataError, match=r"^The note holds half of a character \(U\+D83D\)"):

@@ -14,10 +14,10 @@ from PIL import Image
 from tpad.bundle import Bundle, Encoder
 from tpad.data.images import load_image
 from tpad.errors import ConfigError, DataError, ModelError, shown
+from tpad.fair_lock import FairLock
 from tpad.io.texts import checked_text
 from tpad.items import NewItem
 from tpad.model.embedding_sets import as_stored
-from tpad.turns import Turns
 
 Element: TypeAlias = str | Image.Image | NewItem
 """An element of a session: the id of an item, a picture, or the content of an item."""
@@ -79,7 +79,7 @@ class EncodingCache:
     def __init__(self, bundle: Bundle, size: int = CACHED) -> None:
         self.bundle, self.size = bundle, size
         self._known: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
-        self._lock, self._turns = threading.Lock(), Turns()
+        self._lock, self._turns = threading.Lock(), FairLock()
 
     def encode(self, contents: Sequence[Content], sets: Sequence[str]) -> dict[str, np.ndarray]:
         """Embeddings (n, d_set) float32 of each set."""

@@ -1,25 +1,25 @@
-"""Environment variables. One that is empty or blank counts as unset, whoever reads it."""
+"""Reads environment variables; an empty or blank variable is treated as unset."""
 
 import os
 
 from tpad.errors import ConfigError
 
-# What the libraries read themselves. An empty CUDA_VISIBLE_DEVICES, in contrast, has a meaning.
+# Variables of other libraries. CUDA_VISIBLE_DEVICES is not among them: an empty value has a meaning.
 _PREFIXES = ("ACCELERATE_", "FSDP_", "GRADIO_", "HF_", "HUGGINGFACE_", "TPAD_", "TRANSFORMERS_")
 _NAMES = ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def variable(name: str, default: str = "") -> str:
-    """The variable's value without spaces around it; the default where it is unset or blank."""
+    """Value of the variable without surrounding spaces; the default if it is unset or blank."""
     return os.environ.get(name, "").strip() or default
 
 
 def flag(name: str) -> bool:
-    """Whether a variable is set to 1, true, yes or on; False where it is unset.
+    """Whether a variable is 1, true, yes or on; False if it is unset.
 
     Raises:
-        ConfigError: it is set to anything else than these or 0, false, no and off.
+        ConfigError: it is neither one of these nor 0, false, no or off.
     """
     value = variable(name, "0").lower()
     if value not in (*_YES, *_NO):
@@ -31,7 +31,7 @@ def whole_number(name: str, default: int, most: int | None = None) -> int:
     """The variable as a whole number from 0 to `most`.
 
     Raises:
-        ConfigError: it is no such number.
+        ConfigError: it is not such a number.
     """
     value = variable(name, str(default))
     if not (value.isdecimal() and value.isascii()) or (most is not None and int(value) > most):
@@ -41,9 +41,9 @@ def whole_number(name: str, default: int, most: int | None = None) -> int:
 
 
 def forget_blank_variables() -> None:
-    """Removes blank variables that libraries read; to be called before they are imported.
+    """Remove blank variables of other libraries; call this before importing them.
 
-    Gradio, for one, turns `GRADIO_SERVER_PORT` into a number when it is imported.
+    For instance, Gradio converts `GRADIO_SERVER_PORT` to a number on import.
     """
     for name, value in list(os.environ.items()):
         if not value.strip() and (name.startswith(_PREFIXES) or name in _NAMES):

@@ -16,7 +16,7 @@ def test_it_encodes_tells_the_faults_and_goes_on(fake_bundle, tmp_path, monkeypa
     assert main([*command, "--shard-size", "2"]) == 0
     told = capsys.readouterr().out
     assert "Encoded 2 items of 3 rows: 2 shards." in told
-    assert "1  item without picture and text: the item is left out" in told
+    assert "1  item without picture and text: the item is skipped" in told
     assert read_shards(out).load()[0] == ["a", "c"]
     (out / "shard-00001.parquet").unlink()
     assert main([*command, "--shard-size", "2"]) == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, features
 
-from tpad.data.images import find_faults, fit_square, load_image, resolve_image
+from tpad.data.images import find_invalid_images, fit_square, load_image, resolve_image
 from tpad.errors import ImageError
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
@@ -66,7 +66,7 @@ def test_other_formats_are_refused(fmt):
         load_image(encoded(halves(32, 32), fmt))
 
 
-def test_content_decides_not_the_extension(tmp_path):
+def test_the_content_decides_the_format(tmp_path):
     path = tmp_path / "really-a-png.jpg"
     path.write_bytes(encoded(halves(), "PNG"))
     assert load_image(path).getpixel((5, 10)) == RED
@@ -150,7 +150,7 @@ def test_exif_rotation_is_applied_once():
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_unreadable_exif_does_not_cost_the_picture():
+def test_unreadable_exif_is_ignored():
     image = load_image(encoded(halves(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"))
     assert image.size == (40, 20)
 
@@ -275,10 +275,10 @@ def test_paths_that_are_refused(shop, name, sentence):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_find_faults_names_only_the_bad_ones(shop, workers):
+def test_find_invalid_images_names_only_the_invalid_ones(shop, workers):
     (shop / "images" / "cut.png").write_bytes(encoded(noise(), "PNG")[:900])
     names = ["images/a.png", "", "images/cut.png", "../secret.png", "images/a.png"]
-    faults = find_faults(shop, names, workers)
+    faults = find_invalid_images(shop, names, workers)
     assert sorted(faults) == [2, 3]
     assert "damaged" in faults[2] and "leads out" in faults[3]
-    assert sorted(find_faults(shop, names, workers, decode=False)) == [3]
+    assert sorted(find_invalid_images(shop, names, workers, decode=False)) == [3]

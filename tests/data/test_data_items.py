@@ -36,7 +36,7 @@ def shop(tmp_path):
     return tmp_path
 
 
-def test_faults_are_mended_and_counted(shop):
+def test_invalid_values_are_repaired_and_counted(shop):
     builder = ReportBuilder()
     items = read_items(shop / "items.csv", builder)
     report = builder.build()
@@ -93,7 +93,7 @@ def test_parquet_with_numbers_as_ids(tmp_path):
     assert items["item_id"].tolist() == ["1", "2"] and items["title"].tolist() == ["a", ""]
 
 
-def test_a_frame_is_taken_and_not_changed(shop):
+def test_a_frame_is_accepted_and_not_changed(shop):
     frame = pd.DataFrame({"item_id": ["x", "y"], "image": ["images/a.png", "images/b.png"]})
     before = frame.copy()
     builder = ReportBuilder()

@@ -90,6 +90,6 @@ def test_missing_prices(written):
         "1,23,45",
     ],
 )
-def test_what_is_no_price(written):
-    with pytest.raises(ValueError, match="no price"):
+def test_invalid_prices(written):
+    with pytest.raises(ValueError, match="not a price"):
         parse_price(written)

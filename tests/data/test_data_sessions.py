@@ -68,7 +68,7 @@ def test_clicks_out_of_order_are_sorted_and_counted(tmp_path):
         load(tmp_path, table, strict=True)
 
 
-def test_bad_rows_are_left_out_and_counted(tmp_path):
+def test_invalid_rows_are_skipped_and_counted(tmp_path):
     clicks, report = load(
         tmp_path,
         "session_id,item_id,timestamp\ns,a,1\n,b,2\ns,,3\ns,zz,4\ns,b,soon\ns,c,6\nq,d,7\n",
@@ -92,7 +92,7 @@ def test_strict_raises(tmp_path, row):
         load(tmp_path, f"session_id,item_id,timestamp\ns,a,1\ns,b,2\n{row}\n", strict=True)
 
 
-def test_single_clicks_of_a_user_are_no_fault(tmp_path):
+def test_single_clicks_of_a_user_are_not_an_error(tmp_path):
     table = "user_id,item_id,timestamp\nu,a,0\nu,b,1\nv,c,0\n"
     clicks, report = load(tmp_path, table, strict=True)
     assert as_words(clicks.sessions()) == {"u#1": "ab"}
@@ -206,7 +206,7 @@ def sessions_of(lists, history=None, times=True):
     )
 
 
-def test_a_known_beginning_is_predicted_from_and_never_a_target():
+def test_history_is_input_and_never_a_target():
     sessions = sessions_of([[0, 1, 2, 3], [4, 5], [3, 2]], history=[3, 2, 0])
     cases = sessions.prefixes()
     found = [(p.tolist(), t) for p, t in zip(cases.prefixes, cases.targets, strict=True)]
@@ -217,7 +217,7 @@ def test_a_known_beginning_is_predicted_from_and_never_a_target():
 
 
 @given(session_lists, st.booleans(), st.data())
-def test_clicks_are_taken_out_and_the_others_keep_their_order(lists, times, data):
+def test_removed_clicks_do_not_change_the_order_of_others(lists, times, data):
     history = [data.draw(st.integers(0, len(items))) for items in lists]
     sessions = sessions_of(lists, history, times)
     count = len(sessions.clicks)
@@ -237,7 +237,7 @@ def test_clicks_are_taken_out_and_the_others_keep_their_order(lists, times, data
         assert [each[0] for each in left.times] == left.starts.tolist()
 
 
-def test_known_beginnings_are_read(tmp_path):
+def test_history_is_read(tmp_path):
     table = "session_id,item_id,timestamp,is_history\n1,a,1,True\n1,b,2,true\n1,c,3,False\n2,a,9,\n2,b,10,0\n"
     clicks, _ = load(tmp_path, table)
     assert clicks.sessions().history.tolist() == [2, 0]

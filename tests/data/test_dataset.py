@@ -68,7 +68,7 @@ def test_the_split_column_is_kept(tmp_path):
         assert set(getattr(dataset, name).ids) == expected
 
 
-def test_popularity_cold_and_rows(tmp_path):
+def test_popularity_cold_items_and_rows(tmp_path):
     dataset = load(write_shop(tmp_path, n_items=200))
     expected = np.zeros(200, int)
     for items in dataset.train.items:
@@ -81,7 +81,7 @@ def test_popularity_cold_and_rows(tmp_path):
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_held_out_items_are_cold_and_test_is_whole(tmp_path, split):
+def test_held_out_items_are_cold_and_test_sessions_do_not_change(tmp_path, split):
     folder = write_shop(tmp_path, split=split)
     whole, dataset = load(folder), load(folder, cold_fraction=0.25, seed=3)
     held_out = hold_out_items(20, 0.25, 3)
@@ -273,7 +273,7 @@ def test_sessions_without_times_can_be_saved(tmp_path):
     assert again.fingerprint == dataset.fingerprint
 
 
-def test_a_known_beginning_is_saved_and_counts(tmp_path):
+def test_history_is_saved_and_part_of_the_fingerprint(tmp_path):
     plain = load(write_shop(tmp_path))
     known = replace(plain.test, history=plain.test.lengths - 1)
     dataset = replace(plain, test=known)

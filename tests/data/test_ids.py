@@ -88,7 +88,7 @@ def test_every_kind_of_array_gives_the_same_ids(values):
     assert to_ids(values).tolist() == ["1", "2"]
 
 
-def test_what_is_no_whole_number_stays():
+def test_other_numbers_do_not_change():
     texts = ["1.00", "01.0", "1.5", "v1.0", "-3", "1e5", ".0"]
     assert to_ids(texts).tolist() == texts
     assert to_ids([None, np.nan, pd.NA, ""]).tolist() == [""] * 4
@@ -125,7 +125,7 @@ def test_nested_values_are_refused(tmp_path, column, value):
         read_items(tmp_path / "items.parquet", ReportBuilder())
 
 
-def test_bytes_that_are_no_text_are_refused():
+def test_bytes_that_are_not_text_are_refused():
     with pytest.raises(DataError, match="row 1 holds text in the column title that is not UTF-8"):
         read_items(pd.DataFrame({"item_id": ["a"], "title": [b"\xff"]}), ReportBuilder())
 
@@ -147,7 +147,7 @@ def test_long_values_are_cut_in_messages(tmp_path):
     assert len(str(caught.value)) < 500
 
 
-def test_one_item_is_no_catalogue(tmp_path):
+def test_a_single_item_is_refused(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title\na,x\na,y\n")
     (tmp_path / "clicks.csv").write_text("session_id,item_id,timestamp\ns,a,1\ns,a,2\n")
     with pytest.raises(DataError) as caught:
@@ -158,7 +158,7 @@ def test_one_item_is_no_catalogue(tmp_path):
     )
 
 
-def test_a_sentence_about_clicks_tells_nothing_of_the_items(tmp_path):
+def test_an_error_of_clicks_does_not_mention_items(tmp_path):
     (tmp_path / "items.csv").write_text("item_id,title,price\na,x,-1\nb,y,\nb,z,\n")
     (tmp_path / "clicks.csv").write_text("session_id,item_id,timestamp\ns,a,soon\ns,b,now\n")
     with pytest.raises(DataError, match="no usable click: 2 × unreadable timestamp") as caught:

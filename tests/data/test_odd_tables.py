@@ -106,7 +106,7 @@ def test_both_readers_agree(tmp_path, kind, monkeypatch):
     assert table_columns(path) == list(whole.columns)
 
 
-def test_the_end_of_the_file_is_looked_at_whatever_columns_are_read(tmp_path):
+def test_the_end_of_the_file_is_checked_for_any_columns(tmp_path):
     path = tmp_path / "items.csv"
     path.write_bytes(b'item_id,title\na,b\nc,"d\ne,f\n')
     with pytest.raises(DataError, match="row 3 opens a quote"):
@@ -129,7 +129,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_is_read(tmp
             read()
 
 
-def test_whole_numbers_with_gaps_keep_their_digits(tmp_path):
+def test_integers_with_missing_values_keep_their_digits(tmp_path):
     path = tmp_path / "items.parquet"
     large = 2**53 + 1
     path.write_bytes(parquet(item_id=pa.array([large, None] * 100, pa.int64())))

@@ -91,7 +91,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("as_file", [False, True], ids=["bytes", "file"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_takes_long_is_refused_before_it_is_decoded(kind, as_file, tmp_path, monkeypatch):
+def test_slow_files_are_refused_before_decoding(kind, as_file, tmp_path, monkeypatch):
     data = HOSTILE[kind]()
     source: bytes | Path = data
     if as_file:
@@ -139,7 +139,7 @@ def test_only_the_first_frame_of_an_animation_is_decoded(fmt, plugin, monkeypatc
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_turned_upright(orientation):
+def test_every_orientation_is_rotated_upright(orientation):
     from PIL import ImageOps
 
     image = Image.effect_noise((24, 16), 60).convert("RGB")

@@ -26,7 +26,7 @@ def table(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [1, 100, 5000])
-def test_the_pieces_are_the_whole(table, rows):
+def test_the_parts_are_the_whole_table(table, rows):
     whole_report, report = ReportBuilder(), ReportBuilder()
     whole = read_table(table, whole_report)
     pieces = list(stream_table(table, rows, report))
@@ -65,7 +65,7 @@ def test_some_columns(table):
         (b"", "is empty"),
     ],
 )
-def test_faults_are_named(tmp_path, content, words):
+def test_errors_are_reported(tmp_path, content, words):
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=words):

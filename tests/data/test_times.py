@@ -37,7 +37,7 @@ def refusal(values) -> str:
         ([DAY * 10**9, DAY * 10**9 + 10**6], "nanoseconds; divide the column by 1,000,000,000"),
     ],
 )
-def test_other_clocks_are_named(values, sentence, kind):
+def test_other_time_units_are_reported(values, sentence, kind):
     assert re.search(sentence, refusal([kind(v) for v in values]))
 
 
@@ -47,7 +47,7 @@ def test_a_spreadsheets_time_of_day():
     )
 
 
-def test_counts_that_pass_through_the_range_of_days_are_no_days():
+def test_counters_within_the_range_of_day_numbers_are_accepted():
     counts = pd.Series(np.arange(1, 100_001))
     seconds, bad = to_unix_seconds(counts, "t")
     assert seconds[-1] == 100_000 and not bad.any()
@@ -74,7 +74,7 @@ def test_equal_times_are_refused(tmp_path, time):
         load(tmp_path, [f"s,a,{time}", f"s,b,{time}", f"q,a,{time}", f"q,b,{time}"])
 
 
-def test_an_order_is_told(tmp_path):
+def test_an_order_is_reported(tmp_path):
     clicks, report = load(tmp_path, ["s,a,1", "s,b,2"])
     assert clicks.time.tolist() == [1, 2]
     finding = report.findings[0]
@@ -82,7 +82,7 @@ def test_an_order_is_told(tmp_path):
     assert "order of the clicks" in finding.action and not finding.is_error
 
 
-def test_the_closing_message_keeps_the_evidence(tmp_path):
+def test_the_final_message_includes_the_findings(tmp_path):
     with pytest.raises(DataError) as caught:
         load(tmp_path, ["s,a,13.5.2014", "s,b,soon", ",a,1"])
     assert str(caught.value) == (

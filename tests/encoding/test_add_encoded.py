@@ -40,7 +40,7 @@ def test_shards_rank_as_added_items_do(shop, fake_bundle, table, tmp_path, form)
     assert shop.image("t-06") is None
 
 
-def test_other_models_do_without_them(shop):
+def test_other_models_work_without_them(shop):
     vectors = np.random.default_rng(0).normal(size=(3, 24))
     assert shop.add_encoded((["a", "b", "c"], vectors)) == 3
     assert len(shop.recommend(["a"], k=99)) == 62
@@ -58,7 +58,7 @@ def test_other_models_do_without_them(shop):
     )
 
 
-def test_what_does_not_fit_adds_nothing(shop, table, tmp_path):
+def test_invalid_embeddings_add_nothing(shop, table, tmp_path):
     good = np.ones((2, 24), np.float32)
     lost = np.where(np.arange(24) == 3, np.nan, good)
     for given, options, error, words in (

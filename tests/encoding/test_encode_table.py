@@ -13,7 +13,7 @@ from fake_bundle import FakeEncoder, picture
 
 import tpad
 from tpad import Bundle, NewItem
-from tpad.encoding import encode_table, read_shards, run as running
+from tpad.encoding import encode_table, read_shards, run as running, workers
 from tpad.errors import ConfigError, DataError, ModelError
 from tpad.io.locking import only_run
 
@@ -99,7 +99,7 @@ def test_parquet_tables_and_shards_are_read_by_others(bundle, table, tmp_path):
     np.testing.assert_array_equal(np.stack(found["vector"]), expected(table)[20:40])
 
 
-def test_faulty_rows_are_counted_and_told(bundle, tmp_path):
+def test_invalid_rows_are_counted_and_reported(bundle, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     table = tmp_path / "items.csv"
     table.write_text(
@@ -110,8 +110,8 @@ def test_faulty_rows_are_counted_and_told(bundle, tmp_path):
     done = encode_table(bundle, table, tmp_path / "out", shard_size=3)
     ids, _ = read_shards(tmp_path / "out").load()
     assert ids == ["a", "d", "f"] and (done.n_rows, done.n_items, done.n_shards) == (8, 3, 3)
-    told = done.report.as_dict()
-    assert {reason: fault["count"] for reason, fault in told.items()} == {
+    reported = done.report.as_dict()
+    assert {reason: fault["count"] for reason, fault in reported.items()} == {
         "row with too many or too few fields": 1,
         "duplicate item_id": 2,
         "missing item_id": 1,
@@ -120,18 +120,18 @@ def test_faulty_rows_are_counted_and_told(bundle, tmp_path):
         "unreadable image": 2,
         "item without picture and text": 2,
     }
-    assert "items.csv row 4" in told["missing item_id"]["examples"][0]
-    assert "items.csv row 7" in told["price is no number"]["examples"][0]
-    assert told["duplicate item_id"]["examples"] == ["items.csv row 5", "items.csv row 10"]
+    assert "items.csv row 4" in reported["missing item_id"]["examples"][0]
+    assert "items.csv row 7" in reported["price is no number"]["examples"][0]
+    assert reported["duplicate item_id"]["examples"] == ["items.csv row 5", "items.csv row 10"]
     again = encode_table(bundle, table, tmp_path / "out", shard_size=3)
     assert again.report == done.report and again.n_new == 0
 
 
-def test_an_interrupted_run_goes_on(fake_bundle, table, tmp_path):
+def test_an_interrupted_run_is_resumed(fake_bundle, table, tmp_path):
     first = Bundle.load(fake_bundle, encoder=Interrupted())
     with pytest.raises(KeyboardInterrupt):
         encode_table(first, table, tmp_path / "out", shard_size=10)
-    with pytest.raises(DataError, match="lacks 3 of its 5 shards"):
+    with pytest.raises(DataError, match="incomplete: 3 of its 5 shards are missing"):
         read_shards(tmp_path / "out")
     (tmp_path / "out" / ".shard-00003.parquet.part-1").write_text("what a killed run leaves")
     encoder = FakeEncoder()
@@ -142,7 +142,7 @@ def test_an_interrupted_run_goes_on(fake_bundle, table, tmp_path):
     assert not list((tmp_path / "out").glob(".*.part-*"))
 
 
-def test_a_shard_that_was_changed_is_made_again(bundle, table, tmp_path):
+def test_a_changed_shard_is_encoded_again(bundle, table, tmp_path):
     out = tmp_path / "out"
     encode_table(bundle, table, out, shard_size=10)
     (out / "shard-00001.parquet").unlink()
@@ -172,9 +172,9 @@ def test_workers_share_the_shards_and_a_killed_one_is_replaced(bundle, table, tm
 
 
 def test_a_shard_that_kills_every_worker_is_named(bundle, table, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "ATTEMPTS", 1)
+    monkeypatch.setattr(workers, "ATTEMPTS", 1)
     (tmp_path / "lives").write_text("9")
-    with pytest.raises(ModelError, match="Shard 1 ended its worker 1 times"):
+    with pytest.raises(ModelError, match="encodes shard 1 failed 1 times"):
         encode_table(
             bundle,
             table,
@@ -185,7 +185,7 @@ def test_a_shard_that_kills_every_worker_is_named(bundle, table, tmp_path, monke
         )
 
 
-def test_a_workers_own_error_is_told(bundle, table, tmp_path):
+def test_a_workers_own_error_is_raised(bundle, table, tmp_path):
     with pytest.raises(ModelError, match="not finite or not of shape"):
         encode_table(
             bundle,
@@ -223,14 +223,14 @@ def test_other_settings_are_refused(bundle, table, tmp_path, options, words):
 def test_another_table_or_bundle_is_refused(bundle, table, tmp_path):
     encode_table(bundle, table, tmp_path / "out", shard_size=10)
     bundle.info["checksums"]["encoder.json"] = "0" * 64
-    with pytest.raises(ConfigError, match="begun with another bundle"):
+    with pytest.raises(ConfigError, match="started with another bundle"):
         encode_table(bundle, table, tmp_path / "out", shard_size=10)
     table.write_text(table.read_text().replace("shoe 3", "hat 3"))
-    with pytest.raises(ConfigError, match="begun with another content of the table"):
+    with pytest.raises(ConfigError, match="started with a table of other content"):
         encode_table(bundle, table, tmp_path / "out", shard_size=10)
 
 
-def test_what_cannot_be_is_refused(bundle, table, tmp_path):
+def test_invalid_arguments_are_refused(bundle, table, tmp_path):
     out = tmp_path / "out"
     for options, words in (
         ({"shard_size": 0}, "--shard-size must be"),
@@ -241,7 +241,7 @@ def test_what_cannot_be_is_refused(bundle, table, tmp_path):
         with pytest.raises(ConfigError, match=words):
             encode_table(bundle, table, out, **options)
     assert not out.exists()
-    with pytest.raises(ConfigError, match="in use for other things"):
+    with pytest.raises(ConfigError, match="holds other files"):
         encode_table(bundle, table, table.parent)
     with pytest.raises(DataError, match=r"holds no manifest\.json"):
         read_shards(table.parent)
@@ -256,7 +256,7 @@ def test_what_cannot_be_is_refused(bundle, table, tmp_path):
         encode_table(bundle, table, out)
 
 
-def test_a_shard_whose_picture_changed_is_made_again(bundle, table, tmp_path):
+def test_a_shard_whose_picture_changed_is_encoded_again(bundle, table, tmp_path):
     out = tmp_path / "out"
     frame = pd.read_csv(table).assign(image=["g.png"] + [""] * 29 + ["h.png"] + [""] * 19)
     frame.to_csv(table, index=False)
@@ -283,7 +283,7 @@ class VectorEncoder(FakeEncoder):
 @pytest.mark.parametrize(
     ("with_ids", "workers"), [(True, 1), (False, 1), pytest.param(False, 2, marks=pytest.mark.slow)]
 )
-def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
+def test_items_have_given_vectors(bundle, table, tmp_path, with_ids, workers):
     bundle.info["config"]["features"] = ["clip", "tfidf"]
     values = np.arange(100, dtype=np.float32).reshape(50, 2)
     present = np.arange(50) != 17
@@ -306,29 +306,31 @@ def test_items_bring_their_vectors(bundle, table, tmp_path, with_ids, workers):
     found, vectors = read_shards(tmp_path / "out").load()
     assert found == ids[present].tolist() and done.n_items == 49
     np.testing.assert_array_equal(vectors[:, :2], values[present])
-    told = done.report.as_dict()["item that cannot be encoded"]
-    assert told["count"] == 1 and told["examples"] == ["item 't-17': The item has no vector 'clip'"]
-    lacking = done.report.as_dict()["item without a vector 'clip'"]
-    assert lacking["count"] == 1 and lacking["examples"] == ["item 't-17'"]
+    rejected = done.report.as_dict()["item that cannot be encoded"]
+    assert rejected["count"] == 1 and rejected["examples"] == [
+        "item 't-17': The item has no vector 'clip'"
+    ]
+    missing = done.report.as_dict()["item without a vector 'clip'"]
+    assert missing["count"] == 1 and missing["examples"] == ["item 't-17'"]
 
 
 def test_vectors_that_do_not_fit_the_table_are_refused(bundle, table, tmp_path):
     out, file = tmp_path / "out", tmp_path / "clip.npz"
     np.savez(file, features=np.ones((49, 2), np.float32))
-    with pytest.raises(ConfigError, match="reads no vectors 'clip' of an item; leave out"):
+    with pytest.raises(ConfigError, match="does not use item vectors 'clip'; leave out"):
         encode_table(bundle, table, out, features={"clip": file})
     bundle.info["config"]["features"] = ["clip"]
-    with pytest.raises(ConfigError, match="reads no vectors 'clap' of an item; it reads clip"):
+    with pytest.raises(ConfigError, match="does not use item vectors 'clap'; it uses clip"):
         encode_table(bundle, table, out, features={"clap": file})
     with pytest.raises(ConfigError, match="give --features clip=FILE"):
         encode_table(bundle, table, out)
-    with pytest.raises(DataError, match="49 rows in the order of the item table, but that has 50"):
+    with pytest.raises(DataError, match="49 rows in the order of the item table, which has 50"):
         encode_table(bundle, table, out, features={"clip": file})
     assert not out.exists()
     np.savez(file, features=np.ones((50, 2), np.float32))
     encode_table(bundle, table, out, features={"clip": file}, make_encoder=VectorEncoder)
     np.savez(file, features=np.zeros((50, 2), np.float32))
-    with pytest.raises(ConfigError, match="was begun with other files of --features"):
+    with pytest.raises(ConfigError, match="was started with other files of --features"):
         encode_table(bundle, table, out, features={"clip": file}, make_encoder=VectorEncoder)
 
 

@@ -112,7 +112,7 @@ def test_a_partial_match_is_reported(tmp_path):
     assert told == []
     load_embeddings(path, ["a", "b", "y", "z"], say=told.append)
     assert told == [
-        f"2 of 4 items have no vector in {path}, such as 'y'; 2 vectors in {path} are of no item, "
+        f"2 of 4 items have no vector in {path}, such as 'y'; 2 vectors in {path} belong to no item, "
         "such as that of 'c'."
     ]
     with pytest.warns(UserWarning, match="2 of 3 items"):
@@ -152,7 +152,7 @@ def pickled(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "named"),
     [
-        ("x.pkl", damaged, "no embedding file"),
+        ("x.pkl", damaged, "not an embedding file"),
         ("x.npz", None, "does not exist"),
         ("x.npz", damaged, "damaged"),
         ("x.safetensors", damaged, "damaged"),
@@ -182,11 +182,11 @@ def pickled(path: Path) -> None:
         ),
         ("x.npz", lambda p: np.savez(p, vectors=VECTORS), "no array `features`"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS[:3]), "add an item_id"),
-        ("x.npz", lambda p: np.savez(p, features=VECTORS[:, 0]), "one row an item"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS[:, 0]), "one row per item"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=["a"]), "1 item ids"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=list("aabc")), "item 'a'"),
-        ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=list("wxyz")), "for no item"),
-        ("x.npz", lambda p: np.savez(p, features=VECTORS, present=[1]), "one value a row"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, item_id=list("wxyz")), "for any item"),
+        ("x.npz", lambda p: np.savez(p, features=VECTORS, present=[1]), "one value for each row"),
         ("x.npz", lambda p: np.savez(p, features=VECTORS * np.nan), "item 'a'"),
         ("x.parquet", lambda p: pd.DataFrame({"x": [1.0]}).to_parquet(p), "no column item_id"),
         (

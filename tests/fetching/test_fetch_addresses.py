@@ -1,4 +1,4 @@
-"""Which machines are asked at all: names are resolved once, and every address behind them counts."""
+"""Which machines are contacted: names are resolved once, and all their addresses are checked."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from misbehaving_server import PUBLIC, answer
 from tpad.fetching import FetchConfig
 from tpad.fetching.addresses import GuardedBackend, check_url, is_allowed
 from tpad.fetching.downloading import Downloader
-from tpad.fetching.outcomes import FetchError
+from tpad.fetching.results import FetchError
 
 PRIVATE = [
     "127.0.0.1",
@@ -76,19 +76,19 @@ def test_public_addresses(address):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("ftp://shop.test/a.jpg", "bad address"),
-        ("file:///etc/passwd", "bad address"),
-        ("data:image/png;base64,AAAA", "bad address"),
-        ("shop.test/a.jpg", "bad address"),
-        ("//shop.test/a.jpg", "bad address"),
-        ("http://", "bad address"),
-        ("http:///a.jpg", "bad address"),
+        ("ftp://shop.test/a.jpg", "invalid address"),
+        ("file:///etc/passwd", "invalid address"),
+        ("data:image/png;base64,AAAA", "invalid address"),
+        ("shop.test/a.jpg", "invalid address"),
+        ("//shop.test/a.jpg", "invalid address"),
+        ("http://", "invalid address"),
+        ("http:///a.jpg", "invalid address"),
         ("http://shop.test:99999/", "port not allowed"),
         ("http://shop.test:0/", "port not allowed"),
-        ("http://[::1/", "bad address"),
-        ("http://me@shop.test/", "bad address"),
-        ("http://me:secret@shop.test/", "bad address"),
-        ("http://a\r\nX: y/", "bad address"),
+        ("http://[::1/", "invalid address"),
+        ("http://me@shop.test/", "invalid address"),
+        ("http://me:secret@shop.test/", "invalid address"),
+        ("http://a\r\nX: y/", "invalid address"),
         ("http://shop.test:22/", "port not allowed"),
         ("https://shop.test:8443/", "port not allowed"),
     ],
@@ -109,7 +109,7 @@ def test_addresses_that_are_good():
     check_url("http://shop.test:8080/", ports=(8080,))
 
 
-def test_a_name_that_leads_home_is_refused(shop, server):
+def test_a_name_of_a_private_address_is_refused(shop, server):
     shop.network.names["evil.test"] = ["127.0.0.1"]
     report = shop.fetch("http://evil.test/a.jpg")
     failure = shop.only_failure()
@@ -142,7 +142,7 @@ def test_the_flag_allows_private_addresses_and_the_next_run_tries_again(shop, se
     assert shop.fetch(allow_private=True).with_picture == 1
 
 
-def test_the_connection_goes_to_the_address_that_was_judged(shop, server):
+def test_the_connection_goes_to_the_address_that_was_checked(shop, server):
     """A name that leads home the second time it is asked gains nothing: it is not asked again."""
     answers = [[PUBLIC], ["127.0.0.1"]]
 
@@ -215,7 +215,7 @@ def test_a_host_that_cannot_be_connected_to(shop):
     assert failure["reason"] == "no connection" and failure["attempts"] == 2
 
 
-def test_a_name_that_nobody_knows(shop):
+def test_an_unknown_name(shop):
     shop.network.names["gone.test"] = []
     shop.fetch("http://gone.test/a.jpg", retries=2)
     failure = shop.only_failure()

@@ -1,4 +1,4 @@
-"""Whose turn it is, and how far the table is read ahead."""
+"""The order of downloads, and how far the table is read ahead."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ import pytest
 
 from tpad.fetching import FetchConfig, fetcher
 from tpad.fetching.fetcher import Fetcher
-from tpad.fetching.outcomes import FetchError, Kind
+from tpad.fetching.results import FetchError, Kind
 from tpad.fetching.schedule import Job, Schedule
 
 
@@ -69,26 +69,26 @@ def test_an_address_without_a_host_has_a_turn_too(url):
 
 
 @pytest.mark.parametrize("reason", ["HTTP 404", "no connection"])
-def test_a_long_table_is_read_little_by_little(monkeypatch, reason):
-    """What stands in memory stays small, whether pages are missing or the host is given up."""
+def test_a_long_table_is_read_as_needed(monkeypatch, reason):
+    """What stands in memory stays small, whether pages are missing or the host is skipped."""
     monkeypatch.setattr(fetcher, "WINDOW", 20)
     monkeypatch.setattr(fetcher, "BATCH", 10)
-    read, settled, ahead = 0, 0, []
+    read, finished, ahead = 0, 0, []
 
     def urls():
         nonlocal read
         for read in range(1, 5001):
-            ahead.append(read - settled)
+            ahead.append(read - finished)
             yield f"http://shop.test/{read}"
 
-    def count(outcomes):
-        nonlocal settled
-        settled += len(outcomes)
+    def count(results):
+        nonlocal finished
+        finished += len(results)
 
     class Missing:
         async def get(self, url):
             await asyncio.sleep(0)
-            kind = Kind.LASTING if reason == "HTTP 404" else Kind.PASSING
+            kind = Kind.PERMANENT if reason == "HTTP 404" else Kind.TEMPORARY
             raise FetchError(kind, reason, "")
 
     async def run():
@@ -96,4 +96,4 @@ def test_a_long_table_is_read_little_by_little(monkeypatch, reason):
             await Fetcher(FetchConfig(retries=0), Missing(), None, decoders, count).run(urls())
 
     asyncio.run(run())
-    assert settled == 5000 and max(ahead) <= 20 + 16 + 10
+    assert finished == 5000 and max(ahead) <= 20 + 16 + 10

@@ -39,7 +39,7 @@ def test_columns_in_any_order_and_line_ends_of_windows(imported, tmp_path):
     assert sessions_of(shop["clicks"]) == {"1": ["a", "b"]}
 
 
-def test_rare_items_and_what_they_leave_behind(imported, log):
+def test_rare_items_and_short_sessions_are_dropped(imported, log):
     path = log("1\ta\t1\n1\tb\t2\n2\ta\t3\n2\tc\t4\n3\tb\t5\n3\ta\t6\n4\td\t7\n4\te\t8\n")
     shop = imported("session-rec", path, "--min-clicks", 2)
     assert sessions_of(shop["clicks"]) == {"1": ["a", "b"], "3": ["b", "a"]}
@@ -119,17 +119,17 @@ def test_paths_that_are_refused(refused, log, tmp_path):
         (("--sessions", "day"), "--sessions day needs a user"),
         (("--sessions", "gap", "soon"), "minutes"),
         (("--sessions", "gap", "-1"), "above 0"),
-        (("--sessions", "week"), "day, gap, user, given"),
+        (("--sessions", "week"), "'day', 'gap', 'user' or 'given'"),
         (("--sessions", "given", "day"), "give the files before it"),
-        (("--min-clicks", "0"), "--min-clicks"),
-        (("--min-session", "0"), "--min-session"),
-        (("--limit", "0"), "--limit"),
+        (("--min-clicks", "0"), "min_clicks must be at least 1"),
+        (("--min-session", "0"), "min_session must be at least 1"),
+        (("--limit", "0"), "limit must be at least 1"),
         (("--min-rating", "3"), "needs ratings"),
         (("--items", "known"), "needs a file of items"),
         (("--splits", "train", "test"), "2 splits for 1"),
         (("--splits", "test"), "train"),
         (("--splits", "half"), "'half'"),
-        (("--column", "item_id=ItemId"), "--column is for recbole and huggingface"),
+        (("--column", "item_id=ItemId"), "--column works with recbole and huggingface"),
         (("--column", "item_id"), "ROLE=NAME"),
         (("--column", "colour=x"), "'colour'"),
     ],
@@ -138,12 +138,12 @@ def test_settings_that_are_refused(refused, log, options, named):
     assert named in refused("session-rec", log("1\ta\t1\n1\tb\t2\n"), *options)
 
 
-def test_a_folder_in_use_is_left_alone(refused, imported, log, tmp_path):
+def test_a_folder_with_other_files_does_not_change(refused, imported, log, tmp_path):
     path = log("1\ta\t1\n1\tb\t2\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x").write_text("x")
-    assert "is in use" in refused("session-rec", path, out=tmp_path / "mine")
-    assert "is in use" in refused("session-rec", path, out=path)
+    assert "does not hold an import" in refused("session-rec", path, out=tmp_path / "mine")
+    assert "does not hold an import" in refused("session-rec", path, out=path)
     imported("session-rec", path)
     before = (tmp_path / "shop" / "interactions.parquet").stat().st_mtime_ns
     assert "already holds this import" in imported("session-rec", path)["told"]
@@ -152,7 +152,7 @@ def test_a_folder_in_use_is_left_alone(refused, imported, log, tmp_path):
     assert "another import (session-rec)" in told
 
 
-def test_an_empty_folder_will_do(imported, log, tmp_path):
+def test_an_empty_folder_is_accepted(imported, log, tmp_path):
     (tmp_path / "shop").mkdir()
     assert imported("session-rec", log("1\ta\t1\n1\tb\t2\n"))["sessions"] == 1
 

@@ -78,7 +78,7 @@ def test_a_folder_of_csv_files(imported, write, tmp_path):
         ("session_id,item_id,item_id,time\n1,a,a,1\n", "two columns 'item_id'"),
         ('session_id,item_id,time\n1,"a,1\n', "close each quote"),
         ("session_id,item_id,time\n1,\xe4,1\n".encode("latin-1"), "iconv"),
-        (b"\0\1\2", "no Parquet, Arrow or CSV file"),
+        (b"\0\1\2", "not a Parquet, Arrow or CSV file"),
         ("\n\n", "only blank lines"),
         ("name,text\n1,2\n", "no column for item_id"),
         ("PK\x03\x04", "zip archive"),

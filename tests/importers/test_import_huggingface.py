@@ -58,7 +58,7 @@ def test_parquet_files(imported, tmp_path):
     items = shop["item_table"].set_index("item_id")
     assert items.loc["a"].tolist() == ["phone", "", "Electronics, Phones", 9.5, "3"]
     assert items.columns[-1] == "size" and items.loc["b", "size"] == "2.5"
-    assert shop["notes"] == ["The column 'picture' is left out: it holds no plain values."]
+    assert shop["notes"] == ["The column 'picture' is ignored: it does not contain plain values."]
     missing = shop["interactions"]["dropped"]["missing item"]
     assert missing["examples"] == ["clicks.parquet row 4"]
 
@@ -104,17 +104,17 @@ def test_an_arrow_file_with_other_names(imported, tmp_path):
     assert shop["sessions"] == 1
 
 
-def test_what_is_refused(refused, tmp_path):
+def test_invalid_files_are_refused(refused, tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
     assert "damaged" in refused("huggingface", tmp_path / "x.parquet")
     (tmp_path / "x.bin").write_bytes(b"\0\1\2\n")
-    assert "no Parquet, Arrow or CSV file" in refused("huggingface", tmp_path / "x.bin")
+    assert "not a Parquet, Arrow or CSV file" in refused("huggingface", tmp_path / "x.bin")
     (tmp_path / "folder").mkdir()
     assert "save_to_disk" in refused("huggingface", tmp_path / "folder")
     (tmp_path / "folder" / "state.json").write_text("{")
     assert "state.json is damaged" in refused("huggingface", tmp_path / "folder")
     (tmp_path / "folder" / "state.json").write_text('{"_data_files": [1]}')
-    assert "names no files" in refused("huggingface", tmp_path / "folder")
+    assert "lists no files" in refused("huggingface", tmp_path / "folder")
     save_to_disk(CLICKS, tmp_path / "saved")
     (tmp_path / "saved" / "data-00001-of-00002.arrow").unlink()
     assert "does not exist" in refused("huggingface", tmp_path / "saved")

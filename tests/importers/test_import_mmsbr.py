@@ -170,7 +170,7 @@ def test_damaged_pickles(pickled, program):
     ids=repr,
 )
 def test_lists_of_another_shape(refused, pickled, value):
-    assert "not of MMSBR" in refused("mmsbr", pickled(value))
+    assert "not an MMSBR file" in refused("mmsbr", pickled(value))
 
 
 def test_a_list_that_is_repeated_without_end(refused, pickled):
@@ -187,13 +187,13 @@ def test_settings_and_names_that_do_not_fit(refused, pickled, tmp_path):
     assert "same name" in refused("mmsbr", path, again)
 
 
-def test_cases_with_items_that_are_no_ids(imported, pickled):
+def test_cases_with_invalid_items(imported, pickled):
     shop = imported("mmsbr", pickled(([[1], [[2]], [3]], [2, 2, 1])))
     dropped = shop["interactions"]["dropped"]["case with an item that is no id"]
     assert dropped["count"] == 2 and dropped["examples"] == ["train.txt case 2"]
 
 
 @pytest.mark.skipif(not SPORTS.is_file(), reason="../shared/data is not here")
-def test_the_published_sports_set(imported):
+def test_the_published_sports_dataset(imported):
     shop = imported("mmsbr", SPORTS, "--items", "all")
     assert shop["sessions"] == 21_119 and len(shop["item_table"]) == 18_796

@@ -55,7 +55,7 @@ def test_the_rules_for_sessions(imported, folder, tmp_path):
     assert ids("--sessions", "day") == {"1@1970-01-01", "2@1970-01-01"}
 
 
-def test_a_rating_of_too_few_stars(imported, folder):
+def test_low_ratings_are_dropped(imported, folder):
     shop = imported("movielens", folder, "--min-rating", 3.5, "--sessions", "user")
     assert sessions_of(shop["clicks"]) == {"1": ["1", "11", "11"]}
     assert shop["interactions"]["dropped"]["rating below 3.5"]["count"] == 2
@@ -90,7 +90,7 @@ def test_pictures_of_a_folder(imported, refused, folder, tmp_path):
     pictures = tmp_path / "posters"
     pictures.mkdir()
     assert "holds no picture" in refused("movielens", folder, "--images", pictures)
-    assert "is no folder" in refused("movielens", folder, "--images", tmp_path / "none")
+    assert "is not a folder" in refused("movielens", folder, "--images", tmp_path / "none")
     Image.new("RGB", (20, 30), "red").save(pictures / "1.PNG")
     Image.new("RGB", (20, 30), "red").save(pictures / "7.jpg")
     shop = imported("movielens", folder, "--images", pictures)
@@ -106,10 +106,10 @@ def test_pictures_of_a_folder(imported, refused, folder, tmp_path):
 
 def test_files_that_are_refused(refused, folder, tmp_path):
     assert "tags.csv holds neither" in refused("movielens", folder / "tags.csv")
-    assert "None of the files holds interactions" in refused("movielens", folder / "movies.csv")
+    assert "None of the files contains interactions" in refused("movielens", folder / "movies.csv")
     assert "holds none of movies.csv" in refused("movielens", tmp_path)
     (tmp_path / "ratings.csv").write_text('userId,"movieId\n')
-    assert "is not of MovieLens" in refused("movielens", tmp_path / "ratings.csv")
+    assert "is not a MovieLens file" in refused("movielens", tmp_path / "ratings.csv")
     (tmp_path / "ratings.csv").write_text(RATINGS.replace(",", ";"))
     assert "userId;movieId" in refused("movielens", tmp_path / "ratings.csv")
 

@@ -99,7 +99,7 @@ def test_item_files_of_different_columns(imported, write):
         ("x.inter", "user_id:token\titem_id:token\nu\ta\n", "timestamp"),
         ("x.inter", "item_id:token\ttimestamp:float\na\t1\n", "no column for user_id"),
         ("x.inter", "user_id:token\titem_id_list:token_seq\titem_id:token\n", "list of items"),
-        ("x.item", ITEM, "None of the files holds interactions"),
+        ("x.item", ITEM, "None of the files contains interactions"),
         (
             "x.inter",
             INTER.replace("item_id:token", "item_id:token_seq"),
@@ -137,7 +137,7 @@ ROWS = "".join(
 )
 
 
-def test_mmrec_tells_the_split_of_each_row(imported, write):
+def test_mmrec_has_the_split_of_each_row(imported, write):
     shop = imported("recbole", write("baby.inter", MMREC + ROWS + "1\t2\t5.0\t9\t3\n"))
     clicks = shop["clicks"]
     assert clicks.groupby("split")["item_id"].agg(set).to_dict() == {

@@ -1,4 +1,4 @@
-"""Imports that are killed, at every place where they can be, and what stays in memory meanwhile."""
+"""Imports that are killed at any point are resumed, in bounded memory."""
 
 import gzip
 import json
@@ -13,10 +13,10 @@ import pytest
 
 from tpad.errors import DataError, TpadError
 from tpad.importers import run as run_module
+from tpad.importers.checkpoint import Checkpoint
 from tpad.importers.run import import_tables
 from tpad.importers.settings import ImportSettings
 from tpad.importers.spill import Spill
-from tpad.importers.work import Work
 
 SETTINGS = ImportSettings(min_clicks=2, min_rating=2)
 
@@ -32,7 +32,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def reviews(tmp_path):
-    """Reviews and records of Amazon 2018, compressed, with faulty lines among them."""
+    """Reviews and records of Amazon 2018, compressed, with some invalid lines."""
     lines = [
         json.dumps(
             {
@@ -62,10 +62,10 @@ def content(out):
 
 
 def killed_everywhere(monkeypatch, tmp_path, form, files, settings, owner, name, after):
-    """Kills an import before or after each call of `owner.name` in turn, and lets it go on once.
+    """Kill an import before or after each call of `owner.name` in turn, and resume it.
 
     Returns:
-        how many calls there are.
+        number of calls.
     """
     untouched, calls, deadly = getattr(owner, name), 0, 0
 
@@ -96,7 +96,7 @@ def killed_everywhere(monkeypatch, tmp_path, form, files, settings, owner, name,
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_around_every_state(monkeypatch, tmp_path, reviews, after):
     kills = killed_everywhere(
-        monkeypatch, tmp_path, "amazon-2018", reviews, SETTINGS, Work, "save", after
+        monkeypatch, tmp_path, "amazon-2018", reviews, SETTINGS, Checkpoint, "save", after
     )
     assert kills > 7
 
@@ -108,14 +108,21 @@ def test_killed_around_every_arrow_file(monkeypatch, tmp_path, reviews, after):
     )
 
 
-def test_a_pickle_goes_on_as_well(monkeypatch, tmp_path):
+def test_a_pickle_is_resumed(monkeypatch, tmp_path):
     (tmp_path / "t.txt").write_bytes(pickle.dumps(([[n % 7, n % 5] for n in range(60)], [1] * 60)))
     killed_everywhere(
-        monkeypatch, tmp_path, "mmsbr", [tmp_path / "t.txt"], ImportSettings(), Work, "save", True
+        monkeypatch,
+        tmp_path,
+        "mmsbr",
+        [tmp_path / "t.txt"],
+        ImportSettings(),
+        Checkpoint,
+        "save",
+        True,
     )
 
 
-def test_parquet_goes_on_as_well(monkeypatch, tmp_path):
+def test_parquet_is_resumed(monkeypatch, tmp_path):
     frame = pd.DataFrame({"user_id": [n % 5 for n in range(99)], "timestamp": range(99)})
     frame.assign(item_id=frame["timestamp"] % 13).to_parquet(tmp_path / "x.parquet")
     killed_everywhere(
@@ -124,14 +131,14 @@ def test_parquet_goes_on_as_well(monkeypatch, tmp_path):
         "huggingface",
         [tmp_path / "x.parquet"],
         ImportSettings(),
-        Work,
+        Checkpoint,
         "save",
         True,
     )
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_csv_and_rows_of_lists_go_on_as_well(monkeypatch, tmp_path, listed):
+def test_csv_and_rows_of_lists_are_resumed(monkeypatch, tmp_path, listed):
     monkeypatch.setattr("tpad.importers.huggingface.SESSION_ROWS", 3)
     rows = [{"session_id": n // 3, "item_id": n % 13, "timestamp": n} for n in range(99)]
     path, frame = tmp_path / "x", pd.DataFrame(rows)
@@ -140,22 +147,22 @@ def test_csv_and_rows_of_lists_go_on_as_well(monkeypatch, tmp_path, listed):
     else:
         frame.to_csv(path, index=False)
     killed_everywhere(
-        monkeypatch, tmp_path, "huggingface", [path], ImportSettings(), Work, "save", True
+        monkeypatch, tmp_path, "huggingface", [path], ImportSettings(), Checkpoint, "save", True
     )
 
 
-def test_a_real_kill_leaves_no_table_and_the_command_goes_on(tmp_path, reviews):
+def test_a_killed_process_leaves_no_table_and_is_resumed(tmp_path, reviews):
     """SIGKILL in another process, at the second state of the interactions."""
     program = (
         "import os, signal, sys\n"
-        "from tpad.importers import run, lines, work\n"
+        "from tpad.importers import checkpoint, lines, run\n"
         "lines.BATCH_ROWS, run.CHUNK_ROWS = 7, 40\n"
-        "save = work.Work.save\n"
+        "save = checkpoint.Checkpoint.save\n"
         "def killed(self):\n"
         "    save(self)\n"
         "    if self.stage == 'clicks' and self.chunks == 2:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "work.Work.save = killed\n"
+        "checkpoint.Checkpoint.save = killed\n"
         "from tpad.__main__ import main\n"
         "main(sys.argv[1:])\n"
     )
@@ -165,17 +172,17 @@ def test_a_real_kill_leaves_no_table_and_the_command_goes_on(tmp_path, reviews):
     assert died.returncode == -signal.SIGKILL and not out.exists()
     state = json.loads((tmp_path / "out.work" / "state.json").read_text())
     assert state["stage"] == "clicks" and state["position"][1] > 0
-    told = []
-    import_tables("amazon-2018", reviews, out, say=told.append)
-    assert told and told[0].startswith("going on")
-    import_tables("amazon-2018", reviews, tmp_path / "whole", say=told.append)
+    messages = []
+    import_tables("amazon-2018", reviews, out, say=messages.append)
+    assert messages and messages[0].startswith("resuming")
+    import_tables("amazon-2018", reviews, tmp_path / "whole", say=messages.append)
     assert content(out) == content(tmp_path / "whole")
 
 
-def begun(monkeypatch, out, files, settings=SETTINGS):
-    """Leaves an import half done."""
+def started(monkeypatch, out, files, settings=SETTINGS):
+    """Start an import and interrupt it."""
     with monkeypatch.context() as patch:
-        patch.setattr(Work, "next_stage", interrupt)
+        patch.setattr(Checkpoint, "next_stage", interrupt)
         with pytest.raises(KeyboardInterrupt):
             import_tables("amazon-2018", files, out, settings, lambda _: None)
     assert (out.with_name(out.name + ".work") / "state.json").is_file()
@@ -186,17 +193,17 @@ def interrupt(*_):
 
 
 def test_changed_files_or_settings_start_over(monkeypatch, tmp_path, reviews):
-    out, told = tmp_path / "out", []
-    begun(monkeypatch, out, reviews)
+    out, messages = tmp_path / "out", []
+    started(monkeypatch, out, reviews)
     os.utime(reviews[1], (1, 1))
-    import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
-    assert not any("going on" in line for line in told)
-    begun(monkeypatch, tmp_path / "other", reviews)
-    import_tables("amazon-2018", reviews, tmp_path / "other", ImportSettings(), told.append)
-    assert not any("going on" in line for line in told)
+    import_tables("amazon-2018", reviews, out, SETTINGS, messages.append)
+    assert not any("resuming" in line for line in messages)
+    started(monkeypatch, tmp_path / "other", reviews)
+    import_tables("amazon-2018", reviews, tmp_path / "other", ImportSettings(), messages.append)
+    assert not any("resuming" in line for line in messages)
 
 
-def test_a_folder_that_is_no_work_of_ours_is_left_alone(tmp_path, reviews):
+def test_a_folder_that_is_not_a_checkpoint_does_not_change(tmp_path, reviews):
     (tmp_path / "out.work").mkdir()
     (tmp_path / "out.work" / "mine.txt").write_text("x")
     with pytest.raises(DataError, match=r"out\.work holds no state"):
@@ -204,8 +211,8 @@ def test_a_folder_that_is_no_work_of_ours_is_left_alone(tmp_path, reviews):
     assert (tmp_path / "out.work" / "mine.txt").exists()
 
 
-def test_killed_when_all_is_done(monkeypatch, tmp_path, reviews):
-    out, told, remove = tmp_path / "out", [], Work.remove
+def test_killed_after_the_last_step(monkeypatch, tmp_path, reviews):
+    out, messages, remove = tmp_path / "out", [], Checkpoint.remove
 
     def killed(self):
         if out.exists():
@@ -213,24 +220,24 @@ def test_killed_when_all_is_done(monkeypatch, tmp_path, reviews):
         remove(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Work, "remove", killed)
+        patch.setattr(Checkpoint, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
+            import_tables("amazon-2018", reviews, out, SETTINGS, messages.append)
     assert (tmp_path / "out.work").exists()
-    import_tables("amazon-2018", reviews, out, SETTINGS, told.append)
-    assert told == [f"{out} already holds this import"] and not (tmp_path / "out.work").exists()
+    import_tables("amazon-2018", reviews, out, SETTINGS, messages.append)
+    assert messages == [f"{out} already holds this import"] and not (tmp_path / "out.work").exists()
 
 
-def test_a_lost_part_file_is_told(monkeypatch, tmp_path, reviews):
-    begun_at_cut = Work.next_stage
+def test_a_damaged_part_file_is_reported(monkeypatch, tmp_path, reviews):
+    next_stage = Checkpoint.next_stage
 
     def stop(self, name):
-        begun_at_cut(self, name)
-        if name == "cut":
+        next_stage(self, name)
+        if name == "sessions":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Work, "next_stage", stop)
+        patch.setattr(Checkpoint, "next_stage", stop)
         with pytest.raises(KeyboardInterrupt):
             import_tables("amazon-2018", reviews, tmp_path / "out", SETTINGS, lambda _: None)
     next((tmp_path / "out.work" / "clicks").glob("*.arrow")).write_bytes(b"short")

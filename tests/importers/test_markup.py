@@ -21,7 +21,7 @@ from tpad.importers.markup import is_code, plain_texts, to_plain
         ("<a-widget id=1>x</a-widget>", "x"),
     ],
 )
-def test_markup_goes(text, plain):
+def test_markup_is_removed(text, plain):
     assert to_plain(text) == plain
 
 
@@ -37,7 +37,7 @@ def test_markup_goes(text, plain):
         "a <b",
     ],
 )
-def test_what_is_no_markup_stays(text):
+def test_other_text_does_not_change(text):
     assert to_plain(text) == text
 
 

@@ -59,7 +59,7 @@ def test_another_process_makes_the_same_bytes(folder, tmp_path):
     assert os.listdir(tmp_path) == ["again"]
 
 
-def test_the_folder_holds_what_the_issue_lists(folder):
+def test_the_folder_has_all_files(folder):
     assert sorted(p.name for p in folder.iterdir()) == [
         "arrivals",
         "cold_items.txt",
@@ -84,7 +84,7 @@ def test_the_folder_holds_what_the_issue_lists(folder):
     assert len(cold) == round(0.15 * 48)
 
 
-def test_the_dataset_reads_it_and_the_oracle_knows_its_law(folder):
+def test_the_dataset_and_the_oracle_read_it(folder):
     data = Dataset.from_world(folder)
     assert not data.report.findings
     world = World(SMALL)
@@ -150,7 +150,7 @@ def test_every_type_has_its_share_of_the_items(big):
     assert counts.min() == counts.max() == 50
 
 
-def test_prices_tell_the_tier(big):
+def test_prices_depend_on_the_tier(big):
     table = big.item_table()
     assert (table.price > 0).all()
     ratio = table.groupby(["attr_type", "attr_tier"]).price.median().unstack()
@@ -197,9 +197,9 @@ def test_an_empty_folder_is_filled(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"items": 47}, "48 items"),
-        ({"cold_share": 0.6}, "cold share"),
-        ({"cold_share": -0.1}, "cold share"),
+        ({"items": 47}, "items must be at least 48"),
+        ({"cold_share": 0.6}, "cold_share"),
+        ({"cold_share": -0.1}, "cold_share"),
         ({"test_sessions": 0}, "test_sessions"),
         ({"seed": -1}, "seed"),
         ({"arrivals": -1}, "arrivals"),

@@ -141,7 +141,7 @@ def test_sessions_have_two_to_twelve_items_and_no_repeats(world):
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_shoppers_follow_the_law_that_the_oracle_tells(world, allowed):
+def test_shoppers_follow_the_law_of_the_oracle(world, allowed):
     """Frequencies of many continuations of one session against the exact probabilities."""
     may = ~world.cold if allowed else None
     rng = np.random.default_rng(2)

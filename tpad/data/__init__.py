@@ -1,4 +1,4 @@
-"""Items and sessions: reading them from tables, checking them, and splitting them."""
+"""Items and sessions: reads them from tables, checks them, and splits them."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The address of an item's picture, in the ways in which tables list several."""
+"""Extracts the address of an item's picture from the notations in which tables list several."""
 
 import re
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from typing import Any
 
 from tpad.data.literals import read_literal
 
-_SIZES = ("hi_res", "large", "url", "src", "thumb")  # of one picture, the best first
+_SIZES = ("hi_res", "large", "url", "src", "thumb")  # of one picture, best first
 _SINGLE = (str, bytes, dict, int, float)
 _NEXT = re.compile(r"[\s,;|]+(?=https?://)")
 _QUOTED = re.compile(r"""["']((?:https?:)?//[^"'\s]+)["']""")
-_SEVERAL_TEXTS = re.compile(r"""["']\s+["']""")  # NumPy's notation, which Python would join
+_SEVERAL_TEXTS = re.compile(r"""["']\s+["']""")  # NumPy prints lists without commas
 
 
 def first_address(value: Any) -> str:
@@ -22,9 +22,9 @@ def first_address(value: Any) -> str:
             - an address, or several separated by spaces, commas, semicolons or bars;
             - a list, tuple or array of addresses, or of dicts of sizes;
             - a dict of sizes (`hi_res`, `large`, `url`, `src`, `thumb`) or of lists of sizes;
-            - the text of such a list or dict in JSON or Python's notation.
+            - the text of such a list or dict, in JSON or as a Python literal.
 
-            A list or dict in another notation, and any other text, is given back as it is.
+            Any other text is returned as it is.
     """
     if isinstance(value, str):
         return _of_text(value.strip())
@@ -55,7 +55,7 @@ def _of_text(text: str) -> str:
 def _of_dict(sizes: dict) -> str:
     values = [value for size in _SIZES if (value := sizes.get(size)) is not None]
     listed = [value for value in values if not isinstance(value, _SINGLE)]
-    for of_one in zip_longest(*listed):  # one picture after the other
+    for of_one in zip_longest(*listed):  # one picture at a time
         if address := first_address(of_one):
             return address
     return first_address([value for value in values if isinstance(value, _SINGLE)])

@@ -1,4 +1,4 @@
-"""The cases that a model is validated on, and what is no candidate in them."""
+"""Validation cases, and the items that are excluded from a case's ranking."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from tpad.data.sessions import Cases, Sessions
 def known_cases(
     sessions: Sessions, known: np.ndarray, *, max_length: int | None, mask_seen: bool
 ) -> Cases:
-    """Every prefix of the sessions whose next item can be found.
+    """The prefixes of the sessions whose next item is a possible target.
 
     Args:
-        sessions: such as the validation sessions.
+        sessions: for instance the validation sessions.
         known: (n_items,) bool, items that may be targets.
-        max_length: only so many of a prefix's most recent items are kept; None keeps all.
-        mask_seen: leave out cases whose target is among the items kept of the prefix.
+        max_length: cut a prefix to its most recent items; None keeps all.
+        mask_seen: skip cases whose target is in the (cut) prefix.
     """
     cases = sessions.prefixes(max_length)
     keep = np.array(
@@ -31,7 +31,7 @@ def known_cases(
 
 
 def mask_history(scores: np.ndarray, prefixes: Sequence[np.ndarray]) -> None:
-    """Gives the items of each prefix the score −inf, in place.
+    """Set the scores of each prefix's items to −inf, in place.
 
     Args:
         scores: (n, n_items) float.

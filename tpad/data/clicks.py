@@ -1,4 +1,4 @@
-"""Reading clicks from a table, and cutting them into sessions."""
+"""Reads clicks from a table and groups them into sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,25 +25,25 @@ def read_clicks(
     min_session: int = 2,
     merge_repeats: bool = False,
 ) -> Clicks:
-    """Read an interaction table and cut it into sessions.
+    """Read an interaction table and group its clicks into sessions.
 
-    With a `session_id` column each id is one session. Otherwise a session is a run of one user's
-    clicks of which each follows the one before in less than the gap, named `user#1`, `user#2`, ….
-    A user's session also ends where the `split` column changes. Clicks of the same second keep the
-    table's order. Clicks on the same item in a row are kept unless `merge_repeats`; those of one
-    second are counted.
+    With a `session_id` column, each id is one session. Otherwise a session is a sequence of one user's
+    clicks in which each follows the previous one in less than the gap; sessions are named `user#1`,
+    `user#2`, …. A user's session also ends where the `split` column changes. Clicks of the same second
+    keep the order of the table. Repeated clicks on the same item are kept unless `merge_repeats`;
+    those of the same second are counted.
 
     Args:
-        path: CSV or Parquet with session_id or user_id, item_id, timestamp, and perhaps split and
-            is_history.
-        item_ids: (n_items,) str, the known items; a click's item row is its place in here.
-        report: counts rows that are left out or mended.
+        path: CSV or Parquet with session_id or user_id, item_id, timestamp, and optionally split
+            and is_history.
+        item_ids: (n_items,) str, the known items; the item row of a click is a position in it.
+        report: counts rows that are skipped or repaired.
         session_gap_minutes: minutes without a click that end a user's session.
-        min_session: sessions with fewer clicks are left out: they hold nothing to predict.
-        merge_repeats: keep only the first of several clicks in a row on the same item.
+        min_session: sessions with fewer clicks are dropped.
+        merge_repeats: merge consecutive clicks on the same item.
 
     Raises:
-        DataError: a column is missing, a split or time is not valid, or no click remains.
+        DataError: a column is missing, a split or time is invalid, or no click remains.
     """
     name, before = Path(path).name, len(report)
     frame = read_table(path, report)
@@ -52,11 +52,13 @@ def read_clicks(
         require_columns(frame, [Columns.SESSION_ID], name)
     require_columns(frame, [Columns.ITEM_ID, Columns.TIMESTAMP], name)
     owner_column = Columns.USER_ID if by_user else Columns.SESSION_ID
-    rows, owner_ids = _usable_rows(frame, owner_column, item_ids, name, report, before)
-    _count_disorder(rows, name, report)
-    _count_oddities(rows, name, report)
-    rows = rows.select(np.lexsort((rows.time, rows.owner)))  # stable: ties keep the table's order
-    clicks, begins = _cut(rows, owner_ids, by_user, session_gap_minutes * 60, name)
+    rows, owner_ids = _valid_rows(frame, owner_column, item_ids, name, report, before)
+    _report_disorder(rows, name, report)
+    _report_oddities(rows, name, report)
+    rows = rows.select(
+        np.lexsort((rows.time, rows.owner))
+    )  # stable: ties keep the order of the table
+    clicks, begins = _group(rows, owner_ids, by_user, session_gap_minutes * 60, name)
     if merge_repeats:
         repeats = (np.diff(clicks.item, prepend=-1) == 0) & ~begins
         report.note("repeated click in a row", "merged into one", (), int(repeats.sum()))
@@ -67,12 +69,12 @@ def read_clicks(
 def drop_short(
     clicks: Clicks, min_session: int, report: ReportBuilder, name: str, is_error: bool
 ) -> Clicks:
-    """Leave out the sessions of fewer than `min_session` clicks, and count them."""
+    """Drop the sessions of fewer than `min_session` clicks, and report them."""
     short = clicks.lengths < min_session
     record = report.error if is_error else report.note
     record(
         "session too short to predict from" if min_session > 2 else "single-click session",
-        "the session is left out",
+        "the session is skipped",
         (f"{name} session '{shown(clicks.ids[i])}'" for i in np.flatnonzero(short)),
         int(short.sum()),
     )
@@ -81,10 +83,10 @@ def drop_short(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The usable rows of a click table, as parallel arrays (n,).
+    """The valid rows of a click table, as parallel arrays (n,).
 
     Attributes:
-        number: of the row in the table.
+        number: row number in the table.
         owner: number of the session or user.
         item: int32, item row.
         time: int64, Unix seconds.
@@ -106,7 +108,7 @@ class _Rows:
         return _Rows(self.number[at], self.owner[at], self.item[at], self.time[at], split, history)
 
 
-def _usable_rows(
+def _valid_rows(
     frame: pd.DataFrame,
     owner_column: str,
     item_ids: pd.Series,
@@ -114,7 +116,7 @@ def _usable_rows(
     report: ReportBuilder,
     before: int,
 ) -> tuple[_Rows, np.ndarray]:
-    """The rows that can be used, and the names of their owners: (n_owners,) str object."""
+    """The valid rows, and the names of their sessions or users: (n_owners,) str object."""
     owners, clicked = to_ids(frame[owner_column], name), to_ids(frame[Columns.ITEM_ID], name)
     item = pd.Index(item_ids).get_indexer(clicked)
     time, bad_time = to_unix_seconds(frame[Columns.TIMESTAMP], name)
@@ -123,18 +125,18 @@ def _usable_rows(
     if Columns.IS_HISTORY in frame.columns:
         history = to_booleans(frame[Columns.IS_HISTORY], name)
     keep = np.ones(len(frame), dtype=bool)
-    leave_out = _leaver(frame.index.to_numpy(), keep, name, report)
+    skip = _skipper(frame.index.to_numpy(), keep, name, report)
 
-    leave_out(f"missing {owner_column}", (owners == "").to_numpy(dtype=bool))
-    leave_out("missing item_id in a click", (clicked == "").to_numpy(dtype=bool))
+    skip(f"missing {owner_column}", (owners == "").to_numpy(dtype=bool))
+    skip("missing item_id in a click", (clicked == "").to_numpy(dtype=bool))
     if keep.any() and (item[keep] < 0).all():
         raise DataError(
             f"{name} has no click on a known item (it has '{shown(clicked[keep].iloc[0])}', "
             f"the item table '{shown(item_ids.iloc[0])}'); check that both tables use the same "
             "item_id."
         )
-    leave_out("unknown item in a click", item < 0, clicked)
-    leave_out("unreadable timestamp", bad_time, frame[Columns.TIMESTAMP])
+    skip("unknown item in a click", item < 0, clicked)
+    skip("unreadable timestamp", bad_time, frame[Columns.TIMESTAMP])
     if not keep.any():
         times = f" Accepted timestamps are {ACCEPTED}." if bad_time.any() else ""
         raise DataError(
@@ -153,30 +155,30 @@ def _usable_rows(
     return replace(rows.select(keep), owner=owner), owner_ids.to_numpy(dtype=object)
 
 
-def _leaver(
+def _skipper(
     numbers: np.ndarray, keep: np.ndarray, name: str, report: ReportBuilder
 ) -> Callable[..., None]:
-    """A function that clears `keep` where rows are bad, and counts those it clears."""
+    """A function that clears `keep` for invalid rows and reports them."""
 
-    def leave_out(reason: str, bad: np.ndarray, values: pd.Series | None = None) -> None:
+    def skip(reason: str, bad: np.ndarray, values: pd.Series | None = None) -> None:
         at = np.flatnonzero(bad & keep)
         examples = (
             f"{name} row {numbers[i]}" + ("" if values is None else f" ('{shown(values.iloc[i])}')")
             for i in at
         )
-        report.error(reason, "the click is left out", examples, len(at))
+        report.error(reason, "the click is skipped", examples, len(at))
         keep[at] = False
 
-    return leave_out
+    return skip
 
 
-def _cut(
+def _group(
     rows: _Rows, owner_ids: np.ndarray, by_user: bool, gap: float, name: str
 ) -> tuple[Clicks, np.ndarray]:
-    """Sessions of rows that are sorted by owner and time.
+    """Group rows, sorted by owner and time, into sessions.
 
     Returns:
-        The clicks, and (n,) bool, which of them is the first of its session.
+        The clicks, and (n,) bool, whether a click is the first of its session.
     """
     new_owner = np.diff(rows.owner, prepend=-1) != 0
     begins = new_owner.copy()
@@ -216,7 +218,7 @@ def _check_history(rows: _Rows, begins: np.ndarray, name: str) -> None:
 
 
 def _split_codes(frame: pd.DataFrame, name: str) -> np.ndarray | None:
-    """(n,) int8 indices into `SPLITS`, or None without such a column."""
+    """(n,) int8 indices into `SPLITS`; None without such a column."""
     if Columns.SPLIT not in frame.columns:
         return None
     text = to_text(frame[Columns.SPLIT], name).str.lower()
@@ -230,8 +232,8 @@ def _split_codes(frame: pd.DataFrame, name: str) -> np.ndarray | None:
     return codes.astype(np.int8)
 
 
-def _count_disorder(rows: _Rows, name: str, report: ReportBuilder) -> None:
-    """Count the clicks that the table has after a later click of the same owner."""
+def _report_disorder(rows: _Rows, name: str, report: ReportBuilder) -> None:
+    """Report clicks that follow a later click of the same session or user."""
     by_owner = np.argsort(rows.owner, kind="stable")
     same = np.diff(rows.owner[by_owner]) == 0
     late = by_owner[1:][same & (np.diff(rows.time[by_owner]) < 0)]
@@ -239,19 +241,19 @@ def _count_disorder(rows: _Rows, name: str, report: ReportBuilder) -> None:
     report.error("click out of order", "the clicks are sorted by time", examples, len(late))
 
 
-def _count_oddities(rows: _Rows, name: str, report: ReportBuilder) -> None:
-    """Count what may be meant so: rows that come twice, and times that are no dates."""
+def _report_oddities(rows: _Rows, name: str, report: ReportBuilder) -> None:
+    """Report what may be intended: repeated rows, and times that only give an order."""
     twice = pd.DataFrame({"owner": rows.owner, "item": rows.item, "time": rows.time}).duplicated()
     report.note(
         "duplicate click (same session, item and second)",
-        "kept; --merge-repeats keeps one of several in a row",
+        "kept; --merge-repeats merges consecutive ones",
         (f"{name} row {number}" for number in rows.number[twice]),
         int(twice.sum()),
     )
     if is_order(rows.time):
         report.note(
             "timestamp before 1973",
-            "taken as the order of the clicks, not as a date",
+            "used as the order of the clicks, not as a date",
             (f"{name} row {n} ({t})" for n, t in zip(rows.number, rows.time, strict=True)),
             len(rows.time),
         )

@@ -1,4 +1,4 @@
-"""The names of the columns in every table, once."""
+"""Column names of all tables."""
 
 
 class Columns:

@@ -1,4 +1,4 @@
-"""Reading a CSV table in pieces: UTF-8, comma or tab, with a header; every cell is text."""
+"""Reads a CSV table in parts: UTF-8, comma or tab, with a header; every cell is text."""
 
 import codecs
 import io
@@ -15,9 +15,9 @@ from tpad.data.report import ReportBuilder
 from tpad.errors import DataError, shown
 
 BLOCK = 1 << 24  # bytes read at once; no row may be longer
-MOST_COLUMNS = 10_000
+MAX_COLUMNS = 10_000
 _BOM = codecs.BOM_UTF8
-_OTHER_KINDS = {
+_OTHER_FORMATS = {
     b"PK\x03\x04": "an Excel workbook or another zip archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     b"\x1f\x8b": "gzip-compressed",
@@ -28,7 +28,7 @@ _OTHER_KINDS = {
 
 
 def csv_columns(path: Path) -> list[str]:
-    """Names of the columns that have one, without spaces around them; errors as in `csv_frames`."""
+    """Names of the columns, without surrounding spaces and empty names; errors as in `csv_frames`."""
     with path.open("rb") as file:
         return [name.strip() for name in _Table(path, file).names if name.strip()]
 
@@ -36,23 +36,23 @@ def csv_columns(path: Path) -> list[str]:
 def csv_frames(
     path: Path, report: ReportBuilder, columns: Sequence[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """Pieces of a table, indexed by row number (the header is row 1, blank lines do not count).
+    """Yield parts of a table, indexed by row number (the header is row 1, blank lines do not count).
 
     Args:
         path: the file.
-        report: counts the rows that have too many or too few fields, once the last piece was given;
-            they are left out.
-        columns: those to read; all by default.
+        report: counts the rows with too many or too few fields, after the last part; these rows are
+            skipped.
+        columns: columns to read; all by default.
 
     Raises:
-        DataError: the file is no such table; some faults are only met on the way.
+        DataError: the file is not such a table; some errors are found only while reading.
     """
     with path.open("rb") as file:
         yield from _Table(path, file).frames(report, columns)
 
 
 class _Table:
-    """A CSV whose header has been read."""
+    """A CSV file whose header has been read."""
 
     def __init__(self, path: Path, file: io.BufferedReader) -> None:
         self.path, self.text = path, _Text(path, file)
@@ -60,13 +60,13 @@ class _Table:
         self.delimiter = "\t" if header.count(b"\t") > header.count(b",") else ","
         self.names = self._names(header)
         self.malformed: list[tuple[int, int, int]] = []  # row, fields expected, fields found
-        self.open_quotes: list[int] = []  # those of these rows that hold one quote too many
+        self.open_quotes: list[int] = []  # of these rows, those with an odd number of quotes
 
     def frames(
         self, report: ReportBuilder, columns: Sequence[str] | None
     ) -> Iterator[pd.DataFrame]:
         stripped = [name.strip() for name in self.names]
-        # Columns without a name are what spreadsheets leave at the right edge.
+        # Spreadsheets leave columns without a name at the right edge.
         wanted = {
             f"{at}": name
             for at, name in enumerate(stripped)
@@ -80,7 +80,7 @@ class _Table:
                     continue
                 ends = batch.column(batch.num_columns - 1)[-1].as_py()
                 frame = batch.select(list(wanted)).to_pandas().set_axis(wanted.values(), axis=1)
-                # Row numbers pass over the malformed ones.
+                # Row numbers skip the malformed rows.
                 bad = [row for row, *_ in self.malformed if row >= number]
                 numbers = np.setdiff1d(np.arange(number, number + len(batch) + len(bad)), bad)
                 frame.index = pd.Index(numbers[: len(batch)])
@@ -88,7 +88,7 @@ class _Table:
                 yield frame
         except pa.ArrowException as error:
             raise self._unreadable(error, number) from error
-        # Only a quoted field can hold a line break, so a last field that does must end by '"'.
+        # Only a quoted field can contain a line break, so the file must then end with '"'.
         if "\n" in last and self.text.last != b'"':
             self.open_quotes.append(number - 1)
         self._refuse_open_quote()
@@ -96,7 +96,7 @@ class _Table:
             raise self._no_row()
         report.error(
             "row with too many or too few fields",
-            "the row is left out",
+            "the row is skipped",
             (
                 f"{self.path.name} row {row}: {found} fields, not {due}"
                 for row, due, found in self.malformed
@@ -105,7 +105,7 @@ class _Table:
         )
 
     def _reader(self, wanted: list[str]) -> pa_csv.CSVStreamingReader:
-        """Batches of the wanted columns, named by their place, and then the file's last column."""
+        """Batches of the wanted columns, named by position, followed by the last column of the file."""
         end = str(len(self.names) - 1)
         return pa_csv.open_csv(
             pa.PythonFile(self.text, "r"),
@@ -127,7 +127,7 @@ class _Table:
         )
 
     def _note_invalid(self, row: pa_csv.InvalidRow) -> str:
-        # What is raised in here is lost.
+        # Exceptions raised in here are lost.
         if row.text.count('"') % 2:
             self.open_quotes.append(row.number)
         self.malformed.append((row.number, row.expected_columns, row.actual_columns))
@@ -136,9 +136,9 @@ class _Table:
     def _names(self, header: bytes) -> list[str]:
         name = self.path.name
         if header.count(b'"') % 2:
-            raise DataError(f"{name} has a line break or an open quote in its header; mend it.")
+            raise DataError(f"{name} has a line break or an open quote in its header; correct it.")
         fields = header.count(self.delimiter.encode()) + 1
-        if fields > MOST_COLUMNS and b'"' not in header:
+        if fields > MAX_COLUMNS and b'"' not in header:
             raise too_many_columns(self.path, fields)
         try:
             table = pa_csv.read_csv(
@@ -150,10 +150,10 @@ class _Table:
         names = table.column_names
         checked_names([name.strip() for name in names], self.path)
         if not any(each.strip() for each in names):
-            raise DataError(f"{name} has a header without any name; name the columns in line 1.")
+            raise DataError(f"{name} has no column names; name the columns in line 1.")
         if len(names) == 1 and ";" in names[0]:
             raise DataError(
-                f"{name} separates its columns by ';'; save it with commas (and decimal points)."
+                f"{name} separates its columns by ';'; save it with commas, and with decimal points."
             )
         return names
 
@@ -161,7 +161,7 @@ class _Table:
         if self.open_quotes:
             raise DataError(
                 f"{self.path.name} row {self.open_quotes[0]} opens a quote that is never closed; "
-                "close it, or double the quotes that belong to the text."
+                "close it, or double the quotes inside the text."
             )
 
     def _no_row(self) -> DataError:
@@ -181,32 +181,33 @@ class _Table:
         if "straddling" in str(error):
             return DataError(
                 f"{self.path.name} has a row of more than {BLOCK / 2**20:.0f} MiB (after row "
-                f"{number - 1}); shorten it, or close the quote that runs on."
+                f"{number - 1}); shorten it, or close the open quote."
             )
         if "Could not skip" in str(error):  # the header is all there is
             return self._no_row()
-        return DataError(f"{self.path.name} is not a table that can be read: {shown(error, 200)}.")
+        return DataError(f"{self.path.name} cannot be read as a table: {shown(error, 200)}.")
 
 
 class _Text(io.RawIOBase):
-    """The bytes of a CSV from its header on, checked to be UTF-8 while they are read.
+    """The bytes of a CSV file from its header on; they are checked to be UTF-8.
 
-    Byte order marks and blank lines before the header are passed over; the last line always ends.
+    Byte order marks and blank lines before the header are skipped, and a missing line end at the end
+    of the file is added.
     """
 
     def __init__(self, path: Path, file: io.BufferedReader) -> None:
         self.path, self.file = path, file
-        self.last = b""  # byte that is neither space nor line break
+        self.last = b""  # last byte that is neither space nor line break
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._lines = 0  # before what comes next
+        self._lines = 0  # lines read so far
         self._end = b""
 
     def header(self) -> bytes:
-        """The first line that holds something, without its end; reading starts with it again."""
+        """The first line that is not blank, without its end; the next `read` starts with it again."""
         start, line, content = 0, b"", b""
         while line := self.file.readline(BLOCK):
             if not start:
-                self._refuse_other_kinds(line)
+                self._refuse_other_formats(line)
             content = line
             while content.startswith(_BOM):
                 content = content.removeprefix(_BOM)
@@ -221,7 +222,7 @@ class _Text(io.RawIOBase):
             )
         if len(line) == BLOCK and not line.endswith(b"\n"):
             raise DataError(
-                f"{self.path.name} has a header of more than {BLOCK / 2**20:.0f} MiB; it is no table."
+                f"{self.path.name} has a header of more than {BLOCK / 2**20:.0f} MiB; it is not a table."
             )
         self.file.seek(start + len(line) - len(content))
         header = content.replace(b"\r", b"\n").split(b"\n", 1)[0]
@@ -249,8 +250,8 @@ class _Text(io.RawIOBase):
                 return True
         return False
 
-    def _refuse_other_kinds(self, head: bytes) -> None:
-        for magic, kind in _OTHER_KINDS.items():
+    def _refuse_other_formats(self, head: bytes) -> None:
+        for magic, kind in _OTHER_FORMATS.items():
             if head.startswith(magic):
                 raise DataError(
                     f"{self.path.name} is {kind}, not a table; save it as UTF-8 CSV or Parquet."
@@ -260,16 +261,16 @@ class _Text(io.RawIOBase):
         if b"\0" in block:
             raise DataError(
                 f"{self.path.name} is not a text file (line {self._line(block, block.index(0))} "
-                "holds a zero byte); save it as UTF-8 CSV or Parquet."
+                "contains a zero byte); save it as UTF-8 CSV or Parquet."
             )
-        begun = decoder.getstate()[0]  # bytes of a character that the block before cut in two
+        begun = decoder.getstate()[0]  # bytes of a character that was split between two blocks
         try:
             decoder.decode(block, final)
         except UnicodeDecodeError as error:
             byte = (begun + block)[error.start]
             raise DataError(
                 f"{self.path.name} is not UTF-8 (line {self._line(begun + block, error.start)} "
-                f"holds the byte 0x{byte:02X}); save it as UTF-8, for instance with "
+                f"contains the byte 0x{byte:02X}); save it as UTF-8, for instance with "
                 "`iconv -f LATIN1 -t UTF-8`."
             ) from error
 
@@ -278,8 +279,8 @@ class _Text(io.RawIOBase):
 
 
 def checked_names(names: list[str], path: Path) -> list[str]:
-    """The same names; a `DataError` if one comes twice or there are too many."""
-    if len(names) > MOST_COLUMNS:
+    """The same names; a `DataError` if one is repeated or there are too many."""
+    if len(names) > MAX_COLUMNS:
         raise too_many_columns(path, len(names))
     for name, count in Counter(names).items():
         if name and count > 1:
@@ -290,8 +291,8 @@ def checked_names(names: list[str], path: Path) -> list[str]:
 
 
 def too_many_columns(path: Path, n: int) -> DataError:
-    """What to raise of a table with more columns than `MOST_COLUMNS`."""
+    """The error of a table with more than `MAX_COLUMNS` columns."""
     return DataError(
-        f"{path.name} has {n:,} columns, and at most {MOST_COLUMNS:,} are read; keep those that "
-        "are needed."
+        f"{path.name} has {n:,} columns, more than {MAX_COLUMNS:,}; keep only those that are "
+        "needed."
     )

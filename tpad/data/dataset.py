@@ -1,4 +1,4 @@
-"""`Dataset`: validated items and sessions, the one input of training and evaluation."""
+"""`Dataset`: validated items and sessions, the input of training and evaluation."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from PIL import Image
 
 from tpad.data.clicks import read_clicks
 from tpad.data.columns import Columns
-from tpad.data.images import find_faults, fit_square, image_sizes, load_image, resolve_image
+from tpad.data.images import find_invalid_images, fit_square, image_sizes, load_image, resolve_image
 from tpad.data.items import ITEM_COLUMNS, read_items
 from tpad.data.report import LoadReport, ReportBuilder
 from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
@@ -28,15 +28,15 @@ SESSIONS_FILE = "sessions.parquet"
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Items and the sessions of shoppers who clicked on them.
+    """Items, and the sessions of the shoppers who clicked on them.
 
     Attributes:
         items: RangeIndex; item_id, title, description, category (str, "" is missing), price
             (float64 in the shop's own currency, NaN is missing), image (str path relative to
             `image_root`, "" is missing); further columns of the table are kept.
         image_root: folder that holds the pictures.
-        train, validation, test: the sessions of each split, in order of their start.
-        report: what was left out or mended, by reason, with examples.
+        train, validation, test: sessions of each split, ordered by their start.
+        report: what was skipped or repaired, by reason, with examples.
     """
 
     items: pd.DataFrame
@@ -61,19 +61,19 @@ class Dataset:
 
     @cached_property
     def popularity(self) -> np.ndarray:
-        """(n_items,) int64, clicks in training sessions."""
+        """(n_items,) int64, number of clicks in training sessions."""
         return np.bincount(self.train.clicks, minlength=len(self)).astype(np.int64)
 
     @cached_property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool, True for an item that occurs in no training session."""
+        """(n_items,) bool, whether an item occurs in no training session."""
         return self.popularity == 0
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over the standard item columns, the pictures' sizes, and all sessions.
+        """SHA-256 (hex) of the standard item columns, the file sizes of the pictures, and all sessions.
 
-        Pictures enter by name and size in bytes, so that it costs no reading of them.
+        Only the name and size of a picture count, so that no picture has to be read.
         """
         digest = hashlib.sha256()
         for column in ITEM_COLUMNS:
@@ -91,14 +91,14 @@ class Dataset:
         return digest.hexdigest()
 
     def image(self, row: int, size: int | None = None) -> Image.Image | None:
-        """An item's picture, RGB and turned as its EXIF data says.
+        """The picture of an item, in RGB and rotated as its EXIF data says.
 
         Args:
-            row: the item's row.
-            size: fit the whole picture into a white square of so many pixels a side.
+            row: row of the item.
+            size: side of a white square, in pixels, that the whole picture is fitted into.
 
         Returns:
-            None if the item has no picture, or none that can be read (`check_images` counts these).
+            None if the item has no picture, or one that cannot be read (see `check_images`).
         """
         relative = self.items[Columns.IMAGE].iat[row]
         if not relative:
@@ -126,40 +126,34 @@ class Dataset:
     ) -> "Dataset":
         """Read an item table and an interaction table, each CSV or Parquet.
 
-        Sessions keep the split of the interactions' `split` column; without one they are split by
-        their start, the latest for test, those before for validation. Sessions of fewer than
-        `min_session` clicks are left out of every split: they hold nothing to predict, and an item
-        that occurs only in such sessions is cold.
+        The `split` column of the interactions decides the split of a session; without it, sessions
+        are split by their start: the latest are for test, those before for validation. Sessions of
+        fewer than `min_session` clicks are dropped from every split, and an item that occurs only in
+        such sessions is cold.
 
         Args:
-            items: table with item_id and title or image; description, category, price if known.
-                Pictures are given relative to the table's folder.
+            items: table with item_id and title or image, and optionally description, category and
+                price. Paths of pictures are relative to the folder of the table.
             interactions: table with session_id or user_id, item_id, timestamp (Unix seconds or
-                ISO 8601), and perhaps split (train, validation, test) and is_history (true for the
-                first clicks of a session that are known from an earlier split, and no targets).
+                ISO 8601), and optionally split (train, validation, test) and is_history (true for
+                the first clicks of a session that are known from an earlier split: never targets).
             session_gap_minutes: with user_id, minutes without a click that end a session.
-            strict: raise at the first row error instead of counting it in `report`. A user's
-                single clicks are no error; a single-click session_id is.
-            validation_fraction: share of the sessions that validate.
-            test_fraction: share of the sessions that test.
+            strict: raise at the first invalid row instead of counting it in `report`. A session_id
+                with a single click is invalid; a single click of a user is not.
+            validation_fraction, test_fraction: shares of the sessions for validation and test.
             cold_fraction: share of the items, drawn at random, whose clicks are removed from
-                training and validation sessions, so that they are cold; test stays whole.
-            min_session: fewest clicks of a session, at least 2.
-            merge_repeats: keep only the first of several clicks in a row on the same item.
+                training and validation sessions, so that they are cold; test sessions keep them.
+            min_session: smallest number of clicks of a session, at least 2.
+            merge_repeats: merge consecutive clicks on the same item.
             seed: of the draw of cold items.
 
         Raises:
-            DataError: a table cannot be used; the sentence names the file and what to do.
+            DataError: a table cannot be used; the message names the file and what to do.
             ConfigError: a setting is out of range.
         """
-        if min_session < 2:
-            raise ConfigError(f"min_session must be at least 2, not {min_session}.")
-        if not session_gap_minutes > 0:
-            raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
-        check_seed(seed)
+        _check_settings(min_session, session_gap_minutes, seed)
         builder, name = ReportBuilder(strict), Path(interactions).name
-        table = read_items(items, builder)
-        _refuse_single_item(table, Path(items).name, builder)
+        table = _read_several_items(items, builder)
         before = len(builder)
         held_out = hold_out_items(len(table), cold_fraction, seed)
         clicks = read_clicks(
@@ -170,30 +164,22 @@ class Dataset:
             min_session=min_session,
             merge_repeats=merge_repeats,
         )
-        if clicks.split is None:
-            starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
-            split = split_by_time(starts, validation_fraction, test_fraction)
-            clicks = replace(clicks, split=split)
+        clicks = _with_split(clicks, validation_fraction, test_fraction)
         clicks = remove_held_out(clicks, held_out, min_session, builder, name)
         parts = _parts(clicks)
-        if not len(parts[0]):
-            found = builder.evidence(before)
-            raise DataError(
-                f"{name} has no training session of {min_session} clicks or more"
-                f"{f' ({found})' if found else ''}; give more interactions."
-            )
+        _require_training(parts[0], name, min_session, builder.evidence(before))
         assert_no_leak(*parts, held_out=held_out)
         return cls(table, Path(items).parent, *parts, builder.build())
 
     @classmethod
     def from_world(cls, folder: str | Path) -> "Dataset":
-        """Read `items.csv` and `interactions.csv` of a folder that `python -m tpad world` made."""
+        """Read `items.csv` and `interactions.csv` of a folder written by `python -m tpad world`."""
         return cls.load(Path(folder) / "items.csv", Path(folder) / "interactions.csv")
 
     def save(self, folder: str | Path) -> None:
-        """Write `items.parquet` and `sessions.parquet` into `folder`, each in one step.
+        """Write `items.parquet` and `sessions.parquet` into `folder`, each atomically.
 
-        Pictures are not copied; `load_saved` looks for them below `folder` unless told otherwise.
+        Pictures are not copied; by default `load_saved` looks for them in `folder`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,11 +189,11 @@ class Dataset:
 
     @classmethod
     def load_saved(cls, folder: str | Path, image_root: str | Path | None = None) -> "Dataset":
-        """Read what `save` wrote, unchanged: nothing is split, sorted or mended again.
+        """Read what `save` wrote; nothing is split, sorted or repaired again.
 
         Args:
-            folder: holds `items.parquet` and `sessions.parquet`.
-            image_root: folder that the pictures' paths are relative to; by default `folder`.
+            folder: contains `items.parquet` and `sessions.parquet`.
+            image_root: folder that the paths of pictures are relative to; by default `folder`.
 
         Raises:
             DataError: a file is missing or damaged.
@@ -219,7 +205,9 @@ class Dataset:
         rows = pd.Index(items[Columns.ITEM_ID]).get_indexer(frame[Columns.ITEM_ID])
         splits = pd.Index(SPLITS).get_indexer(frame[Columns.SPLIT])
         if min(rows.min(initial=0), splits.min(initial=0)) < 0:
-            raise DataError(f"{folder / SESSIONS_FILE} does not belong to its {ITEMS_FILE}.")
+            raise DataError(
+                f"{folder / SESSIONS_FILE} does not belong to its {ITEMS_FILE}; save the dataset again."
+            )
         session = (frame[Columns.SESSION_ID].ne(frame[Columns.SESSION_ID].shift())).cumsum() - 1
         first = ~session.duplicated().to_numpy()
         clicks = Clicks(
@@ -252,40 +240,69 @@ class Dataset:
 
 
 def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Dataset:
-    """Decode every picture once, so that training meets no bad one half-way.
+    """Decode every picture once, so that no unreadable one stops the training later.
 
     Args:
-        workers: threads.
+        workers: number of threads.
         strict: raise at the first picture that cannot be read.
 
     Returns:
-        The dataset; pictures that cannot be read count as missing in it, and in its report.
+        The dataset without the unreadable pictures, which its report counts.
 
     Raises:
         DataError: a picture cannot be read, and `strict`.
     """
-    faults = find_faults(dataset.image_root, dataset.items[Columns.IMAGE].tolist(), workers)
-    if not faults:
+    invalid = find_invalid_images(
+        dataset.image_root, dataset.items[Columns.IMAGE].tolist(), workers
+    )
+    if not invalid:
         return dataset
     builder, ids = ReportBuilder(strict), dataset.items[Columns.ITEM_ID]
     builder.error(
         "unreadable image",
-        "the item counts as one without image",
-        (f"item '{shown(ids.iat[row])}': {sentence}" for row, sentence in faults.items()),
-        len(faults),
+        "the item is used without its image",
+        (f"item '{shown(ids.iat[row])}': {sentence}" for row, sentence in invalid.items()),
+        len(invalid),
     )
     items = dataset.items.copy()
-    items.iloc[list(faults), items.columns.get_loc(Columns.IMAGE)] = ""
+    items.iloc[list(invalid), items.columns.get_loc(Columns.IMAGE)] = ""
     return replace(dataset, items=items, report=dataset.report + builder.build())
 
 
-def _refuse_single_item(table: pd.DataFrame, name: str, report: ReportBuilder) -> None:
+def _check_settings(min_session: int, session_gap_minutes: float, seed: int) -> None:
+    if min_session < 2:
+        raise ConfigError(f"min_session must be at least 2, not {min_session}.")
+    if not session_gap_minutes > 0:
+        raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
+    check_seed(seed)
+
+
+def _require_training(train: Sessions, name: str, min_session: int, found: str) -> None:
+    if not len(train):
+        raise DataError(
+            f"{name} has no training session of {min_session} clicks or more"
+            f"{f' ({found})' if found else ''}; give more interactions."
+        )
+
+
+def _with_split(clicks: Clicks, validation_fraction: float, test_fraction: float) -> Clicks:
+    """The clicks with their split; sessions are split by time if the table has no such column."""
+    if clicks.split is not None:
+        return clicks
+    starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
+    return replace(clicks, split=split_by_time(starts, validation_fraction, test_fraction))
+
+
+def _read_several_items(items: str | Path, report: ReportBuilder) -> pd.DataFrame:
+    """The item table; a `DataError` if it has a single item."""
+    table, name = read_items(items, report), Path(items).name
     if len(table) == 1:
         found = report.evidence()
         raise DataError(
             f"{name} has a single item, '{shown(table[Columns.ITEM_ID].iloc[0])}'"
-            f"{f' ({found})' if found else ''}; give at least two, so that there is a choice."
+            f"{f' ({found})' if found else ''}; give at least two."
         )
+    return table
 
 
 def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:

@@ -1,7 +1,7 @@
-"""The one rule by which an id is read, whatever file or array it comes from.
+"""Reads ids, by the same rule for every kind of file and array.
 
-An id is text without spaces around it. A whole number that was written as a fraction, `1.0`, is the id
-"1", since tables with gaps in a column of numbers are written so; "007" and "1.50" stay as they are.
+An id is text without surrounding spaces. `1.0` is the id "1", because tables with missing values write
+whole numbers as fractions; "007" and "1.50" stay as they are.
 """
 
 import json
@@ -15,18 +15,18 @@ from tpad.data.tables import to_text
 from tpad.errors import DataError, shown
 
 _WHOLE = r"(-?(?:0|[1-9]\d*))\.0"
-_ROUNDED = r"-?\d(?:\.\d+)?[eE]\+\d+"  # how floats and spreadsheets write what has too many digits
+_ROUNDED = r"-?\d(?:\.\d+)?[eE]\+\d+"  # how floats and spreadsheets write long numbers
 
 
 def to_ids(values: pd.Series | np.ndarray | Iterable, table: str = "The table") -> pd.Series:
-    """Ids as text, "" where there is none; the index of a series is kept.
+    """Convert ids to text; a missing id becomes "", and the index of a series stays.
 
     Args:
-        values: a column (its index holds the row numbers), an array, or any other sequence.
-        table: its name, for errors.
+        values: a column (its index holds the row numbers), an array, or another iterable.
+        table: name of the table, for errors.
 
     Raises:
-        DataError: an id is a collection, no text in UTF-8, or a number that has lost digits.
+        DataError: an id is a collection, not valid UTF-8, or a number that has lost digits.
     """
     if not isinstance(values, pd.Series):
         array = values if isinstance(values, np.ndarray) else _objects(values)
@@ -42,10 +42,10 @@ def to_ids(values: pd.Series | np.ndarray | Iterable, table: str = "The table") 
 
 
 def ids_of_json(text: str, table: str) -> list[str]:
-    """The ids of a JSON list.
+    """Parse a JSON list of ids.
 
     Raises:
-        DataError: it is no list.
+        DataError: the text is not a JSON list.
     """
     try:
         values = json.loads(text, parse_float=Decimal)
@@ -57,7 +57,7 @@ def ids_of_json(text: str, table: str) -> list[str]:
 
 
 def _objects(values: Iterable) -> np.ndarray:
-    """(n,) object, which keeps lists as they are and mixes no kinds."""
+    """(n,) object; lists stay as they are, and no value changes its type."""
     values = list(values)
     array = np.empty(len(values), object)
     for at, value in enumerate(values):

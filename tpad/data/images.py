@@ -1,4 +1,4 @@
-"""Loading pictures that anybody may have made: damaged, huge, rotated, or not pictures at all."""
+"""Loads pictures from untrusted files, which may be damaged, huge, rotated, or not pictures at all."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,9 @@ from PIL import ExifTags, Image, ImageOps
 from tpad.data.picture_files import FORMATS, open_picture
 from tpad.errors import ImageError, shown
 
-MIN_SIDE = 8  # pixels; anything smaller shows nothing
+MIN_SIDE = 8  # pixels
 MAX_PIXELS = 40_000_000
-MAX_SHRUNK = 110_000_000  # of a JPEG that is decoded at a fraction of its size
+MAX_SHRUNK = 110_000_000  # pixels of a JPEG that is decoded at reduced size
 
 
 def load_image(
@@ -20,24 +20,25 @@ def load_image(
     max_pixels: int = MAX_PIXELS,
     shrink_to: int | None = None,
 ) -> Image.Image:
-    """Read a picture into plain RGB.
+    """Load a picture as RGB.
 
-    The content decides the format, not the file's name. The picture is turned as its EXIF data
-    says; transparent parts become white; of an animation the first frame is taken; 16-bit grey is
+    The content decides the format, not the file name. The picture is rotated as its EXIF data says,
+    transparent parts become white, only the first frame of an animation is used, and 16-bit grey is
     scaled to 8 bits. The size is checked in the header, before anything is decoded.
 
     Args:
-        source: a path, a file's bytes, or a picture that is open already (it is not changed).
-        max_pixels: larger pictures are refused, JPEGs that are shrunk only from `MAX_SHRUNK` pixels.
-        shrink_to: pixels of the longer side, at most; a large JPEG is then decoded at a fraction
-            of its size, as a phone's camera needs.
+        source: a path, the bytes of a file, or an open picture (it is not changed).
+        max_pixels: larger pictures are refused; for a JPEG with `shrink_to`, the limit is
+            `MAX_SHRUNK`.
+        shrink_to: largest side of the result in pixels; a large JPEG, such as a phone photo, is
+            then decoded at reduced size.
 
     Returns:
         A picture of mode RGB without metadata.
 
     Raises:
-        ImageError: it is missing, damaged, of another format, too small, too large, or would take
-            long to decode (see `tpad.data.picture_files`).
+        ImageError: it is missing, damaged, too small, too large, of another format, or would take
+            too long to decode (see `tpad.data.picture_files`).
     """
     if isinstance(source, Image.Image):
         name = os.path.basename(getattr(source, "filename", "") or "") or "The picture"
@@ -51,18 +52,18 @@ def load_image(
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """The whole picture, scaled to fit a white square of `size` × `size` pixels."""
+    """Fit the whole picture into a white square of `size` × `size` pixels."""
     if image.size == (size, size):
         return image
     return ImageOps.pad(image, (size, size), Image.Resampling.LANCZOS, color="white")
 
 
 def resolve_image(image_root: str | Path, relative: str) -> Path:
-    """The path of a picture named in a table; it must lie inside `image_root`.
+    """The path of a picture that a table names; it must lie inside `image_root`.
 
     Raises:
         ImageError: the name is a web address or an absolute path, leads out of the folder (by ".."
-            or by a symbolic link), or names no file.
+            or a symbolic link), or there is no such file.
     """
     if "://" in relative:
         raise ImageError(
@@ -84,41 +85,41 @@ def resolve_image(image_root: str | Path, relative: str) -> Path:
 
 
 def image_sizes(image_root: str | Path, images: list[str]) -> bytes:
-    """Whether pictures are the same as before, without reading them.
+    """The file sizes of pictures, to notice changes without reading them.
 
     Args:
         image_root: folder that the names are relative to.
-        images: n names; "" where there is none.
+        images: n names; "" for no picture.
 
     Returns:
-        (n,) little-endian int64, the sizes in bytes, -1 where there is no file.
+        (n,) little-endian int64, sizes in bytes, -1 if there is no file.
     """
 
     def size(relative: str) -> int:
         try:
             return os.stat(os.path.join(image_root, relative)).st_size if relative else -1
-        except (OSError, ValueError):  # a name can hold what no path does
+        except (OSError, ValueError):  # not a valid path
             return -1
 
     return np.array([size(relative) for relative in images], "<i8").tobytes()
 
 
-def find_faults(
+def find_invalid_images(
     image_root: str | Path, images: list[str], workers: int = 2, decode: bool = True
 ) -> dict[int, str]:
-    """Try all pictures.
+    """Check pictures.
 
     Args:
         image_root: folder that the names are relative to.
         images: n names; "" is skipped.
-        workers: threads (decoding runs outside Python's lock).
-        decode: decode each picture; False only checks that the files are there.
+        workers: number of threads (decoding releases the GIL).
+        decode: decode each picture; False only checks that the files exist.
 
     Returns:
-        The sentence that says what is wrong, keyed by position in `images`.
+        The error message of each unusable picture, by position in `images`.
     """
 
-    def fault(relative: str) -> str:
+    def problem(relative: str) -> str:
         try:
             path = resolve_image(image_root, relative)
             if decode:
@@ -131,9 +132,9 @@ def find_faults(
     names = [images[i] for i in at]
     if decode and workers > 1:
         with ThreadPoolExecutor(workers) as pool:
-            found = list(pool.map(fault, names))
+            found = list(pool.map(problem, names))
     else:
-        found = [fault(name) for name in names]
+        found = [problem(name) for name in names]
     return {i: sentence for i, sentence in zip(at, found, strict=True) if sentence}
 
 
@@ -152,10 +153,10 @@ def _to_rgb(
         if shrink_to:
             image.draft(None, (2 * shrink_to, 2 * shrink_to))  # JPEG alone; by whole fractions
         image.load()
-        rgb = _flatten(_turned(image))
+        rgb = _flatten(_upright(image))
         if shrink_to:
             rgb.thumbnail((shrink_to, shrink_to), Image.Resampling.LANCZOS)
-    except Exception as error:  # as above: damaged data raises OSError, SyntaxError, struct.error …
+    except Exception as error:  # damaged data raises OSError, SyntaxError, struct.error …
         raise ImageError(f"{name} is damaged or cut off; save or download it again.") from error
     rgb.info = {}
     return rgb
@@ -170,30 +171,30 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What shows a picture upright, by the orientation that its EXIF data names."""
+"""Transformation that turns a picture upright, by EXIF orientation."""
 
-_RAW_EXIF = "Raw profile type exif"  # text of a PNG that holds EXIF data as hexadecimal digits
+_RAW_EXIF = "Raw profile type exif"  # PNG text with EXIF data as hexadecimal digits
 
 
-def _turned(image: Image.Image) -> Image.Image:
-    """A copy, turned as its EXIF data says.
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy, rotated as its EXIF data says.
 
-    Pillow's own `exif_transpose` writes all EXIF data anew, which can take minutes.
+    `ImageOps.exif_transpose` also rewrites all EXIF data, which can take minutes.
     """
     if len(image.info.get(_RAW_EXIF, "")) > 20_000:
         del image.info[_RAW_EXIF]
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # unreadable EXIF data is no reason to refuse the picture
+    except Exception:  # a picture with unreadable EXIF data is still usable
         turn = None
     return image.copy() if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """RGB of any mode, with transparent parts on white."""
+    """Convert any mode to RGB, with transparent parts on white."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)  # (height, width)
-        # Only a range above 8 bits is scaled: an "I" picture may hold 0 to 255 as well.
+        # An "I" picture may also have values from 0 to 255; only a larger range is scaled.
         if image.mode.startswith("I;16") or values.max(initial=0) > 255:
             values = values / 257
         image = Image.fromarray(values.round().clip(0, 255).astype(np.uint8))

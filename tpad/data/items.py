@@ -1,4 +1,4 @@
-"""The item table: reading, checking and mending it."""
+"""Reads, checks and repairs the item table."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.data.ids import to_ids
-from tpad.data.images import find_faults
+from tpad.data.images import find_invalid_images
 from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_numbers, to_text
 from tpad.errors import DataError, shown
 
-BARE = "item without title and image"  # what a report calls it
+NO_CONTENT = "item without title and image"  # reason in a report
 TEXT_COLUMNS = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.IMAGE)
 ITEM_COLUMNS = (
     Columns.ITEM_ID,
@@ -29,24 +29,24 @@ def read_items(
     report: ReportBuilder,
     image_root: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Read an item table and bring it into the standard form.
+    """Read an item table and convert it to the standard form.
 
-    Rows without an id and repeated ids are left out (the first of them stays). A price that is
-    negative or no number becomes NaN; a picture that is not there, or outside the folder, becomes
-    "". Pictures are not decoded here: see `tpad.data.dataset.check_images`.
+    Rows without an id are skipped, and so are rows that repeat an earlier id. A price that is
+    negative or not a number becomes NaN; a picture that does not exist, or lies outside the folder,
+    becomes "". Pictures are not decoded here: see `tpad.data.dataset.check_images`.
 
     Args:
-        source: path of a CSV or Parquet table, or a frame of the same columns.
-        report: counts what was left out or mended.
-        image_root: folder that the `image` column is relative to; by default the table's own.
-            For a frame without it, pictures are not looked for.
+        source: path of a CSV or Parquet table, or a frame with the same columns.
+        report: counts the rows that are skipped or repaired.
+        image_root: folder that the `image` column is relative to; by default the folder of the
+            table. For a frame without `image_root`, pictures are not checked.
 
     Returns:
-        RangeIndex; `ITEM_COLUMNS` first (all but price are str, "" is missing; price is float64,
-        NaN is missing), then the table's further columns.
+        RangeIndex; `ITEM_COLUMNS` first (price is float64 with NaN for missing, the others are str
+        with "" for missing), then the further columns of the table.
 
     Raises:
-        DataError: the file is no table, has no `item_id`, or neither `title` nor `image`.
+        DataError: the file is not a table, has no `item_id`, or neither `title` nor `image`.
     """
     before = len(report)
     if isinstance(source, pd.DataFrame):
@@ -66,11 +66,11 @@ def read_items(
 def standard_items(
     frame: pd.DataFrame, name: str, report: ReportBuilder, image_root: str | Path | None
 ) -> pd.DataFrame:
-    """Rows of an item table in the standard form; all as in `read_items`.
+    """Convert rows of an item table to the standard form, as `read_items` does.
 
     Args:
-        frame: rows as `read_table` gives them, or some of them.
-        name: the table's, for messages.
+        frame: all rows that `read_table` returns, or some of them.
+        name: name of the table, for messages.
     """
     require_item_columns(list(frame.columns), name)
     frame[Columns.ITEM_ID] = to_ids(frame[Columns.ITEM_ID], name)
@@ -83,12 +83,12 @@ def standard_items(
     frame[Columns.PRICE] = _prices(frame, name, report)
     if image_root is not None:
         _clear_missing_images(frame, name, Path(image_root), report)
-    bare = ((frame[Columns.TITLE] == "") & (frame[Columns.IMAGE] == "")).to_numpy(dtype=bool)
+    no_content = ((frame[Columns.TITLE] == "") & (frame[Columns.IMAGE] == "")).to_numpy(dtype=bool)
     report.error(
-        BARE,
-        "the item is kept, though little can be known of it",
-        _rows(frame, bare, name),
-        int(bare.sum()),
+        NO_CONTENT,
+        "the item is kept, although little is known about it",
+        _rows(frame, no_content, name),
+        int(no_content.sum()),
     )
     further = [column for column in frame.columns if column not in ITEM_COLUMNS]
     return frame[[*ITEM_COLUMNS, *further]].reset_index(drop=True)
@@ -108,7 +108,7 @@ def _unique_ids(frame: pd.DataFrame, name: str, report: ReportBuilder) -> pd.Dat
     missing = (ids == "").to_numpy(dtype=bool)
     report.error(
         "missing item_id",
-        "the item is left out",
+        "the item is skipped",
         (f"{name} row {row}" for row in frame.index[missing]),
         int(missing.sum()),
     )
@@ -123,13 +123,15 @@ def _unique_ids(frame: pd.DataFrame, name: str, report: ReportBuilder) -> pd.Dat
 
 
 def _prices(frame: pd.DataFrame, name: str, report: ReportBuilder) -> np.ndarray:
-    """(n,) float64, NaN where missing or not usable."""
+    """(n,) float64, NaN if missing or invalid."""
     if Columns.PRICE not in frame.columns:
         return np.full(len(frame), np.nan)
     prices, unreadable = to_numbers(frame[Columns.PRICE])
     negative = prices < 0
     for reason, bad in (("price is no number", unreadable), ("negative price", negative)):
-        report.error(reason, "the price counts as missing", _rows(frame, bad, name), int(bad.sum()))
+        report.error(
+            reason, "the price is treated as missing", _rows(frame, bad, name), int(bad.sum())
+        )
     prices[negative] = np.nan
     return prices
 
@@ -137,19 +139,19 @@ def _prices(frame: pd.DataFrame, name: str, report: ReportBuilder) -> np.ndarray
 def _clear_missing_images(
     frame: pd.DataFrame, name: str, image_root: Path, report: ReportBuilder
 ) -> None:
-    """Empty the `image` field where there is no such file inside the folder."""
-    faults = find_faults(image_root, frame[Columns.IMAGE].tolist(), decode=False)
+    """Clear the `image` field if there is no such file inside the folder."""
+    invalid = find_invalid_images(image_root, frame[Columns.IMAGE].tolist(), decode=False)
     report.error(
         "missing image",
-        "the item counts as one without image",
-        (f"{name} row {frame.index[i]}: {sentence}" for i, sentence in faults.items()),
-        len(faults),
+        "the item is used without its image",
+        (f"{name} row {frame.index[i]}: {sentence}" for i, sentence in invalid.items()),
+        len(invalid),
     )
-    frame.iloc[list(faults), frame.columns.get_loc(Columns.IMAGE)] = ""
+    frame.iloc[list(invalid), frame.columns.get_loc(Columns.IMAGE)] = ""
 
 
 def _rows(frame: pd.DataFrame, bad: np.ndarray, name: str):
-    """Examples that name the row and its item."""
+    """Examples for a report, each with the row number and the item."""
     ids = frame[Columns.ITEM_ID]
     return (
         f"{name} row {frame.index[i]} (item '{shown(ids.iloc[i])}')" for i in np.flatnonzero(bad)

@@ -1,19 +1,19 @@
-"""Values written as text: JSON, or Python's notation of plain values, which is never run."""
+"""Parses values written as text, in JSON or as Python literals; nothing is executed."""
 
 import ast
 import json
 import warnings
 from typing import Any
 
-LONGEST = 1 << 18  # characters of Python's notation; the reader needs hundreds of bytes for each
+MAX_LENGTH = 1 << 18  # characters of a Python literal; parsing takes hundreds of bytes for each
 
 
 def read_literal(text: str) -> Any:
-    """The value of a text in JSON or in Python's notation: lists, dicts, texts, numbers, None.
+    """Parse JSON or a Python literal of lists, dicts, text, numbers and None.
 
     Raises:
-        ValueError: it is neither, nested too deeply, or Python's notation of more than `LONGEST`
-            characters.
+        ValueError: it is neither, is nested too deeply, or is a Python literal of more than
+            `MAX_LENGTH` characters.
     """
     try:
         return json.loads(text)
@@ -22,12 +22,12 @@ def read_literal(text: str) -> Any:
 
 
 def read_python(text: str) -> Any:
-    """The value of a text in Python's notation; see `read_literal`."""
-    if len(text) > LONGEST:
+    """Parse a Python literal; see `read_literal`."""
+    if len(text) > MAX_LENGTH:
         raise ValueError("too long")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of backslashes that stand for themselves
+            warnings.simplefilter("ignore")  # about invalid escape sequences
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise ValueError("no plain value") from error
+        raise ValueError("not a literal") from error

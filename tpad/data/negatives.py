@@ -1,13 +1,13 @@
-"""Sampled negatives, and the probability with which each item is among them.
+"""Sampled negatives, and the inclusion probability of each item.
 
-A softmax over all trained items is estimated on a sample of them. Each score in the sample is lowered
-by the log of the item's inclusion probability, so that
+The softmax over all trained items is estimated from a sample of them. The log of an item's inclusion
+probability is subtracted from its score, so that
 
     E[ sum over sampled j of exp(s_j − log π_j) ] = sum over all j of exp(s_j)
 
 (importance sampling of the softmax, Bengio and Senécal 2008; with targets of the batch as negatives,
 "logQ correction", Yi et al. 2019, RecSys). This holds only if π_j is the probability that j is *in the
-sample*, which is not its share of the clicks: popular items are all but certain to be in it.
+sample*, not its share of the clicks: popular items are almost certainly in the sample.
 
 The sample is the union of `most` items drawn uniformly without replacement and of the batch's targets
 ("mixed negative sampling", Yang et al. 2020, WWW Companion). The two are independent, so
@@ -25,11 +25,11 @@ from scipy.special import gammaln
 
 
 class Sample(NamedTuple):
-    """The items that compete in a step.
+    """The items that a training step scores.
 
     Attributes:
-        columns: (C,) int64, distinct and ascending, columns of the n items.
-        log_q: (C,) float64, log of the probability with which each was included.
+        columns: (C,) int64, columns of the items, distinct and ascending.
+        log_q: (C,) float64, log of their inclusion probabilities.
     """
 
     columns: np.ndarray
@@ -44,18 +44,18 @@ def sample_items(
     targets: np.ndarray | None = None,
     absent: np.ndarray | None = None,
 ) -> Sample | None:
-    """Draws `most` of n items and joins them with the batch's targets.
+    """Draw `most` of n items and add the targets of the batch.
 
     Args:
         n: number of items.
         most: how many are drawn.
-        rng: draws them; untouched if all items are used.
-        targets: (t,) columns that are in the sample in any case; None: none are.
+        rng: random generator; not used if all items are in the sample.
+        targets: (t,) columns that are always in the sample; None for none.
         absent: (n,) probability that an item is no target of the batch, see `BatchTargets`; needed
             with `targets`.
 
     Returns:
-        The sample, or None where all n items are used and nothing has to be corrected.
+        The sample, or None if n is at most `most`: all items are used, without a correction.
 
     Raises:
         ValueError: only one of `targets` and `absent` is given.
@@ -74,25 +74,25 @@ def sample_items(
 class BatchTargets:
     """The probability that an item is no target of a batch of session windows.
 
-    A window's targets are all its items but the first. Batches hold windows of like length, so the
-    number of windows of each length is taken as given. Among those of one length the batch is a
-    random subset without replacement: b of W windows miss an item that is a target of w of them with
-    probability C(W − w, b) / C(W, b) (hypergeometric distribution).
+    The targets of a window are all its items except the first. Batches consist of windows of similar
+    length, so the number of windows of each length is treated as given. Among the windows of one
+    length, the batch is a random subset without replacement: if an item is a target of w of the W
+    windows, b drawn windows do not contain it with probability C(W − w, b) / C(W, b) (hypergeometric distribution).
 
     Args:
-        windows: all windows of an epoch, or those that epochs choose from at random.
+        windows: all windows of an epoch, or those that epochs draw from.
         n: number of items.
     """
 
     def __init__(self, windows: Sequence[np.ndarray], n: int) -> None:
-        alike: dict[int, list[np.ndarray]] = {}  # length -> its windows
+        by_length: dict[int, list[np.ndarray]] = {}
         for window in windows:
-            alike.setdefault(len(window), []).append(window)
-        self._total = {length: len(some) for length, some in alike.items()}
-        self._held = {length: _windows_with(some, n) for length, some in alike.items()}
+            by_length.setdefault(len(window), []).append(window)
+        self._total = {length: len(some) for length, some in by_length.items()}
+        self._held = {length: _windows_with(some, n) for length, some in by_length.items()}
 
     def absent(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """(n,) float64, for a batch of windows with the lengths of these."""
+        """(n,) float64, for a batch of windows of the same lengths as these."""
         result: np.ndarray | float = 0.0
         lengths, counts = np.unique([len(window) for window in batch], return_counts=True)
         for length, chosen in zip(lengths.tolist(), counts.tolist(), strict=True):
@@ -108,6 +108,6 @@ def _windows_with(windows: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 
 def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:
-    """Log of the binomial coefficient without the part that only k has; n < k is no number."""
+    """Log of the binomial coefficient, without the term of k alone; not valid for n < k."""
     n = np.asarray(n, dtype=np.float64)
     return gammaln(n + 1) - gammaln(np.maximum(n - k, 0) + 1)

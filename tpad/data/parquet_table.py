@@ -1,4 +1,4 @@
-"""Reading a Parquet table in pieces, without trusting what it claims."""
+"""Reads a Parquet table in parts, from an untrusted file."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from tpad.data.csv_table import checked_names
 from tpad.errors import DataError, shown
 
 ROWS = 8192  # read at once
-FREE_BYTES = 1 << 30  # that a file may unpack to, however small it is
-MOST_TIMES = 50  # its own size that a larger one may unpack to
+FREE_BYTES = 1 << 30  # that every file may unpack to
+MAX_RATIO = 50  # of unpacked to packed size, beyond `FREE_BYTES`
 _FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError)
-_PANDAS_INDEX = "__index_level_"  # begins the name of a column that held a frame's row labels
+_PANDAS_INDEX = "__index_level_"  # prefix of columns that hold the row labels of a frame
 _NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -34,18 +34,18 @@ def parquet_columns(path: Path) -> list[str]:
 
 
 def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-    """Pieces of a table, indexed by row number from 1 on.
+    """Yield parts of a table, indexed by row number from 1.
 
-    A column that a frame of pandas had as its index is one like the others; bare row labels are
-    left out. Whole numbers keep their digits, in nullable columns too.
+    The named index of a pandas frame is a column like the others; unnamed row labels are dropped.
+    Integers keep all their digits, also in columns with missing values.
 
     Args:
         path: the file.
-        columns: those to read; all by default.
+        columns: columns to read; all by default.
 
     Raises:
-        DataError: the file is damaged, holds text that is not UTF-8, has a column twice or no row,
-            or unpacks to far more than its size lets expect.
+        DataError: the file is damaged, has text that is not UTF-8, a repeated column or no row, or
+            unpacks to far more than its own size.
     """
     with _open(path) as file:
         names = [name for name in _names(file) if columns is None or name in columns]
@@ -55,7 +55,7 @@ def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator
                 if not len(batch):
                     continue
                 unpacked += sum(map(_size, batch.columns))
-                # The first rows tell what all would take, before they are read.
+                # The size of all rows is estimated from the first ones, before the rest is read.
                 expected = unpacked / len(batch) * n_rows if number == 1 else unpacked
                 refuse_unpacking(path, max(unpacked, expected), f"{n_rows:,} rows")
                 _check_text(path, batch, number)
@@ -72,20 +72,20 @@ def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """The whole table; all as in `parquet_frames`."""
+    """The whole table; see `parquet_frames`."""
     return pd.concat(list(parquet_frames(path)))
 
 
 def refuse_unpacking(path: Path, unpacked: float, what: str) -> None:
-    """Raise a `DataError` if a packed file holds more than `FREE_BYTES` and `MOST_TIMES` its size.
+    """Raise a `DataError` if a file unpacks to more than `FREE_BYTES` and `MAX_RATIO` times its size.
 
     Args:
         path: the file.
-        unpacked: bytes that it would take in memory.
-        what: it holds, for the message.
+        unpacked: bytes in memory.
+        what: content of the file, for the message.
     """
     size = path.stat().st_size
-    if unpacked > max(FREE_BYTES, MOST_TIMES * size):
+    if unpacked > max(FREE_BYTES, MAX_RATIO * size):
         raise DataError(
             f"{path.name} has {size / 1e6:,.1f} MB but unpacks to {unpacked / 1e9:,.1f} GB "
             f"({what}); remove repeated rows, or split it into several files."
@@ -106,7 +106,7 @@ def _names(file: pa_parquet.ParquetFile) -> list[str]:
 
 
 def _size(column: pa.Array) -> int:
-    """Bytes of a column whose repeated values stand once for each row."""
+    """Bytes of a column with dictionary encoding removed."""
     return (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).nbytes
 
 
@@ -135,7 +135,7 @@ def _is_text(column: pa.Array) -> bool:
 
 
 def _to_pandas(batch: pa.RecordBatch) -> pd.DataFrame:
-    # As floats, which pandas takes for numbers with gaps, ids above 2**53 would lose digits.
+    # pandas would convert integers with missing values to floats, which lose digits above 2**53.
     gaps = {c.type for c in batch.columns if pa.types.is_integer(c.type) and c.null_count}
     return batch.to_pandas(
         ignore_metadata=True, types_mapper=lambda kind: _NULLABLE[kind] if kind in gaps else None

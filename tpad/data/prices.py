@@ -1,4 +1,4 @@
-"""Prices as shops write them: one rule for every file.
+"""Parses prices as shops write them, by the same rule for every file.
 
 | written | read as |
 | --- | --- |
@@ -21,8 +21,8 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-LONGEST = 80  # characters of a price; longer text is none
-HIGHEST = 1e12  # what is above is a mistake
+MAX_LENGTH = 80  # characters of a price
+HIGHEST = 1e12  # anything above is a mistake
 RANGE, LOWEST = "range", "lowest"
 
 _CURRENCY = (
@@ -37,7 +37,7 @@ _PRICE = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?|\.[0-9]+")
-_DOLLARS = re.compile(r"[$€£]([0-9]{1,9}(?:\.[0-9]{2})?)")  # what most shops write
+_DOLLARS = re.compile(r"[$€£]([0-9]{1,9}(?:\.[0-9]{2})?)")  # the most common form
 _INSIDE = re.compile(_NUMBER)
 _NO_CENTS = re.compile(r"(?<=[0-9])[.,][-–—](?! ?[0-9])")  # 12,-
 _GROUPS = re.compile(r"[1-9][0-9]{0,2}(?:([.,'’ ])[0-9]{3})(?:\1[0-9]{3})*")
@@ -46,10 +46,10 @@ _MISSING = frozenset(("", "none", "null", "nan", "n/a", "na", "-", "–", "—",
 
 @dataclass(frozen=True)
 class Price:
-    """A price that was read.
+    """A parsed price.
 
     Attributes:
-        amount: in the currency it was written in, at least 0.
+        amount: in the currency of the text, at least 0.
         kind: "" for a single price, `RANGE` (the amount is the mean) or `LOWEST` ("from …").
     """
 
@@ -58,13 +58,13 @@ class Price:
 
 
 def parse_price(value: Any) -> Price | None:
-    """Read a price; None where there is none.
+    """Parse a price; None if it is missing.
 
     Args:
         value: a number, or text in one of the forms of the table above.
 
     Raises:
-        ValueError: something is written that is no price of at least 0.
+        ValueError: the value is not a price of at least 0.
     """
     if value is None:
         return None
@@ -72,11 +72,11 @@ def parse_price(value: Any) -> Price | None:
         amount = float(value)
         return None if math.isnan(amount) else Price(_checked(amount))
     if not isinstance(value, str):
-        raise ValueError("no price")
+        raise ValueError("not a price")
     text = value.strip()
     if simple := _DOLLARS.fullmatch(text):
         return Price(float(simple[1]))
-    if _PLAIN.fullmatch(text) and len(text) <= LONGEST:
+    if _PLAIN.fullmatch(text) and len(text) <= MAX_LENGTH:
         return Price(_checked(float(text)))
     if text.lower() in _MISSING:
         return None
@@ -84,12 +84,12 @@ def parse_price(value: Any) -> Price | None:
 
 
 def _parse_text(text: str) -> Price:
-    if len(text) > LONGEST:
-        raise ValueError("no price")
+    if len(text) > MAX_LENGTH:
+        raise ValueError("not a price")
     text = " ".join(html.unescape(text).split())  # no-break and thin spaces become plain ones
     found = _PRICE.fullmatch(_NO_CENTS.sub("", text))
     if not found:
-        raise ValueError("no price")
+        raise ValueError("not a price")
     first = _amount(found["first"])
     if found["last"]:
         return Price(_checked((first + _amount(found["last"])) / 2), RANGE)
@@ -97,7 +97,7 @@ def _parse_text(text: str) -> Price:
 
 
 def _amount(text: str) -> float:
-    """The number in the text of one price, which may hold a currency."""
+    """The number in the text of one price, which may contain a currency."""
     written = _INSIDE.search(text)
     number = written.group().strip() if written else ""
     if _GROUPS.fullmatch(number):
@@ -109,14 +109,14 @@ def _amount(text: str) -> float:
         return _checked(float(_whole(number)))
     whole, decimals = number[:mark], number[mark + 1 :]
     if not decimals.isdigit() or number[mark] in whole:
-        raise ValueError("no price")
+        raise ValueError("not a price")
     return _checked(float(f"{_whole(whole or '0')}.{decimals}"))
 
 
 def _whole(number: str) -> str:
-    """The digits of a whole number, whose thousands may be grouped."""
+    """The digits of a whole number, possibly with grouped thousands."""
     if not number.isdigit() and not _GROUPS.fullmatch(number):
-        raise ValueError("no price")
+        raise ValueError("not a price")
     return _digits(number)
 
 
@@ -126,5 +126,5 @@ def _digits(number: str) -> str:
 
 def _checked(amount: float) -> float:
     if not 0 <= amount < HIGHEST:
-        raise ValueError("no price")
+        raise ValueError("not a price")
     return amount

@@ -1,4 +1,4 @@
-"""What was wrong with the tables: row errors are collected and counted, not fatal one by one."""
+"""Reports of invalid rows: they are counted and described, and stop nothing by themselves."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ _LONGEST_EXAMPLE = 300  # characters
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of fault, or of change, and how often it was met.
+    """One kind of error or change, and how often it occurred.
 
     Attributes:
         reason: what was found, for instance "duplicate item_id".
         action: what was done about it, for instance "the first row is kept".
-        count: number of rows (or sessions, or pictures) concerned.
-        examples: the first few, each naming its row.
-        is_error: False for a change that the caller's own settings asked for.
+        count: number of affected rows (or sessions, or pictures).
+        examples: the first few, each with its row.
+        is_error: False for a change that follows from the settings.
     """
 
     reason: str
@@ -34,17 +34,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """All findings of loading one dataset, in the order in which they were met."""
+    """All findings of loading one dataset, in the order in which they occurred."""
 
     findings: tuple[Finding, ...] = ()
 
     def count(self, reason: str) -> int:
-        """How often `reason` was met; 0 if never."""
+        """How often `reason` occurred."""
         return sum(finding.count for finding in self.findings if finding.reason == reason)
 
     @property
     def errors(self) -> int:
-        """Number of faults of the tables themselves, without changes that settings asked for."""
+        """Number of errors in the tables, without changes that follow from the settings."""
         return sum(finding.count for finding in self.findings if finding.is_error)
 
     def __add__(self, other: "LoadReport") -> "LoadReport":
@@ -53,7 +53,7 @@ class LoadReport:
     def as_dict(self) -> dict[str, dict]:
         """The report as plain JSON values: count, action and examples by reason."""
         merged: dict[str, dict] = {}
-        for f in self.findings:  # both tables may have met the same reason
+        for f in self.findings:  # both tables may have the same reason
             entry = merged.setdefault(f.reason, {"count": 0, "action": f.action, "examples": []})
             entry["count"] += f.count
             entry["examples"] = [*entry["examples"], *f.examples][:EXAMPLES_KEPT]
@@ -61,15 +61,15 @@ class LoadReport:
 
     def __str__(self) -> str:
         if not self.findings:
-            return "No faults were found in the tables."
+            return "The tables have no errors."
         return "\n".join(map(str, self.findings))
 
 
 class ReportBuilder:
-    """Collects findings while a dataset is read; with `strict` the first row error is raised.
+    """Collects findings while a dataset is read.
 
     Args:
-        strict: raise a `DataError` at the first fault instead of counting it.
+        strict: raise a `DataError` at the first error instead of counting it.
     """
 
     def __init__(self, strict: bool = False):
@@ -77,11 +77,11 @@ class ReportBuilder:
         self._findings: list[Finding] = []
 
     def error(self, reason: str, action: str, examples: Iterable[str], count: int) -> None:
-        """Record `count` faults of the user's table; nothing if `count` is 0."""
+        """Record `count` errors of the user's table; nothing if `count` is 0."""
         self._add(reason, action, examples, count, is_error=True)
 
     def note(self, reason: str, action: str, examples: Iterable[str], count: int) -> None:
-        """Record `count` changes that a setting asked for; never raised."""
+        """Record `count` changes that follow from the settings; never raised."""
         self._add(reason, action, examples, count, is_error=False)
 
     def __len__(self) -> int:
@@ -114,7 +114,7 @@ class ReportBuilder:
             where = kept[0] if kept else "the table"
             more = f" ({count:,} such cases)" if count > 1 else ""
             raise DataError(
-                f"{where}: {reason}{more}; correct the table, or load it without strict mode, "
-                f"in which case {action}."
+                f"{where}: {reason}{more}; correct the table, or load it without strict mode; "
+                f"then {action}."
             )
         self._findings.append(Finding(reason, action, int(count), kept, is_error))

@@ -1,4 +1,4 @@
-"""Sessions, the clicks they are made of, and the prediction cases they yield."""
+"""Sessions, their clicks, and the prediction cases made of them."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,9 @@ class Cases:
     """Prediction cases "session prefix -> next item".
 
     Attributes:
-        session: (n,) int64, row in the `Sessions` they come from.
+        session: (n,) int64, position of the case's session in its `Sessions`.
         prefixes: n int32 arrays of item rows, the most recent last.
-        targets: (n,) int32, row of the item that followed.
+        targets: (n,) int32, row of the next item.
     """
 
     session: np.ndarray
@@ -30,15 +30,15 @@ class Cases:
 
 @dataclass(frozen=True, eq=False)
 class Sessions:
-    """Sessions in order of their start.
+    """Sessions, ordered by their start.
 
     Attributes:
         ids: (n,) str object.
         items: n int32 arrays of item rows in time order, each of length >= 1.
         starts: (n,) int64, time of the first click in Unix seconds.
-        times: n int64 arrays, the time of each click in Unix seconds; None if not known.
-        history: (n,) int64, so many first clicks of a session are known from an earlier split: they
-            are what is predicted from and never a target. None: a session's first click alone.
+        times: n int64 arrays, the time of each click in Unix seconds; None if unknown.
+        history: (n,) int64, number of first clicks that are known from an earlier split: they are
+            input and never a target. None: only the first click is.
     """
 
     ids: np.ndarray
@@ -52,50 +52,51 @@ class Sessions:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n,) int64, clicks of each session."""
+        """(n,) int64, number of clicks of each session."""
         return np.fromiter((len(items) for items in self.items), np.int64, len(self.items))
 
     @property
     def clicks(self) -> np.ndarray:
-        """(number of clicks,) int32, the item rows of all sessions, one after the other."""
+        """(n_clicks,) int32, the item rows of all sessions, concatenated."""
         return np.concatenate(self.items) if self.items else np.zeros(0, np.int32)
 
     @property
     def first_targets(self) -> np.ndarray:
-        """(n,) int64, place of each session's first click that is a target, at least 1."""
+        """(n,) int64, position of the first target in each session, at least 1."""
         if self.history is None:
             return np.ones(len(self), np.int64)
         return np.maximum(self.history, 1)
 
     @property
     def owners(self) -> np.ndarray:
-        """(number of clicks,) int64, row of the session of each click of `clicks`."""
+        """(n_clicks,) int64, the session of each click of `clicks`."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
     @property
     def places(self) -> np.ndarray:
-        """(number of clicks,) int64, place of each click in its session, from 0 on."""
+        """(n_clicks,) int64, position of each click in its session, from 0."""
         lengths = self.lengths
         return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
     @property
     def click_times(self) -> np.ndarray:
-        """(number of clicks,) int64, Unix seconds; the session's start where `times` is None."""
+        """(n_clicks,) int64, Unix seconds; the start of the session if `times` is None."""
         if self.times is None:
             return self.starts[self.owners]
         return np.concatenate([*self.times, np.zeros(0, np.int64)])
 
     @property
     def is_history(self) -> np.ndarray:
-        """(number of clicks,) bool, whether a click lies within its session's `history`."""
+        """(n_clicks,) bool, whether a click belongs to the `history` of its session."""
         if self.history is None:
             return np.zeros(self.lengths.sum(), dtype=bool)
         return self.places < self.history[self.owners]
 
     def windows(self, max_length: int) -> list[np.ndarray]:
-        """Pieces of at most `max_length` + 1 clicks, the last one of each the first of the next.
+        """Windows of at most `max_length` + 1 clicks; consecutive windows overlap by one click.
 
-        So every target is in one piece, not as its first click; sessions of one click yield none.
+        So each target is in exactly one window, and not its first click. Sessions of one click have
+        no window.
         """
         return [
             items[start : start + max_length + 1]
@@ -104,14 +105,13 @@ class Sessions:
         ]
 
     def prefixes(self, max_length: int | None = None) -> Cases:
-        """Every prefix of every session, to predict the item that follows it.
+        """Every prefix of every session, with the next item as target.
 
         Args:
-            max_length: keep only so many of a prefix's most recent items; None keeps all.
+            max_length: cut a prefix to its most recent items; None keeps all.
 
         Returns:
-            One case for each click but a session's first (or its `history`); sessions of one click
-            yield none.
+            One case for each click except the first (or the `history`) of a session.
         """
         if max_length is not None and max_length < 1:
             raise ValueError(f"max_length must be at least 1, not {max_length}")
@@ -141,13 +141,13 @@ class Sessions:
         )
 
     def where(self, keep: np.ndarray) -> "Sessions":
-        """The clicks where `keep` is True, those before and after a removed one being neighbours.
+        """The sessions with only the clicks where `keep` is True.
 
         Args:
-            keep: (number of clicks,) bool, in the order of `clicks`.
+            keep: (n_clicks,) bool, in the order of `clicks`.
 
         Returns:
-            Ordered by start; sessions left without any click vanish.
+            Ordered by start; sessions without any click are dropped.
         """
         history = None if self.history is None else self.is_history
         clicks = Clicks(self.owners, self.clicks, self.click_times, self.ids, None, history)
@@ -160,13 +160,13 @@ class Clicks:
     """Clicks as parallel arrays, sorted by session and then by time.
 
     Attributes:
-        session: (n,) int64, number of the session, from 0 on, never falling.
+        session: (n,) int64, number of the session, from 0, ascending.
         item: (n,) int32, item row.
         time: (n,) int64, Unix seconds.
-        ids: (n_sessions,) str object, the sessions' names.
+        ids: (n_sessions,) str object, names of the sessions.
         split: (n_sessions,) int8, index into `SPLITS`; None if the table has no such column.
-        history: (n,) bool, whether a click is known from an earlier split and no target; None if
-            none is.
+        history: (n,) bool, whether a click is known from an earlier split, and so no target; None if
+            there are no such clicks.
     """
 
     session: np.ndarray
@@ -177,7 +177,7 @@ class Clicks:
     history: np.ndarray | None = None
 
     def select(self, keep: np.ndarray) -> "Clicks":
-        """The clicks where the mask `keep` (n,) is True; sessions left without any vanish."""
+        """The clicks where the mask `keep` (n,) is True; sessions without any click are dropped."""
         sessions, renumbered = np.unique(self.session[keep], return_inverse=True)
         return Clicks(
             renumbered.astype(np.int64),
@@ -190,11 +190,11 @@ class Clicks:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n_sessions,) int64, clicks of each session."""
+        """(n_sessions,) int64, number of clicks of each session."""
         return np.bincount(self.session, minlength=len(self.ids))
 
     def sessions(self) -> Sessions:
-        """The same as `Sessions`, ordered by start (ties as in the table)."""
+        """These clicks as `Sessions`, ordered by start (ties in the order of the table)."""
         ends = np.cumsum(self.lengths)
         begins = ends - self.lengths
         starts = self.time[begins]

@@ -1,4 +1,4 @@
-"""Splits by session: by time, with a share of items held out so that they are cold."""
+"""Splits sessions by time, and holds out items so that they are cold."""
 
 import numpy as np
 
@@ -15,8 +15,8 @@ def split_by_time(
 
     Args:
         starts: (n,) int64 Unix seconds.
-        validation_fraction: share of the sessions that validate; at least one if it is not 0.
-        test_fraction: share of the sessions, the latest ones, that test; likewise.
+        validation_fraction: share of the sessions for validation; at least one session unless 0.
+        test_fraction: share of the sessions, the latest ones, for test; at least one unless 0.
 
     Returns:
         (n,) int8, index into `SPLITS`.
@@ -24,7 +24,7 @@ def split_by_time(
     if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
         raise ConfigError(
             f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be "
-            "0 or more and leave something to train on; choose smaller ones."
+            "at least 0 and leave sessions to train on; choose smaller ones."
         )
     n = len(starts)
     counts = [
@@ -42,7 +42,7 @@ def split_by_time(
 
 
 def hold_out_items(n_items: int, fraction: float, seed: int) -> np.ndarray:
-    """(n_items,) bool, a random share of all items, to be kept cold; the same for the same seed."""
+    """Draw a random share of all items that will be cold: (n_items,) bool."""
     if not 0 <= fraction < 1:
         raise ConfigError(f"cold_fraction must be at least 0 and below 1, not {fraction}.")
     check_seed(seed)
@@ -55,10 +55,9 @@ def hold_out_items(n_items: int, fraction: float, seed: int) -> np.ndarray:
 def remove_held_out(
     clicks: Clicks, held_out: np.ndarray, min_session: int, report: ReportBuilder, name: str
 ) -> Clicks:
-    """Remove held-out items from training and validation sessions; test sessions stay whole.
+    """Remove held-out items from training and validation sessions; test sessions do not change.
 
-    The clicks before and after a removed one become neighbours. Sessions that get shorter than
-    `min_session` are left out.
+    Sessions that become shorter than `min_session` are dropped.
 
     Args:
         clicks: with their split.
@@ -79,7 +78,7 @@ def remove_held_out(
     left = drop_short(left, min_session, ReportBuilder(), name, is_error=False)
     report.note(
         "session too short without its held-out items",
-        "the session is left out",
+        "the session is skipped",
         (),
         len(clicks.ids) - len(left.ids),
     )
@@ -94,13 +93,13 @@ def assert_no_leak(
     held_out: np.ndarray | None = None,
     by_time: bool = False,
 ) -> None:
-    """Check that no knowledge flows from the later splits into training.
+    """Check that the later splits do not leak into training.
 
     Args:
         held_out: (n_items,) bool, items that training and validation may not hold.
         by_time: also check that no training session starts after a validation session, and none
-            of these after a test session. Not for splits with held-out items: a session that lost
-            its first click starts later than it did.
+            of these after a test session. Not for splits with held-out items: a session without its
+            first click starts later than before.
 
     Raises:
         DataError: a session is in two splits, a held-out item occurs where it may not, or the

@@ -1,6 +1,6 @@
-"""Reading a CSV or Parquet table of any length, so many rows at a time.
+"""Streams a CSV or Parquet table of any length, a number of rows at a time.
 
-`tpad.data.tables.read_table` puts the same pieces together, so both accept and refuse the same files.
+`tpad.data.tables.read_table` joins the same parts, so both accept and refuse the same files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from tpad.errors import DataError
 def table_frames(
     path: Path, report: ReportBuilder, columns: Sequence[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """As `stream_table`, in pieces as they come."""
+    """As `stream_table`, in parts of any size."""
     if _is_parquet(path):
         return parquet_frames(path, columns)
     return csv_frames(path, report, columns)
@@ -26,17 +26,17 @@ def table_frames(
 def stream_table(
     path: str | Path, rows: int, report: ReportBuilder, columns: Sequence[str] | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The frame that `read_table` gives, in pieces of `rows` rows (the last may be shorter).
+    """Yield the frame that `read_table` returns, in parts of `rows` rows (the last may be shorter).
 
     Args:
         path: a UTF-8 CSV (comma or tab, with a header) or a Parquet file.
-        rows: of one piece.
-        report: counts the rows that have too many or too few fields, once the last piece was given;
-            they are left out.
-        columns: those to read; all by default. Names that the table lacks are passed over.
+        rows: number of rows of one part.
+        report: counts the rows with too many or too few fields, after the last part; these rows are
+            skipped.
+        columns: columns to read; all by default. Names that the table does not have are ignored.
 
     Raises:
-        DataError: as `read_table` does, some of it only when the fault is reached.
+        DataError: as in `read_table`; some errors are found only while reading.
     """
     waiting: list[pd.DataFrame] = []
     for part in table_frames(Path(path), report, columns):
@@ -53,13 +53,13 @@ def stream_table(
 
 
 def table_columns(path: str | Path) -> list[str]:
-    """Names of the columns, from the table's beginning; errors as in `stream_table`."""
+    """Names of the columns, in their order; errors as in `stream_table`."""
     path = Path(path)
     return parquet_columns(path) if _is_parquet(path) else csv_columns(path)
 
 
 def _is_parquet(path: Path) -> bool:
-    """Told from the content, not from the name."""
+    """Decided by the content, not by the name."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {what}; give the path of a CSV or Parquet table.")
@@ -67,7 +67,9 @@ def _is_parquet(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(4)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its rights.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); check its permissions."
+        ) from error
     if head != b"PAR1" and head and path.suffix.lower() in (".parquet", ".pq"):
         raise DataError(f"{path.name} is not a Parquet file; write it again, or name it .csv.")
     return head == b"PAR1"

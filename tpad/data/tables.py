@@ -1,10 +1,10 @@
-"""Reading a CSV or Parquet table, and turning its columns into text, numbers and truth values.
+"""Reads a CSV or Parquet table, and converts its columns to text, numbers and booleans.
 
-Nothing is guessed from the values: every CSV cell is read as text, so that the id "007" stays
-"007" and "NA" stays "NA". A frame's index holds the row numbers a person sees: in a CSV the header
-is row 1 (blank lines are not counted), in a Parquet file the first row is row 1.
+Types are not guessed from the values: every CSV cell is read as text, so that the id "007" stays "007"
+and "NA" stays "NA". The index of a frame holds the row numbers as a person counts them: the header of a
+CSV file is row 1 (blank lines do not count), and so is the first row of a Parquet file.
 
-Ids are read by `tpad.data.ids`, times by `tpad.data.times`.
+`tpad.data.ids` converts ids, and `tpad.data.times` converts times.
 """
 
 from pathlib import Path
@@ -25,20 +25,20 @@ def read_table(path: str | Path, report: ReportBuilder) -> pd.DataFrame:
     """Read a UTF-8 CSV (comma or tab, with a header) or a Parquet file.
 
     Args:
-        path: the file; its content decides how it is read, not its name.
-        report: counts the rows that have too many or too few fields; they are left out.
+        path: the file; its content decides the format, not its name.
+        report: counts the rows with too many or too few fields; these rows are skipped.
 
     Returns:
-        The table, indexed by row number; columns of a CSV are all text.
+        The table, indexed by row number; all columns of a CSV file are text.
 
     Raises:
-        DataError: there is no such file, it is empty, of another kind, damaged, or not UTF-8.
+        DataError: the file does not exist, is empty, damaged, not UTF-8, or of another format.
     """
     return pd.concat(list(table_frames(Path(path), report)))
 
 
 def require_columns(frame: pd.DataFrame, columns: list[str], name: str) -> None:
-    """Raise a `DataError` that names the first of `columns` which the table `name` lacks."""
+    """Raise a `DataError` for the first of `columns` that is missing in the table `name`."""
     for column in columns:
         if column not in frame.columns:
             present = ", ".join(shown(name) for name in frame.columns[:12])
@@ -48,14 +48,14 @@ def require_columns(frame: pd.DataFrame, columns: list[str], name: str) -> None:
 
 
 def to_text(column: pd.Series, table: str = "The table") -> pd.Series:
-    """Text without spaces around it; missing becomes "", and whole numbers lose their ".0".
+    """Convert to text without surrounding spaces; missing becomes "", and 1.0 becomes "1".
 
     Args:
         column: the values, indexed by row number.
-        table: its name, for errors.
+        table: name of the table, for errors.
 
     Raises:
-        DataError: a value is a list or another collection, or no text in UTF-8.
+        DataError: a value is a list or another collection, or not valid UTF-8.
     """
     if pd.api.types.is_float_dtype(column.dtype):
         values = column.to_numpy(dtype=float, na_value=np.nan)
@@ -76,8 +76,8 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Parse numbers.
 
     Returns:
-        values: (n,) float64, NaN where missing or unreadable.
-        unreadable: (n,) bool, True where something is written that is no finite number.
+        values: (n,) float64, NaN if missing or unreadable.
+        unreadable: (n,) bool, True if the value is neither missing nor a finite number.
     """
     if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype != bool:
         values = column.to_numpy(dtype=float, na_value=np.nan).copy()
@@ -91,14 +91,14 @@ def to_numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_booleans(column: pd.Series, table: str) -> np.ndarray:
-    """(n,) bool of true and false (in any case) or 1 and 0; what is missing is false.
+    """Parse true and false (in any case) or 1 and 0; missing values are false: (n,) bool.
 
     Args:
         column: the values, indexed by row number.
-        table: its name, for errors.
+        table: name of the table, for errors.
 
     Raises:
-        DataError: something else is written.
+        DataError: there is another value.
     """
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.fillna(False).to_numpy(bool)
@@ -113,7 +113,7 @@ def to_booleans(column: pd.Series, table: str) -> np.ndarray:
 
 
 def _all_text(column: pd.Series, table: str) -> pd.Series:
-    """A column of objects as text, missing values as they are."""
+    """Convert a column of objects to text; missing values stay."""
     try:
         return column.map(_as_text, na_action="ignore").astype("str")
     except (TypeError, UnicodeError):
@@ -127,14 +127,14 @@ def _all_text(column: pd.Series, table: str) -> pd.Series:
                 kind = type(value).__name__
                 raise DataError(
                     f"{where} a list or another collection ({kind}) {what}; give one text or number "
-                    "a row."
+                    "in each row."
                 ) from None
-            except UnicodeEncodeError as error:  # only a frame made in Python can hold such a text
+            except UnicodeEncodeError as error:  # possible only in a frame made in Python
                 raise DataError(
                     f"{where} {half_character(error)} {what}; remove it or write the whole character."
                 ) from None
             except UnicodeDecodeError:
-                raise DataError(f"{where} text {what} that is not UTF-8; mend it.") from None
+                raise DataError(f"{where} text {what} that is not UTF-8; correct it.") from None
         raise
 
 

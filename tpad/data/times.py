@@ -1,4 +1,4 @@
-"""Reading timestamps: Unix seconds and ISO 8601; everything that looks like another clock is refused."""
+"""Parses timestamps: Unix seconds and ISO 8601; columns in any other unit are refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,30 +11,31 @@ from tpad.errors import DataError, shown
 
 ACCEPTED = "Unix seconds, such as 1704067200, or ISO 8601, such as 2024-01-01T12:30:00Z"
 _LATEST = 100_000_000_000  # Unix seconds; the year 5138. Milliseconds of today are above it.
-_EARLIEST = 100_000_000  # Unix seconds; March 1973. Numbers below it can only be an order.
+_EARLIEST = 100_000_000  # Unix seconds; March 1973. Smaller numbers can only be an order.
 _ISO_TIME = r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_MOST = 0.9  # share of the numbers that must look alike to be taken for another clock
+_MOST = 0.9  # share of the numbers that must look like another unit
 _SPREADSHEET_DAYS = (32_874, 73_050)  # 1990 to 2099
 _WRITE = "write it as {example} or as Unix seconds"
 _SPREADSHEET_START = pd.Timestamp("1899-12-30")
 
 
 def to_unix_seconds(column: pd.Series, table: str) -> tuple[np.ndarray, np.ndarray]:
-    """Parse timestamps: a number is Unix seconds; ISO 8601 dates are accepted as well.
+    """Parse timestamps: numbers are Unix seconds; ISO 8601 dates are accepted as well.
 
-    A fraction of a second is cut off. A date without an offset is taken as UTC. Numbers before 1973
-    are unreadable among later times; a column of nothing else is an order, see `is_order`.
+    A fraction of a second is cut off. A date without an offset is in UTC. Numbers before 1973 are
+    unreadable if the other times are later; a column of only such numbers is an order, see
+    `is_order`.
 
     Args:
         column: the timestamps as read, indexed by row number.
-        table: its name, for errors.
+        table: name of the table, for errors.
 
     Returns:
-        seconds: (n,) int64, 0 where unreadable.
-        unreadable: (n,) bool, True also where nothing is written.
+        seconds: (n,) int64, 0 if unreadable.
+        unreadable: (n,) bool, True also for an empty value.
 
     Raises:
-        DataError: the numbers are no seconds but milliseconds, day numbers and the like; the message
+        DataError: the numbers are milliseconds, day numbers or similar, not seconds; the message
             gives a value and the accepted forms.
     """
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -57,17 +58,17 @@ def to_unix_seconds(column: pd.Series, table: str) -> tuple[np.ndarray, np.ndarr
 
 
 def is_order(seconds: np.ndarray) -> bool:
-    """Whether times (n,) are all so early that they can only number the clicks."""
+    """Whether all times (n,) are so early that they can only number the clicks."""
     return len(seconds) > 0 and bool(seconds.max() < _EARLIEST)
 
 
 def refuse_constant(seconds: np.ndarray, column: pd.Series, table: str) -> None:
-    """Raise a `DataError` if several clicks all have the same time, which tells nothing of them.
+    """Raise a `DataError` if several clicks all have the same time, and so no order.
 
     Args:
-        seconds: (n,) of the usable clicks.
-        column: (n,) what the table has for them, for the message.
-        table: its name.
+        seconds: (n,) times of the valid clicks.
+        column: (n,) their values in the table, for the message.
+        table: name of the table.
     """
     if len(seconds) > 1 and (seconds == seconds[0]).all():
         raise DataError(
@@ -88,7 +89,7 @@ def _datetime_seconds(column: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Clock:
-    """A way to write times that is not read: how to tell it, and what to say of it."""
+    """A unit of time that is not accepted: how to recognise it, and what to advise."""
 
     matches: Callable[[np.ndarray], np.ndarray]
     what: str
@@ -107,7 +108,7 @@ def _calendar(form: str, digits: int) -> _Clock:
     def matches(values: np.ndarray) -> np.ndarray:
         unit = 10.0 ** (digits - 4)
         found = (values >= 1900 * unit) & (values < 2101 * unit) & (values == np.round(values))
-        if found.mean() >= _MOST:  # otherwise it would cost time for nothing
+        if found.mean() >= _MOST:  # parsing is slow
             found[found] = parsed(values[found]).notna().to_numpy(bool)
         return found
 

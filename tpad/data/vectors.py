@@ -1,14 +1,14 @@
-"""Vectors that somebody has for the items of a shop, in files.
+"""Reads item vectors that were computed elsewhere.
 
-| file | what it holds |
+| file | content |
 | --- | --- |
-| `.safetensors` | `features` (n, d) in the order of the item table; `features` or `x` with the metadata `item_ids` (a JSON list), as `python -m tpad export` writes it; perhaps `present` (n,); or one vector an item, named by its item_id |
-| `.npz` | `features` (n, d) with `item_id` (n,), or in the order of the item table; perhaps `present` (n,) |
+| `.safetensors` | `features` (n, d) in the order of the item table; `features` or `x` with the metadata `item_ids` (a JSON list), as `python -m tpad export` writes it; optionally `present` (n,); or one tensor per item, named by its item_id |
+| `.npz` | `features` (n, d) with `item_id` (n,), or in the order of the item table; optionally `present` (n,) |
 | `.npy` | (n, d) in the order of the item table |
-| `.parquet` | `item_id` and either one column of vectors or one column a dimension; perhaps `present` |
+| `.parquet` | `item_id` and either one column of vectors or one column per dimension; optionally `present` |
 
-Numbers may be of any width, bfloat16 and float8 in `.safetensors` included. Ids are read by the one rule
-of `tpad.data.ids`. Nothing is unpickled.
+Numbers may have any precision, including bfloat16 and float8 in `.safetensors`. `tpad.data.ids` converts
+the ids. Nothing is unpickled.
 """
 
 import warnings
@@ -30,17 +30,17 @@ from tpad.errors import ConfigError, DataError, shown
 
 FEATURES, PRESENT = "features", "present"
 EXPORTED, ITEM_IDS = "x", "item_ids"  # tensor and metadata in files of `tpad`
-KINDS = (".safetensors", ".npz", ".npy", ".parquet")
-_WIDTHS = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
+SUFFIXES = (".safetensors", ".npz", ".npy", ".parquet")
+_NUMPY_TYPES = {"F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 
 
 @dataclass(frozen=True, eq=False)
 class ItemVectors:
-    """One vector an item, in the order of a dataset.
+    """One vector per item, in the order of a dataset.
 
     Attributes:
-        values: (n_items, d) float32; zeros where an item has none.
-        present: (n_items,) bool, which items have one; at least one has.
+        values: (n_items, d) float32; zeros for an item without a vector.
+        present: (n_items,) bool, which items have a vector; at least one has.
     """
 
     values: np.ndarray
@@ -49,13 +49,13 @@ class ItemVectors:
 
 @dataclass(frozen=True, eq=False)
 class VectorFile:
-    """What a file holds, not yet held against the items of a dataset.
+    """The content of a file, not yet matched with the items of a dataset.
 
     Attributes:
-        path: where it was read from.
-        ids: item ids; None where the rows are in the dataset's order.
-        vectors: (n, d), whatever was there.
-        present: (n,), likewise.
+        path: of the file.
+        ids: item ids; None if the rows are in the order of the dataset.
+        vectors: (n, d), not yet checked.
+        present: (n,), not yet checked.
     """
 
     path: Path
@@ -65,45 +65,45 @@ class VectorFile:
 
     @classmethod
     def read(cls, path: Path) -> "VectorFile":
-        """Reads a file of any kind.
+        """Read a file of any of these formats.
 
         Raises:
-            DataError: there is no such file, it is of another kind, or damaged.
+            DataError: the file does not exist, has another format, or is damaged.
         """
-        if path.suffix not in KINDS:
-            raise DataError(f"{path} is no embedding file; give one of {', '.join(KINDS)}.")
+        if path.suffix not in SUFFIXES:
+            raise DataError(f"{path} is not an embedding file; give one of {', '.join(SUFFIXES)}.")
         if not path.is_file():
             raise DataError(f"{path} does not exist; give an embedding file.")
         read = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".parquet": _parquet}
         try:
             ids, vectors, present = read[path.suffix](path)
         except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path} is damaged ({shown(error, 200)}); make it again.") from error
+            raise DataError(f"{path} is damaged ({shown(error, 200)}); write it again.") from error
         if ids is not None and len(ids) != len(vectors):
             raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
         return cls(path, ids, vectors, present)
 
     def of(self, item_ids: Sequence[str]) -> ItemVectors:
-        """The vectors of the items of a dataset, in its order.
+        """The vectors of a dataset's items, in its order.
 
         Raises:
-            DataError: the file does not fit the items.
+            DataError: the file does not match the items.
         """
         found = self.some_of(item_ids)
         if not found.present.any():
             raise DataError(
-                f"{self.path} has a vector for no item of the dataset{self._examples(item_ids)}; check "
+                f"{self.path} has no vector for any item of the dataset{self._examples(item_ids)}; check "
                 "its item ids."
             )
         return found
 
     def some_of(self, item_ids: Sequence[str]) -> ItemVectors:
-        """As `of`, but it may be that none of these items has a vector."""
+        """As `of`, but possibly without a vector for any of the items."""
         vectors, present = self.vectors, self.present
         if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or not vectors.shape[1]:
             raise DataError(
                 f"The vectors in {self.path} have shape {vectors.shape} and type {vectors.dtype}; "
-                "they must be numbers with one row an item."
+                "they must be numbers with one row per item."
             )
         if self.ids is None and len(vectors) != len(item_ids):
             raise DataError(
@@ -111,44 +111,46 @@ class VectorFile:
                 f"dataset has {len(item_ids):,} items; add an item_id to each row."
             )
         if present.shape != (len(vectors),):
-            raise DataError(f"`present` in {self.path} must have one value a row of `features`.")
+            raise DataError(
+                f"`present` in {self.path} must have one value for each row of `features`."
+            )
         present = to_booleans(pd.Series(present, name=PRESENT), str(self.path))
         if self.ids is not None:
-            place = self._index.get_indexer(pd.Index(item_ids))  # (n_items,), −1: it has none
+            place = self._index.get_indexer(pd.Index(item_ids))  # (n_items,), −1 for none
             present = np.where(place >= 0, present[place], False)
             vectors = vectors[place]
         vectors = vectors.astype(np.float32)
         if not np.isfinite(vectors[present]).all():
             row = int(np.flatnonzero(present)[~np.isfinite(vectors[present]).all(1)][0])
             raise DataError(
-                f"The vector of item '{shown(item_ids[row])}' in {self.path} holds no finite numbers."
+                f"The vector of item '{shown(item_ids[row])}' in {self.path} is not finite."
             )
         return ItemVectors(np.where(present[:, None], vectors, np.float32(0)), present)
 
     def coverage(self, item_ids: Sequence[str]) -> str:
-        """A sentence that tells how far file and items do not match; "" if each item has its vector.
+        """Describe items without a vector and vectors without an item; "" if there are none.
 
         Args:
             item_ids: of a dataset, as in `of`.
         """
         known = self.some_of(item_ids).present
-        lacking = np.flatnonzero(~known)
+        missing = np.flatnonzero(~known)
         parts = []
-        if lacking.size:
+        if missing.size:
             parts.append(
-                f"{lacking.size:,} of {len(known):,} items have no vector in {self.path}, such as "
-                f"'{shown(item_ids[lacking[0]])}'"
+                f"{missing.size:,} of {len(known):,} items have no vector in {self.path}, such as "
+                f"'{shown(item_ids[missing[0]])}'"
             )
         others = [] if self.ids is None else self._index.difference(pd.Index(item_ids))
         if len(others):
             parts.append(
-                f"{len(others):,} vectors in {self.path} are of no item, such as that of "
+                f"{len(others):,} vectors in {self.path} belong to no item, such as that of "
                 f"'{shown(others[0])}'"
             )
         return "; ".join(parts) + "." if parts else ""
 
     def part(self, item_ids: Sequence[str]) -> "VectorFile":
-        """What the file holds of some items, as a smaller file with ids would."""
+        """The vectors of some items, as a smaller file with ids."""
         found = self.some_of(item_ids)
         ids = np.array(item_ids, object)[found.present].tolist()
         values = found.values[found.present]
@@ -171,25 +173,25 @@ class VectorFile:
 def load_vectors(
     path: Path, item_ids: Sequence[str], say: Callable[[str], None] = warnings.warn
 ) -> ItemVectors:
-    """Reads a file, see `VectorFile`, and brings it into the order of a dataset's items.
+    """Read a file (see `VectorFile`) and sort its vectors in the order of a dataset's items.
 
     Args:
         path: the file.
         item_ids: of the dataset, in its order.
-        say: told in a sentence if some items have no vector, or some vectors no item.
+        say: called with a message if some items have no vector, or some vectors no item.
     """
     file = VectorFile.read(path)
-    found, told = file.of(item_ids), file.coverage(item_ids)
-    if told:
-        say(told)
+    found, message = file.of(item_ids), file.coverage(item_ids)
+    if message:
+        say(message)
     return found
 
 
 def parse_named_files(texts: Iterable[str]) -> dict[str, Path]:
-    """Paths by name, of several `name=FILE`.
+    """Parse several `name=FILE`; returns the paths by name.
 
     Raises:
-        ConfigError: one is not of that form, or a name comes twice.
+        ConfigError: one has another form, or a name is repeated.
     """
     pairs = [parse_named_file(text) for text in texts]
     files = dict(pairs)
@@ -199,10 +201,10 @@ def parse_named_files(texts: Iterable[str]) -> dict[str, Path]:
 
 
 def parse_named_file(text: str) -> tuple[str, Path]:
-    """Name and path of `name=FILE`.
+    """Parse `name=FILE`; returns name and path.
 
     Raises:
-        ConfigError: it is not of that form, or the name is unusable.
+        ConfigError: the text has another form, or the name is invalid.
     """
     name, mark, path = text.partition("=")
     if not mark or not path or not name.replace("_", "").replace("-", "").isalnum():
@@ -219,28 +221,28 @@ _Parts = tuple[list[str] | None, np.ndarray, np.ndarray]
 def _safetensors(path: Path) -> _Parts:
     with safe_open(path, "np") as file:
         names = list(file.keys())
-        told = (file.metadata() or {}).get(ITEM_IDS)
+        id_list = (file.metadata() or {}).get(ITEM_IDS)
         kinds = {name: file.get_slice(name).get_dtype() for name in names}
-        arrays = {name: file.get_tensor(name) for name in names if kinds[name] in _WIDTHS}
-    arrays |= _narrow(path, {name: kinds[name] for name in names if name not in arrays})
-    # Without the ids beside it, "x" is an item's name.
-    name = EXPORTED if told is not None and EXPORTED in arrays else FEATURES
+        arrays = {name: file.get_tensor(name) for name in names if kinds[name] in _NUMPY_TYPES}
+    arrays |= _other_types(path, {name: kinds[name] for name in names if name not in arrays})
+    # Without a list of ids, "x" is the id of an item.
+    name = EXPORTED if id_list is not None and EXPORTED in arrays else FEATURES
     if name in arrays:
         vectors = arrays[name]
-        ids = None if told is None else ids_of_json(told, str(path))
+        ids = None if id_list is None else ids_of_json(id_list, str(path))
         return ids, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
     sizes = {values.shape for values in arrays.values()}
     if len(sizes) != 1:
         raise DataError(
-            f"{path} has no `features`, and its tensors differ in shape; give one vector an item, "
-            "all of one size."
+            f"{path} has no `features`, and its tensors differ in shape; give one vector for each item, "
+            "all of the same size."
         )
     vectors = np.stack([arrays[name] for name in names])
     return to_ids(names, str(path)).tolist(), vectors, np.ones(len(names), bool)
 
 
-def _narrow(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
-    """Tensors of kinds that numpy does not have, such as bfloat16, as float32."""
+def _other_types(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
+    """Tensors of types that NumPy does not have, such as bfloat16, as float32."""
     if not kinds:
         return {}
     arrays = {}
@@ -250,8 +252,8 @@ def _narrow(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
                 arrays[name] = file.get_tensor(name).float().numpy()
             except (SafetensorError, RuntimeError, TypeError, NotImplementedError) as error:
                 raise DataError(
-                    f"The tensor '{shown(name)}' in {path} has numbers of the kind {kind}, which "
-                    "cannot be read; save it as float16 or float32."
+                    f"The tensor '{shown(name)}' in {path} has the unsupported type {kind}; "
+                    "save it as float16 or float32."
                 ) from error
     return arrays
 
@@ -281,7 +283,7 @@ def _npy(path: Path) -> _Parts:
 
 
 def _unpickled(read: Callable[[], np.ndarray], path: Path, name: str) -> np.ndarray:
-    """An array, unless it is one of Python objects, which only unpickling would give."""
+    """An array; a `DataError` if it contains Python objects, which would have to be unpickled."""
     try:
         return read()
     except ValueError as error:
@@ -316,11 +318,11 @@ def _parquet(path: Path) -> _Parts:
 
 
 def _numbers(frame: pd.DataFrame, path: Path) -> np.ndarray:
-    """(n, d) of one column a dimension, NaN where there is none."""
+    """(n, d) from one column per dimension; NaN for missing values."""
     for name, kind in frame.dtypes.items():
         if not pd.api.types.is_numeric_dtype(kind):
             raise DataError(
                 f"The column {shown(name)} of {path} holds no numbers; keep item_id, present and one "
-                "column a dimension, or one column of vectors."
+                "column per dimension, or one column of vectors."
             )
     return frame.to_numpy(dtype=float, na_value=np.nan)

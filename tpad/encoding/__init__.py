@@ -1,4 +1,4 @@
-"""Encoding a large catalogue in shards: many processes, bounded memory, safe to kill and go on."""
+"""Encodes large catalogues in shards: several processes, bounded memory, resumable."""
 
 import lazy_loader
 

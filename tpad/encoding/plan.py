@@ -1,4 +1,4 @@
-"""What is to be encoded and how: told from the table once, kept in the manifest, compared later."""
+"""The plan of an encoded catalogue: what is encoded and how. The manifest stores it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,11 +19,11 @@ from tpad.encoding.shards import check_format
 from tpad.errors import ConfigError, DataError
 from tpad.io.files import sha256
 
-ROWS = 50_000  # of the table, looked through at once
+ROWS = 50_000  # of the table, read at once
 
-# How a person sets what the plan has.
+# How error messages call the fields of a plan.
 _SETTINGS = {
-    "table_sha256": "another content of the table",
+    "table_sha256": "a table of other content",
     "encoder": "another bundle",
     "model": "--model",
     "shard_size": "--shard-size",
@@ -34,50 +34,50 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a folder of shards is made from and how; equal plans give equal shards."""
+    """What the shards of a folder hold, and how they are encoded; equal plans give equal shards."""
 
     table: str
     """Name of the item table."""
     table_sha256: str
-    """Of its content. That of the pictures is looked at shard by shard."""
+    """Digest of its content. Pictures have a digest for each shard."""
     n_rows: int
     """Rows of the table that can be read."""
     encoder: str
-    """Digest of the encoder, see `tpad.bundle.files.encoder_digest`."""
+    """Digest of the encoder; see `tpad.bundle.files.encoder_digest`."""
     model: str
-    """The embedding set."""
+    """Name of the embedding set."""
     width: int
-    """Size of a vector."""
+    """Numbers in a vector."""
     shard_size: int
-    """Rows of the table that go into one shard."""
+    """Rows of the table in one shard."""
     format: str
     """"parquet" or "safetensors"."""
     n_shards: int
     features: dict[str, str]
-    """sha256 of the files of vectors that the items bring, by name."""
+    """SHA-256 of the files of given item vectors, by name."""
 
-    def refuse_other(self, begun: dict[str, Any], folder: Path) -> None:
-        """Raise a `ConfigError` if a folder was begun with another plan."""
+    def check_same(self, stored: dict[str, Any], folder: Path) -> None:
+        """Raise a `ConfigError` if the folder was started with another plan."""
         mine = asdict(self)
         for name, what in _SETTINGS.items():
-            if begun.get(name) != mine[name]:
-                was = f"{what} {begun.get(name)!r}, not {mine[name]!r}"
+            if stored.get(name) != mine[name]:
+                was = f"{what} {stored.get(name)!r}, not {mine[name]!r}"
                 raise ConfigError(
-                    f"{folder} was begun with {was if what.startswith('--') else what}; give the "
-                    "same as then to go on, or another folder."
+                    f"{folder} was started with {was if what.startswith('--') else what}; give the "
+                    "same again to resume, or another folder."
                 )
-        if begun != {**mine, "table": begun.get("table")}:
-            raise ConfigError(f"{folder} was begun with other settings; give another folder.")
+        if stored != {**mine, "table": stored.get("table")}:
+            raise ConfigError(f"{folder} was started with other settings; give another folder.")
 
 
 @dataclass(frozen=True)
-class Survey:
+class TableScan:
     """What one pass over the table finds.
 
     Attributes:
         n_rows: rows that can be read.
-        repeated: sorted numbers of the rows whose item_id an earlier row has.
-        report: those, and the rows that cannot be read.
+        repeated: sorted numbers of the rows that repeat the item_id of an earlier row.
+        report: those rows, and the rows that cannot be read.
     """
 
     n_rows: int
@@ -85,8 +85,8 @@ class Survey:
     report: LoadReport
 
 
-def survey(table: Path) -> Survey:
-    """Look through the ids of an item table; sixteen bytes a row are kept.
+def scan_table(table: Path) -> TableScan:
+    """Read the ids of an item table; memory holds sixteen bytes for each row.
 
     Raises:
         DataError: the table cannot be read, or has no usable row.
@@ -97,7 +97,7 @@ def survey(table: Path) -> Survey:
         ids = to_ids(frame[Columns.ITEM_ID], table.name)
         known = (ids != "").to_numpy(dtype=bool)
         ids = ids[known].astype(object)
-        # Two keys of 64 bits: no two of a million ids are mistaken for one another.
+        # Two hashes of 64 bits: a collision among a million ids is practically impossible.
         keys.append(
             np.stack([pd.util.hash_array(ids.to_numpy(), hash_key=k) for k in _KEYS], axis=1)
         )
@@ -113,13 +113,13 @@ def survey(table: Path) -> Survey:
         (f"{table.name} row {row}" for row in repeated[:EXAMPLES_KEPT]),
         len(repeated),
     )
-    return Survey(len(rows), repeated, report.build())
+    return TableScan(len(rows), repeated, report.build())
 
 
 _KEYS = ("0123456789abcdef", "fedcba9876543210")
 
 
-def plan_for(
+def make_plan(
     bundle: Bundle,
     table: Path,
     n_rows: int,
@@ -131,7 +131,7 @@ def plan_for(
     """The plan of encoding a table.
 
     Raises:
-        ConfigError: there is no such set or format, or the shard size is below 1.
+        ConfigError: the embedding set or format does not exist, or the shard size is below 1.
     """
     check_format(form)
     if model not in bundle.sets:

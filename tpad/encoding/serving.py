@@ -1,4 +1,4 @@
-"""Embeddings that are known already, as rows of a catalogue."""
+"""Adds items to a catalogue whose embeddings were computed earlier."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ from tpad.model.embedding_sets import as_stored
 
 
 def load_encoded(folder: str | Path, bundle: Bundle) -> tuple[list[str], np.ndarray, str]:
-    """item_ids (n,), embeddings (n, d) float32, and their set, of a folder of shards.
+    """Read item_ids (n,), embeddings (n, d) float32 and the name of their set from a folder of shards.
 
     Raises:
-        ConfigError: the encoder of another bundle made them.
+        ConfigError: the encoder of another bundle computed them.
         DataError: as in `read_shards`.
     """
     shards = read_shards(folder)
     if shards.plan["encoder"] != encoder_digest(bundle.info):
         raise ConfigError(
-            f"{folder} was encoded by another bundle than {bundle.path}; encode the table with "
-            "this one."
+            f"{folder} was encoded by another bundle than {bundle.path}; encode the table with this "
+            "bundle."
         )
     return *shards.load(), shards.model
 
@@ -36,11 +36,11 @@ def check_encoded(ids: Sequence[str], vectors: np.ndarray, width: int, model: st
     """Embeddings as a bundle stores them: (n, width) float32.
 
     Raises:
-        DataError: an id is no text, empty, or there twice; the embeddings have another shape, or
-            are not finite.
+        DataError: an id is empty, not text, or repeated; the embeddings have another shape or are
+            not finite.
     """
     if not len(ids):
-        raise DataError("No encoded item is given; give at least one.")
+        raise DataError("There are no encoded items; give at least one.")
     if vectors.shape != (len(ids), width):
         raise DataError(
             f"{len(ids):,} items of the model {model!r} need embeddings of shape "
@@ -66,8 +66,10 @@ def check_encoded(ids: Sequence[str], vectors: np.ndarray, width: int, model: st
 def rows_of(
     ids: Sequence[str], items: str | Path | pd.DataFrame | None, image_root: str | Path | None
 ) -> tuple[pd.DataFrame, Path | None]:
-    """Rows of the item table for the ids, empty but for what `items` knows of them, and the folder
-    that their pictures are relative to."""
+    """Rows of the item table for the ids, and the folder that their pictures are relative to.
+
+    The fields come from `items` where it has the item, and are empty otherwise.
+    """
     if items is None:
         frame = pd.DataFrame("", pd.RangeIndex(len(ids)), list(ITEM_COLUMNS), dtype="str")
         frame[Columns.ITEM_ID] = pd.Series(ids, dtype="str")

@@ -1,4 +1,4 @@
-"""The folder of an encoded catalogue: its manifest and its shards, written and read."""
+"""Reading and writing the folder of an encoded catalogue: its manifest and its shards."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ MANIFEST = "manifest.json"
 
 
 class Shards:
-    """A whole encoded catalogue, in the order of its table; made by `read_shards`.
+    """A complete encoded catalogue, in the order of its table; see `read_shards`.
 
-    Iterating gives the item_ids (n,) and vectors (n, d) float32 of one shard after the other, so
-    that no more than one lies in memory.
+    Iterating yields the item_ids (n,) and vectors (n, d) float32 of one shard at a time, so that
+    memory holds a single shard.
 
     Attributes:
-        folder: where it lies.
-        plan: what it was made from and how, see `tpad.encoding.plan.Plan`.
+        folder: that holds it.
+        plan: what was encoded and how; see `tpad.encoding.plan.Plan`.
         n_items: number of vectors.
         width: size d of a vector.
-        model: the embedding set.
+        model: name of the embedding set.
     """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Shards:
             yield ids, vectors
 
     def load(self) -> tuple[list[str], np.ndarray]:
-        """All at once: item_ids (n_items,) and vectors (n_items, d) float32."""
+        """All shards at once: item_ids (n_items,) and vectors (n_items, d) float32."""
         ids: list[str] = []
         vectors = np.empty((self.n_items, self.width), np.float32)
         for some, block in self:
@@ -61,24 +61,24 @@ def read_shards(folder: str | Path, verify: bool = False) -> Shards:
     """Open an encoded catalogue.
 
     Args:
-        folder: that `python -m tpad encode` wrote.
-        verify: compare every file's checksum; otherwise only its size.
+        folder: written by `python -m tpad encode`.
+        verify: compare the checksum of every file, not only its size.
 
     Raises:
-        DataError: there is none, it is not finished, or a file is missing or was changed.
+        DataError: the folder holds no catalogue, it is incomplete, or a file is missing or changed.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     if manifest is None:
         raise DataError(f"{folder} holds no {MANIFEST}; give a folder that `tpad encode` wrote.")
-    lacking = manifest["plan"]["n_shards"] - len(manifest["shards"])
-    if lacking:
+    missing = manifest["plan"]["n_shards"] - len(manifest["shards"])
+    if missing:
         raise DataError(
-            f"{folder} lacks {lacking:,} of its {manifest['plan']['n_shards']:,} shards; run the "
-            "command that began it again, and it goes on."
+            f"{folder} is incomplete: {missing:,} of its {manifest['plan']['n_shards']:,} shards are "
+            "missing; run the same `tpad encode` command again to resume."
         )
     for shard in manifest["shards"].values():
-        if not is_whole(folder, shard, verify):
+        if not is_intact(folder, shard, verify):
             raise _broken(folder / shard["file"])
     return Shards(folder, manifest)
 
@@ -87,7 +87,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest: "plan", and "shards" by name; None if there is none.
 
     Raises:
-        DataError: it cannot be read, or is of another version.
+        DataError: it cannot be read, or has another format version.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -107,7 +107,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def write_manifest(folder: Path, plan: dict[str, Any], shards: dict[str, Any]) -> None:
-    """Write the manifest in one step."""
+    """Write the manifest atomically."""
     manifest = {"format_version": FORMAT_VERSION, "plan": plan, "shards": shards}
     with replacing(folder / MANIFEST) as part:
         part.write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
@@ -117,8 +117,8 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}"
 
 
-def is_whole(folder: Path, shard: dict[str, Any], verify: bool = True) -> bool:
-    """Whether a shard's file is there as it was written."""
+def is_intact(folder: Path, shard: dict[str, Any], verify: bool = True) -> bool:
+    """Whether a shard's file exists and has not changed since it was written."""
     path = folder / Path(shard["file"]).name  # never outside the folder
     if not path.is_file() or path.stat().st_size != shard["bytes"]:
         return False
@@ -126,8 +126,10 @@ def is_whole(folder: Path, shard: dict[str, Any], verify: bool = True) -> bool:
 
 
 def write_shard(path: Path, item_ids: Sequence[str], vectors: np.ndarray) -> None:
-    """Write a shard in one step: `.parquet` with the columns item_id and vector (a list of float32
-    of fixed length), or `.safetensors` as `write_with_ids` does.
+    """Write a shard atomically.
+
+    A `.parquet` file has the columns item_id and vector (a list of float32 of fixed length); see
+    `write_with_ids` for `.safetensors`.
 
     Args:
         path: the file.
@@ -144,7 +146,7 @@ def write_shard(path: Path, item_ids: Sequence[str], vectors: np.ndarray) -> Non
 
 
 def read_shard(path: Path) -> tuple[list[str], np.ndarray]:
-    """item_ids and vectors of a file that `write_shard` wrote; a tensor is memory-mapped.
+    """Read item_ids and vectors of a file that `write_shard` wrote.
 
     Raises:
         DataError: it cannot be read.
@@ -162,11 +164,12 @@ def read_shard(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def check_format(name: str) -> None:
+    """Raise a `ConfigError` if there is no such format."""
     if name not in FORMATS:
         raise ConfigError(f"There is no format {name!r}; choose one of {', '.join(FORMATS)}.")
 
 
 def _broken(path: Path) -> DataError:
     return DataError(
-        f"{path} is missing or was changed; run the command that wrote it again, and it is made anew."
+        f"{path} is missing or was changed; run the same `tpad encode` command again to restore it."
     )

@@ -1,12 +1,8 @@
-"""Encoding one shard, in this process or in one of several workers."""
+"""Encoding one shard of an item table."""
 
 import hashlib
-import multiprocessing
-import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,13 @@ from tpad.bundle import Encoder
 from tpad.content import BATCH, encode_items
 from tpad.data.columns import Columns
 from tpad.data.images import image_sizes
-from tpad.data.items import BARE, standard_items
+from tpad.data.items import NO_CONTENT, standard_items
 from tpad.data.report import ReportBuilder
 from tpad.data.tables import to_text
 from tpad.data.vectors import VectorFile
 from tpad.encoding.plan import Plan
 from tpad.encoding.shards import shard_name, write_shard
-from tpad.errors import DataError, ImageError, TpadError
+from tpad.errors import DataError, ImageError
 from tpad.io.files import sha256
 from tpad.items import NewItem
 from tpad.new_items import Added, items_of, with_vectors
@@ -33,13 +29,13 @@ MakeEncoder = Callable[[], Encoder]
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard to be made.
+    """The rows of one shard.
 
     Attributes:
-        number: its place among the shards.
-        rows: its rows of the table as they were read.
-        n_repeated: rows that were left out of it.
-        vectors: name -> vectors of these rows' items, for a bundle that reads such.
+        number: position among the shards, from 0.
+        rows: rows of the table, as read.
+        n_repeated: rows that were removed because an earlier row has the same item_id.
+        vectors: name -> vectors of these items, for a bundle that was trained with such vectors.
     """
 
     number: int
@@ -48,48 +44,53 @@ class Shard:
     vectors: Mapping[str, VectorFile] = field(default_factory=dict)
 
 
-def make_shard(
-    shard: Shard, plan: Plan, folder: Path, image_root: Path, encoder: Encoder
+def encode_shard(
+    shard: Shard, encoder: Encoder, *, plan: Plan, folder: Path, image_root: Path
 ) -> dict[str, Any]:
-    """Encode the rows of one shard and write it in one step; returns what the manifest says of it."""
+    """Encode the rows of one shard and write its file atomically; returns its entry in the manifest."""
     report = ReportBuilder()
     frame = standard_items(shard.rows.copy(), plan.table, report, image_root)
     ids: list[str] = []
     blocks = [np.zeros((0, plan.width), np.float32)]
-    bare: list[str] = []
+    without_content: list[str] = []
     unreadable: list[str] = []
-    refused: list[str] = []
+    rejected: list[str] = []
     added = items_of(frame, image_root)
     for name, file in shard.vectors.items():
         found = file.some_of(frame[Columns.ITEM_ID].tolist())
         added = with_vectors(added, name, found)
-        lacking = frame[Columns.ITEM_ID][~found.present]
+        missing = frame[Columns.ITEM_ID][~found.present]
         report.note(
             f"item without a vector {name!r}",
             "encoded without it where the bundle allows it",
-            (f"item '{item_id}'" for item_id in lacking),
-            len(lacking),
+            (f"item '{item_id}'" for item_id in missing),
+            len(missing),
         )
-    for start in range(0, len(added), BATCH):  # so many pictures lie in memory
+    for start in range(0, len(added), BATCH):  # bounds the pictures in memory
         items = {}
         for one in added[start : start + BATCH]:
-            item = _item(one, bare, unreadable)
+            item = _item(one, without_content, unreadable)
             if item is not None:
                 items[one.item_id] = item
         if items:
-            some, block = _encode(encoder, items, plan, refused)
+            some, block = _encode(encoder, items, plan, rejected)
             ids += some
             blocks.append(block)
-    report.error("item that cannot be encoded", "the item is left out", refused, len(refused))
+    report.error("item that cannot be encoded", "the item is skipped", rejected, len(rejected))
     report.error(
-        "unreadable image", "the item counts as one without image", unreadable, len(unreadable)
+        "unreadable image", "the item is used without its image", unreadable, len(unreadable)
     )
-    report.error("item without picture and text", "the item is left out", bare, len(bare))
+    report.error(
+        "item without picture and text",
+        "the item is skipped",
+        without_content,
+        len(without_content),
+    )
     path = folder / f"{shard_name(shard.number)}.{plan.format}"
     write_shard(path, ids, np.concatenate(blocks))
     numbers = shard.rows.index
     faults = report.build().as_dict()
-    faults.pop(BARE, None)  # told above, where the description counts as well
+    faults.pop(NO_CONTENT, None)  # reported above, where the description is used as well
     return {
         "file": path.name,
         "n_rows": len(shard.rows) + shard.n_repeated,
@@ -103,7 +104,7 @@ def make_shard(
 
 
 def picture_digest(rows: pd.DataFrame, image_root: Path) -> str:
-    """Of the sizes of the pictures that some rows of an item table name; "" if it names none."""
+    """Digest of the sizes of the pictures that the rows name; "" for a table without pictures."""
     if Columns.IMAGE not in rows:
         return ""
     names = to_text(rows[Columns.IMAGE]).tolist()
@@ -111,99 +112,31 @@ def picture_digest(rows: pd.DataFrame, image_root: Path) -> str:
 
 
 def _encode(
-    encoder: Encoder, items: Mapping[str, NewItem], plan: Plan, refused: list[str]
+    encoder: Encoder, items: Mapping[str, NewItem], plan: Plan, rejected: list[str]
 ) -> tuple[list[str], np.ndarray]:
-    """Ids and vectors (n, d) of the items; one that the encoder refuses is noted and left out."""
+    """Ids and vectors (n, d) of the items; an item that the encoder rejects is reported and skipped."""
     try:
         found = encode_items(encoder, list(items.values()), {plan.model: plan.width})
         return list(items), found[plan.model]
     except DataError as error:
-        if len(items) == 1:  # such as one without the vector that this bundle reads of every item
-            refused.append(f"item '{next(iter(items))}': {str(error).rstrip('.')}")
+        if len(items) == 1:  # for instance one without a vector that this bundle needs
+            rejected.append(f"item '{next(iter(items))}': {str(error).rstrip('.')}")
             return [], np.zeros((0, plan.width), np.float32)
-    each = [_encode(encoder, {key: item}, plan, refused) for key, item in items.items()]
+    each = [_encode(encoder, {key: item}, plan, rejected) for key, item in items.items()]
     return [key for ids, _ in each for key in ids], np.concatenate([block for _, block in each])
 
 
-def _item(one: Added, bare: list[str], unreadable: list[str]) -> NewItem | None:
-    """What the encoder reads; faults are noted."""
+def _item(one: Added, without_content: list[str], unreadable: list[str]) -> NewItem | None:
+    """The item as the encoder reads it; None, and an entry in a list, if that is not possible."""
     try:
         return one.content(strict=True).item
     except ImageError as error:
         unreadable.append(str(error).rstrip("."))
     except DataError:
-        bare.append(f"item '{one.item_id}'")
+        without_content.append(f"item '{one.item_id}'")
         return None
     try:
         return one.content(strict=False).item
     except DataError:
-        bare.append(f"item '{one.item_id}'")
+        without_content.append(f"item '{one.item_id}'")
         return None
-
-
-class Worker:
-    """A process that encodes one shard after another.
-
-    It has a pipe of its own: a queue that all share would stay locked if one of them were killed.
-    """
-
-    def __init__(
-        self, make_encoder: MakeEncoder, plan: Plan, folder: Path, image_root: Path
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        arguments = (theirs, make_encoder, plan, folder, image_root)
-        self.process = context.Process(target=_work, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()
-        self.shard: Shard | None = None
-
-    def begin(self, shard: Shard) -> None:
-        """Give it a shard; whether it takes it shows in `result`."""
-        self.shard = shard
-        with suppress(OSError):  # it has ended, and `result` says so
-            self.connection.send(shard)
-
-    def result(self) -> dict[str, Any] | None:
-        """What it made of the shard; None if it has ended without a word.
-
-        Raises:
-            TpadError: what went wrong, as the worker met it.
-        """
-        try:
-            answer = self.connection.recv()
-        except (EOFError, OSError):
-            return None
-        if isinstance(answer, TpadError):
-            raise answer
-        self.shard = None
-        return answer
-
-    def end(self) -> None:
-        """End it, whatever it does."""
-        self.connection.close()  # one that waits for a shard ends by itself
-        if self.shard is not None:
-            self.process.terminate()
-        self.process.join(5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-
-
-def _work(
-    connection: Connection,
-    make_encoder: MakeEncoder,
-    plan: Plan,
-    folder: Path,
-    image_root: Path,
-) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, and ends this one
-    try:
-        encoder = make_encoder()
-        while True:
-            shard = connection.recv()
-            connection.send(make_shard(shard, plan, folder, image_root, encoder))
-    except TpadError as error:
-        connection.send(error)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the parent is done, or gone

@@ -1,4 +1,4 @@
-"""Fetching the pictures of an item table from their addresses: see `fetch_pictures`."""
+"""Downloads the pictures of an item table from their web addresses; see `fetch_pictures`."""
 
 import lazy_loader
 

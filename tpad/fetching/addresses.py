@@ -1,9 +1,9 @@
-"""What may be fetched: which web addresses, and which machines behind their names.
+"""Checks which web addresses may be requested, and which machines may be connected to.
 
-A table of addresses may come from anybody, and whoever fetches them sits inside a network. So a
-name is resolved here, every address behind it is judged, and the connection goes to the very one
-that was judged: a name that answers differently the second time gains nothing. TLS and the Host
-header still see the name.
+A table of addresses may come from anybody, and must not give access to the internal network
+(server-side request forgery). So host names are resolved here, all their IP addresses are checked, and
+the connection goes to an address that was checked: a name that resolves differently the second time
+(DNS rebinding) has no effect. TLS and the Host header use the name.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from ipaddress import (
 import httpcore
 import httpx
 
-from tpad.fetching.outcomes import FetchError, Kind
+from tpad.fetching.results import FetchError, Kind
 
 PORTS = {"http": 80, "https": 443}
-TRIED = 3  # addresses of one name, at most, until one can be connected to
+MAX_TRIED = 3  # IP addresses of one name that are tried
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 _Address = IPv4Address | IPv6Address
@@ -36,7 +36,7 @@ def _networks(*names: str) -> tuple[_Network, ...]:
     return tuple(ip_network(name) for name in names)
 
 
-# What the flag opens: a machine's own, the private and the carriers' shared networks.
+# Allowed by `allow_private`: loopback, private networks and carrier-grade NAT.
 _PRIVATE = _networks(
     "127.0.0.0/8",
     "10.0.0.0/8",
@@ -46,8 +46,8 @@ _PRIVATE = _networks(
     "::1/128",
     "fc00::/7",
 )
-# Not public, though not every Python version's `is_global` says so. IPv6 outside 2000::/3 needs no
-# line: NAT64 (64:ff9b::/96), IPv4-mapped, link-local, multicast. Tunnels lead to an inner address.
+# Not public, although `is_global` of some Python versions says so. IPv6 addresses outside 2000::/3
+# need no entry: NAT64 (64:ff9b::/96), IPv4-mapped, link-local, multicast. Tunnels hide an inner address.
 _SPECIAL = _networks(
     "192.0.0.0/24",
     "192.88.99.0/24",
@@ -60,27 +60,31 @@ _UNICAST = IPv6Network("2000::/3")
 
 
 def check_url(text: str, ports: Collection[int] = ()) -> httpx.URL:
-    """The address, if it is one that may be asked for.
+    """Parse an address and check that it may be requested.
 
     Args:
-        text: as a table or a redirect has it.
+        text: as a table or a redirect gives it.
         ports: allowed besides 80 and 443.
 
     Raises:
-        FetchError: it is no address of the web, holds a password, or names another port.
+        FetchError: it is not a web address, contains a password, or has another port.
     """
     try:
         url = httpx.URL(text)
         host = url.raw_host
     except (httpx.InvalidURL, ValueError) as error:
-        raise _refused("bad address", f"{text!r} cannot be read as a web address.") from error
+        raise _refused("invalid address", f"{text!r} cannot be read as a web address.") from error
     if url.scheme not in PORTS or not host:
-        raise _refused("bad address", f"{text!r} is no address that starts with http(s)://host.")
+        raise _refused("invalid address", f"{text!r} does not start with http(s)://host.")
     if url.userinfo:
-        raise _refused("bad address", f"The address of {url.host} holds a user name or password.")
+        raise _refused(
+            "invalid address", f"The address of {url.host} contains a user name or password."
+        )
     port = PORTS[url.scheme] if url.port is None else url.port
     if port not in (*PORTS.values(), *ports):
-        raise _refused("port not allowed", f"{url.host} is asked at port {port}; see --ports.")
+        raise _refused(
+            "port not allowed", f"Port {port} of {url.host} is not allowed; see --ports."
+        )
     return url
 
 
@@ -88,9 +92,9 @@ def is_allowed(address: str, allow_private: bool = False) -> bool:
     """Whether a machine may be connected to.
 
     Args:
-        address: IPv4 or IPv6, as numbers.
-        allow_private: also loopback, private and carriers' networks. Link-local addresses (where
-            clouds keep their metadata), multicast and reserved ones stay closed.
+        address: IPv4 or IPv6 address.
+        allow_private: also allow loopback, private networks and carrier-grade NAT. Link-local
+            addresses (cloud metadata services), multicast and reserved ones are never allowed.
     """
     ip: _Address = ip_address(address)
     if _within(ip, _PRIVATE):
@@ -101,10 +105,10 @@ def is_allowed(address: str, allow_private: bool = False) -> bool:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name, as the system orders them.
+    """All IP addresses of a host name, in the order of the system.
 
     Raises:
-        OSError: the name is not known, or nobody can be asked.
+        OSError: the name cannot be resolved.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -116,8 +120,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
     Args:
         allow_private: see `is_allowed`.
-        resolve: gives all addresses of a name.
-        backend: makes the connections; gets addresses, never names.
+        resolve: returns all IP addresses of a host name.
+        backend: opens the connections; receives IP addresses, never names.
     """
 
     def __init__(
@@ -137,12 +141,12 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Resolve, judge, connect; tries the next address where one does not answer.
+        """Resolve, check and connect; the next address is tried if one does not respond.
 
         Raises:
-            FetchError: the name is not known, or leads to a machine that is not allowed.
+            FetchError: the name cannot be resolved, or one of its addresses is not allowed.
         """
-        addresses = await self._judged(host, port, timeout)
+        addresses = await self._checked(host, port, timeout)
         share = None if timeout is None else timeout / len(addresses)
         for address in addresses[:-1]:
             try:
@@ -155,31 +159,31 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             addresses[-1], port, share, local_address, socket_options
         )
 
-    async def _judged(self, host: str, port: int, timeout: float | None) -> list[str]:
+    async def _checked(self, host: str, port: int, timeout: float | None) -> list[str]:
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._resolve(host, port)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from error
         except (OSError, UnicodeError) as error:
-            raise FetchError(Kind.PASSING, "name not found", f"{host}: {error}.") from error
+            raise FetchError(Kind.TEMPORARY, "name not found", f"{host}: {error}.") from error
         if not addresses:
-            raise FetchError(Kind.PASSING, "name not found", f"{host} has no address.")
+            raise FetchError(Kind.TEMPORARY, "name not found", f"{host} has no address.")
         for address in addresses:
             if not is_allowed(address, self._allow_private):
                 raise _refused(
                     "private address",
-                    f"{host} leads to {address}, which is not public; see --allow-private.",
+                    f"{host} resolves to {address}, which is not public; see --allow-private.",
                 )
-        return addresses[:TRIED]
+        return addresses[:MAX_TRIED]
 
     async def sleep(self, seconds: float) -> None:
-        """Pause; httpcore asks for it."""
+        """Pause; called by httpcore."""
         await self._backend.sleep(seconds)
 
 
 def certificate_fault(error: BaseException | None) -> bool:
-    """Whether an error comes from a certificate that does not fit."""
+    """Whether an error was caused by an invalid certificate."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True

@@ -1,4 +1,4 @@
-"""One request: to its whole body, to where it redirects, or to the reason why there is neither."""
+"""Sends one request, and returns its body, its redirect, or the reason of its failure."""
 
 import asyncio
 import contextlib
@@ -13,14 +13,14 @@ import httpx
 
 from tpad.fetching.addresses import GuardedBackend, Resolve, certificate_fault, check_url, resolve
 from tpad.fetching.config import FetchConfig
-from tpad.fetching.outcomes import FetchError, Kind
+from tpad.fetching.results import FetchError, Kind
 from tpad.version import __version__
 
 USER_AGENT = f"tpad/{__version__} (python -m tpad images; fetches pictures of an item table)"
-LONGEST_PAUSE = 120.0  # seconds; a host that asks for more is asked again after these
+LONGEST_PAUSE = 120.0  # seconds; a longer Retry-After is cut to this
 _REDIRECTS = (301, 302, 303, 307, 308)
-_MAY_PASS = (408, 425, 429)  # and all from 500
-_DRAINED = 16_384  # bytes; so much of an unwanted body is read, to keep the connection
+_TEMPORARY = (408, 425, 429)  # and all from 500
+_DRAINED = 16_384  # bytes of an unwanted body that are read to keep the connection
 _DRAIN_TIME = 1.0  # seconds
 _BROKEN = (
     httpcore.NetworkError,
@@ -33,7 +33,7 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,40}")
 
 @dataclass(frozen=True)
 class Body:
-    """A whole body, and what the server calls it ("" if nothing sensible)."""
+    """A complete body and its declared media type ("" if there is none)."""
 
     data: bytes
     media_type: str
@@ -41,20 +41,20 @@ class Body:
 
 @dataclass(frozen=True)
 class Moved:
-    """Where the picture is instead."""
+    """The address that a redirect leads to."""
 
     url: str
 
 
 class Downloader:
-    """Sends requests; connections are kept open for the next one to the same host.
+    """Sends requests and reuses connections.
 
-    No cookies, no proxies, no redirects on its own, no compressed bodies.
+    It uses no cookies and no proxies, follows no redirects, and accepts no compressed bodies.
 
     Args:
-        config: time-outs, limits, and what is allowed.
-        resolve: gives all addresses of a name.
-        backend: makes the connections, to addresses that were judged.
+        config: timeouts, limits and permissions.
+        resolve: returns all IP addresses of a host name.
+        backend: opens connections to IP addresses that were checked.
         wall_clock: Unix seconds, for a Retry-After that is a date.
     """
 
@@ -83,29 +83,29 @@ class Downloader:
         await self._pool.aclose()
 
     async def get(self, address: str) -> Body | Moved:
-        """Ask for one address.
+        """Request one address.
 
         Raises:
-            FetchError: it is refused, there is no whole answer in time, or not a good one.
+            FetchError: it is refused, or there is no complete and successful response in time.
         """
         url = check_url(address, self._config.ports)
         try:
             async with asyncio.timeout(self._config.timeout):
-                return await self._ask(url)
+                return await self._request(url)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise FetchError(
-                Kind.PASSING, "timed out", f"{url.host} gave no whole answer in time."
+                Kind.TEMPORARY, "timed out", f"{url.host} sent no complete response in time."
             ) from error
         except httpcore.RemoteProtocolError as error:
-            raise FetchError(Kind.PASSING, "cut off or garbled", f"{url.host}: {error}.") from error
+            raise FetchError(Kind.TEMPORARY, "broken response", f"{url.host}: {error}.") from error
         except _BROKEN as error:
             if certificate_fault(error):
                 raise FetchError(
-                    Kind.LASTING, "bad certificate", f"{url.host}: {error}."
+                    Kind.PERMANENT, "invalid certificate", f"{url.host}: {error}."
                 ) from error
-            raise FetchError(Kind.PASSING, "no connection", f"{url.host}: {error}.") from error
+            raise FetchError(Kind.TEMPORARY, "no connection", f"{url.host}: {error}.") from error
 
-    async def _ask(self, url: httpx.URL) -> Body | Moved:
+    async def _request(self, url: httpx.URL) -> Body | Moved:
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
@@ -125,9 +125,11 @@ class Downloader:
         status, location = response.status, answered.get("location")
         if status in _REDIRECTS and location:
             return Moved(_joined(url, location))
-        kind = Kind.PASSING if status >= 500 or status in _MAY_PASS else Kind.LASTING
-        pause = seconds_asked(answered.get("retry-after", ""), self._wall_clock())
-        raise FetchError(kind, f"HTTP {status}", f"{url.host} says {status}.", status, pause)
+        kind = Kind.TEMPORARY if status >= 500 or status in _TEMPORARY else Kind.PERMANENT
+        pause = retry_after_seconds(answered.get("retry-after", ""), self._wall_clock())
+        raise FetchError(
+            kind, f"HTTP {status}", f"{url.host} responded with status {status}.", status, pause
+        )
 
     async def _body(
         self, response: httpcore.Response, headers: httpx.Headers, url: httpx.URL
@@ -135,7 +137,10 @@ class Downloader:
         most = self._config.max_bytes
         if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
             raise FetchError(
-                Kind.LASTING, "compressed answer", f"{url.host} compresses it unasked.", 200
+                Kind.PERMANENT,
+                "compressed response",
+                f"{url.host} sent a compressed body, which was not requested.",
+                200,
             )
         length = headers.get("content-length", "")
         data = bytearray()
@@ -145,18 +150,18 @@ class Downloader:
                 if len(data) > most:
                     break
             else:
-                called = _MEDIA_TYPE.match(headers.get("content-type", ""))
-                return Body(bytes(data), called[0] if called else "")
+                declared = _MEDIA_TYPE.match(headers.get("content-type", ""))
+                return Body(bytes(data), declared[0] if declared else "")
         raise FetchError(
-            Kind.LASTING, "too long", f"{url.host} sends more than {most:,} bytes.", 200
+            Kind.PERMANENT, "too large", f"{url.host} sent more than {most:,} bytes.", 200
         )
 
 
-def seconds_asked(retry_after: str, now: float) -> float | None:
+def retry_after_seconds(retry_after: str, now: float) -> float | None:
     """Seconds that a Retry-After header asks for, at most `LONGEST_PAUSE`.
 
     Args:
-        retry_after: seconds or a date; anything else counts as nothing.
+        retry_after: seconds or a date; anything else is ignored.
         now: Unix seconds.
     """
     text = retry_after.strip()
@@ -175,12 +180,12 @@ def _joined(url: httpx.URL, location: str) -> str:
         return str(url.join(location))
     except (httpx.InvalidURL, ValueError) as error:
         raise FetchError(
-            Kind.LASTING, "bad redirect", f"{url.host} redirects to {location!r}."
+            Kind.PERMANENT, "invalid redirect", f"{url.host} redirects to {location!r}."
         ) from error
 
 
 async def _drain(response: httpcore.Response) -> None:
-    """Read a short rest, so that the connection can serve again; a long one closes it."""
+    """Read a short rest of the body so that the connection can be reused; a long rest closes it."""
     with contextlib.suppress(TimeoutError, httpcore.TimeoutException, *_BROKEN):
         async with asyncio.timeout(_DRAIN_TIME):
             read = 0

@@ -1,4 +1,4 @@
-"""Fetches the pictures that an item table names, into a folder with a table of its own."""
+"""Downloads the pictures of an item table into a folder, with a copy of the table that names them."""
 
 import asyncio
 import os
@@ -22,9 +22,9 @@ from tpad.fetching.config import FetchConfig
 from tpad.fetching.downloading import Downloader
 from tpad.fetching.fetcher import Fetcher
 from tpad.fetching.journal import Journal
-from tpad.fetching.outcomes import Kind, Outcome
 from tpad.fetching.pictures import PictureStore
 from tpad.fetching.report import ITEMS, FetchReport, write_failures, write_items, write_summary
+from tpad.fetching.results import FetchResult, Kind
 from tpad.io.locking import only_run
 
 IMAGE_URL = "image_url"
@@ -45,27 +45,28 @@ def fetch_pictures(
     make_downloader: Callable[[FetchConfig], Downloader] = Downloader,
     **fetcher_options: Callable,
 ) -> FetchReport:
-    """Fetch the pictures of a table; a run that was stopped goes on where it was.
+    """Download the pictures of an item table; a run that was stopped can be resumed.
 
     Args:
-        items: CSV or Parquet table with `item_id` and the pictures' addresses.
-        out: folder for `images/`, `items.parquet`, `failures.csv` and `images.json`; made if missing.
-        config: limits, and how pictures are kept.
-        column: holds the addresses; by default `image_url`, or `image` where that is missing. Where
-            it is empty, `image` counts. Of a list of pictures the first counts, see
-            `first_address`. A row whose `image` is a path already is left as it is.
-        retry_failed: also try addresses whose failure was lasting.
+        items: CSV or Parquet table with `item_id` and the addresses of the pictures.
+        out: folder for `images/`, `items.parquet`, `failures.csv` and `images.json`; created if
+            missing.
+        config: limits, and how pictures are stored.
+        column: holds the addresses; by default `image_url` or, if the table has none, `image`. In a
+            row where it is empty, `image` is used. Of a list of addresses, the first is used; see
+            `first_address`. A row whose `image` is a local path stays as it is.
+        retry_failed: also retry addresses that failed permanently.
         unread: counts rows of the table that cannot be read.
-        progress: told of the addresses that have a picture, those that failed, and all.
-        make_downloader: makes what sends the requests.
+        progress: called with the number of pictures, of failures, and of all addresses.
+        make_downloader: makes the object that sends the requests.
         **fetcher_options: `clock` and `sleep` of the `Fetcher`.
 
     Returns:
-        Counts.
+        Counts of the run.
 
     Raises:
-        ConfigError: a setting cannot be, or another run uses the folder.
-        DataError: the table cannot be used, or the folder not be written.
+        ConfigError: a setting is invalid, or another run uses the folder.
+        DataError: the table is invalid, or the folder cannot be written.
     """
     config, items, out = config or FetchConfig(), Path(items), Path(out)
     if items.resolve() == (out / ITEMS).resolve():
@@ -80,13 +81,13 @@ def fetch_pictures(
             return run.write(frame, addresses)
     except OSError as error:
         raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); once it can be, the same command "
-            "goes on where this one stopped."
+            f"{out} cannot be written ({error.strerror or error}); solve this, and run the same command "
+            "again to resume."
         ) from error
 
 
 class _Run:
-    """One run on one folder, which is locked."""
+    """One run; the folder is locked."""
 
     def __init__(
         self, folder: Path, config: FetchConfig, journal: Journal, progress: Progress
@@ -100,7 +101,7 @@ class _Run:
     def fetch(
         self, addresses: pd.Series, retry_failed: bool, downloader: Downloader, options: dict
     ) -> None:
-        """Fetch what is missing."""
+        """Download the missing pictures."""
         different = addresses[addresses != ""].drop_duplicates()
         self._total = len(different)
         urls = (url for url in different if self._is_due(url, retry_failed))
@@ -110,13 +111,13 @@ class _Run:
             with ThreadPoolExecutor(workers, "decode") as decoders:
                 async with downloader:
                     fetcher = Fetcher(
-                        self._config, downloader, self._store, decoders, self._settled, **options
+                        self._config, downloader, self._store, decoders, self._on_results, **options
                     )
                     await fetcher.run(urls)
 
-        with warnings.catch_warnings():  # Pillow's, of pictures that `load_image` judges itself
+        with warnings.catch_warnings():  # of Pillow, about pictures that `load_image` checks itself
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            _finish(run())
+            _run_coroutine(run())
 
     def write(self, frame: pd.DataFrame, addresses: pd.Series) -> FetchReport:
         """Write the table and the reports."""
@@ -142,41 +143,41 @@ class _Run:
         known = self._journal.get(url)
         if known is None:
             return True
-        if known.kind is Kind.KEPT:
+        if known.kind is Kind.OK:
             due = not self._store.holds(known.picture)
         else:
-            due = known.kind is not Kind.LASTING or retry_failed
+            due = known.kind is not Kind.PERMANENT or retry_failed
         if not due:
             self._report.known += 1
             self._count(known)
         return due
 
-    def _settled(self, outcomes: list[Outcome]) -> None:
-        self._journal.put(outcomes)
-        for outcome in outcomes:
-            self._report.fetched += outcome.kind is Kind.KEPT
-            self._count(outcome)
+    def _on_results(self, results: list[FetchResult]) -> None:
+        self._journal.put(results)
+        for result in results:
+            self._report.fetched += result.kind is Kind.OK
+            self._count(result)
 
-    def _count(self, outcome: Outcome) -> None:
-        self._ok += outcome.kind is Kind.KEPT
-        self._failed += outcome.kind is not Kind.KEPT
+    def _count(self, result: FetchResult) -> None:
+        self._ok += result.kind is Kind.OK
+        self._failed += result.kind is not Kind.OK
         self._progress(self._ok, self._failed, self._total)
 
     def _picture(self, url: str) -> str:
-        outcome = self._journal.get(url)
-        return outcome.picture if outcome else ""
+        result = self._journal.get(url)
+        return result.picture if result else ""
 
-    def _failures(self, ids: pd.Series, addresses: pd.Series) -> Iterator[tuple[str, Outcome]]:
+    def _failures(self, ids: pd.Series, addresses: pd.Series) -> Iterator[tuple[str, FetchResult]]:
         for item, url in zip(ids, addresses, strict=True):
-            outcome = self._journal.get(url) if url else None
-            if outcome is not None and outcome.kind is not Kind.KEPT:
-                self._report.failed[outcome.reason] += 1
-                self._report.kinds[outcome.kind] += 1
-                yield item, outcome
+            result = self._journal.get(url) if url else None
+            if result is not None and result.kind is not Kind.OK:
+                self._report.failed[result.reason] += 1
+                self._report.kinds[result.kind] += 1
+                yield item, result
 
 
 def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
-    """(n,) str: where each row's picture is to be fetched from; "" for none or a local path."""
+    """(n,) str: the address of each row's picture; "" if there is none, or a local path."""
     if column is None:
         column = IMAGE_URL if IMAGE_URL in frame.columns else Columns.IMAGE
     require_columns(frame, [Columns.ITEM_ID, column], name)
@@ -189,7 +190,7 @@ def _addresses(frame: pd.DataFrame, column: str | None, name: str) -> pd.Series:
 
 
 def _single_addresses(frame: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
-    """The table with one address, the first, where a row lists several pictures."""
+    """The table with the first address of each row that lists several."""
     names = {column or IMAGE_URL, IMAGE_URL, Columns.IMAGE}.intersection(frame.columns)
     return frame.assign(
         **{name: frame[name].map(first_address, na_action="ignore") for name in names}
@@ -204,8 +205,8 @@ def _is_file(folder: Path, relative: str) -> bool:
     return True
 
 
-def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Runs asynchronous work to its end, also where a loop runs already, as in a notebook."""
+def _run_coroutine(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end, also inside a running event loop, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,5 @@
-"""Keeps pictures: checked, re-encoded, and equal ones once, under the digest of the file."""
+"""Stores pictures: checked, re-encoded, and named by the digest of the file, so that equal ones are
+stored once."""
 
 import hashlib
 import io
@@ -15,15 +16,15 @@ _OPTIONS = {"WEBP": {"quality": 86, "method": 2}, "JPEG": {"quality": 90}, "PNG"
 
 
 def reencode(data: bytes, size: int, form: str) -> bytes:
-    """A fresh RGB file of a picture: nothing is kept of the old one but what it shows.
+    """Encode a picture again as RGB; metadata and anything else but the pixels is dropped.
 
     Args:
-        data: a file's bytes, by anybody.
+        data: bytes of a file, from any source.
         size: longest side in pixels; smaller pictures keep their size.
         form: webp, jpg or png.
 
     Raises:
-        ImageError: it is not a picture that can be used.
+        ImageError: it is not a usable picture.
     """
     image = load_image(data)
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
@@ -33,10 +34,10 @@ def reencode(data: bytes, size: int, form: str) -> bytes:
 
 
 class PictureStore:
-    """The folder `images/`; may be used by several threads.
+    """The folder `images/`; safe for several threads.
 
     Args:
-        folder: that holds `images/`.
+        folder: parent of `images/`.
         size: longest side of a picture in pixels.
         form: webp, jpg or png.
     """
@@ -46,27 +47,27 @@ class PictureStore:
         self._writing = threading.Lock()
 
     def put(self, data: bytes) -> str:
-        """Check and keep a picture.
+        """Check and store a picture.
 
         Returns:
             Its path `images/<first two digits>/<sha256 of the file>.<format>`, relative to the
             folder.
 
         Raises:
-            ImageError: it is not a picture that can be used.
+            ImageError: it is not a usable picture.
             OSError: it cannot be written.
         """
         data = reencode(data, self._size, self._form)
         digest = hashlib.sha256(data).hexdigest()
         relative = f"images/{digest[:2]}/{digest}.{self._form}"
-        with self._writing:  # equal pictures may come at the same moment
+        with self._writing:  # equal pictures may arrive at the same time
             if not self.holds(relative):
                 with replacing(self._folder / relative) as part:
                     part.write_bytes(data)
         return relative
 
     def holds(self, relative: str) -> bool:
-        """Whether the file is there and not empty."""
+        """Whether the file exists and is not empty."""
         try:
             return (self._folder / relative).stat().st_size > 0
         except OSError:

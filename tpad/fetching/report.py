@@ -1,4 +1,4 @@
-"""What a fetch leaves beside the pictures: the table with their paths, and what failed."""
+"""The files beside the pictures: the item table with their paths, the failures, and a summary."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tpad.fetching.config import FetchConfig
-from tpad.fetching.outcomes import Kind, Outcome
+from tpad.fetching.results import FetchResult, Kind
 from tpad.io.csv_files import write_rows
 from tpad.io.files import replacing
 from tpad.version import __version__
@@ -20,18 +20,18 @@ FAILURE_COLUMNS = ("item_id", "url", "reason", "status", "attempts", "kind", "de
 
 @dataclass
 class FetchReport:
-    """Counts of one run. Rows are those of the item table.
+    """Counts of one run.
 
     Attributes:
-        rows: all.
-        with_picture: those that have a fetched picture now.
-        local: those whose picture was a path already.
-        local_missing: of these, paths that lead to no file in the folder.
-        without_address: those with neither an address nor a path.
-        fetched: addresses fetched in this run.
-        known: addresses that an earlier run settled.
-        files: different pictures that the table names.
-        failed: rows by reason.
+        rows: rows of the item table.
+        with_picture: rows with a downloaded picture.
+        local: rows whose picture is a local path.
+        local_missing: of these, paths without a file in the folder.
+        without_address: rows with neither an address nor a path.
+        fetched: addresses downloaded in this run.
+        known: addresses with a result of an earlier run.
+        files: distinct pictures of the table.
+        failed: rows by reason of the failure.
         kinds: rows by kind of failure.
     """
 
@@ -48,25 +48,25 @@ class FetchReport:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.with_picture:,} of {self.rows:,} items have a fetched picture "
-            f"({self.files:,} different ones; {self.fetched:,} fetched now)."
+            f"{self.with_picture:,} of {self.rows:,} items have a downloaded picture "
+            f"({self.files:,} distinct; {self.fetched:,} downloaded in this run)."
         ]
         if self.local:
-            lines.append(f"{self.local:>8,}  named a local picture and were left as they are")
+            lines.append(f"{self.local:>8,}  have a local picture and are unchanged")
         if self.local_missing:
             lines.append(
-                f"{self.local_missing:>8,}  of these name no file in this folder: copy the pictures "
+                f"{self.local_missing:>8,}  of these have no file in this folder: copy the pictures "
                 "there"
             )
         if self.without_address:
-            lines.append(f"{self.without_address:>8,}  have no picture's address")
+            lines.append(f"{self.without_address:>8,}  have no picture address")
         lines += [f"{count:>8,}  failed: {reason}" for reason, count in self.failed.most_common()]
         for kind, sentence in (
-            (Kind.PASSING, "{:,} may pass: the same command tries them again."),
-            (Kind.LASTING, "{:,} will stay as they are: only --retry-failed tries them again."),
+            (Kind.TEMPORARY, "{:,} failures are temporary: the same command retries them."),
+            (Kind.PERMANENT, "{:,} failures are permanent: only --retry-failed retries them."),
             (
                 Kind.REFUSED,
-                "{:,} were not asked for: correct them, or see --allow-private, --ports.",
+                "{:,} addresses were refused: correct them, or see --allow-private and --ports.",
             ),
         ):
             if self.kinds[kind]:
@@ -80,12 +80,12 @@ def write_items(frame: pd.DataFrame, folder: Path) -> None:
         frame.to_parquet(part, index=False)
 
 
-def write_failures(failures: Iterator[tuple[str, Outcome]], folder: Path) -> None:
+def write_failures(failures: Iterator[tuple[str, FetchResult]], folder: Path) -> None:
     """Write `failures.csv`, one line a row of the item table.
 
     Args:
-        failures: item_id and outcome, read one by one.
-        folder: where to.
+        failures: item_id and result, read one by one.
+        folder: that the file is written to.
     """
     with (
         replacing(folder / FAILURES) as part,

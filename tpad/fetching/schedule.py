@@ -1,4 +1,4 @@
-"""Whose turn it is: hosts take turns, each with a limit of its own, and failed jobs wait."""
+"""Order of the downloads: hosts take turns, each has a limit, and failed jobs wait."""
 
 import heapq
 from collections import deque
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 @dataclass(slots=True)
 class Job:
-    """One address on its way.
+    """The download of one address.
 
     Attributes:
         url: as the table has it.
-        current: where it stands after redirects.
-        redirects: followed since `url`.
-        attempts: started so far.
+        current: address after the redirects so far.
+        redirects: number of redirects since `url`.
+        attempts: number of attempts so far.
     """
 
     url: str
@@ -27,32 +27,32 @@ class Job:
 
     @property
     def host(self) -> str:
-        """Name of the host that is asked next; "" if the address has none."""
+        """Name of the host of the next request; "" if the address has none."""
         try:
             return (urlsplit(self.current).hostname or "").lower()
         except ValueError:
             return ""
 
     def restart(self) -> None:
-        """Back to the table's address."""
+        """Start again at the address of the table."""
         self.current, self.redirects = self.url, 0
 
 
 @dataclass(slots=True, eq=False)
 class _Host:
     queue: deque[Job] = field(default_factory=deque)
-    active: int = 0  # jobs handed out
-    failures: int = 0  # in a row
+    active: int = 0  # jobs that run
+    failures: int = 0  # consecutive
     rests_until: float = 0.0
-    is_ready: bool = False  # stands in `_ready`
-    sleeps: bool = False  # stands in `_due`
+    is_ready: bool = False  # is in `_ready`
+    sleeps: bool = False  # is in `_due`
 
 
 class Schedule:
-    """Jobs by host. Times are seconds of any one clock.
+    """Jobs by host. Times are seconds of one clock, whichever it is.
 
     Args:
-        per_host: jobs of one host that may be out at once.
+        per_host: jobs of one host that may run at once.
     """
 
     def __init__(self, per_host: int) -> None:
@@ -64,21 +64,21 @@ class Schedule:
         self._jobs = 0
 
     def __len__(self) -> int:
-        """Jobs that stand here, whether ready or waiting; not those handed out."""
+        """Number of ready and waiting jobs; running ones are not included."""
         return self._jobs
 
     def add(self, job: Job, first: bool = False) -> None:
-        """Queue a job at its current host, before its other jobs if `first`."""
+        """Queue a job at its current host; `first` puts it before the other jobs."""
         self._jobs += 1
         self._queue(self._host(job.host), job, first)
 
     def add_later(self, job: Job, due: float) -> None:
-        """Queue a job from a time on."""
+        """Queue a job at a later time."""
         self._jobs += 1
         self._push(due, self._host(job.host), job)
 
     def take(self, now: float) -> Job | None:
-        """Hand out the next job that may start; `release` its host afterwards."""
+        """The next job that may start; call `release` with its host afterwards."""
         while self._due and self._due[0][0] <= now:
             _, _, host, job = heapq.heappop(self._due)
             if job is None:
@@ -103,30 +103,30 @@ class Schedule:
         return None
 
     def release(self, host: str) -> None:
-        """A job of this host is no longer out."""
+        """A job of this host has ended."""
         self._host(host).active -= 1
         self._list(self._host(host))
 
     def rest(self, host: str, until: float) -> None:
-        """Hand out no job of this host until a time."""
+        """Start no job of this host until a time."""
         one = self._host(host)
         one.rests_until = max(one.rests_until, until)
 
     def answered(self, host: str) -> None:
-        """Ends the host's row of failures."""
+        """Reset the consecutive failures of the host."""
         self._host(host).failures = 0
 
     def failed(self, host: str) -> int:
-        """Counts a failure; returns how many there were in a row."""
+        """Count a failure; returns the number of consecutive failures."""
         self._host(host).failures += 1
         return self._host(host).failures
 
     def failures(self, host: str) -> int:
-        """Failures in a row."""
+        """Number of consecutive failures."""
         return self._host(host).failures
 
     def drop(self, host: str) -> list[Job]:
-        """Take out all jobs of a host, ready or waiting."""
+        """Remove and return all jobs of a host, ready or waiting."""
         one = self._host(host)
         waiting = [job for _, _, its, job in self._due if its is one and job is not None]
         self._due = [entry for entry in self._due if entry[2] is not one or entry[3] is None]
@@ -153,5 +153,5 @@ class Schedule:
             self._ready.append(host)
 
     def _push(self, due: float, host: _Host, job: Job | None) -> None:
-        self._ticket += 1  # settles equal times
+        self._ticket += 1  # breaks ties of equal times
         heapq.heappush(self._due, (due, self._ticket, host, job))

@@ -1,10 +1,10 @@
-"""Amazon Reviews 2014, 2018 and 2023: one review or item record a line.
+"""Amazon Reviews 2014, 2018 and 2023: one review or item record per line.
 
-Sessions are a user's day, as the MMSBR authors build them; so is an item's category the deepest one
-of its list, and a price range its mean. 2023 reviews name the item by `parent_asin`, as the item
-records do. The records of 2014 are in Python's notation, which is read but never run; strict JSON
-is read as well. Records were taken from web pages, so that HTML, scripts and style sheets in titles
-and categories are cleaned and counted.
+As in the data of the MMSBR authors, a session is all clicks of a user on one day, the category of an
+item is the deepest one of its list, and a price range becomes its mean. 2023 reviews name the item by
+`parent_asin`, as the item records do. The records of 2014 are Python literals (parsed, never executed)
+or strict JSON. Records were scraped from web pages: HTML, scripts and style sheets in titles and
+categories are removed and counted.
 """
 
 import json
@@ -16,11 +16,11 @@ import pyarrow as pa
 from tpad.data.addresses import first_address
 from tpad.data.literals import read_python
 from tpad.errors import DataError
+from tpad.importers.counts import RowError
 from tpad.importers.lines import LineReader, Note, Parse, first_line
 from tpad.importers.markup import has_markup, plain_text, plain_texts
 from tpad.importers.settings import ImportSettings
 from tpad.importers.source import CLICKS, ITEM_FIELDS, Source, click_maker, to_price
-from tpad.importers.tally import Fault
 
 _SCHEMA = pa.schema([*ITEM_FIELDS, ("brand", pa.string()), ("image_url", pa.string())])
 
@@ -100,29 +100,31 @@ def _open(
 
 
 def _keys(file: Path) -> set[str]:
-    """The keys of the first record."""
+    """Keys of the first record."""
     try:
         return set(_record(first_line(file)))
-    except Fault as fault:
+    except RowError as error:
         raise DataError(
             f"{file.name} does not begin with a JSON object on one line; give a file of JSON lines."
-        ) from fault
+        ) from error
 
 
 def _record(text: str) -> dict[str, Any]:
-    """A line's record, in JSON or in the Python notation of 2014."""
+    """Parse the record of a line, in JSON or as a Python literal (2014)."""
     is_python = text.startswith("{'")
     try:
         row = read_python(text) if is_python else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Fault("broken record in Python's notation" if is_python else "broken JSON") from error
+        raise RowError(
+            "broken record in Python's notation" if is_python else "broken JSON"
+        ) from error
     if not isinstance(row, dict):
-        raise Fault("broken JSON")
+        raise RowError("broken JSON")
     return row
 
 
 def _id(row: dict[str, Any], key: str) -> str:
-    """An id; "" if it is missing or no text."""
+    """An id; "" if it is missing or not text."""
     value = row.get(key)
     return _clean(value) if isinstance(value, str) else ""
 
@@ -130,12 +132,12 @@ def _id(row: dict[str, Any], key: str) -> str:
 def _item(row: dict[str, Any], key: str) -> str:
     item = _id(row, key)
     if not item:
-        raise Fault("missing item_id")
+        raise RowError("missing item_id")
     return item
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts in a text, or in a list of texts; those that are empty are left out."""
+    """The non-empty texts of a text or of a (nested) list of texts."""
     if isinstance(value, str):
         value = [value]
     elif not isinstance(value, list):
@@ -150,7 +152,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Without spaces around it, and without halves of surrogate pairs, which JSON may escape."""
+    """Remove surrounding spaces, and halves of surrogate pairs, which JSON may contain."""
     text = text.strip()
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
@@ -162,7 +164,7 @@ def _plain(row: dict[str, Any], key: str, note: Note, field: str = "") -> str:
 
 
 def _described(row: dict[str, Any], keys: tuple[str, ...], note: Note) -> str:
-    """One text of several fields."""
+    """Join the texts of several fields."""
     texts = [text for key in keys for text in _texts(row.get(key))]
     return " ".join(filter(None, plain_texts(texts, "description", note)))
 
@@ -170,8 +172,8 @@ def _described(row: dict[str, Any], keys: tuple[str, ...], note: Note) -> str:
 def _category(path: Any, main: Any, note: Note) -> str:
     """The last category of a list, or else the main category.
 
-    Of a list of lists the first is taken. A list ends at an entry that is a bare tag: what follows
-    are remarks of the page.
+    Of a list of lists, the first is used. An entry that is only an HTML tag ends the list: remarks of
+    the web page follow it.
     """
     while isinstance(path, list) and path and isinstance(path[0], list):
         path = path[0]

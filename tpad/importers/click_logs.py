@@ -1,14 +1,14 @@
-"""Click logs by session: session-rec's tab-separated files, and the raw yoochoose file."""
+"""Click logs by session: the tab-separated files of session-rec, and the raw yoochoose file."""
 
 from pathlib import Path
 
 import pyarrow as pa
 
 from tpad.errors import DataError
+from tpad.importers.counts import RowError
 from tpad.importers.lines import LineReader, Note, first_line
 from tpad.importers.settings import ImportSettings
 from tpad.importers.source import CATEGORY, CLICKS, Source, click_maker
-from tpad.importers.tally import Fault
 
 SESSION, ITEM, TIME = "SessionId", "ItemId", "Time"
 WRONG_FIELDS = "row with too many or too few fields"
@@ -16,18 +16,18 @@ _REAL_CATEGORIES = frozenset(map(str, range(1, 13)))  # "0" is missing, "S" an o
 
 
 def open_session_rec(files: list[Path], settings: ImportSettings) -> Source:
-    """Files with a header of SessionId, ItemId and Time, in any order, perhaps with more columns."""
+    """Files whose header has SessionId, ItemId and Time, in any order, and possibly more columns."""
     return _given([_session_rec(file, settings) for file in files])
 
 
 def open_yoochoose(files: list[Path], settings: ImportSettings) -> Source:
-    """Files without a header: session, ISO time, item, category (which may be missing)."""
+    """Files without a header: session, ISO time, item and, optionally, category."""
     click = click_maker(settings)
 
     def parse(text: str, note: Note) -> tuple:
         fields = text.split(",")
         if not 3 <= len(fields) <= 4:
-            raise Fault(WRONG_FIELDS)
+            raise RowError(WRONG_FIELDS)
         session, time, item, *category = fields
         known = category and category[0] in _REAL_CATEGORIES
         return *click(session, item, time), category[0] if known else ""
@@ -51,7 +51,7 @@ def _given(readers: list[LineReader]) -> Source:
         has_users=False,
         has_sessions=True,
         default_sessions="given",
-        notes=("The log names items by id only: the items have neither title nor image.",),
+        notes=("The log has only the ids of items: they have neither title nor image.",),
     )
 
 
@@ -76,7 +76,7 @@ def _session_rec(file: Path, settings: ImportSettings) -> LineReader:
     def parse(text: str, note: Note) -> tuple:
         fields = text.split("\t")
         if len(fields) != count:
-            raise Fault(WRONG_FIELDS)
+            raise RowError(WRONG_FIELDS)
         return click(fields[session], fields[item], fields[time])
 
     return LineReader(file, CLICKS, parse, has_header=True)

@@ -1,4 +1,4 @@
-"""Which column of a file plays which role, and item rows made of such columns."""
+"""Finds the columns of a file by their role: item id, timestamp, title and so on."""
 
 from collections.abc import Iterable, Sequence
 
@@ -49,13 +49,13 @@ NAMES = {
         "image",
     ),
 }
-"""Names that published datasets give to each role; the first that is there is taken."""
+"""Names of each role in published datasets; the first one that a file has is used."""
 
-_TAKEN = (*ITEM_FIELDS.names, Columns.IMAGE)
+_RESERVED = (*ITEM_FIELDS.names, Columns.IMAGE)
 
 
 def find_roles(present: Sequence[str], settings: ImportSettings) -> dict[str, str]:
-    """The column of each role, as far as there is one; `--column` comes before the usual names."""
+    """The column of each role that the file has; `--column` takes precedence over the usual names."""
     chosen = {role: name for role, name in settings.columns if name in present}
     for role, names in NAMES.items():
         free = [name for name in names if name in present and name not in chosen.values()]
@@ -68,7 +68,7 @@ def require_role(roles: dict[str, str], role: str, present: Sequence[str], name:
     """The column of a role.
 
     Raises:
-        DataError: no column plays it.
+        DataError: there is none.
     """
     if role not in roles:
         raise DataError(
@@ -79,26 +79,26 @@ def require_role(roles: dict[str, str], role: str, present: Sequence[str], name:
 
 
 def check_unique(names: Sequence[str], file: str) -> None:
-    """Raises a `DataError` if a file has two columns of one name."""
+    """Raise a `DataError` if a file has two columns of the same name."""
     for name in names:
         if names.count(name) > 1:
             raise DataError(f"{file} has two columns '{name}'; rename one of them.")
 
 
 def lists_refused(file: str, column: str) -> DataError:
-    """What to say of a column that holds lists where each row must have one value."""
+    """The error of a column of lists where each row must have a single value."""
     return DataError(
         f"{file} holds lists in the column '{column}', where each row must have a single value; "
-        "write one row for each click or item. Lists of items are read by the format huggingface "
+        "write one row for each click or item. The format huggingface reads lists of items "
         f"if each row has a session: name its column with --column {Columns.SESSION_ID}=NAME."
     )
 
 
 def check_columns(settings: ImportSettings, headers: Iterable[Sequence[str]]) -> None:
-    """Refuses a `--column` that no file has.
+    """Check that every column named by `--column` exists.
 
     Raises:
-        ConfigError: no header holds the name.
+        ConfigError: no file has it.
     """
     present = {name for header in headers for name in header}
     for role, name in settings.columns:
@@ -107,15 +107,15 @@ def check_columns(settings: ImportSettings, headers: Iterable[Sequence[str]]) ->
 
 
 def further_columns(columns: Iterable[tuple[str, dict[str, str]]]) -> list[pa.Field]:
-    """The item columns beyond the standard ones, each a text.
+    """The item columns beyond the standard ones, all text.
 
     Args:
-        columns: of each item file each column's name, with the file's roles. What plays no role
-            keeps its name, unless that is a role's.
+        columns: name of each column of each item file, with the roles of the file. A column without
+            a role keeps its name, unless that is the name of a role.
     """
     names = dict.fromkeys(
         "image_url" if name == roles.get("image_url") else name
         for name, roles in columns
-        if name == roles.get("image_url") or (name not in roles.values() and name not in _TAKEN)
+        if name == roles.get("image_url") or (name not in roles.values() and name not in _RESERVED)
     )
     return [pa.field(name, pa.string()) for name in names]

@@ -1,4 +1,4 @@
-"""The formats that can be imported; each is a module of this package with an `open_…` function."""
+"""The supported formats; each is a module of this package with an `open_…` function."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """One published layout.
+    """One format.
 
     Attributes:
-        about: what its files are, and its default for sessions.
-        module: where it lives in this package.
-        opener: function of that module that tells the files apart.
+        about: its files, and its default for sessions.
+        module: its module in this package.
+        opener: function of that module that returns a `Source`.
     """
 
     about: str
@@ -28,8 +28,8 @@ class Format:
         """The readers of the files.
 
         Raises:
-            DataError: a file is not of this format.
-            ConfigError: a setting does not fit it.
+            DataError: a file does not have this format.
+            ConfigError: a setting does not fit this format.
         """
         module = import_module(f"tpad.importers.{self.module}")
         return getattr(module, self.opener)(files, settings)
@@ -37,7 +37,7 @@ class Format:
 
 FORMATS = {
     "amazon-2014": Format(
-        "Amazon Reviews 2014: reviews and meta_….json(.gz), Python's notation or JSON; sessions: day",
+        "Amazon Reviews 2014: reviews and meta_….json(.gz), Python literals or JSON; sessions: day",
         "amazon",
         "open_2018",
     ),
@@ -57,7 +57,7 @@ FORMATS = {
         "open_mmsbr",
     ),
     "recbole": Format(
-        "RecBole atomic files .inter .item (.user is left out), or MMRec's .inter with its x_label; "
+        "RecBole atomic files .inter .item (.user is ignored), or MMRec's .inter with its x_label; "
         "sessions: given if there is a session_id, else gap 30",
         "recbole",
         "open_recbole",
@@ -84,4 +84,4 @@ FORMATS = {
         "open_huggingface",
     ),
 }
-WITH_COLUMNS = ("recbole", "huggingface")  # formats whose columns a person may name
+WITH_COLUMNS = ("recbole", "huggingface")  # formats that support --column

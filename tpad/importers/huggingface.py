@@ -1,10 +1,10 @@
 """Hugging Face `datasets` on disk: a `save_to_disk` folder (Arrow streams), Parquet or CSV files.
 
-A table with a user or a session is one of interactions, any other with an item id one of items. A
-table with a list of items in each row, as Transformers4Rec has them, is one of sessions: each item
-is a click. Columns are found by their usual names or by `--column`; further columns of items are
-kept as text where they are plain values. Pictures inside the tables are not taken out; of web
-addresses the first is kept.
+A table with a user or a session contains interactions, any other table with an item id contains items.
+In a table with a list of items per row, as in Transformers4Rec, a row is a session and each item is a
+click. Columns are found by their usual names or by `--column`; further columns of items are kept as
+text if they are plain values. Pictures inside the tables are ignored; of several web addresses, the
+first is kept.
 """
 
 import json
@@ -18,6 +18,7 @@ import pyarrow as pa
 from tpad.data.addresses import first_address
 from tpad.data.columns import Columns
 from tpad.errors import DataError
+from tpad.importers.arrow_types import is_list, is_plain, is_single, may_hold_addresses
 from tpad.importers.click_logs import WRONG_FIELDS
 from tpad.importers.columns import (
     check_columns,
@@ -26,7 +27,7 @@ from tpad.importers.columns import (
     lists_refused,
     require_role,
 )
-from tpad.importers.kinds import is_list, is_plain, is_single, may_hold_addresses
+from tpad.importers.counts import RowCounts, RowError
 from tpad.importers.markup import plain_text, plain_texts
 from tpad.importers.settings import RATING, ImportSettings
 from tpad.importers.source import (
@@ -41,11 +42,10 @@ from tpad.importers.source import (
     to_price,
 )
 from tpad.importers.table_files import opened
-from tpad.importers.tally import Fault, Tally
 
 IMAGE_URL = "image_url"
-MOST_ROWS = 10_000_000  # of a file without times; the next file's times begin there
-SESSION_ROWS = 256  # rows read at once where each holds a list of clicks
+MAX_ROWS = 10_000_000  # of a file without times; the times of the next file start there
+SESSION_ROWS = 256  # rows read at once if each is a list of clicks
 _OWNERS = (Columns.SESSION_ID, Columns.USER_ID)
 Note = Callable[[str, str], None]
 Make = Callable[[tuple, Note], tuple]
@@ -53,14 +53,14 @@ Make = Callable[[tuple, Note], tuple]
 
 @dataclass(frozen=True)
 class _File:
-    """A table's schema and the column of each role."""
+    """The schema of a table and the column of each role."""
 
     path: Path
     schema: pa.Schema
     roles: dict[str, str]
 
     @property
-    def is_unfolded(self) -> bool:
+    def has_lists(self) -> bool:
         """Whether each row holds a list of items."""
         return self.holds_lists(Columns.ITEM_ID)
 
@@ -81,8 +81,8 @@ class _File:
 
 
 def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
-    """Readers of every table in the order of the folders."""
-    schemas = {file: _schema(file) for given in files for file in _unfolded(given)}
+    """Readers of all tables, in the order of the folders."""
+    schemas = {file: _schema(file) for given in files for file in _table_files(given)}
     check_columns(settings, [schema.names for schema in schemas.values()])
     tables = [_file(path, schema, settings) for path, schema in schemas.items()]
     of_clicks = [table for table in tables if table.has_clicks]
@@ -99,12 +99,14 @@ def open_huggingface(files: list[Path], settings: ImportSettings) -> Source:
         for name in table.schema.names
         if table.is_kept(name)
     )
-    left_out = dict.fromkeys(
+    ignored = dict.fromkeys(
         name for table in of_items for name in table.schema.names if not table.is_kept(name)
     )
-    notes = [f"The column '{name}' is left out: it holds no plain values." for name in left_out]
+    notes = [
+        f"The column '{name}' is ignored: it does not contain plain values." for name in ignored
+    ]
     for table in of_clicks:
-        if table.is_unfolded:
+        if table.has_lists:
             notes.append(f"Each row of {table.path.name} is a list of items; each is a click.")
             if by_session and Columns.TIMESTAMP not in table.roles:
                 notes.append(
@@ -135,16 +137,15 @@ def _clicks(table: _File, owner: str, number: int, settings: ImportSettings) -> 
 
     Args:
         table: the file.
-        owner: role of a click's owner.
-        number: of the file, from 0; where sessions have no times, its rows come after the files
-            before it.
+        owner: role of the owner of a click.
+        number: of the file, from 0; without times, its rows come after those of earlier files.
         settings: of the import.
 
     Raises:
-        DataError: a column is missing, or holds lists where the layout is not clear.
+        DataError: a column is missing, or contains lists where a single value is needed.
     """
     is_timed = (
-        Columns.TIMESTAMP in table.roles or not table.is_unfolded or owner != Columns.SESSION_ID
+        Columns.TIMESTAMP in table.roles or not table.has_lists or owner != Columns.SESSION_ID
     )
     times = [Columns.TIMESTAMP] if is_timed else []
     ratings = [RATING] if RATING in table.roles else []
@@ -152,12 +153,12 @@ def _clicks(table: _File, owner: str, number: int, settings: ImportSettings) -> 
     columns = [table.column(role) for role in roles]
     for role, name in zip(roles, columns, strict=True):
         kind = table.schema.field(name).type
-        is_listed = is_list(kind) and table.is_unfolded and role != owner
+        is_listed = is_list(kind) and table.has_lists and role != owner
         if not is_single(kind.value_type if is_listed else kind):
             raise lists_refused(table.path.name, name)
-    first_time = None if is_timed else number * MOST_ROWS
+    first_time = None if is_timed else number * MAX_ROWS
     make = _click(settings)
-    return _Rows(table.path, CLICKS, columns, make, table.is_unfolded, first_time)
+    return _Rows(table.path, CLICKS, columns, make, table.has_lists, first_time)
 
 
 def _items(table: _File, schema: pa.Schema) -> "_Rows":
@@ -170,15 +171,15 @@ def _items(table: _File, schema: pa.Schema) -> "_Rows":
 
 
 class _Rows:
-    """Rows of one file; a position is the number of the next batch, and of the last row.
+    """Rows of one file. A position is the number of the next batch and of the last row.
 
     Args:
         path: the file.
-        schema: of the rows that it yields.
-        read: the file's columns; "" is one of empty texts.
-        make: makes a row of their values.
-        unfold: each row of the file has a list of items in its second column; see `_each`.
-        first_time: of unfolded rows without a time, which get their number added to this.
+        schema: of the rows.
+        read: columns of the file; "" is a column of empty text.
+        make: makes a row from their values.
+        explode: each row of the file has a list of items in its second column; see `_explode`.
+        first_time: for lists without times, the time of a row is its number plus this.
     """
 
     def __init__(
@@ -187,64 +188,64 @@ class _Rows:
         schema: pa.Schema,
         read: list[str],
         make: Make,
-        unfold: bool = False,
+        explode: bool = False,
         first_time: int | None = None,
     ) -> None:
         self.path, self.schema, self.size = path, schema, path.stat().st_size
-        self._read, self._make, self._unfold = read, make, unfold
+        self._read, self._make, self._explode = read, make, explode
         self._first_time = first_time
 
-    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+    def batches(self, counts: RowCounts, position: Any, limit: int | None) -> Iterator[Batch]:
         """See `tpad.importers.source.Reader`."""
         left = float("inf") if limit is None else limit
         with opened(self.path) as table:
             number, row = position or (0, table.first - 1)
 
             def note(reason: str, action: str) -> None:
-                tally.change(reason, action, (f"{self.path.name} row {row}",))
+                counts.change(reason, action, (f"{self.path.name} row {row}",))
 
-            size = SESSION_ROWS if self._unfold else BATCH_ROWS
+            size = SESSION_ROWS if self._explode else BATCH_ROWS
             for at, read in enumerate(table.batches(self._read, size)):
                 if at < number:
                     continue
                 if left <= 0:
                     break
                 rows: list[tuple] = []
-                numbered = self._unfolded(read, row) if self._unfold else enumerate(read, row + 1)
+                numbered = self._exploded(read, row) if self._explode else enumerate(read, row + 1)
                 for row, values in numbered:
                     if left <= 0:
                         break
                     left -= 1
-                    tally.read += 1
+                    counts.read += 1
                     try:
                         if not isinstance(values, tuple):
-                            raise values or Fault(WRONG_FIELDS)
+                            raise values or RowError(WRONG_FIELDS)
                         rows.append(self._make(values, note))
-                    except Fault as fault:
-                        shown = f" ('{fault.shown[:80]}')" if fault.shown else ""
-                        tally.drop(fault.reason, (f"{self.path.name} row {row}{shown}",))
+                    except RowError as error:
+                        shown = f" ('{error.shown[:80]}')" if error.shown else ""
+                        counts.drop(error.reason, (f"{self.path.name} row {row}{shown}",))
                 yield Batch(rows, [at + 1, row], table.done)
 
-    def _unfolded(
+    def _exploded(
         self, read: Iterable[tuple | None], row: int
-    ) -> Iterator[tuple[int, tuple | Fault | None]]:
-        """The number of each row of the file after `row`, with each row that it stands for."""
+    ) -> Iterator[tuple[int, tuple | RowError | None]]:
+        """The rows of the file after `row`, exploded: pairs of its number and one click."""
         for number, values in enumerate(read, row + 1):
             if values is None:
                 yield number, None
                 continue
             if self._first_time is not None:
                 values = (*values[:2], self._first_time + number, *values[2:])
-            for single in _each(*values):
+            for single in _explode(*values):
                 yield number, single
 
 
-def _each(owner: Any, items: list | None, *others: Any) -> Sequence[tuple | Fault]:
-    """One row for each item; the others are single values, or lists as long as the items."""
+def _explode(owner: Any, items: list | None, *others: Any) -> Sequence[tuple | RowError]:
+    """One row per item; the other columns are single values, or lists as long as the items."""
     if not items:
-        return [Fault("row without items")]
+        return [RowError("row without items")]
     if any(isinstance(of, list) and len(of) != len(items) for of in others):
-        return [Fault("row with lists of different lengths")] * len(items)
+        return [RowError("row with lists of different lengths")] * len(items)
     columns = [of if isinstance(of, list) else [of] * len(items) for of in others]
     return list(zip([owner] * len(items), items, *columns, strict=True))
 
@@ -263,7 +264,7 @@ def _item(names: list[str]) -> Make:
     def make(values: tuple, note: Note) -> tuple:
         item = _text(values[0])
         if not item:
-            raise Fault("missing item_id")
+            raise RowError("missing item_id")
         refuse_list(item)
         row: list = [item]
         for name, value in zip(names[1:], values[1:], strict=True):
@@ -280,18 +281,20 @@ def _item(names: list[str]) -> Make:
     return make
 
 
-def _unfolded(given: Path) -> list[Path]:
-    """The tables of a folder of `save_to_disk`, or of Parquet or CSV files; a file itself."""
+def _table_files(given: Path) -> list[Path]:
+    """The files of a `save_to_disk` folder or of a folder of Parquet or CSV files; a file itself."""
     if not given.is_dir():
         return [plain_file(given)]
     if (given / "dataset_dict.json").is_file():
         splits = _json(given / "dataset_dict.json").get("splits", [])
-        return [file for split in splits for file in _unfolded(given / str(split))]
+        return [file for split in splits for file in _table_files(given / str(split))]
     if (given / "state.json").is_file():
         try:
             listed = [Path(f["filename"]).name for f in _json(given / "state.json")["_data_files"]]
         except (KeyError, TypeError) as error:
-            raise DataError(f"{given / 'state.json'} names no files; save it again.") from error
+            raise DataError(
+                f"{given / 'state.json'} lists no files; save the dataset again."
+            ) from error
         return [plain_file(given / name) for name in listed]
     found = sorted(given.rglob("*.parquet")) or sorted(given.rglob("*.csv"))
     if not found:
@@ -316,14 +319,14 @@ def _schema(path: Path) -> pa.Schema:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts of a plain value or of a list of such."""
+    """The texts of a plain value or of a (nested) list."""
     if isinstance(value, list):
         return [text for part in value for text in _texts(part)]
     return [_text(value)]
 
 
 def _text(value: Any) -> str:
-    """Text of a plain value; whole numbers lose their ".0"."""
+    """Text of a plain value; 1.0 becomes "1"."""
     if isinstance(value, str):
         return value.strip()
     if value is None or isinstance(value, (bytes, dict, list)):

@@ -1,4 +1,4 @@
-"""Files of one record a line, plain or gzip, read on from any line in bounded memory."""
+"""Reads files with one record per line, plain or gzip, from any line and in bounded memory."""
 
 import gzip
 import io
@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from tpad.errors import DataError
+from tpad.importers.counts import RowCounts, RowError
 from tpad.importers.source import BATCH_BYTES, BATCH_ROWS, Batch, plain_file
-from tpad.importers.tally import Fault, Tally
 
-LONGEST_LINE = 1 << 24  # bytes; the longest record of Amazon's is far below
+MAX_LINE = 1 << 24  # bytes; far above the longest record of the Amazon datasets
 GZIP = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
-_OTHER_KINDS = {
+_OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"BZh": "compressed by bzip2; unpack it first",
@@ -28,7 +28,7 @@ _OTHER_KINDS = {
 
 
 class Lines:
-    """The lines of an open file, counted from 1, without their line ends."""
+    """The lines of a file, counted from 1."""
 
     def __init__(self, path: Path, position: list[int] | None = None) -> None:
         self.path = plain_file(path)
@@ -36,10 +36,10 @@ class Lines:
             self._disk = path.open("rb")
         except OSError as error:
             raise DataError(
-                f"{path} cannot be read ({error.strerror}); check its rights."
+                f"{path} cannot be read ({error.strerror}); check its permissions."
             ) from error
         magic = self._disk.peek(6)[:6]  # type: ignore[attr-defined]
-        for start, kind in _OTHER_KINDS.items():
+        for start, kind in _OTHER_FORMATS.items():
             if magic.startswith(start):
                 self._disk.close()
                 raise DataError(f"{path.name} is {kind}.")
@@ -60,25 +60,25 @@ class Lines:
 
     @property
     def position(self) -> list[int]:
-        """Where `Lines` can go on: bytes of text and lines so far."""
+        """Where reading can continue: bytes of text and lines so far."""
         return [self.offset, self.number]
 
     @property
     def done(self) -> int:
-        """Bytes read of the file as it lies on disk."""
+        """Bytes of the (compressed) file that were read so far."""
         return self._disk.tell()
 
     def next(self) -> bytes:
-        """The next line with its end; b"" after the last.
+        """The next line with its line end; b"" after the last one.
 
         Raises:
-            DataError: the file is cut off or damaged, or has no lines.
+            DataError: the file is truncated or damaged, or has no line ends.
         """
-        line = self._guarded(self._text.readline, LONGEST_LINE + 1)
-        if len(line) > LONGEST_LINE:
+        line = self._guarded(self._text.readline, MAX_LINE + 1)
+        if len(line) > MAX_LINE:
             raise DataError(
                 f"{self.path.name} line {self.number + 1} is longer than "
-                f"{LONGEST_LINE >> 20} MB; the file must have one record a line."
+                f"{MAX_LINE >> 20} MB; the file must have one record per line."
             )
         self.offset += len(line)
         self.number += bool(line)
@@ -90,7 +90,7 @@ class Lines:
         except EOFError as error:
             raise DataError(
                 f"{self.path.name} ends in the middle of its gzip data, after line "
-                f"{self.number:,}; it is not whole, so download it again."
+                f"{self.number:,}; it is incomplete; download it again."
             ) from error
         except (OSError, zlib.error) as error:
             raise DataError(
@@ -100,10 +100,10 @@ class Lines:
 
 
 def first_line(path: Path) -> str:
-    """The first line that is not blank, to tell what a file holds.
+    """The first line that is not blank.
 
     Raises:
-        DataError: there is no such file, or no such line.
+        DataError: there is no such file or line.
     """
     with Lines(path) as lines:
         while line := lines.next():
@@ -113,18 +113,19 @@ def first_line(path: Path) -> str:
 
 
 Note = Callable[[str, str], None]
-"""Records a change of the current row: reason and action."""
+"""Records a change of the current row: its reason and the action."""
 Parse = Callable[[str, Note], tuple]
 
 
 class LineReader:
-    """Rows of a file that has one record a line.
+    """Rows of a file with one record per line.
 
     Args:
         path: the file.
         schema: of the rows.
-        parse: makes a row of a line's text, or raises a `Fault`; tells changes to the `Note`.
-        has_header: the first line holds names and is skipped.
+        parse: makes a row from the text of a line, or raises a `RowError`; calls the `Note` for
+            changes.
+        has_header: the first line is a header and is skipped.
         encodings: tried in this order for each line.
     """
 
@@ -140,8 +141,8 @@ class LineReader:
         self.path, self.schema, self.size = path, schema, path.stat().st_size
         self._parse, self._has_header, self._encodings = parse, has_header, encodings
 
-    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
-        """See `tpad.importers.source.Reader`; blank lines are no rows."""
+    def batches(self, counts: RowCounts, position: Any, limit: int | None) -> Iterator[Batch]:
+        """See `tpad.importers.source.Reader`; blank lines are skipped."""
         parse, left = self._parse, float("inf") if limit is None else limit
         rows: list[tuple] = []
         with Lines(self.path, position) as lines:
@@ -149,7 +150,7 @@ class LineReader:
             seen, start = 0, lines.offset
 
             def note(reason: str, action: str) -> None:
-                tally.change(reason, action, (f"{self.path.name} line {lines.number}",))
+                counts.change(reason, action, (f"{self.path.name} line {lines.number}",))
 
             while left > 0 and (line := lines.next()):
                 if lines.number == 1:
@@ -161,13 +162,13 @@ class LineReader:
                     continue
                 left -= 1
                 seen += 1
-                tally.read += 1
+                counts.read += 1
                 try:
                     rows.append(parse(self._decoded(line), note))
-                except Fault as fault:
-                    shown = f" ('{fault.shown[:80]}')" if fault.shown else ""
+                except RowError as error:
+                    shown = f" ('{error.shown[:80]}')" if error.shown else ""
                     where = f"{self.path.name} line {lines.number}{shown}"
-                    tally.drop(fault.reason, (where,))
+                    counts.drop(error.reason, (where,))
                 if seen == BATCH_ROWS or lines.offset - start > BATCH_BYTES:
                     yield Batch(rows, lines.position, lines.done)
                     rows, seen, start = [], 0, lines.offset
@@ -179,4 +180,4 @@ class LineReader:
                 return line.decode(encoding).rstrip("\r\n")
             except UnicodeDecodeError:
                 continue
-        raise Fault("line is not UTF-8")
+        raise RowError("line is not UTF-8")

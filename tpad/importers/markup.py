@@ -1,4 +1,4 @@
-"""Plain text of what datasets took from web pages: HTML, and pieces of scripts and style sheets."""
+"""Cleans text that was scraped from web pages: HTML, scripts and style sheets."""
 
 import html
 import re
@@ -19,7 +19,7 @@ _INLINE_TAGS = (
 )
 _NAMES, _INLINE = frozenset(_TAGS.split()), frozenset(_INLINE_TAGS.split())
 PAGE_FIELDS = ("title", "category", "brand")
-"""Fields in which code can only be a mistake; a description may be of a book about it."""
+"""Fields in which code is a scraping error; a description may be about code."""
 _WITHOUT_TEXT = ("script", "style")
 _TAG = re.compile(r"<(?:(!--)|(/?)([a-zA-Z][\w:-]*)([^<>]*)(>?))")
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
@@ -30,24 +30,24 @@ _CODE = re.compile(
     r"\{\s{0,99}(?:[a-z-]{1,40}\s{0,9}:|[.#])"
 )
 _SUSPICIOUS = re.compile(r"[&<{=(]")
-_ROUNDS = 3  # pages are escaped twice at times: &amp;quot;, &lt;br&gt;
+_ROUNDS = 3  # some pages are escaped twice: &amp;quot;, &lt;br&gt;
 
 
 def has_markup(text: str) -> bool:
-    """Whether a text may hold tags or entities; quick, and True for a lone & or < as well."""
+    """Whether a text may contain tags or entities (a quick test, also True for a single & or <)."""
     return "&" in text or "<" in text
 
 
 def is_code(text: str) -> bool:
-    """Whether a text is a piece of a script or of a style sheet."""
+    """Whether a text is part of a script or style sheet."""
     return ("{" in text or "=" in text or "(" in text) and _CODE.search(text) is not None
 
 
 def to_plain(text: str) -> str:
-    """The text that a page would show, with single spaces; a text without markup as it is.
+    """The text that a page would show, with single spaces; text without markup does not change.
 
-    Tags go, entities become characters, scripts and style sheets count as nothing. Pictures count
-    by their `alt` text where there is no other text. A < that begins no HTML tag stays.
+    Tags, scripts and style sheets are removed, and entities become characters. The `alt` text of
+    pictures is used if there is no other text. A < that does not start an HTML tag stays.
     """
     plain = text
     for _ in range(_ROUNDS):
@@ -65,7 +65,7 @@ def _without_tags(text: str) -> str:
         return text
     pieces, alts = [], []
     at = 0
-    comments_end = True  # once a comment has no end, none behind it has
+    comments_end = True  # if one comment has no end, later ones have none either
     while found := _TAG.search(text, at):
         pieces.append(text[at : found.start()])
         at = found.end()
@@ -92,25 +92,25 @@ def _without_tags(text: str) -> str:
 
 
 def _is_tag(name: str, attributes: str, closed: str) -> bool:
-    """Whether what looks like a tag is one, and not "x <y and y> z" or a text cut off at "a <b"."""
+    """Whether this is a tag, and not "x <y and y> z" or text cut off at "a <b"."""
     if not closed:
         return "=" in attributes and name in _NAMES
     return name in _NAMES or "-" in name or ":" in name or "=" in attributes
 
 
 def _end_of(name: str, text: str, at: int) -> int:
-    """Where a script or style sheet ends that begins at `at`."""
+    """The end of the script or style sheet that starts at `at`."""
     end = re.compile(f"</{name}", re.IGNORECASE).search(text, at)
     return end.start() if end else len(text)
 
 
 def plain_texts(texts: Sequence[str], field: str, note: Callable[[str, str], None]) -> list[str]:
-    """The texts of one field of a row, each as `to_plain` gives it.
+    """Clean the texts of one field of a row with `to_plain`.
 
     Args:
-        texts: as the file has them.
-        field: the column that they are for. In one of `PAGE_FIELDS` code counts as "".
-        note: told once if there was HTML, and once if there was code.
+        texts: as in the file.
+        field: name of the column. In `PAGE_FIELDS`, code becomes "".
+        note: called once if there was HTML, and once if there was code.
     """
     plain = list(texts)
     if any(map(has_markup, plain)):
@@ -118,13 +118,13 @@ def plain_texts(texts: Sequence[str], field: str, note: Callable[[str, str], Non
         if plain != list(texts):
             note(f"{field} holds HTML", "its tags and entities become plain text")
     if field in PAGE_FIELDS and any(map(is_code, plain)):
-        note(f"{field} is a script or style sheet of the page", "it counts as missing")
+        note(f"{field} is a script or style sheet of the page", "it is treated as missing")
         plain = ["" if is_code(text) else text for text in plain]
     return plain
 
 
 def plain_text(text: str, field: str, note: Callable[[str, str], None]) -> str:
-    """One text; see `plain_texts`."""
+    """Clean one text; see `plain_texts`."""
     if not _SUSPICIOUS.search(text):
         return text
     return plain_texts((text,), field, note)[0]

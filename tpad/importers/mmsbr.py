@@ -1,9 +1,10 @@
-"""MMSBR's published sets: pickles of plain lists, one prediction case after the other.
+"""The published datasets of MMSBR: pickles of plain lists, one prediction case after the other.
 
 A file is a tuple of item prefixes, their price levels, their categories, the price level and the
-category of each item (item 1 first), and the labels; SR-GNN's pair of prefixes and labels will do.
-Cases are shuffled, so that sessions cannot be put together again: each case becomes a session whose
-prefix is history and whose label is its one target. There are no times: a case's number is its time.
+category of each item (item 1 first), and the labels; the pair of prefixes and labels of SR-GNN is also
+read. Cases are shuffled, so that the original sessions cannot be restored: each case becomes a session
+whose prefix is history and whose label is its only target. There are no times: the number of a case is
+its time.
 """
 
 from collections.abc import Iterator
@@ -13,25 +14,27 @@ from typing import Any
 import pyarrow as pa
 
 from tpad.errors import ConfigError, DataError
+from tpad.importers.counts import RowCounts
 from tpad.importers.settings import ImportSettings
 from tpad.importers.source import BATCH_ROWS, CLICKS, HISTORY, ITEM_FIELDS, Batch, Source
-from tpad.importers.tally import Tally
 from tpad.importers.unpickling import load_plain_pickle
 
-MOST_CASES = 10_000_000  # of a file; the next file's numbers begin there
+MAX_CASES = 10_000_000  # of a file; the numbers of the next file start there
 _SCHEMA = CLICKS.append(pa.field(HISTORY, pa.bool_()))
 _ITEM_SCHEMA = ITEM_FIELDS.append(pa.field("price_level", pa.string()))
 
 
 def open_mmsbr(files: list[Path], settings: ImportSettings) -> Source:
-    """Readers of the cases of all files, and of the items of the first that has them."""
+    """Readers of the cases of all files, and of the items of the first file that has items."""
     if settings.min_clicks > 1:
         raise ConfigError(
-            "--min-clicks does not fit mmsbr, whose cases repeat each other's clicks; leave it out."
+            "--min-clicks does not work with mmsbr, whose cases repeat each other's clicks; leave it out."
         )
     names = [file.stem for file in files]
     if len(set(names)) < len(names):
-        raise ConfigError("Two files have the same name, after which cases are named; rename one.")
+        raise ConfigError(
+            "Two files have the same name, which is part of the case names; rename one."
+        )
     parts = {file: _parts(file) for file in files}
     with_items = [file for file in files if len(parts[file]) == 6]
     return Source(
@@ -53,10 +56,10 @@ class _Cases:
     schema = _SCHEMA
 
     def __init__(self, path: Path, parts: Any, number: int) -> None:
-        self.path, self.size, self._first = path, path.stat().st_size, number * MOST_CASES
+        self.path, self.size, self._first = path, path.stat().st_size, number * MAX_CASES
         self._prefixes, self._labels = parts[0], parts[-1]
 
-    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+    def batches(self, counts: RowCounts, position: Any, limit: int | None) -> Iterator[Batch]:
         prefixes, labels = self._prefixes, self._labels
         rows: list[tuple] = []
         left = float("inf") if limit is None else limit
@@ -65,10 +68,10 @@ class _Cases:
             left -= len(items)
             if left < 0:
                 break
-            tally.read += len(items)
+            counts.read += len(items)
             if not all(type(item) in (int, str) for item in items):
                 where = f"{self.path.name} case {case + 1}"
-                tally.drop("case with an item that is no id", (where,), len(items))
+                counts.drop("case with an item that is no id", (where,), len(items))
                 continue
             name, time = f"{self.path.stem}-{case + 1}", float(self._first + case)
             last = len(items) - 1
@@ -80,7 +83,7 @@ class _Cases:
 
 
 class _Items:
-    """The items of one file; there are few, so that they are one batch."""
+    """The items of one file, in one batch."""
 
     schema = _ITEM_SCHEMA
 
@@ -88,12 +91,12 @@ class _Items:
         self.path, self.size = path, path.stat().st_size
         self._facts = list(zip(levels, categories, strict=True))
 
-    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
+    def batches(self, counts: RowCounts, position: Any, limit: int | None) -> Iterator[Batch]:
         rows = [
             (str(number), "", "", str(category), None, str(level))
             for number, (level, category) in enumerate(self._facts, 1)
         ]
-        tally.read += len(rows)
+        counts.read += len(rows)
         yield Batch(rows, len(rows), self.size)
 
 
@@ -101,11 +104,11 @@ def _parts(path: Path) -> Any:
     """The lists of a file.
 
     Raises:
-        DataError: it is of another shape.
+        DataError: it has another structure.
     """
     parts = load_plain_pickle(path)
     shape = DataError(
-        f"{path.name} is not of MMSBR: it must be a tuple of prefixes, price levels, categories, "
+        f"{path.name} is not an MMSBR file: it must be a tuple of prefixes, price levels, categories, "
         "price level and category of each item, and labels."
     )
     if not isinstance(parts, (list, tuple)) or len(parts) not in (2, 6):
@@ -117,9 +120,11 @@ def _parts(path: Path) -> Any:
         raise shape
     if len(parts) == 6 and len(parts[3]) != len(parts[4]):
         raise shape
-    if len(prefixes) > MOST_CASES:
-        raise DataError(f"{path.name} has more than {MOST_CASES:,} cases; split the file.")
-    # A pickle may refer to one list again and again; then it says more than it holds.
+    if len(prefixes) > MAX_CASES:
+        raise DataError(f"{path.name} has more than {MAX_CASES:,} cases; split the file.")
+    # A pickle may refer to the same list many times.
     if sum(map(len, prefixes)) > path.stat().st_size:
-        raise DataError(f"{path.name} repeats its lists beyond its own size; it is not used.")
+        raise DataError(
+            f"{path.name} repeats its lists beyond its own size; write it without repeated references."
+        )
     return parts

@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from tpad.errors import DataError
 from tpad.importers.click_logs import WRONG_FIELDS
+from tpad.importers.counts import RowError
 from tpad.importers.lines import LineReader, Note, Parse, first_line
 from tpad.importers.settings import ImportSettings
 from tpad.importers.source import CLICKS, ITEM_FIELDS, Source, click_maker
-from tpad.importers.tally import Fault
 
 RATINGS = ["userId", "movieId", "rating", "timestamp"]
 MOVIES = ["movieId", "title", "genres"]
@@ -22,7 +22,7 @@ _NO_GENRES = "(no genres listed)"
 
 
 def open_movielens(files: list[Path], settings: ImportSettings) -> Source:
-    """Ratings and movies; a folder stands for the four names that it may hold."""
+    """Ratings and movies; of a folder, the files with one of the four names are read."""
     source = Source([], default_sessions="gap", is_ratings=True)
     click = click_maker(settings)
 
@@ -36,14 +36,14 @@ def open_movielens(files: list[Path], settings: ImportSettings) -> Source:
         split = _csv_fields if is_csv else _dat_fields
         try:
             names = split(first)
-        except Fault:
+        except RowError:
             names = []
         if names in _OTHERS:
             raise DataError(f"{file.name} holds neither movies nor ratings; leave it out.")
         is_ratings = names == RATINGS or (not is_csv and len(names) == len(RATINGS))
         if not is_ratings and names != MOVIES and (is_csv or len(names) != len(MOVIES)):
             raise DataError(
-                f"{file.name} is not of MovieLens: its first line '{first[:60]}' is neither "
+                f"{file.name} is not a MovieLens file: its first line '{first[:60]}' is neither "
                 f"{','.join(RATINGS)} nor {','.join(MOVIES)}, nor such fields separated by '::'."
             )
         reader = LineReader(
@@ -76,7 +76,7 @@ def _parse(
     def parse(text: str, note: Note) -> tuple:
         fields = split(text)
         if len(fields) != count:
-            raise Fault(WRONG_FIELDS)
+            raise RowError(WRONG_FIELDS)
         return make(fields, note)
 
     return parse
@@ -85,7 +85,7 @@ def _parse(
 def _movie(fields: list[str], note: Note) -> tuple:
     movie, title, genres = map(str.strip, fields)
     if not movie:
-        raise Fault("missing item_id")
+        raise RowError("missing item_id")
     kinds = [] if genres == _NO_GENRES else genres.split("|")
     listed = ", ".join(kinds)
     description = f"Genres: {listed}" if listed else ""
@@ -98,7 +98,7 @@ def _csv_fields(line: str) -> list[str]:
     try:
         return next(csv.reader([line], strict=True))
     except (csv.Error, StopIteration) as error:
-        raise Fault("broken quotes") from error
+        raise RowError("broken quotes") from error
 
 
 def _dat_fields(line: str) -> list[str]:

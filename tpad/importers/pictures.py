@@ -1,11 +1,11 @@
-"""Pictures that a person has in a folder, each named after its item, beside the item table."""
+"""Adds the pictures of a folder, named after their items, to the item table."""
 
 import os
 import shutil
 from pathlib import Path
 
 from tpad.errors import ConfigError
-from tpad.importers.tally import Tally
+from tpad.importers.counts import RowCounts
 
 FOLDER = "images"
 ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif"))
@@ -15,34 +15,36 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     """The picture of each item id, by the files' names (ITEM_ID.jpg, or png, webp, …).
 
     Raises:
-        ConfigError: there is no such folder, or no picture in it.
+        ConfigError: there is no such folder, or it holds no picture.
     """
     if not folder.is_dir():
-        raise ConfigError(f"--images {folder} is no folder; give the one that holds the pictures.")
+        raise ConfigError(f"--images {folder} is not a folder; give the folder of the pictures.")
     found = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
     paths = {
         Path(name).stem: folder / name for name in found if Path(name).suffix.lower() in ENDINGS
     }
     if not paths:
-        raise ConfigError(f"--images {folder} holds no picture; name them ITEM_ID.jpg.")
+        raise ConfigError(
+            f"--images {folder} holds no pictures named ITEM_ID.jpg (or png, webp, …)."
+        )
     return paths
 
 
 class Pictures:
-    """Takes the pictures of the items that are kept: linked where that is possible, else copied.
+    """Hard-links or copies the pictures of the kept items.
 
     Args:
-        paths: as `pictures_in` found them.
-        target: the item table's folder; pictures come into its folder `images`.
-        tally: counts the items without a picture.
+        paths: as `pictures_in` returns them.
+        target: folder of the item table; the pictures go into its subfolder `images`.
+        counts: counts the items without a picture.
     """
 
-    def __init__(self, paths: dict[str, Path], target: Path, tally: Tally) -> None:
-        self._paths, self._target, self._tally = paths, target / FOLDER, tally
+    def __init__(self, paths: dict[str, Path], target: Path, counts: RowCounts) -> None:
+        self._paths, self._target, self._counts = paths, target / FOLDER, counts
         self._target.mkdir()
 
     def take(self, ids: list[str]) -> list[str]:
-        """(n,) each item's picture, relative to the table; "" where there is none."""
+        """(n,) picture of each item, relative to the table; "" for none."""
         taken, without = [], []
         for item in ids:
             path = self._paths.get(item)
@@ -55,7 +57,7 @@ class Pictures:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(path, self._target / path.name)
             taken.append(f"{FOLDER}/{path.name}")
-        self._tally.change(
+        self._counts.change(
             "item without a picture in the folder of --images",
             "its image is empty",
             (f"item '{item}'" for item in without),

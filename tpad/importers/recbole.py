@@ -1,9 +1,8 @@
 """RecBole atomic files: tab-separated, with a header of `name:type` fields.
 
-Types are token, token_seq, float and float_seq. Columns with a role in the item table are found by
-their usual names or by `--column`; further columns of a `.item` file are kept under their names.
-MMRec's `.inter` files, whose header is untyped, are read as well: `x_label` tells the split of each
-row (0 train, 1 validation, 2 test).
+Types are token, token_seq, float and float_seq. Columns are found by their usual names or by
+`--column`; further columns of an `.item` file are kept under their names. The untyped `.inter` files of
+MMRec are read as well: `x_label` is the split of each row (0 train, 1 validation, 2 test).
 """
 
 from pathlib import Path
@@ -22,6 +21,7 @@ from tpad.importers.columns import (
     lists_refused,
     require_role,
 )
+from tpad.importers.counts import RowError
 from tpad.importers.lines import LineReader, Note, Parse, first_line
 from tpad.importers.markup import plain_text
 from tpad.importers.settings import RATING, SPLITS, ImportSettings
@@ -33,7 +33,6 @@ from tpad.importers.source import (
     refuse_list,
     to_price,
 )
-from tpad.importers.tally import Fault
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 ENDINGS = (".inter", ".item", ".user")
@@ -44,7 +43,7 @@ _WITH_SPLIT = CLICKS.append(pa.field(Columns.SPLIT, pa.string()))
 
 
 def open_recbole(files: list[Path], settings: ImportSettings) -> Source:
-    """Files whose names end in .inter, .item or .user, perhaps with .gz behind it."""
+    """Files whose names end in .inter, .item or .user, optionally followed by .gz."""
     by_ending: dict[str, list[Path]] = {ending: [] for ending in ENDINGS}
     for file in files:
         ending = Path(file.name.removesuffix(".gz")).suffix
@@ -52,7 +51,8 @@ def open_recbole(files: list[Path], settings: ImportSettings) -> Source:
             raise DataError(f"{file.name} must end in {', '.join(ENDINGS)}; rename it.")
         by_ending[ending].append(file)
     notes = [
-        f"{file.name} is left out: the tables hold nothing of users." for file in by_ending[".user"]
+        f"{file.name} is ignored: the tables contain nothing about users."
+        for file in by_ending[".user"]
     ]
     headers = {file: _header(file) for file in (*by_ending[".inter"], *by_ending[".item"])}
     check_columns(settings, [list(header) for header in headers.values()])
@@ -102,16 +102,16 @@ def _header(file: Path) -> dict[str, str]:
 
 
 def _labelled(headers: list[dict[str, str]], settings: ImportSettings) -> bool:
-    """Whether the rows of the `.inter` files tell their split."""
+    """Whether the `.inter` files have the split of each row."""
     labelled = [LABEL in header for header in headers]
     if not any(labelled):
         return False
     if settings.splits:
-        raise ConfigError(f"The column {LABEL} tells the split of each row; leave out --splits.")
+        raise ConfigError(f"The column {LABEL} has the split of each row; leave out --splits.")
     if not all(labelled):
         raise DataError(
-            f"Some of the .inter files have a column {LABEL} and others none; give files of one "
-            "kind."
+            f"Some of the .inter files have a column {LABEL} and others do not; give files of "
+            "one kind."
         )
     return True
 
@@ -142,7 +142,7 @@ def _clicks(
     def parse(text: str, note: Note) -> tuple:
         fields = text.split("\t")
         if len(fields) != count:
-            raise Fault(WRONG_FIELDS)
+            raise RowError(WRONG_FIELDS)
         rating = None if rating_at is None else fields[rating_at]
         return click(fields[owner_at], fields[item_at], fields[time_at], rating)
 
@@ -155,14 +155,14 @@ def _clicks(
         label = text.split("\t")[label_at].strip()
         split = _LABELS.get(label.removesuffix(".0"))
         if split is None:
-            raise Fault(f"{LABEL} is not 0, 1 or 2", label)
+            raise RowError(f"{LABEL} is not 0, 1 or 2", label)
         return *row, split
 
     return LineReader(file, _WITH_SPLIT, parse_labelled, has_header=True)
 
 
 def _items(headers: dict[Path, dict[str, str]], settings: ImportSettings) -> list[LineReader]:
-    """Readers of one schema: what one file lacks is empty there."""
+    """Readers with the same schema; columns that a file does not have are empty."""
     roles = {file: find_roles(list(header), settings) for file, header in headers.items()}
     extra = further_columns(
         (name, roles[file]) for file, header in headers.items() for name in header
@@ -197,10 +197,10 @@ def _item_parser(
     def parse(text: str, note: Note) -> tuple:
         fields = text.split("\t")
         if len(fields) != count:
-            raise Fault(WRONG_FIELDS)
+            raise RowError(WRONG_FIELDS)
         row: list = ["" if at is None else fields[at].strip() for at in places]
         if not row[id_at]:
-            raise Fault("missing item_id")
+            raise RowError("missing item_id")
         refuse_list(row[id_at])
         row[price_at] = to_price(row[price_at], note)
         for at in texts_at:

@@ -1,85 +1,66 @@
-"""What a person may choose about an import, checked once."""
+"""Settings of an import."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Literal, get_args
 
-from tpad.data.columns import Columns
 from tpad.errors import ConfigError
+from tpad.settings import Count, Positive, settings
 
-SPLITS = ("train", "validation", "test")  # as in `tpad.data.sessions`, which is slow to import
-RULES = ("day", "gap", "user", "given")
-ITEM_CHOICES = ("clicked", "known", "all")
-TIME_UNITS = {"s": 1, "ms": 1_000}  # parts of a second
-RATING = "rating"
-ROLES = (
-    Columns.USER_ID,
-    Columns.SESSION_ID,
-    Columns.ITEM_ID,
-    Columns.TIMESTAMP,
-    RATING,
-    Columns.TITLE,
-    Columns.DESCRIPTION,
-    Columns.CATEGORY,
-    Columns.PRICE,
+Split = Literal["train", "validation", "test"]
+Rule = Literal["day", "gap", "user", "given"]
+ItemChoice = Literal["clicked", "known", "all"]
+TimeUnit = Literal["s", "ms"]
+Role = Literal[
+    "user_id",
+    "session_id",
+    "item_id",
+    "timestamp",
+    "rating",
+    "title",
+    "description",
+    "category",
+    "price",
     "image_url",
-)
+]
+SPLITS: tuple[Split, ...] = get_args(Split)
+ITEM_CHOICES: tuple[ItemChoice, ...] = get_args(ItemChoice)
+ROLES: tuple[Role, ...] = get_args(Role)
+TIME_UNITS: dict[TimeUnit, int] = {"s": 1, "ms": 1_000}  # units per second
+RATING = "rating"
 
 
-@dataclass(frozen=True)
+@settings
 class ImportSettings:
-    """The settings of one import.
+    """The settings of one import."""
 
-    Attributes:
-        sessions: what a session is: a user's `day` (UTC), a user's clicks up to a pause (`gap`),
-            all clicks of a `user`, or the file's own (`given`); None is the format's default.
-        gap_minutes: of `gap`, minutes without a click that end a session.
-        min_clicks: items with fewer clicks are left out, and their clicks.
-        min_session: sessions with fewer clicks are left out, before and after `min_clicks`.
-        min_rating: interactions rated lower are left out; None keeps all.
-        items: which items get a row: those `clicked`, those clicked that an item file describes
-            (`known`: clicks on others are left out), or `all` that have a record or a click.
-        limit: read only so many rows of interactions; None reads all.
-        time_unit: of the timestamps, "s" or "ms"; None is the format's default.
-        splits: the split of each interaction file, in their order; () leaves splitting to the
-            loader.
-        images: folder of pictures named ITEM_ID.jpg (or png, webp, …) that the item table gets.
-        columns: which column of the files plays a role (one of `ROLES`), where the names differ.
-    """
-
-    sessions: str | None = None
-    gap_minutes: float = 30
-    min_clicks: int = 1
-    min_session: int = 2
+    sessions: Rule | None = None
+    """How sessions are formed: one per user and `day` (UTC), of one user up to a pause (`gap`), all
+    clicks of a `user`, or as `given` by the file; None is the default of the format."""
+    gap_minutes: Positive = 30.0
+    """For `gap`, minutes without a click that end a session."""
+    min_clicks: Count = 1
+    """Items with fewer clicks are dropped, with their clicks."""
+    min_session: Count = 2
+    """Sessions with fewer clicks are dropped, before and after `min_clicks`."""
     min_rating: float | None = None
-    items: str = "clicked"
-    limit: int | None = None
-    time_unit: str | None = None
-    splits: tuple[str, ...] = ()
+    """Interactions with a lower rating are dropped; None keeps all."""
+    items: ItemChoice = "clicked"
+    """The items of the item table: those `clicked`, those clicked that an item file describes (`known`:
+    clicks on others are dropped), or `all` with a record or a click."""
+    limit: Count | None = None
+    """Largest number of interaction rows to read; None reads all."""
+    time_unit: TimeUnit | None = None
+    """Unit of the timestamps; None is the default of the format."""
+    splits: tuple[Split, ...] = ()
+    """The split of each interaction file, in order; () leaves splitting to the loader."""
     images: str | None = None
-    columns: tuple[tuple[str, str], ...] = ()
+    """Folder of pictures named ITEM_ID.jpg (or png, webp, …) for the item table."""
+    columns: tuple[tuple[Role, str], ...] = ()
+    """The column of a role, if its name is not a usual one."""
 
     def __post_init__(self) -> None:
-        if self.sessions not in (*RULES, None):
-            raise ConfigError(f"--sessions must be one of {', '.join(RULES)}.")
-        if not 0 < self.gap_minutes < float("inf"):
-            raise ConfigError(f"--sessions gap needs minutes above 0, not {self.gap_minutes:g}.")
-        for name in ("min_clicks", "min_session", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                option = name.replace("_", "-")
-                raise ConfigError(f"--{option} must be at least 1, not {value}.")
-        if self.items not in ITEM_CHOICES:
-            raise ConfigError(f"--items must be one of {', '.join(ITEM_CHOICES)}.")
-        if self.time_unit not in (*TIME_UNITS, None):
-            raise ConfigError(f"--time-unit must be one of {', '.join(TIME_UNITS)}.")
-        for split in self.splits:
-            if split not in SPLITS:
-                raise ConfigError(f"--splits takes {', '.join(SPLITS)}, not '{split}'.")
         if self.splits and "train" not in self.splits:
-            raise ConfigError("--splits names no file for train; there is nothing to learn from.")
-        for role, _ in self.columns:
-            if role not in ROLES:
-                raise ConfigError(f"--column knows the roles {', '.join(ROLES)}, not '{role}'.")
+            raise ConfigError("--splits names no file for train; name one.")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

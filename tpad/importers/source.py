@@ -1,4 +1,4 @@
-"""What a format hands to the import: readers that yield rows in batches and can go on anywhere."""
+"""The interface between formats and the import: readers that yield rows in batches, from any position."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from tpad.data.prices import LOWEST, RANGE, parse_price
 from tpad.errors import ConfigError, DataError
+from tpad.importers.counts import RowCounts, RowError
 from tpad.importers.settings import TIME_UNITS, ImportSettings
-from tpad.importers.tally import Fault, Tally
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20  # of text; a batch ends at whichever comes first
@@ -36,9 +36,9 @@ class Batch:
     """Some rows of a file.
 
     Attributes:
-        rows: tuples in the order of the reader's schema.
-        position: plain JSON value; `Reader.batches(position=…)` goes on after these rows.
-        done: bytes of the file, as it lies on disk, that were read so far.
+        rows: tuples in the order of the schema of the reader.
+        position: plain JSON value; `Reader.batches(position=…)` continues after these rows.
+        done: bytes of the (compressed) file that were read so far.
     """
 
     rows: list[tuple]
@@ -52,33 +52,33 @@ class Reader(Protocol):
     Attributes:
         path: the file.
         size: its size in bytes, for the progress bar.
-        schema: of the rows that it yields.
+        schema: of the rows.
     """
 
     path: Path
     size: int
     schema: pa.Schema
 
-    def batches(self, tally: Tally, position: Any, limit: int | None) -> Iterator[Batch]:
-        """Reads on from `position` (None is the start), at most `limit` rows of the file.
+    def batches(self, counts: RowCounts, position: Any, limit: int | None) -> Iterator[Batch]:
+        """Read from `position` (None is the start), at most `limit` rows of the file.
 
-        Counts each row in `tally.read` when it is read, and drops the faulty ones there. Between
-        two batches the tally holds exactly the rows up to the batch's `position`.
+        Each row is counted in `counts.read`, and invalid rows are reported there. After each batch,
+        `counts` covers exactly the rows up to its `position`.
         """
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one import, told apart.
+    """The files of one import.
 
     Attributes:
-        clicks: readers of interactions, all of one schema (`CLICKS`, perhaps more).
+        clicks: readers of interactions, all of one schema (`CLICKS`, possibly more).
         items: readers of item records, all of one schema (`ITEM_FIELDS` first); may be empty.
-        has_users: a click's owner is a user, so that sessions can be cut.
-        has_sessions: a click's owner is a session, if `given` is asked for.
-        default_sessions: rule if none is asked for.
-        is_ratings: a user rates an item at one time once, so that a repetition is a copy.
-        notes: what a person should know of this format.
+        has_users: the owner of a click can be a user, so that sessions can be formed.
+        has_sessions: the owner of a click can be a session.
+        default_sessions: rule for sessions, unless the settings have one.
+        is_ratings: rows are ratings; a row with the same user, item and time is a duplicate.
+        notes: what the user should know about this format.
     """
 
     clicks: list[Reader]
@@ -93,7 +93,7 @@ class Source:
         """The rule for sessions.
 
         Raises:
-            ConfigError: these files do not allow the rule asked for.
+            ConfigError: the rule of the settings does not fit these files.
         """
         rule = asked or self.default_sessions
         if rule == "given" and not self.has_sessions:
@@ -112,9 +112,9 @@ class Source:
 def click_maker(
     settings: ImportSettings, default_unit: str = "s"
 ) -> Callable[..., tuple[str, str, float]]:
-    """A function that makes a row of `CLICKS` of owner, item, time and rating (None: unrated).
+    """A function that makes a row of `CLICKS` from owner, item, time and rating (None: unrated).
 
-    The function raises a `Fault` for what cannot be used.
+    The function raises a `RowError` for an invalid row.
     """
     per_second = TIME_UNITS[settings.time_unit or default_unit]
     lowest = settings.min_rating
@@ -122,27 +122,27 @@ def click_maker(
     def click(owner: str, item: str, time: Any, rating: Any = None) -> tuple[str, str, float]:
         owner, item = owner.strip(), item.strip()
         if not owner:
-            raise Fault("missing user or session")
+            raise RowError("missing user or session")
         if not item:
-            raise Fault("missing item")
+            raise RowError("missing item")
         refuse_list(item)
         seconds = to_seconds(time, per_second)
         if lowest is not None:
             try:
                 if float(rating) < lowest:
-                    raise Fault(f"rating below {lowest:g}")
+                    raise RowError(f"rating below {lowest:g}")
             except (TypeError, ValueError) as error:
-                raise Fault("unreadable rating", str(rating)) from error
+                raise RowError("unreadable rating", str(rating)) from error
         return owner, item, seconds
 
     return click
 
 
 def to_seconds(time: Any, per_second: int = 1) -> float:
-    """Unix seconds of a number or an ISO 8601 date; without an offset it is UTC.
+    """Unix seconds of a number or an ISO 8601 date (in UTC unless it has an offset).
 
     Raises:
-        Fault: it is neither, or out of range.
+        RowError: it is neither, or out of range.
     """
     try:
         seconds = float(time) / per_second
@@ -150,54 +150,54 @@ def to_seconds(time: Any, per_second: int = 1) -> float:
         try:
             moment = time if isinstance(time, datetime) else datetime.fromisoformat(str(time))
         except (TypeError, ValueError) as error:
-            raise Fault("unreadable timestamp", str(time)) from error
+            raise RowError("unreadable timestamp", str(time)) from error
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         seconds = moment.timestamp()
     if seconds > LATEST_TIME:
-        raise Fault(
+        raise RowError(
             "timestamp too large for Unix seconds (milliseconds? --time-unit ms)", str(time)
         )
     if not seconds >= 0:  # NaN as well
-        raise Fault("unreadable timestamp", str(time))
+        raise RowError("unreadable timestamp", str(time))
     return seconds
 
 
 def to_price(value: Any, note: Callable[[str, str], None]) -> float | None:
-    """The price, or None; `note` is told of what is no price, a range or a lowest price."""
+    """The price, or None; `note` reports invalid prices, ranges and lowest prices."""
     if value == "":
         return None
     try:
         price = parse_price(value)
     except ValueError:
-        note("price is no number of at least 0", "the price counts as missing")
+        note("price is no number of at least 0", "the price is treated as missing")
         return None
     if price is None:
         return None
     if price.kind == RANGE:
-        note("price is a range", "its mean is taken")
+        note("price is a range", "its mean is used")
     elif price.kind == LOWEST:
-        note("price is the lowest of several ('from …')", "it is taken")
+        note("price is the lowest of several ('from …')", "it is used")
     return price.amount
 
 
 def refuse_list(item: str) -> None:
-    """Raises a `Fault` if an item id is a list that was written as text."""
+    """Raise a `RowError` if an item id is a list written as text."""
     if item[:1] == "[" and item[-1:] == "]":
-        raise Fault("item id is a list; write one row for each item", item)
+        raise RowError("item id is a list; write one row for each item", item)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is compressed: gzip or Parquet."""
+    """Whether a file is compressed (gzip or Parquet)."""
     with path.open("rb") as file:
         return file.read(4).startswith((b"\x1f\x8b", b"PAR1"))
 
 
 def plain_file(path: Path) -> Path:
-    """The path, if a file is there that holds something.
+    """The path, if it is a readable file that is not empty.
 
     Raises:
-        DataError: it is missing, empty, a Git LFS pointer, or no plain file.
+        DataError: it is missing, empty, a folder, or a Git LFS pointer.
     """
     if path.is_dir():
         raise DataError(f"{path} is a folder; give the files in it.")
@@ -209,7 +209,9 @@ def plain_file(path: Path) -> Path:
         with path.open("rb") as file:
             is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its rights.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror}); check its permissions."
+        ) from error
     if is_pointer:
         raise DataError(
             f"{path.name} is a Git LFS pointer, not the data itself; fetch the data with "

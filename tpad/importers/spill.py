@@ -1,7 +1,7 @@
-"""Rows on disk between two passes: numbered Arrow files, each cut into the same parts.
+"""Spills rows to disk between two passes: numbered Arrow files, each divided into the same parts.
 
-All rows of one owner are in one part, so that a part can be sorted by itself: memory follows the
-largest part (or owner), not the file.
+All rows of one owner (a session or user) are in the same part, so that each part can be sorted by
+itself: memory is bounded by the largest part, not by the file.
 """
 
 import os
@@ -18,11 +18,11 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 class Spill:
-    """A folder of Arrow files `00000.arrow`, …, of which each holds `parts` record batches.
+    """A folder of Arrow files `00000.arrow`, …, each with `parts` record batches.
 
     Args:
-        folder: made if missing.
-        parts: into how many the rows are spread.
+        folder: created if missing.
+        parts: number of parts.
     """
 
     def __init__(self, folder: Path, parts: int = 1) -> None:
@@ -30,7 +30,7 @@ class Spill:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, number: int, table: pa.Table, owners: str | None = None) -> None:
-        """Writes file `number` in one step; the column `owners` decides each row's part."""
+        """Write file `number` atomically; the column `owners` decides the part of each row."""
         if owners is None:
             pieces = [table]
         else:
@@ -50,11 +50,11 @@ class Spill:
         os.replace(beside, path)
 
     def part(self, part: int, files: int) -> pa.Table:
-        """The rows of a part in the first `files` files, in the order in which they were written."""
+        """The rows of a part in the first `files` files, in the order of writing."""
         return pa.Table.from_batches([self._read(number, part) for number in range(files)])
 
     def tables(self, files: int) -> Iterator[pa.Table]:
-        """The whole content, file by file."""
+        """Everything, part by part."""
         for number in range(files):
             for part in range(self.parts):
                 yield pa.Table.from_batches([self._read(number, part)])
@@ -65,7 +65,7 @@ class Spill:
                 return pa.ipc.open_file(file).get_batch(part)
         except (pa.ArrowException, OSError) as error:
             raise DataError(
-                f"{self._path(number)} is missing or damaged; remove {self.folder.parent} and give "
+                f"{self._path(number)} is missing or damaged; remove {self.folder.parent} and run "
                 "the command again."
             ) from error
 
@@ -74,7 +74,7 @@ class Spill:
 
 
 def _parts_of(owners: pa.ChunkedArray, parts: int) -> np.ndarray:
-    """(n,) int64, the part of each row; the same in every run, unlike `hash`."""
+    """(n,) int64, the part of each row; unlike with `hash`, the same in every run."""
     encoded = owners.combine_chunks().dictionary_encode()
     codes = np.fromiter(
         (zlib.crc32(owner.encode()) % parts for owner in encoded.dictionary.to_pylist()), np.int64

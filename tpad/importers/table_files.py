@@ -1,4 +1,4 @@
-"""Parquet, Arrow and CSV files, read some columns and rows at a time."""
+"""Reads Parquet, Arrow and CSV files: selected columns, some rows at a time."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -18,16 +18,16 @@ _END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 _STREAM = _END[:4]
 _DELIMITERS = (",", ";", "\t")
 Row = tuple | None
-"""Values of the columns asked for; None is a row with too many or too few fields."""
+"""Values of the selected columns; None for a row with too many or too few fields."""
 
 
 class Table(Protocol):
     """An open file.
 
     Attributes:
-        schema: names and types of its columns; all of a CSV's are text.
-        first: number of the first row, as a person counts: a CSV's header is row 1.
-        done: bytes of the file, as it lies on disk, that were read so far.
+        schema: names and types of its columns; in a CSV file, all are text.
+        first: number of the first row; in a CSV file, the header is row 1.
+        done: bytes of the (compressed) file that were read so far.
     """
 
     schema: pa.Schema
@@ -37,17 +37,17 @@ class Table(Protocol):
     def done(self) -> int: ...
 
     def batches(self, names: list[str], rows: int) -> Iterator[Iterable[Row]]:
-        """Some columns ("" is one of empty texts), at most `rows` rows at once."""
+        """Yield selected columns ("" is a column of empty text), at most `rows` rows at once."""
 
     def close(self) -> None: ...
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Table]:
-    """The table of a file.
+    """Open the table of a file.
 
     Raises:
-        DataError: it is of another kind, or damaged.
+        DataError: it has another format, or is damaged.
     """
     with plain_file(path).open("rb") as file:
         magic = file.read(6)
@@ -83,7 +83,7 @@ class ArrowTable:
         else:
             with path.open("rb") as stream:
                 stream.seek(max(0, self._size - len(_END)))
-                if stream.read() != _END:  # cut between two batches, it would just seem shorter
+                if stream.read() != _END:  # otherwise a truncated file would only seem shorter
                     raise pa.ArrowInvalid("no end of the stream")
             file = pa.ipc.open_stream(self._map)
             self._batches = iter(file)
@@ -94,7 +94,7 @@ class ArrowTable:
 
     @property
     def done(self) -> int:
-        """Bytes read so far; of Parquet as the share of its rows."""
+        """Bytes read so far; for Parquet, estimated from the rows."""
         if self._parquet is None:
             return self._map.tell()
         return self._size * self._seen // max(self._rows, 1)
@@ -119,7 +119,7 @@ class ArrowTable:
 
 
 class CsvTable:
-    """UTF-8 text with a header, separated by commas, semicolons or tabs, perhaps packed by gzip."""
+    """UTF-8 text with a header, separated by commas, semicolons or tabs, optionally gzip-compressed."""
 
     first = 2
 
@@ -133,7 +133,7 @@ class CsvTable:
         delimiter = max(_DELIMITERS, key=header.count)
         self._names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter))]
         self._rows = csv.reader(self._texts(), delimiter=delimiter, strict=True)
-        # Columns without a name are what spreadsheets leave at the right edge.
+        # Spreadsheets leave columns without a name at the right edge.
         self.schema = pa.schema([(name, pa.string()) for name in self._names if name])
 
     def close(self) -> None:
@@ -166,20 +166,20 @@ class CsvTable:
         except csv.Error as error:
             raise DataError(
                 f"{self._name} cannot be read as CSV near line {self._lines.number:,} ({error}); "
-                "close each quote, and double the quotes that belong to the text."
+                "close each quote, and double the quotes inside the text."
             ) from error
         return []
 
     def _header(self) -> str:
         for text in self._texts():
             if "\0" in text:
-                raise DataError(f"{self._name} is no Parquet, Arrow or CSV file; convert it.")
+                raise DataError(f"{self._name} is not a Parquet, Arrow or CSV file; convert it.")
             if text.strip():
                 return text
         raise DataError(f"{self._name} holds only blank lines; download it again.")
 
     def _texts(self) -> Iterator[str]:
-        """Lines with their ends, as `csv` wants them."""
+        """Lines with their line ends, as `csv` needs them."""
         while line := self._lines.next():
             if self._lines.number == 1:
                 line = line.removeprefix(BOM)

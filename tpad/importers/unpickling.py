@@ -1,9 +1,9 @@
-"""Reading pickles of lists, tuples, numbers and strings, and of nothing else.
+"""Loads pickles that contain only lists, tuples, numbers and strings.
 
-A pickle is a program. Before it runs, every instruction is looked at, and all but those that build
-these four kinds of values are refused; the reader that then runs it refuses names and references
-once more. What is admitted can neither import nor call anything, nor make a reader reserve more
-memory than the file's own size justifies.
+A pickle is a program. Before it runs, every instruction is checked, and only those that build these
+four kinds of values are allowed; the unpickler then refuses names and references once more. The allowed
+instructions can neither import nor call anything, nor reserve more memory than the size of the file
+justifies.
 """
 
 import os
@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from tpad.errors import DataError
+from tpad.errors import DataError, one_line
 from tpad.importers.source import plain_file
 
-ADMITTED = frozenset(
+ALLOWED = frozenset(
     [
         "PROTO",
         "FRAME",
@@ -59,11 +59,15 @@ ADMITTED = frozenset(
         "LONG_BINGET",
     ]
 )
-_PLACES = ("PUT", "BINPUT", "LONG_BINPUT")  # a reader makes a table as long as the highest of these
+_PLACES = (
+    "PUT",
+    "BINPUT",
+    "LONG_BINPUT",
+)  # the unpickler allocates a table up to the highest place
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """The second fence: no class, no function, no outside object."""
+    """The second check: no classes, functions or external objects."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -73,10 +77,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_plain_pickle(path: Path) -> Any:
-    """Reads a pickle of lists, tuples, numbers and strings; it is held in memory whole.
+    """Load a pickle of lists, tuples, numbers and strings, completely into memory.
 
     Raises:
-        DataError: it is damaged, or holds anything else, in which case nothing of it has run.
+        DataError: it is damaged or contains anything else; then nothing of it was run.
     """
     with plain_file(path).open("rb") as file:
         _check(file, path)
@@ -84,7 +88,9 @@ def load_plain_pickle(path: Path) -> Any:
         try:
             return _PlainUnpickler(file).load()
         except Exception as error:  # damaged data raises nearly anything
-            raise DataError(f"{path.name} is a damaged pickle ({error}); get it again.") from error
+            raise DataError(
+                f"{path.name} is a damaged pickle ({error}); download it again."
+            ) from error
 
 
 def _check(file: BinaryIO, path: Path) -> None:
@@ -94,7 +100,7 @@ def _check(file: BinaryIO, path: Path) -> None:
     ) as bar:
         try:
             for count, (code, argument, place) in enumerate(pickletools.genops(file)):
-                if code.name not in ADMITTED:
+                if code.name not in ALLOWED:
                     if place == 0:
                         _refuse_text(path)
                     raise DataError(
@@ -104,18 +110,20 @@ def _check(file: BinaryIO, path: Path) -> None:
                     )
                 if code.name in _PLACES and int(argument or 0) > size:
                     raise DataError(
-                        f"{path.name} is a damaged pickle (byte {place:,}); get it again."
+                        f"{path.name} is a damaged pickle (byte {place:,}); download it again."
                     )
                 if count % 65_536 == 0:
                     bar.update((place or 0) - bar.n)
         except (ValueError, IndexError, MemoryError, OverflowError) as error:
             _refuse_text(path)
-            told = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-            raise DataError(f"{path.name} is no pickle, or a damaged one ({told}).") from error
+            raise DataError(
+                f"{path.name} is not a pickle, or a damaged one ({one_line(error)}); give a pickle of "
+                "plain lists."
+            ) from error
 
 
 def _refuse_text(path: Path) -> None:
-    """Raises a `DataError` if the file is plain text. Old pickles are text that ends with a dot."""
+    """Raise a `DataError` if the file is plain text. Pickles of protocol 0 are text that ends with a dot."""
     with path.open("rb") as file:
         head = file.read(1000)
         file.seek(-1, os.SEEK_END)

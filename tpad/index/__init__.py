@@ -1,4 +1,4 @@
-"""Nearest neighbours by inner product, exact or approximate."""
+"""Nearest-neighbour search by inner product, exact or approximate."""
 
 import lazy_loader
 

@@ -1,14 +1,14 @@
 """Nearest neighbours by inner product: exact matmul, exact FAISS, or approximate IVF and HNSW.
 
-Each finds candidates in float32, and the candidates alone are scored again in float64, row by row.
-So both exact searches give the same items, scores and order, and equal scores rank by the lower row:
-in float32 the two sum in different orders, and would now and then swap near-equal items. An
-approximate search may miss an item, but what it finds has the same score and order.
+Each method finds candidates in float32 and scores only these again in float64, row by row. So both exact
+methods return the same items, scores and order (in float32 they sum in different orders and would
+sometimes swap near-equal items). Ties are broken by the lower row. An approximate search may miss an
+item, but the items it finds have the same scores and order.
 
-On vectors of a trained session model (97 wide, in families of look-alikes), "ivf" finds more than 99 %
-of the best 20 at 100,000 and at 1,000,000 rows, for a twentieth of the time of "exact" at a million;
-"hnsw" finds 98 % and more, takes twice as long a search, and far longer to build. `benchmarks/bench_recommend.py`
-measures this, and `Index.recall` measures it on vectors of one's own.
+On vectors of a trained session model (97 dimensions, in clusters of similar items), "ivf" finds more than
+99 % of the best 20 at 100,000 and at 1,000,000 rows, in a twentieth of the time of "exact" at a million;
+"hnsw" finds at least 98 %, takes twice as long as "ivf" to search, and far longer to build.
+`benchmarks/bench_recommend.py` measures this, and `Index.recall` measures it on your own vectors.
 """
 
 from collections.abc import Sequence
@@ -20,23 +20,23 @@ from tpad.index.parts import AUTO_SIZE, METHODS, IndexSettings, Part, within
 
 __all__ = ["AUTO_SIZE", "METHODS", "Index", "IndexSettings", "top_k"]
 
-GROWN = 4  # an index is built anew when what was added is more than this part of it
+REBUILD = 4  # the index is rebuilt when the added rows exceed this fraction (1/4) of it
 
 
 class Index:
-    """The vectors of a catalogue, to find those with the largest inner product.
+    """Finds the vectors of a catalogue with the largest inner product.
 
     Args:
-        vectors: (n, d). A row that is not finite is never found. A float32 array is not copied and
-            must not be changed afterwards.
+        vectors: (n, d). A row that is not finite is never returned. A float32 array is not copied
+            and must not be changed afterwards.
         method: "exact" (numpy), "faiss" (`IndexFlatIP`), "ivf" (`IndexIVFFlat`) or "hnsw"
             (`IndexHNSWFlat`), both approximate from 1,000 vectors on; or "auto": "exact" below
             `AUTO_SIZE` vectors and "ivf" from there.
-        settings: of the approximate searches.
+        settings: of the approximate methods.
 
     Raises:
-        ConfigError: no such method.
-        DataError: `vectors` is no matrix.
+        ConfigError: there is no such method.
+        DataError: `vectors` is not a matrix.
     """
 
     def __init__(
@@ -46,7 +46,9 @@ class Index:
         settings: IndexSettings | None = None,
     ) -> None:
         if method not in METHODS:
-            raise ConfigError(f"There is no search {method!r}; choose one of {', '.join(METHODS)}.")
+            raise ConfigError(
+                f"There is no search method {method!r}; choose one of {', '.join(METHODS)}."
+            )
         self.method, self.settings = method, settings or IndexSettings()
         self._parts: tuple[Part, ...] = (Part(_matrix(vectors), 0, method, self.settings),)
 
@@ -56,27 +58,27 @@ class Index:
 
     @property
     def used(self) -> str:
-        """The search that is used: what "auto" came to."""
+        """The method in use; with "auto", the one that was chosen."""
         return self._parts[0].used
 
     def with_rows(self, vectors: np.ndarray) -> "Index":
-        """An index with further rows after those of this one, which stays as it is.
+        """A new index with further rows after those of this one.
 
-        The new rows are searched exactly beside the old ones, so that nothing is built again; only
-        when they are more than a quarter of the old ones, all are indexed together.
+        The new rows are searched exactly, beside the index of the old ones; it is rebuilt with all
+        rows only when the new ones are more than a quarter of the old ones.
 
         Args:
             vectors: (n, d).
 
         Raises:
-            DataError: of another width.
+            DataError: the vectors have another width.
         """
         vectors, main = _matrix(vectors), self._parts[0]
         width = main.vectors.shape[1]
         if vectors.shape[1] != width:
             raise DataError(f"The index has vectors of {width} numbers, not {vectors.shape[1]}.")
         vectors = np.concatenate([*(part.all_vectors() for part in self._parts[1:]), vectors])
-        if len(vectors) > main.n // GROWN:
+        if len(vectors) > main.n // REBUILD:
             return Index(np.concatenate([main.all_vectors(), vectors]), self.method, self.settings)
         grown = Index.__new__(Index)
         grown.method, grown.settings = self.method, self.settings
@@ -91,29 +93,30 @@ class Index:
         Args:
             query: (d,).
             k: how many, at least 1; fewer are returned only if there are no more.
-            exclude: rows that are not to be found.
+            exclude: rows that are not returned.
 
         Returns:
             rows (m,) int64 and scores (m,) float32, best first, ties by the lower row; m <= k.
 
         Raises:
             ConfigError: k is below 1.
-            DataError: the query is not finite or of another size.
+            DataError: the query is not finite or has another size.
         """
         return self._search(query, k, exclude, exact=False)
 
     def recall(self, queries: np.ndarray, k: int = 20) -> float:
-        """Mean share of the k best items that `search` finds, by exact search of the same queries.
+        """Recall at k of `search`, averaged over queries, with the exact search as the reference.
 
         Args:
             queries: (n, d), at least one.
             k: how many.
 
-        Errors as in `search`.
+        Raises:
+            ConfigError, DataError: as in `search`.
         """
         queries = _matrix(queries)
         if not len(queries):
-            raise ConfigError("Recall is measured on queries; give at least one.")
+            raise ConfigError("There are no queries; give at least one.")
         shares = []
         for query in queries:
             best, _ = self._search(query, k, (), exact=True)
@@ -145,12 +148,12 @@ class Index:
 def top_k(
     scores: np.ndarray, k: int, exclude: Sequence[int] | np.ndarray = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k items with the highest of given scores.
+    """The k items with the highest scores.
 
     Args:
-        scores: (n,); an item that cannot be scored has −inf (or NaN), and is never returned.
+        scores: (n,); items with −inf or NaN cannot be scored and are never returned.
         k: how many, at least 1; fewer are returned if there are no more.
-        exclude: rows that are not to be returned.
+        exclude: rows that are not returned.
 
     Returns:
         rows (m,) int64 and scores (m,), best first, ties by the lower row; m <= k.

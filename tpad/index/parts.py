@@ -1,67 +1,54 @@
-"""One block of an index's vectors, and the FAISS structures that find candidates in it."""
+"""A part of an index: some of its vectors, and the FAISS index that finds candidates among them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tpad.errors import ConfigError, check_seed
+from tpad.settings import Count, Seed, settings
 
 METHODS = ("exact", "faiss", "ivf", "hnsw", "auto")
-AUTO_SIZE = (
-    200_000  # vectors from which "auto" is approximate: an exact search takes some 8 ms there
-)
-SMALLEST = 1000  # vectors below which there is nothing to gain by an approximate search
-TOLERANCE = 1e-5  # of |query| · |item|: above what float32 sums of some thousand terms are off by
-BLOCK = 256  # scores of which only the largest is looked at first
-CHUNK = 65_536  # vectors read at once
+AUTO_SIZE = 200_000  # vectors from which "auto" is approximate; an exact search then takes 8 ms
+MIN_APPROXIMATE = 1000  # vectors below which every search is exact
+TOLERANCE = 1e-5  # of |query| · |item|; above the error of float32 sums of some thousand terms
+BLOCK = 256  # scores whose maximum is compared first
+CHUNK = 65_536  # vectors processed at once
 KMEANS_STEPS = 10
 POINTS_PER_LIST = 39  # FAISS warns of fewer
 
 
-@dataclass(frozen=True)
+@settings
 class IndexSettings:
-    """How the approximate searches are built, and how far they look."""
+    """Settings of the approximate methods."""
 
-    nlist: int | None = None
+    nlist: Count | None = None
     """Lists of "ivf"; None: the square root of the number of vectors."""
-    nprobe: int = 32
-    """Lists of "ivf" that one search reads."""
-    links: int = 48
-    """Neighbours that a vector of "hnsw" is linked with (FAISS's M)."""
-    ef_construction: int = 200
-    """Candidates that "hnsw" keeps while a vector is linked."""
-    ef_search: int | None = None
-    """Candidates that "hnsw" keeps during one search; None: twice the square root of the number of
-    vectors, at least 512."""
-    sample: int = 64
-    """Vectors a list that the lists' centres are learnt from; more are not read."""
-    seed: int = 0
-    """Of the sample and of the centres' start."""
-
-    def __post_init__(self) -> None:
-        for name in ("nprobe", "links", "ef_construction", "sample"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        check_seed(self.seed)
-        for name in ("nlist", "ef_search"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1 or None, not {value}.")
+    nprobe: Count = 32
+    """Lists that a search of "ivf" reads."""
+    links: Count = 48
+    """Neighbours that each vector of "hnsw" is linked to (M in FAISS)."""
+    ef_construction: Count = 200
+    """Candidates of "hnsw" while a vector is added."""
+    ef_search: Count | None = None
+    """Candidates of "hnsw" during a search; None: twice the square root of the number of vectors, at
+    least 512."""
+    sample: Count = 64
+    """Training vectors per list of "ivf"."""
+    seed: Seed = 0
+    """Of the training sample and the initial centroids."""
 
 
 class Part:
-    """Vectors of rows that follow one another, and one way to search them.
+    """Consecutive vectors of an index, with one search method.
 
     Args:
-        vectors: (n, d) float32; a row that is not finite is never found.
-        first: row of the first.
+        vectors: (n, d) float32; a row that is not finite is never returned.
+        first: row number of the first vector.
         method: one of METHODS.
-        settings: of the approximate searches.
+        settings: of the approximate methods.
 
     Attributes:
-        n: number of rows, those that are not finite included.
-        used: the search that `method` came to: "exact", "faiss", "ivf" or "hnsw".
+        n: number of rows, including those that are not finite.
+        used: the method in use: "exact", "faiss", "ivf" or "hnsw".
     """
 
     def __init__(
@@ -71,7 +58,7 @@ class Part:
         starts = range(0, len(vectors), CHUNK)
         finite = [np.isfinite(vectors[start : start + CHUNK]).all(axis=1) for start in starts]
         kept = np.flatnonzero(np.concatenate([np.zeros(0, bool), *finite]))
-        # Where every row is finite, which is the rule, the vectors are not copied.
+        # If every row is finite, as usual, the vectors are not copied.
         self._kept = None if len(kept) == len(vectors) else kept  # (n_finite,)
         self.vectors = np.ascontiguousarray(vectors if self._kept is None else vectors[kept])
         self._largest = max(
@@ -85,11 +72,11 @@ class Part:
         self._faiss = _Faiss(self.vectors, self.used, settings) if self.used != "exact" else None
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
-        """Rows of positions in `vectors`."""
+        """Row numbers of positions in `vectors`."""
         return self.first + (positions if self._kept is None else self._kept[positions])
 
     def all_vectors(self) -> np.ndarray:
-        """(n, d), NaN where a row is not finite."""
+        """(n, d), NaN for rows that are not finite."""
         if self._kept is None:
             return self.vectors
         every = np.full((self.n, self.vectors.shape[1]), np.nan, np.float32)
@@ -99,26 +86,26 @@ class Part:
     def candidates(
         self, query: np.ndarray, k: int, exclude: np.ndarray, exact: bool = False
     ) -> np.ndarray:
-        """Positions in `vectors` that hold the best k (of those that an approximate search meets),
-        and perhaps a few more.
+        """Positions in `vectors` of the best k (among those that an approximate search visits), and
+        possibly a few more.
 
         Args:
             query: (d,) float32.
             k: how many.
-            exclude: rows that are not to be found, unique.
-            exact: look at every vector.
+            exclude: unique rows that are not returned.
+            exact: search all vectors.
         """
         n, left_out = len(self.vectors), self._positions(exclude)
         slack = TOLERANCE * float(np.linalg.norm(query)) * self._largest
         if self._faiss is not None and not exact:
             reach = k + len(left_out) + 16
-            # Beyond a quarter of the vectors, looking at all of them is as fast.
+            # Beyond a quarter of the vectors, an exact search is as fast.
             while (reach := min(reach, n)) <= (n if self._faiss.is_flat else n // 4):
                 scores, found, everything = self._faiss.search(query, reach)
                 kept = ~np.isin(found, left_out)
                 scores, found = scores[kept], found[kept]
                 near = within(found, scores, k, slack)
-                # Complete only if the worst that FAISS gave is not itself near the k-th best.
+                # Complete only if the worst result of FAISS is not itself near the k-th best.
                 if len(near) < len(found) or (
                     everything and len(found) >= min(k, n - len(left_out))
                 ):
@@ -131,7 +118,7 @@ class Part:
         return within(np.arange(n), scores, k, slack)
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
-        """Positions in `vectors` of those of the rows that it holds."""
+        """Positions in `vectors` of those rows that are in this part."""
         rows = rows[(rows >= self.first) & (rows < self.first + self.n)] - self.first
         if self._kept is None:
             return rows
@@ -143,12 +130,12 @@ class Part:
 class _Faiss:
     """A FAISS index by inner product.
 
-    Clusters are found by spherical k-means on a bounded sample. A graph is built by one thread: with
-    several, no two would be equal. Equal vectors are one node of it: a node whose neighbours are all
-    equal to itself is a dead end. By inner product a graph links everything to the longest vectors
-    and misses its own surroundings; so each vector gets one more number that makes all equally long,
-    and the query a zero: then the nearest are those of the largest inner product (Bachrach et al.
-    2014, RecSys), and surroundings are those of a distance.
+    The centroids of "ivf" come from spherical k-means on a bounded sample. The graph of "hnsw" is built
+    by one thread, because several threads would not build the same graph twice. Equal vectors share a
+    node, since a node whose neighbours are all equal to itself is a dead end. With the inner product, a
+    graph would link all nodes to the longest vectors. Therefore each vector gets one more dimension that
+    makes all vectors equally long, and the query a zero there: then the nearest neighbours by distance
+    are those with the largest inner product (Bachrach et al. 2014, RecSys).
     """
 
     def __init__(self, vectors: np.ndarray, method: str, settings: IndexSettings) -> None:
@@ -158,7 +145,7 @@ class _Faiss:
         self._vectors, self._groups = vectors, None
         if method == "ivf":
             nlist = min(settings.nlist or round(n**0.5), max(1, n // POINTS_PER_LIST))
-            self._quantizer = faiss.IndexFlatIP(d)  # kept: FAISS does not own it
+            self._quantizer = faiss.IndexFlatIP(d)  # FAISS does not own it
             self.index: Any = faiss.IndexIVFFlat(
                 self._quantizer, d, nlist, faiss.METRIC_INNER_PRODUCT
             )
@@ -184,33 +171,33 @@ class _Faiss:
             faiss.omp_set_num_threads(threads)
 
     def search(self, query: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Scores and positions of the best `reach` (with all that equal them), and whether these
-        are all that the search can meet."""
+        """Scores and positions of the best `reach` vectors and their duplicates, and whether the
+        search can find no more."""
         parameters, asked = self._parameters, query[None]
         if self._groups is not None:
             parameters = _faiss().SearchParametersHNSW(efSearch=max(self._ef_search, reach))
             asked = np.append(query, np.float32(0))[None]
         scores, found = self.index.search(asked, reach, params=parameters)
-        there = found[0] >= 0  # −1 where there is no more
+        there = found[0] >= 0  # −1: no more results
         scores, found = scores[0][there], found[0][there]
         everything = len(found) < reach or reach == self.index.ntotal
         if self._groups is not None:
             found = self._groups.members(found)
-            scores = self._vectors[found] @ query  # what the graph gives are distances
+            scores = self._vectors[found] @ query  # the graph returns distances
         return scores, found, everything
 
 
 class _Groups:
-    """Positions by equal vectors.
+    """Groups of equal vectors.
 
     Attributes:
-        firsts: (n_groups,) position of one vector of each.
+        firsts: (n_groups,) position of the first vector of each group.
     """
 
     def __init__(self, vectors: np.ndarray) -> None:
         whole = vectors.view(np.dtype((np.void, vectors.itemsize * vectors.shape[1])))[:, 0]
         _, first, of = np.unique(whole, return_index=True, return_inverse=True)
-        # Groups in the order of their first position, so that the graph grows in that of the table.
+        # Ordered by their first position, so that the graph is built in the order of the table.
         place = np.empty(len(first), np.int64)
         place[np.argsort(first)] = np.arange(len(first))
         self.firsts = np.sort(first)
@@ -218,7 +205,7 @@ class _Groups:
         self._ends = np.cumsum(np.bincount(place[of], minlength=len(first)))
 
     def members(self, groups: np.ndarray) -> np.ndarray:
-        """All positions of some groups, one group after the other."""
+        """All positions of some groups, concatenated."""
         ends = self._ends[groups]
         starts = np.where(groups > 0, self._ends[groups - 1], 0)
         found = [self._order[a:b] for a, b in zip(starts, ends, strict=True)]
@@ -226,14 +213,14 @@ class _Groups:
 
 
 def _equally_long(vectors: np.ndarray) -> np.ndarray:
-    """(n, d) -> (n, d + 1) float32, with the number that brings each to the length of the longest."""
+    """Append a dimension that makes all vectors as long as the longest: (n, d) -> (n, d + 1) float32."""
     squares = np.einsum("nd,nd->n", vectors, vectors)
     more = np.sqrt(squares.max() - squares)
     return np.concatenate([vectors, more[:, None]], axis=1)
 
 
 def _faiss() -> Any:
-    import faiss  # slow to import, and an exact search needs none of it
+    import faiss  # slow to import, and not needed for an exact search
 
     return faiss
 
@@ -241,12 +228,11 @@ def _faiss() -> Any:
 def _method(method: str, n: int) -> str:
     if method == "auto":
         method = "exact" if n < AUTO_SIZE else "ivf"
-    return "exact" if n == 0 or (method in ("ivf", "hnsw") and n < SMALLEST) else method
+    return "exact" if n == 0 or (method in ("ivf", "hnsw") and n < MIN_APPROXIMATE) else method
 
 
 def within(rows: np.ndarray, scores: np.ndarray, k: int, slack: float) -> np.ndarray:
-    """The rows whose score is not below the k-th best by more than twice `slack`; none whose score
-    is NaN or −inf."""
+    """The rows whose score is at most twice `slack` below the k-th best, without NaN and −inf."""
     if np.isnan(scores).any():
         known = ~np.isnan(scores)
         rows, scores = rows[known], scores[known]

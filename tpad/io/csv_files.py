@@ -1,8 +1,8 @@
-"""CSV that a spreadsheet opens as data: no cell of it is taken for a formula.
+"""Writes CSV that is safe to open in a spreadsheet: no cell is interpreted as a formula.
 
-Spreadsheets run a cell that begins with "=", "+", "-", "@" or a control character. Such a text is
-written with an apostrophe before it, as OWASP advises; numbers stay as they are. `original_cell`
-takes the apostrophe off again.
+Spreadsheets execute a cell that begins with "=", "+", "-", "@" or a control character. Such text is
+prefixed with an apostrophe, as OWASP advises; numbers do not change. `original_cell` removes the
+apostrophe.
 """
 
 import csv
@@ -21,27 +21,27 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def safe_cell(value: Any) -> Any:
-    """The value, with an apostrophe before it if it is a text that could start a formula."""
+    """The value, prefixed with an apostrophe if it is text that could start a formula."""
     if not isinstance(value, str) or not _FORMULA.match(value) or _NUMBER.fullmatch(value):
         return value
     return _MARK + value
 
 
 def original_cell(text: str) -> str:
-    """The text that `safe_cell` was given."""
+    """The inverse of `safe_cell`."""
     marked = text.startswith(_MARK) and _FORMULA.match(text, 1)
     return text[1:] if marked else text
 
 
 def csv_text(frame: pd.DataFrame, *, index: bool = False) -> str:
-    """A table as CSV with commas and "\\n", headings first.
+    """Format a table as CSV with a header, commas and "\\n".
 
     Args:
-        frame: the table; texts are made safe in cells, headings and index.
-        index: whether the index is written, as the first columns.
+        frame: the table; text in cells, header and index is made safe.
+        index: write the index as the first columns.
 
     Raises:
-        DataError: a text holds half of a surrogate pair, which UTF-8 cannot hold.
+        DataError: a text contains half of a surrogate pair, which UTF-8 cannot represent.
     """
     frame = frame.reset_index() if index else frame
     columns = [_safe_column(column) for _, column in frame.items()]
@@ -53,7 +53,7 @@ def csv_text(frame: pd.DataFrame, *, index: bool = False) -> str:
 
 
 def write_rows(file: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes rows one by one as CSV, headings first.
+    """Write a header and rows as CSV, one row at a time.
 
     Args:
         file: open for writing with `newline=""`.
@@ -66,7 +66,7 @@ def write_rows(file: IO[str], header: Sequence[str], rows: Iterable[Sequence[Any
 
 
 def _quoting(cells: Iterable[Any]) -> Literal[0, 2]:
-    """Python's csv quotes a carriage return in no other mode, and readers begin a row after it."""
+    """Quote all text if there is a carriage return: in the minimal mode, `csv` would not quote it."""
     has_return = any(isinstance(cell, str) and "\r" in cell for cell in cells)
     return csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL
 

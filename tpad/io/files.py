@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Writes files and folders atomically: they appear complete or not at all."""
 
 import ctypes
 import hashlib
@@ -14,37 +14,36 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 CHUNK = 1 << 20  # bytes read at once
-_LOCK, _NEW, _OLD = "lock", "new", "old"  # what lies in a part folder
+_LOCK, _NEW, _OLD = "lock", "new", "old"  # content of a temporary folder
 _PART = re.compile(r"\.(?P<name>.+)\.part-[a-z0-9_]+")
-_swept: set[Path] = set()  # folders whose leftovers this process has removed
+_cleaned: set[Path] = set()  # folders whose leftovers this process has removed
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A path beside `path` to write a file to; it takes the place of `path` if no error occurs.
+    """A temporary path to write a file to; it replaces `path` if no error occurs.
 
-    What a killed process left half-written in the folder is removed, once per process.
+    Incomplete files of killed processes in the folder are removed, once per process.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent.absolute()
-    if folder not in _swept:
-        _swept.add(folder)
+    if folder not in _cleaned:
+        _cleaned.add(folder)
         remove_leftovers(folder)
     with _part_folder(path) as part:
         written = part / path.name
         yield written
-        _let_others_read(written)
+        _make_readable(written)
         os.replace(written, path)
 
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """An empty folder beside `path` to write to; it replaces `path` if no error occurs.
+    """An empty temporary folder to write to; it replaces `path` if no error occurs.
 
-    A folder that is there is exchanged in one step where the system can do so (Linux, macOS).
-    Elsewhere, a kill between the two renames is undone by `remove_leftovers`, which is called here
-    first.
+    An existing folder is exchanged atomically if the system supports it (Linux, macOS). Otherwise it
+    takes two renames, and `remove_leftovers`, which is called first, repairs a kill between them.
     """
     path = Path(os.path.abspath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,24 +52,24 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         new = part / _NEW
         new.mkdir()
         yield new
-        _let_others_read(new)
+        _make_readable(new)
         if path.is_dir():
             if _exchange(new, path):
-                return  # the old one now lies in the part folder
+                return  # the old folder is now in the temporary one
             os.replace(path, part / _OLD)
         os.replace(new, path)
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Removes what killed processes left half-written; what a living process writes is kept.
+    """Remove incomplete files and folders of killed processes, but not those of running ones.
 
-    A folder that was moved aside and not yet replaced is put back.
+    A folder that was renamed and not yet replaced is restored.
 
     Args:
-        folder: to look in.
-        name: of the one file or folder whose leftovers are removed; None for all.
+        folder: the folder to clean.
+        name: remove only the leftovers of this file or folder; None for all.
     """
-    with suppress(OSError):  # a folder that cannot be read or written: nothing is left here by us
+    with suppress(OSError):  # a folder that cannot be read or written has no leftovers of ours
         for found in sorted(folder.iterdir()):
             match = _PART.fullmatch(found.name)
             if match is None or not found.is_dir() or name not in (None, match["name"]):
@@ -83,7 +82,7 @@ def _remove_leftover(part: Path, path: Path) -> None:
     held = FileLock(part / _LOCK)
     try:
         held.acquire(timeout=0)
-    except (Timeout, OSError, NotImplementedError):  # in use, or nobody can tell
+    except (Timeout, OSError, NotImplementedError):  # in use, or locks are not supported
         return
     try:
         if (part / _OLD).is_dir() and not path.exists():
@@ -95,11 +94,11 @@ def _remove_leftover(part: Path, path: Path) -> None:
 
 @contextmanager
 def _part_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder beside `path` that goes away; its lock tells that its process is alive."""
+    """A hidden temporary folder beside `path`; its lock shows that the process is running."""
     part = Path(tempfile.mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
     held = FileLock(part / _LOCK)
     try:
-        with suppress(OSError, NotImplementedError):  # a file system without locks
+        with suppress(OSError, NotImplementedError):  # the file system has no locks
             held.acquire()
         yield part
     finally:
@@ -108,7 +107,7 @@ def _part_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swaps two paths in one step; False where the system or the file system cannot."""
+    """Exchange two paths atomically; False if the system or file system does not support it."""
     if sys.platform == "win32":
         return False
     library = ctypes.CDLL(None, use_errno=True)
@@ -122,15 +121,15 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
 
 
-def _let_others_read(path: Path) -> None:
-    """mkdtemp makes a folder private, and safetensors a file: a server may run as somebody else."""
+def _make_readable(path: Path) -> None:
+    """Set the usual permissions: mkdtemp and safetensors make folders and files private."""
     for found in [path, *path.rglob("*")]:
         if not found.is_symlink():
             found.chmod(0o755 if found.is_dir() else 0o644)
 
 
 def sha256(path: Path) -> str:
-    """The file's digest in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(CHUNK):

@@ -1,4 +1,4 @@
-"""One run at a time on a folder."""
+"""Locks a folder, so that only one run at a time writes to it."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from filelock import FileLock, Timeout
 from tpad.errors import ConfigError
 
 LOCK = ".lock"
-"""File of a folder that runs write to; it names the process of the one that does so now."""
+"""Lock file in the folder; it contains the id of the process that writes to it."""
 
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Keeps other runs off a folder. The system frees the lock of a process that died.
+    """Lock a folder against other runs. The system releases the lock of a process that died.
 
     Raises:
         ConfigError: another run uses the folder.
@@ -26,19 +26,19 @@ def only_run(folder: Path) -> Iterator[None]:
         held.acquire(timeout=0)
     except Timeout:
         raise ConfigError(
-            f"Another run writes to {folder} (process {_read(lock)}); wait for its end, stop it, or "
+            f"Another run writes to {folder} (process {_read(lock)}); wait until it ends, stop it, or "
             "choose another folder."
         ) from None
     try:
         _write(lock, f"{os.getpid()}\n")
         yield
     finally:
-        _write(lock, "")  # what a finished run leaves does not depend on who made it
+        _write(lock, "")  # so that equal runs leave equal folders
         held.release()
 
 
 def _write(lock: Path, process: str) -> None:
-    with suppress(OSError):  # a full disk: the lock holds all the same, and "unknown" is read
+    with suppress(OSError):  # disk full: the lock still works, and the process is "unknown"
         lock.write_text(process, "ascii")
 
 

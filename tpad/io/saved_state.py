@@ -1,4 +1,4 @@
-"""States of modules and optimisers as named tensors."""
+"""Converts the states of modules and optimizers to and from named tensors."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state by `number of the parameter.name`, for `restore_optimizer`."""
+    """State of an optimizer by `parameter index.name`, for `restore_optimizer`."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, values in optimizer.state_dict()["state"].items()
@@ -19,7 +19,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Gives an optimiser its state back; the settings of its groups stay as they are."""
+    """Restore the state of an optimizer; the settings of its groups do not change."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
@@ -29,26 +29,26 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those tensors whose names begin with a prefix, without it."""
+    """Select the tensors whose names start with a prefix, and remove the prefix."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def built(make: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
-    """A module with these weights; their sizes are compared before memory is taken for them.
+    """Build a module with given weights; the shapes are checked before memory is allocated.
 
     Args:
-        make: makes the module, of any sizes.
-        tensors: its whole state, float32.
+        make: makes the module.
+        tensors: its complete state, in float32.
 
     Raises:
-        RuntimeError: a tensor is missing, left over, or of another size.
-        ValueError: a tensor holds NaN or infinity, or numbers of another kind.
+        RuntimeError: a tensor is missing, unexpected, or of another shape.
+        ValueError: a tensor contains NaN or infinity, or has another type.
     """
     for name, value in tensors.items():
         if value.is_floating_point() and value.dtype != torch.float32:
-            raise ValueError(f"{name} holds numbers of the kind {value.dtype}")
+            raise ValueError(f"{name} has the type {value.dtype}")
         if not torch.isfinite(value).all():
-            raise ValueError(f"{name} holds NaN or infinity")
+            raise ValueError(f"{name} contains NaN or infinity")
     with torch.device("meta"):
         module = make()
     module.load_state_dict(tensors, assign=True)

@@ -1,4 +1,4 @@
-"""Safetensors files whose bytes depend on their content alone."""
+"""Writes safetensors files whose bytes depend only on their content."""
 
 import json
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ _LENGTH = 8  # bytes at the start, the length of the header
 def write_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes named arrays in one step; equal arguments give equal bytes.
+    """Write named arrays atomically; equal arguments give equal bytes.
 
     Args:
-        path: of the file.
-        arrays: by name.
+        path: the file.
+        arrays: arrays by name.
         metadata: text by name.
     """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -30,13 +30,13 @@ def write_arrays(
 
 
 def _sort_metadata(path: Path) -> None:
-    """safetensors writes the metadata in an order that differs from one process to the next."""
+    """Sort the metadata, whose order in safetensors differs between processes."""
     with path.open("r+b") as file:
         length = int.from_bytes(file.read(_LENGTH), "little")
         header = json.loads(file.read(length))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(text) > length:  # never seen: both writers escape the same characters
+        if len(text) > length:  # not expected: both writers escape the same characters
             raise ValueError(f"The header of {path} cannot be sorted.")
         file.seek(_LENGTH)
         file.write(text.ljust(length))

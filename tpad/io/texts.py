@@ -1,4 +1,4 @@
-"""Texts that come from outside, before they are stored, shown or sent on."""
+"""Checks text from outside before it is stored, shown or sent."""
 
 import re
 
@@ -8,15 +8,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def checked_text(text: str, what: str) -> str:
-    """The same text.
+    """Return the text unless it contains half of a surrogate pair.
 
     Args:
         text: any text.
-        what: names it at the start of the message, as in "The note".
+        what: name of the text at the start of the message, for instance "The note".
 
     Raises:
-        DataError: it holds half of a surrogate pair, such as U+D83D. JSON and Python's strings can
-            hold one alone; UTF-8, and so every file and database, cannot.
+        DataError: it contains half of a surrogate pair, such as U+D83D. JSON and Python strings can
+            contain one; UTF-8, and so files and databases, cannot.
     """
     if found := _SURROGATE.search(text):
         raise DataError(
@@ -27,5 +27,5 @@ def checked_text(text: str, what: str) -> str:
 
 
 def half_character(error: UnicodeEncodeError) -> str:
-    """What a text holds that could not be written as UTF-8, for a message."""
+    """Describe the character that could not be encoded as UTF-8, for a message."""
     return f"half of a character (U+{ord(error.object[error.start]):04X})"

@@ -1,7 +1,7 @@
-"""What a product of the demo shop is: its attributes, and which combinations the shop may use.
+"""The attributes of the demo shop's products, and the combinations that shops may use.
 
-Some facts can only be *seen* (colour, pattern, emblem), some only be *read* (the spec: a compatible
-phone series, a flavour or a size); the type can be seen and is usually named as well.
+Colour, pattern and emblem can only be *seen* in the picture; the spec (a compatible phone series, a
+flavour or a size) can only be *read* in the text. The type can be seen and is usually named as well.
 """
 
 import zlib
@@ -40,7 +40,6 @@ TYPES: dict[str, tuple[str, ...]] = {
         "backpack",
     ),
 }
-DEPARTMENTS = tuple(TYPES)
 DEPARTMENT_OF = {kind: department for department, kinds in TYPES.items() for kind in kinds}
 ALL_TYPES = tuple(DEPARTMENT_OF)
 
@@ -75,7 +74,7 @@ TIERS = ("budget", "standard", "premium")
 
 @dataclass(frozen=True)
 class Look:
-    """The facts of a product that can be seen in its picture."""
+    """The visible attributes of a product."""
 
     type: str
     colour: str
@@ -84,7 +83,7 @@ class Look:
 
     @property
     def is_reserved(self) -> bool:
-        """Whether shops (of any seed) own this combination; pretraining never sees it."""
+        """Whether this combination is reserved for shops (of any seed); pretraining never uses it."""
         return (
             zlib.crc32("/".join((self.type, self.colour, self.pattern, self.emblem)).encode()) % 4
             == 0
@@ -93,7 +92,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Product:
-    """All attributes of one product: the look, and what only its text and price tell."""
+    """All attributes of a product: its look, and those that only text and price show."""
 
     look: Look
     spec: str
@@ -107,6 +106,6 @@ class Product:
 
 
 def looks(reserved: bool | None = None) -> list[Look]:
-    """All combinations that can be seen, in a fixed order; optionally only (un)reserved ones."""
+    """All visible combinations, in a fixed order; optionally only (un)reserved ones."""
     every = (Look(*parts) for parts in product(ALL_TYPES, COLOURS, PATTERNS, EMBLEMS))
     return [look for look in every if reserved is None or look.is_reserved == reserved]

@@ -1,20 +1,23 @@
-"""Makes a demo shop from a seed and writes it as tables and pictures, always the same bytes."""
+"""Creates a demo shop from a seed, and writes it as tables and pictures; equal seeds give equal bytes."""
 
 import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from tpad.data.columns import Columns
-from tpad.errors import ConfigError, DataError, check_seed
+from tpad.errors import DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing_folder
+from tpad.settings import Count, CountOrZero, Seed, settings
 from tpad.world.attributes import (
     ALL_TYPES,
     BRANDS,
@@ -66,44 +69,28 @@ PRICES = {
 TIER_FACTOR = {"budget": 0.6, "standard": 1.0, "premium": 1.7}
 
 
-@dataclass(frozen=True)
+@settings
 class WorldConfig:
     """Size and seed of a demo shop."""
 
-    seed: int = 7
-    """Everything follows from it."""
-    items: int = 1200
+    seed: Seed = 7
+    """Determines everything."""
+    items: Annotated[int, Field(ge=2 * len(ALL_TYPES))] = 1200
     """Number of items in the catalogue."""
-    train_sessions: int = 14_000
-    """Sessions to train on; none holds a cold item."""
-    validation_sessions: int = 1_500
-    """Sessions to choose settings on; none holds a cold item."""
-    test_sessions: int = 3_000
-    """Sessions to measure on; over all items."""
-    cold_share: float = 0.15
+    train_sessions: Count = 14_000
+    """Training sessions; none has a cold item."""
+    validation_sessions: Count = 1_500
+    """Validation sessions; none has a cold item."""
+    test_sessions: Count = 3_000
+    """Test sessions, over all items."""
+    cold_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.15
     """Share of the items that occur in no training or validation session."""
-    arrivals: int = 24
-    """Products that are in no catalogue at all, as pictures to upload."""
-
-    def __post_init__(self) -> None:
-        if self.items < 2 * len(ALL_TYPES):
-            raise ConfigError(
-                f"A shop needs at least {2 * len(ALL_TYPES)} items, not {self.items}."
-            )
-        check_seed(self.seed)
-        if self.arrivals < 0:
-            raise ConfigError(
-                f"The number of arrivals must not be negative, but is {self.arrivals}."
-            )
-        if not 0 <= self.cold_share <= 0.5:
-            raise ConfigError(f"The cold share must lie between 0 and 0.5, not {self.cold_share}.")
-        for name in ("train_sessions", "validation_sessions", "test_sessions"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+    arrivals: CountOrZero = 24
+    """Products outside the catalogue, as pictures to upload."""
 
 
 class World:
-    """One demo shop: products, texts, prices, the law, and its shoppers' sessions."""
+    """One demo shop: products, texts, prices, the law, and the sessions of its shoppers."""
 
     def __init__(self, config: WorldConfig | None = None, law: LawConfig | None = None) -> None:
         self.config = config or WorldConfig()
@@ -111,7 +98,7 @@ class World:
 
     @cached_property
     def _catalogue(self) -> list[Product]:
-        """The shop's products, then the new arrivals (whose looks the shop does not have)."""
+        """The products of the shop, then the new arrivals, whose looks the shop does not have."""
         rng = random.Random(f"{self.config.seed}/catalogue")
         owned: dict[str, list[Look]] = {kind: [] for kind in ALL_TYPES}
         for look in looks(reserved=True):
@@ -134,12 +121,12 @@ class World:
 
     @cached_property
     def arrivals(self) -> list[Product]:
-        """Products that are in no catalogue."""
+        """Products outside the catalogue."""
         return self._catalogue[self.config.items :]
 
     @cached_property
     def texts(self) -> list[ShopText]:
-        """What the shop writes about each product, by row."""
+        """Title and description of each product, by row."""
         return [
             write(product, random.Random(f"{self.config.seed}/text/{row}"))
             for row, product in enumerate(self.products)
@@ -147,13 +134,13 @@ class World:
 
     @cached_property
     def law(self) -> Law:
-        """What the shoppers follow."""
+        """The law of the shoppers."""
         popularity = popularity_weights(self.products, self.law_config, self.config.seed)
         return Law.of(self.products, popularity, self.law_config)
 
     @cached_property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool: items kept out of training and validation, chosen first."""
+        """(n_items,) bool, items that occur in no training or validation session."""
         rng = np.random.default_rng([self.config.seed, 11])
         cold = np.zeros(self.config.items, dtype=bool)
         cold[rng.permutation(self.config.items)[: round(self.config.cold_share * len(cold))]] = True
@@ -218,7 +205,7 @@ class World:
         return table.assign(**{ATTRIBUTE_PREFIX + name: values for name, values in facts.items()})
 
     def interaction_table(self) -> pd.DataFrame:
-        """All clicks as in `interactions.csv`: the splits follow each other in time."""
+        """All clicks as in `interactions.csv`; the splits follow each other in time."""
         names, rows, sessions, times = [], [], [], []
         number = 0
         for split, group in self.sessions.items():
@@ -240,7 +227,7 @@ class World:
         )
 
     def describe(self, row: int) -> str:
-        """The plain description of what picture and text of one item together tell."""
+        """The plain description of what picture and text of one item together show."""
         text = self.texts[row]
         return describe(self.products[row], text.tells_spec, text.tells_brand)
 
@@ -248,13 +235,13 @@ class World:
 def write_world(
     world: World, out: Path, *, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Writes the shop into the folder `out`, which must not exist yet or be empty.
+    """Write the shop atomically into the folder `out`, which must be new or empty.
 
     Files: `items.csv`, `images/`, `interactions.csv`, `cold_items.txt`, `arrivals/` with
-    `arrivals/arrivals.csv`, and `world.json`. Everything is written beside and renamed at the end.
+    `arrivals/arrivals.csv`, and `world.json`.
 
     Raises:
-        DataError: when `out` already holds something.
+        DataError: `out` already exists and is not empty.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -301,7 +288,7 @@ def _write_files(
 
 
 def picture_seed(key: str) -> int:
-    """The seed of one product's picture."""
+    """The seed of the picture of a product."""
     return random.Random(key).getrandbits(31)
 
 

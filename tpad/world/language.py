@@ -1,8 +1,8 @@
-"""How the demo shop writes about its products: titles, descriptions, and the plain full description.
+"""Titles and descriptions of the demo shop's products, and their plain full description.
 
-Titles look like those of real shops: several wordings and synonyms, brand noise, abbreviations,
-facts left out, words that mislead a bag of words ("7 W", "traces of hazelnut", "large logo") and a few
-typing errors. They never tell what can only be seen.
+Titles look like those of real shops: different wordings and synonyms, noise, abbreviations, missing
+facts, words that mislead a bag-of-words model ("7 W", "traces of hazelnut", "large logo") and a few
+typing errors. They never mention what can only be seen.
 """
 
 import random
@@ -58,7 +58,7 @@ SPEC_WORDS = {
     "xxl": ("XXL", "2XL", "XX-Large", "double extra large"),
 }
 
-# Words that say nothing about the product, or that a bag of words takes for a fact.
+# Words without information about the product, or that mislead a bag-of-words model.
 NOISE = {
     "phones": (
         "7 W",
@@ -144,14 +144,14 @@ _CLOSERS = (
 
 @dataclass(frozen=True)
 class ShopText:
-    """What the shop writes about one product.
+    """Title and description of one product.
 
     Attributes:
         title: one line.
-        description: some sentences, or "" (a third of the products have none).
-        tells_spec: whether title or description tells the series, flavour or size.
-        tells_brand: whether they name the brand.
-        title_tells_spec, title_tells_brand: the same of the title alone.
+        description: some sentences, or "" for a third of the products.
+        tells_spec: whether title or description mentions the series, flavour or size.
+        tells_brand: whether they mention the brand.
+        title_tells_spec, title_tells_brand: the same for the title alone.
     """
 
     title: str
@@ -163,7 +163,7 @@ class ShopText:
 
 
 def write(product: Product, rng: random.Random) -> ShopText:
-    """Writes title and description of a product as a shop would."""
+    """Write title and description of a product in the style of a shop."""
     department = product.department
     parts = {
         "noun": rng.choice(NOUNS[product.look.type]),
@@ -209,12 +209,12 @@ def write(product: Product, rng: random.Random) -> ShopText:
 def describe(
     product: Product, tells_spec: bool = True, tells_brand: bool = True, is_seen: bool = True
 ) -> str:
-    """The plain description of what picture and text together tell, in a fixed wording.
+    """Describe what picture and text together show, in a fixed wording.
 
     Args:
-        product: what is described.
-        tells_spec, tells_brand: whether the text tells them; otherwise they are left out.
-        is_seen: whether there is a picture; otherwise colour, pattern and emblem are left out.
+        product: the product.
+        tells_spec, tells_brand: include the spec and the brand, if the text mentions them.
+        is_seen: include colour, pattern and emblem, if there is a picture.
     """
     look = product.look
     text = look.type
@@ -229,7 +229,7 @@ def describe(
 
 
 def _tidy(title: str) -> str:
-    """Removes what is left of facts that were left out."""
+    """Remove punctuation that omitted facts leave behind."""
     title = " ".join(title.split())
     for ugly, nice in (("()", ""), (" ,", ","), (", ,", ","), (",,", ",")):
         title = title.replace(ugly, nice)
@@ -238,7 +238,7 @@ def _tidy(title: str) -> str:
 
 
 def _typing_error(title: str, rng: random.Random) -> str:
-    """Swaps two neighbouring letters in one title of twelve."""
+    """Swap two neighbouring letters in about one title of twelve."""
     if rng.random() > 0.08:
         return title
     places = [i for i in range(1, len(title) - 1) if title[i : i + 2].isalpha()]

@@ -1,13 +1,13 @@
-"""The law that the demo shop's shoppers follow, as exact probabilities.
+"""The law of the demo shop: exact next-click probabilities of its shoppers.
 
 The probability of the next item j after a session s = (i1 … in) is
 
     P(j | s) = noise · pop(j) + (1 − noise) · Σ_k w_k · T(j | i_k) · fresh(j, s)      (each renormalised)
 
-where `T(j | i)` is large for *complements* of i: the type graph is directed, and the spec, colour,
-emblem, pattern and price tier of j must go with those of i; `w_k` weighs the last item most and the
-first one next, so an early item can matter late; `fresh` dampens types that the session already has;
-an item never comes twice in one session.
+where `T(j | i)` is large for *complements* of i: the graph of types is directed, and the spec, colour,
+emblem, pattern and price tier of j must match those of i; `w_k` is largest for the last item and second
+largest for the first one, so that early items have a lasting effect; `fresh` reduces the weight of types
+that the session already has. No item occurs twice in a session.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tpad.settings import Share, Weight, settings
 from tpad.world.attributes import BRANDS, COLOURS, EMBLEMS, PATTERNS, SPECS, TIERS, Product
 
 COMPLEMENTS: dict[str, dict[str, float]] = {
@@ -44,7 +45,7 @@ COMPLEMENTS: dict[str, dict[str, float]] = {
     "backpack": {"sports bottle": 0.5, "racket": 0.3, "jersey": 0.2},
 }
 
-# Each colour goes with itself and two others; the direction matters (a red phone invites a black case).
+# Each colour matches itself and two others; the relation is directed (a red phone, then a black case).
 COLOUR_GOES_WITH = {
     "red": ("red", "black", "white"),
     "orange": ("orange", "blue", "white"),
@@ -74,41 +75,41 @@ FLAVOUR_GOES_WITH = {
 }
 
 
-@dataclass(frozen=True)
+@settings
 class LawConfig:
-    """The strength of each part of the law; a weight is relative to that of a perfect match, 1."""
+    """Parameters of the law; weights are relative to a perfect match, which has weight 1."""
 
-    noise: float = 0.05
+    noise: Share = 0.05
     """Probability that a click follows popularity alone."""
-    last: float = 0.65
-    """Weight of the session's last item; the first item and the others share the rest."""
-    first: float = 0.25
-    """Weight of the session's first item."""
-    other_spec: float = 0.08
-    """Weight of an item whose series, flavour or size does not go with the earlier one's."""
-    other_colour: float = 0.12
-    """Weight of an item whose colour does not go with the earlier one's."""
-    other_emblem: float = 0.12
-    """Weight of an item that carries another emblem."""
-    no_emblem: float = 0.4
-    """Weight where either of the two carries no emblem."""
-    other_pattern: float = 0.35
-    """Weight of an item whose pattern does not go with the earlier one's."""
-    other_tier: float = 0.5
+    last: Weight = 0.65
+    """Weight of the last item of the session; the first item and the others share the rest."""
+    first: Weight = 0.25
+    """Weight of the first item of the session."""
+    other_spec: Weight = 0.08
+    """Weight of an item whose series, flavour or size does not match that of the earlier item."""
+    other_colour: Weight = 0.12
+    """Weight of an item whose colour does not match that of the earlier item."""
+    other_emblem: Weight = 0.12
+    """Weight of an item with another emblem."""
+    no_emblem: Weight = 0.4
+    """Weight if either of the two items has no emblem."""
+    other_pattern: Weight = 0.35
+    """Weight of an item whose pattern does not match that of the earlier item."""
+    other_tier: Weight = 0.5
     """Weight of an item of another price tier."""
-    seen_type: float = 0.15
+    seen_type: Weight = 0.15
     """Weight of an item of a type that the session already has."""
-    zipf: float = 0.6
-    """Exponent of the popularity's rank-frequency law."""
-    brand_spread: float = 1.5
-    """How much of the popularity order is explained by the brand (in standard deviations of chance)."""
+    zipf: Weight = 0.6
+    """Exponent of Zipf's law for the popularity."""
+    brand_spread: Weight = 1.5
+    """Influence of the brand on the popularity order, in standard deviations of the random part."""
 
 
 def popularity_weights(products: Sequence[Product], law: LawConfig, seed: int) -> np.ndarray:
     """Zipfian popularity (n_items,), summing to 1.
 
-    The order follows the brand (the first brand of a department is the favourite) and chance, so
-    popularity can partly be guessed for an item nobody has clicked.
+    The order depends on the brand (the first brand of a department is the most popular) and on chance,
+    so the popularity of a new item can partly be predicted.
     """
     rng = np.random.default_rng([seed, 101])
     fame = np.array([-BRANDS[p.department].index(p.brand) for p in products], dtype=np.float64)
@@ -171,8 +172,8 @@ def transition_matrix(
     for i, name in enumerate(types):
         for partner, weight in COMPLEMENTS[name].items():
             follows[i, types.index(partner)] = weight
-    # Normalise within each type first: how often a case follows a phone must not depend on how many
-    # matching cases the shop happens to have.
+    # Normalise within each type first: how often a case follows a phone must not depend on the number
+    # of matching cases in the shop.
     result = np.zeros_like(fit)
     for t in range(len(types)):
         members = np.flatnonzero(kind == t)
@@ -184,13 +185,13 @@ def transition_matrix(
 
 @dataclass(frozen=True)
 class Law:
-    """The law of one shop: everything that the exact next-item probability needs.
+    """The law of one shop, from which exact next-item probabilities are computed.
 
     Attributes:
-        config: strengths of the parts.
+        config: its parameters.
         popularity: (n_items,), sums to 1.
         transition: (n_items, n_items), `T` above.
-        kind: (n_items,) integer code of each item's type.
+        kind: (n_items,) integer code of the type of each item.
     """
 
     config: LawConfig
@@ -200,7 +201,7 @@ class Law:
 
     @classmethod
     def of(cls, products: Sequence[Product], popularity: np.ndarray, config: LawConfig) -> "Law":
-        """Builds the law for a list of products with given popularity (n_items,)."""
+        """The law for products with the given popularity (n_items,)."""
         kind = _codes([p.look.type for p in products], tuple(COMPLEMENTS))
         return cls(config, popularity, transition_matrix(products, popularity, config), kind)
 
@@ -208,7 +209,7 @@ class Law:
         """Exact probability of every next item.
 
         Args:
-            session: (n,) item rows in time order; may be empty (then popularity decides).
+            session: (n,) item rows in time order; if empty, the popularity decides.
             allowed: (n_items,) bool, items that exist at that time; all by default.
 
         Returns:
@@ -229,7 +230,7 @@ class Law:
         return noise * chance / chance.sum() + (1.0 - noise) * mix / mix.sum()
 
     def _weights(self, length: int) -> np.ndarray:
-        """How much each of `length` session items counts: (length,), sums to 1."""
+        """Weights of the items of a session: (length,), sum to 1."""
         weights = np.zeros(length)
         weights[-1] += self.config.last
         weights[0] += self.config.first
@@ -238,5 +239,5 @@ class Law:
         return weights / weights.sum()
 
     def as_json(self) -> dict:
-        """The strengths as plain JSON values."""
+        """The parameters as plain JSON values."""
         return asdict(self.config)

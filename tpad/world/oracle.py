@@ -1,4 +1,4 @@
-"""The oracle: the best possible ranking, since it knows the shop's law."""
+"""The oracle: the best possible ranking, by the law of the demo shop."""
 
 import json
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ ATTRIBUTE_PREFIX = "attr_"
 
 
 def products_of(items: pd.DataFrame) -> list[Product]:
-    """Reads the true attributes back from the `attr_*` columns of the shop's item table."""
+    """Read the true attributes from the `attr_*` columns of an item table of the demo shop."""
     missing = [a for a in ATTRIBUTES if ATTRIBUTE_PREFIX + a not in items.columns]
     if missing:
         raise DataError(
-            f"The item table has no column {ATTRIBUTE_PREFIX}{missing[0]}: only the demo shop's own "
-            "items.csv has an oracle."
+            f"The item table has no column {ATTRIBUTE_PREFIX}{missing[0]}: only the items.csv of "
+            "a demo shop has an oracle."
         )
     columns = (items[ATTRIBUTE_PREFIX + a].tolist() for a in ATTRIBUTES)
     return [
@@ -31,7 +31,7 @@ def products_of(items: pd.DataFrame) -> list[Product]:
 
 
 def attribute_table(items: pd.DataFrame) -> np.ndarray:
-    """The true attributes, one-hot: (n_items, n) float32; n is 0 where the table has none."""
+    """The true attributes, one-hot: (n_items, n) float32; n is 0 if the table has none."""
     one_hot = [np.zeros((len(items), 0), np.float32)]
     for name in items.columns:
         if str(name).startswith(ATTRIBUTE_PREFIX):
@@ -50,7 +50,7 @@ class Oracle:
 
     @classmethod
     def load(cls, items: pd.DataFrame, world_json: Path) -> "Oracle":
-        """From the item table (with `attr_*` columns) and the shop's `world.json`."""
+        """Load the law from the item table (with `attr_*` columns) and `world.json`."""
         world = json.loads(Path(world_json).read_text("utf-8"))
         popularity = np.asarray(world["popularity"])
         if len(popularity) != len(items):
@@ -61,7 +61,7 @@ class Oracle:
         return cls(Law.of(products_of(items), popularity, LawConfig(**world["law"])))
 
     def fit(self, dataset: object) -> "Oracle":
-        """Nothing to learn: the law is known."""
+        """Does nothing: the law is known."""
         return self
 
     def scores(self, sessions: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How hard the demo shop is: whether its law is calibrated so that there is something to win."""
+"""Measures the difficulty of a demo shop, to check that its law is well calibrated."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,12 +22,12 @@ Ranker = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 def report(world: World, base: str | Path, cases: int = 4_000) -> str:
-    """Precision at 20 of plain rankers on test prefixes, and the shop's five conditions.
+    """Precision at 20 of simple rankers on test prefixes, and five conditions on these figures.
 
     Args:
         world: the shop; its pictures are drawn in memory.
-        base: base model whose vision tower is the picture baseline.
-        cases: test prefixes measured (a random choice).
+        base: base model; its vision tower gives the picture features.
+        cases: number of test prefixes, drawn at random.
     """
     sessions = {name: _sessions(rows) for name, rows in world.sessions.items()}
     items, warm = world.item_table(), ~world.cold
@@ -67,7 +67,7 @@ def report(world: World, base: str | Path, cases: int = 4_000) -> str:
     hits = {name: _hits(ranker, prefixes, targets) for name, ranker in rankers.items()}
     cold = world.cold[targets]
     table = {name: (hit.mean(), hit[~cold].mean(), hit[cold].mean()) for name, hit in hits.items()}
-    lines = [f"| ranks by | P@{K} all | warm | cold |", "| --- | --- | --- | --- |"]
+    lines = [f"| ranker | P@{K} all | warm | cold |", "| --- | --- | --- | --- |"]
     lines += [f"| {n} | {a:.3f} | {w:.3f} | {c:.3f} |" for n, (a, w, c) in table.items()]
     lines += ["", *_conditions(table)]
     return "\n".join(lines)
@@ -111,7 +111,7 @@ def _markov(train: Sessions, popularity: np.ndarray) -> Ranker:
 
 
 def _hits(ranker: Ranker, prefixes: list[np.ndarray], targets: np.ndarray) -> np.ndarray:
-    """(n,) share of the first K places that the target takes; ties count by expectation."""
+    """(n,) probability that the target is in the top K; ties are broken at random."""
     hits = np.empty(len(targets))
     for start in range(0, len(targets), 1000):
         some = prefixes[start : start + 1000]

@@ -1,4 +1,4 @@
-"""Draws shopping sessions from the shop's law."""
+"""Draws sessions from the law of the demo shop."""
 
 from collections.abc import Iterator
 
@@ -7,18 +7,18 @@ import numpy as np
 from tpad.world.law import Law
 
 MIN_LENGTH, MAX_LENGTH = 2, 12
-STOP = 0.36  # chance to leave after each click from the second on: 3.7 clicks on average
+STOP = 0.36  # probability to leave after each click from the second on; 3.7 clicks on average
 
 
 def draw_sessions(
     law: Law, count: int, rng: np.random.Generator, allowed: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
-    """Yields `count` sessions as arrays of item rows, of 2 to 12 items.
+    """Yield `count` sessions as arrays of item rows, of 2 to 12 items.
 
     Args:
-        law: the shop's law.
+        law: of the shop.
         count: how many.
-        rng: source of chance.
+        rng: random generator.
         allowed: (n_items,) bool, items that exist at that time; all by default.
     """
     for _ in range(count):

@@ -1,9 +1,9 @@
-"""Paths in unit coordinates, and a supersampled canvas which fills and shades them.
+"""Paths in unit coordinates, and a supersampled canvas that fills and shades them.
 
-Unit coordinates: the picture is 1 × 1, x to the right, y downwards. Paths are made once (their
-constructors are cached) and compared by identity, so that their masks and shades are made once a
-size. The canvas holds four bands, red, green, blue and alpha, premultiplied: pasting an opaque
-colour through a soft mask is then the "over" operator on all four.
+In unit coordinates the picture is 1 × 1, with x to the right and y downwards. Constructors of paths are
+cached, and paths are compared by identity, so that their masks and shades are computed once for each
+size. The canvas has four premultiplied bands, red, green, blue and alpha, so that pasting an opaque
+colour through a soft mask is the "over" operator on all four.
 """
 
 import math
@@ -17,13 +17,13 @@ Point = tuple[float, float]
 Colour = tuple[int, int, int]
 Mask = tuple[int, int, Image.Image]  # left, top (pixels), coverage ("L")
 
-_OVERSAMPLE = 3  # masks are drawn this many times larger and reduced: smooth edges
+_OVERSAMPLE = 3  # masks are drawn this many times larger and reduced, for smooth edges
 BLACK: Colour = (8, 8, 14)
 WHITE: Colour = (255, 255, 255)
 
 
 class Path:
-    """A region of the picture, known by how it is painted; hashed by identity."""
+    """A region of the picture, defined by a function that paints it; hashed by identity."""
 
     def __init__(self, paint: Callable[[int], Image.Image]):
         self.paint = paint  # pixels a side -> "L" picture of the coverage
@@ -44,7 +44,7 @@ def _region(points) -> Path:
 
 @cache
 def polygon(*points: Point, radius: float = 0.0) -> Path:
-    """A polygon whose corners are rounded over the length `radius`."""
+    """A polygon with corners rounded over the length `radius`."""
     if radius <= 0:
         return _region(points)
     outline = []
@@ -64,13 +64,13 @@ def polygon(*points: Point, radius: float = 0.0) -> Path:
 
 
 def rect(x0: float, y0: float, x1: float, y1: float, radius: float = 0.0) -> Path:
-    """An upright rectangle with rounded corners."""
+    """An axis-parallel rectangle with rounded corners."""
     return polygon((x0, y0), (x1, y0), (x1, y1), (x0, y1), radius=radius)
 
 
 @cache
 def ellipse(cx: float, cy: float, rx: float, ry: float) -> Path:
-    """An upright ellipse by its centre and half axes."""
+    """An axis-parallel ellipse, given by its centre and half axes."""
     steps = [2 * math.pi * k / 72 for k in range(72)]
     return _region([(cx + rx * math.cos(a), cy + ry * math.sin(a)) for a in steps])
 
@@ -129,25 +129,25 @@ def stroke(width: float, *points: Point, straight: bool = False) -> Path:
 
 
 def ring(cx: float, cy: float, rx: float, ry: float, width: float) -> Path:
-    """An elliptic ring; `width` is cut off the half axes."""
+    """An elliptic ring of the given width."""
     return minus(ellipse(cx, cy, rx, ry), ellipse(cx, cy, rx - width, ry - width))
 
 
 @cache
 def both(a: Path, b: Path) -> Path:
-    """The part that two paths share."""
+    """The intersection of two paths."""
     return Path(lambda side: ImageChops.multiply(a.paint(side), b.paint(side)))
 
 
 @cache
 def minus(a: Path, b: Path) -> Path:
-    """The part of `a` outside `b`."""
+    """The difference of two paths: `a` without `b`."""
     return Path(lambda side: ImageChops.subtract(a.paint(side), b.paint(side)))
 
 
 @cache
 def union(*paths: Path) -> Path:
-    """All paths together."""
+    """The union of paths."""
 
     def paint(side: int) -> Image.Image:
         picture = paths[0].paint(side)
@@ -160,7 +160,7 @@ def union(*paths: Path) -> Path:
 
 @lru_cache(maxsize=3000)
 def mask(path: Path, side: int) -> Mask:
-    """The coverage of a path at `side` pixels, cut to its box."""
+    """The coverage of a path at `side` pixels, cropped to its bounding box."""
     picture = path.paint(side * _OVERSAMPLE).reduce(_OVERSAMPLE)
     box = picture.getbbox() or (0, 0, 1, 1)
     return box[0], box[1], picture.crop(box)
@@ -279,19 +279,19 @@ class Canvas:
         self.picture.paste((*colour, 255), box, cover)
 
     def fill(self, path: Path, colour: Colour, alpha: float = 1.0) -> None:
-        """Fill a path evenly."""
+        """Fill a path with one colour."""
         region = mask(path, self.side) if alpha >= 1 else _faded(path, self.side, alpha)
         self.paste(colour, region)
 
     def shade(self, path: Path, kind: str, dark: float = 0.3, light: float = 0.2) -> None:
-        """Light and darken a path along a profile, to the given strengths."""
+        """Lighten and darken a path along a profile."""
         if dark > 0:
             self.paste(BLACK, _shade(path, self.side, kind, 1, dark))
         if light > 0:
             self.paste(WHITE, _shade(path, self.side, kind, 2, light))
 
     def bevel(self, path: Path, width: float, dark: float = 0.3, light: float = 0.3) -> None:
-        """Round a path's edges: lit from the upper left, darker at the lower right."""
+        """Shade the edges of a path: lighter at the upper left, darker at the lower right."""
         if dark > 0:
             self.paste(BLACK, _bevel(path, self.side, width, -1, dark))
         if light > 0:
@@ -306,7 +306,7 @@ class Canvas:
         dx: float = 0.006,
         dy: float = 0.014,
     ) -> None:
-        """The soft shadow that a path throws onto another one."""
+        """Paint the soft shadow of a path on another one."""
         left, top, cover = _soft(path, self.side, blur, dx, dy, within)
         self.paste(BLACK, (left, top, _scale(cover, alpha)))
 
@@ -318,6 +318,6 @@ class Canvas:
         dark: float = 0.4,
         light: float = 0.4,
     ) -> None:
-        """Fill a path and round its edges: a small part of plastic, cloth or metal."""
+        """Fill a path and bevel its edges, for small parts of plastic, cloth or metal."""
         self.fill(path, colour)
         self.bevel(path, bevel, dark, light)

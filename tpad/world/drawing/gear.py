@@ -1,4 +1,4 @@
-"""Sports gear, one function a type."""
+"""Sports gear: one drawing function for each product type."""
 
 from tpad.world.drawing.canvas import (
     Canvas,
@@ -11,10 +11,8 @@ from tpad.world.drawing.canvas import (
     stroke,
     union,
 )
-from tpad.world.drawing.phones import DARK, LIGHT, STEEL
+from tpad.world.drawing.materials import DARK, LIGHT, STEEL
 from tpad.world.drawing.surface import Surface, mix
-
-SOLE = (246, 246, 243)
 
 
 def ball(canvas: Canvas, surface: Surface, variant: int) -> None:

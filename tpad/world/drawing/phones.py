@@ -1,4 +1,4 @@
-"""Phones and accessories, one function a type."""
+"""Phones and accessories: one drawing function for each product type."""
 
 from tpad.world.drawing.canvas import (
     Canvas,
@@ -9,13 +9,8 @@ from tpad.world.drawing.canvas import (
     ring,
     stroke,
 )
+from tpad.world.drawing.materials import DARK, GLASS, LIGHT, METAL, STEEL
 from tpad.world.drawing.surface import Surface, mix
-
-METAL = (196, 200, 206)
-STEEL = (150, 155, 163)
-DARK = (44, 46, 52)
-GLASS = (24, 27, 34)
-LIGHT = (238, 239, 240)
 
 
 def lens(canvas: Canvas, cx: float, cy: float, r: float) -> None:

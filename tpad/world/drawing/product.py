@@ -1,4 +1,4 @@
-"""Pictures of the demo shop's products, drawn from nothing but their look and a seed."""
+"""Draws pictures of the demo shop's products from their look and a seed."""
 
 import random
 import zlib
@@ -6,17 +6,17 @@ import zlib
 from PIL import Image
 
 from tpad.world.attributes import Look
-from tpad.world.drawing import gear, groceries, phones, wear
+from tpad.world.drawing import drinks, food, gear, phones, wear
 from tpad.world.drawing.canvas import Canvas
 from tpad.world.drawing.scene import photograph, view
 from tpad.world.drawing.surface import Surface
 
-_DRAWERS = {**phones.DRAWERS, **groceries.DRAWERS, **wear.DRAWERS, **gear.DRAWERS}
+_DRAWERS = {**phones.DRAWERS, **food.DRAWERS, **drinks.DRAWERS, **wear.DRAWERS, **gear.DRAWERS}
 _FLAT = frozenset({"phone", "phone case", "cable", "smartwatch", "jersey", "shorts", "racket"})
 
 
 def _layer(look: Look, rng: random.Random, side: int) -> Image.Image:
-    """The product alone: premultiplied red, green, blue, alpha, side × side."""
+    """The product alone, as premultiplied red, green, blue and alpha, side × side."""
     canvas = Canvas(side)
     surface = Surface(canvas, look, phase=rng.randrange(4))
     _DRAWERS[look.type](canvas, surface, rng.randrange(2))
@@ -26,8 +26,8 @@ def _layer(look: Look, rng: random.Random, side: int) -> Image.Image:
 def draw(look: Look, seed: int, size: int = 256) -> Image.Image:
     """The picture of a product: RGB, size × size pixels.
 
-    The same look, seed and size give the same bytes; the seed varies view, light, background,
-    design details and where the pattern begins, never the facts of the look.
+    Equal arguments give equal bytes. The seed varies view, light, background, design details and the
+    offset of the pattern, never the attributes of the look.
     """
     rng = random.Random(
         zlib.crc32(f"{look.type}/{look.colour}/{look.pattern}/{look.emblem}/{seed}".encode())

@@ -1,4 +1,4 @@
-"""The studio: background, view, shadow and light around a drawn product."""
+"""Puts a drawn product into a scene: background, view, shadow and light."""
 
 import math
 import random
@@ -10,9 +10,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tpad.world.drawing.canvas import Colour
 
-_SMALL = 64  # shadows are soft: made at this many pixels a side at every size, then enlarged
+_SMALL = 64  # shadows are soft: they are computed at this many pixels a side and enlarged
 
-# wall, floor: soft and of little saturation, darker than a white product.
+# Wall and floor: low saturation, darker than a white product.
 _BACKDROPS: tuple[tuple[Colour, Colour], ...] = (
     ((214, 218, 224), (190, 195, 203)),
     ((222, 214, 203), (201, 191, 178)),
@@ -27,21 +27,21 @@ _BACKDROPS: tuple[tuple[Colour, Colour], ...] = (
 
 @dataclass(frozen=True)
 class View:
-    """How the product stands before the camera; drawn from the seed."""
+    """Position of the product in front of the camera, drawn from the seed."""
 
     backdrop: int
     mirrored: bool
     angle: float  # radians
     lean: tuple[float, float]  # perspective along x and y
-    extent: float  # share of the picture that the larger side takes
-    place: tuple[float, float]  # -1 to 1 within the room left
+    extent: float  # share of the picture that the larger side fills
+    place: tuple[float, float]  # -1 to 1 within the free space
     narrow: float  # horizontal scale
     bright: float
     warm: float
 
 
 def view(rng: random.Random, flat: bool) -> View:
-    """A random view: things lying flat turn more than things that stand."""
+    """A random view; flat products are rotated more than standing ones."""
     turn = 0.16 if flat else 0.045
     return View(
         backdrop=rng.randrange(len(_BACKDROPS)),
@@ -58,7 +58,7 @@ def view(rng: random.Random, flat: bool) -> View:
 
 @lru_cache(maxsize=64)
 def _backdrop(which: int, flat: bool, size: int) -> Image.Image:
-    """A wall running softly into a floor, or a table seen from above; lighter at the centre."""
+    """A wall that fades into a floor, or a table seen from above; lighter at the centre."""
     wall, floor = (np.array(c, dtype=np.float64) for c in _BACKDROPS[which])
     x = ((np.arange(size) + 0.5) / size)[None, :]
     y = ((np.arange(size) + 0.5) / size)[:, None]
@@ -93,20 +93,20 @@ def _apply(m, x: float, y: float) -> tuple[float, float]:
 
 
 def _place(layer: Image.Image, seen: View) -> Image.Image:
-    """The product's layer as the camera sees it, same size."""
+    """The layer of the product as the camera sees it, of the same size."""
     side = layer.width
     drawn = layer.getchannel(3).getbbox()
     assert drawn is not None, "nothing is drawn on the layer"
     x0, y0, x1, y1 = (v / side for v in drawn)
     cos, sin = math.cos(seen.angle), math.sin(seen.angle)
     flip = -1 if seen.mirrored else 1
-    # From the picture back to the layer: unrotate, perspective, mirror, to the layer's place.
+    # From the picture back to the layer: rotation, perspective, mirroring, position in the layer.
     back = _matrix(
         [[1, 0, 0], [0, 1, 0], [*seen.lean, 1]], [[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]]
     )
     back = _matrix([[flip / seen.narrow, 0, 0], [0, 1, 0], [0, 0, 1]], back)
     back = _matrix([[1, 0, (x0 + x1) / 2], [0, 1, (y0 + y1) / 2], [0, 0, 1]], back)
-    # Where its corners come to lie tells the scale and the room around it.
+    # The corners give the scale and the free space.
     corners = [_apply(_inverse(back), x, y) for x in (x0, x1) for y in (y0, y1)]
     left, right = min(c[0] for c in corners), max(c[0] for c in corners)
     top, bottom = min(c[1] for c in corners), max(c[1] for c in corners)
@@ -122,7 +122,7 @@ def _place(layer: Image.Image, seen: View) -> Image.Image:
 
 
 def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
-    """How dark the ground is around the product ("L")."""
+    """Darkness of the ground around the product ("L")."""
     small = alpha.resize((_SMALL, _SMALL), Image.Resampling.BOX)
     if flat:
         far = ImageChops.offset(small, 2, 3).filter(ImageFilter.GaussianBlur(2.6))
@@ -132,7 +132,7 @@ def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
         solid = small.point(lambda v: 255 if v > 60 else 0).getbbox()
         assert solid is not None, "the product is too faint to throw a shadow"
         x0, _, x1, y1 = solid
-        # The product laid down to the right on the floor: x' = x + 0.35 · height, y' = y / 4.
+        # The outline of the product, projected to the right on the floor: x' = x + 0.35 · height, y' = y / 4.
         laid = small.transform(
             small.size,
             Image.Transform.AFFINE,
@@ -149,7 +149,7 @@ def _shadow(alpha: Image.Image, flat: bool, size: int) -> Image.Image:
 
 
 def photograph(layer: Image.Image, seen: View, flat: bool, size: int) -> Image.Image:
-    """Put a product's layer into the studio: RGB, size × size."""
+    """Put the layer of a product into the scene: RGB, size × size."""
     placed = _place(layer, seen).resize((size, size), Image.Resampling.LANCZOS)
     red, green, blue, alpha = placed.split()
     ground = _backdrop(seen.backdrop, flat, size).copy()

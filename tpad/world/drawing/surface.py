@@ -1,4 +1,4 @@
-"""What a product's surface shows: base colour, pattern and emblem, in tones that stay apart."""
+"""The surface of a product: base colour, pattern and emblem, in well separated tones."""
 
 import math
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ from tpad.world.drawing.canvas import (
 
 @dataclass(frozen=True)
 class Tones:
-    """The tones of one colour name: base, the pattern's tint, and deep for marks and trim."""
+    """The tones of a colour: base, tint for patterns, and deep for emblems and trim."""
 
     base: Colour
     tint: Colour
     deep: Colour
 
 
-# Tints go towards the side where no other base colour lies: dark for red (light would be pink).
+# Tints are chosen away from other base colours: dark for red, since light red would be pink.
 TONES: dict[str, Tones] = {
     "red": Tones((218, 36, 40), (126, 10, 22), (92, 6, 16)),
     "orange": Tones((246, 128, 22), (255, 206, 148), (122, 50, 0)),
@@ -55,7 +55,7 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def _tile(pattern: str, side: int, phase: int, upright: bool) -> Image.Image:
-    """The pattern over 1.5 × 1.5 units, so that warps find paint beyond the picture's edge."""
+    """The pattern over 1.5 × 1.5 units, so that warps can reach beyond the edge of the picture."""
     n = int(side * 1.5)
     k = 2
     picture = Image.new("L", (n * k, n * k))
@@ -96,7 +96,7 @@ _ARC = np.array([math.asin(i / 1024) / (i / 1024) if i else 1.0 for i in range(1
 
 @lru_cache(maxsize=400)
 def _cover(pattern: str, side: int, phase: int, upright: bool, warp: tuple) -> Image.Image:
-    """The pattern over the picture, laid around a cylinder or ball where `warp` says so.
+    """The pattern over the picture, warped around a cylinder or ball.
 
     `warp` is ("flat",), ("cylinder", centre x, half width, bend of the rows) or
     ("ball", centre x, centre y, radius), in unit coordinates.
@@ -194,7 +194,7 @@ def _badge(canvas: Canvas, tones: Tones, emblem: str, cx: float, cy: float, widt
 
 
 class Surface:
-    """Paints one look's facts onto the parts of a product."""
+    """Paints colour, pattern and emblem of a look onto the parts of a product."""
 
     def __init__(self, canvas: Canvas, look: Look, phase: int):
         self.canvas = canvas
@@ -203,13 +203,13 @@ class Surface:
         self.phase = phase
 
     def cover(self, path: Path, warp: tuple = ("flat",), upright: bool = False) -> None:
-        """Base colour and pattern over a path."""
+        """Paint base colour and pattern over a path."""
         self.canvas.fill(path, self.tones.base)
         if self.look.pattern != "plain":
             region = _masked(path, self.look.pattern, self.canvas.side, self.phase, upright, warp)
             self.canvas.paste(self.tones.tint, region)
 
     def emblem(self, cx: float, cy: float, width: float = 0.26) -> None:
-        """The emblem on its badge, if the look has one."""
+        """Paint the emblem on its badge, if the look has one."""
         if self.look.emblem != "none":
             _badge(self.canvas, self.tones, self.look.emblem, cx, cy, width)

@@ -1,9 +1,11 @@
-"""Sports wear, one function a type."""
+"""Sportswear: one drawing function for each product type."""
 
 import math
 
 from tpad.world.drawing.canvas import (
     Canvas,
+    Colour,
+    Path,
     both,
     ellipse,
     minus,
@@ -12,10 +14,8 @@ from tpad.world.drawing.canvas import (
     smooth,
     stroke,
 )
-from tpad.world.drawing.phones import LIGHT
+from tpad.world.drawing.materials import LIGHT, SOLE
 from tpad.world.drawing.surface import Surface, mix
-
-SOLE = (246, 246, 243)
 
 
 def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
@@ -23,20 +23,7 @@ def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
     trim = mix(tones.base, tones.deep, 0.6)
     hole = ellipse(0.5, 0.1, 0.115, 0.075)
     canvas.fill(ellipse(0.5, 0.1, 0.125, 0.05), mix(tones.base, tones.deep, 0.8))
-    for points in (
-        ((0.28, 0.115), (0.1, 0.22), (0.03, 0.42), (0.19, 0.5), (0.3, 0.36)),
-        ((0.72, 0.115), (0.9, 0.22), (0.97, 0.42), (0.81, 0.5), (0.7, 0.36)),
-    ):
-        sleeve = polygon(*points, radius=0.035)
-        surface.cover(sleeve)
-        canvas.shade(sleeve, "down", 0.4, 0.15)
-        canvas.bevel(sleeve, 0.02, 0.35, 0.2)
-        (ax, ay), (bx, by) = points[2], points[3]
-        cuff = both(
-            stroke(0.06, (ax, ay), (bx, by), straight=True),
-            sleeve,
-        )
-        canvas.solid(cuff, trim, 0.008, 0.3, 0.2)
+    _sleeves(canvas, surface, trim)
     torso = minus(
         polygon(
             (0.37, 0.075),
@@ -79,6 +66,23 @@ def jersey(canvas: Canvas, surface: Surface, variant: int) -> None:
         canvas.solid(both(collar, rect(0.3, 0.07, 0.7, 0.3)), trim, 0.01, 0.3, 0.35)
     surface.emblem(0.5, 0.42 if variant else 0.4, 0.28)
     canvas.fill(rect(0.226, 0.9, 0.774, 0.906), tones.deep, 0.4)
+
+
+def _sleeves(canvas: Canvas, surface: Surface, trim: Colour) -> None:
+    for points in (
+        ((0.28, 0.115), (0.1, 0.22), (0.03, 0.42), (0.19, 0.5), (0.3, 0.36)),
+        ((0.72, 0.115), (0.9, 0.22), (0.97, 0.42), (0.81, 0.5), (0.7, 0.36)),
+    ):
+        sleeve = polygon(*points, radius=0.035)
+        surface.cover(sleeve)
+        canvas.shade(sleeve, "down", 0.4, 0.15)
+        canvas.bevel(sleeve, 0.02, 0.35, 0.2)
+        (ax, ay), (bx, by) = points[2], points[3]
+        cuff = both(
+            stroke(0.06, (ax, ay), (bx, by), straight=True),
+            sleeve,
+        )
+        canvas.solid(cuff, trim, 0.008, 0.3, 0.2)
 
 
 def shorts(canvas: Canvas, surface: Surface, variant: int) -> None:
@@ -178,7 +182,13 @@ def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
         canvas.bevel(edge, 0.012, 0.25, 0.4)
     canvas.shade(upper, "down", 0.32, 0.22)
     canvas.bevel(upper, 0.04, 0.35, 0.45)
-    # Laces over the eyelet stay.
+    _laces(canvas, upper, trim)
+    surface.emblem(0.335, 0.555, 0.27)
+    _sole(canvas, surface, upper, variant)
+
+
+def _laces(canvas: Canvas, upper: Path, trim: Colour) -> None:
+    """The laces over the eyelet stay."""
     stay = both(
         smooth(
             (0.4, 0.25),
@@ -198,8 +208,10 @@ def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
         lace = stroke(0.027, (x - 0.02, y + 0.065), (x + 0.02, y + 0.02), (x + 0.055, y - 0.03))
         canvas.shadow(lace, upper, 0.5, 0.006, 0.004, 0.008)
         canvas.solid(lace, (250, 250, 248), 0.008, 0.35, 0.2)
-    surface.emblem(0.335, 0.555, 0.27)
-    # Midsole with its line, outsole with treads.
+
+
+def _sole(canvas: Canvas, surface: Surface, upper: Path, variant: int) -> None:
+    """The midsole with its line, and the outsole with treads."""
     sole = smooth(
         (0.045, 0.72),
         (0.2, 0.735),
@@ -217,7 +229,9 @@ def shoe(canvas: Canvas, surface: Surface, variant: int) -> None:
     canvas.fill(sole, SOLE)
     canvas.shade(sole, "down", 0.3, 0.2)
     canvas.bevel(sole, 0.018, 0.4, 0.1)
-    canvas.fill(stroke(0.012, (0.07, 0.795), (0.4, 0.805), (0.75, 0.8), (0.93, 0.765)), tones.base)
+    canvas.fill(
+        stroke(0.012, (0.07, 0.795), (0.4, 0.805), (0.75, 0.8), (0.93, 0.765)), surface.tones.base
+    )
     tread = both(rect(0.0, 0.845, 1.0, 0.9), sole)
     canvas.fill(tread, (62, 64, 70))
     if variant:

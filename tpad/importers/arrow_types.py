@@ -1,4 +1,4 @@
-"""What the types of Arrow columns can hold."""
+"""Predicates on the types of Arrow columns."""
 
 import pyarrow as pa
 
@@ -23,7 +23,7 @@ def is_plain(kind: pa.DataType) -> bool:
 
 
 def may_hold_addresses(kind: pa.DataType) -> bool:
-    """Whether a column can hold web addresses: texts, or lists or dicts of them, but no bytes."""
+    """Whether a column can hold web addresses: text, or lists or structs of text, but no bytes."""
     if is_list(kind):
         return may_hold_addresses(kind.value_type)
     if pa.types.is_struct(kind):

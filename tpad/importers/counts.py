@@ -1,4 +1,4 @@
-"""Counting what an import reads, keeps, drops and changes; it can be stored and gone on with."""
+"""Counts of the rows that an import reads, keeps, drops and changes; they can be stored and restored."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -7,18 +7,23 @@ from typing import Any
 from tpad.data.report import EXAMPLES_KEPT, Finding, LoadReport
 
 
-class Fault(Exception):
-    """One row that cannot be used; the message is the reason, the same for all such rows."""
+class RowError(Exception):
+    """A row is invalid. The message is the reason, the same for all rows of this sort.
+
+    Args:
+        reason: key of the report.
+        shown: the invalid value, for an example in the report.
+    """
 
     def __init__(self, reason: str, shown: str = "") -> None:
         super().__init__(reason)
         self.reason, self.shown = reason, shown
 
 
-class Tally:
-    """Counts of one kind of rows; `read` is `kept` plus all that was dropped.
+class RowCounts:
+    """Counts of one kind of rows; `read` is `kept` plus all dropped rows.
 
-    `added` counts the rows that no file holds: items of which only the clicks tell.
+    `added` counts items that occur in clicks, but in no item file.
 
     Args:
         what: "interaction" or "item".
@@ -33,25 +38,25 @@ class Tally:
         self._changed: dict[str, Finding] = {}
 
     def drop(self, reason: str, examples: Iterable[str], count: int = 1) -> None:
-        """Records `count` rows that are left out."""
-        _add(self._dropped, reason, f"the {self.what} is left out", examples, count)
+        """Record `count` rows that are skipped."""
+        _add(self._dropped, reason, f"the {self.what} is skipped", examples, count)
 
     def change(self, reason: str, action: str, examples: Iterable[str], count: int = 1) -> None:
-        """Records `count` rows that are kept, but not as they were."""
+        """Record `count` rows that are kept, but changed."""
         _add(self._changed, reason, action, examples, count)
 
     @property
     def dropped(self) -> LoadReport:
-        """What was left out, by reason."""
+        """Dropped rows, by reason."""
         return LoadReport(tuple(self._dropped.values()))
 
     @property
     def changed(self) -> LoadReport:
-        """What was changed, by reason."""
+        """Changed rows, by reason."""
         return LoadReport(tuple(self._changed.values()))
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts, for people and programs to read."""
+        """The counts, for the report of the import."""
         return {
             "read": self.read,
             "kept": self.kept,
@@ -61,20 +66,22 @@ class Tally:
         }
 
     def state(self) -> dict[str, Any]:
-        """Everything, as plain JSON values, for `restored`."""
+        """Everything as plain JSON values, for `restored`."""
         found = ([asdict(f) for f in of.values()] for of in (self._dropped, self._changed))
         return {"read": self.read, "kept": self.kept, "added": self.added, "found": list(found)}
 
     @classmethod
-    def restored(cls, what: str, state: dict[str, Any]) -> "Tally":
-        """The tally that `state` was taken of."""
-        tally = cls(what)
-        tally.read, tally.kept, tally.added = state["read"], state["kept"], state["added"]
-        for findings, stored in zip((tally._dropped, tally._changed), state["found"], strict=True):
+    def restored(cls, what: str, state: dict[str, Any]) -> "RowCounts":
+        """The counts of a stored `state`."""
+        counts = cls(what)
+        counts.read, counts.kept, counts.added = state["read"], state["kept"], state["added"]
+        for findings, stored in zip(
+            (counts._dropped, counts._changed), state["found"], strict=True
+        ):
             for values in stored:
                 values = {**values, "examples": tuple(values["examples"])}
                 findings[values["reason"]] = Finding(**values)
-        return tally
+        return counts
 
 
 def _add(

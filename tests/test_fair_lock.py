@@ -1,4 +1,4 @@
-"""One caller's long work holds up no other's: encoding takes turns, and what is known does not wait."""
+"""One long call does not hold up others: encoding takes turns, and cached items do not wait."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,8 +9,8 @@ from fake_bundle import FakeEncoder
 
 from tpad.bundle import Bundle
 from tpad.content import BATCH, Content, EncodingCache
+from tpad.fair_lock import FairLock
 from tpad.items import NewItem
-from tpad.turns import Turns
 
 LONG = 60  # seconds until a thread that never comes is given up
 
@@ -44,7 +44,7 @@ def held(fake_bundle):
             encoder.go.release()
 
 
-def test_what_is_known_does_not_wait_for_what_is_being_encoded(held):
+def test_cached_items_do_not_wait_for_an_encoding(held):
     encoder, cache, pool = held
     known = items("known", 2)
     encoder.go.release()
@@ -85,16 +85,16 @@ def test_the_same_item_is_encoded_once_for_two_who_ask_at_once(held):
     assert encoder.seen == ["same"]
 
 
-def test_turns_are_exclusive_and_freed_by_errors():
-    turns, inside, most = Turns(), [], []
+def test_the_lock_is_exclusive_and_released_by_errors():
+    lock, inside, most = FairLock(), [], []
 
     def work(_):
-        with turns:
+        with lock:
             inside.append(1)
             most.append(len(inside))
             inside.pop()
 
-    with pytest.raises(KeyError), turns:
+    with pytest.raises(KeyError), lock:
         raise KeyError
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(200)))

@@ -1,4 +1,4 @@
-"""Writing the two tables as Parquet, by row groups."""
+"""Writes the two tables as Parquet, in row groups."""
 
 from pathlib import Path
 
@@ -7,18 +7,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tpad.data.columns import Columns
+from tpad.importers.counts import RowCounts
 from tpad.importers.pictures import Pictures
-from tpad.importers.tally import Tally
 
 ROW_GROUP = 1 << 17  # rows
 
 
 class TableWriter:
-    """A Parquet file that is written table by table, in row groups of about `ROW_GROUP` rows.
+    """Writes a Parquet file in row groups of about `ROW_GROUP` rows.
 
     Args:
         path: the file.
-        schema: of every table.
+        schema: of all rows.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -35,7 +35,7 @@ class TableWriter:
         self._writer.close()
 
     def write(self, table: pa.Table) -> None:
-        """Adds rows."""
+        """Add rows."""
         self._held.append(table)
         self._rows += table.num_rows
         if self._rows >= ROW_GROUP:
@@ -48,15 +48,15 @@ class TableWriter:
 
 
 class ItemsWriter:
-    """The item table: each id once, only what is wanted, and a bare row for what has no record.
+    """Writes the item table: each id once, and a row with only the id for items without a record.
 
     Args:
         path: the file.
-        schema: `ITEM_FIELDS` and the format's further columns.
+        schema: `ITEM_FIELDS` and the further columns of the format.
         clicked: ids of the items with clicks.
-        all_items: keep records of other items as well.
-        pictures: where the column `image` comes from; None if there is none.
-        tally: counts what is left out.
+        all_items: also keep records of other items.
+        pictures: source of the column `image`; None for a table without it.
+        counts: counts the skipped rows.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class ItemsWriter:
         schema: pa.Schema,
         clicked: set[str],
         all_items: bool,
-        tally: Tally,
+        counts: RowCounts,
         pictures: Pictures | None,
     ) -> None:
         self._schema, self._pictures = schema, pictures
         image = [pa.field(Columns.IMAGE, pa.string())] if pictures else []
         self._table = TableWriter(path, pa.schema([*schema, *image]))
-        self._clicked, self._all, self._tally = clicked, all_items, tally
+        self._clicked, self._all, self._counts = clicked, all_items, counts
         self._written: set[str] = set()
 
     def __enter__(self) -> "ItemsWriter":
@@ -81,7 +81,7 @@ class ItemsWriter:
         self._table.__exit__(*error)
 
     def write(self, records: pa.Table) -> None:
-        """Adds the records that are wanted and new."""
+        """Add the records of new items that are to be kept."""
         keep, seen, unclicked = [], [], []
         for row, item in enumerate(records[Columns.ITEM_ID].to_pylist()):
             if item in self._written:
@@ -91,36 +91,36 @@ class ItemsWriter:
             else:
                 self._written.add(item)
                 keep.append(row)
-        self._tally.drop(
+        self._counts.drop(
             "duplicate item_id, of which the first is kept",
             (f"item '{item}'" for item in seen),
             len(seen),
         )
-        self._tally.drop(
+        self._counts.drop(
             "record of an item without a click",
             (f"item '{item}'" for item in unclicked),
             len(unclicked),
         )
-        self._tally.kept += len(keep)
+        self._counts.kept += len(keep)
         self._add(records.take(pa.array(keep, pa.int64())))
 
-    def write_bare(self, categories: dict[str, str], has_records: bool) -> None:
-        """Adds a row for every clicked item that has none yet.
+    def write_without_record(self, categories: dict[str, str], has_records: bool) -> None:
+        """Add a row for every clicked item without a record.
 
         Args:
-            categories: what the clicks tell of an item, by id.
-            has_records: there were item files, so that a missing record is worth telling.
+            categories: categories known from the clicks, by item id.
+            has_records: there are item files; then a missing record is reported.
         """
-        bare = sorted(self._clicked - self._written)
+        missing = sorted(self._clicked - self._written)
         if has_records:
-            self._tally.change(
+            self._counts.change(
                 "clicked item without a record in the item files",
-                "its row holds the id only",
-                (f"item '{item}'" for item in bare),
-                len(bare),
+                "its row has only the id",
+                (f"item '{item}'" for item in missing),
+                len(missing),
             )
-        for start in range(0, len(bare), ROW_GROUP):
-            ids = bare[start : start + ROW_GROUP]
+        for start in range(0, len(missing), ROW_GROUP):
+            ids = missing[start : start + ROW_GROUP]
             known = {
                 Columns.ITEM_ID: pa.array(ids, pa.string()),
                 Columns.CATEGORY: pa.array([categories.get(item, "") for item in ids], pa.string()),
@@ -135,7 +135,7 @@ class ItemsWriter:
                 for column, field in zip(columns, self._schema, strict=True)
             ]
             self._add(pa.Table.from_arrays(arrays, schema=self._schema))
-        self._tally.added += len(bare)
+        self._counts.added += len(missing)
 
     def _add(self, items: pa.Table) -> None:
         if self._pictures:
@@ -145,6 +145,6 @@ class ItemsWriter:
 
 
 def count_ids(counts: dict[str, int], ids: pa.ChunkedArray) -> None:
-    """Adds how often each id occurs."""
+    """Add the number of occurrences of each id."""
     for entry in pc.value_counts(ids.combine_chunks()).to_pylist():
         counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]

@@ -1,14 +1,14 @@
-"""A lock for work that others wait for."""
+"""A fair lock."""
 
 import threading
 from collections import deque
 
 
-class Turns:
-    """A lock that goes to whoever has waited longest; a context manager.
+class FairLock:
+    """A lock that is granted in the order of the requests; a context manager.
 
-    A plain lock may go to the thread that has just let go of it, so that one with much to do keeps
-    all others waiting.
+    `threading.Lock` may be granted again to the thread that has just released it, so that a thread
+    with much work keeps all others waiting.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Turns:
             ticket = threading.Lock()
             ticket.acquire()
             self._waiting.append(ticket)
-        ticket.acquire()  # until the one before lets go
+        ticket.acquire()  # until the previous holder releases it
 
     def __exit__(self, *_: object) -> None:
         with self._guard:

@@ -1,38 +1,38 @@
-"""From one part of the clicks to sessions: sorting, removing copies, cutting, filtering."""
+"""Forms sessions from one part of the clicks: sorts them, removes duplicates, and filters."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tpad.data.columns import Columns
+from tpad.importers.counts import RowCounts
 from tpad.importers.source import CATEGORY, HISTORY, ITEM, OWNER, TIME
-from tpad.importers.tally import Tally
 
 DAY = 86_400  # seconds
-NUMBER = "number"  # of a session within its part, while its clicks are filtered
+NUMBER = "number"  # column with the number of a session within its part
 
 
-def cut(
+def form_sessions(
     clicks: pa.Table,
     rule: str,
     gap_minutes: float,
     min_session: int,
     is_ratings: bool,
-    tally: Tally,
+    counts: RowCounts,
 ) -> pa.Table:
-    """Cuts all clicks of some owners into sessions.
+    """Form sessions from all clicks of some owners.
 
     Args:
-        clicks: `CLICKS`, perhaps with split and history; ties in time keep this order.
+        clicks: `CLICKS`, possibly with split and history; clicks of the same time keep their order.
         rule: `day`, `gap`, `user` or `given`, see `ImportSettings`. A session also ends where the
             split changes.
         gap_minutes: of the rule `gap`.
-        min_session: shorter sessions are left out.
-        is_ratings: a second row of the same owner, item and time is a copy and left out.
-        tally: counts what is left out.
+        min_session: shorter sessions are dropped.
+        is_ratings: rows that repeat owner, item and time are duplicates and dropped.
+        counts: counts the dropped rows.
 
     Returns:
-        session_id, item_id, timestamp (int64 Unix seconds), perhaps split, category and
+        session_id, item_id, timestamp (int64 Unix seconds), possibly split, category and
         is_history, and `NUMBER`; sorted by session and time.
     """
     encoded = clicks[OWNER].combine_chunks().dictionary_encode()
@@ -42,14 +42,7 @@ def cut(
         owner, owners = _by_split(owner, owners, clicks[Columns.SPLIT])
     time = clicks[TIME].to_numpy()
     if is_ratings:
-        repeated = _repeated(owner, clicks[ITEM], time)
-        at = np.flatnonzero(repeated)
-        tally.drop(
-            "same user, item and time as a row before",
-            (f"user '{owners[owner[i]]}', item '{clicks[ITEM][int(i)]}'" for i in at),
-            len(at),
-        )
-        keep = np.flatnonzero(~repeated)
+        keep = _first_ratings(clicks, owner, owners, time, counts)
         clicks, owner, time = clicks.take(pa.array(keep)), owner[keep], time[keep]
     order = np.lexsort((time, owner))  # stable
     clicks, owner = clicks.take(pa.array(order)), owner[order]
@@ -62,16 +55,7 @@ def cut(
     elif rule == "gap":
         begins |= np.diff(seconds, prepend=seconds[:1]) >= gap_minutes * 60
     session = np.cumsum(begins) - 1
-    at = np.flatnonzero(begins)
-    names = owners.take(pa.array(owner[at]))
-    if rule == "day":
-        days = np.datetime_as_string((seconds[at] // DAY).astype("datetime64[D]"), unit="D")
-        names = pc.binary_join_element_wise(names, pa.array(days.tolist(), pa.string()), "@")
-    elif rule == "gap":
-        first = np.maximum.accumulate(np.where(new_owner[at], np.arange(len(at)), 0))
-        numbers = pa.array(np.arange(len(at)) - first + 1).cast(pa.string())
-        names = pc.binary_join_element_wise(names, numbers, "#")
-
+    names = _session_names(rule, owner, owners, seconds, begins, new_owner)
     columns = {
         NUMBER: pa.array(session),
         Columns.SESSION_ID: names.take(pa.array(session)),
@@ -84,20 +68,50 @@ def cut(
         columns[CATEGORY] = clicks[CATEGORY]
     if HISTORY in clicks.column_names:
         columns[Columns.IS_HISTORY] = clicks[HISTORY]
-    return drop_short(pa.table(columns), min_session, tally)
+    return drop_short(pa.table(columns), min_session, counts)
 
 
-def drop_short(clicks: pa.Table, min_session: int, tally: Tally) -> pa.Table:
-    """Leaves out the sessions of fewer than `min_session` clicks.
+def _session_names(
+    rule: str,
+    owner: np.ndarray,
+    owners: pa.Array,
+    seconds: np.ndarray,
+    begins: np.ndarray,
+    new_owner: np.ndarray,
+) -> pa.Array:
+    """Names of the sessions: the owner's, with the day or a number for these rules.
 
     Args:
-        clicks: as `cut` gives it, with `NUMBER`.
-        min_session: fewest clicks of a session.
-        tally: counts the clicks that are left out.
+        rule: see `form_sessions`.
+        owner: (n,) number of the owner of each click; the clicks are sorted.
+        owners: names of the owners.
+        seconds: (n,) Unix seconds.
+        begins: (n,) bool, the first click of each session.
+        new_owner: (n,) bool, the first click of each owner.
+    """
+    at = np.flatnonzero(begins)
+    names = owners.take(pa.array(owner[at]))
+    if rule == "day":
+        days = np.datetime_as_string((seconds[at] // DAY).astype("datetime64[D]"), unit="D")
+        return pc.binary_join_element_wise(names, pa.array(days.tolist(), pa.string()), "@")
+    if rule == "gap":
+        first = np.maximum.accumulate(np.where(new_owner[at], np.arange(len(at)), 0))
+        numbers = pa.array(np.arange(len(at)) - first + 1).cast(pa.string())
+        return pc.binary_join_element_wise(names, numbers, "#")
+    return names
+
+
+def drop_short(clicks: pa.Table, min_session: int, counts: RowCounts) -> pa.Table:
+    """Drop the sessions of fewer than `min_session` clicks.
+
+    Args:
+        clicks: as `form_sessions` returns them, with `NUMBER`.
+        min_session: smallest number of clicks of a session.
+        counts: counts the dropped clicks.
     """
     lengths = np.bincount(clicks[NUMBER].to_numpy())
     short = lengths[clicks[NUMBER].to_numpy()] < min_session
-    tally.drop(
+    counts.drop(
         f"click in a session of fewer than {min_session} clicks",
         (f"session '{clicks[Columns.SESSION_ID][int(i)]}'" for i in np.flatnonzero(short)),
         int(short.sum()),
@@ -106,22 +120,22 @@ def drop_short(clicks: pa.Table, min_session: int, tally: Tally) -> pa.Table:
 
 
 def drop_items(
-    clicks: pa.Table, column: str, ids: pa.Array, reason: str, tally: Tally, keep: bool = True
+    clicks: pa.Table, column: str, ids: pa.Array, reason: str, counts: RowCounts, keep: bool = True
 ) -> pa.Table:
-    """Keeps only the clicks whose `column` is in `ids`, or without `keep` only the others."""
-    left_out = pc.is_in(clicks[column], value_set=ids)
+    """Keep only the clicks whose `column` is in `ids`; with `keep=False`, drop these."""
+    drop = pc.is_in(clicks[column], value_set=ids)
     if keep:
-        left_out = pc.invert(left_out)
-    lost = clicks[column].filter(left_out)
+        drop = pc.invert(drop)
+    lost = clicks[column].filter(drop)
     examples = dict.fromkeys(lost.slice(0, 1000).to_pylist())  # each item once
-    tally.drop(reason, (f"item '{item}'" for item in examples), len(lost))
-    return clicks.filter(pc.invert(left_out)) if len(lost) else clicks
+    counts.drop(reason, (f"item '{item}'" for item in examples), len(lost))
+    return clicks.filter(pc.invert(drop)) if len(lost) else clicks
 
 
 def _by_split(
     owner: np.ndarray, owners: pa.Array, splits: pa.ChunkedArray
 ) -> tuple[np.ndarray, pa.Array]:
-    """Owners told apart by split; one that is in several splits gets the split's name as well."""
+    """Separate owners by split; for an owner in several splits, the name of the split is appended."""
     encoded = splits.combine_chunks().dictionary_encode()
     width = max(len(encoded.dictionary), 1)
     both = owner * width + encoded.indices.to_numpy(zero_copy_only=False)
@@ -135,11 +149,25 @@ def _by_split(
     return owner, names
 
 
+def _first_ratings(
+    clicks: pa.Table, owner: np.ndarray, owners: pa.Array, time: np.ndarray, counts: RowCounts
+) -> np.ndarray:
+    """Rows without those that repeat an earlier rating, which are counted as dropped."""
+    repeated = _repeated(owner, clicks[ITEM], time)
+    at = np.flatnonzero(repeated)
+    counts.drop(
+        "same user, item and time as a row before",
+        (f"user '{owners[owner[i]]}', item '{clicks[ITEM][int(i)]}'" for i in at),
+        len(at),
+    )
+    return np.flatnonzero(~repeated)
+
+
 def _repeated(owner: np.ndarray, items: pa.ChunkedArray, time: np.ndarray) -> np.ndarray:
-    """(n,) bool, True for a row whose owner, item and time a row before it has, too."""
+    """(n,) bool, whether an earlier row has the same owner, item and time."""
     encoded = items.combine_chunks().dictionary_encode()
     item = encoded.indices.to_numpy(zero_copy_only=False)
-    order = np.lexsort((item, time, owner))  # stable: the first of the same stays
+    order = np.lexsort((item, time, owner))  # stable: the first of equal rows stays
     same = np.ones(len(order), dtype=bool)
     for values in (owner, item, time):
         same &= np.diff(values[order], prepend=values[order][:1]) == 0
