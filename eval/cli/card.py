@@ -36,8 +36,7 @@ def run(options: Namespace) -> None:
     bundle = Bundle.load(options.bundle, verify="fast")
     fingerprint = bundle.info["dataset"]["fingerprint"]
     options.dataset = options.dataset or fingerprint
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options)
         runs = [run for some in chosen.runs.values() for run in some]
         if {run.dataset_fingerprint for run in runs} != {fingerprint}:
@@ -46,8 +45,6 @@ def run(options: Namespace) -> None:
                 "--dataset or bundle."
             )
         results = [one for one in results_of(store, chosen) if not one.name.startswith(VARIANT)]
-    finally:
-        store.close()
     shipped = [_of_the_bundle(one, bundle) for one in results]
     masks = chosen.masks()
     frame = results_frame(shipped, chosen.cases.session, masks)

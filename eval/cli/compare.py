@@ -35,12 +35,9 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Run the command."""
     name, k = parse_metric(options.metric)
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options, [options.first, options.second])
         results = {result.name: result for result in results_of(store, chosen)}
-    finally:
-        store.close()
     masks = chosen.masks()
     if options.slice not in masks:
         raise ConfigError(f"There is no slice {options.slice!r}; choose from {', '.join(masks)}.")

@@ -47,8 +47,7 @@ def run(options: Namespace) -> None:
             cases, source.dataset, separator=options.separator, targets=options.targets
         )
     else:
-        store = Store(database_of(options), read_only=True)
-        try:
+        with Store(database_of(options), read_only=True) as store:
             chosen = selection(store, options, options.models)
             runs = [run for some in chosen.runs.values() for run in some]
             if options.what == "figures":
@@ -60,7 +59,5 @@ def run(options: Namespace) -> None:
                 for place, run in enumerate(runs):
                     frame[f"{run.model}/{run.seed}"] = ranks[place].expected
                     frame[f"{run.model}/{run.seed} ties"] = ranks[place].ties
-        finally:
-            store.close()
     write_text(options.out, csv_text(frame))
     print(f"{len(frame):,} rows: {options.out}")

@@ -87,8 +87,7 @@ def run(options: Namespace) -> None:
     if source.split is not None:
         parts.append(source.split.fingerprint)
     key = hashlib.sha256("/".join(parts).encode())
-    store = Store(database_of(options))
-    try:
+    with Store(database_of(options)) as store:
         if store.find(key.hexdigest()) is None:
             with store.run(
                 source.dataset,
@@ -103,8 +102,6 @@ def run(options: Namespace) -> None:
             ) as stored:
                 stored.finish(peer.ranks, 0.0, 0.0)
         store.add_slices(source.dataset, source.name, cases, slices_of(source, cases))
-    finally:
-        store.close()
     found = int((peer.ranks <= 20).sum())
     print(
         f"{options.model}: {len(cases):,} cases, {found:,} found within 20; the longest list has "

@@ -31,12 +31,9 @@ def run(options: Namespace) -> None:
     """Run the command."""
     if options.out:
         check_report(options.out)
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options, options.models)
         results = results_of(store, chosen)
-    finally:
-        store.close()
     runs = [run for some in chosen.runs.values() for run in some]
     versions = sorted({f"{run.package_version}, commit {run.commit or 'unknown'}" for run in runs})
     write_report(

@@ -72,14 +72,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Run the command."""
-    for name in ("threads", "epochs", "tries"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name} must be at least 1, not {value}.")
-    for seed in options.seeds or ():
-        check_seed(seed, "--seeds")
-    if options.report:
-        check_report(options.report)
+    _check_options(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     source = load_source(options)
@@ -95,8 +88,7 @@ def run(options: Namespace) -> None:
             "are not evaluated."
         )
     masks = slices_of(source, cases)
-    store = Store(database_of(options))
-    try:
+    with Store(database_of(options)) as store:
         store.add_slices(source.dataset, source.name, cases, masks)
         with tqdm(unit="epoch", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
 
@@ -115,8 +107,6 @@ def run(options: Namespace) -> None:
                 say=lambda line: tqdm.write(line, file=sys.stdout),
                 progress=progress,
             )
-    finally:
-        store.close()
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
     write_report(
@@ -131,6 +121,17 @@ def run(options: Namespace) -> None:
             f"Checked for leaks: {'; '.join(source.proven)}.",
         ],
     )
+
+
+def _check_options(options: Namespace) -> None:
+    for name in ("threads", "epochs", "tries"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {value}.")
+    for seed in options.seeds or ():
+        check_seed(seed, "--seeds")
+    if options.report:
+        check_report(options.report)
 
 
 def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:

@@ -161,32 +161,8 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         ConfigError: not exactly one source is given.
         DataError: the source is invalid.
     """
-    tables = options.items is not None or options.interactions is not None
-    if (options.bundle is not None) + (options.world is not None) + tables != 1:
-        raise ConfigError("Give one source: --bundle, --world, or --items with --interactions.")
-    merges = getattr(options, "merge_repeats", False)
-    if merges and not tables:
-        raise ConfigError(
-            "--merge-repeats needs --items and --interactions; the sessions of a bundle are used as "
-            "it was trained on them."
-        )
-    embeddings: Mapping[str, np.ndarray] = {}
-    folders: list[Path] = []
-    bundle = None
-    if options.bundle is not None:
-        bundle = Bundle.load(options.bundle)
-        dataset, embeddings = bundle.dataset, bundle.embeddings
-        name, folders = bundle.path.resolve().name, [bundle.path, dataset.image_root]
-    elif options.world is not None:
-        dataset, name = Dataset.from_world(options.world), options.world.resolve().name
-        folders = [options.world]
-    else:
-        if options.items is None or options.interactions is None:
-            raise ConfigError("Both tables are needed; give --items and --interactions.")
-        dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
-        if dataset.report.findings:
-            print(dataset.report, file=sys.stderr)
-        name = options.items.resolve().parent.name
+    name, dataset, bundle, folders = _read_data(options)
+    embeddings = {} if bundle is None else bundle.embeddings
     split = None
     if options.split is not None:
         split = make_split(dataset, SplitConfig.parse(options.split))
@@ -210,6 +186,32 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
         ablations,
         bundle,
     )
+
+
+def _read_data(options: Namespace) -> tuple[str, Dataset, Bundle | None, list[Path]]:
+    """The name of the source, its data, its bundle, and folders that may have the facts of a shop."""
+    tables = options.items is not None or options.interactions is not None
+    if (options.bundle is not None) + (options.world is not None) + tables != 1:
+        raise ConfigError("Give one source: --bundle, --world, or --items with --interactions.")
+    merges = getattr(options, "merge_repeats", False)
+    if merges and not tables:
+        raise ConfigError(
+            "--merge-repeats needs --items and --interactions; the sessions of a bundle are used as "
+            "it was trained on them."
+        )
+    if options.bundle is not None:
+        bundle = Bundle.load(options.bundle)
+        folders = [bundle.path, bundle.dataset.image_root]
+        return bundle.path.resolve().name, bundle.dataset, bundle, folders
+    if options.world is not None:
+        name = options.world.resolve().name
+        return name, Dataset.from_world(options.world), None, [options.world]
+    if options.items is None or options.interactions is None:
+        raise ConfigError("Both tables are needed; give --items and --interactions.")
+    dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
+    if dataset.report.findings:
+        print(dataset.report, file=sys.stderr)
+    return options.items.resolve().parent.name, dataset, None, []
 
 
 def store_split(store: Store, source: Source) -> int | None:

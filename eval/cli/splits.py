@@ -45,8 +45,7 @@ def run(options: Namespace) -> None:
     if options.folder and not named:
         raise ConfigError("--folder needs a source and --split; name both.")
     source = load_source(options, evaluates=False) if named else None
-    store = Store(database_of(options))
-    try:
+    with Store(database_of(options)) as store:
         number = options.items_of
         if source is not None and source.split is not None:
             number = store_split(store, source)
@@ -65,5 +64,3 @@ def run(options: Namespace) -> None:
             for one in store.splits():
                 counts = ", ".join(f"{count:,} {role}" for role, count in one.counts.items())
                 print(f"{one.id}\t{one.dataset}\t{one.name}\t{counts}")
-    finally:
-        store.close()

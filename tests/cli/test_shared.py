@@ -5,11 +5,12 @@ import subprocess
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tpad.cli import shared
-from tpad.errors import DataError
+from tpad.errors import ConfigError, DataError
 from tpad.version import __version__
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,40 @@ def test_ctrl_c(capsys):
 
     assert run(interrupt) == 130
     assert capsys.readouterr().err == "interrupted; run the same command again to continue\n"
+
+
+def test_ctrl_c_closes_the_app_and_a_taken_port_is_an_error(monkeypatch):
+    from app import __main__ as app
+
+    class Page:
+        """In place of a Gradio page."""
+
+        closed = False
+        taken = False
+
+        @property
+        def server(self):
+            return SimpleNamespace(thread=SimpleNamespace(join=self.interrupt))
+
+        def interrupt(self):
+            raise KeyboardInterrupt
+
+        def launch(self, **options):
+            assert options["server_port"] is None and options["prevent_thread_lock"]
+            if self.taken:
+                raise OSError("Port 7860 is taken")
+
+        def close(self, verbose):
+            self.closed = True
+
+    monkeypatch.setattr("app.ui.launch_options", lambda page: {})
+    page, options = Page(), app.build_parser([]).parse_args(["--port", "0"])
+    with pytest.raises(KeyboardInterrupt):
+        app._serve(page, options)
+    assert page.closed
+    page.taken = True
+    with pytest.raises(ConfigError, match="Port 7860 is taken; choose another --port"):
+        app._serve(page, options)
 
 
 def test_a_reader_that_stops_early_is_no_error():
