@@ -147,7 +147,7 @@ def run_size(
 
 def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
     """The training, its stages measured one by one."""
-    from tpad.cli.train import default_base
+    from tpad.cli.job import default_base
     from tpad.training import pipeline
     from tpad.training.base import Base
     from tpad.training.stage import StageSpec

@@ -186,13 +186,13 @@ def recommended(folder):
 
 def probes(folder, monkeypatch):
     from tpad.bundle import Bundle
-    from tpad.cli.probe import run_probe
+    from tpad.cli import probe
 
     index = pd.MultiIndex.from_tuples([("=a", "@b")], names=["stage", "features"])
     table = pd.DataFrame({"+fact": [0.5]}, index=index)
     monkeypatch.setattr(Bundle, "load", lambda path: None)
     monkeypatch.setattr("tpad.training.probes.probe_bundle", lambda bundle: table)
-    run_probe(argparse.Namespace(bundle=folder, csv=folder / "p.csv"))
+    probe.run(argparse.Namespace(bundle=folder, csv=folder / "p.csv"))
     return (folder / "p.csv").read_text("utf-8")
 
 
@@ -207,7 +207,7 @@ WRITERS = {
     "app/dashboard/views.py": dashboard,
     "eval/reports/writing.py": report,
     "eval/cli/splits.py": splits,
-    "eval/cli/exchange.py": export,
+    "eval/cli/export.py": export,
     "tpad/fetching/report.py": failures,
     "tpad/cli/recommend.py": recommended,
     "tpad/cli/probe.py": probes,

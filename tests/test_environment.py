@@ -34,7 +34,7 @@ def blank(request, monkeypatch):
 
 
 def test_blank_variables_count_as_unset_in_the_app(blank):
-    options = command.parser().parse_args([])
+    options = command.build_parser().parse_args([])
     assert (options.host, options.port) == ("127.0.0.1", 7860)
     assert options.database is None and options.read_only is False
     assert cache_folder().is_absolute()
@@ -80,7 +80,7 @@ def test_gradio_can_be_imported_after_the_app_with_a_blank_port():
 )
 def test_what_cannot_be_meant_gets_a_sentence(monkeypatch, capsys, name, value, says):
     monkeypatch.setenv(name, value)
-    assert command.main([]) == 1
+    assert command.main([]) == 2
     assert says in capsys.readouterr().err
 
 

@@ -1,36 +1,25 @@
-"""The command line: `python -m tpad world|import|images|pretrain|train|ablate|probe|recommend|…`."""
+"""The command line of tpad: `python -m tpad COMMAND`, installed as `tpad`."""
 
-import argparse
 import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
-from tpad.environment import forget_blank_variables, variable
-from tpad.errors import ConfigError, TpadError
+from tpad.cli.commands import COMMANDS
+from tpad.cli.shared import add_commands, new_parser, run_program
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns the exit code (0 done, 2 refused, 130 interrupted)."""
-    from tpad.cli import commands
+def build_parser(arguments: Sequence[str] | None = None) -> ArgumentParser:
+    """The parser; without arguments, with the options of every command."""
+    parser = new_parser(
+        "python -m tpad", "Prepare data, train TPAD, and use what was trained (a bundle)."
+    )
+    add_commands(parser, COMMANDS, arguments)
+    return parser
 
-    forget_blank_variables()  # before any library that reads them is imported
-    parser = argparse.ArgumentParser(prog="python -m tpad", description=__doc__)
-    subparsers = parser.add_subparsers(dest="command", required=True)
-    commands.add_all(subparsers)
-    parsed = parser.parse_args(arguments)
-    try:
-        if variable("WORLD_SIZE", "1") != "1" and not hasattr(parsed, "together"):
-            raise ConfigError(
-                f"`tpad {parsed.command}` runs in one process; start it without a launcher."
-            )
-        parsed.run(parsed)
-    except TpadError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 0
-    return 0
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    return run_program(build_parser, arguments)
 
 
 if __name__ == "__main__":

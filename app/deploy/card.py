@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tpad import assets
 from tpad.errors import DataError
 
 COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
@@ -96,7 +97,7 @@ def card(head: dict[str, Any], bundle: str, facts: dict[str, Any], has_results: 
     data = facts["dataset"]
     fields = yaml_dump(head)
     stored = (
-        "The dashboard shows the results database `results/demo.db`."
+        f"The results database beside it (`{assets.DEMO_DATABASE_PATH}`) feeds the dashboard."
         if has_results
         else "There is no results database, so the dashboard is empty."
     )

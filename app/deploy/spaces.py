@@ -1,27 +1,28 @@
 """Deploys the app to Hugging Face Spaces: `python -m app deploy OWNER/NAME`.
 
-A Space is a git repository that Hugging Face builds and runs. Ours has the packages, one bundle and,
-optionally, a results database, at the default paths of `app/__main__.py`: the bundle is copied to
-`assets/demo` and the database to `results/demo.db`, whatever their names.
+A Space is a git repository that Hugging Face builds and runs. Ours holds the packages, one bundle
+and, if there is one, the results database, where `app/__main__.py` looks for them by default (see
+`tpad.assets`), whatever their names were.
 """
 
-import argparse
 import shutil
 import sqlite3
-import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from app.deploy.card import card, check_card, front_matter, pinned
+from tpad import assets
 from tpad.bundle.hub import check_name, hub_errors, size_lines
-from tpad.errors import ConfigError, DataError, TpadError
+from tpad.cli.shared import new_parser, run_program
+from tpad.errors import ConfigError, DataError
 from tpad.io.files import replacing_folder
 
-ROOT = Path(__file__).resolve().parents[2]
-DEMO_BUNDLE, DEMO_DATABASE = Path("assets/demo"), Path("results/demo.db")
+ROOT = assets.ROOT
+DEMO_BUNDLE, DEMO_DATABASE = assets.DEMO_BUNDLE_PATH, assets.DEMO_DATABASE_PATH
 PACKAGES = ("app", "eval", "tpad")
 FILES = ("requirements.txt", "LICENSE")
 BUILT = ROOT / "build" / "space"  # default folder of --dry-run
@@ -38,48 +39,49 @@ VARIABLES = [
 ]
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
-        "python -m app deploy", description="Deploy the app with a bundle to Hugging Face Spaces."
+def build_parser(arguments: Sequence[str] | None = None) -> ArgumentParser:
+    """The parser of `python -m app deploy`."""
+    parser = new_parser("python -m app deploy", "Put the app with a bundle on Hugging Face Spaces.")
+    parser.add_argument(
+        "space", metavar="OWNER/NAME", help="name of the Space; a missing one is created"
     )
-    made.add_argument("space", metavar="OWNER/NAME", help="the Space; created if it does not exist")
-    made.add_argument("--bundle", help="folder of a bundle (default: the demo shop)")
-    made.add_argument(
+    parser.add_argument("--bundle", help="folder of a bundle (default: the demo shop)")
+    parser.add_argument(
         "--database",
-        help="results database, a SQLite file (default: the demo shop's for its bundle, else none)",
+        help="results database, a SQLite file (default: that of the demo shop with its bundle, "
+        "else none)",
     )
-    made.add_argument("--private", action="store_true", help="create a private Space")
-    made.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="create the folder and list its content, but upload nothing",
+    parser.add_argument("--private", action="store_true", help="make a new Space private")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="write the folder and list it; upload nothing"
     )
-    made.add_argument(
+    parser.add_argument(
         "--out",
-        help="new folder for the Space (default: build/space in a dry run, else a temporary folder)",
+        help="new folder for the Space (default: build/space in a dry run, else a temporary one)",
     )
-    return made
+    parser.set_defaults(run=deploy)
+    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Assemble a Space and upload it; returns 1 on failure."""
-    options = parser().parse_args(arguments)
-    try:
-        check_name(options.space, "Space")
-        with _place(options.out, options.dry_run) as folder:
-            assemble(folder, options.space, options.bundle, options.database)
-            print(summary(folder))
-            if options.dry_run:
-                print(
-                    f"Nothing was uploaded; the content of the Space {options.space} is in {folder}"
-                )
-            else:
-                print(f"The Space is at {upload(folder, options.space, options.private)}")
-    except TpadError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Assemble a Space, upload it, and return the exit code."""
+    return run_program(build_parser, arguments)
+
+
+def deploy(options: Namespace) -> None:
+    """Assemble a Space and upload it.
+
+    Raises:
+        TpadError: the folder cannot be assembled, or the Hub refuses it.
+    """
+    check_name(options.space, "Space")
+    with _place(options.out, options.dry_run) as folder:
+        assemble(folder, options.space, options.bundle, options.database)
+        print(summary(folder))
+        if options.dry_run:
+            print(f"Nothing was uploaded; the Space {options.space} would be {folder}")
+        else:
+            print(f"The Space is at {upload(folder, options.space, options.private)}")
 
 
 def assemble(

@@ -1,1 +1,1 @@
-"""The commands of `python -m eval`, one file each."""
+"""Commands of `python -m eval`, one file each, with `add_options(parser)` and `run(options)`."""

@@ -1,6 +1,6 @@
-"""`python -m eval card`: what was measured, written into a bundle's model card."""
+"""`python -m eval card`: write the measured figures to the model card of a bundle."""
 
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,32 +24,27 @@ from tpad.bundle.card import model_card
 CARD = "README.md"
 
 
-def add_parser(commands: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = commands.add_parser("card", help="write the figures into a bundle's model card")
-    parser.add_argument("bundle", type=Path, help="folder of the bundle that was measured")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("bundle", type=Path, help="folder of the bundle that was evaluated")
     add_database(parser)
     add_selection(parser)
-    parser.set_defaults(act=act)
 
 
-def act(options: Namespace) -> None:
-    """Runs the command."""
+def run(options: Namespace) -> None:
+    """Run the command."""
     bundle = Bundle.load(options.bundle, verify="fast")
     fingerprint = bundle.info["dataset"]["fingerprint"]
     options.dataset = options.dataset or fingerprint
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options)
         runs = [run for some in chosen.runs.values() for run in some]
         if {run.dataset_fingerprint for run in runs} != {fingerprint}:
             raise DataError(
-                f"The runs are of other items or sessions than {options.bundle}; name another "
+                f"The runs used other items or sessions than {options.bundle}; name another "
                 "--dataset or bundle."
             )
         results = [one for one in results_of(store, chosen) if not one.name.startswith(VARIANT)]
-    finally:
-        store.close()
     shipped = [_of_the_bundle(one, bundle) for one in results]
     masks = chosen.masks()
     frame = results_frame(shipped, chosen.cases.session, masks)
@@ -78,7 +73,7 @@ def act(options: Namespace) -> None:
     beside = card.with_name(CARD + ".part")
     beside.write_text(text, "utf-8")
     beside.replace(card)
-    print(f"Wrote {len(table)} models' figures into {card}.")
+    print(f"Wrote the figures of {len(table)} models to {card}.")
 
 
 def _of_the_bundle(result: Result, bundle: Bundle) -> Result:

@@ -1,4 +1,4 @@
-"""Which stored runs a command is about: the options that tell, and the runs that fit them."""
+"""The options that choose stored runs, and the runs that match them."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from tpad import ConfigError
 
 
 def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> None:
-    """The options that choose runs where a database holds several sets of cases.
+    """Add the options that choose runs in a database with several sets of cases.
 
     Args:
         parser: of the command.
-        beside_source: the command has the options of a source too, `--split` among them, and
-            `--cases` may also name what is asked of it.
+        beside_source: the command also has the options of a source, with `--split`, and `--cases`
+            may also name the protocol.
     """
     parser.add_argument("--dataset", help="name or fingerprint of the dataset")
     if beside_source:
         parser.add_argument(
-            "--cases", help="every_prefix or last_item; or a stored cases' fingerprint"
+            "--cases", help="every_prefix or last_item, or the fingerprint of stored cases"
         )
     else:
         parser.add_argument("--split", help="name or fingerprint of a stored split")
@@ -29,26 +29,25 @@ def add_selection(parser: ArgumentParser, *, beside_source: bool = False) -> Non
 
 
 def add_mean(parser: ArgumentParser) -> None:
-    """The option that tells what figures are averaged over."""
+    """Add the option that says what figures are averaged over."""
     parser.add_argument(
         "--mean",
         choices=tuple(MEANS),
         default=CASE,
-        help="average over cases, or over sessions (of each session's mean over its cases); "
-        "(%(default)s)",
+        help="average over cases, or over sessions (the means of their cases) (default: %(default)s)",
     )
 
 
 def selection(store: Reader, options: Namespace, models: Sequence[str] | None = None) -> Selection:
-    """The runs that the options of `add_selection` choose.
+    """The runs that match the options of `add_selection`.
 
     Args:
         store: the database.
-        options: of the command line.
-        models: only these; each must have a run.
+        options: the parsed options.
+        models: only runs of these; each must have one.
 
     Raises:
-        DataError: no run fits, or runs of several sets of cases do.
+        DataError: no run matches, or runs on several sets of cases match.
     """
     return select_runs(
         store,
@@ -60,7 +59,7 @@ def selection(store: Reader, options: Namespace, models: Sequence[str] | None = 
 
 
 def _stored_names(split: str) -> list[str]:
-    """What a split may be called in a database: as it is given, or with all its parameters."""
+    """Possible names of a split in the database: as given, and with all its parameters."""
     try:
         return [split, SplitConfig.parse(split).name]
     except ConfigError:  # a fingerprint

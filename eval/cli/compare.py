@@ -1,6 +1,6 @@
-"""`python -m eval compare`: two models on the same cases, and the sessions where they differ most."""
+"""`python -m eval compare`: compare two models, and show the sessions where they differ most."""
 
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 
 from eval.cli.choosing import add_mean, add_selection, selection
 from eval.cli.sources import add_database, database_of
@@ -12,29 +12,32 @@ from eval.runs.selection import results_of
 from tpad import ConfigError
 
 
-def add_parser(commands: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = commands.add_parser("compare", help="difference, interval and p-value of two models")
-    parser.add_argument("first", help="a model, as in tpad")
-    parser.add_argument("second", help="another one, as in vision_tfidf")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.description = (
+        "Compare two models on the same cases: difference, confidence interval, p-value, and the "
+        "sessions where they differ most."
+    )
+    parser.add_argument("first", help="a model, for example tpad")
+    parser.add_argument("second", help="another model, for example vision_tfidf")
     add_database(parser)
     add_selection(parser)
     add_mean(parser)
-    parser.add_argument("--metric", default="MRR@20", help="P, MRR or NDCG at k (%(default)s)")
-    parser.add_argument("--slice", default="all", help="all, warm, cold, … (%(default)s)")
-    parser.add_argument("--most", type=int, default=10, help="sessions shown (%(default)s)")
-    parser.set_defaults(act=act)
+    parser.add_argument(
+        "--metric", default="MRR@20", help="P, MRR or NDCG at k (default: %(default)s)"
+    )
+    parser.add_argument("--slice", default="all", help="all, warm, cold, … (default: %(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=10, help="number of sessions to show (default: %(default)s)"
+    )
 
 
-def act(options: Namespace) -> None:
-    """Runs the command."""
+def run(options: Namespace) -> None:
+    """Run the command."""
     name, k = parse_metric(options.metric)
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options, [options.first, options.second])
         results = {result.name: result for result in results_of(store, chosen)}
-    finally:
-        store.close()
     masks = chosen.masks()
     if options.slice not in masks:
         raise ConfigError(f"There is no slice {options.slice!r}; choose from {', '.join(masks)}.")

@@ -1,6 +1,6 @@
-"""`python -m eval report`: the table of a database, in four formats."""
+"""`python -m eval report`: the table of stored runs, as Markdown, HTML, CSV or LaTeX."""
 
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from eval.cli.choosing import add_mean, add_selection, selection
@@ -11,28 +11,29 @@ from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.selection import results_of
 
 
-def add_parser(commands: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = commands.add_parser("report", help="print or write the table of stored runs")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
     add_database(parser)
     add_selection(parser)
     add_mean(parser)
-    parser.add_argument("--models", nargs="+", help="only these")
-    parser.add_argument("--subject", default=SUBJECT, help="model to test (%(default)s)")
-    parser.add_argument("--out", type=Path, help=f"file that ends in {' '.join(SUFFIXES)}")
-    parser.set_defaults(act=act)
+    parser.add_argument("--models", nargs="+", help="report only these models (default: all)")
+    parser.add_argument(
+        "--subject",
+        default=SUBJECT,
+        help="model that is tested against the others (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help=f"file to write; it must end in {' '.join(SUFFIXES)}"
+    )
 
 
-def act(options: Namespace) -> None:
-    """Runs the command."""
+def run(options: Namespace) -> None:
+    """Run the command."""
     if options.out:
         check_report(options.out)
-    store = Store(database_of(options), read_only=True)
-    try:
+    with Store(database_of(options), read_only=True) as store:
         chosen = selection(store, options, options.models)
         results = results_of(store, chosen)
-    finally:
-        store.close()
     runs = [run for some in chosen.runs.values() for run in some]
     versions = sorted({f"{run.package_version}, commit {run.commit or 'unknown'}" for run in runs})
     write_report(

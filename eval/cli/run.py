@@ -1,7 +1,7 @@
-"""`python -m eval run`: fits models on a source, and stores every rank."""
+"""`python -m eval run`: fit and evaluate models, and store the rank of every case."""
 
 import sys
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,42 +32,47 @@ from tpad.model.session.fitted import EpochReport
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 
 
-def add_parser(commands: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = commands.add_parser("run", help="fit models over seeds and store their ranks")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
     add_source(parser, sets=True)
     add_protocol(parser)
     add_database(parser)
     parser.add_argument(
-        "--seeds", type=int, nargs="+", help="(that of the bundle and the two that follow; 0 1 2)"
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="seeds to fit with (default: that of the bundle and the next two, else 0 1 2)",
     )
-    parser.add_argument("--models", nargs="+", help="only these; all by default, see --list")
-    parser.add_argument("--list", action="store_true", help="list the models and stop")
+    parser.add_argument(
+        "--models", nargs="+", help="evaluate only these (default: all; see --list)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the models and exit")
     parser.add_argument(
         "--epochs",
         type=int,
-        help="epochs of every model that is trained in epochs; a bundle's recommenders are then "
-        "fitted anew instead of being evaluated as they are",
+        help="epochs of every model that is trained in epochs; the recommenders of a bundle are then "
+        "fitted again instead of being evaluated as they are",
     )
     parser.add_argument(
-        "--tries", type=int, default=TRIES, help="settings tried of each baseline (%(default)s)"
+        "--tries",
+        type=int,
+        default=TRIES,
+        help="settings to try for each baseline (default: %(default)s)",
     )
-    parser.add_argument("--subject", default=SUBJECT, help="model to test (%(default)s)")
-    parser.add_argument("--report", type=Path, help=f"write a report, {' '.join(SUFFIXES)}")
-    parser.add_argument("--threads", type=int, help="CPU threads; all cores by default")
-    parser.set_defaults(act=act)
+    parser.add_argument(
+        "--subject",
+        default=SUBJECT,
+        help="model that is tested against the others (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--report", type=Path, help=f"report to write; it must end in {' '.join(SUFFIXES)}"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
 
 
-def act(options: Namespace) -> None:
-    """Runs the command."""
-    for name in ("threads", "epochs", "tries"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name} must be at least 1, not {value}.")
-    for seed in options.seeds or ():
-        check_seed(seed, "--seeds")
-    if options.report:
-        check_report(options.report)
+def run(options: Namespace) -> None:
+    """Run the command."""
+    _check_options(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     source = load_source(options)
@@ -79,12 +84,11 @@ def act(options: Namespace) -> None:
     seeds = list(dict.fromkeys(options.seeds or range(first_seed, first_seed + 3)))
     if source.bundle is not None and first_seed not in seeds:
         print(
-            f"The bundle's recommenders have the seed {first_seed}, which is not among --seeds; they "
+            f"The recommenders of the bundle have the seed {first_seed}, which is not in --seeds; they "
             "are not evaluated."
         )
     masks = slices_of(source, cases)
-    store = Store(database_of(options))
-    try:
+    with Store(database_of(options)) as store:
         store.add_slices(source.dataset, source.name, cases, masks)
         with tqdm(unit="epoch", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
 
@@ -103,8 +107,6 @@ def act(options: Namespace) -> None:
                 say=lambda line: tqdm.write(line, file=sys.stdout),
                 progress=progress,
             )
-    finally:
-        store.close()
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
     write_report(
@@ -121,14 +123,25 @@ def act(options: Namespace) -> None:
     )
 
 
+def _check_options(options: Namespace) -> None:
+    for name in ("threads", "epochs", "tries"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {value}.")
+    for seed in options.seeds or ():
+        check_seed(seed, "--seeds")
+    if options.report:
+        check_report(options.report)
+
+
 def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
-    """The models that were asked for, and the seed of the bundle's recommenders (0 without any)."""
+    """The models to evaluate, and the seed of the bundle's recommenders (0 without a bundle)."""
     shipped: dict[str, Shipped] = {}
     config, sizes = SessionModelConfig(), PCA_SIZES
     if source.bundle is not None and options.epochs is None:
         shipped = shipped_recommenders(source.bundle)
         sizes = tuple(source.bundle.config.get("pca_sizes", PCA_SIZES))
-    if shipped:  # what is compared with them gets their budget
+    if shipped:  # all models get the budget of the shipped ones
         config = replace(next(iter(shipped.values())).model.config, pca=None, cold_offset=0.0)
     if options.epochs is not None:
         config = replace(config, epochs=options.epochs)
@@ -145,5 +158,5 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
         protocol=protocol_of(options, source.split),
     )
     for name, most in too_large_for(source.dataset).items():
-        print(f"{name} is left out: it takes at most {most:,} training items.")
+        print(f"{name} is skipped: it takes at most {most:,} training items.")
     return select(entries, options.models), config.seed

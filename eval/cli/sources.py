@@ -1,4 +1,4 @@
-"""Where the sessions and embedding sets come from: a bundle, a demo shop, or two tables."""
+"""The source of sessions and embedding sets: a bundle, a demo shop, or two tables."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -23,7 +23,7 @@ from tpad.data.vectors import parse_named_file
 from tpad.world.oracle import Oracle
 
 WORLD_FILE = "world.json"
-TEXT = "_tfidf"  # ends the name of a set that is joined with the text
+TEXT = "_tfidf"  # suffix of a set that is concatenated with TF-IDF of the text
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +31,15 @@ class Source:
     """What is evaluated.
 
     Attributes:
-        name: for people.
-        dataset: items and sessions, cut by the split if there is one.
-        embeddings: sets of a bundle.
-        extra: sets from files and encoders, joined with price and category like a bundle's.
-        oracle: the exact law, where it is known.
-        split: the split, if one was asked for.
-        proven: what is proven of leaks, a sentence each.
-        ablations: sets of `python -m tpad ablate`.
-        bundle: the bundle, where the dataset is the one that it was trained on.
+        name: shown in reports.
+        dataset: items and sessions, divided by the split if there is one.
+        embeddings: sets of the bundle.
+        extra: sets from files and encoders, concatenated with price and category as in a bundle.
+        oracle: the exact click model of a demo shop, if known.
+        split: the split of `--split`, if any.
+        proven: checks against leaks that passed, one clause each.
+        ablations: sets written by `python -m tpad ablate`.
+        bundle: the bundle, if the dataset is the one that it was trained on.
     """
 
     name: str
@@ -54,19 +54,20 @@ class Source:
 
 
 def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
-    """The options that name a source; with `sets`, also those of further embedding sets."""
-    source = parser.add_argument_group("what is evaluated (one of the first three)")
-    source.add_argument("--bundle", type=Path, help="bundle, made by `python -m tpad train`")
-    source.add_argument("--world", type=Path, help="demo shop, made by `python -m tpad world`")
-    source.add_argument("--items", type=Path, help="table of items, with --interactions")
-    source.add_argument("--interactions", type=Path, help="table of clicks, with --items")
+    """Add the options that name a source; with `sets`, also those of further embedding sets."""
+    source = parser.add_argument_group("source (give one of --bundle, --world, or --items)")
+    source.add_argument("--bundle", type=Path, help="bundle written by `python -m tpad train`")
+    source.add_argument("--world", type=Path, help="demo shop written by `python -m tpad world`")
+    source.add_argument("--items", type=Path, help="item table; needs --interactions")
+    source.add_argument("--interactions", type=Path, help="interaction table; needs --items")
     source.add_argument(
         "--merge-repeats",
         action="store_true",
-        help="with --items: keep one of several clicks in a row on the same item",
+        help="with --items: merge consecutive clicks on the same item into one",
     )
     source.add_argument(
-        "--split", help="cut the sessions again, as in few_shot:n=5,seed=1; see `splits --help`"
+        "--split",
+        help="split the data again, for example few_shot:n=5,seed=1; see `splits --help`",
     )
     if sets:
         source.add_argument(
@@ -74,59 +75,62 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
             action="append",
             default=[],
             metavar="NAME=FILE",
-            help="a further embedding set: safetensors, npz, npy or Parquet; may be repeated",
+            help="evaluate an embedding set from a safetensors, npz, npy or Parquet file; may be repeated",
         )
         source.add_argument(
             "--encoder",
             action="append",
             default=[],
             metavar="NAME=MODEL",
-            help="an embedding set by a Hugging Face encoder, folder or hub id; may be repeated",
+            help="evaluate the embeddings of a Hugging Face encoder, a folder or hub id; may be repeated",
         )
         source.add_argument(
             "--with-text",
             action="store_true",
-            help="each of these sets also joined with TF-IDF of the text, as NAME_tfidf",
+            help="also evaluate each of these sets with TF-IDF of the text, as NAME_tfidf",
         )
         source.add_argument(
             "--ablations",
             type=Path,
             metavar="FOLDER",
-            help="sets that `python -m tpad ablate` made of this very data, as tpad-NAME",
+            help="evaluate the sets that `python -m tpad ablate` made from the same data, as tpad-NAME",
         )
 
 
 def add_protocol(parser: ArgumentParser) -> None:
-    """The options that say what is asked of a session."""
+    """Add the options of the evaluation protocol."""
     parser.add_argument(
-        "--cases", choices=tuple(CASES), help="prefixes that are asked (every_prefix; the split's)"
+        "--cases",
+        choices=tuple(CASES),
+        help="prefixes of a session to evaluate (default: that of the split, else every_prefix)",
     )
     parser.add_argument(
-        "--keep-history", action="store_true", help="items of the session stay candidates"
+        "--keep-history", action="store_true", help="keep the session's items as candidates"
     )
 
 
 def add_database(parser: ArgumentParser) -> None:
-    """The option that names the database."""
+    """Add the option that names the database."""
     parser.add_argument(
         "--database",
-        help="SQLite file or SQLAlchemy URL (TPAD_DATABASE_URL, else results.db)",
+        help="results database: SQLite file or SQLAlchemy URL (default: TPAD_DATABASE_URL, else "
+        "results.db)",
     )
 
 
 def database_of(options: Namespace) -> str:
-    """The database that is meant."""
+    """The file or URL of the database."""
     return options.database or default_target()
 
 
 def protocol_of(options: Namespace, split: Split | None) -> Protocol:
-    """What is asked; a split has its own cases unless others are wished."""
+    """The protocol; a split has cases of its own unless the options name others."""
     cases = options.cases or (split.protocol.cases if split else "every_prefix")
     return Protocol(cases, not options.keep_history)
 
 
 def cases_of(options: Namespace, source: Source) -> TestCases:
-    """The cases of a source.
+    """The test cases of a source.
 
     Raises:
         DataError: there are none.
@@ -134,60 +138,36 @@ def cases_of(options: Namespace, source: Source) -> TestCases:
     cases = TestCases.of(source.dataset, protocol_of(options, source.split))
     if not len(cases):
         raise DataError(
-            f"{source.name} has no test session of two clicks; there is nothing to measure."
+            f"{source.name} has no test session of two or more clicks; there is nothing to evaluate."
         )
     return cases
 
 
 def slices_of(source: Source, cases: TestCases) -> dict[str, np.ndarray]:
-    """The slices of a source's cases, those by the roles of its split among them."""
+    """The slices of the cases, including those by the roles of the split."""
     roles = None if source.split is None else source.split.roles
     return slices(cases, source.dataset, roles=roles)
 
 
 def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
-    """Reads what the options name, and proves that nothing held out has leaked into training.
+    """Read the source, and check that no held-out data has leaked into training.
 
     Args:
-        options: of the command line.
-        evaluates: whether a bundle's embeddings are to be judged, so that what they have learned
-            from matters; its sessions can be split otherwise.
+        options: the parsed options.
+        evaluates: whether the embeddings of a bundle are evaluated; only then it matters what they
+            were trained on.
 
     Raises:
-        ConfigError: not exactly one source is named.
-        DataError: it cannot be used.
+        ConfigError: not exactly one source is given.
+        DataError: the source is invalid.
     """
-    tables = options.items is not None or options.interactions is not None
-    if (options.bundle is not None) + (options.world is not None) + tables != 1:
-        raise ConfigError("Name one source: --bundle, --world, or --items with --interactions.")
-    merges = getattr(options, "merge_repeats", False)
-    if merges and not tables:
-        raise ConfigError(
-            "--merge-repeats goes with --items and --interactions; the sessions of a bundle are as it "
-            "was trained on them."
-        )
-    embeddings: Mapping[str, np.ndarray] = {}
-    folders: list[Path] = []
-    bundle = None
-    if options.bundle is not None:
-        bundle = Bundle.load(options.bundle)
-        dataset, embeddings = bundle.dataset, bundle.embeddings
-        name, folders = bundle.path.resolve().name, [bundle.path, dataset.image_root]
-    elif options.world is not None:
-        dataset, name = Dataset.from_world(options.world), options.world.resolve().name
-        folders = [options.world]
-    else:
-        if options.items is None or options.interactions is None:
-            raise ConfigError("--items and --interactions go together; give both.")
-        dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
-        if dataset.report.findings:
-            print(dataset.report, file=sys.stderr)
-        name = options.items.resolve().parent.name
+    name, dataset, bundle, folders = _read_data(options)
+    embeddings = {} if bundle is None else bundle.embeddings
     split = None
     if options.split is not None:
         split = make_split(dataset, SplitConfig.parse(options.split))
         if split.dataset.fingerprint != dataset.fingerprint:
-            bundle = None  # its recommenders learned from other sessions
+            bundle = None  # its recommenders were trained on other sessions
         dataset = split.dataset
     proven = assert_no_leaks(split or dataset, bundle=options.bundle if evaluates else None)
     ablations = {}
@@ -208,11 +188,37 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     )
 
 
+def _read_data(options: Namespace) -> tuple[str, Dataset, Bundle | None, list[Path]]:
+    """The name of the source, its data, its bundle, and folders that may have the facts of a shop."""
+    tables = options.items is not None or options.interactions is not None
+    if (options.bundle is not None) + (options.world is not None) + tables != 1:
+        raise ConfigError("Give one source: --bundle, --world, or --items with --interactions.")
+    merges = getattr(options, "merge_repeats", False)
+    if merges and not tables:
+        raise ConfigError(
+            "--merge-repeats needs --items and --interactions; the sessions of a bundle are used as "
+            "it was trained on them."
+        )
+    if options.bundle is not None:
+        bundle = Bundle.load(options.bundle)
+        folders = [bundle.path, bundle.dataset.image_root]
+        return bundle.path.resolve().name, bundle.dataset, bundle, folders
+    if options.world is not None:
+        name = options.world.resolve().name
+        return name, Dataset.from_world(options.world), None, [options.world]
+    if options.items is None or options.interactions is None:
+        raise ConfigError("Both tables are needed; give --items and --interactions.")
+    dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
+    if dataset.report.findings:
+        print(dataset.report, file=sys.stderr)
+    return options.items.resolve().parent.name, dataset, None, []
+
+
 def store_split(store: Store, source: Source) -> int | None:
-    """Stores the split of a source, once.
+    """Store the split of a source, unless it is stored already.
 
     Returns:
-        Its number, for `Store.run`; None where the sessions are taken as they are.
+        Its number, for `Store.run`; None without a split.
     """
     split = source.split
     if split is None:
@@ -230,12 +236,12 @@ def store_split(store: Store, source: Source) -> int | None:
 
 
 def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The sets that the options name; with `--with-text` each also joined with the text."""
+    """The sets that the options name; with `--with-text`, also each with TF-IDF of the text."""
     ids = dataset.items[Columns.ITEM_ID].tolist()
 
     def load(path: Path) -> np.ndarray:
         return load_embeddings(
-            path, ids, ~dataset.cold, say=lambda told: print(told, file=sys.stderr)
+            path, ids, ~dataset.cold, say=lambda message: print(message, file=sys.stderr)
         )
 
     def encode(path: Path) -> np.ndarray:
@@ -252,9 +258,7 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
         name, path = parse_named_file(text)
         for one in [name, name + TEXT] if options.with_text else [name]:
             if one in sets:
-                raise ConfigError(
-                    f"Two embedding sets are called {one}; give them different names."
-                )
+                raise ConfigError(f"Two embedding sets are named {one}; give them different names.")
         values = read(path)
         sets[name] = with_fields(dataset, values)
         if options.with_text:
@@ -263,6 +267,6 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:
-    """The exact law, if the data is the demo shop's."""
+    """The exact click model, if the data is a demo shop."""
     path = next((f / WORLD_FILE for f in map(Path, folders) if (f / WORLD_FILE).is_file()), None)
     return None if path is None else Oracle.load(dataset.items, path)

@@ -1,6 +1,6 @@
-"""`python -m eval splits`: makes, stores and shows splits."""
+"""`python -m eval splits`: make, store and list splits."""
 
-from argparse import Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from eval.cli.sources import add_database, add_source, database_of, load_source, store_split
@@ -12,42 +12,40 @@ from tpad import ConfigError
 from tpad.io.csv_files import csv_text
 
 
-def add_parser(commands: _SubParsersAction) -> None:
-    """Adds the command."""
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
     kinds = "\n".join(
         f"  {kind}{':' if params else ''}"
         + ",".join(f"{k}={'…' if v is None else v}" for k, v in params.items())
         for kind, params in DEFAULTS.items()
     )
-    parser = commands.add_parser(
-        "splits",
-        help="make a split and store it item by item, or list the stored ones",
-        description="With a source and --split: makes and stores the split. Without: lists what is "
-        f"stored.\n\nKinds, with their parameters and defaults (all have a seed):\n{kinds}",
-        formatter_class=RawDescriptionHelpFormatter,
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.description = (
+        "With a source and --split, make the split and store it item by item. Without, list the "
+        f"stored splits.\n\nKinds, with their parameters and defaults (all have a seed):\n{kinds}"
     )
     add_source(parser)
     add_database(parser)
-    parser.add_argument("--items-of", type=int, metavar="NUMBER", help="items of a stored split")
+    parser.add_argument(
+        "--items-of", type=int, metavar="NUMBER", help="print the items of this stored split"
+    )
     parser.add_argument("--out", type=Path, help="write the items (item_id, role) as CSV")
     parser.add_argument(
         "--folder", type=Path, help="write the split as tables and pictures to train on"
     )
-    parser.set_defaults(act=act)
 
 
-def act(options: Namespace) -> None:
-    """Runs the command."""
+def run(options: Namespace) -> None:
+    """Run the command."""
     named = options.bundle or options.world or options.items
     if named and options.split is None:
-        raise ConfigError("Name the split to make with --split, as in cold_items:seed=1.")
+        raise ConfigError("Name the split to make with --split, for example cold_items:seed=1.")
     if options.split and not named:
         raise ConfigError("Name the source to split: --bundle, --world, or --items.")
     if options.folder and not named:
-        raise ConfigError("--folder writes a split that is made here; name a source and --split.")
+        raise ConfigError("--folder needs a source and --split; name both.")
     source = load_source(options, evaluates=False) if named else None
-    store = Store(database_of(options))
-    try:
+    with Store(database_of(options)) as store:
         number = options.items_of
         if source is not None and source.split is not None:
             number = store_split(store, source)
@@ -66,5 +64,3 @@ def act(options: Namespace) -> None:
             for one in store.splits():
                 counts = ", ".join(f"{count:,} {role}" for role, count in one.counts.items())
                 print(f"{one.id}\t{one.dataset}\t{one.name}\t{counts}")
-    finally:
-        store.close()

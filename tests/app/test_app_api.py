@@ -289,10 +289,11 @@ def test_without_a_database_the_leaderboard_says_so(recommender):
 
 def test_mcp_without_its_packages_says_how_to_get_them(monkeypatch, capsys):
     from app import __main__ as command
+    from tpad.cli import shared
 
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    assert command.main(["--mcp"]) == 1
-    assert 'pip install -e ".[mcp]"' in capsys.readouterr().err
+    monkeypatch.setattr(shared, "find_spec", lambda name: None if name == "mcp" else name)
+    assert command.main(["--mcp"]) == 2
+    assert 'pip install "tpad[mcp]"' in capsys.readouterr().err
 
 
 def test_the_endpoints_are_tools_of_an_mcp_server(recommender):

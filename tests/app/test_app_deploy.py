@@ -223,7 +223,7 @@ def test_what_goes_wrong_with_the_hub_is_one_sentence(
     fake_bundle, hub, capsys, nothing_is_left, error, says
 ):
     hub.error = error
-    assert main(["me/shop", "--bundle", str(fake_bundle)]) == 1
+    assert main(["me/shop", "--bundle", str(fake_bundle)]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: ")
     assert says in told
@@ -232,7 +232,7 @@ def test_what_goes_wrong_with_the_hub_is_one_sentence(
 
 @pytest.mark.parametrize("name", ["shop", "me/shop/more", "me/sh op", "../me", "me/"])
 def test_a_name_that_cannot_be_is_refused_before_anything_is_made(name, hub, capsys, tmp_path):
-    assert main([name, "--out", str(tmp_path / "out")]) == 1
+    assert main([name, "--out", str(tmp_path / "out")]) == 2
     assert "OWNER/NAME" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -276,5 +276,5 @@ def test_deploy_is_a_command_of_the_app(start, tmp_path):
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "error: 'no-owner' is no name of a Space; write OWNER/NAME.\n"

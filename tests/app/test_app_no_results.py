@@ -13,6 +13,7 @@ from app.shell.no_results import bundle_argument, no_results
 from app.shell.results import Results
 from app.ui import open_shop
 from eval.database.store import Store
+from tpad import assets
 from tpad.bundle import Bundle
 from tpad.errors import DataError
 from tpad.recommender import Recommender
@@ -84,10 +85,10 @@ def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
 def test_the_shipped_database_is_opened_for_its_own_dataset_only(
     recommender, elsewhere, monkeypatch
 ):
-    monkeypatch.setattr(start, "DEFAULT_DATABASE", elsewhere)
+    monkeypatch.setattr(assets, "DEMO_DATABASE", elsewhere)
     assert start._database(None, True, recommender.bundle.dataset) is None
     assert start._database("mine.db", True, recommender.bundle.dataset) == "mine.db"
-    monkeypatch.setattr(start, "DEFAULT_DATABASE", elsewhere.with_name("own.db"))
+    monkeypatch.setattr(assets, "DEMO_DATABASE", elsewhere.with_name("own.db"))
     with Store(elsewhere.with_name("own.db")) as store:
         fill(store, recommender.bundle.dataset)
     found = start._database(None, True, recommender.bundle.dataset)

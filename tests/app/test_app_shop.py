@@ -247,7 +247,7 @@ def test_no_bundle_is_told_in_a_sentence_also_as_a_script(tmp_path):
         cwd=tmp_path,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "none" in done.stderr
     assert "Traceback" not in done.stderr

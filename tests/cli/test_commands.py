@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from tiny_base import make_tiny_base
 
-from tpad import Bundle
+from tpad import Bundle, assets
 from tpad.__main__ import main
-from tpad.cli import train as train_command
 from tpad.mllm import ModelSettings
 from tpad.training import pipeline
 from tpad.training.ablations import sets as ablation_sets
@@ -152,7 +151,7 @@ def _table(path, **columns):
 def test_a_base_that_is_not_there(refused, tables, tmp_path, monkeypatch):
     items, clicks = tables
     shop = ("--items", items, "--interactions", clicks, "--out", tmp_path / "b")
-    monkeypatch.setattr(train_command, "EMBEDDED", tmp_path / "none")
+    monkeypatch.setattr(assets, "EMBEDDED_BASE", tmp_path / "none")
     assert "--mllm" in refused("train", *shop)
     (tmp_path / "empty").mkdir()
     assert "empty" in refused("train", *shop, "--mllm", tmp_path / "empty")

@@ -11,7 +11,7 @@ from hub_refusals import refused
 from huggingface_hub import errors, metadata_load
 
 import tpad
-from app.__main__ import parser as app_parser
+from app.__main__ import build_parser as app_parser
 from tpad.__main__ import main
 from tpad.bundle import Bundle
 from tpad.bundle.files import list_files
@@ -113,7 +113,7 @@ def test_a_dry_run_lists_files_and_sizes_and_sends_nothing(fake_bundle, hub, cap
     size = (fake_bundle / "items.parquet").stat().st_size
     assert f"1 files {size / 1e6:>9.2f} MB  items.parquet" in told
     assert f"{len(list_files(fake_bundle / 'images'))} files" in told
-    assert f"{len(list_files(fake_bundle))} files" in told and "Nothing was sent" in told
+    assert f"{len(list_files(fake_bundle))} files" in told and "Nothing was uploaded" in told
     assert hub.calls == []
 
 

@@ -5,7 +5,8 @@ from argparse import ArgumentParser, Namespace
 import pytest
 
 from eval.cli.sources import add_source, load_source
-from tpad.cli.train import add_training_options, read_job
+from tpad.cli.job import read_job
+from tpad.cli.training_options import add_training_options
 from tpad.errors import ConfigError
 
 CLICKS = "".join(
@@ -48,5 +49,5 @@ def test_repeats_are_merged_where_that_is_asked_for(tables, tmp_path, command, c
 @pytest.mark.parametrize("command", [training, evaluation])
 def test_repeats_are_merged_in_tables_alone(tmp_path, command):
     work = ["--work", str(tmp_path / "work")] if command is training else []
-    with pytest.raises(ConfigError, match="--merge-repeats goes with --items"):
+    with pytest.raises(ConfigError, match="--merge-repeats needs --items"):
         command(["--world", str(tmp_path), *work, "--merge-repeats"])

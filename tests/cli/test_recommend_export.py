@@ -1,6 +1,5 @@
 """The subcommands `recommend` and `export`."""
 
-import argparse
 import io
 import json
 
@@ -11,8 +10,7 @@ from fake_bundle import FakeEncoder, picture
 from safetensors import safe_open
 
 from tpad import Bundle, NewItem, load
-from tpad.cli.export import add_export_parser
-from tpad.cli.recommend import add_recommend_parser
+from tpad.__main__ import build_parser
 from tpad.errors import ConfigError, DataError
 
 
@@ -20,14 +18,11 @@ from tpad.errors import ConfigError, DataError
 def run(fake_bundle, monkeypatch, capsys):
     """Runs a command line on the bundle; returns what it prints."""
     monkeypatch.setattr(Bundle, "encoder", FakeEncoder())
-    parser = argparse.ArgumentParser()
-    subparsers = parser.add_subparsers()
-    add_recommend_parser(subparsers)
-    add_export_parser(subparsers)
+    parser = build_parser()
 
     def command(name, *arguments):
         args = parser.parse_args([name, str(fake_bundle), *map(str, arguments)])
-        assert args.run(args) == 0
+        args.run(args)
         return capsys.readouterr().out
 
     return command

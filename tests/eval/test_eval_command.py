@@ -11,7 +11,7 @@ import pytest
 from eval import __main__ as command
 from eval.baselines import BASELINES
 from eval.cli import run, sources
-from eval.cli.exchange import our_names
+from eval.cli.import_lists import our_names
 from eval.database.store import Store
 from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import Ranks, metric_names
@@ -413,7 +413,7 @@ def test_command_lists_models(bundle, capsys):
 def test_user_errors_are_one_sentence_and_exit_code_2(bundle, capsys, extra, message):
     assert command.main(["--bundle", str(bundle), *extra]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.startswith("Error: ") and error.count("\n") == 1
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_a_missing_bundle_is_named(capsys, tmp_path):
@@ -449,5 +449,5 @@ def test_interrupt_is_one_sentence(bundle, monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(run, "run_models", stop)
     code = command.main(["--bundle", str(bundle), "--database", str(tmp_path / "r.db")])
-    assert code == command.INTERRUPTED
+    assert code == 130
     assert "finished runs are kept" in capsys.readouterr().err

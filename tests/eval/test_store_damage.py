@@ -196,7 +196,7 @@ def test_a_report_of_a_damaged_database_is_one_line(path, capsys):
     change(path, ("UPDATE rank SET ranks = ?", b"xyz"))
     assert main(["report", "--database", str(path)]) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"Error: {path} is damaged (") and told.count("\n") == 1
+    assert told.startswith(f"error: {path} is damaged (") and told.count("\n") == 1
 
 
 def test_a_damaged_page_is_reported(path):

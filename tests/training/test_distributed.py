@@ -270,7 +270,7 @@ def test_one_process_has_nothing_to_split(monkeypatch, capsys):
 def test_commands_for_one_process_refuse_several(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["probe", "nothing"]) == 2
-    assert "`tpad probe` runs in one process" in capsys.readouterr().err
+    assert "`python -m tpad probe` runs in one process" in capsys.readouterr().err
 
 
 def test_a_launcher_that_starts_one_process_of_several_is_told_of(monkeypatch, capsys):

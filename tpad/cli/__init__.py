@@ -1,4 +1,5 @@
-"""Subcommands of `python -m tpad`: each module has `add_…_parser(subparsers)` and `run_…(args)`.
+"""Subcommands of `python -m tpad`, one file each, with `add_options(parser)` and `run(args)`.
 
-Parsers are built at every start, so these modules import what is slow only when they run.
+`commands` lists them; `shared` is what the command lines of tpad, eval and app have in common.
+Modules of commands import what is slow inside `run`, so that `--help` is quick.
 """

@@ -1,30 +1,43 @@
-"""All commands of `python -m tpad`; each module adds one."""
+"""The commands of `python -m tpad`, in the order in which a newcomer meets them."""
 
-from argparse import _SubParsersAction
+from tpad.cli.shared import Command
 
-from tpad.cli import (
-    ablate,
-    encode,
-    export,
-    images,
-    import_data,
-    pretrain,
-    probe,
-    recommend,
-    train,
-    world,
+COMMANDS = (
+    Command("world", "tpad.cli.world", "make the demo shop from a seed"),
+    Command(
+        "import",
+        "tpad.cli.import_data",
+        "turn a published dataset into an item table and an interaction table",
+    ),
+    Command("images", "tpad.cli.images", "download item pictures from their addresses"),
+    Command(
+        "pretrain",
+        "tpad.cli.pretrain",
+        "train the embedded multimodal LLM from scratch (29 minutes on 2 cores)",
+    ),
+    Command("train", "tpad.cli.train", "train TPAD and write a bundle", distributed=True),
+    Command("settings", "tpad.cli.settings", "list and explain the settings of a training"),
+    Command(
+        "ablate",
+        "tpad.cli.ablate",
+        "train the method and its ablations as embedding sets",
+        distributed=True,
+    ),
+    Command(
+        "probe",
+        "tpad.cli.probe",
+        "show which stage loses which fact about an item (linear probes on cold items)",
+    ),
+    Command("recommend", "tpad.cli.recommend", "recommend the next items of a session"),
+    Command(
+        "encode",
+        "tpad.cli.encode",
+        "write the vectors of a large item table, in shards",
+        distributed=True,
+    ),
+    Command(
+        "export",
+        "tpad.cli.export",
+        "copy a bundle, upload it to the Hugging Face Hub, or write its item vectors",
+    ),
 )
-
-
-def add_all(subparsers: _SubParsersAction) -> None:
-    """Adds every command, in the order in which a person meets them."""
-    world.add_world_parser(subparsers)
-    import_data.add_import_parser(subparsers)
-    images.add_images_parser(subparsers)
-    pretrain.add_pretrain_parser(subparsers)
-    train.add_train_parser(subparsers)
-    ablate.add_ablate_parser(subparsers)
-    probe.add_probe_parser(subparsers)
-    recommend.add_recommend_parser(subparsers)
-    encode.add_encode_parser(subparsers)
-    export.add_export_parser(subparsers)

@@ -1,39 +1,38 @@
-"""`python -m tpad encode BUNDLE --items TABLE --out FOLDER`: a large catalogue's vectors, in shards."""
+"""`python -m tpad encode BUNDLE --items TABLE --out FOLDER`: the vectors of a large catalogue."""
 
-import argparse
-import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tpad.encoding import Summary
 
 SHARD_SIZE = 10_000
 
 
-def add_encode_parser(subparsers) -> argparse.ArgumentParser:
-    """The parser of `encode`, among those of the other subcommands."""
-    parser = subparsers.add_parser(
-        "encode",
-        help="write the vectors of an item table of any length, in shards",
-        description=(
-            "Write the vectors of an item table, shard by shard, in bounded memory. After any end, "
-            "the same command goes on."
-        ),
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.description = (
+        "Write the vectors of an item table, shard by shard, in bounded memory. An interrupted "
+        "command continues where it stopped."
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a trained bundle")
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a bundle")
     parser.add_argument(
         "--items",
         type=Path,
         required=True,
         metavar="TABLE",
-        help="CSV or Parquet; pictures are given relative to its folder",
+        help="item table (CSV or Parquet); picture paths are relative to its folder",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="where the shards go"
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder to write the shards to"
     )
     parser.add_argument(
         "--shard-size",
         type=int,
         default=SHARD_SIZE,
         metavar="ROWS",
-        help="rows of the table in one shard (default: %(default)s)",
+        help="rows of the table in each shard (default: %(default)s)",
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="processes that encode (default: %(default)s)"
@@ -49,17 +48,15 @@ def add_encode_parser(subparsers) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="vectors of the items by item_id (.safetensors, .npz, .parquet), for a bundle that was "
-        "trained with some; may be given several times",
+        help="your own vectors of the items, by item_id (.safetensors, .npz or .parquet), for a "
+        "bundle that was trained with some; may be repeated",
     )
-    parser.add_argument("--revision", help="of a hub id")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.set_defaults(run=run_encode, together=True)
-    return parser
+    parser.add_argument("--revision", help="branch, tag or commit of the hub id")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
 
 
-def run_encode(args: argparse.Namespace) -> int:
-    """Encode the table.
+def run(args: Namespace) -> None:
+    """Run the command.
 
     Raises:
         TpadError: the bundle, the table, the folder or a setting cannot be used.
@@ -87,10 +84,10 @@ def run_encode(args: argparse.Namespace) -> int:
             def show(done: int, total: int) -> None:
                 if bar.total is None:
                     bar.total = total
-                    bar.initial = done  # what an earlier run made is not its speed
+                    bar.initial = done  # rows of an earlier run do not count for the speed
                 bar.update(done - bar.n)
 
-            done = encode_table(
+            encoded = encode_table(
                 bundle,
                 args.items,
                 args.out,
@@ -101,13 +98,16 @@ def run_encode(args: argparse.Namespace) -> int:
                 features=features,
                 progress=show,
             )
-        if not processes.is_main():
-            return 0
-    earlier = done.n_shards - done.n_new
-    told = f"Encoded {done.n_items:,} items of {done.n_rows:,} rows: {done.n_shards:,} shards"
-    told += f", {earlier:,} of them by an earlier run" if earlier else ""
-    told += f"; {done.n_lost:,} lost workers were replaced" if done.n_lost else ""
-    sys.stdout.write(f"{told}. They are in {args.out}.\n")
-    if done.report.findings:
-        sys.stdout.write(f"{done.report}\n")
-    return 0
+        if processes.is_main():
+            _report(encoded, args.out)
+
+
+def _report(encoded: "Summary", out: Path) -> None:
+    earlier = encoded.n_shards - encoded.n_new
+    text = f"Encoded {encoded.n_items:,} items of {encoded.n_rows:,} rows: "
+    text += f"{encoded.n_shards:,} shards"
+    text += f", {earlier:,} of them by an earlier run" if earlier else ""
+    text += f"; {encoded.n_lost:,} lost workers were replaced" if encoded.n_lost else ""
+    print(f"{text}. They are in {out}.")
+    if encoded.report.findings:
+        print(encoded.report)

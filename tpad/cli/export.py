@@ -1,8 +1,7 @@
-"""`python -m tpad export BUNDLE`: a copy of a bundle, here or on the hub, or its item vectors."""
+"""`python -m tpad export BUNDLE`: a copy of a bundle, here or on the Hub, or its item vectors."""
 
-import argparse
-import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,27 +9,25 @@ from tpad.errors import ConfigError
 
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
-
+    from tpad.bundle import Bundle
 VECTOR_FORMATS = (".parquet", ".safetensors")
 
 
-def add_export_parser(subparsers) -> argparse.ArgumentParser:
-    """The parser of `export`, among those of the other subcommands."""
-    parser = subparsers.add_parser(
-        "export",
-        help="copy a bundle, whole or in part, or write its item vectors",
-        description="Write a checked, self-contained copy of a bundle, to a folder or to the "
-        "Hugging Face hub, or its item vectors.",
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.description = (
+        "Write a checked, self-contained copy of a bundle to a folder or to the Hugging Face Hub, or "
+        "write its item vectors."
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a trained bundle")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the copy goes")
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a bundle")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="folder to write the copy to")
     parser.add_argument(
         "--sets", nargs="+", metavar="SET", help="embedding sets to keep (default: all)"
     )
     parser.add_argument(
         "--without-sessions",
         action="store_true",
-        help="leave the shoppers' sessions out of the copy; it recommends just the same",
+        help="leave the sessions out of the copy; its recommendations are the same",
     )
     parser.add_argument(
         "--embeddings",
@@ -41,59 +38,42 @@ def add_export_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", default="tpad", help="embedding set for --embeddings (default: %(default)s)"
     )
-    parser.add_argument("--revision", help="of BUNDLE, where that is a hub id")
-    push = parser.add_argument_group("Hugging Face hub")
-    push.add_argument(
-        "--push", metavar="OWNER/NAME", help="upload the copy; the repository is made if need be"
+    parser.add_argument("--revision", help="branch, tag or commit of the hub id")
+    hub = parser.add_argument_group("Hugging Face Hub")
+    hub.add_argument(
+        "--push", metavar="OWNER/NAME", help="upload the copy; a missing repository is created"
     )
-    push.add_argument("--branch", help="of the repository to upload to (its main one)")
-    push.add_argument(
-        "--private", action="store_true", help="a new repository is seen by its owner only"
+    hub.add_argument("--branch", help="branch to upload to (default: the main branch)")
+    hub.add_argument("--private", action="store_true", help="make a new repository private")
+    hub.add_argument(
+        "--dry-run", action="store_true", help="check everything and list the files; upload nothing"
     )
-    push.add_argument(
-        "--dry-run", action="store_true", help="check all, list what would be sent, send nothing"
-    )
-    parser.set_defaults(run=run_export)
-    return parser
 
 
-def run_export(args: argparse.Namespace) -> int:
-    """Write what is asked for.
+def run(args: Namespace) -> None:
+    """Run the command.
 
     Raises:
-        TpadError: nothing is asked for, the bundle is not whole, or a target cannot be used.
+        TpadError: nothing is asked for, the bundle is damaged, or a target cannot be used.
     """
     from tpad.bundle import Bundle, export_bundle
-    from tpad.bundle.hub import check_name
 
-    if args.out is None and args.embeddings is None and args.push is None:
-        raise ConfigError(
-            "Nothing to export; give --out FOLDER, --push OWNER/NAME or --embeddings FILE."
-        )
     copies = args.out is not None or args.push is not None
-    if not copies and (args.sets or args.without_sessions):
-        raise ConfigError(
-            "--sets and --without-sessions shape the copy; give --out FOLDER or --push too."
-        )
-    if args.push is None and (args.branch or args.private or args.dry_run):
-        raise ConfigError("--branch, --private and --dry-run need --push OWNER/NAME.")
-    if args.push is not None:
-        check_name(args.push, "repository")
-    # `export` checks every file itself, before the vectors are read.
+    _check_options(args, copies)
+    # `export` itself checks every file before it reads the vectors.
     bundle = Bundle.load(args.bundle, args.revision, verify="fast" if copies else "standard")
     if args.out is not None:
         export_bundle(bundle, args.out, sets=args.sets, sessions=not args.without_sessions)
-        sys.stdout.write(f"Wrote the bundle to {args.out}.\n")
+        print(f"Wrote the bundle to {args.out}.")
     if args.embeddings is not None:
         write_vectors(bundle, args.model, args.embeddings)
-        sys.stdout.write(f"Wrote {bundle.dataset.n_items:,} vectors to {args.embeddings}.\n")
+        print(f"Wrote {bundle.dataset.n_items:,} vectors to {args.embeddings}.")
     if args.push is not None:
         push(bundle, args)
-    return 0
 
 
-def push(bundle: "Bundle", args: argparse.Namespace) -> None:
-    """Copy the bundle aside, whole and checked, and send that (unless it is a dry run)."""
+def push(bundle: "Bundle", args: Namespace) -> None:
+    """Upload a checked copy of the bundle, or list its files in a dry run."""
     from tpad.bundle import export_bundle
     from tpad.bundle.hub import address_card, bundle_part, push_bundle, size_lines
 
@@ -101,25 +81,25 @@ def push(bundle: "Bundle", args: argparse.Namespace) -> None:
         folder = Path(temporary) / "bundle"
         export_bundle(bundle, folder, sets=args.sets, sessions=not args.without_sessions)
         address_card(folder, args.push)
-        sys.stdout.write(size_lines(folder, bundle_part) + "\n")
+        print(size_lines(folder, bundle_part))
         if args.dry_run:
-            sys.stdout.write(f"Nothing was sent; it would go to {args.push}.\n")
+            print(f"Nothing was uploaded; the target would be {args.push}.")
             return
-        where = push_bundle(folder, args.push, private=args.private, branch=args.branch)
-    sys.stdout.write(f"The bundle is at {where}\n")
+        address = push_bundle(folder, args.push, private=args.private, branch=args.branch)
+    print(f"The bundle is at {address}")
 
 
 def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
-    """Write an embedding set with the items' ids, in the order of the catalogue.
+    """Write an embedding set with the item ids, in the order of the catalogue.
 
     Args:
         bundle: the bundle.
         name: of the set.
-        path: `.parquet` (columns item_id, vector: list of float32) or `.safetensors` (tensor "x"
-            (n_items, d); the ids as a JSON list "item_ids" in its metadata).
+        path: `.parquet` (columns item_id and vector, a list of float32) or `.safetensors` (tensor
+            "x" (n_items, d); the metadata has the ids as a JSON list, "item_ids").
 
     Raises:
-        ConfigError: there is no such set, or the file's ending is another.
+        ConfigError: there is no such set, or the file has another ending.
     """
     from tpad.encoding.shards import write_shard
 
@@ -130,3 +110,20 @@ def write_vectors(bundle: "Bundle", name: str, path: Path) -> None:
     if path.suffix not in VECTOR_FORMATS:
         raise ConfigError(f"{path} must end in {' or '.join(VECTOR_FORMATS)}; rename it.")
     write_shard(path, bundle.dataset.items["item_id"].tolist(), bundle.embeddings[name])
+
+
+def _check_options(args: Namespace, copies: bool) -> None:
+    from tpad.bundle.hub import check_name
+
+    if not copies and args.embeddings is None:
+        raise ConfigError(
+            "Nothing to export; give --out FOLDER, --push OWNER/NAME or --embeddings FILE."
+        )
+    if not copies and (args.sets or args.without_sessions):
+        raise ConfigError(
+            "--sets and --without-sessions change the copy; give --out FOLDER or --push too."
+        )
+    if args.push is None and (args.branch or args.private or args.dry_run):
+        raise ConfigError("--branch, --private and --dry-run need --push OWNER/NAME.")
+    if args.push is not None:
+        check_name(args.push, "repository")

@@ -1,7 +1,8 @@
-"""`python -m tpad import`: published datasets as the tables that `tpad train` reads."""
+"""`python -m tpad import`: convert published datasets to the tables that `tpad train` reads."""
 
-from argparse import Namespace, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter, _ArgumentGroup
 from pathlib import Path
+from typing import Any
 
 from tpad.errors import ConfigError
 from tpad.importers.formats import FORMATS
@@ -10,43 +11,60 @@ from tpad.importers.settings import ITEM_CHOICES, ROLES, SPLITS, TIME_UNITS, Imp
 _FORMATS = "\n".join(f"  {name:<12} {form.about}" for name, form in FORMATS.items())
 
 
-def add_import_parser(subparsers: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "import",
-        help="turn a published dataset into an item table and a click table",
-        description="Writes items.parquet, interactions.parquet and import.json (what was read, "
-        "kept,\ndropped and why) into a new folder. Memory does not grow with the files (a pickle\n"
-        "is held whole). After a kill, the same command goes on; OUT.work holds what is half\ndone, "
-        "and is removed at the end.",
-        epilog=f"formats:\n{_FORMATS}",
-        formatter_class=RawDescriptionHelpFormatter,
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.formatter_class = RawDescriptionHelpFormatter
+    parser.description = (
+        "Convert a published dataset. Writes items.parquet, interactions.parquet and import.json\n"
+        "(what was read, kept and dropped, and why) to a new folder. Memory does not grow with\n"
+        "the files, except that a pickle is held whole. An interrupted command continues where\n"
+        "it stopped; intermediate files are in OUT.work until the end."
     )
+    parser.epilog = f"formats:\n{_FORMATS}"
     parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help="see below")
     parser.add_argument(
         "files",
         metavar="FILE",
         nargs="+",
         type=Path,
-        help="of interactions and of items; which is which is told from the content",
+        help="interaction files and item files; the content tells which is which",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write; must be new")
-    sessions = parser.add_argument_group("sessions")
-    sessions.add_argument(
+    parser.add_argument("--out", type=Path, required=True, help="new folder to write to")
+    _add_session_options(parser.add_argument_group("sessions"))
+    _add_filters(parser.add_argument_group("what is kept"))
+    reading = parser.add_argument_group("reading")
+    reading.add_argument(
+        "--time-unit",
+        choices=TIME_UNITS,
+        help="unit of the timestamps (default: s; amazon-2023: ms)",
+    )
+    reading.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="for recbole and huggingface: the column that has a role; may be repeated; roles: "
+        f"{', '.join(ROLES)}",
+    )
+
+
+def _add_session_options(group: _ArgumentGroup) -> None:
+    group.add_argument(
         "--sessions",
         nargs="+",
         metavar="RULE",
-        help="a user's `day` (UTC), `gap MINUTES` (a pause so long ends one; 30), "
-        "all clicks of a `user`, or `given` by the file (default: the format's)",
+        help="what a session is: the clicks of a user on one `day` (UTC), without a pause of "
+        "`gap MINUTES` (30), or all clicks of a `user`; `given`: as in the file (default: depends "
+        "on the format)",
     )
-    sessions.add_argument(
+    group.add_argument(
         "--min-session",
         type=int,
         default=2,
         metavar="N",
-        help="leave out sessions of fewer clicks (%(default)s)",
+        help="drop sessions of fewer clicks (default: %(default)s)",
     )
-    sessions.add_argument(
+    group.add_argument(
         "--splits",
         nargs="+",
         default=(),
@@ -54,59 +72,49 @@ def add_import_parser(subparsers: _SubParsersAction) -> None:
         help=f"the split of each interaction file, in order: {', '.join(SPLITS)} "
         "(default: `tpad train` splits by time)",
     )
-    kept = parser.add_argument_group("what is kept")
-    kept.add_argument(
+
+
+def _add_filters(group: _ArgumentGroup) -> None:
+    group.add_argument(
         "--items",
         choices=ITEM_CHOICES,
         default="clicked",
-        help="items that get a row: those clicked; only those clicked that an item "
-        "file knows; all, so that items without a click are there too (%(default)s)",
+        help="items to keep: those that were clicked, those that were also in an item file, or all, "
+        "with items without a click (default: %(default)s)",
     )
-    kept.add_argument(
+    group.add_argument(
         "--images",
         metavar="FOLDER",
-        help="folder of pictures named ITEM_ID.jpg (or png, webp, …): they come beside "
-        "the item table (default: no pictures; addresses stay in image_url)",
+        help="folder of pictures named ITEM_ID.jpg (or png, webp, …), to copy beside the item table "
+        "(default: no pictures; addresses stay in image_url)",
     )
-    kept.add_argument(
+    group.add_argument(
         "--min-clicks",
         type=int,
         default=1,
         metavar="N",
-        help="leave out items with fewer clicks (%(default)s: rare items are kept)",
+        help="drop items with fewer clicks (default: %(default)s, which keeps all)",
     )
-    kept.add_argument(
+    group.add_argument(
         "--min-rating",
         type=float,
         metavar="R",
-        help="leave out interactions rated lower (default: any rating counts)",
+        help="drop interactions with a lower rating (default: keep all)",
     )
-    kept.add_argument(
+    group.add_argument(
         "--limit",
         type=int,
         metavar="N",
         help="read only the first N rows of interactions (default: all)",
     )
-    reading = parser.add_argument_group("reading")
-    reading.add_argument(
-        "--time-unit", choices=TIME_UNITS, help="of the timestamps (default: s, for amazon-2023 ms)"
-    )
-    reading.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="ROLE=NAME",
-        help="for recbole and huggingface, which column is what; may be repeated; "
-        f"roles: {', '.join(ROLES)}",
-    )
-    parser.set_defaults(run=run_import)
 
 
-def run_import(args: Namespace) -> None:
-    """Runs the command."""
+def run(args: Namespace) -> None:
+    """Run the command."""
     from tpad.importers.run import INTERACTIONS, ITEMS, import_tables
 
     rule, gap = _rule(args.sessions)
+    names: list[Any] = [_column(text) for text in args.column]
     settings = ImportSettings(
         sessions=rule,
         gap_minutes=gap,
@@ -118,16 +126,16 @@ def run_import(args: Namespace) -> None:
         time_unit=args.time_unit,
         images=args.images,
         splits=tuple(args.splits),
-        columns=tuple(_column(text) for text in args.column),
+        columns=tuple(names),
     )
     summary = import_tables(args.format, args.files, args.out, settings)
     for name in ("interactions", "items"):
         counts = summary[name]
-        added = f", {counts['added']:,} added with their id only" if counts["added"] else ""
+        added = f", {counts['added']:,} added with only their id" if counts["added"] else ""
         print(f"{name}: {counts['read']:,} read, {counts['kept']:,} kept{added}")
         for findings in (counts["dropped"], counts["changed"]):
             for reason, found in findings.items():
-                examples = f" (for instance {found['examples'][0]})" if found["examples"] else ""
+                examples = f" (for example {found['examples'][0]})" if found["examples"] else ""
                 print(f"{found['count']:>12,}  {reason}: {found['action']}{examples}")
     for note in summary["notes"]:
         print(note)
@@ -137,19 +145,19 @@ def run_import(args: Namespace) -> None:
     )
 
 
-def _rule(words: list[str] | None) -> tuple[str | None, float]:
-    """The rule for sessions, and the minutes of a gap."""
+def _rule(words: list[str] | None) -> tuple[Any, float]:
+    """The rule of --sessions, and the minutes of its gap."""
     if not words:
         return None, 30.0
     if len(words) == 2 and words[0] == "gap":
         try:
             return "gap", float(words[1])
         except ValueError as error:
-            raise ConfigError(f"--sessions gap wants minutes, not '{words[1]}'.") from error
+            raise ConfigError(f"--sessions gap takes minutes, not '{words[1]}'.") from error
     if len(words) > 1:
         raise ConfigError(
             f"--sessions takes day, gap MINUTES, user or given, not '{' '.join(words)}'; "
-            "give the files before it."
+            "put the files before it."
         )
     return words[0], 30.0
 
@@ -157,5 +165,5 @@ def _rule(words: list[str] | None) -> tuple[str | None, float]:
 def _column(text: str) -> tuple[str, str]:
     role, separator, name = text.partition("=")
     if not separator or not name:
-        raise ConfigError(f"--column wants ROLE=NAME, not '{text}'.")
+        raise ConfigError(f"--column takes ROLE=NAME, not '{text}'.")
     return role, name

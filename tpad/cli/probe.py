@@ -1,21 +1,17 @@
-"""`python -m tpad probe`: which facts a linear probe reads from each feature set."""
+"""`python -m tpad probe`: which facts a linear probe reads from each embedding set."""
 
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 
-def add_probe_parser(subparsers: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser(
-        "probe", help="show which stage loses which fact about an item (linear probes, cold items)"
-    )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--csv", type=Path, help="also write the table to this file")
-    parser.set_defaults(run=run_probe)
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="folder of a bundle")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the table as CSV")
 
 
-def run_probe(args: Namespace) -> None:
-    """Runs the command."""
+def run(args: Namespace) -> None:
+    """Run the command."""
     from tpad.bundle import Bundle
     from tpad.io.csv_files import csv_text
     from tpad.io.files import replacing

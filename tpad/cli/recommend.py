@@ -1,7 +1,6 @@
-"""`python -m tpad recommend BUNDLE --session …`: the next items, on the command line."""
+"""`python -m tpad recommend BUNDLE --session …`: recommend the next items of a session."""
 
-import argparse
-import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,29 +16,25 @@ TITLE_WIDTH = 60  # characters of a title in a table
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 
 
-def add_recommend_parser(subparsers) -> argparse.ArgumentParser:
-    """The parser of `recommend`, among those of the other subcommands."""
-    parser = subparsers.add_parser(
-        "recommend",
-        help="recommend the next items of a session",
-        description="Recommend the next items of a session of item ids and pictures.",
-    )
-    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a trained bundle")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.description = "Recommend the next items of a session of item ids and pictures."
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder or hub id of a bundle")
     parser.add_argument(
         "--session",
         nargs="+",
         required=True,
         metavar="ELEMENT",
-        help="item ids and paths of pictures, in the order they were looked at",
+        help="item ids and picture files, in the order of the session",
     )
     parser.add_argument(
         "--title",
         nargs="+",
         default=[],
         metavar="TITLE",
-        help="titles of the session's pictures, in their order",
+        help="titles of the pictures, in the same order",
     )
-    parser.add_argument("-k", type=int, default=20, help="how many (default: %(default)s)")
+    parser.add_argument("-k", type=int, default=20, help="number of items (default: %(default)s)")
     parser.add_argument(
         "--model", default="tpad", help="embedding set to use (default: %(default)s)"
     )
@@ -49,14 +44,12 @@ def add_recommend_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=FORMATS, default="table", help="of the output (default: %(default)s)"
     )
-    parser.add_argument("--revision", help="of a hub id")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.set_defaults(run=run_recommend)
-    return parser
+    parser.add_argument("--revision", help="branch, tag or commit of the hub id")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
 
 
-def run_recommend(args: argparse.Namespace) -> int:
-    """Print the recommendations.
+def run(args: Namespace) -> None:
+    """Run the command.
 
     Raises:
         TpadError: the bundle, an id, a picture or a setting cannot be used.
@@ -69,12 +62,11 @@ def run_recommend(args: argparse.Namespace) -> int:
         session, k=args.k, exclude_seen=not args.include_seen, model=args.model
     )
     table = _with_titles(found, recommender)
-    sys.stdout.write(_formatted(table, args.format))
-    return 0
+    print(_formatted(table, args.format), end="")
 
 
 def _session(recommender: "Recommender", elements: list[str], titles: list[str]) -> list["Element"]:
-    """The elements of the command line: a known id, or else an existing file as a picture."""
+    """The elements of a session: known item ids first, then existing files as pictures."""
     from tpad.data.images import load_image
     from tpad.items import NewItem
 
@@ -91,7 +83,7 @@ def _session(recommender: "Recommender", elements: list[str], titles: list[str])
                 f"There is neither a picture nor an item '{shown(element)}'; check the path."
             )
         else:
-            session.append(element)  # the recommender says which ids are close
+            session.append(element)  # the recommender's error names similar ids
     if left:
         raise ConfigError(
             f"There are more titles than pictures in the session; leave out '{shown(left[0])}'."
@@ -125,7 +117,7 @@ def _formatted(table: "pd.DataFrame", form: str) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """Rows of cells as lines; the numbers (rank and score) to the right."""
+    """Format rows of cells as lines; the numbers (rank and score) are aligned to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(

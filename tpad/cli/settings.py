@@ -1,36 +1,47 @@
 """`python -m tpad settings [NAME]`: the settings of a training, and what each is for."""
 
-import argparse
 import textwrap
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tpad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tpad.training.stage import StageSpec
 
 WIDTH = 100
 
 
-def add_settings_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser("settings", help="list and explain the settings of a training")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
     parser.add_argument(
-        "name", nargs="?", default="", help="only these: distillation, distillation.epochs, rank"
+        "name",
+        nargs="?",
+        default="",
+        metavar="NAME",
+        help="only these settings, for example distillation, distillation.epochs or epochs",
     )
     parser.add_argument(
         "--preset",
         choices=("demo", "smoke", "shop"),
         default="shop",
-        help="preset whose values are shown (shop)",
+        help="preset whose values are printed (default: %(default)s)",
     )
-    parser.set_defaults(run=run_settings)
 
 
-def run_settings(args: argparse.Namespace) -> None:
-    """Runs the command."""
+def run(args: Namespace) -> None:
+    """Run the command.
+
+    Raises:
+        ConfigError: there is no such setting.
+    """
     from tpad.settings import explain
     from tpad.training.config import preset
     from tpad.training.pipeline import STAGES
 
     every = list(explain(preset(args.preset)))
-    found = [one for one in every if _asked(one.path, args.name)]
+    found = [one for one in every if _matches(one.path, args.name)]
     if not found:
         groups = ", ".join(dict.fromkeys(one.path.partition(".")[0] for one in every))
         raise ConfigError(f"There is no setting {args.name!r}; there are: {groups}.")
@@ -38,15 +49,15 @@ def run_settings(args: argparse.Namespace) -> None:
         print(f"{one.path} = {one.default!r}   ({one.kind})")
         print(textwrap.indent(textwrap.fill(" ".join(one.text.split()), WIDTH - 4), "    "))
         if one.path == args.name:
-            print(f"    Stages that depend on it: {', '.join(_stages(one.path, STAGES))}.")
+            print(f"    Stages that depend on it: {', '.join(dependent_stages(one.path, STAGES))}.")
 
 
-def _asked(path: str, name: str) -> bool:
-    """Whether a setting is meant by a name: its path, the beginning of it, or its last part."""
+def _matches(path: str, name: str) -> bool:
+    """Whether a name stands for a setting: its path, the beginning of the path, or its last part."""
     return not name or path == name or path.startswith(f"{name}.") or path.endswith(f".{name}")
 
 
-def _stages(path: str, specs: tuple) -> list[str]:
+def dependent_stages(path: str, specs: "Sequence[StageSpec]") -> list[str]:
     """The stages that a setting reruns: those that name it, and all that need these."""
     from tpad.training.config import DERIVED
 

@@ -1,44 +1,43 @@
-"""`python -m tpad world`: makes the demo shop, or reports whether its law is calibrated."""
+"""`python -m tpad world`: make the demo shop, or measure how difficult it is."""
 
-from argparse import Namespace, _SubParsersAction
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from tpad.errors import ConfigError
 
 
-def add_world_parser(subparsers: _SubParsersAction) -> None:
-    """Adds the command."""
-    parser = subparsers.add_parser("world", help="make the demo shop from a seed")
-    parser.add_argument("--out", type=Path, help="folder to write; must not exist or be empty")
-    parser.add_argument("--seed", type=int, default=7, help="everything follows from it (7)")
-    parser.add_argument("--items", type=int, default=1200, help="items in the catalogue (1200)")
-    parser.add_argument("--train", type=int, default=14_000, help="training sessions (14000)")
-    parser.add_argument("--validation", type=int, default=1_500, help="validation sessions (1500)")
-    parser.add_argument("--test", type=int, default=3_000, help="test sessions (3000)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that draw (2)")
+def add_options(parser: ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--out", type=Path, help="new folder to write the shop to")
+    _add_number(parser, "--seed", 7, "seed of every random draw")
+    _add_number(parser, "--items", 1200, "items in the catalogue")
+    _add_number(parser, "--train", 14_000, "training sessions")
+    _add_number(parser, "--validation", 1_500, "validation sessions")
+    _add_number(parser, "--test", 3_000, "test sessions")
+    _add_number(parser, "--workers", 2, "processes that draw pictures")
     parser.add_argument(
-        "--report", action="store_true", help="measure how hard the shop is, instead of writing it"
+        "--report",
+        action="store_true",
+        help="measure how difficult the shop is instead of writing it",
     )
-    parser.add_argument("--mllm", help="base model that reads pictures for the report")
-    parser.set_defaults(run=run_world)
+    parser.add_argument("--mllm", help="base model that reads the pictures for --report")
 
 
-def run_world(args: Namespace) -> None:
-    """Runs the command."""
-    from tpad.world.build import World, WorldConfig, write_world
+def run(args: Namespace) -> None:
+    """Run the command."""
+    from tpad.cli.progress import picture_bar
+    from tpad.world import build
 
-    config = WorldConfig(
+    config = build.WorldConfig(
         seed=args.seed,
         items=args.items,
         train_sessions=args.train,
         validation_sessions=args.validation,
         test_sessions=args.test,
     )
-    world = World(config)
+    world = build.World(config)
     if args.report:
-        from tpad.cli.train import default_base
+        from tpad.cli.job import default_base
         from tpad.world.report import report
 
         print(report(world, args.mllm or default_base()))
@@ -46,12 +45,11 @@ def run_world(args: Namespace) -> None:
     if args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, not {args.workers}.")
     if args.out is None:
-        raise ConfigError("Say where to write the shop with --out, or measure it with --report.")
-    with tqdm(desc="drawing", unit="picture", delay=0.5) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        write_world(world, args.out, workers=args.workers, progress=show)
+        raise ConfigError("Name a folder for the shop with --out, or measure it with --report.")
+    with picture_bar("drawing") as show:
+        build.write_world(world, args.out, workers=args.workers, progress=show)
     print(f"wrote {config.items:,} items and their sessions to {args.out}")
+
+
+def _add_number(parser: ArgumentParser, name: str, default: int, text: str) -> None:
+    parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")

@@ -56,7 +56,7 @@ _RESERVED = (*ITEM_FIELDS.names, Columns.IMAGE)
 
 def find_roles(present: Sequence[str], settings: ImportSettings) -> dict[str, str]:
     """The column of each role that the file has; `--column` takes precedence over the usual names."""
-    chosen = {role: name for role, name in settings.columns if name in present}
+    chosen: dict[str, str] = {role: name for role, name in settings.columns if name in present}
     for role, names in NAMES.items():
         free = [name for name in names if name in present and name not in chosen.values()]
         if role not in chosen and free:
