@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from fake_results import leaderboard_rows
 
 from app.dashboard import plots, tables, training_plots
 from app.dashboard.families import IDS, OURS
 from app.dashboard.plot_style import plot_json
 
 HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
-
-
-from fake_results import leaderboard_rows
 
 
 def scattered() -> pd.DataFrame:
