@@ -1,4 +1,4 @@
-"""What a visitor of the dashboard has chosen, what can be chosen, and what is drawn of it."""
+"""What a visitor of the dashboard looks at, the options, and the drawn section."""
 
 from dataclasses import dataclass
 

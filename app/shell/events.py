@@ -22,7 +22,7 @@ def html(value: str, *code: str, **options: Any) -> gr.HTML:
         options: further arguments of `gr.HTML`.
     """
     return gr.HTML(
-        value,
+        str(value),
         js_on_load="\n".join([script("delegate.js"), *code]),
         apply_default_css=False,
         container=False,
@@ -32,7 +32,7 @@ def html(value: str, *code: str, **options: Any) -> gr.HTML:
 
 def static_html(value: str, **options: Any) -> gr.HTML:
     """A block of our own HTML that triggers nothing."""
-    return gr.HTML(value, apply_default_css=False, **options)
+    return gr.HTML(str(value), apply_default_css=False, **options)
 
 
 def clicked_button(event: gr.EventData) -> tuple[str, str]:

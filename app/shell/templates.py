@@ -23,6 +23,7 @@ ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
     autoescape=True,
     undefined=StrictUndefined,
+    auto_reload=False,
     extensions=[DropLineBreaks],
 )
 ENVIRONMENT.filters |= {"number": format, "plural": plural, "price": price_text}

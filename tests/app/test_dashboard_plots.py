@@ -11,8 +11,6 @@ from app.dashboard import plots, tables, training_plots
 from app.dashboard.families import IDS, OURS
 from app.dashboard.plot_style import plot_json
 
-HOSTILE = "\"><script>alert('x')</script>${value}{{x}} & `y`"
-
 
 def scattered() -> pd.DataFrame:
     table = leaderboard_rows()[["model", "title", "family"]]
