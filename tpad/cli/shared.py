@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from platform import platform, python_version
+from typing import Any
 
 from tpad.environment import forget_blank_variables, variable
 from tpad.errors import ConfigError, TpadError
@@ -42,7 +43,7 @@ class Command:
     distributed: bool = False
 
 
-def new_parser(prog: str, description: str, **options) -> ArgumentParser:
+def new_parser(prog: str, description: str, **options: Any) -> ArgumentParser:
     """A program's parser, with `--version` and `--verbose`.
 
     Args:
