@@ -110,9 +110,10 @@ def settings() -> Any:
     return replace(
         config,
         transfer=replace(config.transfer, epochs=1),
-        distill=replace(
-            config.distill, imagined=1, describe_epochs=1, epochs=1, sessions=JUDGED, candidates=16
-        ),
+        imagined=replace(config.imagined, per_item=1),
+        teacher=replace(config.teacher, sessions=JUDGED, candidates=16),
+        describing=replace(config.describing, epochs=1),
+        distillation=replace(config.distillation, epochs=1),
         recommender=replace(config.recommender, epochs=1),
         baselines=(),
     )
@@ -149,38 +150,29 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
     from tpad.cli.train import default_base
     from tpad.training import pipeline
     from tpad.training.base import Base
-    from tpad.training.stages import (
-        describing,
-        distillation,
-        imagined,
-        knowledge,
-        recommender,
-        teacher,
-        transfer,
-    )
+    from tpad.training.stage import StageSpec
+    from tpad.training.stages import recommender
 
-    places = {
-        "TF-IDF": (pipeline, "_text"),
-        "0 pictures": (pipeline, "read_pictures"),
-        "1 knowledge: descriptions, features": (knowledge, "run"),
-        "2 transfer": (transfer, "run"),
-        "3a imagined items": (imagined, "run"),
-        "3b teacher": (teacher, "run"),
-        "4a student learns to describe": (describing, "run"),
-        "4a student reads items": (describing, "read_items"),
-        "4b distillation": (distillation, "run"),
-        "encode the catalogue": (pipeline, "encode"),
-        "session recommender": (recommender, "run"),
-        "write the bundle": (pipeline.Bundle, "write"),
-    }
+    def measured(spec: StageSpec) -> StageSpec:
+        name = (
+            "session recommender" if spec.name.startswith(("tuning", "recommender")) else spec.name
+        )
+        return replace(spec, run=meter.wrap(name, spec.run))
+
+    stages = tuple(measured(spec) for spec in pipeline.STAGES)
+    of_set = recommender.stages_of
+    names = [*(spec.name for spec in stages), "session recommender", "write the bundle"]
     base = Base.find(default_base())
     with ExitStack() as stack:
-        for name, (owner, function) in places.items():
-            call = meter.wrap(name, getattr(owner, function))
-            stack.enter_context(patch.object(owner, function, call))
+        stack.enter_context(patch.object(pipeline, "STAGES", stages))
+        stack.enter_context(
+            patch.object(recommender, "stages_of", lambda *some: [*map(measured, of_set(*some))])
+        )
+        write = meter.wrap("write the bundle", pipeline.Bundle.write)
+        stack.enter_context(patch.object(pipeline.Bundle, "write", write))
         with meter.stage(TRAINING):
             pipeline.train(dataset, base, settings(), work / "bundle", device="cpu", quiet=True)
-    told = sum(meter.found[name][0] for name in places)
+    told = sum(meter.found[name][0] for name in names if name in meter.found)
     meter.found[REST] = meter.found[TRAINING][0] - told, 0.0
 
 

@@ -30,10 +30,11 @@ from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import Turn
 from tpad.model.item_features import named_features
 from tpad.training.config import preset
+from tpad.training.context import Context
 from tpad.training.optimisation import Optimisation
-from tpad.training.shop import Shop
+from tpad.training.shop import Shop, read_texts
 from tpad.training.stages import transfer
-from tpad.training.stages.knowledge import Knowledge, shop_descriptions
+from tpad.training.stages.descriptions import shop_descriptions
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32
@@ -123,12 +124,24 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     config = preset("demo").transfer
     windows = shop.dataset.train.windows(config.max_items)[:count]
     mllm.add_adapter(transfer.ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
-    known = Knowledge(
-        named_features(mllm.encode(shop.items(), layers=[0], images=shop.images)),
-        shop_descriptions(shop, preset("demo").knowledge),
+    descriptions = shop_descriptions(shop, preset("demo").knowledge.max_new_tokens)
+    context = Context(
+        shop.dataset,
+        mllm,
+        shop.texts,
+        shop.titles,
+        reads_pictures=True,
+        layers=(0,),
+        recommender=preset("demo").recommender,
+        max_new_tokens=preset("demo").knowledge.max_new_tokens,
+        results={
+            "pictures": shop.images,
+            "descriptions": descriptions,
+            "knowledge": named_features(mllm.encode(shop.items(), layers=[0], images=shop.images)),
+        },
     )
     stage: Any = _NoStage()
-    run = transfer._Training(config, shop, known, stage, 0, {"train": windows, "validation": []})
+    run = transfer._Training(config, context, stage, {"train": windows, "validation": []})
     adapter = mllm.trainable_parameters(transfer.ADAPTER)
     batches = list(run._batches(windows))
     ours_by = Optimisation(
@@ -138,7 +151,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     bare_by = torch.optim.AdamW(adapter, lr=1e-4)
     ready = []
     for some in batches:
-        chats = [shop.conversation(window, known.descriptions)[:-1] for window in some]
+        chats = [shop.conversation(window, descriptions)[:-1] for window in some]
         batch = mllm.collate(chats, images=shop.images, with_labels=True)
         ready.append((bare_inputs(mllm, batch), batch.labels))
     rng = np.random.default_rng(0)
@@ -170,7 +183,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     dataset = bundle.dataset
     pictures = (dataset.image(row) for row in range(len(dataset)))
     images = mllm.image_features(None if one is None else fit_square(one, 128) for one in pictures)
-    shop = Shop.read(dataset, mllm, images, preset("demo"))
+    shop = Shop(dataset, mllm, images, *read_texts(dataset.items, "both", 320, 80))
     for what, measure, count, wanted in (
         ("items encoded a second, beside the bare model", encoding, options.items, 0.9),
         ("sessions trained on a second, likewise", training, options.sessions, 0.85),

@@ -14,13 +14,12 @@ from tiny_base import make_tiny_base
 from tpad import Bundle
 from tpad.mllm import MLLM, LoraSettings
 from tpad.model.embedding_sets import as_stored
-from tpad.model.heads import KnowledgeHeads
+from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
 from tpad.model.item_features import table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.network import SessionModelConfig
-from tpad.training.config import DistillConfig
 from tpad.training.fitting import fit_session_model
 
 SETS = ("tpad", "vision_tfidf")
@@ -54,7 +53,7 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
 def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
     items = contents(dataset)
     prices = dataset.items["price"].to_numpy()
-    sizes = DistillConfig(tau=4, nu=4, hidden=8)
+    sizes = HeadsConfig(tau=4, nu=4, hidden=8)
 
     def made(scaler: FeatureScaler) -> ItemEncoder:
         return ItemEncoder(
@@ -64,7 +63,6 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
             FieldFeatures.fit(dataset.items["category"].tolist(), prices),
             scaler,
             KnowledgeHeads(scaler.n_features, mllm.hidden_size, WORDS, sizes),
-            sizes,
             SETS,
         )
 

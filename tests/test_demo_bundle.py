@@ -11,7 +11,7 @@ from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import case_values
 from eval.protocol import TestCases
 from tpad.bundle import Bundle
-from tpad.training.pipeline import contents
+from tpad.training.inputs import contents
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "assets" / "demo"

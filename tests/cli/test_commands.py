@@ -89,11 +89,11 @@ def test_a_pretraining_that_cannot_be(refused, tmp_path, arguments, named):
     [
         (("--ablation", "no-magic"), "'no-magic'"),
         (("--ablation", "captions"), "python -m tpad ablate --only captions"),
-        (("--set", "distill.epochs"), "NAME=VALUE"),
+        (("--set", "distillation.epochs"), "NAME=VALUE"),
         (("--set", "distil.epochs=3"), "'distil.epochs'"),
-        (("--set", "distill.epochs=many"), "'distill.epochs'"),
+        (("--set", "distillation.epochs=many"), "'distillation.epochs'"),
         (("--set", "transfer.epochs=0"), "at least 1"),
-        (("--set", "distill=3"), "'distill' has parts"),
+        (("--set", "distillation=3"), "'distillation' has parts"),
         (("--seed", "-1"), "seed"),
         (("--preset", "shop"), "--items and --interactions"),
         (("--world", "/no/such/folder"), "/no/such/folder"),
@@ -179,25 +179,29 @@ def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
                 "--ablation",
                 "jsd",
                 "--set",
-                "distill.epochs=7",
+                "distillation.epochs=7",
                 "--set",
                 "knowledge.layers=(0, 2)",
                 "--set",
                 "knowledge.targets=written",
                 "--set",
-                "distill.relative=false",
+                "distillation.relative=false",
                 "--set",
-                "distill.words=False",
+                "distillation.words=False",
             ]
         )
         == 0
     )
     got = nothing_is_trained
     assert got["config"].seed == 4 and got["config"].feedback.epochs == 0
-    assert got["config"].distill.lower_bound == "jsd" and got["config"].distill.epochs == 7
+    assert (
+        got["config"].distillation.lower_bound == "jsd" and got["config"].distillation.epochs == 7
+    )
     assert got["config"].knowledge.layers == (0, 2)
     assert got["config"].knowledge.targets == "written"
-    assert got["config"].distill.relative is False and got["config"].distill.words is False
+    assert (
+        got["config"].distillation.relative is False and got["config"].distillation.words is False
+    )
     assert got["config"].knowledge.adapt_epochs > 0  # the preset of a shop of one's own
     assert got["base"].path == str(tmp_path) and not got["base"].is_hub
     assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]
@@ -226,7 +230,7 @@ def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkey
                 "--mllm",
                 str(tmp_path),
                 "--set",
-                "distill.epochs=7",
+                "distillation.epochs=7",
                 "--work",
                 str(tmp_path / "b.work"),
                 "--only",
@@ -237,7 +241,10 @@ def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkey
         )
         == 0
     )
-    assert got["config"].distill.epochs == 7 and got["config"].distill.lower_bound == "infonce"
+    assert (
+        got["config"].distillation.epochs == 7
+        and got["config"].distillation.lower_bound == "infonce"
+    )
     assert got["dataset"].items.item_id.tolist() == ["a", "b", "c"]
     assert (got["base"].path, got["device"]) == (str(tmp_path), "cpu")
     assert (got["work"], got["only"]) == (tmp_path / "b.work", ["jsd"])

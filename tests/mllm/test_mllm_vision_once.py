@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from fake_bundle import make_fake_dataset
 
 from tpad.mllm import MLLM, ModelSettings
+from tpad.training import pipeline
 from tpad.training.base import Base
 from tpad.training.config import KnowledgeConfig, TrainingConfig, TransferConfig
-from tpad.training.pipeline import read_pictures
-from tpad.training.shop import Shop
-from tpad.training.stages import knowledge, transfer
 from tpad.training.workspace import Workspace
 
 CONFIG = TrainingConfig(
@@ -33,13 +32,13 @@ def counted(mllm) -> list[int]:
 
 def stages(folder, dataset, workspace, config=CONFIG):
     """Knowledge and transfer with a fresh model; the pictures, and the tower's passes."""
-    mllm, base = MLLM.load(folder, config.model, device="cpu"), Base(str(folder))
+    mllm = MLLM.load(folder, config.model, device="cpu")
     calls = counted(mllm)
-    images = read_pictures(dataset, mllm, base, config, workspace)
-    shop = Shop.read(dataset, mllm, images, config)
-    known = knowledge.run(config.knowledge, shop, workspace.stage("one", "1", config), 0)
-    transfer.run(config.transfer, shop, known, workspace.stage("two", "2", config), 0)
-    return images, len(calls)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "load_base", lambda *_: mllm)
+        run = pipeline.Run(dataset, Base(str(folder)), config, device="cpu")
+    run.graph.run(run.context, workspace, ["transfer"])
+    return run.context["pictures"], len(calls)
 
 
 def test_one_pass_for_two_stages_and_the_runs_after(folder, tmp_path):

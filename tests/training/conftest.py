@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from stage_runs import arguments_of
+from stage_runs import context_of
 from tiny_base import make_tiny_base
 
 from tpad.data.dataset import Dataset
@@ -25,10 +25,10 @@ def small_config() -> TrainingConfig:
     settings = {
         "knowledge.max_new_tokens": 6,  # an untrained model writes until it is stopped
         "transfer.max_sessions": 32,
-        "distill.sessions": 24,
-        "distill.candidates": 8,
-        "distill.batch_size": 128,
-        "distill.adapter_every": 3,
+        "teacher.sessions": 24,
+        "teacher.candidates": 8,
+        "distillation.batch_size": 128,
+        "distillation.adapter_every": 3,
         "text_components": 16,
         "baselines": ("vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random"),
     }
@@ -95,6 +95,6 @@ def trained(dataset, base_folder, config, shop_folder, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def distil_arguments(trained):
-    """What the distillation stage of `trained` gets, with a fresh model."""
-    return arguments_of(trained, distillation)
+def distil_context(trained):
+    """What the distillation stage of `trained` works on, with a fresh model."""
+    return context_of(trained, distillation.STAGE)

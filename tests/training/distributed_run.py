@@ -20,7 +20,7 @@ from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.model import MLLM
 from tpad.training import pipeline
-from tpad.training.stages import knowledge, teacher, transfer
+from tpad.training.stages import descriptions, teacher, transfer
 from tpad.training.stages.student import Student
 
 SETTINGS = {
@@ -31,11 +31,11 @@ SETTINGS = {
     "transfer.batch_size": 8,
     "transfer.max_sessions": 17,  # the last batch has one session, and a process is spare
     "transfer.max_negatives": 12,
-    "distill.sessions": 20,
-    "distill.candidates": 6,
-    "distill.batch_size": 64,
-    "distill.adapter_every": 2,
-    "distill.epochs": 1,
+    "teacher.sessions": 20,
+    "teacher.candidates": 6,
+    "distillation.batch_size": 64,
+    "distillation.adapter_every": 2,
+    "distillation.epochs": 1,
     "feedback.adapter_every": 1,
     "recommender.batch_size": 32,
     "text_components": 8,
@@ -109,7 +109,7 @@ def prepare(patch=setattr) -> None:
         return mllm
 
     patch(MLLM, "load", classmethod(load))
-    patch(knowledge, "WRITING_CHUNK", 16)
+    patch(descriptions, "CHUNK", 16)
     patch(teacher, "CHUNK", 4)
     patch(Student.__init__, "__defaults__", (16, None))  # its batch size; no given vectors
 

@@ -128,7 +128,7 @@ def test_after_a_kill_the_same_command_goes_on(trained, tmp_path, embed, monkeyp
     assert {file.name for file in tmp_path.glob("*.*")} == {"full.safetensors", "mine.safetensors"}
     monkeypatch.setattr(ablation_sets, "embed", work)
     files, said = train_all(trained, tmp_path, ["mine", "nwj"], work=tmp_path / "work")
-    assert [config.distill.lower_bound for config in embed] == ["infonce", "mine", "nwj"]
+    assert [config.distillation.lower_bound for config in embed] == ["infonce", "mine", "nwj"]
     assert [read(file)[0][0, 0] for file in files] == [1, 2, 3]
     assert said[-1] == "3/3 nwj: NWJ in place of InfoNCE"
 
@@ -169,11 +169,11 @@ def demo_with_less_work() -> TrainingConfig:
     for path, value in {
         "knowledge.max_new_tokens": 6,
         "transfer.max_sessions": 32,
-        "distill.imagined": 2,
-        "distill.describe_epochs": 1,
-        "distill.sessions": 24,
-        "distill.candidates": 8,
-        "distill.epochs": 2,
+        "imagined.per_item": 2,
+        "describing.epochs": 1,
+        "teacher.sessions": 24,
+        "teacher.candidates": 8,
+        "distillation.epochs": 2,
         "text_components": 16,
     }.items():
         config = config.override(path, value)
@@ -218,7 +218,7 @@ def parts(trained, tmp_path_factory):
 
 
 def test_without_tau_the_rest_is_the_very_same(parts, trained):
-    full, tau = parts["full"], trained.config.distill.tau
+    full, tau = parts["full"], trained.config.distillation.tau
     n_fields = 3 + trained.dataset.items["category"].nunique()
     n_nu = full.shape[1] - tau - n_fields
     np.testing.assert_array_equal(
@@ -247,7 +247,7 @@ def test_no_disentanglement_changes_nothing_but_the_penalty(parts, trained):
     full, without = parts["full"], parts["no-disentanglement"]
     assert without.shape == full.shape and not np.array_equal(full, without)
     config = apply_ablation(trained.config, "no-disentanglement")
-    assert config == trained.config.override("distill.separate_weight", 0.0)
+    assert config == trained.config.override("distillation.separate_weight", 0.0)
 
 
 def test_an_ablation_of_the_representation_has_no_bundle(trained, tmp_path):

@@ -9,30 +9,29 @@ from stage_runs import Captured, logged, new_stage
 
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import Turn
-from tpad.training.config import DistillConfig
+from tpad.model.heads import HeadsConfig
 from tpad.training.stages import distillation, imagined, teacher
 
 
-def distilled(arguments, folder, **change):
+def distilled(context, config, folder, **change):
     """The distillation stage with some settings changed: its training, its result, its log.
 
     The adapter, whose steps are dear, stays as it is unless `adapter_every` is given.
     """
-    config = replace(arguments["config"], epochs=1, **{"adapter_every": 0} | change)
+    config = replace(config, epochs=1, **{"adapter_every": 0} | change)
     stage, made = new_stage(folder / "distillation"), []
     with pytest.MonkeyPatch.context() as patch:
         real = distillation._Training.run
         patch.setattr(
             distillation._Training, "run", lambda self: (made.append(self), real(self))[1]
         )
-        changed = {"config": config, "stage": stage}
         if not config.generative:
-            changed["judgement"] = None
-        result = distillation.run(**arguments | changed)
+            context = with_results(context, teacher=None)
+        result = distillation.run(config, context, stage)
     return made[0], result, logged(stage.folder)[-1]
 
 
-def begun(arguments, folder, **given):
+def begun(context, config, folder):
     """The training of a distillation stage before its first step."""
     made = []
 
@@ -42,50 +41,60 @@ def begun(arguments, folder, **given):
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Captured):
         patch.setattr(distillation._Training, "run", stop)
-        distillation.run(**arguments | {"stage": new_stage(folder / "distillation")} | given)
+        distillation.run(config, context, new_stage(folder / "distillation"))
     return made[0]
 
 
-def test_without_imagined_items_the_stages_work_too(distil_arguments, tmp_path):
-    config, shop = distil_arguments["config"], distil_arguments["shop"]
+def with_results(context, **results):
+    """A context with other results of some stages."""
+    return replace(context, results=context.results | results)
+
+
+def test_without_imagined_items_the_stages_work_too(distil_context, config, tmp_path):
+    shop = distil_context.shop
     n_items = len(shop.dataset)
-    prefix, candidates = teacher.sample(config, shop, distil_arguments["transfer"], 0)
+    prefix, candidates = teacher.sample(config.teacher, shop, distil_context["transfer"], 0)
     assert candidates.max() < n_items and not shop.dataset.cold[candidates].any()
     judgement = teacher.Judgement(
         prefix, candidates, -np.random.default_rng(0).random(candidates.shape).astype(np.float32)
     )
-    features = distil_arguments["features"]
-    given = distil_arguments | {
-        "imagined": imagined.Imagined([], []),
-        "judgement": judgement,
-        "features": replace(features, imagined=features.imagined[:0]),
-    }
-    training, _, log = distilled(given, tmp_path)
+    features = distil_context["student"]
+    given = with_results(
+        distil_context,
+        imagined=imagined.Imagined([], []),
+        teacher=judgement,
+        student=replace(features, imagined=features.imagined[:0]),
+    )
+    training, _, log = distilled(given, config.distillation, tmp_path)
     assert len(training.words) == len(training.table) and np.isfinite(log["kd"])
 
 
-def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_arguments, tmp_path):
-    shop, (weight, bias) = distil_arguments["shop"], distil_arguments["reader"]
+def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_context, config, tmp_path):
+    shop, (weight, bias) = distil_context.shop, distil_context["describing"]
     mllm, items = shop.mllm, shop.items(shop.warm_rows[:9].tolist())
     batch = mllm.collate([[Turn(item, DESCRIBE)] for item in items], images=shop.images)
     with mllm.use_adapter("student"), torch.no_grad():
         hidden = mllm.forward(batch, need_logits=False).last_hidden
     last = hidden[torch.arange(9), batch.markers[:, 0]].float()  # as the reader was trained
     wanted = last @ weight.T + bias
-    training = begun(distil_arguments, tmp_path)
+    settings = config.distillation
+    training = begun(distil_context, settings, tmp_path)
     with torch.no_grad():
         said = training.heads.words(training.table[:9])
-        unread = begun(distil_arguments, tmp_path, reader=None).heads.words(training.table[:9])
+        other = begun(with_results(distil_context, describing=None), settings, tmp_path)
+        unread = other.heads.words(training.table[:9])
     assert said.shape == (9, training.words.shape[1])
     # Features may be kept in half precision.
     assert torch.allclose(said, wanted, atol=2e-3), (said - wanted).abs().max()
     assert not torch.allclose(unread, wanted, atol=0.1)
 
 
-def test_every_loss_is_there_by_default(distil_arguments, tmp_path):
-    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+def test_every_loss_is_there_by_default(distil_context, config, tmp_path):
+    adapter = distil_context.mllm.trainable_parameters("student")
     before = [parameter.detach().clone() for parameter in adapter]
-    training, result, log = distilled(distil_arguments, tmp_path, adapter_every=3)
+    training, result, log = distilled(
+        distil_context, config.distillation, tmp_path, adapter_every=3
+    )
     assert {"next", "kd", "align", "apart", "intrinsic"} <= set(log)
     assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))
     assert 0 <= log["validation"] <= 1
@@ -93,10 +102,10 @@ def test_every_loss_is_there_by_default(distil_arguments, tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
 
 
-def test_the_adapter_can_be_left_as_it_is(distil_arguments, tmp_path):
-    adapter = distil_arguments["shop"].mllm.trainable_parameters("student")
+def test_the_adapter_can_be_left_as_it_is(distil_context, config, tmp_path):
+    adapter = distil_context.mllm.trainable_parameters("student")
     before = [parameter.detach().clone() for parameter in adapter]
-    distilled(distil_arguments, tmp_path, adapter_every=0)
+    distilled(distil_context, config.distillation, tmp_path, adapter_every=0)
     assert all(torch.equal(a, b) for a, b in zip(before, adapter, strict=True))
 
 
@@ -108,16 +117,15 @@ def test_the_adapter_can_be_left_as_it_is(distil_arguments, tmp_path):
         ({"words": False}, set()),
     ],
 )
-def test_an_ablation_leaves_its_loss_out(distil_arguments, tmp_path, change, missing):
-    _, result, log = distilled(distil_arguments, tmp_path, **change)
+def test_an_ablation_leaves_its_loss_out(distil_context, config, tmp_path, change, missing):
+    _, result, log = distilled(distil_context, config.distillation, tmp_path, **change)
     assert {"next", "kd", "align", "apart", "intrinsic"} - set(log) == missing
     assert (result.heads.describe is None) == (not change.get("words", True))
-    config = DistillConfig()
     x = result.heads.represent(torch.zeros(2, len(result.scaler.mean)))
-    assert x.shape == (2, result.heads.width) and result.heads.width != config.tau
+    assert x.shape == (2, result.heads.width) and result.heads.width != HeadsConfig().tau
 
 
 @pytest.mark.parametrize("name", ["mine", "nwj", "jsd"])
-def test_every_estimator_aligns(distil_arguments, tmp_path, name):
-    training, _, log = distilled(distil_arguments, tmp_path, lower_bound=name)
+def test_every_estimator_aligns(distil_context, config, tmp_path, name):
+    training, _, log = distilled(distil_context, config.distillation, tmp_path, lower_bound=name)
     assert type(training.bound).__name__.lower() == name and np.isfinite(log["align"])

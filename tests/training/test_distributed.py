@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from tpad.mllm.features import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES
 from tpad.mllm.settings import ModelSettings
+from tpad.training import pipeline
 from tpad.training.stages import imagined, transfer
 from tpad.world import build
 from tpad.world.build import World, WorldConfig, write_world
@@ -208,7 +210,9 @@ def test_a_process_that_fails_ends_all_and_any_number_goes_on(folder, monkeypatc
 
     prepare(monkeypatch.setattr)
     monkeypatch.setattr(transfer._Training, "_epoch", epoch)
-    monkeypatch.setattr(imagined, "run", stop)
+    stopped = replace(imagined.STAGE, run=stop)
+    stages = [stopped if spec.name == "imagined" else spec for spec in pipeline.STAGES]
+    monkeypatch.setattr(pipeline, "STAGES", stages)
     assert main(command(folder, "stopped")) == 2
     assert epochs == [1]
     one, other = (next(folder.glob(f"{name}.work/transfer-*")) for name in ("one", "stopped"))

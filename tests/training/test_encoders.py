@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from tpad import Bundle
 from tpad.bundle.encoder import load_encoder
 from tpad.model.embedding_sets import as_stored
-from tpad.training.pipeline import contents
+from tpad.training.inputs import contents
 
 
 def test_plain_sets_come_back_bit_by_bit(trained, tmp_path):

@@ -4,33 +4,26 @@ from dataclasses import replace
 
 import pytest
 import torch
-from stage_runs import arguments_of, logged, new_stage
+from stage_runs import context_of, logged, new_stage
 
 from tpad.training.stages import feedback
 from tpad.training.stages.feedback import LiveTable
 
 
 @pytest.fixture(scope="module")
-def feedback_arguments(trained):
-    return arguments_of(trained, feedback)
+def context(trained):
+    return context_of(trained, feedback.STAGE)
 
 
-def test_without_feedback_nothing_changes(feedback_arguments, tmp_path):
-    result = feedback_arguments["distilled"]
-    before = {k: v.clone() for k, v in result.heads.state_dict().items()}
-    config, stage = replace(feedback_arguments["config"], epochs=0), new_stage(tmp_path / "none")
-    feedback.run(**feedback_arguments | {"config": config, "stage": stage})
-    assert all(torch.equal(v, before[k]) for k, v in result.heads.state_dict().items())
-    assert not stage.done
+def test_without_feedback_there_is_no_stage(trained):
+    assert feedback.STAGE.wanted(trained.config)
+    assert not feedback.STAGE.wanted(trained.config.override("feedback.epochs", 0))
 
 
-def test_the_live_table_has_gradients_for_warm_items_only(feedback_arguments):
-    shop, result = feedback_arguments["shop"], feedback_arguments["distilled"]
-    fields = feedback_arguments["fields"]
+def test_the_live_table_has_gradients_for_warm_items_only(context, config):
+    shop, result, fields = context.shop, context["distillation"], context.fields
     with shop.mllm.use_adapter("student"):
-        live = LiveTable(
-            result, shop.warm_rows, len(shop.dataset), fields, feedback_arguments["config"]
-        )
+        live = LiveTable(result, shop.warm_rows, len(shop.dataset), fields, config.feedback)
         table = live()
         width = result.heads.width
         assert table.shape == (len(shop.dataset), width + fields.shape[1])
@@ -45,28 +38,29 @@ def test_the_live_table_has_gradients_for_warm_items_only(feedback_arguments):
 
 
 def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
-    given = arguments_of(trained, feedback)
-    adapter = given["shop"].mllm.trainable_parameters("student")
-    heads = given["distilled"].heads
+    # Small batches: the adapter steps against what earlier batches collected.
+    recommender = replace(trained.config.recommender, batch_size=40)
+    config = replace(trained.config.feedback, epochs=2, adapter_every=1)
+
+    def begin():
+        return replace(context_of(trained, feedback.STAGE), recommender=recommender)
+
+    context = begin()
+    adapter = context.mllm.trainable_parameters("student")
+    heads = context["distillation"].heads
     before = [p.detach().clone() for p in (*adapter, *heads.parameters())]
     stage = new_stage(tmp_path / "feedback")
-    changed = {
-        "config": replace(given["config"], epochs=2, adapter_every=1),
-        # Small batches: the adapter steps against what earlier batches collected.
-        "recommender": replace(given["recommender"], batch_size=40),
-        "stage": stage,
-    }
-    feedback.run(**given | changed)
+    feedback.run(config, context, stage)
     assert stage.done and len(logged(stage.folder)) == 2
     after = [p.detach().clone() for p in (*adapter, *heads.parameters())]
     moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
     assert any(moved[: len(adapter)]) and any(moved[len(adapter) :])
-    assert not heads.training and not given["shop"].mllm.model.training
+    assert not heads.training and not context.mllm.model.training
 
-    again = arguments_of(trained, feedback)
-    feedback.run(**again | changed)
+    again = begin()
+    feedback.run(config, again, stage)
     now = (
-        *again["shop"].mllm.trainable_parameters("student"),
-        *again["distilled"].heads.parameters(),
+        *again.mllm.trainable_parameters("student"),
+        *again["distillation"].heads.parameters(),
     )
     assert all(torch.equal(a, b) for a, b in zip(after, now, strict=True))

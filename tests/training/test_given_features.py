@@ -16,8 +16,10 @@ from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, naming_loss
-from tpad.training.pipeline import contents, train
+from tpad.training.inputs import contents
+from tpad.training.pipeline import train
 from tpad.training.stages import describing, distillation
+from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.naming import learn_to_name
 from tpad.training.stages.reading import what_is_read
 from tpad.world.oracle import attribute_table
@@ -63,7 +65,7 @@ def test_words_are_named_from_given_vectors_and_these_are_a_part_of_the_intrinsi
     torch.manual_seed(0)
     k = torch.randn(200, 9)  # five read, of which the last two are the last token, then four given
     words = (k[:, 5:] > 0).float()  # (n, 4): what the given vectors tell, nothing else
-    distill = replace(config.distill, dropout=0.0)
+    distill = replace(config.distillation, dropout=0.0)
     heads = KnowledgeHeads(9, 2, 4, distill, n_given=4)
     held_out = learn_to_name(heads, k, words, seed=0)
     assert held_out < 0.2 * float(naming_loss(torch.zeros(200, 4), words))
@@ -101,7 +103,7 @@ def joined(dataset, trained, vectors, work, tmp_path_factory):
         trained.config,
         features=("attributes", TFIDF),
         baselines=("tfidf",),
-        distill=replace(trained.config.distill, imagined=0),
+        imagined=ImaginedConfig(),
     )
     out = tmp_path_factory.mktemp("joined") / "bundle"
     return Bundle.load(
@@ -114,13 +116,12 @@ def alone(dataset, trained, work, tmp_path_factory):
     """In place of what the student would read; every item has a vector."""
     values = attribute_table(dataset.items).astype(np.float32)
     own = {"attributes": ItemVectors(values, np.ones(len(values), bool))}
-    distill = replace(trained.config.distill, imagined=0)
     config = replace(
         trained.config,
         features=("attributes",),
         features_only=True,
         baselines=("tfidf",),
-        distill=distill,
+        imagined=ImaginedConfig(),
         feedback=replace(trained.config.feedback, epochs=0),
     )
     out = tmp_path_factory.mktemp("alone") / "bundle"
@@ -194,13 +195,13 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, work, tmp
         )
 
     alone = {
-        "distill": replace(trained.config.distill, imagined=0),
+        "imagined": ImaginedConfig(),
         "features_only": True,
         "feedback": replace(trained.config.feedback, epochs=0),
     }
     with pytest.raises(ConfigError, match="features names none"):
         attempt(vectors)
-    with pytest.raises(ConfigError, match=r"set distill\.imagined to 0"):
+    with pytest.raises(ConfigError, match=r"set imagined\.per_item to 0"):
         attempt(vectors, features=("attributes",))
     with pytest.raises(DataError, match="leave out --features-only"):
         attempt(vectors, features=("attributes",), **alone)
@@ -225,7 +226,8 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
         trained.config,
         features=("attributes",),
         baselines=(),
-        distill=replace(trained.config.distill, imagined=0, unmet=True),
+        imagined=ImaginedConfig(),
+        distillation=replace(trained.config.distillation, exclude_pseudo_cold=True),
         feedback=replace(trained.config.feedback, epochs=0),
     )
     out = train(

@@ -5,14 +5,19 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tpad.model.heads import Intrinsic, KnowledgeHeads, TransferHeads, description_words
-from tpad.training.config import DistillConfig
+from tpad.model.heads import (
+    HeadsConfig,
+    Intrinsic,
+    KnowledgeHeads,
+    TransferHeads,
+    description_words,
+)
 
-CONFIG = DistillConfig(tau=6, nu=10, hidden=16, dropout=0.3, words=False)
+CONFIG = HeadsConfig(tau=6, nu=10, hidden=16, dropout=0.3, words=False)
 WORDS = replace(CONFIG, words=True)
 
 
-def make_heads(config: DistillConfig) -> KnowledgeHeads:
+def make_heads(config: HeadsConfig) -> KnowledgeHeads:
     """Heads over 20 features, of which the last 8 are the last token's, and 5 words."""
     return KnowledgeHeads(20, 8, 5, config)
 

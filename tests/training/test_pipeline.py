@@ -4,8 +4,6 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,34 +17,21 @@ from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
 from tpad.model.embedding_sets import SET_TITLES, as_stored
-from tpad.training import pipeline
-from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
+from tpad.model.item_encoder import ItemEncoder
+from tpad.training import inputs
 from tpad.training.base import Base
-from tpad.training.pipeline import contents, train
+from tpad.training.inputs import contents
+from tpad.training.pipeline import train
 from tpad.training.stages import (
     describing,
+    descriptions,
     distillation,
     feedback,
-    imagined,
-    knowledge,
     recommender,
-    teacher,
     transfer,
 )
 from tpad.training.tuning import tune_session_model
-from tpad.training.workspace import Workspace, digest
-
-STAGES = (
-    "pictures",
-    "knowledge",
-    "transfer",
-    "imagined",
-    "teacher",
-    "describing",
-    "student",
-    "distillation",
-    "feedback",
-)
+from tpad.training.workspace import digest
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +104,7 @@ def test_price_and_category_join_every_content_set_alike(bundle, trained):
     width = {name: bundle.embeddings[name].shape[1] for name in bundle.sets}
     extra = 3 + trained.dataset.items[Columns.CATEGORY].nunique()
     n_words = len(load_file(trained.bundle / "heads.safetensors")["heads.describe.weight"])
-    assert width["tpad"] == trained.config.distill.tau + n_words + extra
+    assert width["tpad"] == trained.config.distillation.tau + n_words + extra
     assert width["vision_tfidf"] == width["vision"] + width["tfidf"] - extra
     shared = bundle.embeddings["tpad"][:, -extra:]
     for name in bundle.sets:
@@ -180,7 +165,7 @@ def test_unknown_sets_are_refused(trained):
 
 
 def test_a_run_without_words_gives_an_encoder_that_reloads(trained, tmp_path):
-    config = trained.config.override("distill.words", False).override("baselines", ())
+    config = trained.config.override("distillation.words", False).override("baselines", ())
     folder = train(
         trained.dataset,
         trained.base,
@@ -194,9 +179,9 @@ def test_a_run_without_words_gives_an_encoder_that_reloads(trained, tmp_path):
     assert encoder.heads.describe is None
     made = encoder.encode(items_with_pictures(trained.dataset))["tpad"]
     stored = bundle.embeddings["tpad"]
-    distill, extra = config.distill, 3 + trained.dataset.items[Columns.CATEGORY].nunique()
-    assert stored.shape[1] == distill.tau + distill.nu + extra
-    assert np.ptp(stored[:, : distill.nu], axis=0).max() > 0.01  # items are told apart
+    sizes, extra = config.distillation, 3 + trained.dataset.items[Columns.CATEGORY].nunique()
+    assert stored.shape[1] == sizes.tau + sizes.nu + extra
+    assert np.ptp(stored[:, : sizes.nu], axis=0).max() > 0.01  # items are told apart
     assert np.allclose(as_stored("tpad", made), stored, atol=1e-3, rtol=1e-3)
     encoder.save(tmp_path / "again")
     again = load_encoder(tmp_path / "again", device="cpu").encode(contents(trained.dataset)[:9])
@@ -232,12 +217,13 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
         return read(self, images)
 
     monkeypatch.setattr(MLLM, "image_features", trial)
-    monkeypatch.setattr(knowledge, "write_descriptions", never)
+    monkeypatch.setattr(descriptions, "write_descriptions", never)
     monkeypatch.setattr(transfer._Training, "run", never)
     monkeypatch.setattr(describing, "_tune", never)
     monkeypatch.setattr(distillation._Training, "run", never)
     monkeypatch.setattr(feedback, "fit_session_model", never)
     monkeypatch.setattr(recommender, "fit_session_model", never)
+    monkeypatch.setattr(ItemEncoder, "encode", never)
     before = folders(trained.work)
     again = train(
         trained.dataset,
@@ -252,136 +238,6 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     one, other = Bundle.load(trained.bundle), Bundle.load(again)
     for name in one.sets:
         assert np.array_equal(one.embeddings[name], other.embeddings[name]), name
-
-
-class Stop(Exception):
-    """Ends a run once the folders of its stages are known."""
-
-
-def stages_of(dataset, base, config, work) -> dict[str, str]:
-    """The folder of each stage that a run would use; no stage computes anything."""
-    made: dict[str, str] = {}
-    real = Workspace.stage
-
-    def recorded(self, name, *rest):
-        stage = real(self, name, *rest)
-        made[name] = stage.folder.name
-        return stage
-
-    def stop(*_, **__):
-        raise Stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (knowledge, transfer, imagined, teacher, describing, distillation):
-            patch.setattr(module, "run", Mock())
-        patch.setattr(feedback, "run", stop)
-        patch.setattr(knowledge, "chosen_layers", lambda config, _: config.layers or ())
-        patch.setattr(describing, "read_items", Mock())
-        patch.setattr(teacher, "relative", Mock())
-        patch.setattr(pipeline, "ImageCache", Mock())
-        shop = SimpleNamespace(warm_rows=np.arange(len(dataset)))
-        patch.setattr(pipeline.Shop, "read", Mock(return_value=shop))
-        patch.setattr(Workspace, "stage", recorded)
-        with pytest.raises(Stop):
-            pipeline.fit(dataset, Mock(), base, config, Workspace(work, quiet=True))
-    return made
-
-
-STUDENT = {"describing", "student"}
-LATER = {"transfer", "teacher", "distillation", "feedback"}
-
-
-@pytest.mark.parametrize(
-    ("setting", "value", "repeated"),
-    [
-        ("knowledge.max_text", 100, {"knowledge", "imagined", *STUDENT, *LATER}),
-        ("knowledge.layers", (1, 4), {"knowledge", "student", *LATER}),
-        ("transfer.epochs", 5, LATER),
-        ("distill.sessions", 25, LATER - {"transfer"}),
-        ("distill.imagined", 2, {"imagined", *STUDENT, *LATER} - {"transfer"}),
-        ("distill.imagined", 2, set(STAGES) - {"pictures", "knowledge", "transfer"}),
-        ("distill.describe_epochs", 2, {*STUDENT, "distillation", "feedback"}),
-        ("distill.tau", 20, {"distillation", "feedback"}),
-        ("feedback.epochs", 2, {"feedback"}),
-        ("recommender.width", 48, {"feedback"}),
-        ("fields", False, {"feedback"}),
-        ("text_components", 8, set()),
-        ("inputs", "image", {"knowledge", "imagined", *STUDENT, *LATER}),
-        ("inputs", "text", set(STAGES)),
-        ("seed", 1, set(STAGES) - {"pictures"}),
-    ],
-)
-def test_a_changed_setting_repeats_what_depends_on_it(
-    dataset, base_folder, config, tmp_path, setting, value, repeated
-):
-    base = Base(str(base_folder))
-    before = stages_of(dataset, base, config, tmp_path / "work")
-    assert set(before) == set(STAGES)
-    after = stages_of(dataset, base, config.override(setting, value), tmp_path / "work")
-    assert {name for name in before if before[name] != after[name]} == repeated
-
-
-SPLIT = {"distillation", "feedback"}
-CHANGED_BY = {
-    "no-generation": {"transfer", *SPLIT},
-    "no-distillation": SPLIT,
-    "no-disentanglement": SPLIT,
-    "no-tau": set(),
-    "describing-only": SPLIT,
-    "captions": set(),  # the smoke preset has the base write its captions anyway
-    "no-alignment": SPLIT,
-    "image-only": {"knowledge", "imagined", *STUDENT, *LATER},
-    "text-only": set(STAGES),
-    "mine": SPLIT,
-    "nwj": SPLIT,
-    "jsd": SPLIT,
-    "no-words": SPLIT,
-    "last-layer": {"knowledge", "student", *LATER},
-    "no-feedback": {"feedback"},
-    "no-fields": {"feedback"},
-}
-
-
-@pytest.mark.parametrize("name", ABLATIONS)
-def test_an_ablation_repeats_only_the_stages_that_it_changes(
-    dataset, base_folder, config, tmp_path, name
-):
-    base = Base(str(base_folder))
-    before = stages_of(dataset, base, config, tmp_path / "work")
-    after = stages_of(dataset, base, apply_ablation(config, name), tmp_path / "work")
-    assert {one for one in after if before[one] != after[one]} == CHANGED_BY[name]
-    without_teacher = name in ("no-generation", "no-distillation", "describing-only")
-    assert set(STAGES) - set(after) == ({"teacher"} if without_teacher else set())
-
-
-def test_an_adapted_base_writes_anew_whatever_changes_its_stage(
-    dataset, base_folder, config, tmp_path
-):
-    """Its adapter is trained in that stage, so other layers mean another adapter."""
-    base, config = Base(str(base_folder)), config.override("knowledge.adapt_epochs", 1)
-    before = stages_of(dataset, base, config, tmp_path)
-    after = stages_of(dataset, base, config.override("knowledge.layers", (-1,)), tmp_path)
-    assert before["imagined"] != after["imagined"] and before["describing"] != after["describing"]
-
-
-@pytest.mark.parametrize(("epochs", "knows"), [(0, False), (2, True)])
-def test_an_adapted_base_depends_on_how_titles_are_cut(
-    dataset, base_folder, config, tmp_path, epochs, knows
-):
-    base, config = Base(str(base_folder)), config.override("knowledge.adapt_epochs", epochs)
-    before = stages_of(dataset, base, config, tmp_path)
-    after = stages_of(dataset, base, config.override("transfer.max_title", 20), tmp_path)
-    assert (before["knowledge"] != after["knowledge"]) == knows
-    assert before["transfer"] != after["transfer"]
-
-
-def test_another_shop_repeats_everything(dataset, base_folder, config, tmp_path):
-    base = Base(str(base_folder))
-    items = dataset.items.assign(title="the same")
-    other = replace(dataset, items=items)
-    before = stages_of(dataset, base, config, tmp_path)
-    after = stages_of(other, base, config, tmp_path)
-    assert all(before[name] != after[name] for name in STAGES)
 
 
 def test_a_base_trained_again_in_place_is_another_base(base_folder, tmp_path):
@@ -443,6 +299,6 @@ def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, confi
 
 
 def test_long_embeddings_have_the_fingerprint_of_their_whole_text(monkeypatch):
-    monkeypatch.setattr(pipeline, "ROWS_AT_ONCE", 4)
+    monkeypatch.setattr(inputs, "ROWS_AT_ONCE", 4)
     features = np.random.default_rng(0).random((11, 3), dtype=np.float32)
-    assert pipeline._fingerprint(features) == digest(["(11, 3)", features.tobytes().hex()])
+    assert inputs.fingerprint(features) == digest(["(11, 3)", features.tobytes().hex()])

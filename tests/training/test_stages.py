@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from stage_runs import arguments_of, logged, new_stage
+from stage_runs import context_of, logged, new_stage
 
 from tpad.mllm import MLLM
-from tpad.training import pipeline
 from tpad.training.ablations.definitions import apply_ablation
-from tpad.training.base import Base
+from tpad.training.pipeline import Run
 from tpad.training.ranking import held
-from tpad.training.shop import Shop
-from tpad.training.stages import describing, imagined, knowledge, teacher, transfer
+from tpad.training.shop import Shop, read_texts
+from tpad.training.stages import describing, imagined, knowledge, pictures, transfer
 from tpad.training.stages.transfer import Prefixes
 from tpad.training.workspace import Workspace
 
@@ -37,19 +36,19 @@ def test_sessions_become_windows_that_lose_no_transition(dataset):
     assert seen[6].nonzero()[:, 0].tolist() == [0, 1]  # item 4 is no candidate
 
 
-def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(distil_arguments, trained):
-    shop, transferred = distil_arguments["shop"], distil_arguments["transfer"]
+def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(
+    distil_context, trained, tmp_path
+):
+    shop, transferred = distil_context.shop, distil_context["transfer"]
     cold = trained.dataset.cold
     for prefixes in (transferred.train, transferred.validation):
         assert not cold[prefixes.target].any()
         assert not any(cold[window].any() for window in prefixes.windows)
-    given = arguments_of(trained, transfer)
+    context = context_of(trained, transfer.STAGE)
     windows = {"train": transferred.train.windows, "validation": []}
     for most in (4096, 20):
-        config = replace(given["config"], max_negatives=most)
-        training = transfer._Training(
-            config, given["shop"], given["knowledge"], given["stage"], 0, windows
-        )
+        config = replace(trained.config.transfer, max_negatives=most)
+        training = transfer._Training(config, context, new_stage(tmp_path / "stage"), windows)
         batch = windows["train"][:2]
         targets = torch.from_numpy(np.concatenate([window[1:] for window in batch])).long()
         candidates, log_q = training._candidates(batch, np.random.default_rng(0))
@@ -64,12 +63,11 @@ def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(distil_arg
             assert ((log_q > least - 1e-6) & (log_q <= 0)).all()
 
 
-def test_transfer_features_do_not_depend_on_the_batch(distil_arguments):
+def test_transfer_features_do_not_depend_on_the_batch(distil_context):
     """Each prefix' t is what the Transfer-MLLM makes of that prefix alone."""
-    shop, known = distil_arguments["shop"], distil_arguments["knowledge"]
-    transferred = distil_arguments["transfer"]
+    shop, transferred = distil_context.shop, distil_context["transfer"]
     for number in (0, 5, len(transferred.train) - 1):
-        chat = shop.conversation(transferred.train.prefix(number), known.descriptions)
+        chat = shop.conversation(transferred.train.prefix(number), distil_context["descriptions"])
         with shop.mllm.use_adapter(transfer.ADAPTER), torch.no_grad():
             batch = shop.mllm.collate([chat], images=shop.images)
             hidden = shop.mllm.forward(batch, need_logits=False).last_hidden
@@ -79,8 +77,8 @@ def test_transfer_features_do_not_depend_on_the_batch(distil_arguments):
         assert cosine > 0.995  # stored ones may come from bfloat16
 
 
-def test_imagined_items_mix_training_items_that_look_alike(distil_arguments):
-    shop = distil_arguments["shop"]
+def test_imagined_items_mix_training_items_that_look_alike(distil_context):
+    shop = distil_context.shop
     pictures, texts = imagined.mix(3, shop, seed=0)
     warm, cold = shop.warm_rows, shop.dataset.cold
     assert pictures.tolist() == np.repeat(warm, 3).tolist()
@@ -95,8 +93,8 @@ def test_imagined_items_mix_training_items_that_look_alike(distil_arguments):
 
 
 def test_without_generation_no_answer_is_read_or_written(trained, tmp_path):
-    given = arguments_of(trained, transfer)
-    config = replace(given["config"], generation=False, max_sessions=8, batch_size=4)
+    context = context_of(trained, transfer.STAGE)
+    config = replace(trained.config.transfer, generation=False, max_sessions=8, batch_size=4)
     read = []
     real = Shop.conversation
 
@@ -106,8 +104,7 @@ def test_without_generation_no_answer_is_read_or_written(trained, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shop, "conversation", conversation)
-        stage = new_stage(tmp_path / "transfer")
-        transfer.run(**given | {"config": config, "stage": stage})
+        transfer.run(config, context, new_stage(tmp_path / "transfer"))
     assert read and all(answers is None for answers in read)
     log = logged(tmp_path / "transfer")[-1]
     assert log["generation"] == 0.0 and log["next"] > 0
@@ -115,12 +112,11 @@ def test_without_generation_no_answer_is_read_or_written(trained, tmp_path):
 
 @pytest.mark.parametrize("inputs", ["both", "image", "text"])
 def test_one_modality_alone_hides_the_other(trained, tmp_path, inputs):
-    config = trained.config.override("inputs", inputs)
-    mllm = MLLM.load(trained.base.path, device="cpu")
-    images = pipeline.read_pictures(
-        trained.dataset, mllm, trained.base, config, Workspace(tmp_path, quiet=True)
+    run = Run(
+        trained.dataset, trained.base, trained.config.override("inputs", inputs), device="cpu"
     )
-    shop = Shop.read(trained.dataset, mllm, images, config)
+    run.graph.run(run.context, Workspace(tmp_path, quiet=True), [pictures.STAGE.name])
+    shop, images = run.context.shop, run.context["pictures"]
     assert images.has_image.all() == (inputs != "text")
     assert any(shop.texts) == any(shop.titles) == (inputs != "image")
     assert (shop.item(0).image is None) == (inputs == "text")
@@ -139,39 +135,34 @@ def test_texts_are_cut_and_replaced_where_there_is_none(trained):
     items = trained.dataset.items.copy()
     items.loc[0, ["title", "description"]] = ["", "Only a description. " * 30]
     items.loc[1, "title"] = "long " * 50
-    dataset = replace(trained.dataset, items=items)
-    mllm = MLLM.load(trained.base.path, device="cpu")
-    images = mllm.image_features([None] * len(items))
-    shop = Shop.read(dataset, mllm, images, trained.config)
-    assert max(map(len, shop.texts)) <= trained.config.knowledge.max_text
-    assert max(map(len, shop.titles)) <= trained.config.transfer.max_title
-    assert shop.titles[0].startswith("Only a description")
+    texts, titles = read_texts(items, "both", 320, 80)
+    assert max(map(len, texts)) <= 320
+    assert max(map(len, titles)) <= 80
+    assert titles[0].startswith("Only a description")
 
 
 def test_the_student_learns_to_name_the_words_of_a_description(trained, tmp_path):
-    given = arguments_of(trained, describing)
-    config, stage = replace(given["config"], describe_epochs=3), new_stage(tmp_path / "describing")
-    describing.run(**given | {"config": config, "stage": stage})
+    config = replace(trained.config.describing, epochs=3)
+    context = context_of(trained, describing.STAGE)
+    describing.run(config, context, new_stage(tmp_path / "describing"))
     losses = [line["loss"] for line in logged(tmp_path / "describing")]
     assert len(losses) == 3 and losses[-1] < losses[0]
 
 
 def test_a_student_that_learnt_no_words_has_no_reader(trained, tmp_path):
-    given = arguments_of(trained, describing)
-    config, stage = replace(given["config"], describe_epochs=0), new_stage(tmp_path / "describing")
-    describing.run(**given | {"config": config, "stage": stage})
-    assert stage.done and describing.load_reader(stage) is None
+    config, stage = replace(trained.config.describing, epochs=0), new_stage(tmp_path / "describing")
+    assert describing.run(config, context_of(trained, describing.STAGE), stage) is None
+    assert stage.done
 
 
-def test_a_whole_run_without_generation_needs_no_teacher(trained, tmp_path, monkeypatch):
+def test_a_whole_run_without_generation_needs_no_teacher(trained, tmp_path):
     """The flags reach the stages: no teacher is asked."""
     config = trained.config
     for name in ("no-generation", "no-disentanglement", "no-feedback", "no-fields"):
         config = apply_ablation(config, name)
     config = config.override("transfer.max_sessions", 8).override("baselines", ())
-    monkeypatch.setattr(teacher, "run", None)
-    mllm = MLLM.load(trained.base.path, device="cpu")
-    encoder = pipeline.fit(
-        trained.dataset, mllm, Base(trained.base.path), config, Workspace(trained.work, quiet=True)
-    )
+    run = Run(trained.dataset, trained.base, config, device="cpu")
+    run.graph.run(run.context, Workspace(trained.work, quiet=True), ["distillation", "feedback"])
+    assert run.context["teacher"] is None and run.context["feedback"] is None
+    encoder = run.encoder()
     assert encoder.fields is None and encoder.sets == ("tpad",)

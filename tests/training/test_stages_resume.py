@@ -7,16 +7,20 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from stage_runs import arguments_of, new_stage
+from stage_runs import context_of, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.tuned import SessionTuning
+from tpad.training.context import Context
+from tpad.training.graph import Graph
 from tpad.training.stages import (
+    adaptation,
     describing,
+    descriptions,
     distillation,
     feedback,
-    knowledge,
+    recommender,
     teacher,
     transfer,
 )
@@ -27,12 +31,12 @@ from tpad.training.workspace import Stage, Workspace
 def run_stage(run, module, folder, change, stop=None, alter=None):
     """Runs one stage as in a new process; `stop` is (object, name of a method, at which call).
 
-    `alter` is given the stage's arguments by name, to change them.
+    `alter` gives the context that the stage gets in place of the run's.
     """
-    arguments = arguments_of(run, module)
-    arguments |= {"config": replace(arguments["config"], **change), "stage": new_stage(folder)}
+    context, spec = context_of(run, module.STAGE), module.STAGE
+    config = replace(getattr(run.config, spec.config), **change)
     if alter is not None:
-        alter(arguments)
+        context = alter(context)
     torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
     with pytest.MonkeyPatch.context() as patch:
         if stop is not None:
@@ -46,15 +50,15 @@ def run_stage(run, module, folder, change, stop=None, alter=None):
                 return real(*some, **named)
 
             patch.setattr(owner, name, stopping)
-        return arguments["shop"].mllm, module.run(**arguments)
+        return context.mllm, module.run(config, context, new_stage(folder))
 
 
 CASES = {
-    "knowledge": (
-        knowledge,
+    "adaptation": (
+        adaptation,
         {"targets": "shop", "adapt_epochs": 2, "max_new_tokens": 12},
-        (knowledge, "epoch_generator", 2),
-        knowledge.ADAPTER,
+        (adaptation, "epoch_generator", 2),
+        adaptation.ADAPTER,
     ),
     "transfer": (
         transfer,
@@ -64,7 +68,7 @@ CASES = {
     ),
     "describing": (
         describing,
-        {"describe_epochs": 2},
+        {"epochs": 2},
         (describing, "epoch_generator", 2),
         describing.ADAPTER,
     ),
@@ -104,20 +108,19 @@ def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_
 
 def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):
     """Also when it is killed after the last epoch, before the reader is kept."""
-    change, folder = {"describe_epochs": 1}, tmp_path / "parts"
-    run_stage(trained, describing, tmp_path / "whole", change)
-    weight, bias = describing.load_reader(new_stage(tmp_path / "whole"))
+    change, folder = {"epochs": 1}, tmp_path / "parts"
+    _, (weight, bias) = run_stage(trained, describing, tmp_path / "whole", change)
     with pytest.raises(KeyboardInterrupt):
         run_stage(trained, describing, folder, change, (Stage, "save_arrays", 1))
-    assert describing.load_reader(new_stage(folder)) is None
+    assert not new_stage(folder).has("reader")
     for _ in range(2):  # the rest of the stage, and a start that finds it finished
-        run_stage(trained, describing, folder, change)
-        again = describing.load_reader(new_stage(folder))
+        _, again = run_stage(trained, describing, folder, change)
         assert torch.equal(again[0], weight) and torch.equal(again[1], bias)
     # A pipeline that finds the stage finished hands the kept reader on.
     kept, *more = trained.work.glob("describing-*")
-    given = arguments_of(trained, distillation)["reader"]
-    assert not more and torch.equal(given[0], describing.load_reader(new_stage(kept))[0])
+    given = context_of(trained, distillation.STAGE)["describing"]
+    stored = torch.from_numpy(new_stage(kept).load_arrays("reader")["weight"])
+    assert not more and torch.equal(given[0], stored)
 
 
 @pytest.mark.slow
@@ -125,13 +128,12 @@ def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):
 def test_killed_feedback_ends_where_an_uninterrupted_one_does(every, validated, trained, tmp_path):
     steps = []
 
-    def alter(arguments):
+    def alter(context):
         # Five steps an epoch, so that the adapter steps at other places in each epoch.
-        arguments["recommender"] = replace(arguments["recommender"], batch_size=32)
+        recommender, dataset = replace(context.recommender, batch_size=32), context.dataset
         if not validated:
-            shop = arguments["shop"]
-            nothing = shop.dataset.validation.take(np.arange(0))
-            arguments["shop"] = replace(shop, dataset=replace(shop.dataset, validation=nothing))
+            dataset = replace(dataset, validation=dataset.validation.take(np.arange(0)))
+        return replace(context, recommender=recommender, dataset=dataset)
 
     with pytest.MonkeyPatch.context() as patch:
         real = feedback.LiveTable._step_adapter
@@ -151,19 +153,33 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
     features = np.random.default_rng(0).standard_normal((len(dataset), 8)).astype(np.float32)
     settings = replace(config.recommender, epochs=3)
 
-    def recommender(work: str) -> tuple[FittedSessionModel, SessionTuning]:
-        workspace = Workspace(tmp_path / work, quiet=True)
-        return recommender.run(
-            "tpad", settings, (None, 4), dataset, features, workspace, fingerprint="x", device="cpu"
-        )
+    config = replace(config, recommender=settings)
 
-    whole, tuning = recommender("whole")
+    def fit(work: str) -> tuple[FittedSessionModel, SessionTuning]:
+        results = Context(
+            dataset,
+            SimpleNamespace(device="cpu"),
+            [],
+            [],
+            reads_pictures=True,
+            layers=(),
+            recommender=settings,
+            max_new_tokens=1,
+            results={"embeddings": {"tpad": features}},
+        )
+        graph = Graph(
+            recommender.stages_of("tpad", 8, (None, 4)), config, {"dataset": "d", "tpad": "x"}
+        )
+        graph.run(results, Workspace(tmp_path / work, quiet=True))
+        return results["recommender-tpad"]
+
+    whole, tuning = fit("whole")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(FittedSessionModel, "save", Mock(side_effect=KeyboardInterrupt))
-        recommender("parts")
+        fit("parts")
     # All epochs, those of the tuning included, are done: none is run again.
     monkeypatch.setattr(Trainer, "_epoch", None)
-    parts, again = recommender("parts")
+    parts, again = fit("parts")
     weights = parts.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
     assert again == tuning and set(tuning.values) == {"all", "4"}
@@ -175,11 +191,11 @@ def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypat
     monkeypatch.setattr(teacher, "CHUNK", 2)
     judged = []
 
-    def judge(shop, known, prefixes, numbers, candidates, answers):
-        judged.extend(numbers.tolist())
+    def judge(shop, chats, candidates, answers):
+        judged.extend(row.tolist() for row in candidates)
         if len(judged) == 20 and stop:
             raise KeyboardInterrupt
-        return (numbers[:, None] + candidates / 1000).astype(np.float32)
+        return (candidates / 1000).astype(np.float32)
 
     monkeypatch.setattr(teacher, "_judge", judge)
     stop = False
@@ -197,7 +213,7 @@ def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypat
 
 
 def test_a_stopped_writer_writes_only_what_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(knowledge, "WRITING_CHUNK", 2)
+    monkeypatch.setattr(descriptions, "CHUNK", 2)
     asked = []
 
     class Writer:
@@ -209,13 +225,13 @@ def test_a_stopped_writer_writes_only_what_is_left(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return [f" about {item} " if item else " " for item in items]
 
-    shop, stage = SimpleNamespace(mllm=Writer(), images=None), new_stage(tmp_path / "knowledge")
+    shop, stage = SimpleNamespace(mllm=Writer(), images=None), new_stage(tmp_path / "descriptions")
     items = list(range(19))
     with pytest.raises(KeyboardInterrupt):
-        knowledge.write_descriptions(items, shop, stage, 8, "writing")
+        descriptions.write_descriptions(items, shop, stage, 8, "writing")
     asked.clear()
     Writer.stops = False
-    written = knowledge.write_descriptions(items, shop, stage, 8, "writing")
+    written = descriptions.write_descriptions(items, shop, stage, 8, "writing")
     assert asked == items[12:]  # what is written is kept chunk by chunk
     assert written == ["unknown", *(f"about {item}" for item in items[1:])]
     stage.finish()

@@ -3,27 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
-from stage_runs import arguments_of
 
-from tpad.training.stages import distillation, teacher, transfer
+from tpad.training.stages import teacher, transfer
 
 
-@pytest.fixture(scope="module")
-def judged_arguments(trained):
-    """The same, with likelihoods as the teacher gives them."""
-    config = trained.config.override("distill.relative", False)
-    return arguments_of(replace(trained, config=config), distillation)
-
-
-def test_candidates_are_warm_distinct_and_half_of_them_likely(judged_arguments):
-    config, shop = judged_arguments["config"], judged_arguments["shop"]
-    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
+def test_candidates_are_warm_distinct_and_half_of_them_likely(distil_context, config):
+    config, shop = config.teacher, distil_context.shop
+    transferred, judgement = distil_context["transfer"], distil_context["teacher"]
     cold, n_items = shop.dataset.cold, len(shop.dataset)
     real = judgement.candidates < n_items
     assert cold.any() and not cold[judgement.candidates[real]].any()
     assert 0.2 < real.mean() < 0.8  # the others are imagined
-    assert judgement.candidates.max() < n_items + len(judged_arguments["imagined"].items)
+    assert judgement.candidates.max() < n_items + len(distil_context["imagined"].items)
     assert judgement.candidates.shape == (config.sessions, config.candidates)
     assert all(len(set(row.tolist())) == config.candidates for row in judgement.candidates)
     assert len(set(judgement.prefix.tolist())) == config.sessions
@@ -37,9 +28,8 @@ def test_candidates_are_warm_distinct_and_half_of_them_likely(judged_arguments):
         assert len(best & rows) >= config.candidates // 2
 
 
-def test_samples_follow_the_seed(distil_arguments):
-    config, shop = distil_arguments["config"], distil_arguments["shop"]
-    transferred = distil_arguments["transfer"]
+def test_samples_follow_the_seed(distil_context, config):
+    config, shop, transferred = config.teacher, distil_context.shop, distil_context["transfer"]
     one, again, other = (teacher.sample(config, shop, transferred, seed) for seed in (0, 0, 1))
     assert np.array_equal(one[1], again[1]) and not np.array_equal(one[1], other[1])
     many = replace(config, candidates=500, sessions=100_000)
@@ -57,16 +47,16 @@ def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
         assert np.array_equal(found, np.random.default_rng(seed).choice(others, 20, replace=False))
 
 
-def test_the_teacher_scores_descriptions_after_sessions(judged_arguments):
+def test_the_teacher_scores_descriptions_after_sessions(distil_context):
     """Against `MLLM.score` of each case alone."""
-    shop, known = judged_arguments["shop"], judged_arguments["knowledge"]
-    transferred, judgement = judged_arguments["transfer"], judged_arguments["judgement"]
-    texts = known.descriptions + judged_arguments["imagined"].descriptions
+    shop, descriptions = distil_context.shop, distil_context["descriptions"]
+    transferred, judgement = distil_context["transfer"], distil_context["teacher"]
+    texts = descriptions + distil_context["imagined"].descriptions
     for row in (0, 7):
         prefix = transferred.train.prefix(judgement.prefix[row])
-        chat = shop.conversation(prefix, known.descriptions)
+        chat = shop.conversation(prefix, descriptions)
         assert len(chat) == len(prefix) and chat[-1].answer is None
-        assert [turn.answer for turn in chat[:-1]] == [known.descriptions[i] for i in prefix[1:]]
+        assert [turn.answer for turn in chat[:-1]] == [descriptions[i] for i in prefix[1:]]
         with shop.mllm.use_adapter(transfer.ADAPTER):
             wanted = shop.mllm.score(
                 chat,

@@ -41,36 +41,36 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(name):
 
 def test_ablations_add_up():
     both = apply_ablation(apply_ablation(preset("demo"), "no-feedback"), "jsd")
-    assert both.feedback.epochs == 0 and both.distill.lower_bound == "jsd"
+    assert both.feedback.epochs == 0 and both.distillation.lower_bound == "jsd"
     with pytest.raises(ConfigError, match=r"no ablation 'no-magic'.*no-generation"):
         apply_ablation(preset("demo"), "no-magic")
 
 
 def test_settings_are_changed_by_their_path():
-    config = preset("demo").override("distill.epochs", 3).override("knowledge.layers", [0, 2])
-    assert config.distill.epochs == 3 and config.knowledge.layers == (0, 2)
+    config = preset("demo").override("distillation.epochs", 3).override("knowledge.layers", [0, 2])
+    assert config.distillation.epochs == 3 and config.knowledge.layers == (0, 2)
     assert config.override("knowledge.layers", None).knowledge.layers is None
-    assert config.override("distill.temperature", 2).distill.temperature == 2
-    assert preset("demo").distill.epochs != 3  # the original stays
+    assert config.override("distillation.temperature", 2).distillation.temperature == 2
+    assert preset("demo").distillation.epochs != 3  # the original stays
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
         ("distil.epochs", 3, "no setting 'distil.epochs'"),
-        ("distill.epoch", 3, "no setting 'distill.epoch'.*epochs"),
+        ("distillation.epoch", 3, "no setting 'distillation.epoch'.*epochs"),
         ("seed.epochs", 3, "'seed' in 'seed.epochs' has no parts"),
         ("distill", 3, "'distill' has parts, name one of them: .*epochs"),
-        ("distill.epochs", "many", "'distill.epochs' wants a value like"),
-        ("distill.epochs", 2.5, "wants a value like"),
-        ("distill.epochs", True, "wants a value like"),
+        ("distillation.epochs", "many", "'distillation.epochs' wants a value like"),
+        ("distillation.epochs", 2.5, "wants a value like"),
+        ("distillation.epochs", True, "wants a value like"),
         ("transfer.epochs", 0, "transfer.epochs must be at least 1"),
         ("transfer.batch_size", -4, "transfer.batch_size must be at least 1"),
-        ("distill.temperature", 0.0, "temperature must be above 0"),
-        ("distill.dropout", 1.0, "dropout must be below 1"),
-        ("distill.kd_weight", -1.0, "kd_weight must not be negative"),
-        ("distill.kd_weight", float("nan"), "kd_weight must not be negative or infinite"),
-        ("distill.lower_bound", "clip", "no estimator 'clip'"),
+        ("distillation.temperature", 0.0, "temperature must be above 0"),
+        ("distillation.dropout", 1.0, "dropout must be below 1"),
+        ("distillation.kd_weight", -1.0, "kd_weight must not be negative"),
+        ("distillation.kd_weight", float("nan"), "kd_weight must not be negative or infinite"),
+        ("distillation.lower_bound", "clip", "no estimator 'clip'"),
         ("knowledge.layers", (0, "last"), "wants a value like"),
         ("knowledge.targets", "oracle", "targets must be shop or written"),
         ("recommender.heads", 5, "must divide"),

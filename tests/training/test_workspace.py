@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tpad.training.config import DistillConfig
+from tpad.model.heads import HeadsConfig
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.workspace import Workspace, digest, named_tensors
 
@@ -18,28 +18,46 @@ def workspace(tmp_path) -> Workspace:
 
 
 def test_a_stage_is_named_after_everything_it_depends_on(workspace):
-    config = DistillConfig()
-    stage = workspace.stage("x", "X", config, 0, "data")
-    assert workspace.stage("x", "another title", config, 0, "data").folder == stage.folder
-    others = [
-        workspace.stage("x", "X", DistillConfig(epochs=9), 0, "data"),
-        workspace.stage("x", "X", config, 1, "data"),
-        workspace.stage("x", "X", config, 0, "other data"),
-        workspace.stage("y", "X", config, 0, "data"),
+    stage = workspace.stage("x", digest("one"), "X")
+    assert workspace.stage("x", digest("one"), "another title").folder == stage.folder
+    others = [workspace.stage("x", digest("two"), "X"), workspace.stage("y", digest("one"), "X")]
+    assert len({stage.folder, *(other.folder for other in others)}) == 3
+
+
+def test_a_digest_tells_values_apart():
+    config = HeadsConfig()
+    values = [
+        (config, 0),
+        (HeadsConfig(tau=9), 0),
+        (config, 1),
+        ([config], 0),
+        ([1, "a"],),
+        ([1], "a"),
     ]
-    assert len({stage.key, *(other.key for other in others)}) == 5
-    assert digest([1, "a"]) != digest([1], "a")
+    assert len({digest(*value) for value in values}) == len(values)
+    assert digest(config) == digest(HeadsConfig())
+
+
+def test_a_workspace_tells_how_far_a_stage_is(workspace):
+    assert workspace.state("x", "key") == "to run"
+    assert not list(workspace.folder.glob("*"))  # nothing is made by asking
+    stage = workspace.stage("x", "X", "key")
+    assert workspace.state("x", "key") == "to run"
+    stage.save_json("words", [])
+    assert workspace.state("x", "key") == "interrupted"
+    stage.finish()
+    assert workspace.state("x", "key") == "cached"
 
 
 def test_results_come_back_and_only_finished_ones_count(workspace):
-    stage = workspace.stage("x", "X", 1)
+    stage = workspace.stage("x", "1", "X")
     assert not stage.done and not stage.has("numbers")
     arrays = {"a": np.arange(6.0).reshape(2, 3).T, "b": np.array([1, 2], np.int64)}
     stage.save_arrays("numbers", arrays)
     stage.save_json("words", ["ü", None])
     assert not stage.done and stage.has("numbers")
     stage.finish(best=0.5)
-    again = workspace.stage("x", "X", 1)
+    again = workspace.stage("x", "1", "X")
     assert again.done and again.facts() == {"best": 0.5} and again.load_json("words") == ["ü", None]
     back = again.load_arrays("numbers")
     assert all(np.array_equal(back[name], arrays[name]) for name in arrays)
@@ -47,7 +65,7 @@ def test_results_come_back_and_only_finished_ones_count(workspace):
 
 
 def test_a_broken_write_leaves_the_old_file(workspace):
-    stage = workspace.stage("x", "X", 1)
+    stage = workspace.stage("x", "1", "X")
     stage.save_json("facts", {"a": 1})
     with pytest.raises(TypeError):
         stage.save_json("facts", {"a": object()})
@@ -55,7 +73,7 @@ def test_a_broken_write_leaves_the_old_file(workspace):
 
 
 def test_lines_are_added_one_by_one_and_a_cut_off_one_is_forgotten(workspace):
-    stage = workspace.stage("x", "X", 1)
+    stage = workspace.stage("x", "1", "X")
     assert stage.load_lines("partial") == []
     stage.append_line("partial", ["ü", "two\nlines"])
     stage.append_line("partial", {"a": 1})
@@ -113,13 +131,13 @@ def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(workspace):
 
 
 def test_a_state_keeps_tensors_and_facts_together(workspace):
-    stage = workspace.stage("x", "X", 1)
+    stage = workspace.stage("x", "1", "X")
     assert stage.load_state() is None
     tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(True)}
     facts = {"random": np.random.default_rng(0).bit_generator.state, "loss": [0.1, float("inf")]}
     stage.save_state({}, {"an": "older one"})
     stage.save_state(tensors, facts)
-    back, told = workspace.stage("x", "X", 1).load_state()
+    back, told = workspace.stage("x", "1", "X").load_state()
     assert back.keys() == tensors.keys() and told == facts
     assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
@@ -166,7 +184,7 @@ def test_gradients_are_clipped_and_vectors_are_not_decayed():
 
 
 def test_what_is_told_goes_to_the_log(workspace):
-    stage = workspace.stage("x", "X", 1)
+    stage = workspace.stage("x", "1", "X")
     stage.say("epoch 1: Ü", epoch=1, loss=0.25)
     stage.say("epoch 2", epoch=2)
     lines = [json.loads(line) for line in workspace.log.read_text("utf-8").splitlines()]

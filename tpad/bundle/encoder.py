@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from tpad.bundle.contents import Listed, read_json, reading
 from tpad.bundle.files import HUB_ID
 from tpad.errors import BundleError
-from tpad.io.saved_state import built, fits, from_json
+from tpad.io.saved_state import built
 from tpad.mllm.loading import COMMIT
 from tpad.mllm.model import MLLM
 from tpad.mllm.precision import choose_device
@@ -22,6 +22,7 @@ from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_encoder import ItemEncoder, Reading
 from tpad.model.plain_features import FieldFeatures, TextFeatures
 from tpad.model.scaler import FeatureScaler
+from tpad.settings import from_json
 
 
 def load_encoder(
@@ -47,7 +48,7 @@ def load_encoder(
         how = from_json(Reading, facts["reading"])
         sizes = from_json(HeadsConfig, facts["heads"])
         categories = facts["categories"]
-        if categories is not None and not fits(categories, list[str]):
+        if categories is not None and not all(isinstance(one, str) for one in list(categories)):
             raise ValueError("the categories are no list of texts")
     mllm = _load_base(files, base, settings, device)
     with reading(file):

@@ -116,7 +116,7 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
         default=[],
         metavar="NAME=VALUE",
         dest="settings",
-        help="change one setting, such as distill.epochs=10; may be repeated",
+        help="change one setting, such as distillation.epochs=10; may be repeated",
     )
     return run
 

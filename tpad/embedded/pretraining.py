@@ -44,7 +44,7 @@ from tpad.errors import ConfigError, DataError, check_seed
 from tpad.io.files import replacing_folder
 from tpad.mllm.precision import faster_cpu_dtype
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.workspace import Stage, Workspace, named_tensors
+from tpad.training.workspace import Stage, Workspace, digest, named_tensors
 from tpad.world.attributes import Look, looks
 
 EPOCH = 200  # steps between two saves
@@ -120,9 +120,9 @@ def _pretrain(
     config: PretrainingConfig, out: Path, workspace: Workspace, workers: int
 ) -> dict[str, float]:
     sight = {k: v for k, v in asdict(config).items() if not k.startswith("describe")}
-    see = workspace.stage("see", "1 see", sight)
-    describe = workspace.stage("describe", "2 describe", config)
-    measured = workspace.stage("measure", "3 measure", config)
+    see = workspace.stage("see", digest(sight), "see")
+    describe = workspace.stage("describe", digest(config), "describe")
+    measured = workspace.stage("measure", digest(config), "measure")
 
     torch.manual_seed(config.seed)
     tokenizer = tiny.make_tokenizer(texts(config.seed))

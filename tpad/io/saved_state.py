@@ -1,16 +1,12 @@
 """States of modules and optimisers as named tensors."""
 
-import math
 from collections.abc import Callable
-from dataclasses import fields
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
-Settings = TypeVar("Settings")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -57,37 +53,3 @@ def built(make: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
         module = make()
     module.load_state_dict(tensors, assign=True)
     return module
-
-
-def from_json(kind: Callable[..., Settings], values: Any) -> Settings:
-    """A dataclass of settings from what JSON holds, each value of its field's type.
-
-    Raises:
-        ValueError: a value is of another type, or there is no such field.
-    """
-    if not isinstance(values, dict):
-        raise ValueError(f"the settings are no object, but {values!r}")
-    types = {one.name: one.type for one in fields(kind)}  # type: ignore[arg-type]
-    made = {}
-    for name, value in values.items():
-        if name not in types:
-            raise ValueError(f"there is no setting {name!r}")
-        made[name] = tuple(value) if isinstance(value, list) else value
-        no_number = isinstance(value, float) and not math.isfinite(value)
-        if no_number or not fits(made[name], types[name]):
-            raise ValueError(f"the setting {name!r} cannot be {value!r}")
-    return kind(**made)
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is of a field's type; whole numbers also serve as fractions."""
-    if get_origin(kind) is UnionType:
-        return any(fits(value, one) for one in get_args(kind))
-    if get_origin(kind) in (tuple, list):
-        return isinstance(value, get_origin(kind)) and all(
-            fits(v, get_args(kind)[0]) for v in value
-        )
-    if kind in (int, float):
-        allowed = (int, float) if kind is float else int
-        return isinstance(value, allowed) and not isinstance(value, bool)
-    return isinstance(value, kind)

@@ -1,10 +1,12 @@
 """How a checkpoint is loaded, how pictures are shown to it, and where adapters sit."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, Literal
+
+from tpad.settings import Count, settings
 
 
-@dataclass(frozen=True)
+@settings
 class ModelSettings:
     """Settings of the base model; a bundle records them, and is opened with the same ones.
 
@@ -12,16 +14,16 @@ class ModelSettings:
     Qwen with at most `tpad.mllm.resolution.DEFAULT_MAX_PIXELS`.
     """
 
-    dtype: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """"auto", "float32", "bfloat16" or "float16": what is computed in; see `MLLM`."""
     load_in_4bit: bool = False
     """Whether the language model's weights are held in 4 bits (NF4, by bitsandbytes)."""
     gradient_checkpointing: bool = False
     """Whether training keeps each layer's input alone and computes the rest again: less memory, a third
     more time, the same gradients."""
-    max_pixels: int | None = None
+    max_pixels: Count | None = None
     """Pictures are shrunk to at most this many pixels."""
-    visual_tokens: int | None = None
+    visual_tokens: Count | None = None
     """Pictures are shrunk until the language model reads at most this many tokens of each (a very thin
     picture may take a few more in Qwen). In place of `max_pixels`."""
     split_images: bool = False

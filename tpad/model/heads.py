@@ -4,27 +4,27 @@ All parts are bounded (layer-normalised, or probabilities): free features would 
 q (see METHOD).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tpad.settings import Count, Share, settings
 
-@dataclass(frozen=True)
+
+@settings
 class HeadsConfig:
     """Sizes of the heads."""
 
-    tau: int = 96
+    tau: Count = 96
     """Size of the transitional part."""
-    nu: int = 160
+    nu: Count = 160
     """Size of the intrinsic part, where that is no words."""
     words: bool = True
     """Whether the intrinsic part is what the student would say of the item (a probability a word),
     from which the transitional part is computed; otherwise both are heads over all features."""
-    hidden: int = 384
+    hidden: Count = 384
     """Hidden units of a head."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Dropout on the features that the heads read."""
 
 

@@ -7,9 +7,9 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,12 +28,13 @@ from tpad.model.heads import KnowledgeHeads
 from tpad.model.item_features import named_features, table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
+from tpad.settings import Count, settings
 
 RANDOM_SIZE = 128
 STUDENT, TRANSFER = "student", "transfer"
 
 
-@dataclass(frozen=True)
+@settings
 class Reading:
     """How items are read.
 
@@ -47,9 +48,9 @@ class Reading:
     """
 
     layers: tuple[int, ...]
-    inputs: str
-    max_text: int
-    max_title: int
+    inputs: Literal["both", "image", "text"]
+    max_text: Count
+    max_title: Count
     knowledge_adapter: str | None
     given_only: bool = False
 

@@ -16,7 +16,7 @@ from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
 from tpad.model.item_features import table_of
-from tpad.training.pipeline import contents
+from tpad.training.inputs import contents
 
 PENALTIES = np.logspace(-1, 5, 7)
 PRICE_BANDS = 4

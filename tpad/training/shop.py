@@ -12,7 +12,6 @@ from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput, Turn
-from tpad.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,6 @@ class Shop:
     images: ImageCache
     texts: list[str]
     titles: list[str]
-
-    @classmethod
-    def read(
-        cls, dataset: Dataset, mllm: MLLM, images: ImageCache, config: TrainingConfig
-    ) -> "Shop":
-        """Prepares a dataset's texts; `images` come from `MLLM.image_features`."""
-        texts, titles = read_texts(dataset.items, config)
-        return cls(dataset, mllm, images, texts, titles)
 
     @property
     def warm_rows(self) -> np.ndarray:
@@ -76,19 +67,24 @@ class Shop:
         return row if self.images.has_image[row] else None
 
 
-def read_texts(items: pd.DataFrame, config: TrainingConfig) -> tuple[list[str], list[str]]:
-    """Text of each item as read alone (title, description) and as read in a session (title)."""
-    if config.inputs == "image":
+def read_texts(
+    items: pd.DataFrame, inputs: str, max_text: int, max_title: int
+) -> tuple[list[str], list[str]]:
+    """Text of each item as read alone (title, description) and as read in a session (title).
+
+    Args:
+        items: the item table.
+        inputs: which modality is read: "both", "image" or "text".
+        max_text, max_title: characters read of the whole text, and of a title alone.
+    """
+    if inputs == "image":
         nothing = [""] * len(items)
         return nothing, nothing
     titles = items[Columns.TITLE].tolist()
     texts = [
-        item_text(title, description)[: config.knowledge.max_text]
+        item_text(title, description)[:max_text]
         for title, description in zip(titles, items[Columns.DESCRIPTION], strict=True)
     ]
     # An item without a title is shown in a session by the beginning of its description.
-    short = [
-        (title or text)[: config.transfer.max_title]
-        for title, text in zip(titles, texts, strict=True)
-    ]
+    short = [(title or text)[:max_title] for title, text in zip(titles, texts, strict=True)]
     return texts, short

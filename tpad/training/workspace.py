@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -203,10 +203,19 @@ class Workspace:
         """
         return processes.only_run(self.folder)
 
-    def stage(self, name: str, title: str, *depends: Any) -> Stage:
-        """The folder of a stage whose result depends on the given values (configs, keys, texts)."""
-        key = digest(name, *depends)
-        return Stage(self.folder / f"{name}-{key[:12]}", key, title, self.log, self.quiet)
+    def stage(self, name: str, key: str, title: str) -> Stage:
+        """The folder of a stage; its key identifies everything that the result depends on."""
+        return Stage(self._place(name, key), key, title, self.log, self.quiet)
+
+    def state(self, name: str, key: str) -> str:
+        """How far a stage is: "cached", "interrupted" or "to run"."""
+        folder = self._place(name, key)
+        if (folder / "done.json").is_file():
+            return "cached"
+        return "interrupted" if folder.is_dir() and any(folder.iterdir()) else "to run"
+
+    def _place(self, name: str, key: str) -> Path:
+        return self.folder / f"{name}-{key[:12]}"
 
     def history(self) -> list[dict[str, Any]]:
         """What the log says of the stages as they stand: of a stage that ran again, the last time.
@@ -235,8 +244,7 @@ class Workspace:
 
 def digest(*values: Any) -> str:
     """sha256 (hex) of plain values and dataclasses."""
-    plain = [asdict(v) if is_dataclass(v) and not isinstance(v, type) else v for v in values]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()
 
 
 def named_tensors(**modules: nn.Module) -> dict[str, Tensor]:

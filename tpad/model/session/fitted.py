@@ -12,11 +12,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tpad.errors import BundleError, DataError, one_line
-from tpad.io.saved_state import built, from_json, under
+from tpad.io.saved_state import built, under
 from tpad.io.tensor_files import write_arrays
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.batching import pad_sessions
 from tpad.model.session.network import SessionModel, SessionModelConfig
+from tpad.settings import from_json
 
 CHUNK = 512  # prefixes scored at once
 ITEMS = 65_536  # items whose vectors are computed at once

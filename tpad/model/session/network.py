@@ -10,35 +10,35 @@ What follows what is directed, so the two sides must be free to differ.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tpad.errors import ConfigError, check_seed
+from tpad.errors import ConfigError
+from tpad.settings import Count, Seed, Share, Weight, settings
 
 PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
 """PCA sizes that are tried of each embedding set; None keeps its features as they are."""
 
 
-@dataclass(frozen=True)
+@settings
 class SessionModelConfig:
     """Settings of the session recommender and its training; the same for every embedding set."""
 
-    width: int = 96
+    width: Count = 96
     """Size h of states and projected items."""
-    hidden: int = 192
+    hidden: Count = 192
     """Hidden size of the two projection MLPs."""
-    layers: int = 1
+    layers: Count = 1
     """Transformer blocks."""
-    heads: int = 4
+    heads: Count = 4
     """Attention heads; must divide `width`."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Dropout inside the blocks and the projections."""
-    feature_dropout: float = 0.0
+    feature_dropout: Share = 0.0
     """Dropout on the item features themselves."""
-    max_length: int = 20
+    max_length: Count = 20
     """Most recent items of a session that are read."""
     item_bias: bool = False
     """Whether each warm item has a learnt bias; without it popularity is read from the features, and
@@ -47,39 +47,30 @@ class SessionModelConfig:
     """Added to the scores of items without a training click, see `session_tuning`."""
     id_embedding: bool = False
     """Whether each warm item has a learnt ID embedding beside its features."""
-    id_dropout: float = 0.5
+    id_dropout: Share = 0.5
     """Probability that an item's ID embedding is left out in one training step."""
     mask_seen: bool = True
     """Whether items already in the session are no candidates (nor targets), as when ranking."""
-    pca: int | None = None
+    pca: Count | None = None
     """Size to which features are reduced by PCA; None keeps them."""
-    epochs: int = 20
+    epochs: Count = 20
     """Most passes over the training sessions."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Sessions per step."""
-    learning_rate: float = 3e-3
+    learning_rate: Weight = 3e-3
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
-    weight_decay: float = 2.0
+    weight_decay: Weight = 2.0
     """Weight decay of AdamW on matrices; norms, biases and scales are exempt."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without a better validation MRR@20 after which training stops."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of initialisation, order and dropout."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.heads < 1 or self.width % self.heads:
+        if self.width % self.heads:
             raise ConfigError(
                 f"heads={self.heads} must divide width={self.width}; change one of them."
             )
-        for name in ("layers", "hidden", "max_length", "epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("dropout", "feature_dropout", "id_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"{name} must be in [0, 1), not {getattr(self, name)}.")
-        check_seed(self.seed)
-        if self.pca is not None and self.pca < 1:
-            raise ConfigError(f"pca must be at least 1 or None, not {self.pca}.")
 
 
 class _Projection(nn.Module):

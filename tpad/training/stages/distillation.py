@@ -1,4 +1,4 @@
-"""Stage 2b: alignment and distillation of the transitional pattern into the student.
+"""Alignment and distillation of the transitional pattern into the student.
 
     L = kd · L_kd + next · L_next + align · (−I_low(k_tau; t_tau))
         + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic
@@ -12,6 +12,7 @@ heads, and all read for the student.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tpad.model.heads import (
+    HeadsConfig,
     Intrinsic,
     KnowledgeHeads,
     TransferHeads,
@@ -26,19 +28,17 @@ from tpad.model.heads import (
     naming_loss,
 )
 from tpad.model.scaler import FeatureScaler
-from tpad.training.config import DistillConfig
+from tpad.settings import Count, CountOrZero, Positive, Weight, settings
+from tpad.training.context import Context
 from tpad.training.information.bounds import Disentangler, info_nce, make_lower_bound
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
-from tpad.training.shop import Shop
-from tpad.training.stages.describing import StudentFeatures
-from tpad.training.stages.imagined import Imagined
-from tpad.training.stages.knowledge import Knowledge
+from tpad.training.stage import StageSpec
 from tpad.training.stages.naming import learn_to_name
 from tpad.training.stages.reading import what_is_read
 from tpad.training.stages.student import GivenOnly, Student
-from tpad.training.stages.teacher import Judgement
-from tpad.training.stages.transfer import Prefixes, Transfer
+from tpad.training.stages.teacher import Judgement, relative
+from tpad.training.stages.transfer import Prefixes
 from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # judged prefixes a step
@@ -46,9 +46,54 @@ ALIGN_BATCH = 256  # items a step on which mutual information is estimated
 NEVER = -1e4  # score of what takes no part; finite, as KL of two infinities is not defined
 
 
+@settings
+class DistillationConfig(HeadsConfig):
+    """Alignment and distillation into the student."""
+
+    exclude_pseudo_cold: bool = False
+    """Whether the heads are not trained on the pseudo-cold items on which recommenders are tuned, so that
+    they read these as they read cold items. The student learns to describe them all the same."""
+    relative: bool = True
+    """Whether the teacher's likelihood of a description counts relative to its mean over sessions; without
+    it, a free text counts by its length most of all: a short one is the likelier after any session."""
+    temperature: Positive = 1.0
+    """Temperature of teacher and student in `L_kd`."""
+    epochs: CountOrZero = 30
+    """Passes over the training prefixes; 0 leaves the heads as `describing` made them."""
+    batch_size: Count = 256
+    """Prefixes a step."""
+    learning_rate: Weight = 1e-3
+    """Peak learning rate of the heads."""
+    adapter_learning_rate: Weight = 5e-4
+    """Peak learning rate of the student's adapter."""
+    adapter_every: CountOrZero = 80
+    """Steps of the heads between two steps of the student's adapter, which reads all items once; 0
+    leaves the adapter as it is after learning to describe."""
+    imagined_batch: Count = 1_024
+    """Imagined items a step on which the heads learn to describe."""
+    weight_decay: Weight = 0.05
+    """Weight decay of the heads."""
+    generative: bool = True
+    """Whether `L_kd` is used."""
+    align: bool = True
+    """Whether the transitional parts are tied together."""
+    lower_bound: Literal["infonce", "mine", "nwj", "jsd"] = "infonce"
+    """Estimator that ties them: infonce, mine, nwj or jsd."""
+    kd_weight: Weight = 1.0
+    """Weight of `L_kd`."""
+    next_weight: Weight = 0.5
+    """Weight of the next-item InfoNCE on transitional parts."""
+    align_weight: Weight = 0.2
+    """Weight of `−I_low`."""
+    separate_weight: Weight = 0.02
+    """λ, the weight of both `I_up`; warmed up."""
+    describe_weight: Weight = 1.0
+    """Weight of the intrinsic part's own objective: describe and reconstruct."""
+
+
 @dataclass
 class Distilled:
-    """What stage 2b gives.
+    """What distillation gives.
 
     Attributes:
         scaler: standardises the concatenated item features.
@@ -62,42 +107,10 @@ class Distilled:
     student: Student | GivenOnly
 
 
-def run(
-    config: DistillConfig,
-    shop: Shop,
-    knowledge: Knowledge,
-    imagined: Imagined,
-    transfer: Transfer,
-    judgement: Judgement | None,
-    stage: Stage,
-    *,
-    layers: tuple[int, ...],
-    features: StudentFeatures | None,
-    reader: tuple[Tensor, Tensor] | None = None,
-    given: Tensor | None = None,
-    seed: int = 0,
-) -> Distilled:
-    """Trains heads and student, whose adapter stands in `shop.mllm` as `student` (see `describing`).
-
-    `features` is what `describing.read_items` gives, `reader` what `describing.load_reader` does:
-    where the words begin. `given` (n_warm, g) are vectors that the shop has of its items, see
-    `given_features`; without `features` nothing else is read, and there is no student.
-    """
-    torch.manual_seed(seed)
-    training = _Training(
-        config,
-        shop,
-        knowledge,
-        imagined,
-        transfer,
-        judgement,
-        stage,
-        layers,
-        features,
-        reader,
-        given,
-        seed,
-    )
+def run(config: DistillationConfig, context: Context, stage: Stage) -> Distilled:
+    """Trains the heads, and the student, whose adapter is `student` in `context.mllm`."""
+    torch.manual_seed(context.seed)
+    training = _Training(config, context, stage)
     if not stage.done:
         training.student.helping(training.run)
         stage.save_arrays(
@@ -114,26 +127,14 @@ def run(
 
 
 class _Training:
-    """One run of stage 2b."""
+    """One distillation."""
 
-    def __init__(
-        self,
-        config: DistillConfig,
-        shop: Shop,
-        knowledge: Knowledge,
-        imagined: Imagined,
-        transfer: Transfer,
-        judgement: Judgement | None,
-        stage: Stage,
-        layers: tuple[int, ...],
-        features: StudentFeatures | None,
-        reader: tuple[Tensor, Tensor] | None,
-        given: Tensor | None,
-        seed: int,
-    ) -> None:
-        self.config, self.stage, self.seed = config, stage, seed
+    def __init__(self, config: DistillationConfig, context: Context, stage: Stage) -> None:
+        shop, imagined, transfer = context.shop, context["imagined"], context["transfer"]
+        reader: tuple[Tensor, Tensor] | None = context["describing"]
+        self.config, self.stage, self.seed = config, stage, context.seed
         device = shop.mllm.device
-        read = what_is_read(config, shop, layers, features, given)
+        read = what_is_read(context, config.exclude_pseudo_cold)
         rows, self.student = read.rows, read.student
         every = np.ones(len(rows), bool)
         self.scaler = FeatureScaler.fit(read.features.numpy(), every).to(device)
@@ -149,14 +150,14 @@ class _Training:
         self.column[torch.from_numpy(known)] = torch.arange(n_known, device=device)
         # The vocabulary is that of `describing`, whatever is met here.
         warm = shop.warm_rows
-        texts = [knowledge.descriptions[row] for row in warm] + imagined.descriptions
+        texts = [context["descriptions"][row] for row in warm] + imagined.descriptions
         vocabulary, words = description_words(shop.mllm.tokenize_answers(texts), range(len(warm)))
         met = np.concatenate([np.isin(warm, rows), np.ones(len(imagined.items), bool)])
         self.words = words[torch.from_numpy(met)].to(device)  # (n_warm + m, W)
 
         d, d_t = self.table.shape[1], shop.mllm.hidden_size
-        n_given = 0 if given is None else given.shape[1]
-        d_last = 0 if features is None else d_t
+        n_given = 0 if context.given is None else context.given.shape[1]
+        d_last = 0 if context["student"] is None else d_t
         self.heads = KnowledgeHeads(d, d_last, len(vocabulary), config, n_given).to(device)
         describe = self.heads.describe  # None without words
         if describe is not None and reader is not None:
@@ -194,7 +195,9 @@ class _Training:
         self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
         last = f"last.{shop.mllm.num_layers}"
         self.t_items = torch.from_numpy(transfer.items[last][rows]).to(device)  # (n_warm, d)
-        self.judgement = judgement
+        self.judgement: Judgement | None = context["teacher"]
+        if self.judgement is not None and config.relative:
+            self.judgement = relative(self.judgement)
         self.modules: dict[str, nn.Module] = {
             "heads": self.heads,
             "transfer_heads": self.transfer_heads,
@@ -391,3 +394,21 @@ class _Training:
             target = torch.from_numpy(self.validation.target[numbers]).to(tau.device)
             found.append(reciprocal_ranks(scores, self.column[target]))
         return float(torch.cat(found).mean())
+
+
+STAGE = StageSpec(
+    "distillation",
+    run,
+    config="distillation",
+    settings=("distillation", "knowledge.layers", "seed"),
+    needs=(
+        "pictures",
+        "descriptions",
+        "transfer",
+        "imagined",
+        "teacher",
+        "describing",
+        "student",
+    ),
+    inputs=("vectors",),
+)

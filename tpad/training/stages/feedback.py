@@ -1,4 +1,4 @@
-"""Stage 3: downstream feedback [ours; the paper names its absence a limitation].
+"""Downstream feedback [ours; the paper names its absence a limitation].
 
 The session recommender is trained over representations that stay alive: its loss flows through the
 heads at every step, and into the student's adapter now and then. What it learns about items is kept
@@ -14,15 +14,29 @@ import torch
 from torch import Tensor, nn
 
 from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
-from tpad.model.session.network import SessionModelConfig
-from tpad.training.config import FeedbackConfig
+from tpad.settings import CountOrZero, Weight, settings
+from tpad.training.context import Context
 from tpad.training.fitting import fit_session_model
 from tpad.training.optimisation import epoch_generator
-from tpad.training.shop import Shop
+from tpad.training.stage import StageSpec
 from tpad.training.stages.distillation import Distilled
 from tpad.training.stages.recommender import epoch_teller
 from tpad.training.stages.student import ADAPTER
 from tpad.training.workspace import Stage, named_tensors
+
+
+@settings
+class FeedbackConfig:
+    """The recommender's loss flows back into heads and adapter."""
+
+    epochs: CountOrZero = 4
+    """Passes over the training sessions; 0 leaves the stage out."""
+    learning_rate: Weight = 3e-4
+    """Peak learning rate of recommender and heads."""
+    adapter_learning_rate: Weight = 1e-4
+    """Learning rate of the student's adapter."""
+    adapter_every: CountOrZero = 14
+    """Steps between two steps of the adapter."""
 
 
 class LiveTable(nn.Module):
@@ -107,26 +121,14 @@ class _Checkpoint:
         self.stage.save_state(tensors, facts | {"calls": self.table.calls})
 
 
-def run(
-    config: FeedbackConfig,
-    recommender: SessionModelConfig,
-    shop: Shop,
-    distilled: Distilled,
-    fields: np.ndarray | None,
-    stage: Stage,
-    *,
-    seed: int = 0,
-) -> None:
-    """Changes heads and student of `distilled` in place."""
-    if config.epochs == 0:
-        return
+def run(config: FeedbackConfig, context: Context, stage: Stage) -> None:
+    """Changes heads and student of the result of `distillation` in place."""
+    distilled: Distilled = context["distillation"]
     tensors = named_tensors(heads=distilled.heads)
     adapter = distilled.student.parameters()
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     if not stage.done:
-        distilled.student.helping(
-            lambda: _train(config, recommender, shop, distilled, fields, stage, seed)
-        )
+        distilled.student.helping(lambda: _train(config, context, stage))
         stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in tensors.items()})
         stage.finish()
     arrays = stage.load_arrays("weights")
@@ -136,31 +138,28 @@ def run(
     distilled.heads.eval()
 
 
-def _train(
-    config: FeedbackConfig,
-    recommender: SessionModelConfig,
-    shop: Shop,
-    distilled: Distilled,
-    fields: np.ndarray | None,
-    stage: Stage,
-    seed: int,
-) -> None:
-    epoch_generator(seed, "feedback", 0)
+def _train(config: FeedbackConfig, context: Context, stage: Stage) -> None:
+    shop, distilled = context.shop, context["distillation"]
+    epoch_generator(context.seed, "feedback", 0)
     with shop.mllm.use_adapter(ADAPTER):
-        table = LiveTable(distilled, shop.warm_rows, len(shop.dataset), fields, config)
+        table = LiveTable(distilled, shop.warm_rows, len(shop.dataset), context.fields, config)
         table.eval()
         with torch.no_grad():
             start = table().cpu().numpy()
 
-        settings = replace(
-            recommender, epochs=config.epochs, pca=None, seed=seed, patience=config.epochs
+        recommender = replace(
+            context.recommender,
+            epochs=config.epochs,
+            pca=None,
+            seed=context.seed,
+            patience=config.epochs,
         )
         fit_session_model(
             start,
             shop.dataset.train,
             shop.dataset.validation,
             ~shop.dataset.cold,
-            settings,
+            recommender,
             progress=epoch_teller(stage),
             bar=stage.bar,
             checkpoint=_Checkpoint(stage, table),
@@ -168,3 +167,13 @@ def _train(
             table_learning_rate=config.learning_rate,
             device=str(shop.mllm.device),
         )
+
+
+STAGE = StageSpec(
+    "feedback",
+    run,
+    config="feedback",
+    settings=("feedback", "recommender", "fields", "seed"),
+    needs=("pictures", "distillation"),
+    wanted=lambda config: config.feedback.epochs > 0,
+)

@@ -13,11 +13,22 @@ import numpy as np
 from tpad.data.columns import Columns
 from tpad.distributed import processes
 from tpad.mllm.prompts import ItemInput
+from tpad.settings import CountOrZero, settings
+from tpad.training.context import Context
 from tpad.training.shop import Shop
-from tpad.training.stages.knowledge import write_descriptions
+from tpad.training.stage import StageSpec
+from tpad.training.stages.descriptions import write_descriptions
 from tpad.training.workspace import Stage
 
 NEIGHBOURS = 12  # a text comes from one of the items that look most alike
+
+
+@settings
+class ImaginedConfig:
+    """Imagined items."""
+
+    per_item: CountOrZero = 0
+    """Imagined items for each training item (its picture with another item's text)."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +44,18 @@ class Imagined:
     descriptions: list[str]
 
 
-def run(
-    per_item: int, shop: Shop, stage: Stage, *, adapter: str | None, max_new_tokens: int, seed: int
-) -> Imagined:
-    """Mixes `per_item` items from each training item's picture and describes them."""
-    pictures, texts = processes.agreed(mix(per_item, shop, seed))
+def run(config: ImaginedConfig, context: Context, stage: Stage) -> Imagined:
+    """Mixes items from each training item's picture and describes them."""
+    shop = context.shop
+    pictures, texts = processes.agreed(mix(config.per_item, shop, context.seed))
     items = [
         ItemInput(shop.item(p).image, shop.texts[t])
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)
     ]
     if not stage.done:
-        with shop.mllm.use_adapter(adapter):
+        with context.mllm.use_adapter(context["adaptation"]):
             descriptions = write_descriptions(
-                items, shop, stage, max_new_tokens, "describing imagined items"
+                items, shop, stage, context.max_new_tokens, "describing imagined items"
             )
         stage.save_json("descriptions", descriptions)
         stage.say(f"described {len(items):,} imagined items")
@@ -75,3 +85,12 @@ def mix(per_item: int, shop: Shop, seed: int) -> tuple[np.ndarray, np.ndarray]:
         pictures += [row] * min(per_item, count)
         texts += rows[rng.choice(near, min(per_item, count), replace=False)].tolist()
     return np.array(pictures, dtype=np.int64), np.array(texts, dtype=np.int64)
+
+
+STAGE = StageSpec(
+    "imagined",
+    run,
+    config="imagined",
+    settings=("imagined", "seed"),
+    needs=("pictures", "adaptation", "descriptions"),
+)

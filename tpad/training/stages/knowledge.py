@@ -1,45 +1,61 @@
-"""Stage 1, knowledge acquisition [paper]: what the Knowledge-MLLM reads of each item alone.
+"""Knowledge acquisition [paper]: what the Knowledge-MLLM reads of each item alone.
 
 One prompt an item gives, at each chosen layer, the means over image tokens and text tokens and the
-last token, and the vision tower's mean. Where descriptions are needed as targets of the generation
-task, they are the shop's own, or the ones that the model writes about picture and text [ours].
+last token, and the vision tower's mean.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from tpad.data.columns import Columns
 from tpad.distributed import processes
 from tpad.errors import ConfigError
-from tpad.mllm.adapters import LoraSettings
-from tpad.mllm.instructions import DESCRIBE, item_text
+from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
-from tpad.mllm.prompts import ItemInput, Turn
+from tpad.mllm.prompts import ItemInput
 from tpad.model.item_features import named_features, place
-from tpad.training.config import KnowledgeConfig
-from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.shop import Shop
+from tpad.settings import Count, CountOrZero, settings
+from tpad.training.context import Context
+from tpad.training.stage import StageSpec
 from tpad.training.workspace import Stage
 
-ADAPTER = "knowledge"
-WRITING_CHUNK = 64  # items described at once
+
+@settings
+class KnowledgeConfig:
+    """What the Knowledge-MLLM reads and writes of each item."""
+
+    layers: tuple[int, ...] | None = None
+    """Layers of the language model whose features are kept; None: first, middle and last."""
+    targets: Literal["shop", "written"] = "shop"
+    """Which text describes an item where one is to be generated: "shop" takes title and description
+    of the shop, "written" what the Knowledge-MLLM writes about picture and text."""
+    adapt_epochs: CountOrZero = 0
+    """Passes over the items in which a light LoRA adapter learns to generate the shop's own text from
+    the picture; 0 keeps the base frozen."""
+    max_text: Count = 320
+    """Characters of title and description that are read."""
+    max_new_tokens: Count = 40
+    """Most tokens of a description that the model writes or that is a target."""
 
 
-@dataclass(frozen=True)
-class Knowledge:
-    """What stage 1 gives.
-
-    Attributes:
-        features: name -> (n_items, d) float32: `vision`, and `image.L`, `text.L`, `last.L` a layer L.
-        descriptions: (n_items,) target text of each item.
-    """
-
-    features: dict[str, np.ndarray]
-    descriptions: list[str]
+def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np.ndarray]:
+    """Features of all items: name -> (n_items, d) float32, see `named_features`."""
+    if not stage.done:
+        with context.mllm.use_adapter(context["adaptation"]):
+            features = encode(
+                context.mllm,
+                context.shop.items(),
+                instruction=DESCRIBE,
+                layers=context.layers,
+                images=context.shop.images,
+            )
+        stage.save_arrays("features", features)
+        stage.say(f"read {len(context.dataset):,} items", items=len(context.dataset))
+        stage.finish()
+    kept = stage.load_arrays("features")
+    # A file keeps no order, and what is trained on the features side by side depends on it.
+    return {name: kept[name] for name in sorted(kept, key=place)}
 
 
 def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
@@ -54,151 +70,16 @@ def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
     return tuple(sorted({layer % (last + 1) for layer in layers}))
 
 
-def run(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int = 0) -> Knowledge:
-    """Adapts the base (if asked), writes or collects descriptions, and reads every item's features.
-
-    The adapter, if any, is left in `shop.mllm` under the name `knowledge`; use it with
-    `mllm.use_adapter(adapter_name(config))`.
-    """
-    mllm = shop.mllm
-    if config.adapt_epochs:
-        _adapt(config, shop, stage, seed)
-    if stage.done:
-        # A file keeps no order, and what is trained on the features side by side depends on it.
-        kept = stage.load_arrays("features")
-        features = {name: kept[name] for name in sorted(kept, key=place)}
-        return Knowledge(features, stage.load_json("descriptions"))
-    with mllm.use_adapter(adapter_name(config)):
-        if config.targets == "written":
-            descriptions = write_descriptions(
-                shop.items(), shop, stage, config.max_new_tokens, "writing descriptions"
-            )
-        else:
-            descriptions = shop_descriptions(shop, config)
-        features = encode(
-            mllm,
-            shop.items(),
-            instruction=DESCRIBE,
-            layers=chosen_layers(config, mllm),
-            images=shop.images,
-        )
-    stage.save_arrays("features", features)
-    stage.save_json("descriptions", descriptions)
-    stage.say(f"read {len(descriptions):,} items", items=len(descriptions))
-    stage.finish()
-    return Knowledge(features, descriptions)
-
-
-def adapter_name(config: KnowledgeConfig) -> str | None:
-    """Name of the Knowledge-MLLM's own adapter; None where the base stays frozen."""
-    return ADAPTER if config.adapt_epochs else None
-
-
 def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
     """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
     own = processes.share(items)
     return processes.whole(named_features(mllm.encode(own, **how)), len(items))
 
 
-def shop_descriptions(shop: Shop, config: KnowledgeConfig) -> list[str]:
-    """The shop's own words about each item, cut to the length of a target."""
-    items = shop.dataset.items
-    words = [
-        item_text(title, description).replace("\n", ". ")
-        for title, description in zip(items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True)
-    ]
-    tokenizer = shop.mllm.tokenizer
-    cut = []
-    for text in words:
-        ids = tokenizer.encode(text, add_special_tokens=False)[: config.max_new_tokens]
-        cut.append(tokenizer.decode(ids, skip_special_tokens=True).strip() or "unknown")
-    return cut
-
-
-def write_descriptions(
-    items: Sequence[ItemInput], shop: Shop, stage: Stage, max_new_tokens: int, what: str
-) -> list[str]:
-    """What the model, as it is at present, writes about each item; resumes by chunks.
-
-    Args:
-        items: pictures as rows of the shop's cache.
-        stage: keeps what is written so far.
-        max_new_tokens: most tokens of a description.
-        what: what a person reads at the progress bar.
-    """
-    written: list[str] = [text for texts in stage.load_lines("partial") for text in texts]
-
-    def write(start: int) -> list[str]:
-        return shop.mllm.generate(
-            items[start : start + WRITING_CHUNK],
-            instruction=DESCRIBE,
-            max_new_tokens=max_new_tokens,
-            images=shop.images,
-        )
-
-    rounds = processes.rounds(range(len(written), len(items), WRITING_CHUNK))
-    for starts in stage.bar(rounds, len(rounds), what):
-        for texts in processes.spread(write, starts):
-            written += texts
-            stage.append_line("partial", texts)
-    return [text.strip() or "unknown" for text in written]
-
-
-def _adapt(config: KnowledgeConfig, shop: Shop, stage: Stage, seed: int) -> None:
-    """Trains a light adapter to generate the shop's own text from the picture (and half the time
-    its title), or loads it where that is done."""
-    mllm, folder = shop.mllm, stage.folder / "adapter"
-    if processes.agreed((folder / "adapter_config.json").is_file()):
-        mllm.load_adapter(ADAPTER, folder)
-        return
-    torch.manual_seed(seed)
-    mllm.add_adapter(ADAPTER, LoraSettings(rank=8, alpha=16.0))
-    targets = shop_descriptions(shop, config)
-    titles = shop.titles
-    rows = [row for row in shop.warm_rows if targets[row] != "unknown"]
-    batch_size = 32
-    steps = -(-len(rows) // batch_size)
-    adapter = mllm.trainable_parameters(ADAPTER)
-    optimisation = Optimisation(
-        [{"params": adapter, "lr": 1e-3}], steps=config.adapt_epochs * steps, split=True
-    )
-    tensors = {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-    first = stage.load_epoch(tensors, *optimisation.optimizers)
-    optimisation.taken = first * steps
-    with mllm.use_adapter(ADAPTER):
-        for epoch in range(first, config.adapt_epochs):
-            mllm.model.train()
-            rng = epoch_generator(seed, "knowledge", epoch)
-            order = rng.permutation(rows)
-            total = 0.0
-            starts = range(0, len(order), batch_size)
-            for start in stage.bar(starts, len(starts), f"epoch {epoch + 1}/{config.adapt_epochs}"):
-                chats = [
-                    [
-                        Turn(
-                            ItemInput(
-                                shop.item(row).image, titles[row] if rng.random() < 0.5 else ""
-                            ),
-                            DESCRIBE,
-                            targets[row],
-                        )
-                    ]
-                    for row in order[start : start + batch_size].tolist()
-                ]
-                own, counts = processes.batch_share(chats)
-                batch = mllm.collate(own, images=shop.images, with_labels=True)
-                with mllm.autocast():
-                    output = mllm.forward(batch)
-                (weight,) = processes.weights(output.n_targets * counts)
-                loss = weight * output.loss
-                optimisation.step(loss)
-                total += processes.summed(loss.item())[0]
-            mllm.model.eval()
-            stage.say(
-                f"epoch {epoch + 1}/{config.adapt_epochs}: loss a token {total / len(starts):.3f}",
-                epoch=epoch + 1,
-                loss=total / len(starts),
-            )
-            stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
-    if processes.is_main():
-        mllm.save_adapter(ADAPTER, folder)
+STAGE = StageSpec(
+    "knowledge",
+    run,
+    config="knowledge",
+    settings=("inputs", "knowledge.layers", "knowledge.max_text"),
+    needs=("pictures", "adaptation"),
+)

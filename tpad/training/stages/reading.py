@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from tpad.data.pseudo_cold import pseudo_cold
-from tpad.training.config import DistillConfig
-from tpad.training.shop import Shop
-from tpad.training.stages.describing import StudentFeatures
+from tpad.training.context import Context
 from tpad.training.stages.student import GivenOnly, Student
+from tpad.training.stages.student_features import StudentFeatures
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,26 +29,23 @@ class Read:
     imagined: Tensor
 
 
-def what_is_read(
-    config: DistillConfig,
-    shop: Shop,
-    layers: tuple[int, ...],
-    features: StudentFeatures | None,
-    given: Tensor | None,
-) -> Read:
-    """Puts together what is read; arguments as in `distillation.run`."""
+def what_is_read(context: Context, exclude_pseudo_cold: bool) -> Read:
+    """Puts together what is read, of all training items or of those that are not pseudo-cold."""
+    shop = context.shop
+    features: StudentFeatures | None = context["student"]
     rows = shop.warm_rows
     met = np.ones(len(rows), bool)
-    if config.unmet:
+    if exclude_pseudo_cold:
         met = ~pseudo_cold(~shop.dataset.cold)[rows]
     rows, kept = rows[met], torch.from_numpy(met)
-    if given is not None:
-        given = given[kept]  # (n, g)
+    given = None
+    if context.given is not None:
+        given = torch.from_numpy(context.given[rows])  # (n, g)
     if features is None:
         assert given is not None, "there is nothing to read"
         return Read(rows, GivenOnly(given), given, given[:0])
     items = shop.items(rows.tolist())
-    student = Student(shop.mllm, items, shop.images, layers, given=given)
+    student = Student(context.mllm, items, shop.images, context.layers, given=given)
     own, imagined = features.warm[kept], features.imagined
     if given is not None:  # there are no imagined items then
         imagined = imagined.new_zeros(0, own.shape[1] + given.shape[1])

@@ -1,87 +1,82 @@
 """The session recommender of one embedding set: tuned, trained and kept.
 
-Every set gets the same budget and the same tuning, see `session_tuning`. The recommender is small: of
-several processes the main one trains it, and the others wait.
+Every set gets the same budget and the same tuning, see `tpad.training.tuning`. The recommender is
+small: of several processes the main one trains it, and the others wait.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 
-from tpad.data.dataset import Dataset
 from tpad.distributed import processes
 from tpad.model.session.fitted import EpochReport, FittedSessionModel
 from tpad.model.session.network import SessionModelConfig
 from tpad.model.session.tuned import SessionTuning
+from tpad.training.context import Context
 from tpad.training.fitting import fit_session_model
+from tpad.training.stage import StageSpec
 from tpad.training.tuning import SizeTry, best_size, size_label, sizes_to_try, try_size
-from tpad.training.workspace import Stage, Workspace
+from tpad.training.workspace import Stage
 
 TUNING = "tuning, "
 """Begins the titles of the stages that try a PCA size."""
 
 
-def run(
-    name: str,
-    config: SessionModelConfig,
-    sizes: Sequence[int | None],
-    dataset: Dataset,
-    features: np.ndarray,
-    workspace: Workspace,
-    *,
-    fingerprint: str,
-    device: str,
-) -> tuple[FittedSessionModel, SessionTuning]:
-    """Tunes and trains the recommender of one set; what the workspace holds is not repeated.
+def stages_of(name: str, n_features: int, sizes: Sequence[int | None]) -> list[StageSpec]:
+    """The stages of one embedding set: a try of each PCA size, and the recommender.
 
     Args:
         name: of the set.
-        config: settings of the recommender; its `pca` and `cold_offset` are tuned.
+        n_features: its width.
         sizes: PCA sizes to try; None keeps the features as they are.
-        dataset: items and sessions.
-        features: (n_items, d).
-        workspace: where stages keep their results.
-        fingerprint: of the features.
-        device: where to train.
-
-    Returns:
-        The trained recommender, and what tuning chose.
     """
-    depends = (config, dataset.fingerprint, fingerprint)
-    tries: dict[int | None, SizeTry] = {}
-    for size in sizes_to_try(features.shape[1], sizes):
-        title = f"{TUNING}{name}, PCA {size_label(size)}"
-        stage = workspace.stage(f"tuning-{name}", title, size, *depends)
-        tries[size] = _try(config, size, dataset, features, stage, device)
-    tuning = best_size(tries)
-    settings = tuning.apply(config)
-    stage = workspace.stage(f"recommender-{name}", f"recommender, {name}", settings, *depends[1:])
-    return _fit(settings, dataset, features, stage, device), tuning
+    tries = {f"tuning-{name}-{size_label(size)}": size for size in sizes_to_try(n_features, sizes)}
+    inputs = ("dataset", name)  # the set's name stands for its embeddings
+    specs = [
+        StageSpec(
+            stage,
+            partial(_try, name, size),
+            inputs=inputs,
+            title=f"{TUNING}{name}, PCA {size_label(size)}",
+            config="recommender",
+            settings=("recommender", "seed"),
+        )
+        for stage, size in tries.items()
+    ]
+    return [
+        *specs,
+        StageSpec(
+            f"recommender-{name}",
+            partial(_fit, name, {size: stage for stage, size in tries.items()}),
+            needs=tuple(tries),
+            inputs=inputs,
+            title=f"recommender, {name}",
+            config="recommender",
+            settings=("recommender", "seed"),
+        ),
+    ]
 
 
 def _try(
-    config: SessionModelConfig,
-    size: int | None,
-    dataset: Dataset,
-    features: np.ndarray,
-    stage: Stage,
-    device: str,
+    name: str, size: int | None, config: SessionModelConfig, context: Context, stage: Stage
 ) -> SizeTry:
-    """What one PCA size reaches, computed or read."""
+    """What one PCA size reaches on held-out items."""
     if not stage.done:
         if processes.is_main():
+            dataset = context.dataset
             reached = try_size(
-                features,
+                context["embeddings"][name],
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
-                config,
+                replace(config, seed=context.seed),
                 size,
                 progress=epoch_teller(stage),
                 bar=stage.bar,
                 checkpoint=stage,
-                device=device,
+                device=str(context.mllm.device),
             )
             stage.save_json("reached", asdict(reached))
         stage.finish()
@@ -89,28 +84,35 @@ def _try(
 
 
 def _fit(
-    config: SessionModelConfig, dataset: Dataset, features: np.ndarray, stage: Stage, device: str
-) -> FittedSessionModel:
-    """The recommender, trained or read."""
+    name: str,
+    tries: dict[int | None, str],
+    config: SessionModelConfig,
+    context: Context,
+    stage: Stage,
+) -> tuple[FittedSessionModel, SessionTuning]:
+    """The recommender with the best PCA size, and what tuning chose."""
+    tuning = best_size({size: context[tried] for size, tried in tries.items()})
+    features: np.ndarray = context["embeddings"][name]  # (n_items, d)
     path = stage.folder / "recommender.safetensors"
     if not stage.done:
         facts = {}
         if processes.is_main():
+            dataset = context.dataset
             fitted = fit_session_model(
                 features,
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
-                config,
+                tuning.apply(replace(config, seed=context.seed)),
                 progress=epoch_teller(stage),
                 bar=stage.bar,
                 checkpoint=stage,
-                device=device,
+                device=str(context.mllm.device),
             )
             fitted.save(path)
             facts["validation"] = max(told.validation for told in fitted.history)
         stage.finish(**facts)
-    return FittedSessionModel.load(path, features)
+    return FittedSessionModel.load(path, features), tuning
 
 
 def epoch_teller(stage: Stage) -> Callable[[EpochReport], None]:

@@ -1,4 +1,4 @@
-"""Stage 2b, first half: the teacher's generative judgement [ours].
+"""The teacher's generative judgement [ours].
 
 For sampled session prefixes, the Transfer-MLLM says how likely it is to write each candidate's
 description next. It needs no clicks on the candidate, so it tells the student about items that are
@@ -10,16 +10,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tpad.distributed import processes
-from tpad.training.config import DistillConfig
+from tpad.mllm.prompts import Turn
+from tpad.settings import Count, settings
+from tpad.training.context import Context
 from tpad.training.shop import Shop
-from tpad.training.stages.imagined import Imagined
-from tpad.training.stages.knowledge import Knowledge
-from tpad.training.stages.transfer import ADAPTER, Prefixes, Transfer
+from tpad.training.stage import StageSpec
+from tpad.training.stages.transfer import ADAPTER, Transfer
 from tpad.training.workspace import Stage
 
 CHUNK = 64  # prefixes judged between two saves of what is done
 SWEEPS = 20  # of the additive model; it settles in a few
 LIKELY_POOL = 4  # likely candidates are drawn from this many times their number
+
+
+@settings
+class TeacherConfig:
+    """What the teacher judges."""
+
+    sessions: Count = 4_000
+    """Session prefixes whose candidates the teacher judges."""
+    candidates: Count = 64
+    """Candidates a prefix: half by the teacher's own session feature, half by chance."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +48,26 @@ class Judgement:
     log_likelihood: np.ndarray
 
 
-def run(
-    config: DistillConfig,
-    shop: Shop,
-    knowledge: Knowledge,
-    imagined: Imagined,
-    transfer: Transfer,
-    stage: Stage,
-    seed: int = 0,
-) -> Judgement:
+def run(config: TeacherConfig, context: Context, stage: Stage) -> Judgement:
     """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
     if not stage.done:
+        shop, imagined, transfer = context.shop, context["imagined"], context["transfer"]
+        descriptions = context["descriptions"]
         prefix, candidates = processes.agreed(
-            sample(config, shop, transfer, seed, len(imagined.items))
+            sample(config, shop, transfer, context.seed, len(imagined.items))
         )
-        answers = shop.mllm.tokenize_answers(knowledge.descriptions + imagined.descriptions)
+        answers = shop.mllm.tokenize_answers(descriptions + imagined.descriptions)
         found = [np.zeros((0, candidates.shape[1]), np.float32)]
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
 
         def judge(start: int) -> np.ndarray:
             rows = slice(start, start + CHUNK)
-            return _judge(shop, knowledge, transfer.train, prefix[rows], candidates[rows], answers)
+            chats = [
+                shop.conversation(transfer.train.prefix(number), descriptions)
+                for number in prefix[rows]
+            ]
+            return _judge(shop, chats, candidates[rows], answers)
 
         rounds = processes.rounds(range(len(found[0]), len(prefix), CHUNK))
         with shop.mllm.use_adapter(ADAPTER), shop.mllm.autocast():
@@ -95,7 +104,7 @@ def relative(judgement: Judgement) -> Judgement:
 
 
 def sample(
-    config: DistillConfig, shop: Shop, transfer: Transfer, seed: int, n_imagined: int = 0
+    config: TeacherConfig, shop: Shop, transfer: Transfer, seed: int, n_imagined: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prefixes (S,) and candidates (S, C): half likely by the next-item head, half by chance.
 
@@ -138,17 +147,20 @@ def _choice_without(
 
 
 def _judge(
-    shop: Shop,
-    knowledge: Knowledge,
-    prefixes: Prefixes,
-    numbers: np.ndarray,
-    candidates: np.ndarray,
-    answers: list[np.ndarray],
+    shop: Shop, chats: list[list[Turn]], candidates: np.ndarray, answers: list[np.ndarray]
 ) -> np.ndarray:
-    chats = [
-        shop.conversation(prefixes.prefix(number), knowledge.descriptions) for number in numbers
-    ]
+    """(S, C) log-likelihoods of candidates' descriptions after each chat."""
     scores = shop.mllm.score_many(
         chats, [[answers[row] for row in rows] for rows in candidates], images=shop.images
     )
     return np.stack(scores).astype(np.float32)
+
+
+STAGE = StageSpec(
+    "teacher",
+    run,
+    config="teacher",
+    settings=("teacher", "seed"),
+    needs=("pictures", "descriptions", "transfer", "imagined"),
+    wanted=lambda config: config.distillation.generative,
+)

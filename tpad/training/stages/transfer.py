@@ -1,4 +1,4 @@
-"""Stage 2a: the Transfer-MLLM learns from sessions what follows what [paper].
+"""The Transfer-MLLM learns from sessions what follows what [paper].
 
 A LoRA twin of the base reads a session as a chat: each item is shown as picture and title, and the
 reply is the description of the item that came next. So one causal pass trains every prefix. The last
@@ -22,16 +22,46 @@ from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.batches import Output
 from tpad.model.scaler import FeatureScaler
-from tpad.training.config import TransferConfig
+from tpad.settings import Count, Weight, settings
+from tpad.training.context import Context
 from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
-from tpad.training.shop import Shop
-from tpad.training.stages.knowledge import Knowledge, encode
+from tpad.training.stage import StageSpec
+from tpad.training.stages.knowledge import encode
 from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
 MAX_VALIDATION = 400  # sessions on which an epoch is judged
+
+
+@settings
+class TransferConfig:
+    """The Transfer-MLLM reads sessions."""
+
+    epochs: Count = 3
+    """Passes over the training sessions."""
+    batch_size: Count = 32
+    """Sessions a step."""
+    learning_rate: Weight = 2e-3
+    """Peak learning rate of AdamW."""
+    rank: Count = 16
+    """Rank of the LoRA adapter."""
+    max_items: Count = 8
+    """Most recent items of a session that are read."""
+    max_sessions: Count | None = None
+    """Sessions used of each epoch (a random choice); None: all."""
+    generation: bool = True
+    """Whether the model learns to write the next item's description [paper: generation task]."""
+    next_weight: Weight = 0.5
+    """Weight of the next-item InfoNCE beside the generation task."""
+    width: Count = 96
+    """Size of the space in which session and item are compared."""
+    max_negatives: Count = 4_096
+    """Training items drawn as negatives of a step, besides the targets of its batch; if there are no
+    more than so many, all are used."""
+    max_title: Count = 80
+    """Characters of a title that are read in a session."""
 
 
 class NextHeads(nn.Module):
@@ -82,7 +112,7 @@ class Prefixes:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What stage 2a gives.
+    """What the Transfer-MLLM gives.
 
     Attributes:
         train, validation: prefixes with features.
@@ -98,13 +128,12 @@ class Transfer:
     item_vectors: np.ndarray
 
 
-def run(
-    config: TransferConfig, shop: Shop, knowledge: Knowledge, stage: Stage, seed: int = 0
-) -> Transfer:
+def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
     """Trains the Transfer-MLLM, then computes and keeps its features.
 
-    The adapter is left in `shop.mllm` under the name `transfer`.
+    The adapter is left in `context.mllm` under the name `transfer`.
     """
+    shop = context.shop
     windows = {
         "train": shop.dataset.train.windows(config.max_items),
         "validation": [
@@ -117,9 +146,9 @@ def run(
     if stage.done:
         shop.mllm.load_adapter(ADAPTER, stage.folder / "adapter")
     else:
-        torch.manual_seed(seed)
+        torch.manual_seed(context.seed)
         shop.mllm.add_adapter(ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
-        _Training(config, shop, knowledge, stage, seed, windows).run()
+        _Training(config, context, stage, windows).run()
         stage.finish()
     arrays = stage.load_arrays("features")
     prefixes = {
@@ -153,22 +182,21 @@ def _places(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 class _Training:
-    """One run of stage 2a."""
+    """One training of the Transfer-MLLM."""
 
     def __init__(
         self,
         config: TransferConfig,
-        shop: Shop,
-        knowledge: Knowledge,
+        context: Context,
         stage: Stage,
-        seed: int,
         windows: dict[str, list[np.ndarray]],
     ) -> None:
-        self.config, self.shop, self.stage, self.seed = config, shop, stage, seed
-        self.mllm, self.windows = shop.mllm, windows
-        self.descriptions = knowledge.descriptions
+        shop = context.shop
+        self.config, self.shop, self.stage, self.seed = config, shop, stage, context.seed
+        self.mllm, self.windows = context.mllm, windows
+        self.descriptions: list[str] = context["descriptions"]
         warm = ~shop.dataset.cold
-        self.table = item_matrix(knowledge.features, warm).to(self.mllm.device)  # (n_items, D)
+        self.table = item_matrix(context["knowledge"], warm).to(self.mllm.device)  # (n_items, D)
         self.warm = torch.from_numpy(shop.warm_rows).to(self.mllm.device)  # (n_warm,)
         self.heads = NextHeads(self.mllm.hidden_size, self.table.shape[1], config.width)
         self.heads.to(self.mllm.device)
@@ -350,3 +378,12 @@ def _prefixes(
 ) -> list[np.ndarray]:
     """Item rows of every prefix (n) that `_places` gives."""
     return [windows[s][: p + 1] for s, p in zip(session.tolist(), place.tolist(), strict=True)]
+
+
+STAGE = StageSpec(
+    "transfer",
+    run,
+    config="transfer",
+    settings=("inputs", "transfer", "seed"),
+    needs=("pictures", "descriptions", "knowledge"),
+)

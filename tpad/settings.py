@@ -1,0 +1,161 @@
+"""Settings: frozen dataclasses whose values are checked, changed by name and explained.
+
+    @settings
+    class TransferConfig:
+        epochs: Annotated[int, Field(ge=1)] = 3
+        \"\"\"Passes over the training sessions.\"\"\"
+
+A value of the wrong type or out of its bounds is a `ConfigError`. Whole numbers also serve as
+fractions; nothing else is converted.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from difflib import get_close_matches
+from functools import wraps
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, dataclass_transform
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from tpad.errors import ConfigError
+
+T = TypeVar("T")
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+CountOrZero = Annotated[int, Field(ge=0)]
+"""A whole number of at least 0."""
+Seed = Annotated[int, Field(ge=0)]
+"""A seed, at least 0."""
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""A probability or share in [0, 1)."""
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""A number that is neither negative nor infinite."""
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+"""A number above 0."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def settings(cls: type[T]) -> type[T]:
+    """Makes a frozen dataclass whose values are checked; see the module's example."""
+    config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+    made = pydantic.dataclasses.dataclass(cls, frozen=True, config=config)
+    check = made.__init__
+
+    @wraps(check)
+    def checked(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            check(self, *args, **values)
+        except ValidationError as error:
+            raise ConfigError(f"{_sentence(error)}.") from None
+
+    made.__init__ = checked  # type: ignore[method-assign]
+    return cast(type[T], made)
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first fault of some settings: "epochs must be at least 1, not 0"."""
+    fault = error.errors(include_url=False)[0]
+    place = [str(part) for part in fault["loc"] if isinstance(part, str) and part.isidentifier()]
+    name, value = ".".join(place) or "the settings", fault["input"]
+    bounds = fault.get("ctx", {})
+    wanted = {
+        "greater_than_equal": f"must be at least {bounds.get('ge')}",
+        "greater_than": f"must be above {bounds.get('gt')}",
+        "less_than": f"must be below {bounds.get('lt')}",
+        "less_than_equal": f"must be at most {bounds.get('le')}",
+        "finite_number": "must be a finite number",
+        "literal_error": f"must be {bounds.get('expected')}",
+        "too_short": "must not be empty",
+        "unexpected_keyword_argument": "is no setting",
+    }.get(fault["type"])
+    if wanted is None:  # such as "Input should be a valid integer"
+        words = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        wanted = f"must be {'an' if words[0] in 'aeiou' else 'a'} {words}"
+    return f"{name} {wanted}, not {value!r}"
+
+
+def from_json(kind: Callable[..., T], values: Any) -> T:
+    """Settings from what a JSON object holds.
+
+    Raises:
+        ValueError: a value is of another type or out of bounds, or there is no such setting.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"the settings are no object, but {values!r}")
+    try:
+        return kind(**{name: _tuples(value) for name, value in values.items()})
+    except (ConfigError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _tuples(value: Any) -> Any:
+    """Lists of JSON are tuples here."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def override(config: T, path: str, value: Any) -> T:
+    """A copy with one setting changed, named by its path, such as `distill.epochs`.
+
+    Raises:
+        ConfigError: there is no such setting, or it cannot have this value.
+    """
+    names, owners = path.split("."), [config]
+    for place, name in enumerate(names):
+        owner = owners[-1]
+        if not is_dataclass(owner):
+            raise ConfigError(f"The setting {'.'.join(names[:place])!r} in {path!r} has no parts.")
+        known = [field.name for field in fields(owner)]
+        if name not in known:
+            close = get_close_matches(path, [one.path for one in explain(config)], n=1)
+            guess = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(
+                f"There is no setting {path!r}.{guess} There are: {', '.join(sorted(known))}."
+            )
+        owners.append(getattr(owner, name))
+    if is_dataclass(owners[-1]) and not isinstance(value, type(owners[-1])):
+        parts = ", ".join(field.name for field in fields(owners[-1]))
+        raise ConfigError(f"The setting {path!r} has parts, name one of them: {parts}.")
+    value = _tuples(value)
+    for place, owner in reversed(list(enumerate(owners[:-1]))):
+        try:
+            value = replace(owner, **{names[place]: value})  # type: ignore[type-var]
+        except ConfigError as error:
+            prefix = "".join(f"{name}." for name in names[:place])
+            raise ConfigError(f"{prefix}{error}") from None
+    return value
+
+
+class Setting(NamedTuple):
+    """One setting, for a person to read."""
+
+    path: str
+    default: Any
+    kind: str
+    text: str
+
+
+def explain(config: Any, path: str = "") -> Iterator[Setting]:
+    """Every setting of some settings, with its value in `config`, its type and what it is for."""
+    known: Mapping[str, FieldInfo] = type(config).__pydantic_fields__
+    for field in fields(config):
+        value = getattr(config, field.name)
+        full = f"{path}.{field.name}" if path else field.name
+        if is_dataclass(value):
+            yield from explain(value, full)
+        else:
+            yield Setting(
+                full, value, _kind(known[field.name]), known[field.name].description or ""
+            )
+
+
+def _kind(field: FieldInfo) -> str:
+    """A field's type and bounds as text."""
+    bounds = [str(part) for part in field.metadata if not isinstance(part, pydantic.types.Strict)]
+    name = getattr(field.annotation, "__name__", None)
+    text = (
+        name if name and not getattr(field.annotation, "__args__", None) else str(field.annotation)
+    )
+    return ", ".join([text.replace("typing.", ""), *bounds])

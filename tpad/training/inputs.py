@@ -1,0 +1,136 @@
+"""What a run trains on beside the base model: texts, fields and given vectors, read once."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from tpad.data.columns import Columns
+from tpad.data.dataset import Dataset
+from tpad.data.vectors import ItemVectors
+from tpad.errors import ConfigError
+from tpad.items import NewItem
+from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, rows_of
+from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
+from tpad.training.config import TrainingConfig
+from tpad.training.shop import read_texts
+from tpad.training.workspace import digest
+
+ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
+
+
+class Inputs:
+    """A dataset and given vectors as the settings read them.
+
+    Args:
+        dataset: items and sessions.
+        config: all settings.
+        vectors: name -> vectors that the shop has of its items, for each of `config.features`.
+
+    Raises:
+        ConfigError: the settings name other vectors than there are.
+        DataError: an item would be read by nothing.
+    """
+
+    def __init__(
+        self, dataset: Dataset, config: TrainingConfig, vectors: Mapping[str, ItemVectors]
+    ) -> None:
+        self.dataset, self.config, self.vectors = dataset, config, vectors
+        self.warm = ~dataset.cold  # (n_items,)
+        self.given, self.given_rows, self._given_key = self._read_given()
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What identifies the dataset and the given vectors."""
+        return {"dataset": self.dataset.fingerprint, "vectors": self._given_key}
+
+    @cached_property
+    def contents(self) -> list[NewItem]:
+        """The items' contents without their pictures, which are read once through the cache."""
+        return contents(self.dataset, self.vectors)
+
+    @property
+    def texts(self) -> tuple[list[str], list[str]]:
+        """(n_items,) texts and (n_items,) titles as the models read them."""
+        config = self.config
+        return read_texts(
+            self.dataset.items, config.inputs, config.knowledge.max_text, config.transfer.max_title
+        )
+
+    @cached_property
+    def text(self) -> TextFeatures:
+        """TF-IDF of the text, learnt on the training items."""
+        learnt = [""]
+        if self.config.inputs != "image":
+            learnt = [self._tfidf_texts[row] for row in np.flatnonzero(self.warm)]
+        return TextFeatures.fit(learnt, self.config.text_components, self.config.seed)
+
+    @cached_property
+    def _tfidf_texts(self) -> list[str]:
+        if self.config.inputs == "image":
+            return [""] * len(self.dataset)
+        return item_texts(contents(self.dataset))
+
+    @cached_property
+    def fields(self) -> FieldFeatures | None:
+        """How price and category are read, learnt on the training items; None if they are left out."""
+        if not self.config.fields:
+            return None
+        return FieldFeatures.fit(
+            self.dataset.items[Columns.CATEGORY].to_numpy()[self.warm].tolist(),
+            self.dataset.items[Columns.PRICE].to_numpy()[self.warm],
+        )
+
+    @property
+    def field_table(self) -> np.ndarray | None:
+        """Price and category of all items, (n_items, n_fields) float32."""
+        if self.fields is None:
+            return None
+        items = self.dataset.items
+        return self.fields(items[Columns.CATEGORY].tolist(), items[Columns.PRICE].to_numpy())
+
+    def _read_given(self) -> tuple[GivenFeatures | None, np.ndarray | None, str]:
+        """How given vectors are read, the rows (n_items, g) that they become, and what identifies
+        them; nothing where there are none."""
+        config, vectors = self.config, self.vectors
+        if set(vectors) != set(config.features) - {TFIDF}:
+            raise ConfigError(
+                f"The setting features names {', '.join(config.features) or 'none'}, but there are "
+                f"vectors of {', '.join(vectors) or 'none'}; give them with --features NAME=FILE."
+            )
+        if TFIDF in config.features:
+            table = self.text(self._tfidf_texts)
+            vectors = {**vectors, TFIDF: ItemVectors(table, np.ones(len(table), bool))}
+        if config.features_only:
+            check_complete(vectors, self.dataset.items[Columns.ITEM_ID].tolist())
+        if not vectors:
+            return None, None, ""
+        given = GivenFeatures.fit(vectors, self.warm)
+        rows = given(rows_of(vectors, len(self.dataset)))
+        return given, rows, digest(list(vectors), config.features_only, fingerprint(rows))
+
+
+def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
+    """The items' contents without their pictures, which are read once through the cache."""
+    items = dataset.items
+    return [
+        NewItem(None, title, description, category, None if np.isnan(price) else price, own)
+        for title, description, category, price, own in zip(
+            items[Columns.TITLE],
+            items[Columns.DESCRIPTION],
+            items[Columns.CATEGORY],
+            items[Columns.PRICE],
+            rows_of(vectors or {}, len(items)),
+            strict=True,
+        )
+    ]
+
+
+def fingerprint(features: np.ndarray) -> str:
+    """`digest([shape, numbers in hex])`, without ever holding its text, which is long."""
+    hashed = hashlib.sha256(f'[["{features.shape}", "'.encode())
+    for start in range(0, len(features), ROWS_AT_ONCE):
+        hashed.update(features[start : start + ROWS_AT_ONCE].tobytes().hex().encode())
+    hashed.update(b'"]]')
+    return hashed.hexdigest()

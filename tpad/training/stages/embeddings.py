@@ -1,0 +1,57 @@
+"""The embeddings of all items in every set, in the very numbers that a bundle gives back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tpad.distributed import processes
+from tpad.items import NewItem
+from tpad.mllm.features import ImageCache
+from tpad.model.embedding_sets import as_stored
+from tpad.model.item_encoder import ItemEncoder
+from tpad.training.context import Context
+from tpad.training.stage import StageSpec
+from tpad.training.workspace import Stage
+
+
+def run(config: Any, context: Context, stage: Stage) -> dict[str, np.ndarray]:
+    """Embeddings by set, (n_items, d) float32 each."""
+    if not stage.done:
+        assert context.encoder is not None
+        encoded = encode(context.encoder(), context.contents, context["pictures"])
+        stage.save_arrays("embeddings", {name: as_stored(name, x) for name, x in encoded.items()})
+        stage.finish()
+    kept = stage.load_arrays("embeddings")
+    return {name: kept[name] for name in ("tpad", *config.baselines)}
+
+
+def encode(
+    encoder: ItemEncoder,
+    items: list[NewItem],
+    images: ImageCache,
+    sets: Sequence[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """The items' embeddings by set, (n_items, d) each; each process encodes its share of the items."""
+    if processes.size() == 1:
+        return encoder.encode(items, sets, images)
+    own = images.rows(processes.share(range(len(items))))
+    return processes.whole(encoder.encode(processes.share(items), sets, own), len(items))
+
+
+STAGE = StageSpec(
+    "embeddings",
+    run,
+    settings=(
+        "baselines",
+        "text_components",
+        "knowledge.layers",
+        "knowledge.max_text",
+        "transfer.max_title",
+        "inputs",
+        "fields",
+        "seed",
+    ),
+    needs=("pictures", "knowledge", "transfer", "distillation", "feedback"),
+    inputs=("dataset", "vectors"),
+)

@@ -1,0 +1,54 @@
+"""What the student reads of the training items and the imagined ones, once it can describe them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tpad.training.context import Context
+from tpad.training.stage import StageSpec
+from tpad.training.stages.student import Student
+from tpad.training.workspace import Stage
+
+
+@dataclass(frozen=True, eq=False)
+class StudentFeatures:
+    """What the student makes of its items once it has learnt to describe.
+
+    Attributes:
+        warm: (n_warm, D).
+        imagined: (n_imagined, D).
+    """
+
+    warm: Tensor
+    imagined: Tensor
+
+
+def run(config: Any, context: Context, stage: Stage) -> StudentFeatures:
+    """Has the student in `context.mllm` read warm and imagined items, once for all distillations."""
+    if not stage.done:
+        shop, imagined = context.shop, context["imagined"]
+        items = shop.items(shop.warm_rows.tolist()) + imagined.items
+        student = Student(context.mllm, items, shop.images, context.layers)
+
+        def read() -> None:
+            features = student.features().cpu().numpy()  # (n, D)
+            stage.say(f"read {len(items):,} items, {len(imagined.items):,} of them imagined")
+            n_warm = len(shop.warm_rows)
+            kept = {"warm": features[:n_warm], "imagined": features[n_warm:]}
+            stage.save_arrays("features", kept)
+
+        student.helping(read)
+        stage.finish()
+    arrays = stage.load_arrays("features")
+    return StudentFeatures(*(torch.from_numpy(arrays[name]) for name in ("warm", "imagined")))
+
+
+STAGE = StageSpec(
+    "student",
+    run,
+    settings=("knowledge.layers",),
+    needs=("pictures", "imagined", "describing"),
+    wanted=lambda config: not config.features_only,
+)
