@@ -20,6 +20,7 @@ extensions = [
     "command_reference",
     "database_reference",
     "settings_reference",
+    "stage_reference",
 ]
 exclude_patterns = ["_build", "_ext"]
 

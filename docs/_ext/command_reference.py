@@ -23,10 +23,11 @@ class CommandReference(SphinxDirective):
         """The sections, as nodes."""
         program, *command = self.arguments
         parser = parser_of(program, *command)
-        commands = subcommands(parser)
-        if not commands:
-            return self.parse_text_to_nodes(page(parser), allow_section_headings=True)
-        text = "\n\n".join(page(each, name) for name, each in commands.items())
+        # A program may give options only to the command that is used, so each is asked for by name.
+        pages = [
+            page(subcommands(parser_of(program, name))[name], name) for name in subcommands(parser)
+        ]
+        text = "\n\n".join(pages or [page(parser)])
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
