@@ -1,8 +1,12 @@
-"""The directive `settings-reference`: all settings, from the docstrings of a settings class."""
+"""The directives `settings-reference` and `preset-reference`: all settings, and what presets change.
+
+Names, defaults and docstrings come from the settings classes.
+"""
 
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +29,41 @@ class SettingsReference(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
+class PresetReference(SphinxDirective):
+    """A table of the settings that presets change; takes the function of presets and their names."""
+
+    required_arguments = 2
+    optional_arguments = 8
+
+    def run(self) -> list[nodes.Node]:
+        """The table, as nodes."""
+        module, _, name = self.arguments[0].rpartition(".")
+        preset, names = getattr(importlib.import_module(module), name), self.arguments[1:]
+        made = {name: preset(name) for name in names}
+        default = _values(type(made[names[0]])())
+        values = {name: _values(settings) for name, settings in made.items()}
+        head = ["setting", "default", *(f"`{name}`" for name in names)]
+        lines = [f"| {' | '.join(head)} |", "| --- |" + " --- |" * (len(names) + 1)]
+        for path, usual in default.items():
+            if any(each[path] != usual for each in values.values()):
+                cells = [
+                    "" if each[path] == usual else f"`{_value(each[path])}`"
+                    for each in values.values()
+                ]
+                lines.append(f"| `{path}` | `{_value(usual)}` | {' | '.join(cells)} |")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _values(instance: Any, path: str = "") -> dict[str, Any]:
+    """Full name and value of every setting."""
+    found: dict[str, Any] = {}
+    for name, value in _defaults(instance).items():
+        found |= (
+            _values(value, f"{path}{name}.") if _is_settings(value) else {f"{path}{name}": value}
+        )
+    return found
+
+
 def _parts(settings: type, path: str) -> Iterator[tuple[str, type]]:
     """Path and class of the settings themselves and of each part, depth first."""
     yield path, settings
@@ -34,14 +73,12 @@ def _parts(settings: type, path: str) -> Iterator[tuple[str, type]]:
 
 
 def _is_settings(value: Any) -> bool:
-    return dataclasses.is_dataclass(value) or hasattr(type(value), "model_fields")
+    return dataclasses.is_dataclass(value)
 
 
 def _defaults(instance: Any) -> dict[str, Any]:
-    """Name and default of each setting: a dataclass or a pydantic model."""
-    if dataclasses.is_dataclass(instance):
-        return {one.name: getattr(instance, one.name) for one in dataclasses.fields(instance)}
-    return {name: getattr(instance, name) for name in type(instance).model_fields}
+    """Name and value of each setting."""
+    return {one.name: getattr(instance, one.name) for one in dataclasses.fields(instance)}
 
 
 def _section(path: str, settings: type) -> str:
@@ -67,9 +104,6 @@ def _docstrings(settings: type) -> dict[str, str]:
         for (owner, name), lines in texts.items():
             if owner == base.__qualname__:
                 found[name] = " ".join(" ".join(lines).split())
-    for name, field in getattr(settings, "model_fields", {}).items():
-        if getattr(field, "description", None):
-            found[name] = " ".join(field.description.split())
     return found
 
 
@@ -82,4 +116,5 @@ def _value(default: Any) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Adds the directive."""
     app.add_directive("settings-reference", SettingsReference)
+    app.add_directive("preset-reference", PresetReference)
     return {"parallel_read_safe": True}
