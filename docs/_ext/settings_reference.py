@@ -107,10 +107,9 @@ def _docstrings(settings: type) -> dict[str, str]:
     return found
 
 
-def _value(default: Any) -> str:
-    return (
-        "none" if default is None else str(list(default) if isinstance(default, tuple) else default)
-    )
+def _value(value: Any) -> str:
+    """A value as it is written after `--set NAME=`."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
