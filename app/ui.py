@@ -21,7 +21,7 @@ from app.shell.events import FOLLOW, guarded, html, told
 from app.shell.pictures import picture_routes
 from app.shell.state import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.shell.text import readable
-from tpad.model.embedding_sets import SET_TITLES
+from tpad.model.embedding_sets import EMBEDDING_SETS
 
 if TYPE_CHECKING:
     from app.shell.results import Results
@@ -41,7 +41,10 @@ RANKINGS = 4  # at once, of all visitors
 
 def open_shop(recommender: "Recommender", results: "Results | None" = None) -> Shop:
     """What the tabs share."""
-    titles = {name: SET_TITLES.get(name, readable(name)) for name in recommender.models}
+    titles = {
+        name: EMBEDDING_SETS[name].title if name in EMBEDDING_SETS else readable(name)
+        for name in recommender.models
+    }
     if results is not None:  # what was measured on another shop says nothing about this one
         results = results.of_dataset(recommender.bundle.dataset)
     return Shop(recommender, Catalogue(recommender), titles, results, Maps(recommender.bundle))

@@ -49,16 +49,16 @@ TRAINING, REST = "the training in all", "of it in no stage"
 STAGES = {
     "read the tables": "rows",
     "check the pictures": "items",
-    "TF-IDF": "items",
-    "0 pictures": "items",
-    "1 knowledge: descriptions, features": "items",
-    "2 transfer": "clicks",
-    "3a imagined items": "items",
-    "3b teacher": f"{JUDGED} prefixes, items",
-    "4a student learns to describe": "items",
-    "4a student reads items": "items",
-    "4b distillation": "items × clicks",
-    "encode the catalogue": "items",
+    "pictures": "items",
+    "descriptions": "items",
+    "knowledge": "items",
+    "transfer": "clicks",
+    "imagined": "items",
+    "teacher": f"{JUDGED} prefixes, items",
+    "describing": "items",
+    "student": "items",
+    "distillation": "items × clicks",
+    "embeddings": "items",
     "session recommender": "items × clicks",
     "write the bundle": "items, clicks",
     REST: "",
@@ -168,8 +168,8 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
         stack.enter_context(
             patch.object(recommender, "stages_of", lambda *some: [*map(measured, of_set(*some))])
         )
-        write = meter.wrap("write the bundle", pipeline.Bundle.write)
-        stack.enter_context(patch.object(pipeline.Bundle, "write", write))
+        write = meter.wrap("write the bundle", pipeline.write_bundle)
+        stack.enter_context(patch.object(pipeline, "write_bundle", write))
         with meter.stage(TRAINING):
             pipeline.train(dataset, base, settings(), work / "bundle", device="cpu", quiet=True)
     told = sum(meter.found[name][0] for name in names if name in meter.found)

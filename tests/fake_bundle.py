@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from tpad import Bundle, Dataset, NewItem
+from tpad import Dataset, NewItem
+from tpad.bundle import write_bundle
 from tpad.bundle.files import summarise
 
 SETS = ("tpad", "vision_tfidf", "knowledge", "vision")
@@ -104,7 +105,7 @@ def make_fake_bundle(
     """Write a bundle to `folder`; a folder `<name>-shop` with its tables is made beside it.
 
     Args:
-        options: further arguments of `Bundle.write`.
+        options: further arguments of `write_bundle`.
     """
     from tpad.model.session.network import SessionModelConfig
     from tpad.training.fitting import fit_session_model
@@ -120,7 +121,7 @@ def make_fake_bundle(
         for name, vectors in embeddings.items()
     }
     settings = {"preset": "fake", "seed": seed}
-    return Bundle.write(
+    return write_bundle(
         folder,
         dataset=dataset,
         encoder=encoder,

@@ -14,6 +14,7 @@ import pandas as pd
 from fake_bundle import FakeEncoder
 
 from tpad import Bundle, Dataset
+from tpad.bundle import write_bundle
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 WIDTH = 192  # of the demo's embeddings
@@ -58,7 +59,7 @@ def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
         demo.dataset.validation,
         demo.dataset.test,
     )
-    return Bundle.write(
+    return write_bundle(
         folder,
         dataset=dataset,
         encoder=WideEncoder(),

@@ -11,7 +11,7 @@ import torch
 from fake_bundle import contents, make_fake_dataset
 from tiny_base import make_tiny_base
 
-from tpad import Bundle
+from tpad.bundle import write_bundle
 from tpad.mllm import MLLM, LoraSettings
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
@@ -40,7 +40,7 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
         name: fit_session_model(x, dataset.train, dataset.validation, ~dataset.cold, config)
         for name, x in embeddings.items()
     }
-    return Bundle.write(
+    return write_bundle(
         folder,
         dataset=dataset,
         encoder=encoder,

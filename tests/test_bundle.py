@@ -15,6 +15,7 @@ from fake_bundle import FakeEncoder, contents, make_fake_bundle, make_fake_datas
 
 import tpad
 from tpad import Bundle
+from tpad.bundle import export_bundle, write_bundle
 from tpad.bundle.card import model_card
 from tpad.bundle.files import read_info, summarise
 from tpad.errors import BundleError, ConfigError
@@ -247,7 +248,7 @@ class TestWrite:
         (tmp_path / "arrivals").mkdir()
         (tmp_path / "arrivals" / "arrivals.csv").write_text("item_id\n")
         (tmp_path / "w.json").write_text("{}")
-        Bundle.write(
+        write_bundle(
             tmp_path / "b",
             **parts,
             base={"hub_id": "org/model", "revision": "abc"},
@@ -266,7 +267,7 @@ class TestWrite:
         x = rng.normal(size=parts["embeddings"]["tpad"].shape).astype(np.float32)
         x[0, :3] = [1e6, -1e6, 1e-9]
         embeddings = parts["embeddings"] | {"tpad": x}
-        Bundle.write(tmp_path / "b", **parts | {"embeddings": embeddings})
+        write_bundle(tmp_path / "b", **parts | {"embeddings": embeddings})
         read = load(tmp_path / "b").embeddings["tpad"]
         assert read.dtype == np.float32 and np.isfinite(read).all()
         np.testing.assert_array_equal(read, as_stored("tpad", x))
@@ -289,8 +290,8 @@ class TestWrite:
         (tmp_path / "private" / "note.txt").write_text("arrivals")
         (tmp_path / "private" / "note.txt").chmod(0o600)
         (tmp_path / "private").chmod(0o700)
-        Bundle.write(tmp_path / "b", **parts, extra_files={"arrivals": tmp_path / "private"})
-        load(tmp_path / "b").export(tmp_path / "out")
+        write_bundle(tmp_path / "b", **parts, extra_files={"arrivals": tmp_path / "private"})
+        export_bundle(load(tmp_path / "b"), tmp_path / "out")
         for folder in (tmp_path / "b", tmp_path / "out"):
             for path in [folder, *folder.rglob("*")]:
                 expected = 0o755 if path.is_dir() else 0o644
@@ -304,18 +305,18 @@ class TestWrite:
                 raise RuntimeError("disk full")
 
         with pytest.raises(RuntimeError, match="disk full"):
-            Bundle.write(copy, **parts | {"encoder": Broken()})
+            write_bundle(copy, **parts | {"encoder": Broken()})
         assert (copy / "bundle.json").read_bytes() == before
         assert [path.name for path in copy.parent.iterdir()] == ["copy"]
         load(copy)
 
     def test_replaces_a_bundle_but_nothing_else(self, parts, copy, tmp_path):
-        Bundle.write(copy, **parts)
+        write_bundle(copy, **parts)
         assert load(copy).config == {"seed": 3}
         (tmp_path / "thesis").mkdir()
         (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
         with pytest.raises(ConfigError, match="exists and is no bundle"):
-            Bundle.write(tmp_path / "thesis", **parts)
+            write_bundle(tmp_path / "thesis", **parts)
         assert (tmp_path / "thesis" / "chapter.txt").exists()
 
     def test_pictures_that_lie_elsewhere(self, parts, tmp_path):
@@ -330,7 +331,7 @@ class TestWrite:
         moved = tpad.Dataset(
             items, shop, dataset.train, dataset.validation, dataset.test, dataset.report
         )
-        Bundle.write(tmp_path / "b", **parts | {"dataset": moved})
+        write_bundle(tmp_path / "b", **parts | {"dataset": moved})
         bundle = load(tmp_path / "b")
         assert bundle.dataset.fingerprint == moved.fingerprint
         assert (tmp_path / "b" / "images" / "posters" / "big" / "item-0000.webp").is_file()
@@ -340,12 +341,12 @@ class TestWrite:
     def test_parts_must_fit(self, parts, tmp_path):
         wrong = {"tpad": np.zeros((3, 24), np.float32)}
         with pytest.raises(BundleError, match="there are 60 items"):
-            Bundle.write(tmp_path / "b", **parts | {"embeddings": wrong})
+            write_bundle(tmp_path / "b", **parts | {"embeddings": wrong})
         with pytest.raises(BundleError, match="needs its recommender"):
-            Bundle.write(tmp_path / "b", **parts | {"recommenders": {}})
+            write_bundle(tmp_path / "b", **parts | {"recommenders": {}})
         nan = {"tpad": np.full((60, 24), np.nan, np.float32)}
         with pytest.raises(BundleError, match="NaN"):
-            Bundle.write(tmp_path / "b", **parts | {"embeddings": nan})
+            write_bundle(tmp_path / "b", **parts | {"embeddings": nan})
         assert not (tmp_path / "b").exists()
 
     def test_without_pictures(self, tmp_path):
@@ -357,14 +358,14 @@ class TestWrite:
 
 class TestExport:
     def test_the_copy_is_whole(self, fake_bundle, tmp_path):
-        load(fake_bundle).export(tmp_path / "out")
+        export_bundle(load(fake_bundle), tmp_path / "out")
         copy = load(tmp_path / "out", verify="full")
         assert copy.info == load(fake_bundle).info
         assert (tmp_path / "out" / "README.md").is_file()
 
     def test_without_sessions_it_recommends_the_same(self, fake_bundle, tmp_path):
         bundle = load(fake_bundle)
-        bundle.export(tmp_path / "out", sets=["vision", "tpad"], sessions=False)
+        export_bundle(bundle, tmp_path / "out", sets=["vision", "tpad"], sessions=False)
         copy = load(tmp_path / "out", verify="full")
         assert copy.sets == ("tpad", "vision")
         assert not (tmp_path / "out" / "recommenders" / "knowledge.safetensors").exists()
@@ -375,22 +376,22 @@ class TestExport:
                 *(tpad.Recommender(b).recommend(["item-0001"], model=model) for b in (bundle, copy))
             )
         # A copy of the copy still knows the clicks.
-        copy.export(tmp_path / "again", sessions=False)
+        export_bundle(copy, tmp_path / "again", sessions=False)
         assert load(tmp_path / "again").popularity.tolist() == bundle.popularity.tolist()
 
     def test_a_changed_picture_is_not_passed_on(self, copy, tmp_path):
         path = copy / "images" / "item-0003.webp"
         path.write_bytes(bytes(path.stat().st_size))
         with pytest.raises(BundleError, match="was changed"):
-            load(copy).export(tmp_path / "out")
+            export_bundle(load(copy), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
     def test_what_cannot_be_exported(self, fake_bundle, tmp_path):
         bundle = load(fake_bundle)
         with pytest.raises(ConfigError, match="no embedding set nonsense"):
-            bundle.export(tmp_path / "out", sets=["tpad", "nonsense"])
+            export_bundle(bundle, tmp_path / "out", sets=["tpad", "nonsense"])
         with pytest.raises(ConfigError, match="is the bundle itself"):
-            bundle.export(fake_bundle)
+            export_bundle(bundle, fake_bundle)
 
 
 class TestCard:

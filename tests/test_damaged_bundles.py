@@ -11,6 +11,7 @@ from fake_bundle import list_again
 from small_bundle import make_small_bundle
 
 from tpad import Bundle, NewItem, Recommender
+from tpad.bundle import write_bundle
 from tpad.bundle.files import summarise
 from tpad.errors import BundleError
 
@@ -154,7 +155,7 @@ class TestUnlisted:
 
 def test_two_writes_of_the_same_content_have_equal_checksums(small, tmp_path):
     bundle = Bundle.load(small, device="cpu")
-    again = Bundle.write(
+    again = write_bundle(
         tmp_path / "again",
         dataset=bundle.dataset,
         encoder=bundle.encoder,

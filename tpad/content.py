@@ -6,17 +6,21 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from tpad.bundle import Bundle, Encoder
 from tpad.data.images import load_image
-from tpad.errors import DataError, ModelError, shown
+from tpad.errors import ConfigError, DataError, ModelError, shown
 from tpad.io.texts import checked_text
 from tpad.items import NewItem
 from tpad.model.embedding_sets import as_stored
 from tpad.turns import Turns
+
+Element: TypeAlias = str | Image.Image | NewItem
+"""An element of a session: the id of an item, a picture, or the content of an item."""
 
 CACHED = 2048  # items whose embeddings are kept
 BATCH = 16  # items encoded at once
@@ -181,3 +185,13 @@ def _checked_vectors(vectors: object) -> dict[str, np.ndarray] | None:
             raise DataError(f"The vector {name!r} of a NewItem must be finite numbers in a row.")
         checked[str(name)] = values
     return checked
+
+
+def elements_of(session: Sequence[Element]) -> list[str | Content]:
+    """The session's ids, and its other elements checked."""
+    if isinstance(session, (str, Image.Image, NewItem)):
+        raise ConfigError("A session is a list of elements; put the single one into a list.")
+    elements = [each if isinstance(each, str) else Content.of(each) for each in session]
+    if not elements:
+        raise ConfigError("The session is empty; give at least one item id, picture or NewItem.")
+    return elements

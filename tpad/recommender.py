@@ -1,9 +1,12 @@
-"""The public face of a trained TPAD: recommends from ids, pictures and new items, mixed."""
+"""The public face of a trained TPAD: recommends from ids, pictures and new items, mixed.
+
+Longer than other files, as each public method says what it takes, gives and raises.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,15 +14,13 @@ from PIL import Image
 
 from tpad.bundle import Bundle
 from tpad.catalogue import Block, Catalogue, Ready
-from tpad.content import BATCH, Content, EncodingCache
+from tpad.content import BATCH, Content, Element, EncodingCache, elements_of
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
 from tpad.errors import ConfigError
 from tpad.index import METHODS, Index, IndexSettings
-from tpad.items import NewItem
 from tpad.new_items import Added, ItemTable, read_new_items
 
-Element: TypeAlias = str | Image.Image | NewItem
 MODEL = "model"
 
 
@@ -109,7 +110,7 @@ class Recommender:
             DataError: an id is not known, or an element is of another kind.
             ImageError: a picture cannot be used.
         """
-        catalogue, elements = self._catalogue, _elements_of(session)
+        catalogue, elements = self._catalogue, elements_of(session)
         return self._recommend(catalogue, elements, k, exclude_seen, self._model_name(model))
 
     def compare(
@@ -128,7 +129,7 @@ class Recommender:
         Returns:
             model (str), then the columns of `recommend`; one model after the other.
         """
-        catalogue, elements = self._catalogue, _elements_of(session)
+        catalogue, elements = self._catalogue, elements_of(session)
         names = self.models if models is None else [self._model_name(name) for name in models]
         if not names:
             raise ConfigError("No model is given to compare; name at least one.")
@@ -144,7 +145,7 @@ class Recommender:
         Items of the session are scored like the others. Arguments and errors as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ready = self._query(catalogue, _elements_of(session), name)
+        query, _, ready = self._query(catalogue, elements_of(session), name)
         return ready.fitted.match(query)
 
     def scores_of(
@@ -160,7 +161,7 @@ class Recommender:
         Errors as in `recommend`; an empty list of items gives (0,).
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ready = self._query(catalogue, _elements_of(session), name)
+        query, _, ready = self._query(catalogue, elements_of(session), name)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
         rows, guests = self._rows(catalogue, elements, name)
         known, fitted = rows < len(catalogue), ready.fitted
@@ -270,7 +271,7 @@ class Recommender:
             k, model: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        queries = [self._query(catalogue, _elements_of(each), name)[0] for each in sessions]
+        queries = [self._query(catalogue, elements_of(each), name)[0] for each in sessions]
         if not queries:
             raise ConfigError("Recall is measured on sessions; give at least one.")
         return self._ready(catalogue, name).index.recall(np.stack(queries), k)
@@ -356,16 +357,6 @@ class Recommender:
                 f"There is no model {model!r} in this bundle; choose from {', '.join(self.models)}."
             )
         return model
-
-
-def _elements_of(session: Sequence[Element]) -> list[str | Content]:
-    """The session's ids, and its other elements checked."""
-    if isinstance(session, (str, Image.Image, NewItem)):
-        raise ConfigError("A session is a list of elements; put the single one into a list.")
-    elements = [each if isinstance(each, str) else Content.of(each) for each in session]
-    if not elements:
-        raise ConfigError("The session is empty; give at least one item id, picture or NewItem.")
-    return elements
 
 
 def _contents(elements: Sequence[str | Content]) -> list[Content]:

@@ -9,11 +9,22 @@ A value of the wrong type or out of its bounds is a `ConfigError`. Whole numbers
 fractions; nothing else is converted.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
-from typing import Annotated, Any, NamedTuple, TypeVar, cast, dataclass_transform
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, ValidationError
@@ -72,9 +83,18 @@ def _sentence(error: ValidationError) -> str:
         "unexpected_keyword_argument": "is no setting",
     }.get(fault["type"])
     if wanted is None:  # such as "Input should be a valid integer"
-        words = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-        wanted = f"must be {'an' if words[0] in 'aeiou' else 'a'} {words}"
+        words = (
+            fault["msg"]
+            .removeprefix("Value error, ")
+            .removeprefix("Input should be ")
+            .removeprefix("a valid ")
+        )
+        wanted = f"must be {words if fault['type'] == 'value_error' else _article(words)}"
     return f"{name} {wanted}, not {value!r}"
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
 def from_json(kind: Callable[..., T], values: Any) -> T:
@@ -139,7 +159,11 @@ class Setting(NamedTuple):
 
 def explain(config: Any, path: str = "") -> Iterator[Setting]:
     """Every setting of some settings, with its value in `config`, its type and what it is for."""
-    known: Mapping[str, FieldInfo] = type(config).__pydantic_fields__
+    known = dict[str, FieldInfo]()
+    for base in reversed(type(config).__mro__):  # inherited settings are documented where they are
+        for name, info in getattr(base, "__pydantic_fields__", {}).items():
+            if info.description or name not in known:
+                known[name] = info
     for field in fields(config):
         value = getattr(config, field.name)
         full = f"{path}.{field.name}" if path else field.name
@@ -152,10 +176,27 @@ def explain(config: Any, path: str = "") -> Iterator[Setting]:
 
 
 def _kind(field: FieldInfo) -> str:
-    """A field's type and bounds as text."""
-    bounds = [str(part) for part in field.metadata if not isinstance(part, pydantic.types.Strict)]
-    name = getattr(field.annotation, "__name__", None)
-    text = (
-        name if name and not getattr(field.annotation, "__args__", None) else str(field.annotation)
+    """A setting's type and bounds in words: "int, at least 1"."""
+    return ", ".join([_words(field.annotation), *filter(None, map(_bound, field.metadata))])
+
+
+def _words(kind: Any) -> str:
+    """A type in words; bounds inside of it, as of a list's elements, are left out."""
+    parts = [part for part in get_args(kind) if part is not Ellipsis]
+    if get_origin(kind) is Annotated:
+        return _words(parts[0])
+    if get_origin(kind) is Literal:
+        return " or ".join(json.dumps(part) for part in parts)
+    if get_origin(kind) is tuple:
+        return f"list of ({_words(parts[0])})"
+    if parts:  # a union
+        return " or ".join(map(_words, parts))
+    return "null" if kind is type(None) else kind.__name__
+
+
+def _bound(part: Any) -> str:
+    """A bound in words; "" for what is none."""
+    names = {"ge": "at least", "gt": "above", "lt": "below", "le": "at most"}
+    return " and ".join(
+        f"{words} {getattr(part, name)}" for name, words in names.items() if hasattr(part, name)
     )
-    return ", ".join([text.replace("typing.", ""), *bounds])

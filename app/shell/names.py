@@ -1,7 +1,7 @@
 """What a person reads for each model of a results database."""
 
 from eval.models.names import NEIGHBOURS, VARIANT
-from tpad.model.embedding_sets import SET_TITLES
+from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.training.ablations.definitions import ABLATIONS
 
 WITH_TEXT = "_tfidf"
@@ -14,8 +14,8 @@ def model_title(name: str) -> str:
 
     if name in BASELINES:
         return BASELINES[name].title
-    if name in SET_TITLES:
-        return SET_TITLES[name]
+    if name in EMBEDDING_SETS:
+        return EMBEDDING_SETS[name].title
     if name.endswith(NEIGHBOURS):
         return f"Neighbours, {model_title(name.removesuffix(NEIGHBOURS))}"
     if name.startswith(VARIANT):

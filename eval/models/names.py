@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from tpad.model.embedding_sets import EMBEDDING_SETS
+
 Role = Literal["baseline", "tpad", "reference", "oracle"]
 SUBJECT = "tpad"
-SETS = ("random", "tfidf", "vision", "vision_tfidf", "knowledge", "transfer")
+SETS = tuple(name for name in EMBEDDING_SETS if name != SUBJECT)
 """Embedding sets as the report lists them; others follow, TPAD and its variants come last."""
 VARIANT = "tpad-"
 """What stands before the name of an ablation."""

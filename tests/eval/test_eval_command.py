@@ -26,7 +26,7 @@ from eval.runs.rivals import against_best
 from eval.runs.runner import run_models
 from tpad import Bundle
 from tpad.errors import ConfigError
-from tpad.model.embedding_sets import SET_TITLES, write_with_ids
+from tpad.model.embedding_sets import EMBEDDING_SETS, write_with_ids
 from tpad.model.session.network import SessionModelConfig
 from tpad.world.build import World, WorldConfig
 from tpad.world.oracle import attribute_table
@@ -95,7 +95,7 @@ def test_without_a_bundle_the_plain_sets_are_made_under_the_same_names(shop):
     names = [entry.name for entry in all_entries(shop, {}, FAST, Oracle())]
     sets = [name for name in names if name not in BASELINES and not name.endswith(NEIGHBOURS)]
     assert sets == ["random", "tfidf", "attributes", "oracle"]
-    assert set(sets[:2]) <= set(SET_TITLES)
+    assert set(sets[:2]) <= set(EMBEDDING_SETS)
 
 
 def test_no_outside_model_takes_a_name_of_ours(shop, embeddings):

@@ -11,6 +11,7 @@ from small_shops import dataset_of
 from eval.splits.leaks import assert_no_leaks
 from eval.splits.making import SplitConfig, make_split
 from tpad import Bundle, DataError, Dataset
+from tpad.bundle import export_bundle
 from tpad.world.attributes import looks
 
 
@@ -121,7 +122,7 @@ def test_a_real_bundle_is_checked_by_its_folder(fake_bundle, tmp_path):
     split = make_split(whole.dataset, SplitConfig("cold_items", 0, fraction=0.1))
     with pytest.raises(DataError, match="which the split cold_items"):
         assert_no_leaks(split, bundle=fake_bundle)
-    bare = whole.export(tmp_path / "bare", sessions=False)
+    bare = export_bundle(whole, tmp_path / "bare", sessions=False)
     assert_no_leaks(whole.dataset, bundle=bare)  # its fingerprint tells what it was trained on
     with pytest.raises(DataError, match="exported with sessions"):
         assert_no_leaks(split, bundle=bare)

@@ -74,7 +74,7 @@ CHANGED_BY = {
     "no-distillation": LAST,
     "no-disentanglement": LAST,
     "no-tau": set(),
-    "describing-only": LAST,
+    "describing-only": {"distillation", "embeddings"},
     "captions": set(),  # the smoke preset has the base write its captions anyway
     "no-alignment": LAST,
     "image-only": set(NAMES) - {"pictures"},

@@ -23,16 +23,18 @@ from tpad.errors import ConfigError
 from tpad.training.information.bounds import (
     LOWER_BOUNDS,
     MINE,
-    Disentangler,
-    correlated_gaussians,
-    gaussian_check,
-    gaussian_club,
-    gaussian_information,
     info_nce,
     make_lower_bound,
     repeated_targets,
 )
-from tpad.training.information.critics import ConcatCritic, SeparableCritic, VClub, make_critic
+from tpad.training.information.critics import ConcatCritic, SeparableCritic, make_critic
+from tpad.training.information.disentangling import Disentangler, VClub
+from tpad.training.information.gaussian import (
+    correlated_gaussians,
+    gaussian_check,
+    gaussian_club,
+    gaussian_information,
+)
 
 NOISE = 0.03
 RHOS = (0.3, 0.6, 0.9)

@@ -16,7 +16,7 @@ from tpad.bundle.encoder import load_encoder
 from tpad.data.columns import Columns
 from tpad.errors import BundleError, ConfigError
 from tpad.mllm import MLLM
-from tpad.model.embedding_sets import SET_TITLES, as_stored
+from tpad.model.embedding_sets import EMBEDDING_SETS, as_stored
 from tpad.model.item_encoder import ItemEncoder
 from tpad.training import inputs
 from tpad.training.base import Base
@@ -161,7 +161,7 @@ def test_unknown_sets_are_refused(trained):
         encoder.encode([NewItem(title="x")], sets=["clip"])
     with pytest.raises(ConfigError, match="no embedding set 'clip'"):
         trained.config.override("baselines", ("clip",))
-    assert set(trained.config.baselines) | {"tpad"} == set(SET_TITLES)
+    assert set(trained.config.baselines) | {"tpad"} == set(EMBEDDING_SETS)
 
 
 def test_a_run_without_words_gives_an_encoder_that_reloads(trained, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from tiny_base import make_tiny_base
 
-from tpad.embedded import (
+from tpad.embedded import answers, (
     data as pretraining_data,
     measure as pretraining_measure,
     pretraining,
@@ -117,7 +117,7 @@ def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
 @pytest.mark.parametrize("together", [1, 8])
 def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, together):
     """One batch of conversations of different lengths, once through each of the two paths."""
-    monkeypatch.setattr(pretraining, "TOGETHER", together)
+    monkeypatch.setattr(answers, "TOGETHER", together)
     monkeypatch.setattr(pretraining, "_fast", nullcontext)
     chats = [
         conversation(pictures, (True, True, False), (True, True, True)),
@@ -127,7 +127,7 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, toget
     batch = [(*prompted(prompter, chats[0]), [0, 1]), (*prompted(prompter, chats[1]), [1])]
     with torch.no_grad():
         patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
-        mine = pretraining._answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
+        mine = answers.answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
         theirs = mllm.forward(mllm.collate(chats, with_labels=True)).loss
     assert mine.item() == pytest.approx(theirs.item(), abs=1e-4)
 
@@ -145,9 +145,9 @@ def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, m
         patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
     found = []
     for together in (5, 2):
-        monkeypatch.setattr(pretraining, "TOGETHER", together)
+        monkeypatch.setattr(answers, "TOGETHER", together)
         mllm.model.zero_grad()
-        loss = pretraining._answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
+        loss = answers.answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
         loss.backward()
         trained = [mllm.model.model.connector, mllm.model.model.text_model]
         gradient = torch.cat([p.grad.flatten() for part in trained for p in part.parameters()])

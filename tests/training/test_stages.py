@@ -13,7 +13,7 @@ from tpad.training.pipeline import Run
 from tpad.training.ranking import held
 from tpad.training.shop import Shop, read_texts
 from tpad.training.stages import describing, imagined, knowledge, pictures, transfer
-from tpad.training.stages.transfer import Prefixes
+from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.workspace import Workspace
 
 
@@ -28,11 +28,11 @@ def test_sessions_become_windows_that_lose_no_transition(dataset):
     )
     windows = some.windows(4)
     assert [w.tolist() for w in windows] == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8], [8, 9, 10], [0, 1]]
-    session, place, target = transfer._places(windows)
+    session, place, target = places(windows)
     prefixes = Prefixes(session, place, target, np.zeros((11, 1)), windows)
     assert target.tolist() == [*range(1, 11), 1]
     assert prefixes.prefix(6).tolist() == [4, 5, 6] and prefixes.target[6] == 7
-    seen = held(transfer._prefixes(windows, session, place), torch.arange(5, 11))
+    seen = held(prefix_items(windows, session, place), torch.arange(5, 11))
     assert seen[6].nonzero()[:, 0].tolist() == [0, 1]  # item 4 is no candidate
 
 

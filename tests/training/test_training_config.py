@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from tpad.errors import ConfigError
+from tpad.settings import explain
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
 from tpad.training.config import TrainingConfig, preset
 
@@ -58,28 +59,38 @@ def test_settings_are_changed_by_their_path():
     ("path", "value", "message"),
     [
         ("distil.epochs", 3, "no setting 'distil.epochs'"),
-        ("distillation.epoch", 3, "no setting 'distillation.epoch'.*epochs"),
+        ("distillation.epoch", 3, "Did you mean 'distillation.epochs'"),
         ("seed.epochs", 3, "'seed' in 'seed.epochs' has no parts"),
-        ("distill", 3, "'distill' has parts, name one of them: .*epochs"),
-        ("distillation.epochs", "many", "'distillation.epochs' wants a value like"),
-        ("distillation.epochs", 2.5, "wants a value like"),
-        ("distillation.epochs", True, "wants a value like"),
-        ("transfer.epochs", 0, "transfer.epochs must be at least 1"),
-        ("transfer.batch_size", -4, "transfer.batch_size must be at least 1"),
-        ("distillation.temperature", 0.0, "temperature must be above 0"),
-        ("distillation.dropout", 1.0, "dropout must be below 1"),
-        ("distillation.kd_weight", -1.0, "kd_weight must not be negative"),
-        ("distillation.kd_weight", float("nan"), "kd_weight must not be negative or infinite"),
-        ("distillation.lower_bound", "clip", "no estimator 'clip'"),
-        ("knowledge.layers", (0, "last"), "wants a value like"),
-        ("knowledge.targets", "oracle", "targets must be shop or written"),
+        ("distillation", 3, "'distillation' has parts, name one of them: .*epochs"),
+        ("distillation.epochs", "many", "distillation.epochs must be an integer, not 'many'"),
+        ("distillation.epochs", 2.5, "must be an integer, not 2.5"),
+        ("distillation.epochs", True, "must be an integer, not True"),
+        ("transfer.epochs", 0, "transfer.epochs must be at least 1, not 0"),
+        ("transfer.batch_size", -4, "transfer.batch_size must be at least 1, not -4"),
+        ("distillation.temperature", 0.0, "distillation.temperature must be above 0"),
+        ("distillation.dropout", 1.0, "distillation.dropout must be below 1"),
+        ("distillation.kd_weight", -1.0, "kd_weight must be at least 0.0, not -1.0"),
+        ("distillation.kd_weight", float("nan"), "kd_weight must be a finite number"),
+        ("distillation.lower_bound", "clip", "must be 'infonce', .* or 'jsd', not 'clip'"),
+        ("knowledge.layers", (0, "last"), "knowledge.layers must be an integer, not 'last'"),
+        ("knowledge.targets", "oracle", "knowledge.targets must be 'shop' or 'written'"),
         ("recommender.heads", 5, "must divide"),
-        ("inputs", "audio", "inputs must be both, image or text"),
-        ("baselines", ("clip",), "no embedding set 'clip'"),
+        ("inputs", "audio", "inputs must be 'both', 'image' or 'text', not 'audio'"),
+        ("baselines", ("clip",), "baselines must be one of random, .*, not 'clip'"),
+        ("pca_sizes", [], "pca_sizes must not be empty"),
+        ("pca_sizes", [0], "pca_sizes must be at least 1, not 0"),
         ("seed", -1, "seed must be at least 0"),
-        ("fields", 1, "'fields' wants a value like True"),
+        ("fields", 1, "fields must be a boolean, not 1"),
     ],
 )
 def test_what_cannot_work_is_refused(path, value, message):
     with pytest.raises(ConfigError, match=message):
         preset("demo").override(path, value)
+
+
+def test_every_setting_is_explained():
+    explained = list(explain(preset("demo")))
+    assert {one.path for one in explained} == set(flat(preset("demo")))
+    assert [one.path for one in explained if not one.text] == []
+    epochs = next(one for one in explained if one.path == "distillation.epochs")
+    assert epochs.default == 12 and "at least 0" in epochs.kind and "Passes" in epochs.text

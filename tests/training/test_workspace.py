@@ -41,7 +41,7 @@ def test_a_digest_tells_values_apart():
 def test_a_workspace_tells_how_far_a_stage_is(workspace):
     assert workspace.state("x", "key") == "to run"
     assert not list(workspace.folder.glob("*"))  # nothing is made by asking
-    stage = workspace.stage("x", "X", "key")
+    stage = workspace.stage("x", "key", "X")
     assert workspace.state("x", "key") == "to run"
     stage.save_json("words", [])
     assert workspace.state("x", "key") == "interrupted"
@@ -118,8 +118,8 @@ class Problem:
 
 
 def test_an_interrupted_stage_ends_where_an_uninterrupted_one_does(workspace):
-    whole = Problem(workspace.stage("whole", "W")).run(4)
-    stage = workspace.stage("parts", "P")
+    whole = Problem(workspace.stage("whole", "key", "W")).run(4)
+    stage = workspace.stage("parts", "key", "P")
     with pytest.raises(KeyboardInterrupt):
         Problem(stage).run(4, stop_after=2)
     torch.manual_seed(99)  # another process
@@ -144,8 +144,8 @@ def test_a_state_keeps_tensors_and_facts_together(workspace):
 
 def test_the_optimisers_matter_for_that(workspace):
     """Without the optimisers' state the result would be another: the test above can fail."""
-    whole = Problem(workspace.stage("whole", "W")).run(4)
-    stage = workspace.stage("parts", "P")
+    whole = Problem(workspace.stage("whole", "key", "W")).run(4)
+    stage = workspace.stage("parts", "key", "P")
     with pytest.raises(KeyboardInterrupt):
         Problem(stage).run(4, stop_after=2)
     forgetful = Problem(stage)
@@ -195,7 +195,7 @@ def test_what_is_told_goes_to_the_log(workspace):
 
 
 def test_the_history_is_that_of_the_last_run_of_each_stage(workspace):
-    first, other = (workspace.stage(name, name) for name in ("one", "two"))
+    first, other = (workspace.stage(name, "key", name) for name in ("one", "two"))
     assert workspace.history() == []
     for epoch in (1, 2, 3):
         first.say(f"epoch {epoch}/3", epoch=epoch)

@@ -5,15 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-SET_NOTES = {
-    "tpad": "TPAD: intrinsic and transitional part of the item, and its fields",
-    "vision_tfidf": "vision tower joined with TF-IDF of the text",
-    "knowledge": "knowledge features of the multimodal LLM",
-    "transfer": "transition-aware features without alignment",
-    "vision": "vision tower only",
-    "tfidf": "TF-IDF of the text, reduced by SVD",
-    "random": "random vectors, to compare with",
-}
+from tpad.model.embedding_sets import EMBEDDING_SETS
+
 LIMITS = (
     "It knows the items and the shoppers of this one shop; elsewhere it has to be trained again.",
     "A new item is known by its picture, text, price and category alone; what these do not show, "
@@ -57,7 +50,8 @@ def model_card(
     public = f"base_model: {base['hub_id']}\n" if "hub_id" in base else ""
     seeds = ", ".join(map(str, info.get("seeds", []))) or "not recorded"
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
-    sets = "\n".join(f"- `{name}`: {SET_NOTES.get(name, 'embeddings')}" for name in info["sets"])
+    about = {one.name: one.about for one in EMBEDDING_SETS.values()}
+    sets = "\n".join(f"- `{name}`: {about.get(name, 'embeddings')}" for name in info["sets"])
     measured = "Nothing has been measured on this bundle yet."
     if metrics is not None and len(metrics):
         measured = _table(metrics)

@@ -63,7 +63,7 @@ def run_export(args: argparse.Namespace) -> int:
     Raises:
         TpadError: nothing is asked for, the bundle is not whole, or a target cannot be used.
     """
-    from tpad.bundle import Bundle
+    from tpad.bundle import Bundle, export_bundle
     from tpad.bundle.hub import check_name
 
     if args.out is None and args.embeddings is None and args.push is None:
@@ -82,7 +82,7 @@ def run_export(args: argparse.Namespace) -> int:
     # `export` checks every file itself, before the vectors are read.
     bundle = Bundle.load(args.bundle, args.revision, verify="fast" if copies else "standard")
     if args.out is not None:
-        bundle.export(args.out, sets=args.sets, sessions=not args.without_sessions)
+        export_bundle(bundle, args.out, sets=args.sets, sessions=not args.without_sessions)
         sys.stdout.write(f"Wrote the bundle to {args.out}.\n")
     if args.embeddings is not None:
         write_vectors(bundle, args.model, args.embeddings)
@@ -94,11 +94,12 @@ def run_export(args: argparse.Namespace) -> int:
 
 def push(bundle: "Bundle", args: argparse.Namespace) -> None:
     """Copy the bundle aside, whole and checked, and send that (unless it is a dry run)."""
+    from tpad.bundle import export_bundle
     from tpad.bundle.hub import address_card, bundle_part, push_bundle, size_lines
 
     with tempfile.TemporaryDirectory(prefix="tpad-push-") as temporary:
         folder = Path(temporary) / "bundle"
-        bundle.export(folder, sets=args.sets, sessions=not args.without_sessions)
+        export_bundle(bundle, folder, sets=args.sets, sessions=not args.without_sessions)
         address_card(folder, args.push)
         sys.stdout.write(size_lines(folder, bundle_part) + "\n")
         if args.dry_run:

@@ -28,9 +28,9 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.embedded import tiny
+from tpad.embedded.answers import answer_loss, fast_format
 from tpad.embedded.data import (
     FACTS,
-    IGNORE,
     Conversation,
     Prompter,
     augment,
@@ -42,7 +42,6 @@ from tpad.embedded.data import (
 from tpad.embedded.measure import measure
 from tpad.errors import ConfigError, DataError, check_seed
 from tpad.io.files import replacing_folder
-from tpad.mllm.precision import faster_cpu_dtype
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.workspace import Stage, Workspace, digest, named_tensors
 from tpad.world.attributes import Look, looks
@@ -50,8 +49,6 @@ from tpad.world.attributes import Look, looks
 EPOCH = 200  # steps between two saves
 OUTER = ("embed", "reader.query", "reader.heads")
 """Parameters that lead into a hidden space or out of one; those are not Muon's."""
-TOGETHER = 8
-"""Conversations of like length that the language model reads at once."""
 
 Batch = TypeVar("Batch")
 
@@ -140,11 +137,6 @@ def _pretrain(
     return facts
 
 
-def _fast() -> torch.autocast:
-    """bf16 autocast where that multiplies faster than fp32; measured once."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=faster_cpu_dtype() == torch.bfloat16)
-
-
 class _Reader(nn.Module):
     """Names each fact from a picture's image tokens through one learned query a fact."""
 
@@ -231,7 +223,7 @@ def _see(
             yield torch.tensor(rng.choices(range(len(pictures)), k=config.see_batch))  # (B,)
 
     def loss(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        with _fast():
+        with fast_format():
             patches = tiny.tower(model, augment(pictures[rows], generator))  # (B, 64, d)
             named = reader(model.model.connector(patches))  # facts × (B, names)
         truth = labels[rows]  # (B, facts)
@@ -264,7 +256,7 @@ def _describe(
         return conversation_batches(prompter, owned, len(pictures), count, size, rng)
 
     def loss(batch: list[Conversation], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        value = _answer_loss(model, batch, patches, tokenizer.pad_token_id)
+        value = answer_loss(model, batch, patches, tokenizer.pad_token_id)
         return value, {"loss a token": float(value.detach())}
 
     trained = nn.ModuleDict({"connector": model.model.connector, "text": model.model.text_model})
@@ -283,7 +275,7 @@ def _read_once(
     generator = torch.Generator().manual_seed(config.seed)
     read = []
     for some in stage.bar(pictures.split(128), -(-len(pictures) // 128), "reading the pictures"):
-        with _fast():
+        with fast_format():
             read.append(tiny.tower(model, augment(some, generator)).half())
     return torch.cat(read)
 
@@ -300,51 +292,6 @@ def _load(module: nn.Module, stage: Stage) -> None:
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(torch.from_numpy(arrays[name]))
-
-
-def _answer_loss(
-    model: Idefics3ForConditionalGeneration,
-    batch: list[Conversation],
-    patches: Tensor,
-    pad: int,
-) -> Tensor:
-    """Cross-entropy of the answers' tokens, a mean over those of the whole batch.
-
-    `patches`, (n, patches, d), is what the tower sees in the pictures that the batch names by row.
-
-    The language model reads conversations of like length together: half of a batch of mixed lengths
-    is padding. The loss and its gradient are those of the batch as a whole.
-    """
-    batch = sorted(batch, key=lambda conversation: len(conversation[0]))
-    rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
-    with _fast():
-        seen = model.model.connector(patches[rows].float())  # (n_pictures, image tokens, d)
-    total, tokens, shown = torch.zeros(()), 0, 0
-    for start in range(0, len(batch), TOGETHER):
-        some = batch[start : start + TOGETHER]
-        own = sum(len(r) for _, _, r in some)
-        loss, count = _summed_loss(model, some, seen[shown : shown + own], pad)
-        total, tokens, shown = total + loss, tokens + count, shown + own
-    return total / tokens
-
-
-def _summed_loss(
-    model: Idefics3ForConditionalGeneration, batch: list[Conversation], seen: Tensor, pad: int
-) -> tuple[Tensor, int]:
-    """Sum of the answers' token losses and their number; `seen` are the batch's pictures in order."""
-    length = max(len(ids) for ids, _, _ in batch)
-    ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
-    labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
-    with _fast():
-        embedded = model.get_input_embeddings()(ids)  # (B, L, d)
-        place = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
-        embedded = embedded.masked_scatter(place, seen.to(embedded.dtype))
-        # Padding stands at the end, where a causal model cannot look back from: no mask is needed.
-        hidden = model.model.text_model(inputs_embeds=embedded).last_hidden_state  # (B, L, d)
-        answer = labels[:, 1:] != IGNORE  # (B, L − 1)
-        logits = model.lm_head(hidden[:, :-1][answer])  # (n_tokens, vocabulary)
-    loss = F.cross_entropy(logits.float(), labels[:, 1:][answer], reduction="sum")
-    return loss, len(logits)
 
 
 def _save(

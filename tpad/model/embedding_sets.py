@@ -1,7 +1,8 @@
-"""Embedding sets in files: as a bundle keeps them, in half precision, and with the items' ids."""
+"""The embedding sets, and their files: as a bundle keeps them, in half precision, or with ids."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,65 @@ from safetensors.numpy import load_file
 from tpad.errors import BundleError
 from tpad.io.tensor_files import write_arrays
 
-SET_TITLES = {
-    "tpad": "TPAD",
-    "vision_tfidf": "Vision tower + TF-IDF",
-    "knowledge": "Knowledge-MLLM",
-    "transfer": "Transfer-MLLM, not aligned",
-    "vision": "Vision tower",
-    "tfidf": "TF-IDF of the text",
-    "random": "Random vectors",
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """One way to embed items; every set gets the same recommender.
+
+    Attributes:
+        name: in settings, files and commands.
+        title: what a person reads.
+        about: what it is, for a model card.
+        parts: what the vectors are made of, side by side; each has a method of `ItemEncoder`.
+        reads_pictures: whether pictures are read.
+        has_fields: whether price and category are appended.
+    """
+
+    name: str
+    title: str
+    about: str
+    parts: tuple[str, ...]
+    reads_pictures: bool = True
+    has_fields: bool = True
+
+
+EMBEDDING_SETS = {
+    one.name: one
+    for one in (
+        EmbeddingSet(
+            "random", "Random vectors", "random vectors, to compare with", ("random",), False, False
+        ),
+        EmbeddingSet(
+            "tfidf", "TF-IDF of the text", "TF-IDF of the text, reduced by SVD", ("tfidf",), False
+        ),
+        EmbeddingSet("vision", "Vision tower", "vision tower only", ("vision",)),
+        EmbeddingSet(
+            "vision_tfidf",
+            "Vision tower + TF-IDF",
+            "vision tower joined with TF-IDF of the text",
+            ("vision", "tfidf"),
+        ),
+        EmbeddingSet(
+            "knowledge",
+            "Knowledge-MLLM",
+            "knowledge features of the multimodal LLM",
+            ("knowledge",),
+        ),
+        EmbeddingSet(
+            "transfer",
+            "Transfer-MLLM, not aligned",
+            "transition-aware features without alignment",
+            ("transfer",),
+        ),
+        EmbeddingSet(
+            "tpad",
+            "TPAD",
+            "TPAD: intrinsic and transitional part of the item, and its fields",
+            ("tpad",),
+        ),
+    )
 }
-"""What a person reads for each embedding set."""
+"""All embedding sets by name, TPAD last."""
 LARGEST = float(np.finfo(np.float16).max)
 
 

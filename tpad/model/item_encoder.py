@@ -7,7 +7,7 @@ TPAD, none for TF-IDF), and the vision tower runs once for all sets.
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +22,9 @@ from tpad.mllm.features import ImageCache
 from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
-from tpad.model.embedding_sets import SET_TITLES
+from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.given_features import TFIDF, GivenFeatures
-from tpad.model.heads import KnowledgeHeads
+from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_features import named_features, table_of
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
@@ -88,10 +88,10 @@ class ItemEncoder:
         base: dict[str, Any] | None = None,
         given: GivenFeatures | None = None,
     ) -> None:
-        unknown = [name for name in sets if name not in SET_TITLES]
+        unknown = [name for name in sets if name not in EMBEDDING_SETS]
         if unknown:
             raise ConfigError(
-                f"There is no embedding set {unknown[0]!r}; choose from {', '.join(SET_TITLES)}."
+                f"There is no embedding set {unknown[0]!r}; choose from {', '.join(EMBEDDING_SETS)}."
             )
         self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
         self.scaler, self.heads, self.sets = scaler, heads.eval(), tuple(sets)
@@ -127,13 +127,15 @@ class ItemEncoder:
         extra = self._fields(items)
         result = {}
         for name in sets:
-            x = getattr(self, f"_{name}")(items, images)
+            known = EMBEDDING_SETS[name]
+            parts = [getattr(self, f"_{part}")(items, images) for part in known.parts]
             # Price and category join every content set alike, so that none wins by them.
-            joined = x if extra is None or name == "random" else np.concatenate([x, extra], axis=1)
-            result[name] = np.ascontiguousarray(joined, dtype=np.float32)
+            if extra is not None and known.has_fields:
+                parts.append(extra)
+            result[name] = np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
         return result
 
-    # --- one method a set --------------------------------------------------------------------
+    # --- one method a part --------------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         parts = []
@@ -153,7 +155,9 @@ class ItemEncoder:
 
     def _shows(self, name: str) -> bool:
         """Whether a set reads pictures."""
-        return name not in ("tfidf", "random") and not (name == "tpad" and self.reading.given_only)
+        if name == "tpad" and self.reading.given_only:
+            return False
+        return EMBEDDING_SETS[name].reads_pictures
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return table_of(self.read(items, images, self.reading.knowledge_adapter)).numpy()
@@ -168,9 +172,6 @@ class ItemEncoder:
         # The whole text, as it was fitted on: nothing limits how much of it TF-IDF can read.
         texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
         return self.text(texts)
-
-    def _vision_tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return np.concatenate([self._vision(items, images), self._tfidf(items, images)], axis=1)
 
     def _random(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         # By content, so that the same item always gets the same vector.
@@ -248,7 +249,9 @@ class ItemEncoder:
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
-            "heads": asdict(self.heads.config),
+            "heads": {
+                one.name: getattr(self.heads.config, one.name) for one in fields(HeadsConfig)
+            },
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
             "given": None if self.given is None else self.given.as_json(),

@@ -3,22 +3,22 @@
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
+from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 from tpad.settings import Count, Seed, override, settings
 from tpad.training.stages.describing import DescribingConfig
-from tpad.training.stages.distillation import DistillationConfig
+from tpad.training.stages.distillation_networks import DistillationConfig
 from tpad.training.stages.feedback import FeedbackConfig
 from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.knowledge import KnowledgeConfig
 from tpad.training.stages.teacher import TeacherConfig
 from tpad.training.stages.transfer import TransferConfig
 
-BaselineSet = Literal["vision_tfidf", "knowledge", "vision", "tfidf", "transfer", "random"]
-BASELINES: tuple[BaselineSet, ...] = (
+BASELINES = (
     "vision_tfidf",
     "knowledge",
     "vision",
@@ -26,6 +26,14 @@ BASELINES: tuple[BaselineSet, ...] = (
     "transfer",
     "random",
 )
+
+
+def _baseline(name: str) -> str:
+    """Refuses what is no embedding set beside TPAD."""
+    known = [one for one in EMBEDDING_SETS if one != "tpad"]
+    if name not in known:
+        raise ValueError(f"one of {', '.join(known)}")
+    return name
 
 
 @settings
@@ -60,7 +68,7 @@ class TrainingConfig:
     features_only: bool = False
     """Whether these vectors are all that TPAD reads of an item; nothing else is then needed of a new
     one."""
-    baselines: tuple[BaselineSet, ...] = BASELINES
+    baselines: tuple[Annotated[str, AfterValidator(_baseline)], ...] = BASELINES
     """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
     seed: Seed = 0
     """Everything random follows from it."""

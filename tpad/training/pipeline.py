@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tpad.bundle import Bundle
+from tpad.bundle import write_bundle
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
@@ -111,7 +111,7 @@ def train(
             return out
         fitted = {name: run.context[f"recommender-{name}"] for name in run.context["embeddings"]}
         curves = _curves(workspace)
-        return Bundle.write(
+        return write_bundle(
             out,
             dataset=dataset,
             encoder=run.encoder(),

@@ -186,21 +186,21 @@ class Workspace:
     """The folder of one training run.
 
     Args:
-        folder: made if missing.
+        folder: where results are kept; made when something is.
         quiet: no progress bars and no lines.
     """
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
         self.folder, self.quiet = Path(folder), quiet or not processes.is_main()
-        processes.check_shared(self.folder)
         self.log = self.folder / "log.jsonl"
 
     def only_run(self) -> AbstractContextManager[None]:
-        """Keeps other runs off the folder until the block ends.
+        """Makes the folder, and keeps other runs off it until the block ends.
 
         Raises:
-            ConfigError: another run uses it; on entering, on the main process.
+            ConfigError: another run uses it, or another machine does not see it; on the main process.
         """
+        processes.check_shared(self.folder)
         return processes.only_run(self.folder)
 
     def stage(self, name: str, key: str, title: str) -> Stage:

@@ -1,25 +1,21 @@
-"""Estimators of mutual information: what alignment maximises and disentanglement minimises.
+"""Lower bounds of mutual information, which alignment maximises.
 
 Lower bounds (InfoNCE, MINE, NWJ, JSD) share one interface: `bound(x, y)` is the estimate in nats,
 `bound.loss(x, y)` is what to *minimise* in order to raise it. The paired rows are the positives,
-all other combinations in the batch the negatives. The upper bound is vCLUB; use it through
-`Disentangler`, which keeps it from diverging.
+all other combinations in the batch the negatives.
 
 That mutual information ties and separates the parts is [paper]; which estimators, and every setting
-here, is [ours]. `gaussian_check` measures all of them against the closed form.
+here, is [ours]. `tpad.training.information.gaussian` measures them against the closed form.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tpad.errors import ConfigError
-from tpad.training.information.critics import VClub, make_critic
+from tpad.training.information.critics import make_critic
 
 
 def repeated_targets(ids: Tensor) -> Tensor:
@@ -245,155 +241,3 @@ def make_lower_bound(
     if name not in LOWER_BOUNDS:
         raise ConfigError(f"estimator is {name!r}; choose one of {', '.join(LOWER_BOUNDS)}")
     return LOWER_BOUNDS[name](make_critic(critic, dim_x, dim_y, **settings))
-
-
-class Penalty(NamedTuple):
-    """What a `Disentangler` returns: add `loss` to the objective, log the other two."""
-
-    loss: Tensor  # scalar, weight * estimate, with gradient
-    estimate: Tensor  # scalar, nats >= 0, detached
-    weight: float  # the warmed-up weight of this step
-
-
-class Disentangler(nn.Module):
-    """Pushes two parts of a representation apart by vCLUB, without the divergence.
-
-    Four measures for features that are free to move [ours]: both parts are layer-normalised, so
-    growing is no way out; the estimate is clamped at zero; q takes several steps for each of the
-    heads; the weight rises linearly from zero, so that q is good before it matters. They do not
-    keep a part from fading to a constant: each needs an objective of its own.
-
-    Args:
-        dim_tau: width of the transitional part.
-        dim_nu: width of the intrinsic part.
-        hidden: hidden units of q.
-        weight: λ, reached after the warm-up.
-        warmup_steps: training calls until then.
-        inner_steps: steps of q for each call.
-        learning_rate: of q; ten times that of the heads. With 2.5 times, the heads outrun q in
-            circles and stay dependent (R² .41 to .25, against .41 to .04).
-
-    Inputs:
-        tau (B, dim_tau), nu (B, dim_nu). In training mode q is fitted and the warm-up advances; in
-        evaluation mode neither happens and the full weight holds.
-
-    Example:
-        >>> apart = Disentangler(16, 16, weight=0.1)
-        >>> penalty = apart(torch.randn(32, 16), torch.randn(32, 16))
-        >>> penalty.estimate.item() >= 0, penalty.weight < 0.1
-        (True, True)
-    """
-
-    step: Tensor
-
-    def __init__(
-        self,
-        dim_tau: int,
-        dim_nu: int,
-        *,
-        hidden: int = 128,
-        weight: float = 1.0,
-        warmup_steps: int = 100,
-        inner_steps: int = 5,
-        learning_rate: float = 5e-3,
-    ) -> None:
-        super().__init__()
-        self.club = VClub(dim_tau, dim_nu, hidden, learning_rate=learning_rate)
-        self.weight = weight
-        self.warmup_steps = warmup_steps
-        self.inner_steps = inner_steps
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-
-    def forward(self, tau: Tensor, nu: Tensor) -> Penalty:
-        tau = F.layer_norm(tau, tau.shape[-1:])
-        nu = F.layer_norm(nu, nu.shape[-1:])
-        weight = self.weight
-        if self.training:
-            self.club.fit_step(tau, nu, self.inner_steps)
-            if self.warmup_steps:
-                weight *= min(1.0, self.step.item() / self.warmup_steps)
-            self.step += 1
-        estimate = self.club.estimate(tau, nu, clamp=True)
-        return Penalty(weight * estimate, estimate.detach(), weight)
-
-
-def gaussian_information(rho: float, dim: int) -> float:
-    """`-dim/2 · ln(1 - rho²)` nats between `dim` independent pairs with correlation `rho`."""
-    return -0.5 * dim * math.log(1 - rho**2)
-
-
-def gaussian_club(rho: float, dim: int) -> float:
-    """`dim · rho² / (1 - rho²)` nats: what CLUB gives for them when q is the true conditional."""
-    return dim * rho**2 / (1 - rho**2)
-
-
-def correlated_gaussians(
-    count: int, dim: int, rho: float, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Standard normal x and y, (count, dim) each; column k of x and of y correlate by `rho`."""
-    x = torch.randn(count, dim, generator=generator)
-    noise = torch.randn(count, dim, generator=generator)
-    return x, rho * x + math.sqrt(1 - rho**2) * noise
-
-
-def gaussian_check(
-    estimators: Sequence[str] = (*LOWER_BOUNDS, "vclub"),
-    rhos: Sequence[float] = (0.3, 0.6, 0.9),
-    *,
-    dim: int = 4,
-    steps: int = 900,
-    batch: int = 256,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Trains each estimator on correlated Gaussians and reads it on fresh ones.
-
-    Args:
-        estimators: names of `LOWER_BOUNDS`, or "vclub".
-        rhos: correlations.
-        dim: width of x and of y.
-        steps: Adam steps, each on a new batch.
-        batch: rows in a training batch; the final reading takes sixteen batches of 1,024.
-        seed: of weights and samples.
-
-    Returns:
-        One row for each estimator and rho: estimator, kind ("lower" or "upper"), rho, truth (nats),
-        ideal (value at the best critic or q: the truth, for vCLUB `gaussian_club`), estimate.
-    """
-    rows = []
-    for name in estimators:
-        for rho in rhos:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                estimate = _gaussian_estimate(name, rho, dim, steps, batch)
-            upper = name == "vclub"
-            truth = gaussian_information(rho, dim)
-            ideal = gaussian_club(rho, dim) if upper else truth
-            kind = "upper" if upper else "lower"
-            rows.append((name, kind, rho, truth, ideal, estimate))
-    return pd.DataFrame(rows, columns=["estimator", "kind", "rho", "truth", "ideal", "estimate"])
-
-
-def _gaussian_estimate(name: str, rho: float, dim: int, steps: int, batch: int) -> float:
-    model: VClub | LowerBound
-    if name == "vclub":
-        model = VClub(dim, dim, 64, learning_rate=5e-3)
-        optimizer = model.optimizer
-    else:
-        model = make_lower_bound(name, dim, dim, critic="separable", size=32, hidden=64)
-        optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, optimizer.param_groups[0]["lr"], total_steps=steps
-    )
-    for _ in range(steps):
-        x, y = correlated_gaussians(batch, dim, rho)
-        if isinstance(model, VClub):
-            model.fit_step(x, y)
-        else:
-            loss = model.loss(x, y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        readings = [model(*correlated_gaussians(1024, dim, rho)) for _ in range(16)]
-    return torch.stack(readings).mean().item()

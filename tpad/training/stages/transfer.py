@@ -29,6 +29,7 @@ from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import held, reciprocal_ranks
 from tpad.training.stage import StageSpec
 from tpad.training.stages.knowledge import encode
+from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
@@ -85,32 +86,6 @@ class NextHeads(nn.Module):
 
 
 @dataclass(frozen=True)
-class Prefixes:
-    """Session prefixes with their transition-aware features.
-
-    Attributes:
-        session: (n,) row of the session window in `windows`.
-        place: (n,) position of the prefix's last item in its window.
-        target: (n,) row of the item that came next.
-        features: (n, d) float32, t of each prefix.
-        windows: the session windows themselves.
-    """
-
-    session: np.ndarray
-    place: np.ndarray
-    target: np.ndarray
-    features: np.ndarray
-    windows: list[np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-    def prefix(self, n: int) -> np.ndarray:
-        """Item rows of prefix n."""
-        return self.windows[self.session[n]][: self.place[n] + 1]
-
-
-@dataclass(frozen=True)
 class Transfer:
     """What the Transfer-MLLM gives.
 
@@ -152,7 +127,7 @@ def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
         stage.finish()
     arrays = stage.load_arrays("features")
     prefixes = {
-        split: Prefixes(*_places(windows[split]), arrays[f"{split}.t"], windows[split])
+        split: Prefixes(*places(windows[split]), arrays[f"{split}.t"], windows[split])
         for split in windows
     }
     items = {k.removeprefix("items."): v for k, v in arrays.items() if k.startswith("items.")}
@@ -169,16 +144,6 @@ def item_matrix(features: dict[str, np.ndarray], warm: np.ndarray) -> Tensor:
     """All named features side by side, standardised on the warm items: (n_items, D)."""
     joined = np.concatenate(list(features.values()), axis=1)
     return FeatureScaler.fit(joined, warm)(torch.from_numpy(joined))
-
-
-def _places(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Session, place and target of every prefix of some windows."""
-    lengths = np.array([len(window) - 1 for window in windows], dtype=np.int64)
-    session = np.repeat(np.arange(len(windows)), lengths)
-    place = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else lengths
-    targets = [window[1:] for window in windows]
-    target = np.concatenate(targets).astype(np.int64) if targets else lengths
-    return session, place, target
 
 
 class _Training:
@@ -287,14 +252,14 @@ class _Training:
         """Both losses of a batch of windows, as far as this process's share makes them up."""
         windows, counts = processes.batch_share(batch)
         output, t = self._read(windows, labels=self.config.generation)
-        session, place, target = _places(windows)
+        session, place, target = places(windows)
         weights = processes.weights(output.n_targets * counts, len(target) * counts)
         written = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
         targets = torch.from_numpy(target).to(t.device)  # (n,)
         candidates, log_q = self._candidates(batch, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
-        seen = held(_prefixes(windows, session, place), candidates)  # (n, C)
+        seen = held(prefix_items(windows, session, place), candidates)  # (n, C)
         return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
@@ -307,7 +272,7 @@ class _Training:
             len(warm),
             self.config.max_negatives,
             rng,
-            targets=np.searchsorted(warm, _places(batch)[2]),
+            targets=np.searchsorted(warm, places(batch)[2]),
             absent=self.batch_targets.absent(batch)[warm],
         )
         if sample is None:
@@ -332,9 +297,9 @@ class _Training:
         """Reciprocal ranks of a batch's targets among warm items, and its L_gen (or zero)."""
         output, t = self._read(batch, labels=self.config.generation)
         loss = float(output.loss) if self.config.generation else 0.0
-        session, place, target = _places(batch)
+        session, place, target = places(batch)
         scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
-        seen = held(_prefixes(batch, session, place), self.warm)
+        seen = held(prefix_items(batch, session, place), self.warm)
         scores = scores.masked_fill(seen, -torch.inf)
         where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
         return reciprocal_ranks(scores, where).tolist(), loss
@@ -371,13 +336,6 @@ class _Training:
         arrays["train.vectors"] = (self.heads.session(t) * self.heads.scale).cpu().numpy()
         arrays["item_vectors"] = self.heads.item(self.table).cpu().numpy()
         self.stage.save_arrays("features", arrays)
-
-
-def _prefixes(
-    windows: list[np.ndarray], session: np.ndarray, place: np.ndarray
-) -> list[np.ndarray]:
-    """Item rows of every prefix (n) that `_places` gives."""
-    return [windows[s][: p + 1] for s, p in zip(session.tolist(), place.tolist(), strict=True)]
 
 
 STAGE = StageSpec(

@@ -1,0 +1,229 @@
+"""Writing bundles, and copies of bundles."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tpad.bundle.bundle import CLICKS, POPULARITY_FILE, Bundle, Encoder
+from tpad.bundle.card import model_card
+from tpad.bundle.files import (
+    CARD_FILE,
+    FORMAT_VERSION,
+    IMAGES,
+    check_files,
+    check_target,
+    read_info,
+    safe_path,
+    set_file,
+    write_info,
+)
+from tpad.data.columns import Columns
+from tpad.data.dataset import Dataset
+from tpad.data.images import resolve_image
+from tpad.data.sessions import Sessions
+from tpad.errors import BundleError, ConfigError, ImageError
+from tpad.io.files import replacing_folder
+from tpad.model.embedding_sets import write_embeddings
+from tpad.version import __version__
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be copied without it
+    from tpad.model.session.fitted import FittedSessionModel
+    from tpad.model.session.tuned import SessionTuning
+
+
+def write_bundle(
+    folder: str | Path,
+    *,
+    dataset: Dataset,
+    encoder: Encoder,
+    embeddings: Mapping[str, np.ndarray],
+    recommenders: Mapping[str, "FittedSessionModel"],
+    config: Mapping[str, Any],
+    tuned: Mapping[str, "SessionTuning"] | None = None,
+    seeds: Sequence[int] = (),
+    base: Mapping[str, str] | None = None,
+    extra_files: Mapping[str, Path] | None = None,
+    card: str | None = None,
+) -> Path:
+    """Write a bundle in one step: it is there whole, or not at all.
+
+    Args:
+        folder: where to; a bundle that is there already is replaced, anything else is not.
+        dataset: items, with their pictures, and sessions.
+        encoder: what made the embeddings.
+        embeddings: (n_items, d) of each set, in display order, the model's own first; they are
+            stored in half precision, see `tpad.model.embedding_sets.as_stored`.
+        recommenders: one of each set.
+        config: the training's settings, as JSON values.
+        tuned: what tuning chose for the recommender of each set, for the record.
+        seeds: that the training used; by default `config["seed"]`.
+        base: the base model, {"path": …} or {"hub_id": …, "revision": …}; by default the folder
+            `base` that the encoder writes.
+        extra_files: relative path in the bundle -> file or folder to copy.
+        card: text of the model card; None writes one without figures.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    _check_parts(dataset, embeddings, recommenders)
+    check_target(folder)
+    if not seeds and "seed" in config:
+        seeds = [config["seed"]]
+    info: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "package_version": __version__,
+        "git_commit": _git_commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": dict(config),
+        "dataset": {
+            "fingerprint": dataset.fingerprint,
+            "n_items": dataset.n_items,
+            "n_cold": int(dataset.cold.sum()),
+            "n_sessions": {
+                split: len(getattr(dataset, split)) for split in ("train", "validation", "test")
+            },
+            "image_root": _image_root(dataset),
+        },
+        "seeds": [int(seed) for seed in seeds],
+        "sets": list(embeddings),
+        "tuned": {name: asdict(found) for name, found in (tuned or {}).items()},
+        "base": dict(base or {"path": "base"}),
+    }
+    with replacing_folder(folder) as part:
+        encoder.save(part)
+        dataset.save(part)
+        _copy_pictures(dataset, part, info["dataset"]["image_root"])
+        for kind in ("embeddings", "recommenders"):
+            (part / kind).mkdir()
+        for name, vectors in embeddings.items():
+            write_embeddings(part / set_file("embeddings", name), name, vectors)
+            recommenders[name].save(part / set_file("recommenders", name))
+        for name, source in (extra_files or {}).items():
+            _copy(Path(source), safe_path(part, name))
+        (part / CARD_FILE).write_text(card or model_card(info), "utf-8")
+        write_info(part, info)
+        check_files(part, read_info(part), "fast")
+    return folder
+
+
+def export_bundle(
+    bundle: Bundle,
+    folder: str | Path,
+    *,
+    sets: Sequence[str] | None = None,
+    sessions: bool = True,
+) -> Path:
+    """Write a self-contained copy, after checking every file of the bundle.
+
+    Args:
+        bundle: what is copied.
+        folder: where to; a bundle that is there already is replaced, anything else is not.
+        sets: embedding sets to keep, at least one; None keeps all.
+        sessions: whether the copy holds the shoppers' sessions. Without them it recommends just
+            the same, and keeps each item's number of clicks.
+
+    Raises:
+        ConfigError: there is no such set, or the folder is in use.
+        BundleError: a file of it is missing or was changed.
+    """
+    folder = Path(folder)
+    keep = bundle.sets if sets is None else tuple(name for name in bundle.sets if name in sets)
+    unknown = [name for name in sets or () if name not in bundle.sets]
+    if unknown or not keep:
+        raise ConfigError(
+            f"{bundle.path} has no embedding set {', '.join(unknown) or '(none given)'}; "
+            f"choose from {', '.join(bundle.sets)}."
+        )
+    check_target(folder)
+    if folder.resolve() == bundle.path.resolve():
+        raise ConfigError(f"{folder} is the bundle itself; choose another folder.")
+    check_files(bundle.path, bundle.info, "full")
+    dropped = {
+        set_file(kind, name)
+        for kind in ("embeddings", "recommenders")
+        for name in set(bundle.sets) - set(keep)
+    }
+    with replacing_folder(folder) as part:
+        for name in bundle.info["checksums"].keys() - dropped:
+            _copy(safe_path(bundle.path, name), part / name)
+        if (bundle.path / CARD_FILE).is_file():
+            _copy(bundle.path / CARD_FILE, part / CARD_FILE)
+        if not sessions:
+            _drop_sessions(bundle, part)
+        tuned = {k: v for k, v in bundle.info.get("tuned", {}).items() if k in keep}
+        write_info(part, {**bundle.info, "sets": list(keep), "tuned": tuned})
+        check_files(part, read_info(part), "full")
+    return folder
+
+
+def _check_parts(
+    dataset: Dataset, embeddings: Mapping[str, Any], recommenders: Mapping[str, Any]
+) -> None:
+    if not embeddings or list(embeddings) != [name for name in embeddings if name in recommenders]:
+        raise BundleError("Every embedding set of a bundle needs its recommender; train them all.")
+    for name, vectors in embeddings.items():
+        if np.ndim(vectors) != 2 or len(vectors) != dataset.n_items:
+            raise BundleError(
+                f"The embeddings {name!r} have shape {np.shape(vectors)}, but there are "
+                f"{dataset.n_items} items; compute them again."
+            )
+
+
+def _image_root(dataset: Dataset) -> str:
+    """Folder in the bundle that pictures are relative to, so that their names stay as they are."""
+    images = [name for name in dataset.items[Columns.IMAGE] if name]
+    return "" if all(name.startswith(f"{IMAGES}/") for name in images) else IMAGES
+
+
+def _copy_pictures(dataset: Dataset, folder: Path, root: str) -> None:
+    """Copy the pictures that exist; an item whose picture does not counts as one without."""
+    for name in dict.fromkeys(dataset.items[Columns.IMAGE]):
+        if not name:
+            continue
+        try:
+            source = resolve_image(dataset.image_root, name)
+        except ImageError:
+            continue
+        inside = os.path.normpath(f"{root}/{name}" if root else name)
+        _copy(source, safe_path(folder, inside.replace(os.sep, "/")))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _drop_sessions(bundle: Bundle, part: Path) -> None:
+    """Replace the sessions of a copy by none, and keep the number of clicks."""
+    dataset = bundle.dataset
+    none = Sessions(np.zeros(0, object), [], np.zeros(0, np.int64))
+    Dataset(dataset.items, dataset.image_root, none, none, none).save(part)
+    clicks = pd.DataFrame({Columns.ITEM_ID: dataset.items[Columns.ITEM_ID]})
+    clicks[CLICKS] = bundle.popularity
+    clicks.to_parquet(part / POPULARITY_FILE, index=False)
+
+
+def _git_commit() -> str | None:
+    """Commit of the package's checkout; None if it is installed otherwise."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    try:
+        result = subprocess.run(
+            ["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None if result.returncode == 0 else None
