@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from tiny_base import make_tiny_base
 
-from tpad.embedded import answers, (
+from tpad.embedded import (
+    answers,
     data as pretraining_data,
     measure as pretraining_measure,
     pretraining,

@@ -28,6 +28,10 @@ BASELINES = (
 )
 
 
+DERIVED = {"reads_pictures": "inputs", "model.changes": "model"}
+"""What stages depend on in place of a setting: path of the derived value -> path of the setting."""
+
+
 def _baseline(name: str) -> str:
     """Refuses what is no embedding set beside TPAD."""
     known = [one for one in EMBEDDING_SETS if one != "tpad"]
