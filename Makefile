@@ -6,7 +6,7 @@ PIP = $(BIN)/pip install -c requirements.lock
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --no-annotate --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: demo test check format lock test-lowest wheel clean
+.PHONY: demo test check docs format lock test-lowest wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m app
@@ -23,6 +23,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -b html docs docs/_build/html
 
 # The newest versions that pyproject.toml allows; requirements.txt has the direct ones, for Spaces.
 lock: | $(BIN)/python
@@ -61,5 +64,9 @@ $(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
 	$(PIP) -e ".[dev]"
 	@touch $(VENV)/.demo $(VENV)/.test $@
 
+$(VENV)/.docs: pyproject.toml requirements.lock | $(BIN)/python
+	$(PIP) -e ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-lowest build dist *.egg-info
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info docs/_build

@@ -1,4 +1,4 @@
-"""All that is compared or named in the README under "Speed", in one table.
+"""The figures of the page "Speed" of the documentation, in one table.
 
     python benchmarks/everything.py
     python benchmarks/everything.py --recbole recbole/bin/python --quick

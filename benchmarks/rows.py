@@ -12,24 +12,21 @@ class Row:
         what: is measured.
         ours, other: figures with their units.
         ratio: how many times as fast as the other side we are.
-        wanted: the least that this should be.
     """
 
     what: str
     ours: str
     other: str = ""
     ratio: float | None = None
-    wanted: float | None = None
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The texts of the columns."""
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
-        wanted = "" if self.wanted is None else f"{self.wanted:g}"
-        return self.what, self.ours, self.other, ratio, wanted
+        return self.what, self.ours, self.other, ratio
 
 
-HEADER = ("what", "ours", "other side", "ratio", "wanted")
+HEADER = ("what", "ours", "other side", "ratio")
 
 
 def table(rows: Iterable[Row]) -> str:

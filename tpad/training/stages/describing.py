@@ -3,7 +3,7 @@
 The Knowledge-MLLM tells a fact when its turn comes in a description; before the first word, its last
 token mostly holds that first word. A representation from one forward cannot wait, so the student's
 adapter is tuned until a linear layer names all words of the item's description from its last token.
-Linear probes showed why: see the README's limits.
+Linear probes show the effect, see `python -m tpad probe`.
 """
 
 import torch
