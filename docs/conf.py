@@ -2,10 +2,11 @@
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 from sphinx.application import Sphinx
+
+from tpad.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
@@ -13,7 +14,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 project = "TPAD"
 author = "the TPAD contributors"
 copyright = f"2026, {author}"
-release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+release = __version__
 
 extensions = [
     "myst_parser",
