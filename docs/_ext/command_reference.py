@@ -31,6 +31,9 @@ class CommandReference(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
+SHARED = {"--help", "--verbose", "--version"}  # options of every command
+
+
 def page(parser: argparse.ArgumentParser, name: str = "") -> str:
     """Markdown that describes one command."""
     lines = [f"### `{parser.prog}`", ""] if name else []
@@ -40,7 +43,7 @@ def page(parser: argparse.ArgumentParser, name: str = "") -> str:
         actions = [
             action
             for action in group._group_actions
-            if action.help != argparse.SUPPRESS and not isinstance(action, argparse._HelpAction)
+            if action.help != argparse.SUPPRESS and not SHARED.intersection(action.option_strings)
         ]
         if not actions:
             continue

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from pages import NAMES, ROOT, blocks
 
+import tpad
+
 LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+PATH = re.compile(r"`((?:tpad|eval|app|tests|benchmarks|docs|assets|examples)/[\w./-]*)`")
+PACKAGE = re.compile(r"`((?:tpad|eval|app)(?:\.\w+)+)`")
 PYTHON = [name for name in NAMES if any(b.language == "python" for b in blocks(name))]
 SESSIONS = [name for name in NAMES if any(b.language == "pycon" for b in blocks(name))]
 
@@ -22,6 +26,24 @@ def test_links_to_files_exist(name):
     targets = {found["target"] for found in LINK.finditer(page.read_text("utf-8"))}
     files = {t.partition("#")[0] for t in targets if not t.startswith(("http", "#", "mailto"))}
     assert [file for file in files if not (page.parent / file).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_packages_that_are_named_exist(name):
+    text = (ROOT / name).read_text("utf-8")
+    paths = set(PATH.findall(text)) - {"docs/_build"}
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    modules = {found for found in PACKAGE.findall(text) if not is_public(found)}
+    files = [ROOT / module.replace(".", "/") for module in modules]
+    assert [
+        file for file in files if not file.is_dir() and not file.with_suffix(".py").exists()
+    ] == []
+
+
+def is_public(name: str) -> bool:
+    """Whether a dotted name begins with one of the public names of tpad."""
+    package, _, rest = name.partition(".")
+    return package == "tpad" and rest.partition(".")[0] in tpad.__all__
 
 
 def test_every_page_is_in_the_table_of_contents():
