@@ -64,7 +64,7 @@ def test_opening_a_database_again_changes_nothing(target):
 
 
 def test_the_demo_database_can_be_read():
-    with Store(ROOT / "results" / "demo.db", read_only=True) as store:
+    with Store(ROOT / "assets" / "demo.db", read_only=True) as store:
         runs = store.list_runs(status="done")
         ranks = store.rank_matrix([run.id for run in runs])
         assert len(runs) > 1 and ranks.shape == (len(runs), runs[0].n_cases)
