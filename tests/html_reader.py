@@ -11,7 +11,7 @@ class Reader(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.text = ""
-        self.feed(html)
+        self.feed(str(html))  # parts of `Markup` would be escaped again
         assert not self.open, f"not closed: {self.open}"
 
     def handle_starttag(self, tag, attrs):

@@ -73,7 +73,7 @@ def test_the_demo_is_found_in_a_checkout():
     assert (assets.DEMO_BUNDLE / "bundle.json").is_file()
     assert (assets.EMBEDDED_BASE / "config.json").is_file()
     assert assets.DEMO_DATABASE.is_file()
-    assert assets.working_copy_path() == ROOT / "results" / "app.db"
+    assert assets.working_copy_path() == ROOT / "assets" / "app.db"
 
 
 def test_an_installed_package_keeps_its_working_copy_with_the_users_data(monkeypatch, tmp_path):

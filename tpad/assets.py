@@ -19,7 +19,7 @@ IS_INSTALLED = _INSTALLED.is_dir()
 
 # Relative to the root, as `app.deploy` lays them out on a Space.
 DEMO_BUNDLE_PATH = Path("assets", "demo")
-DEMO_DATABASE_PATH = Path("results", "demo.db")
+DEMO_DATABASE_PATH = Path("assets", "demo.db")
 
 DEMO_BUNDLE = _INSTALLED / "demo" if IS_INSTALLED else ROOT / DEMO_BUNDLE_PATH
 DEMO_DATABASE = _INSTALLED / "demo.db" if IS_INSTALLED else ROOT / DEMO_DATABASE_PATH
@@ -30,11 +30,11 @@ def working_copy_path() -> Path:
     """Where the app keeps its own copy of the demo's results, with the verdicts of its user.
 
     Returns:
-        `results/app.db` in a checkout; for an installed package `tpad/app.db` in the user's data
+        `assets/app.db` in a checkout; for an installed package `tpad/app.db` in the user's data
         folder ($XDG_DATA_HOME, else ~/.local/share).
     """
     if not IS_INSTALLED:
-        return ROOT / "results" / "app.db"
+        return ROOT / "assets" / "app.db"
     named = variable("XDG_DATA_HOME")
     try:
         return (Path(named) if named else Path.home() / ".local" / "share") / "tpad" / "app.db"

@@ -27,9 +27,7 @@ PACKAGES = ("app", "eval", "tpad")
 FILES = ("requirements.txt", "LICENSE")
 BUILT = ROOT / "build" / "space"  # default folder of --dry-run
 LEFT_OUT = ("__pycache__", "*.pyc", ".*", "*.egg-info", "*~")
-MANAGED = [
-    f"{folder}/**" for folder in (*PACKAGES, "assets", "results")
-]  # old files there are deleted
+MANAGED = [f"{folder}/**" for folder in (*PACKAGES, "assets")]  # old files there are deleted
 VARIABLES = [
     {
         "key": "TPAD_READ_ONLY",

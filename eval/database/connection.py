@@ -170,6 +170,8 @@ class _Sqlite:
 
     def _open_to_write(self, path: Path) -> OpenDatabase:
         is_new = not path.exists()
+        if not is_new:
+            self._check_unchanged(path)
         engine = self._engine(str(path), journal_mode(path))
         try:
             opened = _checked(OpenDatabase(engine, self.name))
@@ -179,6 +181,15 @@ class _Sqlite:
             if is_new and path.exists() and path.stat().st_size == 0:
                 path.unlink()  # such as on a full disk
             raise
+
+    def _check_unchanged(self, path: Path) -> None:
+        """Checks a file before its journal mode is set, so that no other database is changed."""
+        engine = self._engine(str(path), query_only=True)
+        try:
+            with engine.connect() as connection:
+                has_tables(connection, self.name)
+        finally:
+            engine.dispose()
 
     def _open_to_read(self, path: Path) -> OpenDatabase:
         quoted = f"file:{quote(path.resolve().as_posix())}"

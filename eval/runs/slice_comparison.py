@@ -49,11 +49,11 @@ def best_baseline(
         sessions: (n_cases,) session of each case; only used for a mean over sessions.
     """
     baselines = [result for result in results if result.role == "baseline" and result.name != but]
-    sessions = np.zeros(len(mask), int) if sessions is None else sessions
+    case_sessions = np.zeros(len(mask), int) if sessions is None else sessions
 
     def score(result: Result) -> float:
         values = result.metric(metric, k, mask).mean(0)  # (n,)
-        return float(averaged(values, sessions[mask], mean)[0].mean())
+        return float(averaged(values, case_sessions[mask], mean)[0].mean())
 
     return max(baselines, key=score, default=None)
 

@@ -111,8 +111,8 @@ def test_the_demo_keeps_the_projects_title_and_brings_its_results(tmp_path):
     head = metadata_load(tmp_path / "space" / "README.md")
     assert head == front_matter(ROOT / "README.md")
     assert "**the demo shop**" in (tmp_path / "space" / "README.md").read_text("utf-8")
-    assert open_results(tmp_path / "space" / "results" / "demo.db", read_only=True).choices()
-    assert not list((tmp_path / "space" / "results").glob("*-wal"))
+    assert open_results(tmp_path / "space" / "assets" / "demo.db", read_only=True).choices()
+    assert not list((tmp_path / "space" / "assets").glob("*-wal"))
 
 
 def test_the_checkouts_own_readme_keeps_to_the_rules_of_the_hub():
@@ -150,7 +150,7 @@ def test_front_matter_that_cannot_be_read_is_told(tmp_path, text):
 
 def test_a_database_that_is_being_written_is_copied_whole(tmp_path):
     source = tmp_path / "results.db"
-    shutil.copy(ROOT / "results" / "demo.db", source)
+    shutil.copy(ROOT / "assets" / "demo.db", source)
     store = Store(source)  # keeps the file open, with a log beside it
     with closing(sqlite3.connect(source)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")

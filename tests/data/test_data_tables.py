@@ -76,7 +76,7 @@ def test_one_more_row_than_a_block_of_the_parser(tmp_path):
         (b"a;b\n1;2\n", "separates its columns by ';'"),
         (b'a,b\n1,"x\n2,y\n3,z\n', "row 2 opens a quote that is never closed"),
         (b'a,b\n0,1\n"1,x\n2,y\n3,z\n', "row 3 opens a quote that is never closed"),
-        ("a,b\n1,2\n3,café\n".encode("latin-1"), r"not UTF-8 \(line 3 holds the byte 0xE9\)"),
+        ("a,b\n1,2\n3,café\n".encode("latin-1"), r"not UTF-8 \(line 3 contains the byte 0xE9\)"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16 text"),
         ("a,b\n1,2\n".encode("utf-16-le"), "not a text file"),
         (b"PK\x03\x04" + b"x" * 50, "Excel workbook"),

@@ -154,7 +154,7 @@ def test_a_single_item_is_refused(tmp_path):
         Dataset.load(tmp_path / "items.csv", tmp_path / "clicks.csv")
     assert str(caught.value) == (
         "items.csv has a single item, 'a' (1 × duplicate item_id, such as items.csv row 3 (item 'a')); "
-        "give at least two, so that there is a choice."
+        "give at least two."
     )
 
 

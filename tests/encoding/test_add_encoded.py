@@ -64,7 +64,7 @@ def test_invalid_embeddings_add_nothing(shop, table, tmp_path):
     for given, options, error, words in (
         ((["a", "b"], good[:, 1:]), {}, DataError, r"shape \(2, 24\), not \(2, 23\)"),
         ((["a"], good), {}, DataError, r"shape \(1, 24\)"),
-        (([], good[:0]), {}, DataError, "No encoded item"),
+        (([], good[:0]), {}, DataError, "no encoded items"),
         ((["a", "a"], good), {}, DataError, "'a' is given twice"),
         ((["a", ""], good), {}, DataError, "item 1 is ''"),
         ((["a", "b"], lost), {}, DataError, "item 'a' is not finite"),

@@ -204,7 +204,7 @@ def test_content_leaves_out_items_without_features():
     [
         (np.zeros(3), None, "must have the shape"),
         (np.array([[1.0], [np.nan], [1.0]]), None, "row 1 are not finite"),
-        (np.ones((3, 2)), np.array([True]), "one for each item"),
+        (np.ones((3, 2)), np.array([True]), "one per item"),
         (np.ones((2, 2)), None, "features of 2 items but 3 items"),
     ],
 )

@@ -161,5 +161,5 @@ def test_invalid_settings_are_errors(name, settings, sentence):
 def test_training_without_data_is_an_error(name):
     with pytest.raises(DataError, match="two clicks"):
         fitted(name, dataset_of([[0], [1]], [], [], 3))
-    with pytest.raises(DataError, match="only repeats"):
+    with pytest.raises(DataError, match="only repeat"):
         fitted(name, dataset_of([[0, 0], [1, 1]], [], [], 3))

@@ -91,7 +91,7 @@ def test_runs_of_another_recommender_are_refused(measured, copy, capsys):
 
 
 def test_runs_of_other_items_are_refused(copy, capsys):
-    asked = ["card", str(copy), "--database", str(ROOT / "results" / "demo.db")]
+    asked = ["card", str(copy), "--database", str(ROOT / "assets" / "demo.db")]
     assert command.main(asked) == 2
     assert command.main([*asked, "--dataset", "demo"]) == 2
     assert "other items or sessions" in capsys.readouterr().err

@@ -120,7 +120,7 @@ def test_a_run_on_a_split_is_a_table_of_its_own(shop, tmp_path, capsys):
     assert main(["run", *arguments, *kept]) == 0
     assert main(["report", "--database", database]) == 2
     error = capsys.readouterr().err
-    assert "several sets of cases" in error and "history kept; --cases" in error
+    assert "have different cases" in error and "history kept; --cases" in error
     plain = error.split("history masked; --cases ")[1][:8]
     assert main(["report", "--database", database, "--cases", plain]) == 0
     store = Store(database, read_only=True)

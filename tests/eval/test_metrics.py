@@ -277,7 +277,7 @@ def test_metrics_are_read_by_name():
     assert parse_metric("NDCG@10") == ("NDCG", 10)
     assert parse_metric(" mrr@5 ") == ("MRR", 5)
     for wrong in ("NDCG", "NDCG@0", "AUC@5", "P@-1", "P@x", ""):
-        with pytest.raises(ConfigError, match="no metric"):
+        with pytest.raises(ConfigError, match="not a metric"):
             parse_metric(wrong)
 
 

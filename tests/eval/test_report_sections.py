@@ -211,6 +211,6 @@ def test_both_pages_show_all_parts_in_order(results, frame):
     assert "6 cases from 3 test sessions (targets: 2 cold); every prefix" in text
     first, last = sections.at_a_glance(frame), sections.calibration(results)
     text = page(frame, title="a shop", first=first, last=last)
-    places = [text.index(f"<h2>{name}") for name in ("At a glance", "All targets", "How far")]
+    places = [text.index(f"<h2>{name}") for name in ("At a glance", "All targets", "Calibration")]
     assert places == sorted(places) and "<b>0.750 ± 0.118</b>" in text
     assert "75 % (50–100)" in text and "Length 1 targets" not in text

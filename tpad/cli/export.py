@@ -9,7 +9,6 @@ from tpad.errors import ConfigError
 
 if TYPE_CHECKING:
     from tpad.bundle import Bundle
-    from tpad.bundle import Bundle
 VECTOR_FORMATS = (".parquet", ".safetensors")
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tpad.data.prices import LOWEST, RANGE, parse_price
 from tpad.errors import ConfigError, DataError
 from tpad.importers.counts import RowCounts, RowError
-from tpad.importers.settings import TIME_UNITS, ImportSettings
+from tpad.importers.settings import TIME_UNITS, ImportSettings, TimeUnit
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20  # of text; a batch ends at whichever comes first
@@ -110,7 +110,7 @@ class Source:
 
 
 def click_maker(
-    settings: ImportSettings, default_unit: str = "s"
+    settings: ImportSettings, default_unit: TimeUnit = "s"
 ) -> Callable[..., tuple[str, str, float]]:
     """A function that makes a row of `CLICKS` from owner, item, time and rating (None: unrated).
 
