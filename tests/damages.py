@@ -291,8 +291,8 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "hidden units 10^8": ("heads", field("encoder.json", "heads.hidden", 10**8)),
     "tau as text": ("encoder.json", field("encoder.json", "heads.tau", "4")),
     "an unknown setting": ("encoder.json", field("encoder.json", "heads.colour", 1)),
-    "an unknown dtype": ("base", field("encoder.json", "model.dtype", "float7")),
-    "max_pixels 0": ("base", field("encoder.json", "model.max_pixels", 0)),
+    "an unknown dtype": ("encoder.json", field("encoder.json", "model.dtype", "float7")),
+    "max_pixels 0": ("encoder.json", field("encoder.json", "model.max_pixels", 0)),
     "an unknown set": ("encoder.json", field("encoder.json", "sets", ["tpad", "nonsense"])),
     "an adapter of another name": (
         "adapters",

@@ -204,7 +204,7 @@ def world(folder):
 
 
 WRITERS = {
-    "app/dashboard/views.py": dashboard,
+    "app/shell/views.py": dashboard,
     "eval/reports/writing.py": report,
     "eval/cli/splits.py": splits,
     "eval/cli/export.py": export,

@@ -170,7 +170,7 @@ def test_bad_input_of_the_other_endpoints_gets_a_sentence(ask):
         ("compare", {"session": PAIR, "models": "tpad"}, "list of names"),
         ("compare", {"session": PAIR, "models": ["no"]}, "no model 'no'"),
         ("encode", {"items": ["item-0001"] * (api.MAX_ENCODED + 1)}, "at most"),
-        ("leaderboard", {"dataset": "no such shop"}, "there are demo"),
+        ("leaderboard", {"dataset": "no such shop"}, "choose from demo"),
         ("leaderboard", {"slice": "lukewarm"}, "all, warm, cold"),
         ("leaderboard", {"metric": "F1"}, "P@5"),
         ("leaderboard", {"metric": 3}, "metric is text"),
@@ -211,7 +211,7 @@ def test_plain_http_may_leave_out_what_has_a_default(page):
 
 
 def test_a_picture_that_is_too_large_gets_a_sentence(ask, monkeypatch):
-    monkeypatch.setattr(api, "MAX_PICTURE", 1000)
+    monkeypatch.setattr("app.api.inputs.MAX_PICTURE", 1000)
     noise = Image.effect_noise((200, 200), 90)
     with pytest.raises(AppError, match="larger than"):
         ask("recommend", [data_url(noise)])

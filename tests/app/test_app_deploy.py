@@ -77,7 +77,7 @@ def space(fake_bundle, tmp_path_factory):
 
 def test_all_that_the_app_needs_and_nothing_else_is_in_it(space, fake_bundle):
     found = files(space)
-    for name in ("app/__main__.py", "app/style.css", "eval/database/store.py", "LICENSE"):
+    for name in ("app/__main__.py", "app/static/style.css", "eval/database/store.py", "LICENSE"):
         assert name in found
     assert {name.split("/")[0] for name in found} == {
         "README.md",

@@ -4,6 +4,7 @@ import io
 import re
 from base64 import b64decode
 from datetime import UTC, datetime
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -168,7 +169,7 @@ def test_runs_come_newest_first_with_those_that_go_on():
 
 def test_a_runs_page_tells_its_configuration_and_its_figures():
     page = Reader(run_page(run(), figures(), [run(), run(id="r9", seed=1)], ""))
-    assert '"width": 8' in page.text
+    assert '"width": 8' in unescape(page.text)
     assert "0.250 0.200 – 0.300" in page.text
     assert [a["data-id"] for a in page.having("data-act", "run")] == ["r1", "r9"]
     assert page.having("data-act", "runs")

@@ -61,7 +61,7 @@ def test_a_folder_that_is_in_use_is_refused(refused, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--items", 10), "48 items"),
+        (("--items", 10), "items must be at least 48"),
         (("--seed", -1), "seed"),
         (("--train", 0), "train_sessions"),
         (("--workers", 0), "--workers"),
@@ -90,7 +90,7 @@ def test_a_pretraining_that_cannot_be(refused, tmp_path, arguments, named):
         (("--ablation", "captions"), "python -m tpad ablate --only captions"),
         (("--set", "distillation.epochs"), "NAME=VALUE"),
         (("--set", "distil.epochs=3"), "'distil.epochs'"),
-        (("--set", "distillation.epochs=many"), "'distillation.epochs'"),
+        (("--set", "distillation.epochs=many"), "distillation.epochs must be an integer"),
         (("--set", "transfer.epochs=0"), "at least 1"),
         (("--set", "distillation=3"), "'distillation' has parts"),
         (("--seed", "-1"), "seed"),
@@ -326,7 +326,7 @@ def test_model_options_that_cannot_work(refused, tables):
     assert "model.visual_tokens must be at least 1" in refused(
         "train", *shop, "--visual-tokens", "0"
     )
-    assert "'model.load_in_4bit' wants a value" in refused(
+    assert "model.load_in_4bit must be a boolean" in refused(
         "train", *shop, "--set", "model.load_in_4bit=3"
     )
 

@@ -159,6 +159,6 @@ def test_one_function_opens_pictures():
         if "Image.open("
         in path.read_text("utf-8").replace(
             '>>> recommender.recommend(["item-0001", Image.open(', ""
-        )
+        ).replace('items = [ItemInput(Image.open("lamp.jpg")', "")
     ]
     assert callers == ["tpad/data/picture_files.py"]

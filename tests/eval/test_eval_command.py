@@ -113,7 +113,7 @@ def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
     assert [entry.name for entry in sets] == ["vision", "clip", "tpad_image", "tpad"]
     assert [entry.role for entry in sets] == ["baseline", "baseline", "tpad", "tpad"]
     for taken in ("vision", "markov"):
-        with pytest.raises(ConfigError, match=f"a model {taken} already"):
+        with pytest.raises(ConfigError, match=f"already a model {taken}"):
             all_entries(shop, given, FAST, extra={taken: x})
 
 
@@ -138,7 +138,7 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
     # They are no reason to leave out the sets that are made where there is no bundle.
     names = [entry.name for entry in all_entries(shop, {}, config, ablations=given)]
     assert {"random", "tfidf", "tpad-full"} <= set(names) and "tpad" not in names
-    with pytest.raises(ConfigError, match="a model tpad-full already"):
+    with pytest.raises(ConfigError, match="already a model tpad-full"):
         all_entries(shop, embeddings, config, extra={"tpad-full": x}, ablations=given)
     with pytest.raises(ConfigError, match="tpad-full has shape"):
         all_entries(shop, embeddings, config, ablations={"full": x[:3]})

@@ -183,7 +183,7 @@ def test_the_scores_of_a_model_stay_as_they_are():
 def test_scores_that_cannot_be_ranked_are_refused(bad):
     table = random_table()
     table[:, 0] = bad
-    with pytest.raises(ValueError, match=r"Table gave (nan|inf)"):
+    with pytest.raises(ValueError, match=r"Table returned (nan|inf)"):
         rank_all(Table(table), shop_cases(), N_ITEMS)
 
 

@@ -120,7 +120,7 @@ def test_paths_that_are_refused(refused, log, tmp_path):
         (("--sessions", "gap", "soon"), "minutes"),
         (("--sessions", "gap", "-1"), "above 0"),
         (("--sessions", "week"), "'day', 'gap', 'user' or 'given'"),
-        (("--sessions", "given", "day"), "give the files before it"),
+        (("--sessions", "given", "day"), "put the files before it"),
         (("--min-clicks", "0"), "min_clicks must be at least 1"),
         (("--min-session", "0"), "min_session must be at least 1"),
         (("--limit", "0"), "limit must be at least 1"),

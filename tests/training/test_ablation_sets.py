@@ -52,7 +52,7 @@ def sets(trained, tmp_path_factory):
 
 def test_only_what_an_ablation_changes_is_computed(sets):
     *_, added = sets
-    assert added == Counter(feedback=2)  # and never a recommender
+    assert added == Counter(feedback=1)  # of no-fields; and never a recommender
 
 
 def test_there_is_a_file_each_in_the_order_of_the_table(sets):

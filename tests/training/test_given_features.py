@@ -19,7 +19,7 @@ from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, naming_loss
 from tpad.training.inputs import contents
 from tpad.training.pipeline import train
-from tpad.training.stages import describing, distillation
+from tpad.training.stages import describing, reading
 from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.naming import learn_to_name
 from tpad.training.stages.reading import what_is_read
@@ -222,7 +222,7 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
         seen.append(what_is_read(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(distillation, "what_is_read", read)
+    monkeypatch.setattr(reading, "what_is_read", read)
     config = replace(
         trained.config,
         features=("attributes",),

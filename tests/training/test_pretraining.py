@@ -122,7 +122,7 @@ def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
 def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, together):
     """One batch of conversations of different lengths, once through each of the two paths."""
     monkeypatch.setattr(answers, "TOGETHER", together)
-    monkeypatch.setattr(pretraining, "_fast", nullcontext)
+    monkeypatch.setattr(answers, "fast_format", nullcontext)
     chats = [
         conversation(pictures, (True, True, False), (True, True, True)),
         conversation(pictures[1:], (True,), (True,)),
@@ -138,7 +138,7 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, toget
 
 def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, monkeypatch):
     """However many conversations are read at once, the step is that of the whole batch."""
-    monkeypatch.setattr(pretraining, "_fast", nullcontext)
+    monkeypatch.setattr(answers, "fast_format", nullcontext)
     prompter, rng, some = Prompter(mllm.tokenizer), random.Random(0), looks(reserved=False)
     batch = [
         pretraining_data.conversation(prompter, [(row, some[row]) for row in range(n)], rng)
