@@ -161,7 +161,7 @@ def test_unknown_sets_are_refused(trained):
     encoder = load_encoder(trained.bundle, device="cpu")
     with pytest.raises(ConfigError, match="no embedding set 'clip'"):
         encoder.encode([NewItem(title="x")], sets=["clip"])
-    with pytest.raises(ConfigError, match="baselines must be one of .*not 'clip'"):
+    with pytest.raises(ConfigError, match=r"baselines must be one of .*not 'clip'"):
         trained.config.override("baselines", ("clip",))
     assert set(trained.config.baselines) | {"tpad"} == set(EMBEDDING_SETS)
 
