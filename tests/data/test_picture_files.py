@@ -157,8 +157,8 @@ def test_one_function_opens_pictures():
         for folder in ("tpad", "eval", "app")
         for path in (ROOT / folder).rglob("*.py")
         if "Image.open("
-        in path.read_text("utf-8").replace(
-            '>>> recommender.recommend(["item-0001", Image.open(', ""
-        ).replace('items = [ItemInput(Image.open("lamp.jpg")', "")
+        in path.read_text("utf-8")
+        .replace('>>> recommender.recommend(["item-0001", Image.open(', "")
+        .replace('items = [ItemInput(Image.open("lamp.jpg")', "")
     ]
     assert callers == ["tpad/data/picture_files.py"]

@@ -64,7 +64,7 @@ def test_no_chat_template(copy):
 
 
 def test_unknown_settings(idefics3):
-    with pytest.raises(ConfigError, match="dtype must be .*, not 'float8'"):
+    with pytest.raises(ConfigError, match=r"dtype must be .*, not 'float8'"):
         MLLM.load(idefics3, ModelSettings(dtype="float8"))
     with pytest.raises(ConfigError, match="no device 'gpu'"):
         MLLM.load(idefics3, device="gpu")

@@ -334,7 +334,9 @@ class TestFourBits:
         config = json.loads((copy / "config.json").read_text())
         config["quantization_config"] = {"quant_method": "awq"}
         (copy / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ModelError, match=r"are quantised \(awq\), which is not supported; use the checkpoint"):
+        with pytest.raises(
+            ModelError, match=r"are quantised \(awq\), which is not supported; use the checkpoint"
+        ):
             load(copy)
 
 
