@@ -193,7 +193,7 @@ def webp(size=(40, 40)) -> str:
         ({"model": "nobody"}, "model"),
         ({"model": ["tpad"]}, "model"),
         ({"next": "nothing"}, "true next item"),
-        ({"next": {"a": 1}}, "guess"),
+        ({"next": {"a": 1}}, "true next item"),
     ],
 )
 def test_a_file_that_is_not_ours_gets_one_sentence(shop, text, says):

@@ -148,7 +148,7 @@ def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, 
     )[0]
     expected = occlusion(shop.recommender.bundle.recommenders["tpad"], vector, 20, PARTS)
     np.testing.assert_allclose(found.parts["fall"], expected["fall"], atol=1e-3)
-    assert set(found.alike) == {"tau", "nu"}
+    assert set(found.similarity) == {"tau", "nu"}
     assert explain(shop, mixed, "item-0020", "vision").parts is None
     assert "Transitional" in explain_views.panel(found, "TPAD")
 
