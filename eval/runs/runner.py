@@ -155,6 +155,8 @@ def code_version() -> tuple[str, str]:
     except PackageNotFoundError:
         package = "0"
     folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():  # an installed package may lie in another project's checkout
+        return package, ""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--", "tpad", "eval")

@@ -288,7 +288,7 @@ class TestFourBits:
 
     def test_a_4bit_model_trains_and_is_saved(self, folder, items, tmp_path):
         """With bitsandbytes: half a byte per weight, and adapters that train on them."""
-        pytest.importorskip("bitsandbytes", reason='needs pip install -e ".[quant]"')
+        pytest.importorskip("bitsandbytes", reason='needs pip install "tpad[quant]"')
         plain = load(folder)
         mllm = load(folder, load_in_4bit=True)
         layer = r"(text|language)_model\.layers"

@@ -30,7 +30,7 @@ def check_4bit(device: torch.device) -> None:
     if find_spec("bitsandbytes") is None:
         raise ConfigError(
             "Loading in 4 bits needs the package bitsandbytes, which is not installed; install it "
-            'with `pip install -e ".[quant]"`, or leave out load_in_4bit.'
+            'with `pip install "tpad[quant]"`, or leave out load_in_4bit.'
         )
 
 

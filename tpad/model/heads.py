@@ -1,7 +1,7 @@
 """The small heads that split features into a transitional and an intrinsic part [paper: disentangle].
 
-All parts are bounded (layer-normalised, or probabilities): free features would let vCLUB fool its own
-q (see METHOD).
+All parts are bounded (layer-normalised, or probabilities): with free features, vCLUB could be driven
+to minus infinity.
 """
 
 import torch

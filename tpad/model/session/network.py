@@ -1,6 +1,6 @@
 """The network of the session recommender: what it computes, without how it is trained.
 
-What METHOD.md fixes **[paper: a session model over the item representations; ours: its form]**: the
+**[paper: a session model over the item representations; ours: its form]** The
 score of item j after a session is the scaled dot product of the session's state with the projected
 `x_j`. An ID embedding may be added for warm items and is dropped at random, so that cold items stay
 first-class.
