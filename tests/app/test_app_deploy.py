@@ -111,7 +111,7 @@ def test_the_demo_keeps_the_projects_title_and_brings_its_results(tmp_path):
     head = metadata_load(tmp_path / "space" / "README.md")
     assert head == front_matter(ROOT / "README.md")
     assert "**the demo shop**" in (tmp_path / "space" / "README.md").read_text("utf-8")
-    assert open_results(tmp_path / "space" / "assets" / "demo.db", read_only=True).choices()
+    assert open_results(tmp_path / "space" / "assets" / "demo.db", read_only=True).case_sets()
     assert not list((tmp_path / "space" / "assets").glob("*-wal"))
 
 

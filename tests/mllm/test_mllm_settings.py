@@ -254,7 +254,7 @@ class TestFourBits:
 
     def test_it_needs_bitsandbytes(self, monkeypatch):
         monkeypatch.setattr("tpad.mllm.quantisation.find_spec", lambda name: None)
-        with pytest.raises(ConfigError, match=r'bitsandbytes, .*pip install -e "\.\[quant\]"'):
+        with pytest.raises(ConfigError, match=r'bitsandbytes, .*pip install "tpad\[quant\]"'):
             check_4bit(torch.device("cuda"))
 
     def test_settings_and_preparation(self, llava_folder, items, monkeypatch):

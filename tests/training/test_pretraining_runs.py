@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(cheap, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(Stage, "save_epoch", counted)
     pretrain(config, tmp_path / "killed", workers=1, quiet=True)
-    assert saved[:2] == [(f"{'1 see' if phase == 'see' else '2 describe'}", n) for n in (2, 3)]
+    assert saved[:2] == [(phase, n) for n in (2, 3)]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
 
@@ -108,7 +108,7 @@ def test_what_the_tower_sees_is_read_once_and_rests(cheap, tmp_path, monkeypatch
     monkeypatch.setattr(pretraining, "_keep", keep)
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
     pretrain(cheap, tmp_path / "base", workers=1, quiet=True)
-    seen, told = kept["1 see"], kept["2 describe"]
+    seen, told = kept["see"], kept["describe"]
     for name, tensor in seen.items():
         part, rest = name.split(".", 1)
         later = told["model." + ("vision_model." if part == "tower" else "connector.") + rest]

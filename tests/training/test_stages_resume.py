@@ -214,21 +214,21 @@ def test_a_stopped_writer_writes_only_what_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(descriptions, "CHUNK", 2)
     asked = []
 
-    class Writer:
-        stops = True
+    stops = True
 
-        def generate(self, items, **_):
-            asked.extend(items)
-            if self.stops and len(asked) == 14:
-                raise KeyboardInterrupt
-            return [f" about {item} " if item else " " for item in items]
+    def generate(mllm, items, **_):
+        asked.extend(items)
+        if stops and len(asked) == 14:
+            raise KeyboardInterrupt
+        return [f" about {item} " if item else " " for item in items]
 
-    shop, stage = SimpleNamespace(mllm=Writer(), images=None), new_stage(tmp_path / "descriptions")
+    monkeypatch.setattr(descriptions, "generate", generate)
+    shop, stage = SimpleNamespace(mllm=None, images=None), new_stage(tmp_path / "descriptions")
     items = list(range(19))
     with pytest.raises(KeyboardInterrupt):
         descriptions.write_descriptions(items, shop, stage, 8, "writing")
     asked.clear()
-    Writer.stops = False
+    stops = False
     written = descriptions.write_descriptions(items, shop, stage, 8, "writing")
     assert asked == items[12:]  # what is written is kept chunk by chunk
     assert written == ["unknown", *(f"about {item}" for item in items[1:])]
