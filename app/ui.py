@@ -221,7 +221,7 @@ def _wire_tabs(page: Page) -> None:
     def open_case(case: Any) -> tuple[Any, Any]:
         return (case, gr.Tabs(selected=cold_start.NAME)) if case else skip_all(2)
 
-    # A test case of the dashboard opens in the tab “Cold start by hand”.
+    # A test case of the dashboard opens in the tab “Cold-start cases”.
     if page.dashboard.case is not None and page.cold_start.case is not None:
         page.dashboard.case.change(
             open_case, page.dashboard.case, [page.cold_start.case, page.tabs], **QUIET
