@@ -277,14 +277,6 @@ class TestWrite:
         file = tmp_path / "b" / "embeddings" / "tpad.safetensors"
         assert file.stat().st_size < 2 * x.size + 200
 
-    def test_single_precision_is_read_as_it_is(self, copy):
-        from safetensors.numpy import save_file
-
-        x = np.random.default_rng(0).normal(size=(60, 24)).astype(np.float32)
-        save_file({"x": x}, copy / "embeddings" / "tpad.safetensors")
-        edit_info(copy, **summarise(copy))
-        np.testing.assert_array_equal(load(copy).embeddings["tpad"], x)
-
     def test_everybody_may_read_the_files(self, parts, tmp_path):
         (tmp_path / "private").mkdir()
         (tmp_path / "private" / "note.txt").write_text("arrivals")

@@ -1,9 +1,6 @@
 """Item encoders on disk: small files, and the very same features from them."""
 
-import shutil
-
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
 from tpad import Bundle
 from tpad.bundle.encoder import load_encoder
@@ -32,23 +29,6 @@ def test_tfidf_reads_texts_beyond_what_the_language_model_reads(trained):
     short = type(item)(None, item.title, category=item.category, price=item.price)
     one, other = encoder.encode([long, short], ["tfidf"])["tfidf"]
     assert one @ other > 0.9 * np.linalg.norm(one) * np.linalg.norm(other)
-
-
-def test_the_components_of_earlier_bundles_are_found_with_the_heads(trained, tmp_path):
-    old = shutil.copytree(trained.bundle, tmp_path / "old")
-    text = load_file(old / "text.safetensors")
-    assert text["components"].dtype == np.float16
-    (old / "text.safetensors").unlink()
-    heads = load_file(old / "heads.safetensors")
-    single = {f"text.{name}": array.astype(np.float32) for name, array in text.items()}
-    save_file(heads | single, old / "heads.safetensors")
-    items = contents(trained.dataset)[:5]
-    for name in ("tfidf", "tpad"):
-        one, other = (
-            load_encoder(folder, device="cpu").encode(items, [name])[name]
-            for folder in (trained.bundle, old)
-        )
-        np.testing.assert_array_equal(one, other)
 
 
 def test_recommenders_learn_from_what_the_bundle_stores(trained):

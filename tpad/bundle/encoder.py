@@ -44,7 +44,7 @@ def load_encoder(
     file = files.file("encoder.json")
     with reading(file):
         facts = read_json(file)
-        base, settings = facts["base"], from_json(ModelSettings, facts.get("model", {}))
+        base, settings = facts["base"], from_json(ModelSettings, facts["model"])
         how = from_json(Reading, facts["reading"])
         sizes = from_json(HeadsConfig, facts["heads"])
         categories = facts["categories"]
@@ -97,14 +97,14 @@ def _assembled(
     heads_file = files.file("heads.safetensors")
     with reading(heads_file):
         arrays = load_file(heads_file)
-    text = _read_text(files, arrays)
+    text = _read_text(files)
     with reading(heads_file):
         scaler = built(
             lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler.")
         )
         words = arrays["heads.describe.weight"].shape[0] if sizes.words else 0
         given = None
-        if facts.get("given") is not None:  # earlier bundles do not say
+        if facts["given"] is not None:
             given = GivenFeatures.restore(facts["given"], arrays)
         size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
         heads = built(
@@ -137,12 +137,8 @@ def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tens
     }
 
 
-def _read_text(files: Listed, heads: dict[str, np.ndarray]) -> TextFeatures:
+def _read_text(files: Listed) -> TextFeatures:
     file = files.file("text.json")
     with reading(file):
         vocabularies = read_json(file)
-        # Earlier bundles keep the arrays with the heads.
-        arrays = {k.removeprefix("text."): v for k, v in heads.items() if k.startswith("text.")}
-        if files.has("text.safetensors"):
-            arrays = load_file(files.file("text.safetensors"))
-        return TextFeatures.restore(vocabularies, arrays)
+        return TextFeatures.restore(vocabularies, load_file(files.file("text.safetensors")))

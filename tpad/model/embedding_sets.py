@@ -97,7 +97,7 @@ def write_embeddings(path: Path, name: str, vectors: np.ndarray) -> None:
 
 
 def read_embeddings(path: Path, n_items: int) -> np.ndarray:
-    """(n_items, d) float32 of a file in half precision, or in single precision as of old.
+    """(n_items, d) float32 of a file in half precision.
 
     Raises:
         BundleError: it cannot be read, or holds other items.
@@ -111,7 +111,7 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
             f"{path} has shape {vectors.shape}, but there are {n_items} items; "
             "train the bundle again."
         )
-    if vectors.dtype not in (np.float16, np.float32) or not np.isfinite(vectors).all():
+    if vectors.dtype != np.float16 or not np.isfinite(vectors).all():
         raise BundleError(
             f"{path} holds NaN, infinity or numbers of the kind {vectors.dtype}; train the bundle "
             "again."
