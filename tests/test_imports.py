@@ -66,6 +66,18 @@ def test_threads_may_import_the_same_packages_at_once():
     assert done.stdout == "" and done.returncode == 0, done.stdout + done.stderr
 
 
+def test_transformers_and_peft_are_imported_in_one_place():
+    """Two threads that import parts of Transformers at once can fail."""
+    importing = {
+        path.name
+        for path in (ROOT / "tpad" / "mllm").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+        if node.module.partition(".")[0] in ("transformers", "peft")
+    }
+    assert importing == {"hugging_face.py"}
+
+
 def test_no_module_imports_itself_by_way_of_others():
     """A module needs its package: one that a package imports is a cycle, too."""
     needed = _needed_modules()

@@ -30,7 +30,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import get_cpu_distributed_information, parse_flag_from_env
 from torch import Tensor, distributed as dist, nn
-from transformers.utils import logging
 
 from tpad.distributed.sharding import Sharding, all_present, check_options
 from tpad.environment import variable
@@ -124,6 +123,9 @@ def _join(device: str, local_processes: int) -> PartialState:
     else:  # what lies in main memory goes by gloo
         state = PartialState(backend="cpu:gloo,cuda:nccl", timeout=PATIENCE)
     if not state.is_main_process:
+        # Not at the top: two threads must not import Transformers at once, see `tpad.mllm`.
+        from transformers.utils import logging
+
         logging.disable_progress_bar()
     return state
 

@@ -15,17 +15,6 @@ import logging
 
 import lazy_loader
 
-# Transformers imports its modules lazily, and they import each other in cycles, which fails if two
-# threads do it at once. So these names are imported here, under the import lock of this package,
-# before the modules of this package and PEFT use them.
-from transformers import (  # noqa: F401
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-)
-
 # On import by PEFT, bitsandbytes logs that a package is missing which is not used here.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 

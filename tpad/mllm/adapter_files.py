@@ -10,11 +10,11 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tpad.errors import ModelError
+from tpad.mllm.hugging_face import LoraConfig
 
 CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 MAX_RANK = 1_024

@@ -9,17 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftConfig,
-    PeftModel,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from transformers import PreTrainedModel
 
 from tpad.errors import ModelError, one_line
 from tpad.io.files import replacing_folder
@@ -29,6 +20,15 @@ from tpad.mllm.adapter_files import (
     PROJECTIONS,
     read_adapter,
     write_adapter,
+)
+from tpad.mllm.hugging_face import (
+    LoraConfig,
+    LoraLayer,
+    PeftConfig,
+    PeftModel,
+    PreTrainedModel,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
 )
 
 

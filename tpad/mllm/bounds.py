@@ -9,10 +9,15 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForImageTextToText
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 from tpad.errors import ModelError
+from tpad.mllm.hugging_face import (
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    AutoConfig,
+    AutoModelForImageTextToText,
+    cached_file,
+)
 
 MAX_PARTS = 1_024
 """Most layers, attention heads or experts of a model."""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from tpad.io.files import replacing
+from tpad.mllm.hugging_face import BaseModelOutputWithPooling
 
 
 @dataclass

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from PIL import Image
-from transformers import PreTrainedConfig
-from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ModelError, one_line
+from tpad.mllm.hugging_face import PreTrainedConfig, ProcessorMixin
 from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.processors import Pixels, is_qwen, preprocess
 

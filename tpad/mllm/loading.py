@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
+
+from tpad.errors import ModelError, TpadError, one_line
+from tpad.mllm.bounds import check_config, check_size
+from tpad.mllm.hugging_face import (
     AutoConfig,
     AutoModelForImageTextToText,
     PreTrainedConfig,
     PreTrainedModel,
+    ProcessorMixin,
+    cached_file,
+    extract_commit_hash,
 )
-from transformers.processing_utils import ProcessorMixin
-from transformers.utils import cached_file
-from transformers.utils.hub import extract_commit_hash
-
-from tpad.errors import ModelError, TpadError, one_line
-from tpad.mllm.bounds import check_config, check_size
 from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
-from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ConfigError
 from tpad.io.files import replacing_folder
 from tpad.mllm.adapters import Adapters
 from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.chat_tokenizer import ChatTokenizer
+from tpad.mllm.hugging_face import PreTrainedModel, ProcessorMixin
 from tpad.mllm.image_tokens import check_image_tokens
 from tpad.mllm.loading import check_family, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes

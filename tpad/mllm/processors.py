@@ -16,15 +16,18 @@ from typing import Any
 
 import torch
 from PIL import Image, ImageOps
-from transformers import AutoImageProcessor, AutoTokenizer
-from transformers.models.idefics3.processing_idefics3 import Idefics3Processor
-from transformers.models.llava.processing_llava import LlavaProcessor
-from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor as _Qwen2_5
-from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor as _Qwen3
-from transformers.models.smolvlm.processing_smolvlm import SmolVLMProcessor as _SmolVLM
-from transformers.processing_utils import ProcessorMixin
 
 from tpad.errors import ImageError, ModelError
+from tpad.mllm.hugging_face import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    Idefics3Processor,
+    LlavaProcessor,
+    ProcessorMixin,
+    Qwen2_5_VLProcessor as _Qwen2_5,
+    Qwen3VLProcessor as _Qwen3,
+    SmolVLMProcessor as _SmolVLM,
+)
 
 
 class Qwen2_5_VLProcessor(_Qwen2_5):

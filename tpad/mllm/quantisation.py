@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import prepare_model_for_kbit_training
 from safetensors.torch import save_file
-from transformers import BitsAndBytesConfig, PreTrainedModel
 
 from tpad.errors import ConfigError
+from tpad.mllm.hugging_face import (
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    prepare_model_for_kbit_training,
+)
 
 NOT_QUANTISED = r"(.*\.)?(vision_model|vision_tower|visual|connector|multi_modal_projector|lm_head)"
 """Modules that keep their precision: the vision tower and the connector, which are small, and the output

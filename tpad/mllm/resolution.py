@@ -3,10 +3,8 @@
 from math import isqrt
 from typing import Any
 
-from transformers import PreTrainedConfig
-from transformers.processing_utils import ProcessorMixin
-
 from tpad.errors import ConfigError
+from tpad.mllm.hugging_face import PreTrainedConfig, ProcessorMixin
 from tpad.mllm.settings import ModelSettings
 
 DEFAULT_MAX_PIXELS = 128 * 28 * 28

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 from tpad.errors import ModelError
+from tpad.mllm.hugging_face import cached_file
 
 ADAPTER_FILE = "adapter_config.json"
 CONFIG_FILES = (

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from tpad.errors import ModelError
 from tpad.mllm.collator import collate
+from tpad.mllm.hugging_face import DynamicCache
 from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import Conversation
