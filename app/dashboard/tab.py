@@ -1,7 +1,7 @@
 """The dashboard: what the results database holds, from the leaderboard down to a single run."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +56,7 @@ class Dashboard:
         keys = ("section", "run", *KEYS.values())
         if self.request is None:
             return AddressPart(keys=keys)
-        outputs = {
+        outputs: dict[Any, Callable[[AddressRequest], Any]] = {
             self.request: lambda request: request,
             self.section: lambda request: view_of(request.values).section,
             self.place: lambda request: (view_of(request.values).run, View.shown),
