@@ -14,21 +14,31 @@ class LatestRequest:
         drawn: the same view, with values that are not offered replaced.
         number: counts the requests.
         address: number of the last address of the page that was followed.
+        following: the view of that address until its drawing starts; another event that comes in
+            between must not fall back on the controls, which still have their old values.
     """
 
     stamp_and_view: tuple[str, View] | None = None
     drawn: View | None = None
     number: int = 0
     address: int = 0
+    following: View | None = None
 
     @property
     def view(self) -> View | None:
         """The view of the latest request."""
-        return self.drawn or (self.stamp_and_view[1] if self.stamp_and_view else None)
+        if self.stamp_and_view is None:
+            return self.following
+        return self.drawn or self.stamp_and_view[1]
+
+    def follow(self, address: int, view: View) -> None:
+        """Note the view of an address, which is then drawn whatever was drawn before."""
+        self.following, self.stamp_and_view, self.drawn = view, None, None
+        self.address = address
 
     def start(self, stamp: str, view: View) -> int:
         """Note a new request; returns its number."""
-        self.stamp_and_view, self.drawn = (stamp, view), None
+        self.stamp_and_view, self.drawn, self.following = (stamp, view), None, None
         self.number += 1
         return self.number
 

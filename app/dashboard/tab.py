@@ -42,14 +42,12 @@ class Dashboard:
         case: (fingerprint of the cases, number of the case) that the visitor opens.
         section, place: what is looked at, and which run.
         request: the `AddressRequest` to follow next.
-        metric: which metric is shown.
     """
 
     case: gr.State | None = None
     section: gr.Radio | None = None
     place: gr.State | None = None
     request: gr.State | None = None
-    metric: gr.Dropdown | None = None
 
     def address_part(self) -> AddressPart:
         """What the dashboard keeps in the page's address."""
@@ -61,8 +59,6 @@ class Dashboard:
             self.section: lambda request: view_of(request.values).section,
             self.place: lambda request: (view_of(request.values).run, View.shown),
         }
-        if self.metric is not None:  # set before the tab is laid out for the first time
-            outputs[self.metric] = lambda request: view_of(request.values).metric
         return AddressPart(keys=keys, outputs=outputs)
 
 
@@ -79,9 +75,7 @@ def build(shop: Shop, tab: gr.Tab) -> Dashboard:
         control = getattr(layout.filters, name)
         keep_in_address(control.input, control, KEYS[name], default)
     keep_in_address(layout.section.change, layout.section, "section", LEADERBOARD)
-    return Dashboard(
-        layout.case, layout.section, layout.place, layout.request, layout.filters.metric
-    )
+    return Dashboard(layout.case, layout.section, layout.place, layout.request)
 
 
 def _wire_drawing(sections: Sections, layout: Layout, tab: gr.Tab) -> None:
@@ -109,8 +103,8 @@ def _wire_drawing(sections: Sections, layout: Layout, tab: gr.Tab) -> None:
             if trigger in by_address and request.tab != NAME:
                 yield nothing  # another tab is open; this one follows the address when it is opened
                 return
-            latest.address, latest.stamp_and_view = request.number, None
             view = view_of(request.values)
+            latest.follow(request.number, view)
         yield from _draw(sections, latest, view, nothing)
 
     gr.on(
@@ -164,9 +158,9 @@ def _draw(sections: Sections, latest: LatestRequest, view: View, nothing: tuple)
             if latest.number != number:
                 yield nothing
                 return
-            # The filters come with every answer: a page that is still being laid out can miss one.
             if section is not None:
                 yield (*filters, *section_updates(section))
+                filters = same
     except Exception as error:
         failure = _failure(error)
         if latest.number != number:

@@ -262,3 +262,16 @@ def test_only_the_filters_of_a_section_are_shown():
     shown = dict(zip(FILTER_NAMES, filters_shown(View(RUNS, run="r")), strict=True))
     assert [name for name, update in shown.items() if update["visible"]] == ["part"]
     assert set(FILTERS) == set(SECTIONS)
+
+
+def test_an_event_between_an_address_and_its_drawing_sees_the_view_of_the_address():
+    """The controls still have their old values then."""
+    latest, asked = LatestRequest(), View(section="cost", metric="NDCG@5")
+    assert latest.view is None
+    latest.follow(1, asked)
+    assert latest.view == asked and not latest.covers("stamp", asked)
+    latest.start("stamp", asked)
+    assert latest.view == asked and latest.covers("stamp", asked)
+    other = View(section="cost", metric="P@5")
+    latest.follow(2, other)
+    assert (latest.view, latest.address) == (other, 2) and not latest.covers("stamp", asked)
