@@ -1,1 +1,1 @@
-"""The Cold start tab: test cases checked by hand."""
+"""The Cold-start cases tab: check test cases by hand."""

@@ -5,7 +5,7 @@ It stands in for a public checkpoint where no model hub can be reached. Two phas
 1. *See*: vision tower and connector learn to name type, colour, pattern and emblem, each through an
    attention-pooled head over the image tokens that is thrown away afterwards. Without the language
    model in the way a picture costs a third of the time, and the gradient of four labels is dense.
-2. *Describe*: the tower rests and has read each picture once; connector and language model learn to
+2. *Describe*: the tower is frozen and reads each picture once; connector and language model learn to
    write the plain description of a product after its picture and text, in conversations of one to
    three products.
 

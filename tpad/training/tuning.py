@@ -1,7 +1,7 @@
-"""Tunes the session recommender on items that play cold.
+"""Tunes the session recommender on pseudo-cold items.
 
 Validation sessions have warm targets only, so they cannot measure how an embedding set ranks items
-without clicks. A tenth of the warm items therefore plays cold: their clicks are removed from the
+without clicks. A tenth of the warm items is therefore pseudo-cold: their clicks are removed from the
 training sessions, and validation uses both kinds of targets **[ours]**. Tuned are
 
 - the PCA size of the features, by MRR@20, and
