@@ -22,6 +22,7 @@ from app.shell.session import FORGET_AFTER, Element, SessionFull, VisitorSession
 from app.shell.shop import Shop
 from app.shell.static_files import script, stylesheet
 from app.shell.text import readable
+from app.shell.turns import THREADS
 from tpad.model.embedding_sets import EMBEDDING_SETS
 
 if TYPE_CHECKING:
@@ -317,6 +318,7 @@ def launch_options(app: gr.Blocks) -> dict[str, Any]:
             "max_body_size": MAX_REQUEST,
         },
         "max_file_size": MAX_UPLOAD,
+        "max_threads": THREADS,
         "state_session_capacity": MAX_VISITORS,
         "footer_links": [],
         "ssr_mode": False,

@@ -7,6 +7,7 @@ the whole text. It reads one line per parameter, however long.
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +27,16 @@ from app.api.inputs import (
 )
 from app.shell.session import MAX_ELEMENTS
 from app.shell.shop import Shop, with_item_facts
+from app.shell.turns import QUICK, SLOW, in_turn
 from tpad.data.columns import Columns
 from tpad.errors import DataError, TpadError
+from tpad.items import NewItem
 
 if TYPE_CHECKING:
     from app.shell.results import CaseSet, Results
 
 log = logging.getLogger("app")
 
-CALLS = 16  # at once, of all callers; slow parts take turns, see `app.shell.pictures`
 MAX_ENCODED = 32  # items of one call of /encode
 MAX_REQUEST = 64_000_000  # bytes of a whole call; a larger one is refused before it is read
 ENDPOINTS = ("recommend", "compare", "encode", "leaderboard")
@@ -53,8 +55,7 @@ def add_api(shop: Shop) -> None:
         gr.api(
             _with_messages(endpoint),
             api_name=endpoint.__name__,
-            concurrency_limit=CALLS,
-            concurrency_id="api",
+            concurrency_limit=None,  # what takes long waits for its turn, see `app.shell.turns`
         )
 
 
@@ -78,9 +79,9 @@ def _recommend(shop: Shop) -> Callable:
             The items, best first: item_id, title, score (comparable within one call), rank (from 1), is_cold (nobody clicked it in training).
         """
         elements = read_elements(shop, session, MAX_ELEMENTS)
-        found = shop.recommender.recommend(
-            elements, read_count(k), read_flag(exclude_seen), read_model(shop, model)
-        )
+        count, exclude, name = read_count(k), read_flag(exclude_seen), read_model(shop, model)
+        with _turn_for(elements):
+            found = shop.recommender.recommend(elements, count, exclude, name)
         return _recommended(shop, found)
 
     return recommend
@@ -109,7 +110,9 @@ def _compare(shop: Shop) -> Callable:
         if not isinstance(names, (list, tuple)):
             raise DataError("models is a list of names.")
         names = list(dict.fromkeys(read_model(shop, name) for name in names))
-        table = shop.recommender.compare(elements, names, read_count(k), read_flag(exclude_seen))
+        count, exclude = read_count(k), read_flag(exclude_seen)
+        with _turn_for(elements):
+            table = shop.recommender.compare(elements, names, count, exclude)
         return {name: _recommended(shop, table[table["model"] == name]) for name in names}
 
     return compare
@@ -127,7 +130,9 @@ def _encode(shop: Shop) -> Callable:
             One vector per item, all of the same length.
         """
         elements = read_elements(shop, items, MAX_ENCODED)
-        return shop.recommender.encode(elements, read_model(shop, model)).tolist()
+        name = read_model(shop, model)
+        with _turn_for(elements):
+            return shop.recommender.encode(elements, name).tolist()
 
     return encode
 
@@ -150,7 +155,8 @@ def _leaderboard(shop: Shop) -> Callable:
         if shop.results is None:
             raise DataError("This app has no results database; start it with --database.")
         cases = _case_set(shop.results, read_text(dataset, "dataset"), read_text(split, "split"))
-        evaluation = shop.results.evaluation(cases.key)
+        with in_turn(QUICK):
+            evaluation = shop.results.evaluation(cases.key)
         part = read_text(slice, "slice") or "all"
         if part not in evaluation.masks:
             raise DataError(
@@ -221,6 +227,11 @@ def _with_messages(endpoint: Callable) -> Callable:
             raise gr.Error(sentence, print_exception=False) from error
 
     return safe
+
+
+def _turn_for(elements: Sequence[str | NewItem]) -> AbstractContextManager[None]:
+    """New items have to be encoded."""
+    return in_turn(QUICK if all(isinstance(each, str) for each in elements) else SLOW)
 
 
 def _recommended(shop: Shop, found: pd.DataFrame) -> list[dict[str, Any]]:

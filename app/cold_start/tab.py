@@ -17,7 +17,6 @@ from app.shell.address_fields import AddressPart, AddressRequest
 from app.shell.events import clicked_button, guarded, html, skip_all
 from app.shell.names import model_title
 from app.shell.no_results import no_results
-from app.shell.pictures import UPLOADS
 from app.shell.shop import Shop
 from eval.database.records import Verdict
 from tpad.errors import ImageError
@@ -253,6 +252,5 @@ def _wire_upload(browser: CaseBrowser, layout: Layout) -> None:
         show_progress="minimal",
         show_progress_on=upload.picture,
         api_visibility="private",
-        concurrency_limit=UPLOADS,
-        concurrency_id="encode",
+        concurrency_limit=None,  # visitors take turns, see `app.shell.turns`
     )

@@ -14,7 +14,6 @@ from app.shell.actions import uploaded
 from app.shell.address_fields import AddressPart, Field, choice, flag, words
 from app.shell.catalogue import ALL
 from app.shell.events import clicked_button, guarded, html, static_html
-from app.shell.pictures import UPLOADS
 from app.shell.ranking_settings import RankingSettings
 from app.shell.session import Element, VisitorSession
 from app.shell.shop import Shop
@@ -227,8 +226,7 @@ def _wire_upload(shop: Shop, upload: UploadForm) -> gr.State:
         show_progress="minimal",
         show_progress_on=upload.picture,
         api_visibility="private",
-        concurrency_limit=UPLOADS,
-        concurrency_id="encode",
+        concurrency_limit=None,  # visitors take turns, see `app.shell.turns`
     )
     return pending
 

@@ -11,6 +11,7 @@ from app.shell.session import Element, VisitorSession
 from app.shell.session_ids import all_ids, link_ids
 from app.shell.shop import Shop
 from app.shell.text import readable
+from app.shell.turns import SLOW, in_turn
 from tpad.errors import DataError
 from tpad.items import NewItem
 
@@ -75,7 +76,8 @@ def own_element(shop: Shop, content: NewItem, thumbnail: str) -> Element:
         content: the item.
         thumbnail: data URL of its picture; "" without one.
     """
-    shop.recommender.compare([content], k=1)  # one forward pass serves all models
+    with in_turn(SLOW):
+        shop.recommender.compare([content], k=1)  # one forward pass serves all models
     title = content.title or "Your picture"
     element = Element("", title, thumbnail, content.price, True, content, new_key())
     return shop.own.keep(element)

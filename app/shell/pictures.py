@@ -2,7 +2,6 @@
 
 import base64
 import io
-import threading
 from functools import lru_cache
 
 from PIL import Image
@@ -11,6 +10,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from app.shell.catalogue import Catalogue
+from app.shell.decoder import Decoder
+from app.shell.turns import SLOW, in_turn
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
 from tpad.errors import TpadError
@@ -19,10 +20,8 @@ SIDE = 384  # pixels; cards are up to 190 CSS pixels wide, on screens of two pix
 SMALL_FILE = 48_000  # bytes; WebP, JPEG and PNG files up to this size are served as they are
 UPLOAD_SIDE = 512  # pixels; uploaded pictures are reduced to it
 STRIP_SIDE = 176  # pixels; thumbnail of an uploaded picture, embedded in the page
-DECODED = 4  # uploaded pictures decoded at once, of all visitors and callers
-UPLOADS = 8  # of the page at once; those beyond DECODED wait without blocking anything else
 CACHED = {"Cache-Control": "public, max-age=604800, immutable"}
-_decoding = threading.BoundedSemaphore(DECODED)
+_decoder = Decoder()
 _MAGIC = {b"RIFF": "image/webp", b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
 
 
@@ -79,10 +78,11 @@ def reencode(source: str | bytes) -> tuple[Image.Image, str]:
     reduced while they are read.
 
     Raises:
-        ImageError: it is not a usable picture.
+        ImageError: it is not a usable picture, or takes too long to decode.
+        BusyError: too many requests of this visitor are waiting.
     """
-    with _decoding:
-        image = load_image(source, shrink_to=UPLOAD_SIDE)
+    with in_turn(SLOW):
+        image = _decoder.decode(source, UPLOAD_SIDE)
     data = base64.b64encode(encode(image, STRIP_SIDE)).decode()
     return image, f"data:image/webp;base64,{data}"
 

@@ -6,7 +6,6 @@ import gradio as gr
 
 from app.shell.actions import strip_html
 from app.shell.events import guarded, html, skip_all
-from app.shell.pictures import UPLOADS
 from app.shell.ranking_settings import RankingSettings
 from app.shell.session import VisitorSession
 from app.shell.sharing import MAX_FILE, TOO_LARGE, Shared, left_out, link, read_file, save
@@ -71,7 +70,7 @@ def build(
     # The pictures of a file take long to read, and changes of sessions wait for each other: so the
     # file is read outside that queue.
     read = gr.State(None)
-    share.picked(from_file, None, read, **quiet, concurrency_limit=UPLOADS, concurrency_id="encode")
+    share.picked(from_file, None, read, **quiet, concurrency_limit=None)
     outputs = [session, strip, settings.model, read]
     read.change(open_file, [session, read], outputs, **quiet, **in_turn)
     share.save(to_file, [session, *settings.all], saved, **quiet)

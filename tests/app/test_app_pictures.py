@@ -6,6 +6,7 @@ import shutil
 import struct
 import zlib
 
+import numpy as np
 import pytest
 from fake_bundle import FakeEncoder, picture, with_arrival
 from PIL import Image
@@ -19,6 +20,7 @@ from app.shell.pictures import UPLOAD_SIDE, encode, picture_routes, reencode
 from app.shell.session import VisitorSession
 from app.ui import MAX_UPLOAD, open_shop
 from tpad.bundle import Bundle
+from tpad.data.images import load_image
 from tpad.errors import DataError, ImageError
 from tpad.recommender import Recommender
 
@@ -104,7 +106,7 @@ def huge_jpeg(width: int, height: int) -> bytes:
         (whole_png()[:2000], "damaged or cut off"),
         (whole_png(4), "each side needs"),
         (claiming(60_000, 60_000), "pixels"),
-        (claiming(9_000, 9_000), "pixels"),
+        (claiming(12_000, 12_000), "pixels"),
         (huge_jpeg(60_000, 60_000), "pixels"),
     ],
     ids=["svg", "html", "empty", "postscript", "cut off", "tiny", "bomb", "large", "jpeg"],
@@ -125,11 +127,37 @@ def test_a_photograph_of_a_phone_is_shrunk_while_it_is_read(monkeypatch, tmp_pat
     decoded = []
     load = JpegImageFile.load
     monkeypatch.setattr(JpegImageFile, "load", lambda self: decoded.append(self.size) or load(self))
-    image, _ = reencode(str(tmp_path / "phone.jpg"))
+    image = load_image(tmp_path / "phone.jpg", shrink_to=UPLOAD_SIDE)
     assert image.size == (UPLOAD_SIDE * 3 // 4, UPLOAD_SIDE)
     assert max(width * height for width, height in decoded) < 4_000_000  # of 48,771,072
     assert image.getpixel((10, 10))[0] < 10 < image.getpixel((10, 10))[1]
     assert int(MAX_UPLOAD.removesuffix("mb")) >= 16
+
+
+@pytest.mark.parametrize(
+    ("fmt", "mode", "options"),
+    [
+        ("PNG", "RGBA", {"compress_level": 1}),
+        ("PNG", "P", {"compress_level": 1}),
+        ("WEBP", "RGB", {"method": 0}),
+        ("AVIF", "RGB", {"speed": 10}),
+    ],
+)
+def test_a_large_picture_of_any_format_is_shrunk(tmp_path, fmt, mode, options):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    size = (8064, 6048)
+    if mode == "RGBA":  # the left half is transparent
+        image = Image.new(mode, size, (0, 128, 128, 0))
+        image.paste((0, 128, 128, 255), (4032, 0, 8064, 6048))
+    else:
+        image = Image.new("RGB", size, (0, 128, 128)).convert(mode)
+    image.save(tmp_path / "large", fmt, exif=exif, **options)
+    image, _ = reencode(str(tmp_path / "large"))
+    assert image.size == (UPLOAD_SIDE * 3 // 4, UPLOAD_SIDE)
+    top, bottom = image.getpixel((100, 100)), image.getpixel((100, 400))
+    assert max(map(abs, np.subtract(bottom, (0, 128, 128)))) < 8
+    assert top == ((255, 255, 255) if mode == "RGBA" else bottom)
 
 
 def test_nothing_of_an_uploaded_file_survives_but_its_pixels(tmp_path):

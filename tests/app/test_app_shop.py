@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fake_bundle import FakeEncoder, list_again, picture
 
+from app.api.endpoints import ENDPOINTS
 from app.compare import tab as compare
 from app.recommend import tab as recommend
 from app.recommend.recommendations import recommendations_html
@@ -20,6 +21,7 @@ from app.shell import actions
 from app.shell.catalogue import ALL, ARRIVALS, MAX_BORROWED, Catalogue
 from app.shell.session import VisitorSession
 from app.shell.shop import with_item_facts
+from app.shell.turns import WAITING
 from app.ui import FORGET_AFTER, MAX_UPLOAD, build_app, launch_options, open_shop
 from tpad.bundle import Bundle
 from tpad.errors import DataError
@@ -216,7 +218,9 @@ def test_what_visitors_may_send_and_wait_for_is_limited(shop):
     assert options["state_session_capacity"] <= 1000
     assert page.delete_cache[1] == FORGET_AFTER
     assert page._queue.max_size == 256
-    assert all(listener.concurrency_limit is not None for listener in page.fns.values())
+    unlimited = {f.name for f in page.fns.values() if f.concurrency_limit is None}
+    in_turn = {"prepare", "from_file", *ENDPOINTS}  # see `app.shell.turns`
+    assert unlimited == in_turn and options["max_threads"] > 5 * WAITING
     sessions = [
         b for b in page.blocks.values() if isinstance(getattr(b, "value", None), VisitorSession)
     ]

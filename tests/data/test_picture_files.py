@@ -65,6 +65,36 @@ def jpeg_segments(n: int, kind: bytes = b"\xfe", body: bytes = b"") -> bytes:
     return data[:2] + segment * n + data[2:]
 
 
+def avif(items: int, more: bytes = b"") -> bytes:
+    """An AVIF with further items, which have no content; `more` is added at its end."""
+    data = encoded("AVIF", mode="RGB")
+    listed = data.index(b"iinf") - 4
+    length = int.from_bytes(data[listed : listed + 4], "big")
+    count = int.from_bytes(data[listed + 12 : listed + 14], "big")
+    new = b"".join(
+        box(b"infe", b"\3\0\0\0" + struct.pack(">IH4s", 1000 + n, 0, b"mime") + b"\0a\0")
+        for n in range(items)
+    )
+    old = data[listed + 14 : listed + length]
+    table = box(b"iinf", b"\1\0\0\0" + struct.pack(">I", count + items) + old + new)
+    start, grown = data.index(b"meta") - 4, len(table) - length
+    end = start + int.from_bytes(data[start : start + 4], "big")
+    meta = data[start + 8 : listed] + table + data[listed + length : end]
+    pixels = struct.pack(">I", data.index(b"mdat") + 4)  # where the table of locations says
+    moved = struct.pack(">I", data.index(b"mdat") + 4 + grown)
+    return data[:start] + box(b"meta", meta.replace(pixels, moved)) + data[end:] + more
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + kind + body
+
+
+def nested(kinds: bytes, body: bytes) -> bytes:
+    for kind in reversed(kinds.split()):
+        body = box(kind, body)
+    return body
+
+
 def bmp_rle() -> bytes:
     data = bytearray(encoded("BMP", mode="P"))
     data[30:34] = b"\1\0\0\0"
@@ -85,6 +115,11 @@ HOSTILE = {
     "GIF comments": lambda: gif(b"!\xfe\1a\0" * (EIGHT_MB // 5)),
     "GIF comment": lambda: gif(b"!\xfe" + b"\1a" * (EIGHT_MB // 2) + b"\0"),
     "GIF between blocks": lambda: gif(b"\1" * EIGHT_MB),
+    "AVIF items": lambda: avif(EIGHT_MB // 25),
+    "AVIF film": lambda: avif(
+        0, nested(b"moov trak mdia minf stbl", box(b"stsc", b"\0" * 2_000_000) * 2)
+    ),
+    "AVIF boxes": lambda: avif(0, box(b"free", b"") * (EIGHT_MB // 8)),
     "BMP run lengths": bmp_rle,
 }
 
@@ -112,6 +147,8 @@ def test_slow_files_are_refused_before_decoding(kind, as_file, tmp_path, monkeyp
         jpeg_segments(1, b"\xe2", b"\xff\xda" * 3_000),
         encoded("GIF", mode="P", comment=b"a remark"),
         encoded("PNG", (900, 900)),
+        avif(0),
+        avif(200),
         png(*[(b"tEXt", b"a\0b")] * 100),
         encoded("JPEG", exif=b"Exif\0\0" + repeating_exif(3, 60_000)),
     ],

@@ -12,7 +12,7 @@ from tpad.errors import ImageError, shown
 
 MIN_SIDE = 8  # pixels
 MAX_PIXELS = 40_000_000
-MAX_SHRUNK = 110_000_000  # pixels of a JPEG that is decoded at reduced size
+MAX_SHRUNK = 110_000_000  # pixels of a picture that is reduced while it is loaded
 
 
 def load_image(
@@ -28,10 +28,9 @@ def load_image(
 
     Args:
         source: a path, the bytes of a file, or an open picture (it is not changed).
-        max_pixels: larger pictures are refused; for a JPEG with `shrink_to`, the limit is
-            `MAX_SHRUNK`.
-        shrink_to: largest side of the result in pixels; a large JPEG, such as a phone photo, is
-            then decoded at reduced size.
+        max_pixels: larger pictures are refused; with `shrink_to`, the limit is `MAX_SHRUNK`.
+        shrink_to: largest side of the result in pixels. A large picture, such as a phone photo, is
+            then reduced before anything else is done with it, a JPEG while it is decoded.
 
     Returns:
         A picture of mode RGB without metadata.
@@ -141,7 +140,7 @@ def find_invalid_images(
 def _to_rgb(
     image: Image.Image, name: str, max_pixels: int, shrink_to: int | None = None
 ) -> Image.Image:
-    if shrink_to and image.format == "JPEG":
+    if shrink_to:
         max_pixels = max(max_pixels, MAX_SHRUNK)
     if image.width * image.height > max_pixels:
         raise ImageError(_too_large(name, max_pixels, image.size))
@@ -153,6 +152,8 @@ def _to_rgb(
         if shrink_to:
             image.draft(None, (2 * shrink_to, 2 * shrink_to))  # JPEG alone; by whole fractions
         image.load()
+        if shrink_to:
+            image = _reduced(image, 2 * shrink_to)
         rgb = _flatten(_upright(image))
         if shrink_to:
             rgb.thumbnail((shrink_to, shrink_to), Image.Resampling.LANCZOS)
@@ -160,6 +161,20 @@ def _to_rgb(
         raise ImageError(f"{name} is damaged or cut off; save or download it again.") from error
     rgb.info = {}
     return rgb
+
+
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """The picture, by a whole factor smaller if it is much larger than `side` pixels."""
+    factor = max(image.size) // side
+    if factor < 2 or image.mode.startswith(
+        ("I", "F")
+    ):  # 16-bit grey is scaled by its largest value
+        return image
+    if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr") or (
+        "transparency" in image.info
+    ):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    return image.reduce(factor)
 
 
 _TURNS = {

@@ -1,9 +1,9 @@
 """Opens picture files, and refuses those that would take very long to decode.
 
 A small file can keep a decoder busy for minutes: a JPEG with thousands of scans, a PNG or WebP with
-hundreds of thousands of chunks, a GIF with many comments, a BMP with run-length codes (which Pillow
-decodes in Python), or EXIF data whose entries all refer to the same bytes. So the parts of a file are
-counted before anything is decoded.
+hundreds of thousands of chunks, an AVIF with as many items, a GIF with many comments, a BMP with
+run-length codes (which Pillow decodes in Python), or EXIF data whose entries all refer to the same
+bytes. So the parts of a file are counted before anything is decoded.
 """
 
 import io
@@ -103,6 +103,8 @@ def _checked(data: _Data) -> int:
         _check_webp(data)
     elif head.startswith(b"GIF8"):
         _check_gif(data)
+    elif head[4:8] == b"ftyp":
+        _check_avif(data)
     elif head.startswith(b"BM") and data[30:34] in (b"\1\0\0\0", b"\2\0\0\0"):
         raise _TooSlow("a BMP with run-length codes")
     return 1
@@ -168,6 +170,30 @@ def _check_gif(data: _Data) -> None:
         if parts > MAX_PARTS:
             raise _TooSlow("a GIF of too many blocks before its first frame")
         at += 1
+
+
+_CONTAINERS = (b"meta", b"iprp", b"ipco", b"moov", b"trak", b"mdia", b"minf", b"stbl")
+_TABLES = (b"iinf", b"iloc", b"iref", b"ipma", b"stsc", b"stco", b"co64", b"stsz", b"stts", b"stss")
+_ROW = 8  # bytes; a row of these tables has at least about as many
+
+
+def _check_avif(data: _Data) -> None:
+    """Count boxes and rows of tables: decoders compare items, and chunks of a film, in pairs."""
+    parts, todo = 0, [(0, len(data))]
+    while todo:
+        at, end = todo.pop()
+        while at + 8 <= end:
+            length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+            start = at + 8
+            if length == 1:  # the length follows as 8 bytes
+                length, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+            stop = min(at + length, end) if length else end  # 0: up to the end
+            parts += 1 + ((stop - start) // _ROW if kind in _TABLES else 0)
+            if parts > MAX_PARTS:
+                raise _TooSlow("an AVIF of too many items")
+            if kind in _CONTAINERS:
+                todo.append((start + (4 if kind == b"meta" else 0), stop))
+            at = max(stop, start)
 
 
 _EXIF_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
