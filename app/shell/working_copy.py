@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from eval.database.file_systems import numbering
 from eval.database.store import Store
 from tpad.io.files import replacing
 
@@ -25,12 +26,12 @@ def working_copy(shipped: Path, copy: Path) -> Path:
         `copy`, or `shipped` if nothing can be written.
 
     Raises:
-        DataError: the copy cannot be read, or has a newer version.
+        DataError: the copy cannot be read, or has another version.
     """
     if not os.access(copy.parent, os.W_OK):
         return shipped
     if copy.exists():
-        Store(copy).close()  # upgrades an older version
+        Store(copy).close()  # refuses a damaged one, or another version
         if _run_ids(shipped) <= _run_ids(copy):
             return copy
     with replacing(copy) as part:
@@ -41,6 +42,7 @@ def working_copy(shipped: Path, copy: Path) -> Path:
             _move_verdicts(copy, part)
         with closing(sqlite3.connect(part)) as whole:  # nothing may remain in a write-ahead log
             whole.execute("PRAGMA journal_mode=DELETE")
+            whole.execute(numbering())
     return copy
 
 

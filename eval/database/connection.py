@@ -6,6 +6,7 @@ SQLite keeps a write-ahead log (WAL) beside the file where that is safe (see
 
 import os
 import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -54,13 +55,14 @@ class OpenDatabase:
     def check_in_place(self, stored: bool = False) -> None:
         """Checks that the path still leads to the file that was opened.
 
-        SQLite keeps using a file that was deleted or replaced, and what it writes there is lost.
+        SQLite does not notice that a file was deleted, replaced or overwritten, and what it writes
+        is lost.
 
         Args:
             stored: whether something was just written.
 
         Raises:
-            DataError: the file was deleted or replaced, or its log was deleted.
+            DataError: the file was deleted, replaced or overwritten, or its log was deleted.
         """
         change = None if self.file is None else self.file.change()
         if change is not None:
@@ -257,7 +259,18 @@ def _checked(opened: OpenDatabase) -> OpenDatabase:
         if not is_ready:
             with opened.writing.begin() as connection:
                 create_tables(connection, opened.name)
+            if opened.engine.dialect.name == "sqlite":
+                _empty_log(opened.engine)
     except BaseException:
         opened.close()
         raise
     return opened
+
+
+def _empty_log(engine: Engine) -> None:
+    """Moves the content of the log into the file, unless the disk is full."""
+    with (
+        closing(engine.raw_connection()) as connection,
+        suppress(sqlite3.OperationalError),  # it stays in the log
+    ):
+        connection.cursor().execute("PRAGMA wal_checkpoint")

@@ -8,9 +8,12 @@ wait for each other.
 
 import os
 import re
+import secrets
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from tpad.errors import DataError
 
@@ -72,11 +75,13 @@ class FileIdentity:
         path: absolute.
         identity: (device, inode).
         has_log: whether there was a WAL beside it.
+        number: the file's own, see `numbering`; 0 if it has none.
     """
 
     path: Path
     identity: tuple[int, int]
     has_log: bool
+    number: int
 
     @classmethod
     def of(cls, path: Path) -> "FileIdentity":
@@ -87,7 +92,7 @@ class FileIdentity:
         """
         path = path.absolute()
         try:
-            return cls(path, _identity(path), _log(path).exists())
+            return cls(path, _identity(path), _log(path).exists(), _number(path) or 0)
         except OSError as error:
             raise DataError(
                 f"{path} was deleted while it was being opened; start again."
@@ -104,6 +109,28 @@ class FileIdentity:
             return f"{self.path} could no longer be reached ({error.strerror})"
         if self.has_log and not _log(self.path).exists():
             return f"{_log(self.path)}, which holds the latest changes, was deleted"
+        number = _number(self.path)
+        if number is None or (self.number and number != self.number):
+            return f"{self.path} was overwritten"
+        return None
+
+
+def numbering() -> str:
+    """A statement that gives a SQLite database a random number.
+
+    By this number it is noticed if another database is copied over an open one.
+    """
+    return f"PRAGMA user_version={1 + secrets.randbelow(2**31 - 1)}"
+
+
+def _number(path: Path) -> int | None:
+    """The number in the file itself, whatever its log says; None if it is no database."""
+    # By SQLite: if this process closed a file of its own, SQLite would lose its locks on the file.
+    address = f"file:{quote(path.as_posix())}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error:
         return None
 
 

@@ -5,6 +5,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, inspect, text
 
+from eval.database.file_systems import numbering
 from eval.database.schema import REVISION
 from tpad import DataError
 
@@ -64,3 +65,5 @@ def create_tables(connection: Connection, name: str) -> None:
     config.attributes["connection"] = connection
     with _ONE_AT_A_TIME:
         command.upgrade(config, REVISION)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(numbering())

@@ -9,6 +9,7 @@ from fake_bundle import make_fake_dataset
 from app.shell.working_copy import working_copy
 from eval.database.store import Store
 from eval.protocol import TestCases
+from tpad.errors import DataError
 
 
 @pytest.fixture
@@ -52,3 +53,13 @@ def test_where_nothing_can_be_written_the_shipped_one_is_opened(shop, tmp_path, 
     add_run(shipped, shop, "one")
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert working_copy(shipped, tmp_path / "app.db") == shipped
+
+
+def test_each_copy_is_another_database(shop, tmp_path):
+    shipped = tmp_path / "demo.db"
+    run = add_run(shipped, shop, "one")
+    first, second = (working_copy(shipped, tmp_path / name) for name in ("a.db", "b.db"))
+    with Store(first) as store:
+        first.write_bytes(second.read_bytes())
+        with pytest.raises(DataError, match=r"a\.db was overwritten after it was opened"):
+            store.add_verdict(run, 0, "good")

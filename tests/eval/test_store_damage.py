@@ -89,6 +89,21 @@ def replace(path):
     path.with_name("other.db").replace(path)
 
 
+def overwrite(path):
+    other = path.with_name("other.db")
+    with Store(other):
+        pass
+    path.write_bytes(other.read_bytes())  # as `cp` does
+
+
+def overwrite_with_noise(path):
+    path.write_bytes(bytes(range(256)) * 100)
+
+
+def truncate(path):
+    path.write_bytes(b"")
+
+
 def remove_log(path):
     path.with_name("results.db-wal").unlink()
 
@@ -98,6 +113,9 @@ def remove_log(path):
     [
         (remove, "results.db was deleted after"),
         (replace, "results.db was replaced after"),
+        (overwrite, "results.db was overwritten after"),
+        (overwrite_with_noise, "results.db was overwritten after"),
+        (truncate, "results.db was overwritten after"),
         (remove_log, "results.db-wal, which holds the latest changes, was deleted after"),
     ],
 )
