@@ -273,4 +273,4 @@ def _empty_log(engine: Engine) -> None:
         closing(engine.raw_connection()) as connection,
         suppress(sqlite3.OperationalError),  # it stays in the log
     ):
-        connection.cursor().execute("PRAGMA wal_checkpoint")
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -92,11 +92,15 @@ class FileIdentity:
         """
         path = path.absolute()
         try:
-            return cls(path, _identity(path), _log(path).exists(), _number(path) or 0)
+            identity, has_log = _identity(path), _log(path).exists()
         except OSError as error:
             raise DataError(
                 f"{path} was deleted while it was being opened; start again."
             ) from error
+        try:
+            return cls(path, identity, has_log, _number(path))
+        except sqlite3.DatabaseError:
+            return cls(path, identity, has_log, 0)
 
     def change(self) -> str | None:
         """What happened to the file, as the start of a sentence; None if it is still the same."""
@@ -109,10 +113,14 @@ class FileIdentity:
             return f"{self.path} could no longer be reached ({error.strerror})"
         if self.has_log and not _log(self.path).exists():
             return f"{_log(self.path)}, which holds the latest changes, was deleted"
-        number = _number(self.path)
-        if number is None or (self.number and number != self.number):
-            return f"{self.path} was overwritten"
-        return None
+        return f"{self.path} was overwritten" if self._is_overwritten() else None
+
+    def _is_overwritten(self) -> bool:
+        try:
+            return _number(self.path) != self.number != 0
+        except sqlite3.DatabaseError as error:
+            # A file whose log could only be moved into it in part is "malformed", but the same.
+            return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_NOTADB
 
 
 def numbering() -> str:
@@ -123,15 +131,12 @@ def numbering() -> str:
     return f"PRAGMA user_version={1 + secrets.randbelow(2**31 - 1)}"
 
 
-def _number(path: Path) -> int | None:
-    """The number in the file itself, whatever its log says; None if it is no database."""
+def _number(path: Path) -> int:
+    """The number in the file itself, whatever its log says."""
     # By SQLite: if this process closed a file of its own, SQLite would lose its locks on the file.
     address = f"file:{quote(path.as_posix())}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            return int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.Error:
-        return None
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _identity(path: Path) -> tuple[int, int]:

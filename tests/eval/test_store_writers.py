@@ -187,10 +187,10 @@ def test_a_full_disk_is_reported_and_nothing_is_half_written(file):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 256 KiB, where one may be made."""
+    """A disk of 1 MiB, where one may be made."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
     if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(command).returncode:
         pytest.skip("No small disk: that needs root and the right to mount.")
     yield place
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_is_reported_and_earlier_results_are_kept(small_dis
         whole.finish(some_ranks(shop), 0, 0)
     figures = count(store, "metric")
     with pytest.raises(DataError, match=r"full.*make room"), open_run(store, shop) as run:
-        run.finish(some_ranks(shop), 0, 0, {"long": "x" * 300_000})
+        run.finish(some_ranks(shop), 0, 0, {"long": "x" * 1_200_000})
     store.close()
     store = Store(small_disk / "results.db")
     assert [info.status for info in store.list_runs(status="done")] == ["done"]
@@ -213,7 +213,7 @@ def test_a_disk_that_fills_up_is_reported_and_earlier_results_are_kept(small_dis
 
 
 def test_a_disk_that_is_full_at_the_start_is_reported_and_gets_no_database(small_disk):
-    (small_disk / "filler").write_bytes(b"x" * 256 * 1024)
+    (small_disk / "filler").write_bytes(b"x" * 1024 * 1024)
     with pytest.raises(DataError, match="full"):
         Store(small_disk / "results.db")
     assert [path.name for path in small_disk.iterdir()] == ["filler"]
