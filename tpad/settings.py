@@ -9,6 +9,7 @@ A value of the wrong type or out of its bounds is a `ConfigError`. Whole numbers
 fractions; nothing else is converted.
 """
 
+import inspect
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -60,18 +61,23 @@ def settings(cls: type[T]) -> type[T]:
         try:
             check(self, *args, **values)
         except ValidationError as error:
-            raise ConfigError(f"{_sentence(error)}.") from None
+            raise ConfigError(f"{_sentence(error, cls)}.") from None
 
     made.__init__ = checked  # type: ignore[method-assign]
     return cast(type[T], made)
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, kind: type) -> str:
     """The first fault of some settings: "epochs must be at least 1, not 0"."""
     fault = error.errors(include_url=False)[0]
-    place = [str(part) for part in fault["loc"] if isinstance(part, str) and part.isidentifier()]
+    first, *rest = fault["loc"] or ("",)
+    if isinstance(first, int):  # an argument without its name
+        first = list(inspect.signature(kind).parameters)[first]
+    place = [part for part in (first, *rest) if isinstance(part, str) and part.isidentifier()]
     name, value = ".".join(place) or "the settings", fault["input"]
-    bounds = fault.get("ctx", {})
+    bounds = {
+        key: f"{b:g}" if isinstance(b, float) else b for key, b in fault.get("ctx", {}).items()
+    }
     wanted = {
         "greater_than_equal": f"must be at least {bounds.get('ge')}",
         "greater_than": f"must be above {bounds.get('gt')}",
@@ -80,9 +86,12 @@ def _sentence(error: ValidationError) -> str:
         "finite_number": "must be a finite number",
         "literal_error": f"must be {bounds.get('expected')}",
         "too_short": "must not be empty",
+        "bool_type": "must be true or false",
+        "int_type": "must be a whole number",
+        "float_type": "must be a number",
         "unexpected_keyword_argument": "is no setting",
     }.get(fault["type"])
-    if wanted is None:  # such as "Input should be a valid integer"
+    if wanted is None:  # such as "Input should be a valid string"
         words = (
             fault["msg"]
             .removeprefix("Value error, ")

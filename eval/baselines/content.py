@@ -1,33 +1,25 @@
 """Nearest neighbours by content, in any embedding set; nothing is trained."""
 
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from eval.baselines.session_matrix import decayed_rows
-from eval.baselines.settings import need_choice, need_positive
-from tpad import ConfigError, DataError, Dataset
-
-QUERIES = ("last", "mean", "recency")
+from tpad import DataError, Dataset
+from tpad.settings import Positive, settings
 
 
-@dataclass(frozen=True)
+@settings
 class ContentConfig:
     """Settings of nearest neighbours by content."""
 
-    query: str = "recency"
+    query: Literal["last", "mean", "recency"] = "recency"
     """What candidates are compared with: the "last" item of a session, the "mean" of its items, or a
     mean with larger weights of recent items ("recency")."""
-    decay: float = 3.0
+    decay: Positive = 3.0
     """Number of steps back over which the weight of an item decays by e; for "recency" only."""
     centre: bool = False
     """Whether the mean vector of the training items is subtracted first."""
-
-    def __post_init__(self) -> None:
-        need_choice(self, "query", QUERIES)
-        need_positive(self, "decay")
-        if not isinstance(self.centre, bool):
-            raise ConfigError(f"centre must be true or false, not {self.centre!r}.")
 
 
 class ContentNeighbours:

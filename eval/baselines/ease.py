@@ -1,30 +1,23 @@
 """EASE: a linear item-item model in closed form (Steck 2019, WWW, arXiv 1905.03375)."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import linalg
 
 from eval.baselines.linear import LinearModel
 from eval.baselines.session_matrix import decayed_rows
-from eval.baselines.settings import need_positive
 from tpad.data.sessions import Sessions
+from tpad.settings import Positive, settings
 
 
-@dataclass(frozen=True)
+@settings
 class EASEConfig:
     """Settings of EASE."""
 
-    regularisation: float = 200.0
+    regularisation: Positive = 200.0
     """λ; weight of the squared weights."""
-    decay: float | None = 3.0
+    decay: Positive | None = 3.0
     """Number of steps back over which the weight of a click decays by e when scoring. None: all items of
     the session have the same weight, as published."""
-
-    def __post_init__(self) -> None:
-        need_positive(self, "regularisation")
-        if self.decay is not None:
-            need_positive(self, "decay")
 
 
 class EASE(LinearModel):

@@ -6,24 +6,18 @@ per item (Hidasi & Czapp 2023, RecSys). Theirs processes sessions in parallel an
 time; here gradients flow through the whole session.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from eval.baselines.neural import NeuralConfig, NeuralModel, SequenceNetwork
-from eval.baselines.settings import need_count
+from tpad.settings import Count, settings
 
 
-@dataclass(frozen=True)
+@settings
 class GRU4RecConfig(NeuralConfig):
     """Settings of GRU4Rec."""
 
-    layers: int = 1
+    layers: Count = 1
     """GRU layers."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        need_count(self, "layers")
 
 
 class GRU4RecNetwork(SequenceNetwork):

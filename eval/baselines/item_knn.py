@@ -1,28 +1,22 @@
 """Item-kNN: items that often occur in the same sessions as the last item."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import sparse
 
 from eval.baselines.popularity import popularity_order
-from eval.baselines.settings import need_count, need_number
 from tpad import Dataset
 from tpad.data.sessions import Sessions
+from tpad.settings import Count, Weight, settings
 
 
-@dataclass(frozen=True)
+@settings
 class ItemKNNConfig:
     """Settings of item-kNN; the defaults are those of session-rec."""
 
-    k: int = 100
+    k: Count = 100
     """Number of neighbours of each item."""
-    regularisation: float = 20.0
+    regularisation: Weight = 20.0
     """λ; reduces the similarity of rare items, which co-occur by chance."""
-
-    def __post_init__(self) -> None:
-        need_count(self, "k")
-        need_number(self, "regularisation")
 
 
 class ItemKNN:

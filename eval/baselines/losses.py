@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LOSSES = ("cross-entropy", "bpr-max")
 MASKED = -1e9
 """Score of items that are not candidates; finite, so that gradients are finite."""
 

@@ -11,68 +11,56 @@ without known items are ranked by popularity.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from eval.baselines.losses import LOSSES, MASKED, bpr_max, cross_entropy
-from eval.baselines.settings import need_choice, need_count, need_number, need_positive
+from eval.baselines.losses import MASKED, bpr_max, cross_entropy
 from eval.baselines.validation import ValidationCases
-from eval.protocol import CASES
 from tpad import DataError, Dataset
 from tpad.data.negatives import sample_items
 from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.model.session.fitted import EpochReport
+from tpad.settings import Count, Positive, Seed, Share, Weight, settings
 from tpad.training.trainer import Trainer
 
 CHUNK = 128  # sessions scored at once
 
 
-@dataclass(frozen=True)
+@settings
 class NeuralConfig:
     """Settings of a neural baseline and its training."""
 
-    width: int = 96
+    width: Count = 96
     """Size h of the item embeddings and states."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Dropout on embeddings and states."""
-    max_length: int = 20
+    max_length: Count = 20
     """Number of most recent items of a session that are used."""
-    loss: str = "cross-entropy"
+    loss: Literal["cross-entropy", "bpr-max"] = "cross-entropy"
     """"cross-entropy" or "bpr-max"."""
-    score_regularisation: float = 1.0
+    score_regularisation: Weight = 1.0
     """Weight of the score regularisation in BPR-max; not used by cross-entropy."""
-    negatives: int | None = None
+    negatives: Count | None = None
     """Number of training items drawn in each step as negatives; None: all training items."""
     mask_seen: bool = True
     """Whether items already in the session are excluded from candidates and targets, as in evaluation."""
-    validation: str = "every prefix"
+    validation: Literal["every prefix", "last item"] = "every prefix"
     """Cases of the validation sessions: "every prefix" or "last item"."""
-    epochs: int = 20
+    epochs: Count = 20
     """Maximum number of epochs."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Sessions per step."""
-    learning_rate: float = 5e-3
+    learning_rate: Positive = 5e-3
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
-    weight_decay: float = 0.01
+    weight_decay: Weight = 0.01
     """Weight decay of AdamW on matrices, but not on norms and biases."""
-    patience: int = 5
+    patience: Count = 5
     """Number of epochs without a better validation MRR@20 after which training stops."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of initialisation, order, negatives and dropout."""
-
-    def __post_init__(self) -> None:
-        need_count(self, "width", "max_length", "epochs", "batch_size", "patience")
-        need_count(self, "seed", least=0)
-        if self.negatives is not None:
-            need_count(self, "negatives")
-        need_number(self, "dropout", below=1.0)
-        need_number(self, "weight_decay", "score_regularisation")
-        need_positive(self, "learning_rate")
-        need_choice(self, "loss", LOSSES)
-        need_choice(self, "validation", tuple(CASES.values()))
 
 
 class SequenceNetwork(nn.Module):

@@ -22,6 +22,7 @@ from eval.baselines.srgnn import SRGNN
 from eval.baselines.vsknn import VSKNN, VSKNNConfig
 from eval.protocol import RankingModel
 from tpad.model.session.fitted import EpochReport
+from tpad.settings import settings
 
 Progress = Callable[[EpochReport], None] | None
 Settings = Mapping[str, Any]
@@ -78,7 +79,7 @@ SEARCH: dict[str, tuple[Table, ...]] = {
 """What `tune` may try: name of the model -> tables; each combination is one try."""
 
 
-@dataclass(frozen=True)
+@settings
 class NoConfig:
     """For models without settings."""
 

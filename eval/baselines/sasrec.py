@@ -4,30 +4,26 @@ Trained with cross-entropy over all training items, which is better than the ori
 with one negative (Klenitskiy & Vasilev 2023, RecSys; Petrov & Macdonald 2023, RecSys).
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from eval.baselines.neural import NeuralConfig, NeuralModel, SequenceNetwork
-from eval.baselines.settings import need_count
 from tpad import ConfigError
+from tpad.settings import Count, Positive, settings
 
 
-@dataclass(frozen=True)
+@settings
 class SASRecConfig(NeuralConfig):
     """Settings of SASRec."""
 
-    learning_rate: float = 2e-3
+    learning_rate: Positive = 2e-3
     """Peak learning rate of AdamW; lower than for the recurrent networks."""
-    layers: int = 2
+    layers: Count = 2
     """Transformer blocks."""
-    heads: int = 2
+    heads: Count = 2
     """Attention heads; must divide `width`."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        need_count(self, "layers", "heads")
         if self.width % self.heads:
             raise ConfigError(
                 f"heads={self.heads} must divide width={self.width}; change one of them."

@@ -12,41 +12,36 @@ their sums, those of the targets (X, T) are not, and the diagonal of B is not co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 from scipy import linalg, sparse
 
 from eval.baselines.linear import LinearModel
 from eval.baselines.session_matrix import LEAST_WEIGHT, decayed_rows
-from eval.baselines.settings import need_number, need_positive
 from tpad.data.sessions import Sessions
+from tpad.settings import Positive, settings
 
 SPLITS_AT_ONCE = 1 << 16  # rows of S and T in memory at once
 SECONDS_A_DAY = 24 * 60 * 60
 
 
-@dataclass(frozen=True)
+@settings
 class SLISTConfig:
     """Settings of SLIST, with their names in the paper."""
 
-    alpha: float = 0.4
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.4
     """α; weight of SLIS, from 0 (only SLIT) to 1 (only SLIS)."""
-    regularisation: float = 10.0
+    regularisation: Positive = 10.0
     """λ; weight of the squared weights."""
-    position_decay: float = 1.0
+    position_decay: Positive = 1.0
     """δ_pos of w_pos; steps from the split over which the weight of a click in training decays by e."""
-    input_decay: float = 1.0
+    input_decay: Positive = 1.0
     """δ_inf of w_inf; steps back over which the weight of a click decays by e when scoring."""
-    time_decay: float | None = None
+    time_decay: Positive | None = None
     """δ_time of w_time; days before the last training session over which the weight of a session decays
     by e. None: all sessions have the same weight."""
-
-    def __post_init__(self) -> None:
-        need_number(self, "alpha", most=1.0)
-        need_positive(self, "regularisation", "position_decay", "input_decay")
-        if self.time_decay is not None:
-            need_positive(self, "time_decay")
 
 
 class SLIST(LinearModel):

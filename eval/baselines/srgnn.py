@@ -1,24 +1,18 @@
 """SR-GNN: a gated graph network over the graph of a session (Wu et al. 2019, AAAI)."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from eval.baselines.neural import NeuralConfig, NeuralModel, PrefixNetwork, SequenceNetwork
-from eval.baselines.settings import need_count
+from tpad.settings import Count, settings
 
 
-@dataclass(frozen=True)
+@settings
 class SRGNNConfig(NeuralConfig):
     """Settings of SR-GNN."""
 
-    steps: int = 1
+    steps: Count = 1
     """Number of message passing steps."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        need_count(self, "steps")
 
 
 class SRGNNNetwork(PrefixNetwork):

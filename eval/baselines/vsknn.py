@@ -1,19 +1,18 @@
 """V-SKNN: vector-multiplication session-based nearest neighbours."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
 
 from eval.baselines.item_knn import incidence, index_in_group
 from eval.baselines.popularity import popularity_order
-from eval.baselines.settings import need_choice, need_count, need_number
 from tpad import Dataset
+from tpad.settings import Count, Weight, settings
 
 CHUNK = 64  # sessions scored at once
-Weight = Callable[[np.ndarray, np.ndarray], np.ndarray]
-WEIGHTINGS: dict[str, Weight] = {
+WEIGHTINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "same": lambda i, n: np.ones(len(i)),
     "linear": lambda i, n: np.maximum(1 - 0.1 * (n - i), 0.0),
     "div": lambda i, n: i / n,
@@ -29,33 +28,26 @@ SCORE_WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "quadratic": lambda step: 1 / step**2,
 }
 """Weight of a neighbour whose most recent shared item is the step-th last: (m,) -> (m,)."""
-SIMILARITIES = ("dot", "cosine")
+Weighting = Literal["same", "linear", "div", "log", "quadratic"]
 
 
-@dataclass(frozen=True)
+@settings
 class VSKNNConfig:
     """Settings of V-SKNN, named as in session-rec."""
 
-    k: int = 500
+    k: Count = 500
     """Number of neighbouring sessions."""
-    sample_size: int = 5000
+    sample_size: Count = 5000
     """Number of most recent sessions with a shared item that are compared."""
-    similarity: str = "dot"
+    similarity: Literal["dot", "cosine"] = "dot"
     """"dot" as in the paper and in session-rec (whose V-SKNN ignores its option of this name); "cosine"
     also divides by the norms of both sessions."""
-    weighting: str = "div"
-    """Weight of a click by its position, one of `WEIGHTINGS`; "div" is the linear decay of the paper."""
-    weighting_score: str = "div"
-    """Weight of a neighbour by the most recent shared item, one of `SCORE_WEIGHTINGS`."""
-    idf_weighting: float = 5.0
+    weighting: Weighting = "div"
+    """Weight of a click by its position, see `WEIGHTINGS`; "div" is the linear decay of the paper."""
+    weighting_score: Weighting = "div"
+    """Weight of a neighbour by the most recent shared item, see `SCORE_WEIGHTINGS`."""
+    idf_weighting: Weight = 5.0
     """Weight of the inverse frequency of items; 0: not used."""
-
-    def __post_init__(self) -> None:
-        need_count(self, "k", "sample_size")
-        need_number(self, "idf_weighting")
-        need_choice(self, "similarity", SIMILARITIES)
-        need_choice(self, "weighting", tuple(WEIGHTINGS))
-        need_choice(self, "weighting_score", tuple(SCORE_WEIGHTINGS))
 
 
 class VSKNN:

@@ -12,7 +12,6 @@ from tpad.data.sessions import Sessions
 from tpad.data.splits import split_by_time
 from tpad.errors import shown
 
-DRAWS = ("random", "popularity", "category")
 POPULARITY_STRATA = 10
 PARTS = ("train", "validation", "test")
 

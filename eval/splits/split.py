@@ -13,14 +13,15 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
 from json import dumps
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from eval.protocol import Protocol
-from eval.splits.kinds import CUTS, DRAWS, end_of_day
+from eval.splits.kinds import CUTS, end_of_day
 from tpad import Columns, ConfigError, DataError, Dataset
-from tpad.errors import check_seed
+from tpad.settings import Count, CountOrZero, Seed, Share, settings
 
 HELD_OUT, FEW_SHOT, WARM, COLD = "held_out", "few_shot", "warm", "cold"
 
@@ -35,9 +36,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "leave_one_out": {},
 }
 """Kinds of splits, with their parameters and defaults."""
+Draw = Literal["random", "popularity", "category"]
 
 
-@dataclass(frozen=True)
+@settings
 class SplitConfig:
     """Which split to make; only the parameters of its kind may be given.
 
@@ -52,24 +54,24 @@ class SplitConfig:
     test sessions. "short_sessions": test sessions are cut. "temporal": sessions are split by start.
     "leave_one_out": the last click of each session is for testing, the second last for validation;
     for sequences of whole users."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of all draws."""
-    draw: str | None = None
+    draw: Draw | None = None
     """How items are drawn: "random"; "popularity": the same share of each decile of training clicks;
     "category": the same share of each category."""
-    fraction: float | None = None
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Share of the items with training clicks to draw, above 0 and below 1."""
-    n: int | None = None
+    n: CountOrZero | None = None
     """Maximum number of training clicks of a few-shot item; those kept are drawn."""
     category: str | None = None
     """The category to hold out; drawn if not given."""
     day: str | None = None
     """Last day of training (UTC, YYYY-MM-DD)."""
-    length: int | None = None
+    length: Count | None = None
     """Maximum prefix length of a test session."""
-    validation_fraction: float | None = None
+    validation_fraction: Share | None = None
     """Share of validation sessions (for "launch_date": of the sessions up to the day)."""
-    test_fraction: float | None = None
+    test_fraction: Share | None = None
     """Share of test sessions."""
 
     def __post_init__(self) -> None:
@@ -85,25 +87,14 @@ class SplitConfig:
                     f"it has {', '.join(known) or 'none'}."
                 )
         params = self.params
-        if "draw" in params and params["draw"] not in DRAWS:
-            raise ConfigError(
-                f"There is no draw {params['draw']!r}; choose one of {', '.join(DRAWS)}."
-            )
-        if not 0 < params.get("fraction", 0.5) < 1:
-            raise ConfigError(f"fraction must be above 0 and below 1, not {self.fraction}.")
-        if params.get("n", 0) < 0:
-            raise ConfigError(f"n must be 0 or more, not {self.n}.")
-        if params.get("length", 1) < 1:
-            raise ConfigError(f"length must be at least 1, not {self.length}.")
         if "day" in params:
             end_of_day(params["day"])
         shares = [params.get(name, 0.0) for name in ("validation_fraction", "test_fraction")]
-        if not (min(shares) >= 0 and sum(shares) < 1):
+        if sum(shares) >= 1:
             raise ConfigError(
-                "validation_fraction and test_fraction must be at least 0 and sum to less than "
-                f"1, not {shares[0]} and {shares[1]}."
+                "validation_fraction and test_fraction must sum to less than 1, not "
+                f"{shares[0]} and {shares[1]}."
             )
-        check_seed(self.seed)
 
     @property
     def params(self) -> dict[str, Any]:

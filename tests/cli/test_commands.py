@@ -90,7 +90,7 @@ def test_a_pretraining_that_cannot_be(refused, tmp_path, arguments, named):
         (("--ablation", "captions"), "python -m tpad ablate --only captions"),
         (("--set", "distillation.epochs"), "NAME=VALUE"),
         (("--set", "distil.epochs=3"), "'distil.epochs'"),
-        (("--set", "distillation.epochs=many"), "distillation.epochs must be an integer"),
+        (("--set", "distillation.epochs=many"), "distillation.epochs must be a whole number"),
         (("--set", "transfer.epochs=0"), "at least 1"),
         (("--set", "distillation=3"), "'distillation' has parts"),
         (("--seed", "-1"), "seed"),
@@ -326,7 +326,7 @@ def test_model_options_that_cannot_work(refused, tables):
     assert "model.visual_tokens must be at least 1" in refused(
         "train", *shop, "--visual-tokens", "0"
     )
-    assert "model.load_in_4bit must be a boolean" in refused(
+    assert "model.load_in_4bit must be true or false" in refused(
         "train", *shop, "--set", "model.load_in_4bit=3"
     )
 

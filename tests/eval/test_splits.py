@@ -342,18 +342,22 @@ def test_every_kind_has_a_name_that_can_be_read():
     [
         ("lukewarm", {}, "choose one of given, cold_items"),
         ("cold_items", {"fraction": 0.0}, "fraction must be above 0"),
-        ("cold_items", {"fraction": 1.0}, "fraction must be above 0"),
-        ("cold_items", {"fraction": float("nan")}, "fraction must be above 0"),
-        ("cold_items", {"draw": "worst"}, "choose one of random, popularity, category"),
+        ("cold_items", {"fraction": 1.0}, "fraction must be below 1, not 1.0"),
+        ("cold_items", {"fraction": float("nan")}, "fraction must be below 1, not nan"),
+        (
+            "cold_items",
+            {"draw": "worst"},
+            "draw must be 'random', 'popularity' or 'category', not 'worst'",
+        ),
         ("cold_items", {"n": 3}, "no parameter n; it has draw, fraction"),
         ("given", {"day": "2026-01-01"}, "no parameter day; it has none"),
-        ("few_shot", {"n": -1}, "n must be 0 or more"),
+        ("few_shot", {"n": -1}, "n must be at least 0"),
         ("short_sessions", {"length": 0}, "length must be at least 1"),
         ("launch_date", {}, "YYYY-MM-DD"),
         ("launch_date", {"day": "soon"}, "YYYY-MM-DD, not 'soon'"),
         ("temporal", {"test_fraction": 0.95}, "less than 1"),
         ("temporal", {"test_fraction": -0.1}, "at least 0"),
-        ("cold_items", {"seed": -1}, "seed must be 0 or more"),
+        ("cold_items", {"seed": -1}, "seed must be at least 0, not -1"),
     ],
 )
 def test_invalid_settings_are_errors(kind, values, words):

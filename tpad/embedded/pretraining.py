@@ -17,7 +17,7 @@ shows an attribute combination that a shop owns (`Look.is_reserved`).
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,8 +40,9 @@ from tpad.embedded.data import (
     texts,
 )
 from tpad.embedded.measure import measure
-from tpad.errors import ConfigError, DataError, check_seed
+from tpad.errors import DataError
 from tpad.io.files import replacing_folder
+from tpad.settings import Count, Positive, Seed, Weight, settings
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.workspace import Stage, Workspace, digest, named_tensors
 from tpad.world.attributes import Look, looks
@@ -53,34 +54,28 @@ OUTER = ("embed", "reader.query", "reader.heads")
 Batch = TypeVar("Batch")
 
 
-@dataclass(frozen=True)
+@settings
 class PretrainingConfig:
     """Budget and seed of the pretraining."""
 
-    seed: int = 1
+    seed: Seed = 1
     """Everything random follows from it."""
-    pictures: int = 20_000
+    pictures: Count = 20_000
     """How many pictures are drawn; each is seen several times, shifted, mirrored and dimmed."""
-    see_steps: int = 1_000
+    see_steps: Count = 1_000
     """Optimiser steps of the first phase."""
-    see_batch: int = 64
+    see_batch: Count = 64
     """Pictures a step of the first phase."""
-    describe_steps: int = 900
+    describe_steps: Count = 900
     """Optimiser steps of the second phase."""
-    describe_batch: int = 32
+    describe_batch: Count = 32
     """Conversations a step of the second phase, of 1.6 pictures on average."""
-    matrix_rate: float = 6e-3
+    matrix_rate: Positive = 6e-3
     """Peak learning rate of the matrices inside the network (Muon, warm-up, cosine)."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak learning rate of all else: embeddings, norms, heads (AdamW, warm-up, cosine)."""
-    weight_decay: float = 0.05
+    weight_decay: Weight = 0.05
     """Decoupled weight decay on matrices."""
-
-    def __post_init__(self) -> None:
-        check_seed(self.seed)
-        for name in ("pictures", "see_steps", "see_batch", "describe_steps", "describe_batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
 
 
 def pretrain(
