@@ -19,6 +19,11 @@ class NewItem:
         price: in the shop's own currency; None if unknown.
         vectors: name -> (d,), vectors that the shop has of it, for a bundle that was trained with
             such (not compared).
+
+    Example:
+        >>> import tpad
+        >>> tpad.NewItem(title="back cover for Orbit5", price=12.0).title
+        'back cover for Orbit5'
     """
 
     image: Image.Image | None = None

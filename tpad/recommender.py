@@ -39,6 +39,21 @@ class Recommender:
     Attributes:
         bundle: as given.
         models: names of the embedding sets that can be asked, the bundle's own model first.
+
+    Example:
+        >>> import tpad
+        >>> shop = tpad.load("assets/demo")
+        >>> cover = tpad.NewItem(title="back cover for Orbit5", price=12.0)
+        >>> shop.recommend(["item-0011", cover], k=2)["item_id"].tolist()
+        ['item-0175', 'item-0470']
+        >>> shop.compare(["item-0011"], ["tpad", "random"], k=2)["model"].tolist()
+        ['tpad', 'tpad', 'random', 'random']
+        >>> shop.encode([cover]).shape
+        (1, 192)
+        >>> shop.add_items({"new-cover": cover})
+        1
+        >>> int(shop.cold.sum()), len(shop.items)
+        (181, 1201)
     """
 
     def __init__(
@@ -381,7 +396,11 @@ def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any
         BundleError: there is no such bundle, or it is not whole.
 
     Example:
-        >>> recommender = tpad.load("assets/demo")
-        >>> recommender.recommend(["item-0001", Image.open("new.webp")], k=10)
+        >>> import tpad
+        >>> shop = tpad.load("assets/demo")
+        >>> shop
+        Recommender('assets/demo', 1,200 items)
+        >>> shop.recommend(["item-0011"], k=3)["item_id"].tolist()
+        ['item-0578', 'item-0424', 'item-1020']
     """
     return Recommender.load(path_or_hub_id, revision, **options)

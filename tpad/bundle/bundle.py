@@ -52,6 +52,12 @@ class Bundle:
         sets: names of the embedding sets in display order, the first is the bundle's own model.
         embeddings: name -> (n_items, d) float32, in the order of the items; read when asked for.
         recommenders: name -> session model over that set; read when asked for.
+
+    Example:
+        >>> import tpad
+        >>> bundle = tpad.Bundle.load("assets/demo")
+        >>> bundle.sets[:2], bundle.embeddings["tpad"].shape
+        (('tpad', 'vision_tfidf'), (1200, 192))
     """
 
     def __init__(

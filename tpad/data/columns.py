@@ -2,7 +2,13 @@
 
 
 class Columns:
-    """Column names of the item table and the interaction table."""
+    """Column names of the item table and the interaction table.
+
+    Example:
+        >>> import tpad
+        >>> tpad.Columns.ITEM_ID, tpad.Columns.TIMESTAMP
+        ('item_id', 'timestamp')
+    """
 
     ITEM_ID = "item_id"
     TITLE = "title"

@@ -37,6 +37,14 @@ class Dataset:
         image_root: folder that holds the pictures.
         train, validation, test: sessions of each split, ordered by their start.
         report: what was skipped or repaired, by reason, with examples.
+
+    Example:
+        >>> import tpad
+        >>> dataset = tpad.Dataset.load_saved("assets/demo")
+        >>> dataset
+        Dataset(1,200 items; sessions: 14,000 train, 1,500 validation, 3,000 test)
+        >>> int(dataset.cold.sum())  # items that occur in no training session
+        180
     """
 
     items: pd.DataFrame
@@ -45,6 +53,10 @@ class Dataset:
     validation: Sessions
     test: Sessions
     report: LoadReport = field(default_factory=LoadReport)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, name)):,} {name}" for name in SPLITS)
+        return f"Dataset({len(self):,} items; sessions: {sizes})"
 
     def __len__(self) -> int:
         """Number of items."""

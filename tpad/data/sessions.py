@@ -24,6 +24,9 @@ class Cases:
     prefixes: list[np.ndarray]
     targets: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Cases({len(self):,})"
+
     def __len__(self) -> int:
         return len(self.prefixes)
 
@@ -46,6 +49,9 @@ class Sessions:
     starts: np.ndarray
     times: list[np.ndarray] | None = None
     history: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"Sessions({len(self):,}, with {self.lengths.sum():,} clicks)"
 
     def __len__(self) -> int:
         return len(self.items)
