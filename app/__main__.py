@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradio import Blocks
 
-    from tpad import Dataset, Recommender
+    from tpad import Recommender
+    from tpad.bundle import Bundle
 
 if __package__ in (None, ""):  # started as `python app/__main__.py`, as Spaces does
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -77,7 +78,7 @@ def open_app(options: Namespace) -> None:
     from app.ui import build_app
 
     recommender = tpad.load(options.bundle, options.revision)
-    database = _database(options.database, options.read_only, recommender.bundle.dataset)
+    database = _database(options.database, options.read_only, recommender.bundle)
     results = open_results(database, read_only=options.read_only)
     page = build_app(recommender, results)
     timer = threading.Timer(WARM_UP_AFTER, _warm_up, [recommender])
@@ -159,18 +160,18 @@ def _warm_up(recommender: "Recommender") -> None:
         log.warning("Pictures cannot be uploaded: %s", error)
 
 
-def _database(named: str | None, read_only: bool, dataset: "Dataset") -> str | Path | None:
+def _database(named: str | None, read_only: bool, bundle: "Bundle") -> str | Path | None:
     """The results database to open: the named one, else that of the demo shop.
 
-    The demo's database is used if it has runs on the bundle's dataset. Unless it is only read, a
-    working copy is opened in its place.
+    The demo's database is used if it has runs of the bundle's own recommenders. Unless it is only
+    read, a working copy is opened in its place.
     """
     if named or not assets.DEMO_DATABASE.exists():
         return named
     from app.shell.results import Results
 
     shipped = Results(assets.DEMO_DATABASE, read_only=True)
-    matches = bool(shipped.of_dataset(dataset).case_sets())
+    matches = shipped.of_bundle(bundle).measured()
     shipped.store.close()
     if not matches:
         return None

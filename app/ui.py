@@ -81,8 +81,8 @@ def open_shop(recommender: "Recommender", results: "Results | None" = None) -> S
         name: EMBEDDING_SETS[name].title if name in EMBEDDING_SETS else readable(name)
         for name in recommender.models
     }
-    if results is not None:  # results on another dataset say nothing about this bundle
-        results = results.of_dataset(recommender.bundle.dataset)
+    if results is not None:  # other results say nothing about this bundle
+        results = results.of_bundle(recommender.bundle)
     return Shop(recommender, Catalogue(recommender), titles, results)
 
 

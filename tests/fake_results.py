@@ -44,9 +44,17 @@ def add_run(
     return run.id
 
 
-def begin(store: Store, dataset: Dataset, model: str, role: str, seed: int = 0, name: str = "fake"):
-    """A run in progress, to be used in a `with`."""
-    config = {"settings": {"width": 8, "quote": "<b>\"&'"}, "tuned": None}
+def begin(
+    store: Store,
+    dataset: Dataset,
+    model: str,
+    role: str,
+    seed: int = 0,
+    name: str = "fake",
+    **settings,
+):
+    """A run in progress with further settings, to be used in a `with`."""
+    config = {"settings": {"width": 8, "quote": "<b>\"&'", **settings}, "tuned": None}
     cases = TestCases.of(dataset)
     return store.run(dataset, name, cases, (model, role), seed, config, f"{model}{seed}", VERSION)
 

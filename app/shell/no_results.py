@@ -6,7 +6,7 @@ from app.shell.shop import Shop
 from app.shell.templates import render
 
 NO_DATABASE = "The app was started without a results database for this bundle."
-OTHER_DATA = "The results in the database were measured on another dataset than this bundle's."
+OTHER_DATA = "The results in the database are of another bundle or were measured on another dataset."
 NOT_YET = "The database has no finished run on this bundle's dataset."
 
 
@@ -14,7 +14,7 @@ def reason(shop: Shop) -> str:
     """Why there is nothing to show."""
     if shop.results is None:
         return NO_DATABASE
-    return OTHER_DATA if shop.results.only_other_datasets() else NOT_YET
+    return OTHER_DATA if shop.results.only_other_bundles() else NOT_YET
 
 
 def no_results(shop: Shop) -> str:

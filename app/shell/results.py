@@ -14,6 +14,7 @@ from eval.database.records import RunInfo, Verdict
 from eval.database.schema import RunRow
 from eval.database.store import Store
 from eval.runs.selection import results_of, select_runs
+from tpad.bundle import Bundle
 from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 
@@ -47,12 +48,15 @@ class Results:
     Attributes:
         reader: reads the cases of one dataset and of its splits; only their runs are visible.
             None makes every run visible.
+        recommenders: checksums of the recommenders of one bundle; runs of another bundle's
+            recommenders are not visible. None makes those of every bundle visible.
 
     Raises:
         DataError: the database cannot be opened.
     """
 
     reader: CaseReader | None = None
+    recommenders: frozenset[str] | None = None
 
     def __init__(self, target: str | Path, *, read_only: bool = False) -> None:
         self.store = Store(target, read_only=read_only)
@@ -73,6 +77,17 @@ class Results:
         own = copy(self)
         own.reader = CaseReader(dataset)
         return own
+
+    def of_bundle(self, bundle: Bundle) -> "Results":
+        """The same database restricted to a bundle's dataset, without other bundles' recommenders."""
+        own = self.of_dataset(bundle.dataset)
+        own.recommenders = frozenset(map(bundle.checksum_of_recommender, bundle.sets))
+        return own
+
+    def measured(self) -> bool:
+        """Whether one of the bundle's own recommenders was evaluated."""
+        own = self.recommenders or ()
+        return any(_recommender(run) in own for run in self.runs() if run.status == "done")
 
     def stamp(self) -> str:
         """A text that changes whenever a run begins or ends."""
@@ -119,7 +134,7 @@ class Results:
             # A run that begins, or that ends on other cases, changes nothing here.
             if cached is not None and cached[0] == runs:
                 return cached[1]
-            selection = select_runs(self.store, cases=key)
+            selection = select_runs(self.store, cases=key, among=runs)
             evaluation = Evaluation(selection, results_of(self.store, selection), self._comparisons)
             self._evaluations[key] = runs, evaluation
             return evaluation
@@ -141,13 +156,16 @@ class Results:
         visible = {run.id for run in self.runs()} if stored else set()
         return [verdict for verdict in stored if verdict.run_id in visible]
 
-    def only_other_datasets(self) -> bool:
-        """Whether all finished runs in the database are on other datasets."""
+    def only_other_bundles(self) -> bool:
+        """Whether all finished runs in the database are on other datasets or of other bundles."""
         finished = self.store.list_runs(status="done")
         return bool(finished) and not self._visible(finished)
 
     def _visible(self, runs: list[RunInfo]) -> list[RunInfo]:
-        """The runs on the dataset, or on a split made from it."""
+        """The runs on the dataset and its splits, without those of other bundles' recommenders."""
+        if self.recommenders is not None:
+            own = {None, *self.recommenders}
+            runs = [run for run in runs if _recommender(run) in own]
         reader = self.reader
         if reader is None:
             return runs
@@ -155,6 +173,11 @@ class Results:
         if any(not reader.knows(fingerprint) for fingerprint in splits.values()):
             reader.add_splits(self.store.splits(), splits)
         return [run for run in runs if reader.knows(run.dataset_fingerprint)]
+
+
+def _recommender(run: RunInfo) -> str | None:
+    """Checksum of the bundle's recommender that a run, or its run of another seed, evaluated."""
+    return (run.config.get("settings") or {}).get("shipped")
 
 
 def open_results(target: str | Path | None, *, read_only: bool = False) -> Results | None:

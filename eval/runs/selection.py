@@ -57,6 +57,7 @@ def select_runs(
     dataset: str | None = None,
     cases: str | None = None,
     split: str | Sequence[str] | None = None,
+    among: Sequence[str] | None = None,
 ) -> Selection:
     """The runs of one table: for each model the latest finished run, and its runs of other seeds.
 
@@ -68,12 +69,15 @@ def select_runs(
         dataset: name or fingerprint.
         cases: start of the fingerprint of the cases.
         split: name or fingerprint, or several; by default runs without a split, if there are any.
+        among: ids of the runs to choose from; all by default.
 
     Raises:
         DataError: no run matches, or the runs have different cases.
     """
     runs = store.list_runs(dataset=dataset, split=split, status="done")
     runs = [run for run in runs if run.cases.startswith(cases or "")]
+    if among is not None:
+        runs = [run for run in runs if run.id in set(among)]
     if split is None and cases is None and any(run.split is None for run in runs):
         runs = [run for run in runs if run.split is None]
     wanted = [run for run in runs if models is None or run.model in models]

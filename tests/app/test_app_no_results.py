@@ -2,7 +2,7 @@
 
 import pytest
 from fake_bundle import FakeEncoder, make_fake_dataset
-from fake_results import fill
+from fake_results import begin, fill, finish
 
 from app import __main__ as start
 from app.cold_start.browser import CaseBrowser
@@ -78,21 +78,46 @@ def test_in_a_database_of_several_datasets_only_the_bundles_own_runs_are_seen(
     [cases] = results.case_sets()
     assert cases.dataset_fingerprint == dataset.fingerprint
     assert {run.dataset_fingerprint for run in results.runs()} == {dataset.fingerprint}
-    assert not results.only_other_datasets()
+    assert not results.only_other_bundles()
     results.store.close()
 
 
-def test_the_shipped_database_is_opened_for_its_own_dataset_only(
+def add_shipped(store, dataset, checksum, quality):
+    """A run of the recommender of some bundle."""
+    with begin(store, dataset, "tpad", "tpad", shipped=checksum, shipped_seed=0) as run:
+        finish(run, dataset, "tpad", quality)
+    return run.id
+
+
+def test_what_another_bundle_reached_on_the_same_dataset_is_not_seen(recommender, tmp_path):
+    bundle = recommender.bundle
+    with Store(tmp_path / "same.db") as store:
+        own = add_shipped(store, bundle.dataset, bundle.checksum_of_recommender("tpad"), 2.0)
+        other = add_shipped(store, bundle.dataset, "0" * 64, 9.0)
+    results = open_shop(recommender, Results(tmp_path / "same.db")).results
+    assert [run.id for run in results.runs()] == [own]
+    [cases] = results.case_sets()
+    assert [run.id for run in results.evaluation(cases.key).selection.runs["tpad"]] == [own]
+    with pytest.raises(DataError, match="no longer in the database"):
+        results.run(other)
+    results.store.close()
+
+
+def test_the_shipped_database_is_opened_for_its_own_bundle_only(
     recommender, elsewhere, monkeypatch
 ):
+    bundle = recommender.bundle
     monkeypatch.setattr(assets, "DEMO_DATABASE", elsewhere)
-    assert start._database(None, True, recommender.bundle.dataset) is None
-    assert start._database("mine.db", True, recommender.bundle.dataset) == "mine.db"
+    assert start._database(None, True, bundle) is None
+    assert start._database("mine.db", True, bundle) == "mine.db"
     monkeypatch.setattr(assets, "DEMO_DATABASE", elsewhere.with_name("own.db"))
     with Store(elsewhere.with_name("own.db")) as store:
-        fill(store, recommender.bundle.dataset)
-    found = start._database(None, True, recommender.bundle.dataset)
-    assert found == elsewhere.with_name("own.db")
+        fill(store, bundle.dataset)
+        add_shipped(store, bundle.dataset, "0" * 64, 4.0)
+    assert start._database(None, True, bundle) is None  # another bundle of the same dataset
+    with Store(elsewhere.with_name("own.db")) as store:
+        add_shipped(store, bundle.dataset, bundle.checksum_of_recommender("tpad"), 4.0)
+    assert start._database(None, True, bundle) == elsewhere.with_name("own.db")
 
 
 def test_the_commands_name_the_bundle_where_that_gives_nothing_away(recommender, monkeypatch):
