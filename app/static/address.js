@@ -86,6 +86,10 @@ const tab = async () => {
   return name;
 };
 
+// A busy browser may mark the new tab only after Gradio has reported it.
+const marks = {subtree: true, attributes: true, attributeFilter: ['aria-selected']};
+new MutationObserver(tab).observe(document.querySelector('#tabs') || document.body, marks);
+
 window.tpad = {put, session, tab};
 window.addEventListener('popstate', restore);
 watch('value', () => setTimeout(settled, 250, restores));

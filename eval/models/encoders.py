@@ -113,7 +113,10 @@ def _encode(
         content: loads the content of a row; None if it cannot be read.
         warm: (n_items,) bool, the training items.
         batch_size, bar: see `encode_items`.
-        what: for the progress bar.
+        what: for the progress bar and for the error.
+
+    Raises:
+        ModelError: the model cannot embed such content.
     """
     found: dict[int, np.ndarray] = {}
     starts = range(0, len(rows), batch_size)
@@ -122,7 +125,14 @@ def _encode(
         batch = [(row, value) for row, value in batch if value is not None]
         if not batch:
             continue
-        vectors = F.normalize(compute([value for _, value in batch]).float(), dim=1)  # (B, d)
+        try:
+            computed = compute([value for _, value in batch])
+        except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ModelError(
+                f"The encoder cannot encode {what} ({one_line(error)}); give a model that embeds texts or "
+                "pictures, such as CLIP, SigLIP, ViT or one of sentence-transformers."
+            ) from error
+        vectors = F.normalize(computed.float(), dim=1)  # (B, d)
         found |= dict(zip([row for row, _ in batch], vectors.cpu().numpy(), strict=True))
     if not found:
         return np.zeros((len(warm), 1), np.float32)

@@ -22,7 +22,11 @@ from tpad import ModelError
 
 MODULES = "modules.json"
 POOLING = "1_Pooling/config.json"  # in folders without modules.json
-SETTINGS = "sentence_bert_config.json"
+SETTINGS = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""Settings of a Transformer: the first of these files that exists; old versions named it by the model."""
 PROMPTS = "config_sentence_transformers.json"
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 ACTIVATIONS = ("ELU", "GELU", "Identity", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid", "Tanh")
@@ -164,7 +168,8 @@ def _module(module: Any, checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def _transformer(checkpoint: Checkpoint, folder: str, prompt: str) -> Recipe:
-    settings = checkpoint.json(_inside(folder, SETTINGS), {})
+    found = (checkpoint.json(_inside(folder, name), {}) for name in SETTINGS)
+    settings = next(filter(None, found), {})
     task = settings.get("transformer_task", "feature-extraction")
     output = settings.get("module_output_name", "token_embeddings")
     if task != "feature-extraction" or output != "token_embeddings":

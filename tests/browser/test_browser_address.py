@@ -94,6 +94,16 @@ def test_back_and_forward_go_through_sessions_and_tabs(visit):
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_tab_that_is_marked_after_it_was_reported_is_in_the_address(visit):
+    page = visit()
+    page.evaluate("""() => {
+      const tabs = [...document.querySelectorAll('#tabs [role="tab"]')];
+      for (const tab of tabs)
+        tab.setAttribute('aria-selected', String(tab.textContent.trim() === 'Dashboard'));
+    }""")
+    expect(page).to_have_url(re.compile("tab=dashboard"))
+
+
 def test_an_empty_session_stays_empty(visit):
     page = visit()
     page.get_by_role("button", name="Clear the session").click()

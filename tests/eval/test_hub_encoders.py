@@ -26,6 +26,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 
 from eval.models.encoders import encode_items
 from tpad import ModelError
+from tpad.assets import DEMO_BUNDLE
 
 WORDS = ["[PAD]", "[UNK]", "red", "green", "case", "phone", "soup", "jam"]
 TEXT = {
@@ -151,3 +152,9 @@ def test_a_checkpoint_that_is_not_an_encoder_is_an_error(shop, folder):
     BertModel(BertConfig(**TEXT)).save_pretrained(folder)
     with pytest.raises(ModelError, match="neither an image processor nor a tokenizer"):
         encode_items(str(folder), shop)
+
+
+def test_a_model_that_embeds_nothing_by_itself_is_an_error(shop):
+    base = DEMO_BUNDLE / "base"  # a multimodal model that writes texts
+    with pytest.raises(ModelError, match=r"cannot encode pictures \(.*give a model that embeds"):
+        encode_items(str(base), shop)

@@ -155,6 +155,14 @@ def test_the_longest_text_lower_case_and_the_prompt_are_read(shop, folder):
     assert np.allclose(encode_items(str(folder), shop), as_table(prompted), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "xlm-roberta"])
+def test_the_settings_of_old_versions_are_named_by_the_model(shop, folder, kind):
+    modules(folder, *pooling(folder, "mean"))
+    write(folder, f"sentence_{kind}_config.json", {"max_seq_length": 3})
+    expected = as_table([s.mean(0) for s in states_of(folder, limit=3)])
+    assert np.allclose(encode_items(str(folder), shop), expected, atol=1e-5)
+
+
 def test_a_prompt_may_be_left_out_of_the_pooling(shop, folder):
     modules(folder, *pooling(folder, "mean"))
     write(folder, "1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False})

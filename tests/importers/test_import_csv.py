@@ -1,6 +1,7 @@
 """CSV for the format huggingface, and files that are not what their names say."""
 
 import gzip
+import pickle
 
 import pytest
 from import_tables_read import sessions_of
@@ -120,3 +121,14 @@ def test_text_that_is_named_as_a_pickle(refused, write, text):
 def test_other_separators_name_the_format_that_reads_them(refused, write, header):
     told = refused("session-rec", write("log.csv", header + "\n1;2;3\n"))
     assert "not separated by tabs" in told and "huggingface" in told
+
+
+@pytest.mark.parametrize("form", ["huggingface", "session-rec", "recbole"])
+def test_a_pickle_that_is_given_as_a_table_is_named(refused, tmp_path, form):
+    path = tmp_path / "x.inter"
+    path.write_bytes(pickle.dumps([[1, 2], [3]], 4))
+    assert "x.inter is a pickle" in refused(form, path)
+
+
+def test_json_that_is_given_as_a_table_is_named(refused, write):
+    assert "x.jsonl is JSON" in refused("huggingface", write("x.jsonl", '{"item_id": 1}\n'))

@@ -135,3 +135,20 @@ def test_memory_holds_few_rows_of_lists(monkeypatch, parquet, tmp_path):
     import_tables("huggingface", [path], tmp_path / "out", say=lambda _: None)
     assert max(most) == 12 and sum(most) == 300
     assert len(pd.read_parquet(tmp_path / "out" / "interactions.parquet")) == 300
+
+
+@pytest.mark.parametrize("text", ["[1, 2, 3]", "(1, 2)", "{'a', 'b'}", "1, 2, 3", "1,2,3", "[1 2]"])
+@pytest.mark.parametrize("column", ["item_id", "session_id"])
+def test_a_list_that_is_written_as_text_is_no_id(imported, parquet, column, text):
+    columns = {"session_id": ["s"] * 4, "item_id": ["a", "b", "c", "d"], "timestamp": [1, 2, 3, 4]}
+    columns[column][1] = text
+    shop = imported("huggingface", parquet(columns))
+    [reason] = shop["interactions"]["dropped"]
+    assert "is a list; write one row for each item" in reason
+    assert shop["interactions"]["kept"] == 3
+
+
+@pytest.mark.parametrize("text", ["a, b", "1,234", "1,234,567", "(new) mug", "12-3"])
+def test_an_id_that_only_looks_like_a_list_is_kept(imported, parquet, text):
+    columns = {"session_id": ["s", "s"], "item_id": ["a", text], "timestamp": [1, 2]}
+    assert sessions_of(imported("huggingface", parquet(columns))["clicks"]) == {"s": ["a", text]}

@@ -14,6 +14,7 @@ from typing import Any
 
 from tpad.errors import BundleError, ConfigError, one_line
 from tpad.io.files import remove_leftovers, sha256
+from tpad.io.git_lfs import refuse_pointer
 
 FORMAT_VERSION = 1
 PRETRAINING_RECORD = "pretraining.json"
@@ -118,6 +119,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         BundleError: it cannot be read, is of another format version, or lacks a field.
     """
     path = folder / INFO_FILE
+    refuse_pointer(path, BundleError)
     try:
         info = json.loads(path.read_text("utf-8"))
         json.dumps(info, ensure_ascii=False).encode()  # refuses halves of characters
@@ -194,6 +196,8 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
             raise BundleError(f"{path} is missing; {_AGAIN}.") from error
         if not inside(folder, path):
             raise BundleError(f"{path} is a link that leads out of the bundle; put the file there.")
+        if stat.S_ISREG(status.st_mode) and status.st_size != info["sizes"][name]:
+            refuse_pointer(path, BundleError)
         if not stat.S_ISREG(status.st_mode) or status.st_size != info["sizes"][name]:
             raise BundleError(
                 f"{path} has {status.st_size:,} bytes, not {info['sizes'][name]:,}; {_AGAIN}."

@@ -12,6 +12,7 @@ from tpad.data.csv_table import csv_columns, csv_frames
 from tpad.data.parquet_table import parquet_columns, parquet_frames
 from tpad.data.report import ReportBuilder
 from tpad.errors import DataError
+from tpad.io.git_lfs import refuse_pointer
 
 
 def table_frames(
@@ -70,6 +71,7 @@ def _is_parquet(path: Path) -> bool:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); check its permissions."
         ) from error
+    refuse_pointer(path)
     if head != b"PAR1" and head and path.suffix.lower() in (".parquet", ".pq"):
         raise DataError(f"{path.name} is not a Parquet file; write it again, or name it .csv.")
     return head == b"PAR1"

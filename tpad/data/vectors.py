@@ -27,6 +27,7 @@ from tpad.data.ids import ids_of_json, to_ids
 from tpad.data.parquet_table import read_parquet, refuse_unpacking
 from tpad.data.tables import to_booleans
 from tpad.errors import ConfigError, DataError, shown
+from tpad.io.git_lfs import refuse_pointer
 
 FEATURES, PRESENT = "features", "present"
 EXPORTED, ITEM_IDS = "x", "item_ids"  # tensor and metadata in files of `tpad`
@@ -74,6 +75,7 @@ class VectorFile:
             raise DataError(f"{path} is not an embedding file; give one of {', '.join(SUFFIXES)}.")
         if not path.is_file():
             raise DataError(f"{path} does not exist; give an embedding file.")
+        refuse_pointer(path)
         read = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".parquet": _parquet}
         try:
             ids, vectors, present = read[path.suffix](path)

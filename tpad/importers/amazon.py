@@ -124,8 +124,12 @@ def _record(text: str) -> dict[str, Any]:
 
 
 def _id(row: dict[str, Any], key: str) -> str:
-    """An id; "" if it is missing or not text."""
+    """An id; "" if it is missing."""
     value = row.get(key)
+    if isinstance(value, list | dict):
+        raise RowError(f"{key} is a list; write one row for each item", str(value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return _clean(value) if isinstance(value, str) else ""
 
 

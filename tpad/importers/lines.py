@@ -24,6 +24,10 @@ _OTHER_FORMATS = {
     b"PAR1": "a Parquet file; use the format huggingface",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    **{
+        b"\x80" + bytes([protocol]): "a pickle; use the format mmsbr, or save it as a table"
+        for protocol in range(2, 6)
+    },
 }
 
 

@@ -1,5 +1,6 @@
 """The interface between formats and the import: readers that yield rows in batches, from any position."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ from tpad.data.prices import LOWEST, RANGE, parse_price
 from tpad.errors import ConfigError, DataError
 from tpad.importers.counts import RowCounts, RowError
 from tpad.importers.settings import TIME_UNITS, ImportSettings, TimeUnit
+from tpad.io.git_lfs import refuse_pointer
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 8 << 20  # of text; a batch ends at whichever comes first
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LATEST_TIME = 100_000_000_000  # Unix seconds; the year 5138. Milliseconds of today are above it.
+
+_NUMBERS = re.compile(r"(?!\d{1,3}(?:,\d{3})+$)(?:\d+(?:,\s+\d+)+|\d+(?:,\d+){2,})")
 
 OWNER, ITEM, TIME, CATEGORY, HISTORY = "owner", "item", "time", "category", "history"
 CLICKS = pa.schema([(OWNER, pa.string()), (ITEM, pa.string()), (TIME, pa.float64())])
@@ -125,6 +128,7 @@ def click_maker(
             raise RowError("missing user or session")
         if not item:
             raise RowError("missing item")
+        refuse_list(owner, "user or session")
         refuse_list(item)
         seconds = to_seconds(time, per_second)
         if lowest is not None:
@@ -181,10 +185,12 @@ def to_price(value: Any, note: Callable[[str, str], None]) -> float | None:
     return price.amount
 
 
-def refuse_list(item: str) -> None:
-    """Raise a `RowError` if an item id is a list written as text."""
-    if item[:1] == "[" and item[-1:] == "]":
-        raise RowError("item id is a list; write one row for each item", item)
+def refuse_list(text: str, what: str = "item id") -> None:
+    """Raise a `RowError` if an id is a list written as text: "[1, 2]", "(1, 2)", "{'a'}" or "1, 2, 3"."""
+    ends = text[:1] + text[-1:]
+    is_list = ends in ("[]", "{}") or (ends == "()" and "," in text)
+    if is_list or (text[:1].isdigit() and _NUMBERS.fullmatch(text)):
+        raise RowError(f"{what} is a list; write one row for each item", text)
 
 
 def is_packed(path: Path) -> bool:
@@ -206,15 +212,10 @@ def plain_file(path: Path) -> Path:
     if path.stat().st_size == 0:
         raise DataError(f"{path.name} is empty; download it again.")
     try:
-        with path.open("rb") as file:
-            is_pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+        path.open("rb").close()
     except OSError as error:
         raise DataError(
             f"{path} cannot be read ({error.strerror}); check its permissions."
         ) from error
-    if is_pointer:
-        raise DataError(
-            f"{path.name} is a Git LFS pointer, not the data itself; fetch the data with "
-            "`git lfs pull`, or download the file from its web page."
-        )
+    refuse_pointer(path)
     return path

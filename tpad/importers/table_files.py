@@ -174,6 +174,11 @@ class CsvTable:
         for text in self._texts():
             if "\0" in text:
                 raise DataError(f"{self._name} is not a Parquet, Arrow or CSV file; convert it.")
+            if text.lstrip().startswith(("{", "[")):
+                raise DataError(
+                    f"{self._name} is JSON, not a Parquet, Arrow or CSV file; save it as Parquet, or use "
+                    "the format of the dataset that it comes from."
+                )
             if text.strip():
                 return text
         raise DataError(f"{self._name} holds only blank lines; download it again.")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tpad.errors import ModelError
+from tpad.io.git_lfs import refuse_pointer
 from tpad.mllm.hugging_face import cached_file
 
 ADAPTER_FILE = "adapter_config.json"
@@ -68,6 +69,10 @@ def check_checkpoint(path: str | Path, *, subfolder: str = "", **hub: Any) -> No
             belongs to an adapter. The message names the file.
         OSError: the hub cannot be reached.
     """
+    folder = Path(path) / subfolder
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.is_file():
+            refuse_pointer(file, ModelError)
     found = dict(_config_files(str(path), subfolder, hub))
     if ADAPTER_FILE in found:
         _reject_adapter(path, found[ADAPTER_FILE], alone="config.json" not in found)
