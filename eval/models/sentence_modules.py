@@ -169,7 +169,7 @@ def _module(module: Any, checkpoint: Checkpoint) -> tuple[str, str]:
 
 def _transformer(checkpoint: Checkpoint, folder: str, prompt: str) -> Recipe:
     found = (checkpoint.json(_inside(folder, name), {}) for name in SETTINGS)
-    settings = next(filter(None, found), {})
+    settings: dict[str, Any] = next(filter(None, found), {})
     task = settings.get("transformer_task", "feature-extraction")
     output = settings.get("module_output_name", "token_embeddings")
     if task != "feature-extraction" or output != "token_embeddings":
