@@ -172,3 +172,15 @@ CONTRAST = """(element, text) => {
                 rgba(getComputedStyle(behind).backgroundColor)].map(light);
   return Math.max(...both) / Math.min(...both);
 }"""
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_buttons_of_the_session_are_large_enough_to_touch(visit, width):
+    page = visit(viewport={"width": width, "height": 700})
+    page.locator("#session .tp-cell-tools button").first.wait_for()
+    smallest = page.evaluate("""() => Math.min(
+      ...[...document.querySelectorAll('#session .tp-cell-tools button')].flatMap((button) => {
+        const {width, height} = button.getBoundingClientRect();
+        return [width, height];
+      }))""")
+    assert smallest >= 24
