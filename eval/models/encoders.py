@@ -20,12 +20,15 @@ from transformers import (
     AutoModel,
     AutoModelForTextEncoding,
     AutoTokenizer,
+    PreTrainedConfig,
 )
 
 from eval.models.pooling import pooled
 from eval.models.sentence_modules import Checkpoint, read_recipe
 from tpad import Columns, Dataset, ModelError
-from tpad.errors import one_line
+from tpad.errors import TpadError, one_line
+from tpad.mllm.bounds import check_size
+from tpad.mllm.resolution import check_edges
 from tpad.mllm.safety import check_checkpoint
 
 BATCH = 64
@@ -165,6 +168,8 @@ class _Encoder:
         )
         is_text = self.recipe.has_modules and not self.recipe.is_clip
         self.images: Any = None if is_text else self._part(AutoImageProcessor)
+        if self.images is not None:
+            check_edges(self.images, f"The image processor of {path}")
         wants_text = self.both or self.images is None
         self.tokenizer: Any = self._part(AutoTokenizer) if wants_text else None
         if self.images is None and self.tokenizer is None:
@@ -178,6 +183,7 @@ class _Encoder:
         """The model and its configuration."""
         try:
             check_checkpoint(self.source, **self.options)
+            plain, _ = PreTrainedConfig.get_config_dict(self.source, **self.options)
             config = AutoConfig.from_pretrained(
                 self.source, trust_remote_code=False, **self.options
             )
@@ -185,6 +191,7 @@ class _Encoder:
             # For T5 models, AutoModel would also load the decoder, which needs a target.
             is_t5 = self.recipe.has_modules and config.model_type in ("t5", "mt5", "umt5")
             kind: Any = AutoModelForTextEncoding if is_t5 else AutoModel
+            check_size(plain, self.source, kind, **self.options)
             model = kind.from_pretrained(
                 self.source,
                 config=config,
@@ -192,7 +199,9 @@ class _Encoder:
                 use_safetensors=True,
                 **self.options,
             )
-        except (OSError, ValueError, KeyError) as error:
+        except TpadError:
+            raise
+        except Exception as error:  # damaged files can raise anything
             raise ModelError(
                 f"{self.path} cannot be loaded as an encoder ({one_line(error)}); give a folder or a hub id."
             ) from error

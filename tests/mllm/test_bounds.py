@@ -1,5 +1,6 @@
 """Sizes of models and patterns of adapters are checked before anything is built."""
 
+import base64
 import json
 import shutil
 
@@ -7,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from eval.models.encoders import encode_items
 from tpad.errors import ModelError
 from tpad.mllm import MLLM, LoraSettings
 from tpad.mllm.bounds import check_config
+from tpad.mllm.tokenizer_bounds import check_tokenizer
 
 
 def edit(file, **changes):
@@ -58,6 +61,69 @@ def test_invalid_configs_are_rejected():
         with pytest.raises(ModelError, match=message):
             check_config(config, "m")
     check_config({"rope_theta": 1e6, "max_position_embeddings": 1 << 20, "a": None}, "m")
+
+
+@pytest.mark.parametrize("path", ["num_labels", "text_config__num_labels"])
+def test_a_number_that_transformers_makes_a_list_of_is_bounded(copy, path):
+    edit(copy / "config.json", **{path: 2_000_000_000})
+    for load in (lambda: MLLM.load(copy, device="cpu"), lambda: encode_items(str(copy), None)):
+        with pytest.raises(ModelError, match="num_labels to 2,000,000,000"):
+            load()
+
+
+@pytest.mark.parametrize("folder", ["llava"], indirect=True)
+@pytest.mark.parametrize("name", ["size__shortest_edge", "crop_size__height"])
+def test_pictures_are_not_made_far_larger_than_a_model_reads(copy, name):
+    edit(copy / "processor_config.json", **{f"image_processor__{name}": 10**7})
+    with pytest.raises(ModelError, match="up to 4,096"):
+        MLLM.load(copy, device="cpu")
+
+
+@pytest.mark.parametrize("folder", ["llava"], indirect=True)
+def test_the_number_of_additional_image_tokens_in_the_file_is_not_used(copy):
+    edit(copy / "processor_config.json", num_additional_image_tokens=10**9)
+    assert MLLM.load(copy, device="cpu").processor.num_additional_image_tokens == 1
+
+
+BOMB = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 30}
+DOUBLING = {
+    "type": "ByteLevel",
+    "add_prefix_space": False,
+    "trim_offsets": True,
+    "use_regex": False,
+}
+USUAL = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}
+
+
+@pytest.mark.parametrize("folder", ["llava"], indirect=True)
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("normalizer", {"type": "Sequence", "normalizers": [BOMB] * 12}),
+        ("pre_tokenizer", {"type": "Sequence", "pretokenizers": [DOUBLING] * 40}),
+        ("decoder", {"type": "Sequence", "decoders": [BOMB] * 12}),
+        ("normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 1_000}),
+        ("normalizer", {"type": "Prepend", "prepend": "a" * 1_000_000}),
+        ("normalizer", {"type": "Replace", "pattern": 3, "content": 4}),
+    ],
+)
+def test_a_tokenizer_that_multiplies_the_length_of_a_text_is_rejected(copy, part, content):
+    edit(copy / "tokenizer.json", **{part: content})
+    for load in (lambda: MLLM.load(copy, device="cpu"), lambda: encode_items(str(copy), None)):
+        with pytest.raises(ModelError, match=r"tokenizer\.json of the model"):
+            load()
+
+
+def test_the_steps_of_published_tokenizers_are_accepted():
+    table = (4).to_bytes(4, "little") + b"trie" + "a\0صلى الله عليه وسلم\0".encode()
+    steps = [{"type": "NFKC"}, {"type": "Precompiled"}, {"type": "Lowercase"}, USUAL]
+    steps[1]["precompiled_charsmap"] = base64.b64encode(table).decode()
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}
+    normalizer = {"type": "Sequence", "normalizers": steps}
+    check_tokenizer({"normalizer": normalizer, "pre_tokenizer": metaspace, "decoder": None}, "t")
+    steps[1]["precompiled_charsmap"] = base64.b64encode(table + b"b" * 10_000).decode()
+    with pytest.raises(ModelError, match="longer"):
+        check_tokenizer({"normalizer": normalizer}, "t")
 
 
 def test_an_index_that_names_files_in_other_folders_is_rejected(copy):

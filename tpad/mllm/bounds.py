@@ -23,9 +23,11 @@ MAX_PARTS = 1_024
 """Most layers, attention heads or experts of a model."""
 MAX_INTEGER = 1 << 31
 """Largest absolute value of an integer in a config."""
-MAX_DEPTH, MAX_ELEMENTS = 16, 20_000
-"""Most levels of nesting in a config, and most elements of one of its lists."""
+MAX_DEPTH, MAX_ELEMENTS = 16, 50_000
+"""Most levels of nesting in a config, and most elements of one of its lists. Transformers makes a list
+of `num_labels` elements."""
 _COUNT = re.compile(r"(^|_)(depths?|(n_|num_)?\w*(layers?|heads|experts|blocks|stages))$")
+_LISTED = ("num_labels", "_num_labels")
 
 
 def check_config(config: dict[str, Any], path: str) -> None:
@@ -50,14 +52,18 @@ def check_config(config: dict[str, Any], path: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         most = MAX_PARTS if _COUNT.search(name) else MAX_INTEGER
-        if abs(value) > most and (isinstance(value, int) or most == MAX_PARTS):
+        if name in _LISTED:
+            most = MAX_ELEMENTS
+        if abs(value) > most and (isinstance(value, int) or most < MAX_INTEGER):
             raise ModelError(
                 f"The config.json of {path} sets {name} to {value:,}; tpad builds models of at "
                 f"most {most:,}."
             )
 
 
-def check_size(config: dict[str, Any], path: str, **hub: Any) -> None:
+def check_size(
+    config: dict[str, Any], path: str, kind: Any = AutoModelForImageTextToText, **hub: Any
+) -> None:
     """Reject a config that describes a larger model than the weights beside it.
 
     The model is built on the meta device, which takes no memory, to count its parameters.
@@ -65,6 +71,7 @@ def check_size(config: dict[str, Any], path: str, **hub: Any) -> None:
     Args:
         config: the content of `config.json`, after `check_config`.
         path: of the checkpoint, a folder or a hub id.
+        kind: the class of transformers that builds the model.
         **hub: options of `from_pretrained`, such as revision and local_files_only.
 
     Raises:
@@ -78,7 +85,7 @@ def check_size(config: dict[str, Any], path: str, **hub: Any) -> None:
     stored = sum(map(_count_parameters, files))
     plain = {name: value for name, value in config.items() if name != "quantization_config"}
     with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(
+        model = kind.from_config(
             AutoConfig.for_model(**plain), attn_implementation="eager", trust_remote_code=False
         )
     wanted = sum(weight.numel() for weight in (*model.parameters(), *model.buffers()))

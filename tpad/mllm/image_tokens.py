@@ -57,7 +57,7 @@ def check_image_tokens(
     """
     try:
         cache = run_vision(preprocess(processor, [Image.new("RGB", _PROBE, "grey")]))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # damaged files can raise anything
         raise ModelError(
             f"{subject} cannot read pictures as its processor prepares them ({one_line(error)}); take "
             "model and processor files from one checkpoint."
@@ -100,6 +100,7 @@ def _follow_tower(processor: Any, config: Any) -> None:
         square = getattr(images, "crop_size", None) or images.size
         patch = square.get("height") or square.get("shortest_edge")
     processor.patch_size = patch
+    processor.num_additional_image_tokens = 0
     processor.vision_feature_select_strategy = config.vision_feature_select_strategy
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tpad.errors import ModelError, TpadError, one_line
-from tpad.mllm.bounds import check_config, check_size
+from tpad.mllm.bounds import check_size
 from tpad.mllm.hugging_face import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -23,7 +23,7 @@ from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
 from tpad.mllm.processors import FAMILIES, load_processor
 from tpad.mllm.quantisation import check_4bit, loading_options
-from tpad.mllm.resolution import set_resolution
+from tpad.mllm.resolution import check_edges, set_resolution
 from tpad.mllm.safety import check_checkpoint
 from tpad.mllm.settings import ModelSettings
 
@@ -46,7 +46,7 @@ def read_checkpoint(
     hub: dict[str, Any] = {"local_files_only": local_files_only}
     if revision is not None:
         hub["revision"] = revision
-    with _loading(path):
+    with loading(path):
         check_checkpoint(path, **hub)
         plain, _ = PreTrainedConfig.get_config_dict(path, **hub)
     if "model_type" not in plain:
@@ -64,14 +64,14 @@ def read_checkpoint(
         options = loading_options(device, compute)
         if packed:  # keep the quantisation of the checkpoint
             del options["quantization_config"]
-    with _loading(path):
-        check_config(plain, path)
+    with loading(path):
         check_size(plain, path, **hub)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
         follow_model(processor, config)
         config._attn_implementation = "sdpa"  # overrides the file, for all parts of the model
         set_resolution(processor, config, settings)
+        check_edges(processor.image_processor, f"The image processor of {path}")
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             path,
             config=config,
@@ -102,7 +102,7 @@ def pinned_revision(hub_id: str, revision: str | None = None) -> str:
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
-    with _loading(hub_id):
+    with loading(hub_id):
         file = cached_file(hub_id, "config.json", revision=revision)
         commit = extract_commit_hash(file, None)
     if commit is None:
@@ -125,13 +125,15 @@ def check_family(model_type: str, subject: str) -> str:
 
 
 @contextmanager
-def _loading(path: str) -> Iterator[None]:
+def loading(path: str | Path) -> Iterator[None]:
     """Turn any failure to read a checkpoint into a `ModelError`."""
     try:
         yield
     except TpadError:
         raise
-    except Exception as error:  # damaged files can raise anything
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # damaged files make Rust panic, which is not an Exception
         raise ModelError(
             f"The model {path} cannot be loaded; check the folder or the hub id, the revision "
             f"and the network ({one_line(error)})."

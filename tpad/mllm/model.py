@@ -14,7 +14,7 @@ from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.chat_tokenizer import ChatTokenizer
 from tpad.mllm.hugging_face import PreTrainedModel, ProcessorMixin
 from tpad.mllm.image_tokens import check_image_tokens
-from tpad.mllm.loading import check_family, read_checkpoint
+from tpad.mllm.loading import check_family, loading, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
 from tpad.mllm.processors import Pixels, is_qwen
 from tpad.mllm.quantisation import prepare_4bit, save_4bit
@@ -95,7 +95,10 @@ class MLLM:
         self.vision_size: int = model.config.vision_config.hidden_size
         self.image_token_id: int = model.config.image_token_id
         ends = model.generation_config.eos_token_id
-        self.chat_tokenizer = ChatTokenizer(processor, ends if isinstance(ends, list) else [ends])
+        with loading(model.config.name_or_path):
+            self.chat_tokenizer = ChatTokenizer(
+                processor, ends if isinstance(ends, list) else [ends]
+            )
 
     @classmethod
     def load(

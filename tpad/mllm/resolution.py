@@ -3,12 +3,15 @@
 from math import isqrt
 from typing import Any
 
-from tpad.errors import ConfigError
+from tpad.errors import ConfigError, ModelError
 from tpad.mllm.hugging_face import PreTrainedConfig, ProcessorMixin
 from tpad.mllm.settings import ModelSettings
 
 DEFAULT_MAX_PIXELS = 128 * 28 * 28
 """Qwen: larger images are resized to this many pixels, about 128 tokens."""
+
+MAX_EDGE = 4_096
+"""Most pixels along an edge that an image is resized or padded to."""
 
 RESIZABLE_TOWERS = ("clip_vision_model", "siglip_vision_model")
 """LLaVA: vision towers that can interpolate their position embeddings."""
@@ -46,6 +49,32 @@ def set_resolution(
         _set_crop(processor, config, settings)
     else:
         _set_area(processor, settings)
+
+
+def check_edges(images: Any, subject: str) -> None:
+    """Reject an image processor that makes images far larger than any model reads.
+
+    Args:
+        images: the image processor, after `set_resolution`. For Qwen, whose sizes are numbers of
+            pixels, `set_resolution` has set them.
+        subject: names it in an error message.
+
+    Raises:
+        ModelError: an edge is not a whole number of pixels up to `MAX_EDGE`.
+    """
+    counts_pixels = hasattr(images, "merge_size")
+    for name in ("size", "crop_size", "max_image_size", "pad_size"):
+        edges = getattr(images, name, None)
+        if edges is None or (counts_pixels and name == "size"):
+            continue
+        for edge, value in (
+            {"edge": edges}.items() if isinstance(edges, int) else dict(edges).items()
+        ):
+            if value is not None and (type(value) is not int or not 0 <= value <= MAX_EDGE):
+                raise ModelError(
+                    f"{subject} sets {name} ({edge}) to {value!r}; it must be a number of pixels up to "
+                    f"{MAX_EDGE:,}."
+                )
 
 
 def _set_area(processor: Any, settings: ModelSettings) -> None:

@@ -1,13 +1,15 @@
-"""Reject checkpoints whose files request code or another repository."""
+"""Reject checkpoints whose files request code or another repository, or sizes that no model has."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tpad.errors import ModelError
 from tpad.io.git_lfs import refuse_pointer
+from tpad.mllm.bounds import check_config
 from tpad.mllm.hugging_face import cached_file
+from tpad.mllm.tokenizer_bounds import check_tokenizer
 
 ADAPTER_FILE = "adapter_config.json"
 CONFIG_FILES = (
@@ -22,6 +24,8 @@ CONFIG_FILES = (
 """The JSON files that transformers reads from a checkpoint."""
 
 MAX_CONFIG_BYTES = 20_000_000  # tokenizer_config.json lists every added token
+TOKENIZER_FILE = "tokenizer.json"
+MAX_TOKENIZER_BYTES = 200_000_000  # it contains the vocabulary
 
 ATTENTION = (
     "eager",
@@ -51,11 +55,12 @@ _REJECTED = {
     "kernel_config": "kernels from the hub",
     "use_kernels": "kernels from the hub",
     "configuration_files": "another config file",
+    "fast_tokenizer_files": "another tokenizer file",
 }
 
 
 def check_checkpoint(path: str | Path, *, subfolder: str = "", **hub: Any) -> None:
-    """Reject a checkpoint that would run code or load anything from elsewhere.
+    """Reject a checkpoint that would run code, load anything from elsewhere, or never end.
 
     Call it before transformers reads any of the files.
 
@@ -65,19 +70,23 @@ def check_checkpoint(path: str | Path, *, subfolder: str = "", **hub: Any) -> No
         **hub: options of `from_pretrained`, such as revision and local_files_only.
 
     Raises:
-        ModelError: a file requests code, kernels, a quantiser or another repository, is damaged, or
-            belongs to an adapter. The message names the file.
+        ModelError: a file requests code, kernels, a quantiser or another repository, contains sizes
+            that no model has, is damaged, or belongs to an adapter. The message names the file.
         OSError: the hub cannot be reached.
     """
     folder = Path(path) / subfolder
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.is_file():
             refuse_pointer(file, ModelError)
-    found = dict(_config_files(str(path), subfolder, hub))
+    found = dict(_json_files(CONFIG_FILES, str(path), subfolder, hub))
     if ADAPTER_FILE in found:
         _reject_adapter(path, found[ADAPTER_FILE], alone="config.json" not in found)
     for name, settings in found.items():
         check_settings(settings, f"{name} of the model {path}")
+    if "config.json" in found:
+        check_config(found["config.json"], str(path))
+    for name, settings in _json_files((TOKENIZER_FILE,), str(path), subfolder, hub):
+        check_tokenizer(settings, f"{name} of the model {path}")
 
 
 def check_settings(settings: Any, subject: str) -> None:
@@ -107,7 +116,7 @@ def check_settings(settings: Any, subject: str) -> None:
                 _check_quantiser(value, subject)
 
 
-def read_settings(file: Path) -> dict[str, Any]:
+def read_settings(file: Path, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
     """Read a JSON file that contains an object.
 
     Raises:
@@ -116,7 +125,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     try:
         if not file.is_file():
             raise ModelError(f"{file} is not a file.")
-        if file.stat().st_size > MAX_CONFIG_BYTES:
+        if file.stat().st_size > max_bytes:
             raise ModelError(
                 f"{file} has {file.stat().st_size / 1e6:.0f} MB, which is too large for a config "
                 "file; get it again."
@@ -129,11 +138,11 @@ def read_settings(file: Path) -> dict[str, Any]:
     return settings
 
 
-def _config_files(
-    path: str, subfolder: str, hub: dict[str, Any]
+def _json_files(
+    names: Iterable[str], path: str, subfolder: str, hub: dict[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and content of each config file that exists."""
-    for name in CONFIG_FILES:
+    """Name and content of each of these files that exists."""
+    for name in names:
         if Path(path).is_dir():
             file = Path(path) / subfolder / name
             exists = file.exists() or file.is_symlink()
@@ -143,7 +152,8 @@ def _config_files(
             )
             exists, file = cached is not None, Path(cached or "")
         if exists:
-            yield name, read_settings(file)
+            most = MAX_TOKENIZER_BYTES if name == TOKENIZER_FILE else MAX_CONFIG_BYTES
+            yield name, read_settings(file, most)
 
 
 def _reject_adapter(path: str | Path, settings: dict[str, Any], alone: bool) -> None:
