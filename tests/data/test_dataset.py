@@ -130,13 +130,27 @@ def test_split_by_time_is_a_partition_in_order(starts, validation, test):
         {"validation_fraction": -0.1},
         {"validation_fraction": 0.5, "test_fraction": 0.5},
         {"cold_fraction": 1.0},
+        {"validation_fraction": float("nan")},
+        {"validation_fraction": "0.1"},
         {"min_session": 1},
+        {"min_session": 2.5},
         {"session_gap_minutes": 0},
     ],
 )
 def test_settings_out_of_range(tmp_path, options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         load(write_shop(tmp_path), **options)
+
+
+def test_too_few_sessions_name_what_is_wrong_with_the_table(tmp_path):
+    write_shop(tmp_path)
+    table = pd.read_csv(tmp_path / "interactions.csv", dtype=str)
+    table.loc[4:, "timestamp"] = "soon"
+    table.to_csv(tmp_path / "interactions.csv", index=False)
+    with pytest.raises(
+        DataError, match=r"too few to split \(.*unreadable timestamp.* row 6 \('soon"
+    ):
+        load(tmp_path)
 
 
 def test_too_few_sessions(tmp_path):

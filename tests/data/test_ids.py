@@ -164,3 +164,12 @@ def test_an_error_of_clicks_does_not_mention_items(tmp_path):
     with pytest.raises(DataError, match="no usable click: 2 × unreadable timestamp") as caught:
         Dataset.load(tmp_path / "items.csv", tmp_path / "clicks.csv")
     assert "price" not in str(caught.value) and "duplicate" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("dtype", "last"), [(np.float32, 2**24), (np.float16, 2**11)])
+def test_floats_of_less_precision_lose_digits_earlier(dtype, last):
+    assert to_ids(np.array([1, last - 1], dtype)).tolist() == ["1", str(last - 1)]
+    with pytest.raises(DataError, match="lost digits"):
+        to_ids(np.array([1, last], dtype))
+    with pytest.raises(DataError, match="lost digits"):
+        to_ids(pd.Series([1, 2**53, None], dtype="Float64"))

@@ -129,6 +129,41 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_is_read(tmp
             read()
 
 
+@pytest.mark.parametrize("groups", [1, 4], ids=["a dictionary", "row groups"])
+def test_long_repeated_values_are_refused_before_they_are_unpacked(tmp_path, groups):
+    path = tmp_path / "bomb.parquet"
+    rows = pa.DictionaryArray.from_arrays(np.zeros(2_000, np.int16), pa.array(["x" * 1_000_000]))
+    schema = pa.schema({"title": rows.type})
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for _ in range(groups):
+            writer.write_table(pa.table({"title": rows}))
+    before = pa.total_allocated_bytes()
+    for read in (
+        lambda: read_table(path, ReportBuilder()),
+        lambda: next(stream_table(path, 10, ReportBuilder())),
+        lambda: parquet_table.refuse_bomb(path),
+    ):
+        with pytest.raises(DataError, match=rf"but unpacks to {2 * groups}\.0 GB"):
+            read()
+    assert pa.total_allocated_bytes() < before + 500_000_000
+
+
+def test_a_header_with_quotes_has_its_columns_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_table, "BLOCK", 1 << 24)
+    monkeypatch.setattr(csv_table.pa_csv, "read_csv", lambda *_, **__: pytest.fail("was parsed"))
+    path = tmp_path / "items.csv"
+    path.write_text(",".join(f'"a, {at}"' for at in range(10_001)) + "\n1\n")
+    with pytest.raises(DataError, match="has 10,001 columns"):
+        table_columns(path)
+
+
+def test_a_long_name_of_a_column(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_table, "BLOCK", 1 << 24)
+    path = tmp_path / "items.csv"
+    path.write_text("item_id," + "t" * 3_000_000 + "\na,b\n")
+    assert read_table(path, ReportBuilder())["item_id"].tolist() == ["a"]
+
+
 def test_integers_with_missing_values_keep_their_digits(tmp_path):
     path = tmp_path / "items.parquet"
     large = 2**53 + 1

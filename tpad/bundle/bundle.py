@@ -18,6 +18,7 @@ from tpad.bundle.files import (
 )
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
+from tpad.data.parquet_table import refuse_bomb
 from tpad.errors import BundleError
 from tpad.io.lazy_mapping import LazyMapping
 from tpad.items import NewItem
@@ -124,6 +125,7 @@ class Bundle:
             return self.dataset.popularity
         path = self.path / POPULARITY_FILE
         with reading(path):
+            refuse_bomb(path)
             table = pd.read_parquet(path)
             clicks = table[CLICKS].to_numpy(np.int64)
             same = table[Columns.ITEM_ID].tolist() == self.dataset.items[Columns.ITEM_ID].tolist()

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tpad.bundle.files import inside, list_all, safe_path
 from tpad.data.columns import Columns
 from tpad.data.dataset import Dataset
+from tpad.data.parquet_table import refuse_bomb
 from tpad.errors import BundleError, TpadError, one_line
 
 AGAIN = "train or download the bundle again"
@@ -123,6 +124,8 @@ def read_dataset(folder: Path, facts: dict[str, Any], names: Collection[str]) ->
             rows = pq.read_metadata(path).num_rows
         if rows > ROWS_PER_BYTE * path.stat().st_size:
             raise BundleError(f"{path} claims {rows:,} rows, more than it can hold; {AGAIN}.")
+        with reading(path):
+            refuse_bomb(path)
     images = safe_path(folder, root) if root else folder
     with reading(folder / "items.parquet and sessions.parquet"):
         dataset = Dataset.load_saved(folder, image_root=images)

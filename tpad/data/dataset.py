@@ -176,7 +176,8 @@ class Dataset:
             min_session=min_session,
             merge_repeats=merge_repeats,
         )
-        clicks = _with_split(clicks, validation_fraction, test_fraction)
+        found = builder.evidence(before)
+        clicks = _with_split(clicks, validation_fraction, test_fraction, found)
         clicks = remove_held_out(clicks, held_out, min_session, builder, name)
         parts = _parts(clicks)
         _require_training(parts[0], name, min_session, builder.evidence(before))
@@ -282,8 +283,8 @@ def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Da
 
 
 def _check_settings(min_session: int, session_gap_minutes: float, seed: int) -> None:
-    if min_session < 2:
-        raise ConfigError(f"min_session must be at least 2, not {min_session}.")
+    if not isinstance(min_session, int | np.integer) or min_session < 2:
+        raise ConfigError(f"min_session must be a whole number of at least 2, not {min_session}.")
     if not session_gap_minutes > 0:
         raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
     check_seed(seed)
@@ -297,12 +298,14 @@ def _require_training(train: Sessions, name: str, min_session: int, found: str) 
         )
 
 
-def _with_split(clicks: Clicks, validation_fraction: float, test_fraction: float) -> Clicks:
+def _with_split(
+    clicks: Clicks, validation_fraction: float, test_fraction: float, found: str
+) -> Clicks:
     """The clicks with their split; sessions are split by time if the table has no such column."""
     if clicks.split is not None:
         return clicks
     starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
-    return replace(clicks, split=split_by_time(starts, validation_fraction, test_fraction))
+    return replace(clicks, split=split_by_time(starts, validation_fraction, test_fraction, found))
 
 
 def _read_several_items(items: str | Path, report: ReportBuilder) -> pd.DataFrame:

@@ -7,6 +7,7 @@ whole numbers as fractions; "007" and "1.50" stay as they are.
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,10 +72,16 @@ def _whole_decimal(value: object) -> object:
     return value
 
 
+def _exact(dtype: Any) -> float:
+    """The smallest float of a type next to which a whole number is missing; 2⁵³ for 64 bits."""
+    bits = np.dtype(getattr(dtype, "numpy_dtype", dtype))
+    return 2.0 ** (np.finfo(bits).nmant + 1)
+
+
 def _refuse_lost_digits(values: pd.Series, text: pd.Series, table: str) -> None:
     if pd.api.types.is_float_dtype(values.dtype):
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        lost = np.abs(numbers) >= 2**53
+        lost = np.abs(numbers) >= _exact(values.dtype)
     else:
         lost = text.str.contains("+", regex=False).to_numpy(bool)
         if lost.any():

@@ -11,6 +11,7 @@ from tpad.data.csv_table import checked_names
 from tpad.errors import DataError, shown
 
 ROWS = 8192  # read at once
+FIRST_ROWS = 16  # from which the size of all rows is estimated
 FREE_BYTES = 1 << 30  # that every file may unpack to
 MAX_RATIO = 50  # of unpacked to packed size, beyond `FREE_BYTES`
 _FAULTS = (pa.ArrowException, OSError, ValueError, OverflowError)
@@ -51,13 +52,12 @@ def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator
         names = [name for name in _names(file) if columns is None or name in columns]
         n_rows, unpacked, number = file.metadata.num_rows, 0, 1
         try:
+            _refuse_bomb(path, file, names)
             for batch in file.iter_batches(ROWS, columns=names):
                 if not len(batch):
                     continue
                 unpacked += sum(map(_size, batch.columns))
-                # The size of all rows is estimated from the first ones, before the rest is read.
-                expected = unpacked / len(batch) * n_rows if number == 1 else unpacked
-                refuse_unpacking(path, max(unpacked, expected), f"{n_rows:,} rows")
+                refuse_unpacking(path, unpacked, f"{n_rows:,} rows")
                 _check_text(path, batch, number)
                 frame = _to_pandas(batch)
                 frame.index = pd.RangeIndex(number, number + len(frame))
@@ -69,6 +69,26 @@ def parquet_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator
             raise DataError(
                 f"{path.name} has columns but no usable row; add at least one data row."
             )
+
+
+def refuse_bomb(path: Path) -> None:
+    """Raise a `DataError` if a table unpacks to far more than its own size; few rows are read."""
+    with _open(path) as file:
+        try:
+            _refuse_bomb(path, file, _names(file))
+        except _FAULTS as error:
+            raise _damaged(path) from error
+
+
+def _refuse_bomb(path: Path, file: pa_parquet.ParquetFile, names: list[str]) -> None:
+    facts = file.metadata
+    groups = (facts.row_group(group) for group in range(facts.num_row_groups))
+    stored = sum(group.total_byte_size for group in groups)
+    # Repeated values are stored once, so the size of all rows is also estimated from the first ones.
+    first = next(file.iter_batches(FIRST_ROWS, columns=names), None)
+    if first is not None and len(first):
+        stored = max(stored, sum(map(_size, first.columns)) / len(first) * facts.num_rows)
+    refuse_unpacking(path, stored, f"{facts.num_rows:,} rows")
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

@@ -9,7 +9,10 @@ from tpad.errors import ConfigError, DataError, check_seed, shown
 
 
 def split_by_time(
-    starts: np.ndarray, validation_fraction: float = 0.1, test_fraction: float = 0.1
+    starts: np.ndarray,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    found: str = "",
 ) -> np.ndarray:
     """Assign sessions to splits by their start: train before validation before test.
 
@@ -17,23 +20,24 @@ def split_by_time(
         starts: (n,) int64 Unix seconds.
         validation_fraction: share of the sessions for validation; at least one session unless 0.
         test_fraction: share of the sessions, the latest ones, for test; at least one unless 0.
+        found: what was wrong with the table, for an error.
 
     Returns:
         (n,) int8, index into `SPLITS`.
     """
-    if min(validation_fraction, test_fraction) < 0 or validation_fraction + test_fraction >= 1:
+    fractions = (validation_fraction, test_fraction)
+    numbers = all(isinstance(one, int | float | np.number) for one in fractions)
+    if not numbers or not (min(fractions) >= 0 and sum(fractions) < 1):  # false for NaN
         raise ConfigError(
             f"validation_fraction {validation_fraction} and test_fraction {test_fraction} must be "
             "at least 0 and leave sessions to train on; choose smaller ones."
         )
     n = len(starts)
-    counts = [
-        max(1, round(n * fraction)) if fraction > 0 else 0
-        for fraction in (validation_fraction, test_fraction)
-    ]
+    counts = [max(1, round(n * fraction)) if fraction > 0 else 0 for fraction in fractions]
     if n - sum(counts) < 1:
         raise DataError(
-            f"{n} session(s) of two clicks or more are too few to split; give more interactions."
+            f"{n} session(s) of two clicks or more are too few to split"
+            f"{f' ({found})' if found else ''}; give more interactions."
         )
     codes = np.repeat(np.arange(3, dtype=np.int8), [n - sum(counts), *counts])
     splits = np.empty(n, np.int8)
