@@ -79,7 +79,8 @@ class _Worker:
     def __init__(self) -> None:
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "app.shell.decode_worker"],
+            # -P: nothing in the folder that the server was started in is imported.
+            [sys.executable, "-P", "-m", "app.shell.decode_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -92,7 +93,13 @@ class _Worker:
 
     def decode(self, source: str | bytes, shrink_to: int, seconds: float) -> Image.Image:
         path, data = (source, b"") if isinstance(source, str) else ("", source)
-        alarm = threading.Timer(seconds, self._process.kill)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._process.kill()
+
+        alarm = threading.Timer(seconds, stop)
         alarm.start()
         try:
             write(self._stdin, {"path": path, "shrink_to": shrink_to}, data)
@@ -100,13 +107,13 @@ class _Worker:
         except OSError:
             answer = None
         finally:
-            late = not alarm.is_alive()
             alarm.cancel()
-            if late:
+            alarm.join()  # it may be about to end the process
+            if late.is_set():
                 self.end()  # an answer may have come just before
         if answer is None:
             self.end()
-            if late:
+            if late.is_set():
                 raise ImageError(f"The picture takes more than {seconds:g} s to read; {_RETRY}.")
             raise ImageError(f"The picture cannot be read: its decoder has crashed; {_RETRY}.")
         facts, pixels = answer

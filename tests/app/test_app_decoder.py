@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import threading
 
 import pytest
 from fake_bundle import picture
@@ -85,3 +86,24 @@ def test_at_most_so_many_idle_processes_are_kept():
     assert [worker.is_alive for worker in workers] == [True, False]
     decoder.close()
     assert not workers[0].is_alive
+
+
+def test_nothing_in_the_current_folder_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('was run')")
+    monkeypatch.chdir(tmp_path)
+    decoder = Decoder()
+    assert decoder.decode(png(), 32).size == (32, 32)
+    decoder.close()
+
+
+def test_an_alarm_that_rings_while_it_is_cancelled_ends_the_process(decoder, monkeypatch):
+    class Ringing(threading.Timer):
+        def cancel(self):
+            super().cancel()
+            self.function()
+
+    decoder.decode(png(), 32)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "Timer", Ringing)
+        assert decoder.decode(png(), 32).size == (32, 32)  # the answer came just before
+    assert not decoder._free and decoder.decode(png(), 32).size == (32, 32)

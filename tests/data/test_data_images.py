@@ -282,3 +282,9 @@ def test_find_invalid_images_names_only_the_invalid_ones(shop, workers):
     assert sorted(faults) == [2, 3]
     assert "damaged" in faults[2] and "leads out" in faults[3]
     assert sorted(find_invalid_images(shop, names, workers, decode=False)) == [3]
+
+
+def test_a_name_that_no_terminal_can_print_is_shown_without_it():
+    with pytest.raises(ImageError) as error:
+        load_image("\ud800 picture.png")
+    assert str(error.value).encode().startswith(b"picture.png does not exist")

@@ -6,7 +6,9 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as torch_file
 
 from tpad.data import Dataset
 from tpad.data.clicks import read_clicks
@@ -173,3 +175,16 @@ def test_floats_of_less_precision_lose_digits_earlier(dtype, last):
         to_ids(np.array([1, last], dtype))
     with pytest.raises(DataError, match="lost digits"):
         to_ids(pd.Series([1, 2**53, None], dtype="Float64"))
+
+
+def test_vector_files_that_hold_no_table_are_refused(tmp_path):
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000, 4), }"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.ljust(117) + b"\n")
+    np.savez(tmp_path / "one.npz", features=np.float32(3))
+    np.savez(tmp_path / "ids.npz", features=np.float32(3), item_id=np.array(["a"]))
+    torch_file(
+        {"features": torch.ones(2, 3, dtype=torch.complex64)}, tmp_path / "complex.safetensors"
+    )
+    for name in ("huge.npy", "one.npz", "ids.npz", "complex.safetensors"):
+        with pytest.raises(DataError, match=name):
+            VectorFile.read(tmp_path / name).of(["a", "b"])

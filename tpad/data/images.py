@@ -42,7 +42,7 @@ def load_image(
     if isinstance(source, Image.Image):
         name = os.path.basename(getattr(source, "filename", "") or "") or "The picture"
         return _to_rgb(source, name, max_pixels, shrink_to)
-    name = "The picture" if isinstance(source, bytes) else Path(source).name
+    name = "The picture" if isinstance(source, bytes) else shown(Path(source).name)
     try:
         with open_picture(source, name, _formats()) as image:
             return _to_rgb(image, name, max_pixels, shrink_to)

@@ -79,9 +79,9 @@ class VectorFile:
         read = {".safetensors": _safetensors, ".npz": _npz, ".npy": _npy, ".parquet": _parquet}
         try:
             ids, vectors, present = read[path.suffix](path)
-        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, MemoryError, SafetensorError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is damaged ({shown(error, 200)}); write it again.") from error
-        if ids is not None and len(ids) != len(vectors):
+        if ids is not None and vectors.ndim and len(ids) != len(vectors):
             raise DataError(f"{path} has {len(ids):,} item ids but {len(vectors):,} vectors.")
         return cls(path, ids, vectors, present)
 
@@ -232,7 +232,7 @@ def _safetensors(path: Path) -> _Parts:
     if name in arrays:
         vectors = arrays[name]
         ids = None if id_list is None else ids_of_json(id_list, str(path))
-        return ids, vectors, arrays.get(PRESENT, np.ones(len(vectors), bool))
+        return ids, vectors, arrays.get(PRESENT, _all_present(vectors))
     sizes = {values.shape for values in arrays.values()}
     if len(sizes) != 1:
         raise DataError(
@@ -243,6 +243,10 @@ def _safetensors(path: Path) -> _Parts:
     return to_ids(names, str(path)).tolist(), vectors, np.ones(len(names), bool)
 
 
+def _all_present(vectors: np.ndarray) -> np.ndarray:
+    return np.ones(len(vectors) if vectors.ndim else 0, bool)
+
+
 def _other_types(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
     """Tensors of types that NumPy does not have, such as bfloat16, as float32."""
     if not kinds:
@@ -251,6 +255,8 @@ def _other_types(path: Path, kinds: dict[str, str]) -> dict[str, np.ndarray]:
     with safe_open(path, "pt") as file:
         for name, kind in kinds.items():
             try:
+                if kind.startswith("C"):  # complex: a part would be lost
+                    raise TypeError(kind)
                 arrays[name] = file.get_tensor(name).float().numpy()
             except (SafetensorError, RuntimeError, TypeError, NotImplementedError) as error:
                 raise DataError(
@@ -270,7 +276,7 @@ def _npz(path: Path) -> _Parts:
                 f"{path} has no array `features`; it has {shown(', '.join(file.files))}."
             )
         vectors = _unpickled(lambda: file[FEATURES], path, FEATURES)
-        present = np.ones(len(vectors), bool)
+        present = _all_present(vectors)
         if PRESENT in file:
             present = _unpickled(lambda: file[PRESENT], path, PRESENT)
         if Columns.ITEM_ID not in file:
@@ -281,7 +287,7 @@ def _npz(path: Path) -> _Parts:
 
 def _npy(path: Path) -> _Parts:
     vectors = _unpickled(lambda: np.load(path, allow_pickle=False), path, FEATURES)
-    return None, vectors, np.ones(len(vectors) if vectors.ndim else 0, bool)
+    return None, vectors, _all_present(vectors)
 
 
 def _unpickled(read: Callable[[], np.ndarray], path: Path, name: str) -> np.ndarray:
