@@ -14,7 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import (
+
+from eval.models.pooling import pooled
+from eval.models.sentence_modules import Checkpoint, read_recipe
+from tpad import Columns, Dataset, ModelError
+from tpad.errors import TpadError, one_line
+from tpad.mllm.bounds import check_size
+from tpad.mllm.hugging_face import (
     AutoConfig,
     AutoImageProcessor,
     AutoModel,
@@ -22,12 +28,6 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
 )
-
-from eval.models.pooling import pooled
-from eval.models.sentence_modules import Checkpoint, read_recipe
-from tpad import Columns, Dataset, ModelError
-from tpad.errors import TpadError, one_line
-from tpad.mllm.bounds import check_size
 from tpad.mllm.resolution import check_edges
 from tpad.mllm.safety import check_checkpoint
 

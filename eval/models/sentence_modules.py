@@ -15,10 +15,10 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.utils import cached_file
 
 from eval.models.pooling import pooling_modes
 from tpad import ModelError
+from tpad.mllm.hugging_face import cached_file
 
 MODULES = "modules.json"
 POOLING = "1_Pooling/config.json"  # in folders without modules.json

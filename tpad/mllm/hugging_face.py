@@ -1,7 +1,7 @@
 """What this package uses of Transformers and PEFT, imported in one place.
 
 Transformers imports its modules lazily, and they import each other in cycles, which fails if two
-threads do it at once. The modules of this package therefore import these names from here: the first
+threads do it at once. The modules of this package, and `eval`, therefore import these names from here: the first
 thread imports them all under the lock of this module, and the others wait for it.
 """
 
@@ -17,7 +17,9 @@ from peft.tuners.lora import LoraLayer
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
+    AutoModel,
     AutoModelForImageTextToText,
+    AutoModelForTextEncoding,
     AutoTokenizer,
     BitsAndBytesConfig,
     DynamicCache,
@@ -39,7 +41,9 @@ __all__ = [
     "SAFE_WEIGHTS_NAME",
     "AutoConfig",
     "AutoImageProcessor",
+    "AutoModel",
     "AutoModelForImageTextToText",
+    "AutoModelForTextEncoding",
     "AutoTokenizer",
     "BaseModelOutputWithPooling",
     "BitsAndBytesConfig",
