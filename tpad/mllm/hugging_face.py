@@ -1,8 +1,8 @@
-"""What this package uses of Transformers and PEFT, imported in one place.
+"""What the project uses of Transformers and PEFT, imported in one place.
 
 Transformers imports its modules lazily, and they import each other in cycles, which fails if two
-threads do it at once. The modules of this package, and `eval`, therefore import these names from here: the first
-thread imports them all under the lock of this module, and the others wait for it.
+threads do it at once. All other modules therefore import these names from here: the first thread
+imports them all under the lock of this module, and the others wait for it.
 """
 
 from peft import (
