@@ -95,7 +95,7 @@ class MLLM:
         self.vision_size: int = model.config.vision_config.hidden_size
         self.image_token_id: int = model.config.image_token_id
         ends = model.generation_config.eos_token_id
-        with loading(model.config.name_or_path):
+        with loading(model.config.name_or_path or ""):
             self.chat_tokenizer = ChatTokenizer(
                 processor, ends if isinstance(ends, list) else [ends]
             )
