@@ -1,13 +1,16 @@
-"""A small shop for the tests of `eval`, and databases of both kinds."""
+"""A small shop for the tests of `eval`, its embeddings and models, and databases of both kinds."""
 
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from postgres_server import postgres_server
+from small_models import FAST, Oracle
 from small_shops import dataset_of
 
+from eval.models.entries import all_entries
 from tpad.data.dataset import Dataset
+from tpad.world.oracle import attribute_table
 
 KINDS, COLOURS = 4, 6
 
@@ -41,6 +44,27 @@ def shop() -> Dataset:
         attr_kind=[kinds[k] for k in kind],
         attr_colour=[colours[c] for c in colour],
     )
+
+
+@pytest.fixture(scope="module")
+def embeddings(shop):
+    """In the order of a bundle, TPAD first."""
+    attributes = attribute_table(shop.items)
+    noise = np.random.default_rng(0).standard_normal((24, 12)).astype(np.float32)
+    return {
+        "tpad": attributes,
+        "vision_tfidf": attributes[:, :6],
+        "knowledge": noise,
+        "vision": attributes[:, :4],
+        "tfidf": attributes[:, 4:],
+        "transfer": noise[:, :6],
+        "random": noise[:, 6:],
+    }
+
+
+@pytest.fixture(scope="module")
+def entries(shop, embeddings):
+    return all_entries(shop, embeddings, FAST, Oracle())
 
 
 @pytest.fixture(scope="session")
