@@ -42,6 +42,18 @@ def tables(tmp_path):
 
 
 @pytest.fixture
+def on_the_tables(tables, tmp_path):
+    """The arguments of a command that reads both tables."""
+    items, clicks = tables
+
+    def arguments(command: str, *options: object, out: str = "b") -> list[str]:
+        given = [command, "--items", items, "--interactions", clicks, "--out", tmp_path / out]
+        return [str(argument) for argument in (*given, *options)]
+
+    return arguments
+
+
+@pytest.fixture
 def nothing_is_trained(monkeypatch):
     """Training itself is left out; returns what it would have got."""
     got = {}
@@ -126,21 +138,14 @@ def test_both_tables_are_needed(refused, tables, tmp_path):
 def test_tables_that_cannot_be_read(refused, tables, tmp_path):
     items, clicks = tables
     out = ("train", "--out", tmp_path / "b")
-    assert "nowhere.csv" in refused(
-        *out, "--items", tmp_path / "nowhere.csv", "--interactions", clicks
-    )
-    assert "item_id" in refused(
-        *out,
-        "--items",
-        items,
-        "--interactions",
-        _table(tmp_path / "bad.csv", session_id=["s"], item=["a"], timestamp=[1]),
-    )
-    assert "item_id" in refused(
-        *out, "--interactions", clicks, "--items", _table(tmp_path / "worse.csv", title=["x"])
-    )
-    (tmp_path / "empty.csv").write_text("")
-    assert "empty.csv" in refused(*out, "--items", tmp_path / "empty.csv", "--interactions", clicks)
+    nowhere, empty = tmp_path / "nowhere.csv", tmp_path / "empty.csv"
+    assert "nowhere.csv" in refused(*out, "--items", nowhere, "--interactions", clicks)
+    bad = _table(tmp_path / "bad.csv", session_id=["s"], item=["a"], timestamp=[1])
+    assert "item_id" in refused(*out, "--items", items, "--interactions", bad)
+    worse = _table(tmp_path / "worse.csv", title=["x"])
+    assert "item_id" in refused(*out, "--interactions", clicks, "--items", worse)
+    empty.write_text("")
+    assert "empty.csv" in refused(*out, "--items", empty, "--interactions", clicks)
 
 
 def _table(path, **columns):
@@ -148,49 +153,24 @@ def _table(path, **columns):
     return path
 
 
-def test_a_base_that_is_not_there(refused, tables, tmp_path, monkeypatch):
-    items, clicks = tables
-    shop = ("--items", items, "--interactions", clicks, "--out", tmp_path / "b")
+def test_a_base_that_is_not_there(refused, on_the_tables, tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "EMBEDDED_BASE", tmp_path / "none")
-    assert "--mllm" in refused("train", *shop)
+    assert "--mllm" in refused(*on_the_tables("train"))
     (tmp_path / "empty").mkdir()
-    assert "empty" in refused("train", *shop, "--mllm", tmp_path / "empty")
+    assert "empty" in refused(*on_the_tables("train", "--mllm", tmp_path / "empty"))
 
 
-def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
-    items, clicks = tables
-    assert (
-        main(
-            [
-                "train",
-                "--items",
-                str(items),
-                "--interactions",
-                str(clicks),
-                "--out",
-                str(tmp_path / "b"),
-                "--mllm",
-                str(tmp_path),
-                "--seed",
-                "4",
-                "--ablation",
-                "no-feedback",
-                "--ablation",
-                "jsd",
-                "--set",
-                "distillation.epochs=7",
-                "--set",
-                "knowledge.layers=(0, 2)",
-                "--set",
-                "knowledge.targets=written",
-                "--set",
-                "distillation.relative=false",
-                "--set",
-                "distillation.words=False",
-            ]
-        )
-        == 0
-    )
+def test_settings_reach_the_training(on_the_tables, tmp_path, nothing_is_trained):
+    options = ["--mllm", tmp_path, "--seed", 4, "--ablation", "no-feedback", "--ablation", "jsd"]
+    for setting in (
+        "distillation.epochs=7",
+        "knowledge.layers=(0, 2)",
+        "knowledge.targets=written",
+        "distillation.relative=false",
+        "distillation.words=False",
+    ):
+        options += ["--set", setting]
+    assert main(on_the_tables("train", *options)) == 0
     got = nothing_is_trained
     assert got["config"].seed == 4 and got["config"].feedback.epochs == 0
     assert (
@@ -207,8 +187,9 @@ def test_settings_reach_the_training(tables, tmp_path, nothing_is_trained):
     assert got["work"] == tmp_path / "b.work" and got["extra_files"] == {}
 
 
-def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkeypatch, capsys):
-    items, clicks = tables
+def test_ablating_reads_the_options_that_training_reads(
+    on_the_tables, tmp_path, monkeypatch, capsys
+):
     got = {}
 
     def train_sets(dataset, base, config, out, **options):
@@ -216,30 +197,9 @@ def test_ablating_reads_the_options_that_training_reads(tables, tmp_path, monkey
         return [out / "full.safetensors", out / "jsd.safetensors"]
 
     monkeypatch.setattr(ablation_sets, "train_sets", train_sets)
-    assert (
-        main(
-            [
-                "ablate",
-                "--items",
-                str(items),
-                "--interactions",
-                str(clicks),
-                "--out",
-                str(tmp_path / "a"),
-                "--mllm",
-                str(tmp_path),
-                "--set",
-                "distillation.epochs=7",
-                "--work",
-                str(tmp_path / "b.work"),
-                "--only",
-                "jsd",
-                "--device",
-                "cpu",
-            ]
-        )
-        == 0
-    )
+    options = ["--mllm", tmp_path, "--set", "distillation.epochs=7", "--device", "cpu"]
+    options += ["--work", tmp_path / "b.work", "--only", "jsd"]
+    assert main(on_the_tables("ablate", *options, out="a")) == 0
     assert (
         got["config"].distillation.epochs == 7
         and got["config"].distillation.lower_bound == "infonce"
@@ -260,74 +220,30 @@ def test_help_names_every_ablation(command, capsys):
         assert (name in shown) == (command == "ablate" or name not in SETS_ONLY), name
 
 
-def test_a_hub_id_is_no_folder(tables, tmp_path, nothing_is_trained):
-    items, clicks = tables
+def test_a_hub_id_is_no_folder(on_the_tables, nothing_is_trained):
     commit = "a" * 40  # a branch would be looked up
-    main(
-        [
-            "train",
-            "--items",
-            str(items),
-            "--interactions",
-            str(clicks),
-            "--out",
-            str(tmp_path / "b"),
-            "--mllm",
-            "org/model",
-            "--revision",
-            commit,
-        ]
-    )
+    main(on_the_tables("train", "--mllm", "org/model", "--revision", commit))
     assert nothing_is_trained["base"].record == {"hub_id": "org/model", "revision": commit}
 
 
-def test_options_of_the_model_are_settings(tables, tmp_path, nothing_is_trained):
-    items, clicks = tables
-    train = [
-        "train",
-        "--items",
-        str(items),
-        "--interactions",
-        str(clicks),
-        "--out",
-        str(tmp_path / "b"),
-        "--mllm",
-        str(tmp_path),
-    ]
+def test_options_of_the_model_are_settings(on_the_tables, tmp_path, nothing_is_trained):
+    train = on_the_tables("train", "--mllm", tmp_path)
     main(train)
     assert nothing_is_trained["config"].model == ModelSettings()
-    assert (
-        main(
-            [
-                *train,
-                "--dtype",
-                "bfloat16",
-                "--load-in-4bit",
-                "--gradient-checkpointing",
-                "--visual-tokens",
-                "64",
-                "--split-images",
-                "--lora-targets",
-                "x.*",
-                "--set",
-                "model.max_pixels=100",
-            ]
-        )
-        == 0
-    )
+    options = ["--dtype", "bfloat16", "--load-in-4bit", "--gradient-checkpointing"]
+    options += ["--visual-tokens", "64", "--split-images", "--lora-targets", "x.*"]
+    assert main([*train, *options, "--set", "model.max_pixels=100"]) == 0
     assert nothing_is_trained["config"].model == ModelSettings(
         "bfloat16", True, True, 100, 64, True, "x.*"
     )
 
 
-def test_model_options_that_cannot_work(refused, tables):
-    items, clicks = tables
-    shop = ["--items", str(items), "--interactions", str(clicks), "--out", "x"]
+def test_model_options_that_cannot_work(refused, on_the_tables):
     assert "model.visual_tokens must be at least 1" in refused(
-        "train", *shop, "--visual-tokens", "0"
+        *on_the_tables("train", "--visual-tokens", 0)
     )
     assert "model.load_in_4bit must be true or false" in refused(
-        "train", *shop, "--set", "model.load_in_4bit=3"
+        *on_the_tables("train", "--set", "model.load_in_4bit=3")
     )
 
 
@@ -371,20 +287,8 @@ def test_the_command_line_starts_without_torch():
 def test_smoke_training_from_the_shell(tmp_path):
     """As a newcomer types it: makes its shop, trains all stages, and the bundle opens."""
     base = make_tiny_base(tmp_path / "base")
-    command = [
-        sys.executable,
-        "-m",
-        "tpad",
-        "train",
-        "--preset",
-        "smoke",
-        "--mllm",
-        str(base),
-        "--out",
-        str(tmp_path / "bundle"),
-        "--device",
-        "cpu",
-    ]
+    command = [sys.executable, "-m", "tpad", "train", "--preset", "smoke", "--device", "cpu"]
+    command += ["--mllm", str(base), "--out", str(tmp_path / "bundle")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "wrote the bundle" in done.stdout
