@@ -1,6 +1,7 @@
 """What every test may use; `fake_bundle` can be imported in any folder of tests."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,3 +23,9 @@ def fake_bundle(tmp_path_factory) -> Path:
     from fake_bundle import make_fake_bundle
 
     return make_fake_bundle(tmp_path_factory.mktemp("fake") / "bundle")
+
+
+@pytest.fixture
+def bundle_copy(fake_bundle, tmp_path) -> Path:
+    """A bundle that a test may damage."""
+    return shutil.copytree(fake_bundle, tmp_path / "copy")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from tpad import Dataset, NewItem
+from tpad import Bundle, Dataset, NewItem
 from tpad.bundle import write_bundle
 from tpad.bundle.files import summarise
 
@@ -130,6 +130,11 @@ def make_fake_bundle(
         config=options.pop("config", settings),
         **options,
     )
+
+
+def load(folder: Path, **options) -> Bundle:
+    """The bundle in a folder, with an encoder that counts."""
+    return Bundle.load(folder, encoder=FakeEncoder(), **options)
 
 
 def with_arrival(bundle: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Modules can be imported in any order and by many threads at once."""
+"""Modules can be imported in any order and by many threads at once, and import no more than needed."""
 
 import ast
 import subprocess
@@ -8,6 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import tpad
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,6 +92,31 @@ def test_no_module_imports_itself_by_way_of_others():
         TopologicalSorter(needed).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_importing_tpad_imports_nothing_slow():
+    code = "import tpad, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert "tpad" in loaded
+    assert not {"torch", "pandas", "numpy", "PIL", "transformers"} & set(loaded)
+
+
+def test_recommending_from_the_catalogue_imports_no_language_model(fake_bundle):
+    code = (
+        "import sys, tpad; shop = tpad.load(sys.argv[1]); shop.recommend(['item-0001'], 5); "
+        "print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    found = subprocess.check_output([sys.executable, "-c", code, str(fake_bundle)], text=True)
+    assert "torch" in found.split()
+    assert not {"transformers", "peft", "accelerate", "bitsandbytes"} & set(found.split())
+
+
+def test_public_names_resolve():
+    for name in tpad.__all__:
+        assert getattr(tpad, name) is not None
+    assert set(tpad.__all__) <= set(dir(tpad))
+    with pytest.raises(AttributeError):
+        tpad.nonsense  # noqa: B018
 
 
 def _needed_modules() -> dict[str, set[str]]:

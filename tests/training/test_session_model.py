@@ -10,7 +10,6 @@ from torch import nn
 
 from tpad.data.sessions import Sessions
 from tpad.errors import BundleError, ConfigError, DataError
-from tpad.model.scaler import FeatureScaler
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.network import SessionModel, SessionModelConfig
 from tpad.training.fitting import fit_session_model
@@ -381,32 +380,3 @@ def test_errors_are_sentences(shop):
         SessionModelConfig(width=10, heads=4)
     with pytest.raises(ConfigError, match="dropout"):
         SessionModelConfig(dropout=1.0)
-
-
-def test_scaler_learns_from_warm_items_only():
-    rng = np.random.default_rng(0)
-    features = rng.normal(5, 3, (60, 4)).astype(np.float32)
-    features[:, 3] = 7  # constant
-    warm = np.arange(60) < 40
-    changed = features.copy()
-    changed[~warm] = 1e3
-    first, second = FeatureScaler.fit(features, warm), FeatureScaler.fit(changed, warm)
-    assert torch.equal(first.mean, second.mean)
-    scaled = first(torch.from_numpy(features[warm]))
-    torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(scaled[:, :3].std(0, correction=0), torch.ones(3), atol=1e-4, rtol=0)
-    assert scaled[:, 3].abs().max() < 1e-4
-
-
-def test_pca_keeps_the_strongest_directions():
-    rng = np.random.default_rng(0)
-    hidden = rng.standard_normal((200, 2))
-    features = hidden @ rng.standard_normal((2, 10)) + 0.01 * rng.standard_normal((200, 10))
-    scaler = FeatureScaler.fit(features.astype(np.float32), np.ones(200, dtype=bool), pca=2)
-    reduced = scaler(torch.from_numpy(features.astype(np.float32))).numpy()  # (200, 2)
-    assert reduced.shape == (200, 2)
-    fit, *_ = np.linalg.lstsq(reduced, hidden - hidden.mean(0), rcond=None)
-    assert np.abs(reduced @ fit - (hidden - hidden.mean(0))).max() < 0.1
-    assert np.square(reduced).mean() == pytest.approx(1.0, abs=0.01)
-    whole = FeatureScaler.fit(features.astype(np.float32), np.ones(200, dtype=bool), pca=10)
-    assert whole.components is None
