@@ -113,18 +113,15 @@ def dashboard(folder):
 
 def report(folder):
     from eval.metrics.ranks import Ranks
+    from eval.reports.report import ReportData
     from eval.reports.writing import write_report
     from eval.runs.results import Result
 
     ranks = Ranks.from_expected(np.array([[1.0, 2.0]]))
     cases = argparse.Namespace(session=np.arange(2))
-    write_report(
-        folder / "r.csv",
-        [Result("=model", "baseline", (0,), ranks, 0.0, 0.0)],
-        cases,
-        {"all": np.ones(2, bool), "@slice": np.ones(2, bool)},
-        title="t",
-    )
+    results = [Result("=model", "baseline", (0,), ranks, 0.0, 0.0)]
+    masks = {"all": np.ones(2, bool), "@slice": np.ones(2, bool)}
+    write_report(folder / "r.csv", ReportData(results, cases, masks, "t"))
     return (folder / "r.csv").read_text("utf-8")
 
 

@@ -14,6 +14,7 @@ from app.compare.maps import Maps
 from app.shell.address_fields import AddressPart, Field, choice, several
 from app.shell.events import html, static_html
 from app.shell.ranking import rank_table
+from app.shell.ranking_settings import model_menu
 from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
 from app.shell.static_files import script
@@ -85,16 +86,7 @@ def build(shop: Shop) -> CompareTab:
     legend = html("", elem_id="bump-key")
     with gr.Row(elem_classes="tp-settings tp-map-head"):
         static_html(heading("Map of the catalogue"), min_width=180, scale=0)
-        map_model = gr.Dropdown(
-            [(shop.titles[name], name) for name in shop.models],
-            value=shop.models[0],
-            label="Embeddings of the map",
-            filterable=False,
-            scale=0,
-            min_width=230,
-            elem_id="map-of",
-            **_COMPACT,
-        )
+        map_model = model_menu(shop, "Embeddings of the map", "map-of", scale=0, min_width=230)
     note = static_html("")
     plot = gr.Plot(visible=False, elem_id="map", **_COMPACT)
     clock = gr.Timer(1.0, active=False)

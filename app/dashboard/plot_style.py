@@ -115,19 +115,13 @@ def apply_style(figure: go.Figure, height: int, *, zoom: bool = False) -> None:
         dragmode=False,
         meta="zoom" if zoom else "",
     )
-    figure.update_xaxes(
-        gridcolor=GREY,
-        zerolinecolor=GREY,
-        automargin=True,
-        fixedrange=not zoom,
-        title_standoff=10,
-        title_font={"size": 13},
-    )
-    figure.update_yaxes(
-        gridcolor=GREY,
-        zerolinecolor=GREY,
-        automargin=True,
-        fixedrange=not zoom,
-        title_standoff=10,
-        title_font={"size": 13},
-    )
+    axis = {
+        "gridcolor": GREY,
+        "zerolinecolor": GREY,
+        "automargin": True,
+        "fixedrange": not zoom,
+        "title_standoff": 10,
+        "title_font": {"size": 13},
+    }
+    figure.update_xaxes(axis)
+    figure.update_yaxes(axis)

@@ -14,7 +14,7 @@ from app.shell.actions import uploaded
 from app.shell.address_fields import AddressPart, Field, choice, flag, words
 from app.shell.catalogue import ALL
 from app.shell.events import clicked_button, guarded, html, static_html
-from app.shell.ranking_settings import RankingSettings
+from app.shell.ranking_settings import RankingSettings, model_menu
 from app.shell.session import Element, VisitorSession
 from app.shell.shop import Shop
 from app.shell.static_files import script
@@ -114,16 +114,7 @@ def build(shop: Shop, first: VisitorSession, session: gr.State) -> RecommendTab:
 def _recommendations(shop: Shop, first: VisitorSession) -> tuple[RankingSettings, gr.HTML]:
     _heading("Recommendations", "head-next")
     with gr.Row(elem_classes="tp-settings"):
-        model = gr.Dropdown(
-            [(shop.titles[name], name) for name in shop.models],
-            value=shop.models[0],
-            label="Embeddings used for ranking",
-            filterable=False,
-            scale=3,
-            min_width=170,
-            elem_id="model",
-            **_COMPACT,
-        )
+        model = model_menu(shop, "Embeddings used for ranking", "model", scale=3, min_width=170)
         k = gr.Dropdown(
             [(f"first {number}", number) for number in COUNTS],
             value=COUNTS[0],

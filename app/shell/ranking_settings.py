@@ -5,6 +5,8 @@ from typing import Any
 
 import gradio as gr
 
+from app.shell.shop import Shop
+
 
 @dataclass(frozen=True)
 class RankingSettings:
@@ -18,3 +20,18 @@ class RankingSettings:
     def all(self) -> list[Any]:
         """The controls in the order of the recommender's arguments."""
         return [self.model, self.k, self.exclude_seen]
+
+
+def model_menu(shop: Shop, label: str, elem_id: str, *, scale: int, min_width: int) -> gr.Dropdown:
+    """A menu of the shop's embedding sets, without a visible label."""
+    return gr.Dropdown(
+        [(shop.titles[name], name) for name in shop.models],
+        value=shop.models[0],
+        label=label,
+        filterable=False,
+        scale=scale,
+        min_width=min_width,
+        elem_id=elem_id,
+        show_label=False,
+        container=False,
+    )

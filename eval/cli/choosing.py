@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from eval.database.reader import Reader
 from eval.metrics.averaging import CASE, MEANS
+from eval.models.naming import SUBJECT
 from eval.runs.selection import Selection, select_runs
 from eval.splits.split import SplitConfig
 from tpad import ConfigError
@@ -35,6 +36,15 @@ def add_mean(parser: ArgumentParser) -> None:
         choices=tuple(MEANS),
         default=CASE,
         help="average over cases, or over sessions (the means of their cases) (default: %(default)s)",
+    )
+
+
+def add_subject(parser: ArgumentParser) -> None:
+    """Add the option that names the model a report is about."""
+    parser.add_argument(
+        "--subject",
+        default=SUBJECT,
+        help="model that is tested against the others (default: %(default)s)",
     )
 
 

@@ -4,9 +4,16 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from eval.cli.choosing import add_selection, selection
-from eval.cli.sources import add_database, add_source, cases_of, database_of, load_source
+from eval.cli.sources import (
+    add_database,
+    add_separator,
+    add_source,
+    cases_of,
+    database_of,
+    load_source,
+)
 from eval.database.store import Store
-from eval.models.ranked_lists import SEPARATOR, cases_frame
+from eval.models.ranked_lists import cases_frame
 from eval.reports.writing import write_text
 from tpad import DataError
 from tpad.io.csv_files import csv_text
@@ -28,9 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--keep-history", action="store_true", help="keep the session's items as candidates"
     )
     parser.add_argument("--targets", action="store_true", help="with cases: also write the targets")
-    parser.add_argument(
-        "--separator", default=SEPARATOR, help="between item ids (default: %(default)s)"
-    )
+    add_separator(parser)
     add_database(parser)
     parser.add_argument("--models", nargs="+", help="export only these models (default: all)")
     add_selection(parser, beside_source=True)

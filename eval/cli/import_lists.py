@@ -9,6 +9,7 @@ from eval.baselines import BASELINES
 from eval.cli.sources import (
     add_database,
     add_protocol,
+    add_separator,
     add_source,
     cases_of,
     database_of,
@@ -18,7 +19,7 @@ from eval.cli.sources import (
 )
 from eval.database.store import Store
 from eval.models.naming import NEIGHBOURS, SETS, SUBJECT, VARIANT
-from eval.models.ranked_lists import SEPARATOR, read_ranked_lists
+from eval.models.ranked_lists import read_ranked_lists
 from eval.runs.runner import code_version
 from tpad import ConfigError
 from tpad.errors import check_seed
@@ -38,9 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add_source(parser)
     add_protocol(parser)
-    parser.add_argument(
-        "--separator", default=SEPARATOR, help="between item ids (default: %(default)s)"
-    )
+    add_separator(parser)
     parser.add_argument(
         "--allow-missing", action="store_true", help="count cases without a list as not found"
     )

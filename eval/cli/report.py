@@ -3,10 +3,10 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from eval.cli.choosing import add_mean, add_selection, selection
+from eval.cli.choosing import add_mean, add_selection, add_subject, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
-from eval.models.naming import SUBJECT
+from eval.reports.report import ReportData
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.selection import results_of
 
@@ -17,11 +17,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_selection(parser)
     add_mean(parser)
     parser.add_argument("--models", nargs="+", help="report only these models (default: all)")
-    parser.add_argument(
-        "--subject",
-        default=SUBJECT,
-        help="model that is tested against the others (default: %(default)s)",
-    )
+    add_subject(parser)
     parser.add_argument(
         "--out", type=Path, help=f"file to write; it must end in {' '.join(SUFFIXES)}"
     )
@@ -36,13 +32,13 @@ def run(options: Namespace) -> None:
         results = results_of(store, chosen)
     runs = [run for some in chosen.runs.values() for run in some]
     versions = sorted({f"{run.package_version}, commit {run.commit or 'unknown'}" for run in runs})
-    write_report(
-        options.out,
+    data = ReportData(
         results,
         chosen.cases,
         chosen.masks(),
-        title=chosen.title,
+        chosen.title,
         notes=[f"Package version {version}." for version in versions],
         subject=options.subject,
         mean=options.mean,
     )
+    write_report(options.out, data)

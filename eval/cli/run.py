@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from eval.cli.choosing import add_subject
 from eval.cli.sources import (
     Source,
     add_database,
@@ -22,8 +23,8 @@ from eval.cli.sources import (
 )
 from eval.database.store import Store
 from eval.models.entries import TRIES, Entry, all_entries, select, too_large_for
-from eval.models.naming import SUBJECT
 from eval.models.shipped import Shipped, shipped_recommenders
+from eval.reports.report import ReportData
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.runner import code_version, run_models
 from tpad import ConfigError
@@ -59,11 +60,7 @@ def add_options(parser: ArgumentParser) -> None:
         default=TRIES,
         help="settings to try for each baseline (default: %(default)s)",
     )
-    parser.add_argument(
-        "--subject",
-        default=SUBJECT,
-        help="model that is tested against the others (default: %(default)s)",
-    )
+    add_subject(parser)
     parser.add_argument(
         "--report", type=Path, help=f"report to write; it must end in {' '.join(SUFFIXES)}"
     )
@@ -109,17 +106,13 @@ def run(options: Namespace) -> None:
             )
     package, commit = code_version()
     title = source.name if source.split is None else f"{source.name}, split {source.split.name}"
+    notes = [
+        f"Package version {package}, commit {commit or 'unknown'}.",
+        f"Checked for leaks: {'; '.join(source.proven)}.",
+    ]
     write_report(
         options.report,
-        results,
-        cases,
-        masks,
-        title=title,
-        subject=options.subject,
-        notes=[
-            f"Package version {package}, commit {commit or 'unknown'}.",
-            f"Checked for leaks: {'; '.join(source.proven)}.",
-        ],
+        ReportData(results, cases, masks, title, notes=notes, subject=options.subject),
     )
 
 

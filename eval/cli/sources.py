@@ -15,6 +15,7 @@ from eval.metrics.slices import slices
 from eval.models.embeddings import load_ablations, load_embeddings
 from eval.models.encoders import encode_items
 from eval.models.features import with_fields, with_text
+from eval.models.ranked_lists import SEPARATOR
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits.leaks import assert_no_leaks
 from eval.splits.split import Split, SplitConfig, make_split
@@ -106,6 +107,13 @@ def add_protocol(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--keep-history", action="store_true", help="keep the session's items as candidates"
+    )
+
+
+def add_separator(parser: ArgumentParser) -> None:
+    """Add the option that says how ids are joined in a table of lists."""
+    parser.add_argument(
+        "--separator", default=SEPARATOR, help="between item ids (default: %(default)s)"
     )
 
 

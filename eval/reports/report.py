@@ -1,6 +1,7 @@
 """The report in Markdown: first the comparison with the best baseline, then all metrics."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,33 @@ from eval.reports.sections import Section
 from eval.reports.tables import MARK, intervals, results_frame, shares, wide
 from eval.runs.results import HEADLINES, Result
 from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """What a report is about.
+
+    Attributes:
+        results: in the order of the tables.
+        cases: the cases.
+        masks: slice -> (n_cases,) bool, in the order of the report.
+        title: name of the dataset.
+        notes: lines on how the results were obtained (command, versions).
+        subject: name of the model that is compared with the best baseline.
+        mean: whether metrics are averaged over "case" or "session".
+    """
+
+    results: Sequence[Result]
+    cases: TestCases | CaseTable
+    masks: Mapping[str, np.ndarray]
+    title: str
+    notes: Sequence[str] = ()
+    subject: str = SUBJECT
+    mean: str = CASE
+
+    def frame(self) -> pd.DataFrame:
+        """The metrics of the results, see `eval.reports.tables.results_frame`."""
+        return results_frame(self.results, self.cases.session, self.masks, self.mean)
 
 
 def how_to_read(mean: str = CASE) -> str:
@@ -57,53 +85,23 @@ def about(cases: TestCases | CaseTable, masks: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def markdown(
-    results: Sequence[Result],
-    cases: TestCases | CaseTable,
-    masks: Mapping[str, np.ndarray],
-    *,
-    title: str,
-    notes: Sequence[str] = (),
-    subject: str = SUBJECT,
-    mean: str = CASE,
-) -> str:
-    """The whole report.
-
-    Args:
-        results: in the order of the tables.
-        cases: the cases.
-        masks: slice -> (n_cases,) bool, in the order of the report.
-        title: name of the dataset.
-        notes: lines on how the results were obtained (command, versions).
-        subject: name of the model that is compared with the best baseline.
-        mean: whether metrics are averaged over "case" or "session".
-    """
-    frame = results_frame(results, cases.session, masks, mean)
-    first, last = first_and_last(frame, results, cases, masks, subject, mean)
+def markdown(data: ReportData) -> str:
+    """The whole report."""
+    frame = data.frame()
+    first, last = first_and_last(frame, data)
     parts = [*first, *(_in_full(frame, part) for part in sections.main_slices(frame)), *last]
-    lines = [f"# {report_title(title, mean)}", "", about(cases, masks), "", how_to_read(mean), ""]
-    lines += notes
+    lines = [f"# {report_title(data.title, data.mean)}", "", about(data.cases, data.masks), ""]
+    lines += [how_to_read(data.mean), "", *data.notes]
     for part in parts:
         lines += ["", section_text(part)]
     return "\n".join([*lines, ""])
 
 
-def first_and_last(
-    frame: pd.DataFrame,
-    results: Sequence[Result],
-    cases: TestCases | CaseTable,
-    masks: Mapping[str, np.ndarray],
-    subject: str,
-    mean: str,
-) -> tuple[list[Section], list[Section]]:
-    """The sections before and after those of the slices.
-
-    Args:
-        frame: from `eval.reports.tables.results_frame`.
-        results, cases, masks, subject, mean: see `markdown`.
-    """
-    comparisons = compare_with_best_baseline(results, cases.session, masks, subject, mean)
-    main = {part: masks[part] for part in sections.main_slices(frame)}
+def first_and_last(frame: pd.DataFrame, data: ReportData) -> tuple[list[Section], list[Section]]:
+    """The sections before and after those of the slices; `frame` is `data.frame()`."""
+    results, cases, subject, mean = data.results, data.cases, data.subject, data.mean
+    comparisons = compare_with_best_baseline(results, cases.session, data.masks, subject, mean)
+    main = {part: data.masks[part] for part in sections.main_slices(frame)}
     first = [
         *sections.at_a_glance(frame),
         *sections.best_baselines(subject, comparisons),
@@ -131,7 +129,7 @@ def by_other_mean(
     vice versa.
 
     Args:
-        results, cases, subject: see `markdown`.
+        results, cases, subject: see `ReportData`.
         main: the main slices, name -> (n_cases,) bool.
         mean: of the report.
 

@@ -1,19 +1,20 @@
 """Writes reports as Markdown, HTML, CSV or LaTeX, by the suffix of the file."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from eval.database.records import CaseTable
-from eval.metrics.averaging import CASE
 from eval.metrics.slices import informative
-from eval.models.naming import SUBJECT
-from eval.protocol import TestCases
 from eval.reports.charts import page
-from eval.reports.report import about, first_and_last, how_to_read, markdown, report_title
-from eval.reports.tables import latex, results_frame
-from eval.runs.results import HEADLINES, Result
+from eval.reports.report import (
+    ReportData,
+    about,
+    first_and_last,
+    how_to_read,
+    markdown,
+    report_title,
+)
+from eval.reports.tables import latex
+from eval.runs.results import HEADLINES
 from tpad import ConfigError, DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing
@@ -34,42 +35,31 @@ def check_report(path: Path) -> None:
         raise DataError(f"The folder of {path} does not exist; name another file.")
 
 
-def write_report(
-    path: Path | None,
-    results: Sequence[Result],
-    cases: TestCases | CaseTable,
-    masks: Mapping[str, np.ndarray],
-    *,
-    title: str,
-    notes: Sequence[str] = (),
-    subject: str = SUBJECT,
-    mean: str = CASE,
-) -> None:
+def write_report(path: Path | None, data: ReportData) -> None:
     """Writes a report, or prints it as Markdown.
 
     Args:
         path: of the file, whose suffix decides the format; None to print.
-        results, cases, masks, title, notes, subject, mean: see `eval.reports.report.markdown`.
+        data: what the report is about.
     """
     if path is None or path.suffix != ".csv":
-        masks = informative(masks)
+        data = replace(data, masks=informative(data.masks))
     if path is None or path.suffix == ".md":
-        text = markdown(results, cases, masks, title=title, notes=notes, subject=subject, mean=mean)
+        text = markdown(data)
+    elif path.suffix == ".csv":
+        text = csv_text(data.frame())
+    elif path.suffix == ".tex":
+        text = latex(data.frame(), HEADLINES, report_title(data.title, data.mean))
     else:
-        frame = results_frame(results, cases.session, masks, mean)
-        if path.suffix == ".csv":
-            text = csv_text(frame)
-        elif path.suffix == ".tex":
-            text = latex(frame, HEADLINES, report_title(title, mean))
-        else:
-            first, last = first_and_last(frame, results, cases, masks, subject, mean)
-            text = page(
-                frame,
-                title=report_title(title, mean),
-                notes=[about(cases, masks), how_to_read(mean), *notes],
-                first=first,
-                last=last,
-            )
+        frame = data.frame()
+        first, last = first_and_last(frame, data)
+        text = page(
+            frame,
+            title=report_title(data.title, data.mean),
+            notes=[about(data.cases, data.masks), how_to_read(data.mean), *data.notes],
+            first=first,
+            last=last,
+        )
     if path is None:
         print(text)
     else:

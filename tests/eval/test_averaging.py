@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from eval.metrics.averaging import MEANS, averaged, concentration
 from eval.metrics.ranks import Ranks
 from eval.metrics.significance import bootstrap_interval, paired_permutation_test
-from eval.reports.report import by_other_mean, markdown
+from eval.reports.report import ReportData, by_other_mean, markdown
 from eval.reports.tables import results_frame
 from eval.runs.comparison import compare_runs
 from eval.runs.results import Result
@@ -123,7 +123,7 @@ def test_a_report_includes_the_other_mean():
     assert tests.table["best baseline"].tolist() == ["short 0.667", "short 0.667"]
     assert "all 2 tests of this table" in tests.note
     for mean in MEANS:
-        text = markdown(RESULTS, Cases(), {"all": ALL}, title="x", mean=mean)
+        text = markdown(ReportData(RESULTS, Cases(), {"all": ALL}, "x", mean=mean))
         other = next(words for one, words in MEANS.items() if one != mean)
         assert f"## Averaged over {other}" in text
         assert ("# Results on x, means over sessions" in text) == (mean == "session")

@@ -5,7 +5,7 @@ import pytest
 
 from eval.metrics.ranks import Ranks
 from eval.protocol import SLICES, TestCases
-from eval.reports.report import markdown
+from eval.reports.report import ReportData, markdown
 from eval.runs.results import Result
 from eval.runs.slice_comparison import compare_with_best_baseline
 
@@ -47,7 +47,7 @@ def test_the_best_baseline_is_tested_against(shop, results):
 
 def test_the_table_gives_deviation_interval_and_ratio(shop, results):
     cases = TestCases.of(shop)
-    page = markdown(results, cases, masks_of(cases), title="the shop")
+    page = markdown(ReportData(results, cases, masks_of(cases), "the shop"))
     lines = page.splitlines()
     in_full = lines[lines.index("## All targets") :]
     table = next(line for line in in_full if line.startswith("| tpad"))

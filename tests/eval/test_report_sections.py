@@ -9,7 +9,7 @@ from eval.metrics.ranks import Ranks
 from eval.protocol import TestCases
 from eval.reports import sections
 from eval.reports.charts import page
-from eval.reports.report import markdown
+from eval.reports.report import ReportData, markdown
 from eval.reports.tables import results_frame, shares
 from eval.runs.evaluation import evaluate
 from eval.runs.results import Result
@@ -193,7 +193,7 @@ def test_calibration_is_measured_on_warm_and_on_cold_targets():
 def test_both_pages_show_all_parts_in_order(results, frame):
     cases = type("Cases", (), {"session": SESSIONS, "protocol": "every prefix", "left_out": 0})
     cases.__len__ = lambda self: 6
-    text = markdown(results, cases(), MASKS, title="a shop")
+    text = markdown(ReportData(results, cases(), MASKS, "a shop"))
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Results on a shop",
         "## At a glance",
