@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from scipy.special import log_softmax
+from small_models import LastItem
 from small_shops import dataset_of
 
 from eval.metrics.calibration import (
@@ -21,21 +22,6 @@ from eval.metrics.ranking import Ranking, rank_all
 from eval.protocol import Protocol, TestCases
 
 N_ITEMS = 8
-
-
-class LastItem:
-    """Scores that depend on the last item only."""
-
-    can_score_new_items = True
-
-    def __init__(self, table: np.ndarray) -> None:
-        self.table = table.astype(np.float32)
-
-    def fit(self, dataset):
-        return self
-
-    def scores(self, sessions):
-        return self.table[[session[-1] for session in sessions]]
 
 
 def draws(seed: int, count: int) -> tuple[np.ndarray, list[np.ndarray]]:

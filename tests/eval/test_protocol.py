@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_models import LastItem
 from small_shops import dataset_of
 
 from eval.metrics.ranking import rank_all
@@ -17,21 +18,6 @@ LAST = Protocol("last_item")
 def rank_targets(model, cases, n_items, **options):
     """The expected ranks of `rank_all` alone."""
     return rank_all(model, cases, n_items, **options).ranks.expected
-
-
-class Fixed:
-    """Scores that depend on the last item only."""
-
-    can_score_new_items = True
-
-    def __init__(self, table: np.ndarray) -> None:
-        self.table = table.astype(np.float32)
-
-    def fit(self, dataset):
-        return self
-
-    def scores(self, sessions):
-        return self.table[[session[-1] for session in sessions]]
 
 
 @pytest.fixture
@@ -96,7 +82,7 @@ def test_unknown_cases_are_refused():
 
 
 def test_items_of_the_session_are_no_candidates(data):
-    model = Fixed(np.tile([9.0, 1.0, 8.0, 0.0, -np.inf], (5, 1)))
+    model = LastItem(np.tile([9.0, 1.0, 8.0, 0.0, -np.inf], (5, 1)))
     # after [0]: 1 is behind 2; after [0, 1]: 3 is behind 2; after [2, 2]: 1 is behind 0
     np.testing.assert_array_equal(rank_targets(model, TestCases.of(data), 5), [2, 2, 2])
     kept = TestCases.of(data, KEPT)
@@ -105,24 +91,24 @@ def test_items_of_the_session_are_no_candidates(data):
 
 def test_a_model_that_ties_everything_gets_the_expected_rank(data):
     # Of 5 items one or two are history; the target's place among the others is equally likely.
-    constant = Fixed(np.ones((5, 5)))
+    constant = LastItem(np.ones((5, 5)))
     np.testing.assert_array_equal(rank_targets(constant, TestCases.of(data), 5), [2.5, 2, 2.5])
     # The order of the items in the catalogue, by which a sort would break ties, has no part in it.
-    halves = Fixed(np.tile([1.0, 1.0, 1.0, 0.0, 0.0], (5, 1)))
+    halves = LastItem(np.tile([1.0, 1.0, 1.0, 0.0, 0.0], (5, 1)))
     np.testing.assert_array_equal(
         rank_targets(halves, TestCases.of(data, KEPT), 5), [2, 4.5, 2, 2, 2]
     )
 
 
 def test_ranking_leaves_the_models_own_scores_alone(data):
-    model = Fixed(np.zeros((5, 5)))
+    model = LastItem(np.zeros((5, 5)))
     rank_targets(model, TestCases.of(data), 5)
     assert (model.table == 0).all()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_chunks_change_nothing(shop, chunk):
-    model = Fixed(np.random.default_rng(0).integers(0, 5, (24, 24)))
+    model = LastItem(np.random.default_rng(0).integers(0, 5, (24, 24)))
     cases = TestCases.of(shop)
     seen = []
     ranks = rank_targets(
@@ -134,4 +120,4 @@ def test_chunks_change_nothing(shop, chunk):
 
 def test_a_model_that_scores_other_items_is_refused(data):
     with pytest.raises(ValueError, match="shape"):
-        rank_targets(Fixed(np.zeros((5, 4))), TestCases.of(data), 5)
+        rank_targets(LastItem(np.zeros((5, 4))), TestCases.of(data), 5)
