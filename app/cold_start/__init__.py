@@ -1,1 +1,1 @@
-"""The Cold-start cases tab: check test cases by hand."""
+"""The Cold-start cases tab: rate test cases."""

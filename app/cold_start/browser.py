@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from app.shell.results import CaseSet
 
 KEYS = {
-    "key": "hand-of",
-    "part": "hand-part",
-    "rule": "hand-rule",
-    "first": "hand-first",
-    "second": "hand-second",
+    "key": "cases-of",
+    "part": "cases-part",
+    "rule": "cases-rule",
+    "first": "cases-first",
+    "second": "cases-second",
 }
 """Attribute of `Position` -> its key in the page's address."""
 

@@ -107,23 +107,25 @@ def lay_out() -> Layout:
     kept = gr.State((), time_to_live=FORGET_AFTER)
     # The browser keeps the id, so that a visitor who comes back is recognised.
     visitor = gr.BrowserState("", storage_key="tpad-visitor", secret="tpad")
-    empty = html("", elem_id="hand-empty", visible=False)
-    with gr.Column(visible=False, elem_id="hand") as page:
+    empty = html("", elem_id="cold-start-empty", visible=False)
+    with gr.Column(visible=False, elem_id="cold-start-page") as page:
         settings = _settings()
         code = script("arrow_keys.js", "case_address.js")
-        toolbar = html("", code, elem_id="walker")
+        toolbar = html("", code, elem_id="cold-start-toolbar")
         shown = html("", elem_id="case")
-        with gr.Row(equal_height=False, elem_classes="tp-hand-main"):
+        with gr.Row(equal_height=False, elem_classes="tp-case-main"):
             with gr.Column(scale=6, min_width=320):
-                lists = html("", elem_id="hand-lists")
-                upload_ranks = html("", script("scroll_into_view.js"), elem_id="hand-answers")
+                lists = html("", elem_id="cold-start-lists")
+                upload_ranks = html(
+                    "", script("scroll_into_view.js"), elem_id="cold-start-upload-ranks"
+                )
                 question = "What if your own picture were in the catalogue?"
                 with gr.Accordion(question, open=False, elem_id="what-if"), gr.Row():
                     upload = upload_form("Add to the catalogue", height=180, name="what")
             with gr.Column(scale=4, min_width=300):
-                ranks = html("", elem_id="standings")
+                ranks = html("", elem_id="cold-start-model-ranks")
         form = _rating_form()
-        progress = html("", elem_id="hand-progress")
+        progress = html("", elem_id="cold-start-progress")
     body = Body(toolbar, shown, ranks, lists, upload_ranks, progress)
     return Layout(empty, page, settings, body, form, upload, position, kept, visitor, case, request)
 
@@ -136,24 +138,24 @@ def _settings() -> Settings:
             filterable=False,
             scale=scale,
             min_width=130,
-            elem_id=f"hand-{name}",
+            elem_id=f"cold-start-{name}",
             **_COMPACT,
         )
 
-    with gr.Row(elem_classes="tp-settings tp-hand-settings"):
+    with gr.Row(elem_classes="tp-settings tp-case-settings"):
         return Settings(
             menu("Split", 3, "split"),
             menu("Targets", 1, "targets"),
-            menu("Which cases", 3, "which"),
-            menu("Rated model", 2, "judged"),
-            menu("Compared with", 2, "held"),
+            menu("Which cases", 3, "rule"),
+            menu("Rated model", 2, "rated"),
+            menu("Compared with", 2, "compared"),
         )
 
 
 def _rating_form() -> RatingForm:
-    with gr.Row(elem_classes="tp-judge", elem_id="judge"):
+    with gr.Row(elem_classes="tp-rating", elem_id="rating"):
         buttons = {
-            name: gr.Button(title, size="md", min_width=110, scale=0, elem_id=f"judge-{name}")
+            name: gr.Button(title, size="md", min_width=110, scale=0, elem_id=f"rating-{name}")
             for name, title in VERDICTS.items()
         }
         note = gr.Textbox(
@@ -162,7 +164,7 @@ def _rating_form() -> RatingForm:
             max_length=500,
             scale=4,
             min_width=160,
-            elem_id="judge-note",
+            elem_id="rating-note",
             **_COMPACT,
         )
         name = gr.Textbox(
@@ -171,7 +173,7 @@ def _rating_form() -> RatingForm:
             max_length=60,
             scale=1,
             min_width=150,
-            elem_id="judge-who",
+            elem_id="rating-name",
             **_COMPACT,
         )
     return RatingForm(buttons, note, name)

@@ -96,20 +96,20 @@ def lay_out(seconds: float) -> Layout:
         label="Section",
         show_label=False,
         container=False,
-        elem_id="board-section",
+        elem_id="dashboard-section",
         elem_classes="tp-pills tb-sections",
     )
     filters = _filters()
     code = script("sort_tables.js", "run_address.js")
-    top = html(str(skeleton()), code, elem_id="board-top")
+    top = html(str(skeleton()), code, elem_id="dashboard-top")
     plot = gr.Plot(
         show_label=False,
         container=False,
         visible=False,
-        elem_id="board-plot",
+        elem_id="dashboard-plot",
         elem_classes="tb-plot",
     )
-    bottom = html("", script("sort_tables.js"), elem_id="board-bottom")
+    bottom = html("", script("sort_tables.js"), elem_id="dashboard-bottom")
     return Layout(
         section,
         filters,
@@ -134,7 +134,7 @@ def _filters() -> Filters:
             visible=name in View().filters,
             min_width=width,
             scale=scale,
-            elem_id=f"board-{name}",
+            elem_id=f"dashboard-{name}",
             filterable=False,
             **options,
         )
@@ -161,7 +161,7 @@ def _filters() -> Filters:
                 label="ablations and references",
                 container=False,
                 elem_classes="tp-check",
-                elem_id="board-extras",
+                elem_id="dashboard-extras",
             ),
         )
 

@@ -65,7 +65,7 @@ class Dashboard:
 def build(shop: Shop, tab: gr.Tab) -> Dashboard:
     """Lay out the tab; it is filled when it is opened."""
     if shop.results is None:
-        html(no_results(shop), elem_id="board-empty")
+        html(no_results(shop), elem_id="dashboard-empty")
         return Dashboard()
     layout = lay_out(LOOK_AGAIN)
     _wire_drawing(Sections(shop, shop.results), layout, tab)
@@ -121,7 +121,7 @@ def _wire_drawing(sections: Sections, layout: Layout, tab: gr.Tab) -> None:
         layout.outputs,
         trigger_mode="multiple",
         concurrency_limit=4,
-        concurrency_id="board",
+        concurrency_id="dashboard",
         **_QUIET,
     )
 

@@ -1,5 +1,5 @@
 // Writes the open case to the page's address.
 watch('value', () => {
-  const walker = element.querySelector('.tp-walker');
-  if (walker) window.tpad?.put(JSON.parse(walker.dataset.address));
+  const toolbar = element.querySelector('.tp-case-toolbar');
+  if (toolbar) window.tpad?.put(JSON.parse(toolbar.dataset.address));
 });

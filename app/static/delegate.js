@@ -2,7 +2,7 @@
 // disappears in a redraw, the focus moves to the one that takes its place.
 const buttons = (act) => [...element.querySelectorAll(`[data-act="${act}"]`)];
 const say = (words) => {
-  const status = document.getElementById('tp-said');
+  const status = document.getElementById('tp-status');
   if (status) status.textContent = words;
 };
 let pressed = null;

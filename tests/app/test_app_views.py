@@ -205,5 +205,5 @@ def test_the_legend_of_the_bump_chart_names_each_line_and_marks_the_true_next_it
 def test_the_page_can_be_skipped_through_and_says_what_changes():
     page = Reader(views.header(60, 6))
     assert [a["data-id"] for a in page.acts("skip")] == ["#head-next, .tabitem", "#head-products"]
-    [status] = [a for _, a in page.tags if a.get("id") == "tp-said"]
+    [status] = [a for _, a in page.tags if a.get("id") == "tp-status"]
     assert status["role"] == "status"

@@ -106,4 +106,4 @@ def test_models_that_cannot_rank_share_one_line():
         100,
     )
     assert "Cannot rank it:</b> Markov &lt;chain&gt;." in page
-    assert page.count("tp-stand ") == 1
+    assert page.count("tp-model-rank ") == 1

@@ -37,7 +37,7 @@ from tpad.recommender import Recommender
 
 @pytest.fixture(scope="module")
 def folder(fake_bundle, tmp_path_factory):
-    made = tmp_path_factory.mktemp("board") / "bundle"
+    made = tmp_path_factory.mktemp("dashboard") / "bundle"
     shutil.copytree(fake_bundle, made)
     return made
 
@@ -247,12 +247,12 @@ def test_nothing_of_the_database_is_read_before_the_tab_is_opened(recommender, d
         monkeypatch.setattr(Results, name, refuse)
     page = build_app(recommender, data.results)
     ids = [getattr(block, "elem_id", None) for block in page.blocks.values()]
-    assert "board-section" in ids and "board-empty" not in ids
+    assert "dashboard-section" in ids and "dashboard-empty" not in ids
 
 
 def test_without_a_database_the_tab_says_how_to_get_one(recommender):
     page = build_app(recommender)
-    (empty,) = [b for b in page.blocks.values() if getattr(b, "elem_id", "") == "board-empty"]
+    (empty,) = [b for b in page.blocks.values() if getattr(b, "elem_id", "") == "dashboard-empty"]
     assert "python -m eval run" in empty.value
 
 

@@ -1,4 +1,4 @@
-"""A person's path through test cases, in a real browser: walk, look, change something, judge."""
+"""A person's path through test cases, in a real browser: open, change something, rate."""
 
 import csv
 
@@ -43,27 +43,28 @@ def visit(open_page, open_tab, served):
     def visit(**options):
         page = open_page(served[0], **options)
         open_tab(page, "Cold-start cases")
-        expect(page.locator("#standings .tp-stand").first).to_be_visible()
+        expect(page.locator("#cold-start-model-ranks .tp-model-rank").first).to_be_visible()
         return page
 
     return visit
 
 
-def test_walk_change_and_judge(visit, served, tmp_path):
+def test_open_change_and_rate_cases(visit, served, tmp_path):
     _, results, read_only = served
     page = visit()
-    walker, lists, progress = (
-        page.locator(f"#{i}") for i in ("walker", "hand-lists", "hand-progress")
+    toolbar, lists, progress = (
+        page.locator(f"#{i}")
+        for i in ("cold-start-toolbar", "cold-start-lists", "cold-start-progress")
     )
     expect(page.locator("#session")).to_be_hidden()
-    expect(walker).to_contain_text("1 of")
-    first = walker.inner_text()
+    expect(toolbar).to_contain_text("1 of")
+    first = toolbar.inner_text()
     expect(page.locator("#case .tp-true")).to_contain_text("cold")
-    walker.get_by_role("button", name="The next case").click()
-    expect(walker).to_contain_text("2 of")
+    toolbar.get_by_role("button", name="The next case").click()
+    expect(toolbar).to_contain_text("2 of")
     page.locator("#case").click()
     page.keyboard.press("ArrowLeft")
-    expect(walker).to_have_text(first, use_inner_text=True)
+    expect(toolbar).to_have_text(first, use_inner_text=True)
 
     top = lists.locator(".tp-tile").first.get_attribute("title")
     lists.locator(".tp-tile").first.hover()
@@ -72,9 +73,9 @@ def test_walk_change_and_judge(visit, served, tmp_path):
     lists.get_by_role("button", name=f"Put back: {top}").click()
     expect(lists.locator(".tp-tile").first).to_have_attribute("title", top)
 
-    page.locator("#judge-note textarea, #judge-note input").fill("a likely next step")
-    page.locator("#judge-plausible").click()
-    expect(walker).to_contain_text("2 of")
+    page.locator("#rating-note textarea, #rating-note input").fill("a likely next step")
+    page.locator("#rating-plausible").click()
+    expect(toolbar).to_contain_text("2 of")
     expect(progress).to_contain_text("1 case of TPAD rated")
     with page.expect_download() as saving:
         progress.get_by_role("link", name="CSV").click()
@@ -87,15 +88,17 @@ def test_walk_change_and_judge(visit, served, tmp_path):
     )
     assert len(results.verdicts()) == (not read_only)
 
-    count = int(walker.inner_text().split("of")[1].split()[0])
-    page.locator("#hand-which input").click()
+    count = int(toolbar.inner_text().split("of")[1].split()[0])
+    page.locator("#cold-start-rule input").click()
     page.get_by_role("option", name="not rated by you yet").click()
-    expect(walker).to_contain_text(f"1 of {count - 1}")
+    expect(toolbar).to_contain_text(f"1 of {count - 1}")
     if read_only:  # what one visitor said is nobody else's
-        expect(visit().locator("#hand-progress")).to_contain_text("You have not rated TPAD yet")
+        expect(visit().locator("#cold-start-progress")).to_contain_text(
+            "You have not rated TPAD yet"
+        )
 
 
 def test_fits_a_phone(visit):
     page = visit(viewport=PHONE, is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    expect(page.locator("#judge-plausible")).to_be_in_viewport()
+    expect(page.locator("#rating-plausible")).to_be_in_viewport()

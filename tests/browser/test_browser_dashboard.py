@@ -46,28 +46,28 @@ def visit(open_page, open_tab, served):
     def visit(**options):
         page = open_page(served[0], **options)
         open_tab(page, "Dashboard")
-        expect(page.locator("#board-top .tb-table")).to_be_visible()
+        expect(page.locator("#dashboard-top .tb-table")).to_be_visible()
         return page
 
     return visit
 
 
 def names(page) -> list[str]:
-    return page.locator("#board-top tbody .tb-name button").all_inner_texts()
+    return page.locator("#dashboard-top tbody .tb-name button").all_inner_texts()
 
 
 def look_at(page, section: str) -> None:
-    page.locator("#board-section").get_by_text(section, exact=True).click()
+    page.locator("#dashboard-section").get_by_text(section, exact=True).click()
 
 
 def choose(page, menu: str, words: str) -> None:
-    page.locator(f"#board-{menu} input").click()
+    page.locator(f"#dashboard-{menu} input").click()
     page.get_by_role("option", name=words).click()
 
 
 def test_read_sort_filter_and_save_the_leaderboard(visit, tmp_path):
     page = visit()
-    expect(page.locator("#board-top .tb-note")).to_contain_text("for the 3 tests of this table")
+    expect(page.locator("#dashboard-top .tb-note")).to_contain_text("for the 3 tests of this table")
     assert names(page) == ["Oracle", "TPAD", "Vision tower", "Popularity"]
     head = page.locator("th", has=page.get_by_role("button", name="Model", exact=True))
     head.get_by_role("button").click()
@@ -76,17 +76,17 @@ def test_read_sort_filter_and_save_the_leaderboard(visit, tmp_path):
     head.get_by_role("button").press("Enter")
     expect(head).to_have_attribute("aria-sort", "descending")
 
-    page.locator("#board-extras input").check()
-    expect(page.locator("#board-top tbody tr")).to_have_count(6)
-    expect(page.locator("#board-top")).to_contain_text("without alignment")
+    page.locator("#dashboard-extras input").check()
+    expect(page.locator("#dashboard-top tbody tr")).to_have_count(6)
+    expect(page.locator("#dashboard-top")).to_contain_text("without alignment")
     assert names(page) == sorted(names(page), key=str.lower, reverse=True)  # as it was sorted
     choose(page, "metric", "NDCG@5")
     expect(page.get_by_role("button", name="NDCG@5")).to_be_visible()
     choose(page, "part", "Cold targets")
-    expect(page.locator("#board-top h2").first).to_contain_text("Cold targets")
+    expect(page.locator("#dashboard-top h2").first).to_contain_text("Cold targets")
 
     with page.expect_download() as saving:
-        page.locator("#board-top .tb-csv").first.click()
+        page.locator("#dashboard-top .tb-csv").first.click()
     saving.value.save_as(tmp_path / "leaderboard.csv")
     rows = list(csv.DictReader((tmp_path / "leaderboard.csv").open(encoding="utf-8")))
     assert len(rows) == 6
@@ -106,11 +106,11 @@ def test_every_plot_is_drawn_and_can_be_read(visit, mode):
         ("Cost", "Cost against"),
     ):
         look_at(page, section)
-        expect(page.locator("#board-top h2").first).to_contain_text(heading)
-        expect(page.locator("#board-plot .main-svg").first).to_be_visible()
-        expect(page.locator("#board-plot [data-title*='Download plot']")).to_be_visible()
-        expect(page.locator("#board-bottom .tb-csv")).to_be_visible()
-        text = page.locator("#board-plot .xtick text, #board-plot .x2tick text").first
+        expect(page.locator("#dashboard-top h2").first).to_contain_text(heading)
+        expect(page.locator("#dashboard-plot .main-svg").first).to_be_visible()
+        expect(page.locator("#dashboard-plot [data-title*='Download plot']")).to_be_visible()
+        expect(page.locator("#dashboard-bottom .tb-csv")).to_be_visible()
+        text = page.locator("#dashboard-plot .xtick text, #dashboard-plot .x2tick text").first
         colour = brightness(text.evaluate("e => getComputedStyle(e).fill"))
         back = brightness(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert abs(colour - back) > 120, section
@@ -118,57 +118,57 @@ def test_every_plot_is_drawn_and_can_be_read(visit, mode):
 
 def test_from_the_leaderboard_down_to_a_worst_case(visit):
     page = visit()
-    page.locator("#board-top").get_by_role("button", name="Vision tower").click()
-    expect(page.locator("#board-top h2").first).to_have_text("Vision tower, seed 0")
-    expect(page.locator("#board-section input:checked")).to_have_value("runs")
-    expect(page.locator("#board-top .tb-json")).to_contain_text('"width": 8')
+    page.locator("#dashboard-top").get_by_role("button", name="Vision tower").click()
+    expect(page.locator("#dashboard-top h2").first).to_have_text("Vision tower, seed 0")
+    expect(page.locator("#dashboard-section input:checked")).to_have_value("runs")
+    expect(page.locator("#dashboard-top .tb-json")).to_contain_text('"width": 8')
     card = page.locator(".tb-case").first
     expect(card).to_contain_text("TPAD")
     card.locator("img").first.evaluate("e => e.decode()")
     number = card.get_by_role("button", name="Open case").get_attribute("data-id")
     card.get_by_role("button", name="Open case").click()
-    expect(page.locator("#walker")).to_contain_text(f"case {int(number):,}")
+    expect(page.locator("#cold-start-toolbar")).to_contain_text(f"case {int(number):,}")
     expect(page.locator("#session")).to_be_hidden()
     page.get_by_role("tab", name="Dashboard").click()
 
     page.get_by_role("button", name="seed 1").click()
-    expect(page.locator("#board-top h2").first).to_have_text("Vision tower, seed 1")
+    expect(page.locator("#dashboard-top h2").first).to_have_text("Vision tower, seed 1")
     page.get_by_role("button", name="All runs").click()
-    expect(page.locator("#board-top tbody tr").first).to_contain_text("Oracle")
+    expect(page.locator("#dashboard-top tbody tr").first).to_contain_text("Oracle")
 
 
 def test_runs_appear_while_they_are_being_written(visit, served):
     _, store, dataset = served
     page = visit()
-    expect(page.locator("#board-top .tb-note")).to_contain_text("of this table")
+    expect(page.locator("#dashboard-top .tb-note")).to_contain_text("of this table")
     shown = len(names(page))
     with begin(store, dataset, "markov", "baseline") as run:
         look_at(page, "Runs")
-        expect(page.locator("#board-top tbody tr").first).to_contain_text("Markov chain")
-        expect(page.locator("#board-top tbody tr").first).to_contain_text("running")
+        expect(page.locator("#dashboard-top tbody tr").first).to_contain_text("Markov chain")
+        expect(page.locator("#dashboard-top tbody tr").first).to_contain_text("running")
         finish(run, dataset, "markov", 1.5)
-    expect(page.locator("#board-top tbody tr").first).to_contain_text("done")
+    expect(page.locator("#dashboard-top tbody tr").first).to_contain_text("done")
     look_at(page, "Leaderboard")
-    expect(page.locator("#board-top tbody tr")).to_have_count(shown + 1)
+    expect(page.locator("#dashboard-top tbody tr")).to_have_count(shown + 1)
     with begin(store, dataset, "vsknn", "baseline") as run:
         finish(run, dataset, "vsknn", 1.6)
-    expect(page.locator("#board-top tbody tr")).to_have_count(shown + 2)
+    expect(page.locator("#dashboard-top tbody tr")).to_have_count(shown + 2)
 
 
 def test_visitors_do_not_move_each_others_page(visit):
     first, second = visit(), visit()
     look_at(first, "Cost")
-    expect(first.locator("#board-top h2").first).to_contain_text("Cost against")
-    expect(second.locator("#board-top h2").first).to_contain_text("All targets")
-    expect(second.locator("#board-section input:checked")).to_have_value("leaderboard")
+    expect(first.locator("#dashboard-top h2").first).to_contain_text("Cost against")
+    expect(second.locator("#dashboard-top h2").first).to_contain_text("All targets")
+    expect(second.locator("#dashboard-section input:checked")).to_have_value("leaderboard")
 
 
 def test_fits_a_phone(visit):
     page = visit(viewport=PHONE, is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     look_at(page, "Runs")
-    expect(page.locator("#board-top h2").first).to_have_text("Runs")
-    page.locator("#board-top tbody button").first.click()
+    expect(page.locator("#dashboard-top h2").first).to_have_text("Runs")
+    page.locator("#dashboard-top tbody button").first.click()
     expect(page.locator(".tb-case").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 

@@ -51,7 +51,7 @@ def address(tmp_path_factory):
 
 
 def said(page):
-    return page.locator("#tp-said")
+    return page.locator("#tp-status")
 
 
 def test_the_results_come_before_the_catalogue_and_can_be_skipped_to(visit):
