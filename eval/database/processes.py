@@ -2,11 +2,13 @@
 
 import os
 from datetime import datetime
-from pathlib import Path
+
+import psutil
 
 from eval.database.records import as_utc
 
 CLOCK_SLACK = 10.0  # seconds by which a clock may have been corrected
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)  # not yet collected by the parent
 
 
 def is_running(process: int, since: datetime) -> bool:
@@ -14,27 +16,30 @@ def is_running(process: int, since: datetime) -> bool:
 
     Args:
         process: process id. Ids are reused, above all in a restarted container, so a process that
-            started after `since` is another one; this is only checked where there is `/proc`.
+            started after `since` is another one.
         since: when the process was running, in UTC.
 
     Returns:
         True if it is not known.
     """
-    if os.name != "posix":  # elsewhere os.kill would end the process
+    try:
+        found = psutil.Process(process)
+        started = found.create_time()
+        return found.status() not in ENDED and started <= as_utc(since).timestamp() + CLOCK_SLACK
+    except psutil.NoSuchProcess:
+        return _is_hidden(process)
+    except (psutil.AccessDenied, ValueError):
         return True
+
+
+def _is_hidden(process: int) -> bool:
+    """Whether a process exists that `/proc` hides, as Linux can do with those of other users."""
+    if os.name != "posix":  # elsewhere os.kill would end the process
+        return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
     except (PermissionError, OverflowError):
         return True
-    try:
-        # After the name in brackets: the state, and as the 20th field the start in ticks.
-        fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
-        lines = Path("/proc/stat").read_text("utf-8").splitlines()
-        boot = next(float(line.split()[1]) for line in lines if line.startswith("btime"))
-        started = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, StopIteration):
-        return True
-    is_dead = fields[0] in "ZX"  # ended, but not yet collected by its parent
-    return not is_dead and started <= as_utc(since).timestamp() + CLOCK_SLACK
+    except ProcessLookupError:
+        pass
+    return False

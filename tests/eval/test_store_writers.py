@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from sqlalchemy import text
 from store_runs import open_run, some_ranks, tiny_shop
@@ -119,11 +120,26 @@ def test_a_run_marked_as_interrupted_can_still_be_finished(store):
 def test_a_process_is_identified_by_its_id_and_start_time():
     now = datetime.now(UTC)
     assert is_running(os.getpid(), now)
-    if Path("/proc/self/stat").exists():  # its number was another's then
-        assert not is_running(os.getpid(), now - timedelta(days=365))
+    assert not is_running(os.getpid(), now - timedelta(days=365))  # its number was another's then
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert not is_running(child.pid, now)
+    assert is_running(-1, now)  # a damaged row says nothing
+
+
+def test_a_process_that_is_not_shown_counts_as_running(monkeypatch):
+    """Linux can hide the processes of other users; a signal then still finds them."""
+
+    def hidden(process):
+        raise psutil.NoSuchProcess(process)
+
+    def refused(process, signal):
+        raise PermissionError
+
+    monkeypatch.setattr(psutil, "Process", hidden)
+    assert not is_running(os.getpid(), datetime.now(UTC))  # a signal finds it, so it is not hidden
+    monkeypatch.setattr(os, "kill", refused)
+    assert is_running(os.getpid(), datetime.now(UTC))
 
 
 def test_two_open_runs_of_one_database_do_not_disturb_each_other(store):
