@@ -24,7 +24,11 @@ def test_every_kind_has_a_name_that_can_be_read():
         ("cold_items", {"fraction": 0.0}, "fraction must be above 0"),
         ("cold_items", {"fraction": 1.0}, "fraction must be below 1, not 1.0"),
         ("cold_items", {"fraction": float("nan")}, "fraction must be below 1, not nan"),
-        ("cold_items", {"draw": "worst"}, "draw must be 'random', 'popularity' or 'category', not 'worst'"),
+        (
+            "cold_items",
+            {"draw": "worst"},
+            "draw must be 'random', 'popularity' or 'category', not 'worst'",
+        ),
         ("cold_items", {"n": 3}, "no parameter n; it has draw, fraction"),
         ("given", {"day": "2026-01-01"}, "no parameter day; it has none"),
         ("few_shot", {"n": -1}, "n must be at least 0"),
