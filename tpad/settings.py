@@ -39,8 +39,6 @@ Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
 CountOrZero = Annotated[int, Field(ge=0)]
 """A whole number of at least 0."""
-Seed = Annotated[int, Field(ge=0)]
-"""A seed, at least 0."""
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A probability or share in [0, 1)."""
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tpad.data.images import MIN_SIDE
-from tpad.settings import Count, CountOrZero, Positive, Seed, settings
+from tpad.settings import Count, CountOrZero, Positive, settings
 
 FORMATS = {"webp": "WEBP", "jpg": "JPEG", "png": "PNG"}  # file ending: Pillow's name
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -36,5 +36,5 @@ class FetchConfig:
     """Allowed ports besides 80 and 443."""
     host_failures: Count = 20
     """After so many consecutive failures, a host is skipped for the rest of the run."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Seed of the random part of the pauses between attempts."""

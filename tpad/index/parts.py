@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tpad.settings import Count, Seed, settings
+from tpad.settings import Count, CountOrZero, settings
 
 METHODS = ("exact", "faiss", "ivf", "hnsw", "auto")
 AUTO_SIZE = 200_000  # vectors from which "auto" is approximate; an exact search then takes 8 ms
@@ -33,7 +33,7 @@ class IndexSettings:
     least 512."""
     sample: Count = 64
     """Training vectors per list of "ivf"."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Of the training sample and the initial centroids."""
 
 

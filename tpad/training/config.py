@@ -9,7 +9,7 @@ from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.session.network import PCA_SIZES, SessionModelConfig
-from tpad.settings import Count, Seed, override, settings
+from tpad.settings import Count, CountOrZero, override, settings
 from tpad.training.stages.describing import DescribingConfig
 from tpad.training.stages.distillation_networks import DistillationConfig
 from tpad.training.stages.feedback import FeedbackConfig
@@ -74,7 +74,7 @@ class TrainingConfig:
     one."""
     baselines: tuple[Annotated[str, AfterValidator(_baseline)], ...] = BASELINES
     """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:

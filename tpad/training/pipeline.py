@@ -24,7 +24,7 @@ from tpad.model.item_encoder import ItemEncoder, Reading
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
 from tpad.training.context import Context
-from tpad.training.graph import Graph, Planned
+from tpad.training.graph import Graph, PlannedStage
 from tpad.training.inputs import Inputs, fingerprint
 from tpad.training.stage import StageSpec
 from tpad.training.stages import (
@@ -162,7 +162,7 @@ def plan(
     config: TrainingConfig,
     work: Path,
     vectors: Mapping[str, ItemVectors] | None = None,
-) -> list[Planned]:
+) -> list[PlannedStage]:
     """What `train` would run and what is cached; nothing is computed or written.
 
     The stages of the recommenders follow once the embeddings are cached, since these identify them.

@@ -17,7 +17,7 @@ from tpad.data.columns import Columns
 from tpad.errors import DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing_folder
-from tpad.settings import Count, CountOrZero, Seed, settings
+from tpad.settings import Count, CountOrZero, settings
 from tpad.world.attributes import (
     ALL_TYPES,
     BRANDS,
@@ -73,7 +73,7 @@ TIER_FACTOR = {"budget": 0.6, "standard": 1.0, "premium": 1.7}
 class WorldConfig:
     """Size and seed of a demo shop."""
 
-    seed: Seed = 7
+    seed: CountOrZero = 7
     """Determines everything."""
     items: Annotated[int, Field(ge=2 * len(ALL_TYPES))] = 1200
     """Number of items in the catalogue."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tpad.errors import ConfigError
-from tpad.settings import Count, Seed, Share, Weight, settings
+from tpad.settings import Count, CountOrZero, Share, Weight, settings
 
 PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
 """PCA sizes that are tried of each embedding set; None keeps its features as they are."""
@@ -63,7 +63,7 @@ class SessionModelConfig:
     """Weight decay of AdamW on matrices; norms, biases and scales are exempt."""
     patience: Count = 5
     """Epochs without a better validation MRR@20 after which training stops."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Seed of initialisation, order and dropout."""
 
     def __post_init__(self) -> None:
