@@ -177,7 +177,7 @@ class NeuralModel:
                 self.config,
                 task.loss,
                 lambda: cases.mrr(self),
-                nothing="All training sessions only repeat their items; with mask_seen there is "
+                no_cases="All training sessions only repeat their items; with mask_seen there is "
                 "nothing to learn from.",
                 rng=task.rng,
             )

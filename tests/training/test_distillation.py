@@ -56,14 +56,14 @@ def test_without_imagined_items_the_stages_work_too(distil_context, config, tmp_
     n_items = len(shop.dataset)
     prefix, candidates = teacher.sample(config.teacher, shop, distil_context["transfer"], 0)
     assert candidates.max() < n_items and not shop.dataset.cold[candidates].any()
-    judgement = teacher.Judgement(
+    scores = teacher.TeacherScores(
         prefix, candidates, -np.random.default_rng(0).random(candidates.shape).astype(np.float32)
     )
     features = distil_context["student"]
     given = with_results(
         distil_context,
         imagined=imagined.Imagined([], []),
-        teacher=judgement,
+        teacher=scores,
         student=replace(features, imagined=features.imagined[:0]),
     )
     training, _, log = distilled(given, config.distillation, tmp_path)

@@ -19,10 +19,10 @@ from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, naming_loss
 from tpad.training.inputs import contents
 from tpad.training.pipeline import train
-from tpad.training.stages import describing, reading
+from tpad.training.stages import describing, distillation_data
+from tpad.training.stages.distillation_data import raw_features
 from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.naming import learn_to_name
-from tpad.training.stages.reading import what_is_read
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -219,10 +219,10 @@ def test_items_that_play_cold_can_be_kept_from_the_heads(
     seen = []
 
     def read(*arguments):
-        seen.append(what_is_read(*arguments))
+        seen.append(raw_features(*arguments))
         return seen[-1]
 
-    monkeypatch.setattr(reading, "what_is_read", read)
+    monkeypatch.setattr(distillation_data, "raw_features", read)
     config = replace(
         trained.config,
         features=("attributes",),

@@ -11,7 +11,7 @@ from tpad.mllm import MLLM
 from tpad.mllm.collator import collate
 from tpad.training.ablations.definitions import apply_ablation
 from tpad.training.pipeline import Run
-from tpad.training.ranking import held
+from tpad.training.ranking import contained
 from tpad.training.shop import Shop, read_texts
 from tpad.training.stages import describing, imagined, knowledge, pictures, transfer
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
@@ -33,7 +33,7 @@ def test_sessions_become_windows_that_lose_no_transition(dataset):
     prefixes = Prefixes(session, place, target, np.zeros((11, 1)), windows)
     assert target.tolist() == [*range(1, 11), 1]
     assert prefixes.prefix(6).tolist() == [4, 5, 6] and prefixes.target[6] == 7
-    seen = held(prefix_items(windows, session, place), torch.arange(5, 11))
+    seen = contained(prefix_items(windows, session, place), torch.arange(5, 11))
     assert seen[6].nonzero()[:, 0].tolist() == [0, 1]  # item 4 is no candidate
 
 

@@ -185,27 +185,27 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
     assert not list((tmp_path / "parts").glob("*/epoch.*"))
 
 
-def test_a_stopped_teacher_judges_only_what_is_left(trained, tmp_path, monkeypatch):
+def test_a_stopped_teacher_scores_only_what_is_left(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(teacher, "CHUNK", 2)
-    judged = []
+    scored = []
 
-    def judge(shop, chats, candidates, answers):
-        judged.extend(row.tolist() for row in candidates)
-        if len(judged) == 20 and stop:
+    def score(shop, chats, candidates, answers):
+        scored.extend(row.tolist() for row in candidates)
+        if len(scored) == 20 and stop:
             raise KeyboardInterrupt
         return (candidates / 1000).astype(np.float32)
 
-    monkeypatch.setattr(teacher, "_judge", judge)
+    monkeypatch.setattr(teacher, "_score", score)
     stop = False
     _, whole = run_stage(trained, teacher, tmp_path / "whole", {})
-    first, stop = list(judged), True
-    judged.clear()
+    first, stop = list(scored), True
+    scored.clear()
     with pytest.raises(KeyboardInterrupt):
         run_stage(trained, teacher, tmp_path / "parts", {})
     stop = False
-    judged.clear()
+    scored.clear()
     _, parts = run_stage(trained, teacher, tmp_path / "parts", {})
-    assert judged == first[16:]  # what is done is kept every eight chunks
+    assert scored == first[16:]  # scores are saved every eight chunks
     assert np.array_equal(whole.log_likelihood, parts.log_likelihood)
     assert np.array_equal(whole.candidates, parts.candidates)
 

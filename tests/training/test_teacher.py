@@ -10,18 +10,18 @@ from tpad.training.stages import teacher, transfer
 
 def test_candidates_are_warm_distinct_and_half_of_them_likely(distil_context, config):
     config, shop = config.teacher, distil_context.shop
-    transferred, judgement = distil_context["transfer"], distil_context["teacher"]
+    transferred, scored = distil_context["transfer"], distil_context["teacher"]
     cold, n_items = shop.dataset.cold, len(shop.dataset)
-    real = judgement.candidates < n_items
-    assert cold.any() and not cold[judgement.candidates[real]].any()
+    real = scored.candidates < n_items
+    assert cold.any() and not cold[scored.candidates[real]].any()
     assert 0.2 < real.mean() < 0.8  # the others are imagined
-    assert judgement.candidates.max() < n_items + len(distil_context["imagined"].items)
-    assert judgement.candidates.shape == (config.sessions, config.candidates)
-    assert all(len(set(row.tolist())) == config.candidates for row in judgement.candidates)
-    assert len(set(judgement.prefix.tolist())) == config.sessions
-    assert (judgement.log_likelihood < 0).all() and np.isfinite(judgement.log_likelihood).all()
+    assert scored.candidates.max() < n_items + len(distil_context["imagined"].items)
+    assert scored.candidates.shape == (config.sessions, config.candidates)
+    assert all(len(set(row.tolist())) == config.candidates for row in scored.candidates)
+    assert len(set(scored.prefix.tolist())) == config.sessions
+    assert (scored.log_likelihood < 0).all() and np.isfinite(scored.log_likelihood).all()
     warm = shop.warm_rows
-    for number, row in zip(judgement.prefix[:8], judgement.candidates[:8], strict=True):
+    for number, row in zip(scored.prefix[:8], scored.candidates[:8], strict=True):
         scores = transferred.item_vectors[warm] @ transferred.session_vectors[number]
         best = set(warm[np.argsort(-scores)[: 2 * config.candidates]].tolist())
         # With one imagined item each, that of a warm item stands at the item's own place.
@@ -51,18 +51,18 @@ def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
 def test_the_teacher_scores_descriptions_after_sessions(distil_context):
     """Compared with `score_answers` of each case alone."""
     shop, descriptions = distil_context.shop, distil_context["descriptions"]
-    transferred, judgement = distil_context["transfer"], distil_context["teacher"]
+    transferred, scored = distil_context["transfer"], distil_context["teacher"]
     texts = descriptions + distil_context["imagined"].descriptions
     for row in (0, 7):
-        prefix = transferred.train.prefix(judgement.prefix[row])
+        prefix = transferred.train.prefix(scored.prefix[row])
         chat = shop.conversation(prefix, descriptions)
         assert len(chat) == len(prefix) and chat[-1].answer is None
         assert [turn.answer for turn in chat[:-1]] == [descriptions[i] for i in prefix[1:]]
         with shop.mllm.adapters.use(transfer.ADAPTER):
-            candidates = [texts[i] for i in judgement.candidates[row]]
+            candidates = [texts[i] for i in scored.candidates[row]]
             wanted = score_answers(shop.mllm, [chat], [candidates], images=shop.images)[0]
         # The run itself may have used bfloat16, where that is faster.
-        assert np.allclose(judgement.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
+        assert np.allclose(scored.log_likelihood[row], wanted, rtol=0.05, atol=0.5)
 
 
 def test_relative_likelihoods_do_not_depend_on_how_likely_a_text_is_anyway():
@@ -72,13 +72,13 @@ def test_relative_likelihoods_do_not_depend_on_how_likely_a_text_is_anyway():
     text, session = rng.normal(0, 40, 40), rng.normal(0, 5, (300, 1))
     added = rng.normal(0, 1, (300, 16))
     scores = (session + text[candidates] + added).astype(np.float32)
-    judgement = teacher.Judgement(np.arange(300), candidates, scores)
-    found = teacher.relative(judgement)
+    scored = teacher.TeacherScores(np.arange(300), candidates, scores)
+    found = teacher.relative(scored)
     assert found.log_likelihood.dtype == np.float32
-    assert np.array_equal(found.candidates, candidates) and found.prefix is judgement.prefix
+    assert np.array_equal(found.candidates, candidates) and found.prefix is scored.prefix
     assert np.corrcoef(found.log_likelihood.ravel(), added.ravel())[0, 1] > 0.95
     means = [found.log_likelihood[candidates == item].mean() for item in range(40)]
     assert np.abs(means).max() < 1e-3
-    longer = replace(judgement, log_likelihood=scores - 3 * np.arange(40, dtype="f4")[candidates])
+    longer = replace(scored, log_likelihood=scores - 3 * np.arange(40, dtype="f4")[candidates])
     again = teacher.relative(longer).log_likelihood
     np.testing.assert_allclose(again, found.log_likelihood, atol=1e-3)

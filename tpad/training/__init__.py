@@ -1,1 +1,1 @@
-"""From a dataset and a base model to a bundle: the stages and what they share."""
+"""Trains a bundle from a dataset and a base model: the stages, and the code that they share."""

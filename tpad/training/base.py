@@ -1,4 +1,4 @@
-"""The base model of a training run: where it is, and what identifies it."""
+"""The base model of a training run: its location and its fingerprint."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +17,8 @@ class Base:
 
     Attributes:
         path: local folder or hub id.
-        revision: commit on the hub (see `find`).
-        is_hub: whether `path` is a hub id; the bundle then names it and keeps no copy.
+        revision: commit on the hub; see `find`.
+        is_hub: whether `path` is a hub id. The bundle then refers to the hub and holds no copy.
     """
 
     path: str
@@ -27,7 +27,11 @@ class Base:
 
     @classmethod
     def find(cls, path: str, revision: str | None = None) -> "Base":
-        """A local folder, or a hub id, whose branch or tag is pinned to the commit it is at.
+        """Find a base model in a local folder or on the hub.
+
+        Args:
+            path: local folder or hub id.
+            revision: branch, tag or commit on the hub; it is pinned to its current commit.
 
         Raises:
             ConfigError: a revision is given for a folder.
@@ -41,7 +45,7 @@ class Base:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identifies the model; a folder by its contents, since it may be trained again in place."""
+        """Digest of the model. A folder is identified by its files, because they may be replaced."""
         folder = Path(self.path)
         if self.is_hub or not folder.is_dir():
             return digest(self.path, self.revision)
@@ -51,7 +55,7 @@ class Base:
 
     @property
     def record(self) -> dict[str, Any]:
-        """As a bundle records it."""
+        """The entry of a bundle that describes the base model."""
         if self.is_hub:
             return {"hub_id": self.path, "revision": self.revision}
         return {"path": "base"}

@@ -1,4 +1,4 @@
-"""Settings of a training run: those of each stage, what they share, and the presets."""
+"""Settings of a training run: the settings of each stage, shared settings, and the presets."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -29,11 +29,11 @@ BASELINES = (
 
 
 DERIVED = {"reads_pictures": "inputs", "model.changes": "model"}
-"""What stages depend on in place of a setting: path of the derived value -> path of the setting."""
+"""Values that stages depend on in place of a setting: path of the value -> path of the setting."""
 
 
 def _baseline(name: str) -> str:
-    """Refuses what is no embedding set beside TPAD."""
+    """Check that a baseline is an embedding set other than TPAD."""
     known = [one for one in EMBEDDING_SETS if one != "tpad"]
     if name not in known:
         raise ValueError(f"one of {', '.join(known)}")
@@ -42,7 +42,7 @@ def _baseline(name: str) -> str:
 
 @settings
 class TrainingConfig:
-    """Everything that a training run depends on, beside the data and the base model."""
+    """All settings of a training run."""
 
     model: ModelSettings = Field(default_factory=ModelSettings)
     knowledge: KnowledgeConfig = Field(default_factory=KnowledgeConfig)
@@ -54,66 +54,63 @@ class TrainingConfig:
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     recommender: SessionModelConfig = Field(default_factory=SessionModelConfig)
     pca_sizes: Annotated[tuple[Count | None, ...], Field(min_length=1)] = PCA_SIZES
-    """PCA sizes that are tried for the recommender of each embedding set; None keeps its features as
-    they are."""
+    """PCA sizes to try for the recommender of each embedding set; None keeps all features."""
     representation: Literal["full", "intrinsic", "captions"] = "full"
-    """What an item is represented by: "full", [k_nu ; k_tau ; fields]; "intrinsic", the same without
-    k_tau; or "captions", the words of what the base writes of it, and the fields. Only ablations change
-    it."""
+    """Item representation: "full" is [k_nu ; k_tau ; fields]; "intrinsic" omits k_tau; "captions" uses
+    the words of the caption that the base model writes, and the fields. Only ablations change it."""
     inputs: Literal["both", "image", "text"] = "both"
-    """Which modality of an item is read: "both", "image" or "text"."""
+    """Which modalities of an item are read: "both", "image" or "text"."""
     fields: bool = True
-    """Whether price and category join the representation (of every embedding set alike)."""
+    """Whether price and category are appended to the embeddings, in every embedding set."""
     text_components: Count = 256
-    """Dimensions of the TF-IDF+SVD text baseline."""
+    """Dimensions of the TF-IDF features after SVD."""
     features: tuple[str, ...] = ()
-    """Kinds of vectors that the shop has of its items and that join what is read of them; by their
-    names, the vectors themselves come from files."""
+    """Names of given item vectors, which are used in addition to what the model reads. The vectors
+    themselves come from files."""
     features_only: bool = False
-    """Whether these vectors are all that TPAD reads of an item; nothing else is then needed of a new
-    one."""
+    """Whether TPAD uses the given vectors alone, without pictures and texts."""
     baselines: tuple[Annotated[str, AfterValidator(_baseline)], ...] = BASELINES
-    """Embedding sets that get a recommender of their own in the bundle, beside TPAD."""
+    """Further embedding sets of the bundle, for comparison with TPAD; each gets its own recommender."""
     seed: CountOrZero = 0
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
 
     def __post_init__(self) -> None:
         if self.imagined.per_item and (self.features or self.distillation.exclude_pseudo_cold):
             raise ConfigError(
                 "Imagined items mix all training items and have no given vectors; set "
-                "imagined.per_item to 0 with --features or distillation.exclude_pseudo_cold."
+                "imagined.per_item to 0 to use --features or distillation.exclude_pseudo_cold."
             )
         if self.feedback.epochs and (self.features_only or self.distillation.exclude_pseudo_cold):
             raise ConfigError(
-                "Feedback flows into a student that reads every training item; set feedback.epochs "
-                "to 0 with --features-only or distillation.exclude_pseudo_cold."
+                "Feedback needs a student that reads every training item; set feedback.epochs to 0 "
+                "to use --features-only or distillation.exclude_pseudo_cold."
             )
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether pictures are read."""
+        """Whether the model reads pictures."""
         return self.inputs != "text"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The settings as plain JSON values."""
         return asdict(self)
 
     def override(self, path: str, value: Any) -> "TrainingConfig":
-        """A copy with one setting changed, named by its path, such as `distillation.epochs`."""
+        """A copy with one setting changed; `path` is for instance `distillation.epochs`."""
         return override(self, path, value)
 
 
-# The student's adapter is frozen after it has learnt to describe: on two cores its further steps take
-# hours in a shop of thousands of items.
+# The student's adapter is frozen after the stage `describing`: its steps would take hours on two cores
+# for a shop of thousands of items.
 _BRIEF_DISTILLATION = DistillationConfig(
     epochs=12, batch_size=512, learning_rate=2e-3, adapter_every=0
 )
 
 
 def preset(name: str) -> TrainingConfig:
-    """The settings of a preset: `demo` (the demo shop), `smoke` (a minute, for tests), `shop`."""
+    """The settings of a preset: "demo" (the demo shop), "smoke" (a minute, for tests) or "shop"."""
     if name == "demo":
-        # The demo shop's own descriptions never tell what can only be seen.
+        # The demo shop's descriptions never mention what only the picture shows.
         return TrainingConfig(
             knowledge=KnowledgeConfig(targets="written"),
             transfer=TransferConfig(epochs=2),

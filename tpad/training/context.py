@@ -1,4 +1,4 @@
-"""What the stages of training work on: the shop, the base model, and the results of earlier stages."""
+"""The data of a training run: the shop, the base model, and the results of finished stages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,22 +17,23 @@ from tpad.training.shop import Shop
 
 @dataclass
 class Context:
-    """One training run.
+    """What the stages of one training run read and write.
 
     Attributes:
         dataset: items and sessions.
         mllm: the base model; stages add their adapters to it.
-        texts, titles: (n_items,) text of each item as it is read alone and in a session.
-        reads_pictures: whether pictures are read.
-        layers: layers of the language model whose features are kept.
+        texts: (n_items,) text of each item when it is read alone.
+        titles: (n_items,) text of each item when it is read in a session.
+        reads_pictures: whether the model reads pictures.
+        layers: layers of the language model whose features are used.
         recommender: settings of the session recommender.
-        max_new_tokens: most tokens of a description.
-        seed: everything random follows from it.
-        fields: (n_items, n_fields) float32, price and category; None where they are left out.
-        given: (n_items, g) float32, vectors that the shop has of its items; None for none.
-        contents: (n_items,) contents of the items without their pictures.
-        encoder: gives the encoder of items, once the representation is trained.
-        results: what each finished stage gave, by its name.
+        max_new_tokens: maximum number of tokens of a description.
+        seed: seed of all random numbers.
+        fields: (n_items, n_fields) float32, price and category; None if they are not used.
+        given: (n_items, g) float32, given item vectors; None if there are none.
+        contents: (n_items,) contents of the items, without pictures.
+        encoder: makes the item encoder; available after the stage `distillation`.
+        results: results of finished stages by name.
     """
 
     dataset: Dataset
@@ -51,10 +52,10 @@ class Context:
     results: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, stage: str) -> Any:
-        """The result of a stage; None where the settings leave the stage out."""
+        """The result of a stage; None if the settings disable the stage."""
         return self.results[stage]
 
     @cached_property
     def shop(self) -> Shop:
-        """The dataset as the models read it; needs the stage `pictures`."""
+        """The dataset as the models read it; available after the stage `pictures`."""
         return Shop(self.dataset, self.mllm, self["pictures"], self.texts, self.titles)

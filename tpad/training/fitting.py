@@ -1,8 +1,8 @@
-"""Training and use of the session recommender over any set of item features.
+"""Trains the session recommender on any set of item features.
 
-Every prefix of a training session is a case, and one causal pass serves them all; the loss is the
-full-softmax cross-entropy over all warm items **[ours]**. Cold items are never negatives: a model
-that learnt "cold items are not clicked" would be useless for them.
+Every prefix of a training session is a training case; one causal pass computes all prefixes of a
+session. The loss is the full-softmax cross-entropy over all warm items **[ours]**. Cold items are never
+negatives: otherwise the model would learn that cold items are never clicked.
 """
 
 import math
@@ -37,28 +37,28 @@ def fit_session_model(
     table_learning_rate: float | None = None,
     device: str = "cpu",
 ) -> FittedSessionModel:
-    """Trains the recommender; the best epoch by validation MRR@20 is kept.
+    """Train the recommender and keep the epoch with the best validation MRR@20.
 
     Args:
         features: (n_items, n_features) float32. The scaler is fitted on the warm rows.
-        train: sessions; cases whose target is not warm are left out.
-        validation: sessions; likewise.
+        train: training sessions; cases whose target is not warm are skipped.
+        validation: validation sessions; cases whose target is not warm are skipped.
         warm: (n_items,) bool, items that may be targets and negatives.
         config: settings.
         progress: called after each epoch.
         bar: shows progress within an epoch.
-        checkpoint: keeps the state after each epoch. A training that finds a state there goes on
-            from it, to the result that an uninterrupted one has; all other arguments must be equal.
-        table_fn: for downstream feedback: a module that gives, without arguments, the features
-            (n_items, n_features) with gradients; its parameters are trained along (and hold the
-            best epoch's values afterwards). `features` then only fits the scaler.
-        table_learning_rate: peak learning rate of `table_fn`; that of the config by default.
-        device: where to train.
+        checkpoint: stores the state after each epoch. If it holds a state, training resumes from it
+            and gives the same result as an uninterrupted run with the same arguments.
+        table_fn: for downstream feedback, a module that returns the features
+            (n_items, n_features) with gradients. Its parameters are trained too, and hold the best
+            epoch's values afterwards. `features` is then used only to fit the scaler.
+        table_learning_rate: peak learning rate of `table_fn`; by default that of the config.
+        device: device to train on.
 
     Raises:
-        DataError: there is nothing to learn from, or features are not finite.
+        DataError: there are no training cases, or features are not finite.
     """
-    # The caller's own random state stays as it was.
+    # Do not change the caller's random state.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         task = _Task(
@@ -78,7 +78,7 @@ def fit_session_model(
 
 
 class _Task:
-    """What is trained on which loss, and how it is validated."""
+    """The modules to train, their loss, and their validation."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class _Task:
         warm = np.asarray(warm, dtype=bool)
         if len(features) != len(warm):
             raise DataError(
-                f"There are features of {len(features)} items but {len(warm)} items; "
+                f"There are features of {len(features)} items, but {len(warm)} items; "
                 "compute the features again."
             )
         self.config, self.device, self.table_fn = config, device, table_fn
@@ -102,7 +102,7 @@ class _Task:
         self.network = SessionModel(self.scaler.n_outputs, torch.from_numpy(warm), config)
         self.network.to(device)
         self.raw = torch.from_numpy(np.asarray(features, dtype=np.float32)).to(device)
-        self.scaled = self.scaler(self.raw)  # the same in every step, unless there is a `table_fn`
+        self.scaled = self.scaler(self.raw)  # constant, unless there is a `table_fn`
         self.warm_rows = torch.from_numpy(np.flatnonzero(warm)).to(device)  # (n_warm,)
         self.column = torch.full((len(warm),), PADDING, device=device)  # item row -> logit column
         self.column[self.warm_rows] = torch.arange(len(self.warm_rows), device=device)
@@ -112,28 +112,28 @@ class _Task:
         self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
 
     def trainer(self, windows: list[np.ndarray]) -> Trainer:
-        """Trains the network, and the table's module with it, on windows of sessions.
+        """A trainer of the network, and of `table_fn`, on windows of sessions.
 
         Raises:
-            DataError: there are none.
+            DataError: there are no windows.
         """
         if not windows:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
         parameters = [p for p in self.trained.parameters() if p.requires_grad]
         of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
-        own = [p for p in parameters if p not in of_table]
-        live = [p for p in parameters if p in of_table]
+        network = [p for p in parameters if p not in of_table]
+        table = [p for p in parameters if p in of_table]
         return Trainer(
             self.trained,
             [
-                {"params": own, "lr": self.config.learning_rate},
-                {"params": live, "lr": self.table_learning_rate},
+                {"params": network, "lr": self.config.learning_rate},
+                {"params": table, "lr": self.table_learning_rate},
             ],
             windows,
             self.config,
             self._loss,
             self._validate,
-            nothing="No training case has a warm target; check the sessions.",
+            no_cases="No training case has a warm target; check the sessions.",
             device=self.device,
         )
 
@@ -141,7 +141,7 @@ class _Task:
         return self.scaled if self.table_fn is None else self.scaler(self.table_fn())
 
     def _loss(self, sessions: Tensor) -> tuple[Tensor, int]:
-        """Mean cross-entropy over the cases of a batch (B, L + 1), and their number."""
+        """Mean cross-entropy over the cases of a batch (B, L + 1), and the number of cases."""
         inputs, targets = sessions[:, :-1], sessions[:, 1:]  # (B, L)
         length = inputs.shape[1]
         answer = torch.where(targets >= 0, self.column[targets.clamp(min=0)], PADDING)  # (B, L)
@@ -166,8 +166,8 @@ class _Task:
     def _validate(self) -> float:
         """MRR@20 over the validation cases, among warm items."""
         self.trained.eval()
-        # Called even without cases: a table that reads its items anew when it is evaluated begins
-        # each epoch as after a restart.
+        # Called even if there are no cases: in evaluation mode `table_fn` recomputes its features, so
+        # that each epoch starts as it does after a restart.
         features = self.raw if self.table_fn is None else self.table_fn()
         if not len(self.cases):
             return math.nan

@@ -1,4 +1,4 @@
-"""What a run trains on beside the base model: texts, fields and given vectors, read once."""
+"""The inputs of a training run: texts, price and category, and given vectors."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from tpad.training.config import TrainingConfig
 from tpad.training.shop import read_texts
 from tpad.training.workspace import digest
 
-ROWS_AT_ONCE = 4_096  # of embeddings that are hashed
+ROWS_AT_ONCE = 4_096  # rows of embeddings that are hashed at once
 
 
 class Inputs:
-    """A dataset and given vectors as the settings read them.
+    """A dataset and given vectors, read as the settings say.
 
     Args:
         dataset: items and sessions.
         config: all settings.
-        vectors: name -> vectors that the shop has of its items, for each of `config.features`.
+        vectors: name -> given item vectors, one for each of `config.features`.
 
     Raises:
-        ConfigError: the settings name other vectors than there are.
-        DataError: an item would be read by nothing.
+        ConfigError: the names of the vectors differ from `config.features`.
+        DataError: the settings use given vectors alone, and an item has none.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Inputs:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """What identifies the dataset and the given vectors."""
+        """Fingerprints of the dataset and of the given vectors."""
         return {"dataset": self.dataset.fingerprint, "vectors": self._given_key}
 
     @cached_property
     def contents(self) -> list[NewItem]:
-        """The items' contents without their pictures, which are read once through the cache."""
+        """Contents of the items, without pictures; see `contents`."""
         return contents(self.dataset, self.vectors)
 
     @property
     def texts(self) -> tuple[list[str], list[str]]:
-        """(n_items,) texts and (n_items,) titles as the models read them."""
+        """Texts (n_items,) and titles (n_items,) as the models read them."""
         config = self.config
         return read_texts(
             self.dataset.items, config.inputs, config.knowledge.max_text, config.transfer.max_title
@@ -60,11 +60,11 @@ class Inputs:
 
     @cached_property
     def text(self) -> TextFeatures:
-        """TF-IDF of the text, learnt on the training items."""
-        learnt = [""]
+        """TF-IDF of the text, fitted on the training items."""
+        texts = [""]
         if self.config.inputs != "image":
-            learnt = [self._tfidf_texts[row] for row in np.flatnonzero(self.warm)]
-        return TextFeatures.fit(learnt, self.config.text_components, self.config.seed)
+            texts = [self._tfidf_texts[row] for row in np.flatnonzero(self.warm)]
+        return TextFeatures.fit(texts, self.config.text_components, self.config.seed)
 
     @cached_property
     def _tfidf_texts(self) -> list[str]:
@@ -74,7 +74,7 @@ class Inputs:
 
     @cached_property
     def fields(self) -> FieldFeatures | None:
-        """How price and category are read, learnt on the training items; None if they are left out."""
+        """Features of price and category, fitted on the training items; None if they are not used."""
         if not self.config.fields:
             return None
         return FieldFeatures.fit(
@@ -84,20 +84,20 @@ class Inputs:
 
     @property
     def field_table(self) -> np.ndarray | None:
-        """Price and category of all items, (n_items, n_fields) float32."""
+        """Price and category of all items, (n_items, n_fields) float32; None if they are not used."""
         if self.fields is None:
             return None
         items = self.dataset.items
         return self.fields(items[Columns.CATEGORY].tolist(), items[Columns.PRICE].to_numpy())
 
     def _read_given(self) -> tuple[GivenFeatures | None, np.ndarray | None, str]:
-        """How given vectors are read, the rows (n_items, g) that they become, and what identifies
-        them; nothing where there are none."""
+        """The fitted transformation of given vectors, the features (n_items, g), and their fingerprint;
+        None, None and "" if there are no given vectors."""
         config, vectors = self.config, self.vectors
         if set(vectors) != set(config.features) - {TFIDF}:
             raise ConfigError(
-                f"The setting features names {', '.join(config.features) or 'none'}, but there are "
-                f"vectors of {', '.join(vectors) or 'none'}; give them with --features NAME=FILE."
+                f"The setting features names {', '.join(config.features) or 'none'}, but the given "
+                f"vectors are {', '.join(vectors) or 'none'}; give them with --features NAME=FILE."
             )
         if TFIDF in config.features:
             table = self.text(self._tfidf_texts)
@@ -112,7 +112,7 @@ class Inputs:
 
 
 def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
-    """The items' contents without their pictures, which are read once through the cache."""
+    """Contents of all items, without pictures: these come from the cache of picture features."""
     items = dataset.items
     return [
         NewItem(None, title, description, category, None if np.isnan(price) else price, own)
@@ -128,7 +128,7 @@ def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None)
 
 
 def fingerprint(features: np.ndarray) -> str:
-    """`digest([shape, numbers in hex])`, without ever holding its text, which is long."""
+    """`digest([shape, numbers in hex])`, computed in parts, because the hex text is large."""
     hashed = hashlib.sha256(f'[["{features.shape}", "'.encode())
     for start in range(0, len(features), ROWS_AT_ONCE):
         hashed.update(features[start : start + ROWS_AT_ONCE].tobytes().hex().encode())

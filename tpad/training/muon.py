@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal, for training from scratch in few steps."""
+"""Muon, an optimiser that orthogonalises the update of each matrix; it needs few steps from scratch."""
 
 import math
 from collections import defaultdict
@@ -13,21 +13,21 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """SGD with Nesterov momentum, each matrix of which is replaced by the nearest orthogonal one.
+    """SGD with Nesterov momentum; each update is replaced by the nearest orthogonal matrix.
 
-    torch.optim.Muon multiplies in bfloat16, which a CPU without that format does fifty times slower
-    than float32, and one matrix after another. Here matrices of one shape are multiplied together,
-    in their own format.
+    `torch.optim.Muon` multiplies in bfloat16, which is fifty times slower than float32 on a CPU without
+    support for it, and updates one matrix at a time. This class multiplies matrices of equal shape
+    together, in their own number format.
 
     Args:
-        matrices: parameters of two dimensions; those inside a network, no embeddings and no heads.
+        matrices: two-dimensional parameters inside a network, but not embeddings or heads.
         lr: learning rate on AdamW's scale: an update has a root mean square of 0.2 (Liu et al. 2025,
             https://arxiv.org/abs/2502.16982, eq. 4).
-        weight_decay: decoupled.
-        momentum: of the gradient.
+        weight_decay: decoupled weight decay.
+        momentum: momentum of the gradient.
 
     Raises:
-        ValueError: a parameter is no matrix.
+        ValueError: a parameter is not a matrix.
     """
 
     def __init__(
@@ -45,9 +45,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step down the gradients."""
+        """Take one optimisation step."""
         for group in self.param_groups:
-            wide = defaultdict(list)  # by shape: parameters and their updates, no taller than wide
+            wide = defaultdict(
+                list
+            )  # by shape: parameters and updates, transposed so that they are at least as wide as high
             for matrix in group["params"]:
                 if matrix.grad is None:
                     continue
@@ -65,7 +67,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """U Vᵀ of each matrix U S Vᵀ, roughly: its singular values come to lie between 0.7 and 1.2.
+    """Approximate U Vᵀ of each matrix U S Vᵀ: singular values end up between 0.7 and 1.2.
 
     Args:
         matrices: (n, m, k) with m ≤ k.

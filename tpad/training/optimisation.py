@@ -1,4 +1,4 @@
-"""What all stages share about optimising: schedule, clipping, and randomness that can be resumed."""
+"""Optimisation in all stages: learning-rate schedule, gradient clipping, and resumable randomness."""
 
 import math
 import zlib
@@ -16,12 +16,12 @@ WARM_UP_STEPS = 100
 
 
 def adamw(groups: Sequence[dict[str, Any]], weight_decay: float) -> torch.optim.AdamW:
-    """AdamW under which matrices decay, and norms and biases do not.
+    """AdamW with weight decay on matrices, but not on norms and biases.
 
     Args:
-        groups: parameter groups as AdamW takes them, each with its `params` and its peak `lr`. A
-            group may have a `weight_decay` of its own.
-        weight_decay: of the matrices of groups that name none.
+        groups: parameter groups of AdamW, each with `params` and peak `lr`, and optionally a
+            `weight_decay` for its matrices.
+        weight_decay: for the matrices of all other groups.
     """
     split = []
     for group in groups:
@@ -29,35 +29,35 @@ def adamw(groups: Sequence[dict[str, Any]], weight_decay: float) -> torch.optim.
         split.append({**group, "params": [p for p in parameters if p.ndim > 1]})
         narrow = [p for p in parameters if p.ndim <= 1]
         split.append({**group, "params": narrow, "weight_decay": 0.0})
-    # Fused: on two cores a step of a small recommender costs a seventh less.
+    # Fused: a step of a small recommender takes a seventh less time on two cores.
     return torch.optim.AdamW(split, weight_decay=weight_decay, betas=(0.9, 0.98), fused=True)
 
 
 def warm_up_cosine(step: int, steps: int) -> float:
-    """Linear warm-up times cosine decay to zero: the share of the peak rate at one step.
+    """Learning rate of a step relative to the peak: linear warm-up times cosine decay to zero.
 
     Args:
         step: number of the step, from 0.
-        steps: number of steps in all. The warm-up takes a tenth of them, at most `WARM_UP_STEPS`.
+        steps: total number of steps. The warm-up takes a tenth of them, at most `WARM_UP_STEPS`.
     """
     warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1)))
 
 
 class Optimisation:
-    """AdamW, and Muon for chosen matrices, with linear warm-up, cosine decay and gradient clipping.
+    """AdamW, and Muon for selected matrices, with linear warm-up, cosine decay and gradient clipping.
 
-    The rate depends on the number of the step alone, so a resumed run continues it exactly.
+    The learning rate depends only on the number of the step, so a resumed run continues exactly.
 
     Args:
-        groups: parameter groups as for AdamW, each with its peak `lr`.
-        steps: number of steps in all.
-        weight_decay: of matrices; norms and biases are exempt.
-        clip: largest norm of the gradient.
-        matrices: parameters that Muon takes, which the groups must not hold too.
-        matrix_rate: Muon's peak learning rate.
-        split: whether several processes each give the gradient of their share of a loss; all of them
-            then begin with the main one's weights and take the same steps.
+        groups: parameter groups for AdamW, each with its peak `lr`.
+        steps: total number of steps.
+        weight_decay: weight decay of matrices; norms and biases are exempt.
+        clip: maximum norm of the gradient.
+        matrices: parameters for Muon; the groups must not contain them.
+        matrix_rate: peak learning rate of Muon.
+        split: whether each process computes the gradient of its share of the loss. All processes
+            then start with the weights of the main process and take the same steps.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Optimisation:
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The optimisers' parameter groups; restoring an optimiser's state puts new ones in place."""
+        """Parameter groups of all optimisers; restoring an optimiser's state replaces its groups."""
         return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     def step(self, loss: Tensor | None = None) -> None:
-        """One step down the gradient of `loss`, or of what `backward` has left in the parameters."""
+        """Take a step with the gradient of `loss`; without `loss`, with the gradients in the parameters."""
         if loss is not None:
             self.zero_grad()
             loss.backward()
@@ -105,13 +105,13 @@ class Optimisation:
         self.taken += 1
 
     def zero_grad(self) -> None:
-        """Drops the gradients."""
+        """Clear all gradients."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
 
 
 def epoch_generator(seed: int, stage: str, epoch: int) -> np.random.Generator:
-    """Randomness of one epoch; also seeds torch, so that an epoch is the same after a restart."""
+    """Random generator of one epoch; it also seeds torch, so that a resumed epoch is the same."""
     generator = np.random.default_rng([seed, zlib.crc32(stage.encode()), epoch])
     torch.manual_seed(int(generator.integers(2**31)))
     return generator

@@ -1,7 +1,7 @@
-"""From a dataset and a base model to a bundle: the stages, in order, and what runs them.
+"""Trains a bundle from a dataset and a base model: the list of stages, and the functions that run it.
 
-A stage keeps its result in the workspace, so an interrupted run resumes where it stopped and a changed
-setting reruns exactly what depends on it.
+Each stage stores its result in the workspace. So an interrupted run resumes where it stopped, and a
+changed setting reruns exactly the stages that depend on it.
 """
 
 import json
@@ -58,9 +58,9 @@ STAGES: tuple[StageSpec, ...] = (
     feedback.STAGE,
     embeddings.STAGE,
 )
-"""All stages up to the embeddings; `recommender.stages_of` each embedding set come after them."""
+"""All stages up to the embeddings; the stages of each recommender follow, see `recommender.stages_of`."""
 TRAINING_LOG = "training.jsonl"
-"""File of a bundle: what each stage reported, one JSON object a line."""
+"""File of a bundle with the training log, one JSON object per line."""
 
 
 def train(
@@ -75,29 +75,29 @@ def train(
     device: str = "auto",
     quiet: bool = False,
 ) -> Path:
-    """Runs all stages and writes the bundle.
+    """Run all stages and write the bundle.
 
     Args:
-        dataset: items and sessions; pictures are expected to be checked.
+        dataset: items and sessions; its pictures must have been checked.
         base: the multimodal LLM.
         config: all settings.
-        out: the bundle's folder.
-        work: where stages keep their results; `out` + ".work" by default.
-        extra_files: relative path in the bundle -> file or folder to copy into it.
-        vectors: name -> vectors that the shop has of its items, for each of `config.features`.
+        out: folder of the bundle.
+        work: workspace, the folder of the stages' results; by default `out` + ".work".
+        extra_files: relative path in the bundle -> file or folder to copy there.
+        vectors: name -> given item vectors, one for each of `config.features`.
         device: "auto", "cpu" or "cuda".
-        quiet: no progress on the screen.
+        quiet: show no progress.
 
     Returns:
-        The bundle's folder.
+        The folder of the bundle.
 
     Raises:
-        ConfigError: a setting does not fit, or another run uses the folder of the stages.
+        ConfigError: settings are incompatible, or another run uses the workspace.
     """
     if config.representation != "full":
         raise ConfigError(
-            f"A bundle needs the full representation, not {config.representation!r}; make this one with "
-            "`python -m tpad ablate`."
+            f"A bundle needs the full representation, not {config.representation!r}; use "
+            "`python -m tpad ablate` for others."
         )
     run = Run(dataset, base, config, vectors, device)
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
@@ -106,11 +106,11 @@ def train(
         later = run.recommenders()
         later.run(run.context, workspace)
         if "path" in base.record:
-            processes.gather_base(run.mllm)  # the bundle holds a copy
+            processes.gather_base(run.mllm)  # the bundle stores a copy
         if not processes.is_main():
             return out
         fitted = {name: run.context[f"recommender-{name}"] for name in run.context["embeddings"]}
-        curves = _curves(workspace)
+        log = _training_log(workspace)
         return write_bundle(
             out,
             dataset=dataset,
@@ -120,7 +120,7 @@ def train(
             tuned={name: tuning for name, (_, tuning) in fitted.items()},
             config=config.as_json(),
             base=base.record,
-            extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: curves},
+            extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: log},
         )
 
 
@@ -133,14 +133,14 @@ def embed(
     vectors: Mapping[str, ItemVectors] | None = None,
     device: str = "auto",
 ) -> np.ndarray:
-    """TPAD's embeddings of the dataset's items alone; no recommender is trained.
+    """Train the representation without recommenders, and return TPAD's embeddings of all items.
 
     Args:
         dataset, base, config, vectors, device: as in `train`.
-        workspace: where stages keep their results; stages that are there already are not repeated.
+        workspace: stores the stages' results; finished stages do not run again.
 
     Returns:
-        (n_items, d) float32, the very numbers that a bundle of the same run would give back.
+        (n_items, d) float32, equal to the embeddings that a bundle of the same run would hold.
     """
     run = Run(dataset, base, config, vectors, device)
     if config.representation == "captions":
@@ -163,23 +163,24 @@ def plan(
     work: Path,
     vectors: Mapping[str, ItemVectors] | None = None,
 ) -> list[PlannedStage]:
-    """What `train` would run and what is cached; nothing is computed or written.
+    """The stages that `train` would run or load; nothing is computed or written.
 
-    The stages of the recommenders follow once the embeddings are cached, since these identify them.
+    The stages of the recommenders are included only if the embeddings are cached, because their cache
+    keys depend on the embeddings.
     """
     inputs = Inputs(dataset, config, vectors or {})
     graph = Graph(STAGES, config, inputs.fingerprints | {"base": base.fingerprint})
     workspace = Workspace(work, quiet=True)
     planned = graph.plan(workspace)
     if planned[-1].state == "cached":
-        found = workspace.stage("embeddings", graph.key("embeddings"), "embeddings")
-        made = found.load_arrays("embeddings")
-        planned += _recommenders(made, config, inputs).plan(workspace)
+        stage = workspace.stage("embeddings", graph.key("embeddings"), "embeddings")
+        cached = stage.load_arrays("embeddings")
+        planned += _recommenders(cached, config, inputs).plan(workspace)
     return planned
 
 
 class Run:
-    """One training run: its graph, its context, and what comes of them.
+    """One training run: its graph of stages, its context, and the item encoder.
 
     Args:
         dataset, base, config, vectors, device: as in `train`.
@@ -195,7 +196,7 @@ class Run:
     ) -> None:
         self.base, self.config = base, config
         self.mllm = load_base(dataset, base, config, device)
-        # Each process has measured by itself which number format is the faster one.
+        # Each process has measured which number format is faster; use the main process's choice.
         self.mllm.fast_dtype = processes.agreed(self.mllm.fast_dtype)
         self.inputs = Inputs(dataset, config, vectors or {})
         fingerprints = self.inputs.fingerprints | {"base": base.fingerprint}
@@ -203,7 +204,7 @@ class Run:
 
     @cached_property
     def context(self) -> Context:
-        """What the stages work on."""
+        """The data of the stages."""
         config, inputs = self.config, self.inputs
         return Context(
             inputs.dataset,
@@ -221,7 +222,7 @@ class Run:
         )
 
     def encoder(self) -> ItemEncoder:
-        """What a bundle needs to take in a new item; needs the stages up to the representation."""
+        """The item encoder of a bundle; available after the stage `distillation`."""
         config, distilled = self.config, self.context["distillation"]
         reading = Reading(
             self.context.layers,
@@ -244,21 +245,23 @@ class Run:
         )
 
     def recommenders(self) -> Graph:
-        """The stages of the recommenders; needs the embeddings."""
+        """The graph of the recommenders' stages; available after the stage `embeddings`."""
         return _recommenders(self.context["embeddings"], self.config, self.inputs)
 
 
-def _recommenders(made: Mapping[str, np.ndarray], config: TrainingConfig, inputs: Inputs) -> Graph:
-    """The stages of the recommenders over some embeddings, which identify them."""
-    specs, known = [], dict(inputs.fingerprints)
-    for name, features in made.items():
+def _recommenders(
+    embedded: Mapping[str, np.ndarray], config: TrainingConfig, inputs: Inputs
+) -> Graph:
+    """The graph of the recommenders' stages; their cache keys depend on the embeddings."""
+    specs, fingerprints = [], dict(inputs.fingerprints)
+    for name, features in embedded.items():
         specs += recommender.stages_of(name, features.shape[1], config.pca_sizes)
-        known[name] = fingerprint(features)
-    return Graph(specs, config, known)
+        fingerprints[name] = fingerprint(features)
+    return Graph(specs, config, fingerprints)
 
 
 def _captions(context: Context) -> np.ndarray:
-    """The plainest use of the base: which words it writes of each item, and the fields.
+    """Caption features: the words that the base model writes about each item, and the fields.
 
     Returns:
         (n_items, W + n_fields) float32, words as 0 or 1.
@@ -271,16 +274,14 @@ def _captions(context: Context) -> np.ndarray:
 
 @processes.main_first()
 def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
-    """The base model, fresh, where dataset and settings allow a training.
+    """Load the base model, after checking the dataset and the settings.
 
     Raises:
-        ConfigError: there is nothing to train on, or a setting does not suit the model.
+        ConfigError: there are no training sessions, or a setting does not fit the model.
         ModelError: the model cannot be loaded.
     """
     if not len(dataset.train):
-        raise ConfigError(
-            "There are no training sessions; give clicks with at least two per session."
-        )
+        raise ConfigError("There are no training sessions; give sessions of at least two clicks.")
     if processes.size() > len(dataset):
         raise ConfigError(
             f"There are {processes.size()} processes but {len(dataset)} items; start fewer."
@@ -301,11 +302,11 @@ def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str)
     return mllm
 
 
-def _curves(workspace: Workspace) -> Path:
-    """What the stages reported, as a file for the bundle.
+def _training_log(workspace: Workspace) -> Path:
+    """Write the training log for the bundle.
 
-    Without the times, as a bundle's checksums depend on what was trained, not on when; and without
-    the tries of the tuning, whose results `bundle.json` holds.
+    It has no times, so that equal runs give equal checksums, and no lines of the tuning, whose results
+    are in `bundle.json`.
     """
     lines = [
         {k: v for k, v in line.items() if k != "time"}
@@ -318,7 +319,7 @@ def _curves(workspace: Workspace) -> Path:
 
 
 def _pretraining_record(base: Base) -> dict[str, Path]:
-    """What is known of the base's pretraining goes with its weights: file in the bundle -> file."""
+    """The pretraining record of a base model that the bundle copies: path in the bundle -> file."""
     record = Path(base.path) / PRETRAINING_RECORD
     if "path" not in base.record or not record.is_file():
         return {}

@@ -1,7 +1,7 @@
-"""Linear probes: which facts about an item can be read from its features, stage by stage.
+"""Linear probes: which facts about an item can be predicted from its features after each stage.
 
-The probe of a fact is a ridge classifier fitted on warm items and judged on cold ones. Where a fact
-falls from one stage to the next, that stage loses it.
+A probe is a ridge classifier, fitted on warm items and tested on cold items. If the accuracy of a fact
+drops from one stage to the next, that stage loses the fact.
 """
 
 import numpy as np
@@ -24,27 +24,31 @@ PRICE_BANDS = 4
 
 
 def probe_bundle(bundle: Bundle) -> pd.DataFrame:
-    """Accuracy on cold items: one row a feature set (by stage), one column a fact.
+    """Accuracy of probes on cold items: a row for each stage and feature set, a column for each fact.
 
-    The row `most frequent` is what guessing the commonest value gives. In a shop without cold items
-    a fifth of the items is kept for judging.
+    The row `most frequent` is the accuracy of always predicting the most frequent value. If there are
+    fewer than ten cold items, a random fifth of all items is the test set.
     """
     dataset, encoder = bundle.dataset, bundle.encoder
-    assert isinstance(encoder, ItemEncoder)  # only a bundle made by hand has another one
+    assert isinstance(encoder, ItemEncoder)  # only a hand-made bundle has another encoder
     labels = known_facts(dataset)
-    judged = dataset.cold.copy()
-    if judged.sum() < 10:
-        judged = np.random.default_rng(0).random(len(dataset)) < 0.2
-    rows = {("", "most frequent"): {f: _commonest(v, judged) for f, v in labels.items()}}
+    is_test = dataset.cold.copy()
+    if is_test.sum() < 10:
+        is_test = np.random.default_rng(0).random(len(dataset)) < 0.2
+    rows = {("", "most frequent"): {f: _majority_accuracy(v, is_test) for f, v in labels.items()}}
     for name, features in stage_features(dataset, encoder).items():
-        rows[name] = {fact: accuracy(features, values, judged) for fact, values in labels.items()}
+        rows[name] = {fact: accuracy(features, values, is_test) for fact, values in labels.items()}
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(table.index, names=["stage", "features"])
     return table
 
 
 def known_facts(dataset: Dataset) -> dict[str, np.ndarray]:
-    """The `attr_*` columns of the item table, or else category and price band: name -> (n_items,)."""
+    """Labels to probe: the `attr_*` columns of the item table, otherwise the category, and price bands.
+
+    Returns:
+        name -> (n_items,).
+    """
     items = dataset.items
     facts = {
         column.removeprefix("attr_"): items[column].astype(str).to_numpy()
@@ -58,12 +62,12 @@ def known_facts(dataset: Dataset) -> dict[str, np.ndarray]:
         bands = pd.qcut(items[Columns.PRICE], PRICE_BANDS, duplicates="drop").astype(str)
         facts["price band"] = np.where(known, bands.to_numpy(dtype=object), "unknown").astype(str)
     if not facts:
-        raise DataError("The items have no category, price or attr_* column to probe for.")
+        raise DataError("The items have no category, price or attr_* column; add one to probe for.")
     return facts
 
 
 def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, str], np.ndarray]:
-    """(stage, features) -> (n_items, d), from what enters the models to what leaves them."""
+    """Features of all items after each stage: (stage, name of the features) -> (n_items, d)."""
     items = contents(dataset)
     hidden = encoder.reading.inputs == "text"
     images = encode_images(
@@ -79,7 +83,7 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
         features = encoder.read(items, images, adapter, in_session)
         for name, values in features.items():
             if name == "vision" and stage != "knowledge":
-                continue  # the vision tower is frozen: the same in every stage
+                continue  # the vision tower is frozen, so these are equal in all stages
             found[stage, name] = values
         if stage == "student":
             joined = encoder.scaler(table_of(features).to(encoder.scaler.mean.device))
@@ -92,22 +96,25 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
     return found
 
 
-def accuracy(features: np.ndarray, values: np.ndarray, judged: np.ndarray) -> float:
-    """Share of the judged items whose value a probe fitted on the others reads right.
+def accuracy(features: np.ndarray, values: np.ndarray, is_test: np.ndarray) -> float:
+    """Accuracy on the test items of a probe that is fitted on all other items.
 
     Args:
         features: (n_items, d).
         values: (n_items,) labels.
-        judged: (n_items,) bool.
+        is_test: (n_items,) bool.
+
+    Returns:
+        The accuracy; NaN if the other items have a single value.
     """
-    if len(set(values[~judged])) < 2:
+    if len(set(values[~is_test])) < 2:
         return float("nan")
-    scaler = StandardScaler().fit(features[~judged])
+    scaler = StandardScaler().fit(features[~is_test])
     probe = RidgeClassifierCV(alphas=PENALTIES)
-    probe.fit(scaler.transform(features[~judged]), values[~judged])
-    return float((probe.predict(scaler.transform(features[judged])) == values[judged]).mean())
+    probe.fit(scaler.transform(features[~is_test]), values[~is_test])
+    return float((probe.predict(scaler.transform(features[is_test])) == values[is_test]).mean())
 
 
-def _commonest(values: np.ndarray, judged: np.ndarray) -> float:
-    names, counts = np.unique(values[~judged], return_counts=True)
-    return float((values[judged] == names[counts.argmax()]).mean())
+def _majority_accuracy(values: np.ndarray, is_test: np.ndarray) -> float:
+    names, counts = np.unique(values[~is_test], return_counts=True)
+    return float((values[is_test] == names[counts.argmax()]).mean())

@@ -1,4 +1,4 @@
-"""How high the right item stands among those that a session does not hold, for training stages."""
+"""The rank of the target item among all items that are not in the session, for training stages."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from torch.nn import functional as F
 
 
 def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
-    """Expected reciprocal rank of each row's target, ranks beyond k being worth zero.
+    """Expected reciprocal rank of each row's target; ranks beyond k count as zero.
 
-    Its mean is MRR@k. With a candidates above the target and t that share its score, the target
-    included, the rank r is uniform on a + 1, ..., a + t, since ties are ordered at random:
+    The mean is MRR@k. Ties are ordered at random: if a candidates score higher than the target and t
+    candidates (with the target) have its score, the rank r is uniform on a + 1, ..., a + t:
 
         value = 1/t · Σ_{r = a+1}^{a+t} [r <= k] / r
 
-    A target whose score is minus infinity or NaN is worth zero.
+    A target with score −inf or NaN counts as zero.
 
     Args:
-        scores: (n, C), minus infinity for what is no candidate.
+        scores: (n, C); −inf for items that are not candidates.
         targets: (n,) int64, column of each row's target.
-        k: places that count.
+        k: number of ranks that count.
 
     Returns:
         (n,) float32.
@@ -30,13 +30,13 @@ def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
     above = (scores > own).sum(1)  # (n,)
     ties = torch.where(own[:, 0] > -torch.inf, (scores == own).sum(1), 0)  # (n,)
     gains = 1.0 / torch.arange(1, k + 1, dtype=torch.float64, device=scores.device)
-    worth = F.pad(gains.cumsum(0), (1, 0))  # (k + 1,), of all ranks up to each
+    worth = F.pad(gains.cumsum(0), (1, 0))  # (k + 1,), sum over all ranks up to each
     total = worth[(above + ties).clamp(max=k)] - worth[above.clamp(max=k)]
     return (total / ties.clamp(min=1)).float()
 
 
-def held(prefixes: Sequence[np.ndarray], candidates: Tensor) -> Tensor:
-    """Which candidates each prefix holds; what it costs does not depend on how many items there are.
+def contained(prefixes: Sequence[np.ndarray], candidates: Tensor) -> Tensor:
+    """Which candidates each prefix contains; the cost does not depend on the number of items.
 
     Args:
         prefixes: n arrays of item rows, at least one.

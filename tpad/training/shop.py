@@ -1,4 +1,4 @@
-"""A shop as the models read it: pictures cached as tokens, texts cut to length."""
+"""A shop as the models read it: cached picture features and truncated texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ from tpad.mllm.prompts import ItemInput, Turn
 
 @dataclass(frozen=True)
 class Shop:
-    """A dataset together with what the frozen vision tower makes of its pictures.
+    """A dataset with the features that the frozen vision tower computes from its pictures.
 
     Attributes:
         dataset: items and sessions.
         mllm: the base model.
-        images: picture features by item row; empty rows where there is no picture, or none is read.
-        texts: (n_items,) title and description as read, "" where text is not read.
-        titles: (n_items,) title as read in a session.
+        images: picture features by item row; empty for items without a picture, or if pictures are
+            not read.
+        texts: (n_items,) title and description, truncated; "" if text is not read.
+        titles: (n_items,) title as it is read in a session.
     """
 
     dataset: Dataset
@@ -42,15 +43,15 @@ class Shop:
         return ItemInput(self._picture(row), self.texts[row])
 
     def items(self, rows: Sequence[int] | None = None) -> list[ItemInput]:
-        """Items by row; all by default."""
+        """Items of some rows; all items by default."""
         return [self.item(row) for row in (range(len(self.texts)) if rows is None else rows)]
 
     def conversation(self, session: np.ndarray, answers: Sequence[str] | None = None) -> list[Turn]:
-        """A session as a chat: each item is shown, and the reply describes the item that came next.
+        """A session as a chat: each turn shows an item, and its reply describes the next item.
 
         Args:
             session: (n,) item rows.
-            answers: description by item row; the last turn stays open. None: no turn has a reply.
+            answers: descriptions by item row; the last turn has no reply. None: no turn has a reply.
         """
         return [
             Turn(
@@ -70,21 +71,22 @@ class Shop:
 def read_texts(
     items: pd.DataFrame, inputs: str, max_text: int, max_title: int
 ) -> tuple[list[str], list[str]]:
-    """Text of each item as read alone (title, description) and as read in a session (title).
+    """Text of each item when it is read alone (title and description), and in a session (title).
 
     Args:
         items: the item table.
-        inputs: which modality is read: "both", "image" or "text".
-        max_text, max_title: characters read of the whole text, and of a title alone.
+        inputs: which modalities are read: "both", "image" or "text".
+        max_text: maximum characters of title and description.
+        max_title: maximum characters of a title in a session.
     """
     if inputs == "image":
-        nothing = [""] * len(items)
-        return nothing, nothing
+        empty = [""] * len(items)
+        return empty, empty
     titles = items[Columns.TITLE].tolist()
     texts = [
         item_text(title, description)[:max_text]
         for title, description in zip(titles, items[Columns.DESCRIPTION], strict=True)
     ]
-    # An item without a title is shown in a session by the beginning of its description.
+    # In a session, an item without a title is represented by the start of its description.
     short = [(title or text)[:max_title] for title, text in zip(titles, texts, strict=True)]
     return texts, short

@@ -1,4 +1,4 @@
-"""What a stage of training is: its name, what it needs, what its result depends on, how it runs."""
+"""The specification of a training stage: its name, its dependencies, and the function that runs it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ def _always(config: Any) -> bool:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage of the graph. The key of its result follows from these values alone.
+    """One stage of the graph. Its cache key follows from these values alone.
 
     Attributes:
-        name: names the stage, its folder and its settings.
-        run: computes the result and keeps it in the stage's folder, or loads what is kept there. It is
-            given the stage's own settings, the context with the results of the stages before, and the
-            folder.
-        config: path of its own settings; "" for all settings.
-        settings: paths of all settings that the result depends on, its own included.
+        name: name of the stage and of its folder.
+        run: computes the result and stores it in the stage's folder, or loads a stored result. The
+            arguments are the stage's own settings, the context with the results of earlier stages, and
+            the folder.
+        config: path of the stage's own settings; "" for all settings.
+        settings: paths of all settings that the result depends on, including the stage's own.
         needs: names of the stages whose results it reads.
-        inputs: names of what it depends on beside settings and stages, such as "dataset".
-        wanted: whether the settings ask for the stage; a stage that is not wanted gives None.
-        title: what a person reads; the name by default.
+        inputs: names of other things that it depends on, such as "dataset".
+        wanted: whether the settings enable the stage; the result of a disabled stage is None.
+        title: name in logs and progress bars; by default `name`.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""One trainer for every network that learns from sessions: the recommender and the neural baselines.
+"""The trainer of all networks that learn from sessions: the recommender and the neural baselines.
 
-Epochs of shuffled batches, AdamW with linear warm-up and cosine decay, clipped gradients. The epoch
-with the best validation value is kept, and training stops when that value no longer improves.
+It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. It
+keeps the epoch with the best validation value, and stops when that value no longer improves.
 """
 
 import math
@@ -22,15 +22,15 @@ from tpad.training.optimisation import adamw, warm_up_cosine
 Progress = Callable[[EpochReport], None]
 """Called after each epoch."""
 Bar = Callable[[Iterable, int, str], Iterable]
-"""Shows progress within an epoch: given its batches, their number and a text, it yields the batches."""
+"""A progress bar: takes the batches of an epoch, their number and a text, and yields the batches."""
 
 
 class TrainerConfig(Protocol):
-    """The settings that a trainer reads."""
+    """The settings of a trainer."""
 
     @property
     def epochs(self) -> int:
-        """Most passes over the sessions."""
+        """Maximum number of passes over the sessions."""
 
     @property
     def batch_size(self) -> int:
@@ -42,7 +42,7 @@ class TrainerConfig(Protocol):
 
     @property
     def patience(self) -> int:
-        """Epochs without a better validation value after which training stops."""
+        """Number of epochs without improvement after which training stops."""
 
     @property
     def seed(self) -> int:
@@ -50,34 +50,34 @@ class TrainerConfig(Protocol):
 
 
 class Checkpoint(Protocol):
-    """Where a training keeps its state after each epoch; a `Stage` is one."""
+    """Stores the state of a training after each epoch; `Stage` implements it."""
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved last, or None."""
+        """The state that was saved last; None if there is none."""
 
     def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keeps tensors and plain values together, in place of what was kept before."""
+        """Replace the saved state by these tensors and plain values."""
 
 
 class Trainer:
     """Trains a module on sessions.
 
     Args:
-        module: all that is trained.
-        groups: its parameters in groups, each with its `params` and its peak `lr`.
+        module: contains all parameters that are trained.
+        groups: its parameters in groups, each with `params` and peak `lr`.
         windows: sessions as integer arrays, at least one.
         config: settings.
-        loss: of a batch (B, L) of windows, padded with `PADDING`: the mean over its cases, and their
-            number. A batch without cases is skipped.
-        validate: value of the module as it is, larger is better; NaN where there is nothing to
-            validate on, and then the last epoch is kept.
-        nothing: what to say if no batch has a case.
-        rng: draws the order of the sessions; by default one of the settings' seed. A loss that draws
-            from it too is resumed with it.
-        device: where batches go.
+        loss: takes a batch (B, L) of windows, padded with `PADDING`; returns the mean loss over its
+            cases, and their number. A batch without cases is skipped.
+        validate: returns the validation value of the module, larger is better; NaN if there is no
+            validation data, in which case the last epoch is kept.
+        no_cases: error message if no batch has a case.
+        rng: draws the order of the sessions; by default it is seeded with `config.seed`. A loss may
+            draw from it too, because checkpoints store its state.
+        device: device of the batches.
 
     Attributes:
-        history: a report of each finished epoch.
+        history: reports of the finished epochs.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class Trainer:
         loss: Callable[[Tensor], tuple[Tensor, int]],
         validate: Callable[[], float],
         *,
-        nothing: str,
+        no_cases: str,
         rng: np.random.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.module, self.windows, self.config = module, windows, config
-        self.loss, self.validate, self.nothing = loss, validate, nothing
+        self.loss, self.validate, self.no_cases = loss, validate, no_cases
         self.device = torch.device(device)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = adamw(groups, config.weight_decay)
@@ -111,20 +111,20 @@ class Trainer:
         bar: Bar | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> list[EpochReport]:
-        """Trains, and leaves the best epoch's weights in the module.
+        """Train the module; afterwards it has the weights of the best epoch.
 
         Args:
             progress: called after each epoch.
             bar: shows progress within an epoch.
-            checkpoint: keeps the state after each epoch. A training that finds a state there goes on
-                from it, to the result that an uninterrupted one has.
+            checkpoint: stores the state after each epoch. If it holds a state, training resumes from
+                it and gives the same result as an uninterrupted run.
 
         Raises:
             DataError: no batch has a case.
         """
-        kept = checkpoint.load_state() if checkpoint is not None else None
-        if kept is not None:
-            self._restore(*kept)
+        state = checkpoint.load_state() if checkpoint is not None else None
+        if state is not None:
+            self._restore(*state)
         for epoch in range(len(self.history) + 1, self.config.epochs + 1):
             if epoch - self.best_epoch > self.config.patience:
                 break
@@ -144,7 +144,7 @@ class Trainer:
         return self.history
 
     def _epoch(self, epoch: int, bar: Bar | None) -> float:
-        """One pass over the sessions; returns the mean loss of a case."""
+        """Train for one epoch; returns the mean loss over all cases."""
         self.module.train()
         total, count = 0.0, 0
         batches: Iterable[Tensor] = shuffled_batches(self.windows, self.config.batch_size, self.rng)
@@ -157,7 +157,7 @@ class Trainer:
             self._step(loss)
             total, count = total + loss.item() * n_cases, count + n_cases
         if not count:
-            raise DataError(self.nothing)
+            raise DataError(self.no_cases)
         return total / count
 
     def _step(self, loss: Tensor) -> None:
@@ -171,7 +171,7 @@ class Trainer:
         self.taken += 1
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything that the next epochs and the result depend on."""
+        """Tensors and plain values that determine the remaining epochs and the result."""
         tensors = {f"weights.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
         tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}

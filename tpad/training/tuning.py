@@ -1,16 +1,16 @@
 """Tunes the session recommender on pseudo-cold items.
 
-Validation sessions have warm targets only, so they cannot measure how an embedding set ranks items
-without clicks. A tenth of the warm items is therefore pseudo-cold: their clicks are removed from the
-training sessions, and validation uses both kinds of targets **[ours]**. Tuned are
+Validation sessions have only warm targets, so they cannot measure how well items without clicks are
+ranked. Therefore a tenth of the warm items is pseudo-cold: their clicks are removed from the training
+sessions, and validation uses both warm and pseudo-cold targets **[ours]**. Two settings are tuned:
 
-- the PCA size of the features, by MRR@20, and
-- the *cold offset*, which is added to the scores of items without clicks. The network memorises the
-  clicked items in part and scores them higher than equally fitting items that it has never seen. The
-  offset chosen is the one with the highest likelihood of the validation clicks: items without clicks
-  then get as much probability as they get clicks.
+- the PCA size of the features, by MRR@20;
+- the *cold offset*, which is added to the scores of items without clicks. The network partly memorises
+  the clicked items and scores them higher than equally relevant items that it has never seen. The
+  tuned offset maximises the likelihood of the validation clicks: items without clicks then get as much
+  probability as they get clicks.
 
-Neither test sessions nor items that are really cold are used. `train` stores the result in the bundle.
+Test sessions and cold items are not used. `train` stores the result in the bundle.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,17 +29,17 @@ from tpad.model.session.tuned import SessionModelConfig, SessionTuning
 from tpad.training.fitting import fit_session_model
 from tpad.training.ranking import reciprocal_ranks
 
-LARGEST_OFFSET = 4.0  # a factor of 55 in probability; more is a sign of useless features
+LARGEST_OFFSET = 4.0  # a factor of 55 in probability; a larger one would mean useless features
 
 
 @dataclass(frozen=True)
 class SizeTry:
-    """What one PCA size reached."""
+    """The result of one PCA size."""
 
     value: float
-    """Mean of the MRR@20 on warm and on pseudo-cold validation targets."""
+    """Mean of MRR@20 on warm targets and MRR@20 on pseudo-cold targets."""
     cold_offset: float
-    """Best offset of unclicked items' scores."""
+    """Best offset for the scores of items without clicks."""
 
 
 def tune_session_model(
@@ -52,18 +52,18 @@ def tune_session_model(
     sizes: Sequence[int | None] = PCA_SIZES,
     progress: Callable[[EpochReport], None] | None = None,
 ) -> SessionTuning:
-    """Tries each PCA size with a tenth of the warm items held out.
+    """Tune the PCA size and the cold offset with a tenth of the warm items held out.
 
     Args:
         features: (n_items, n_features).
         train, validation: sessions.
         warm: (n_items,) bool.
-        config: settings of the recommender; its `pca` and `cold_offset` have no influence.
-        sizes: PCA sizes to try; None keeps the features as they are.
-        progress: called after each epoch of each try.
+        config: settings of the recommender; its `pca` and `cold_offset` are ignored.
+        sizes: PCA sizes to try; None keeps all features.
+        progress: called after each epoch.
 
     Returns:
-        The best size (the first of equals) and its offset.
+        The best size, the first one if several are equal, and its offset.
     """
     return best_size(
         {
@@ -74,7 +74,7 @@ def tune_session_model(
 
 
 def sizes_to_try(n_features: int, sizes: Sequence[int | None]) -> list[int | None]:
-    """The PCA sizes, each once; one that is not below the number of features counts as None."""
+    """The distinct PCA sizes; a size that is not below the number of features counts as None."""
     return list(dict.fromkeys(size if size and size < n_features else None for size in sizes))
 
 
@@ -87,11 +87,11 @@ def try_size(
     size: int | None,
     **options: Any,
 ) -> SizeTry:
-    """Trains with one PCA size and a tenth of the warm items held out.
+    """Train and validate with one PCA size and a tenth of the warm items held out.
 
     Args:
         features, train, validation, warm, config: as in `tune_session_model`.
-        size: PCA size; None keeps the features as they are.
+        size: PCA size; None keeps all features.
         options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
     """
     warm = np.asarray(warm, dtype=bool)
@@ -99,11 +99,11 @@ def try_size(
     settings = replace(config, pca=size, cold_offset=0.0)
     reduced = hold_out(train, known)
     model = fit_session_model(features, reduced, validation, known, settings, **options)
-    return SizeTry(*_read(model, validation, warm, known))
+    return SizeTry(*_validate(model, validation, warm, known))
 
 
 def best_size(tries: Mapping[int | None, SizeTry]) -> SessionTuning:
-    """The size with the highest value; the first of equals."""
+    """The size with the highest value; the first one if several are equal."""
     best = max(tries, key=lambda size: tries[size].value)
     values = {size_label(size): tried.value for size, tried in tries.items()}
     return SessionTuning(best, tries[best].cold_offset, values)
@@ -114,10 +114,10 @@ def size_label(size: int | None) -> str:
     return "all" if size is None else str(size)
 
 
-def _read(
+def _validate(
     model: FittedSessionModel, validation: Sessions, warm: np.ndarray, known: np.ndarray
 ) -> tuple[float, float]:
-    """MRR@20 (mean of known and pseudo-cold targets) under the best offset, and that offset."""
+    """MRR@20 (mean of warm and pseudo-cold targets) with the best cold offset, and that offset."""
     settings = model.config
     cases = known_cases(
         validation, warm, max_length=settings.max_length, mask_seen=settings.mask_seen
@@ -126,7 +126,9 @@ def _read(
         return 0.0, 0.0
     targets = cases.targets
 
-    def scored() -> Iterator[np.ndarray]:  # (c, n_items); those of all cases would not fit
+    def scored() -> Iterator[
+        np.ndarray
+    ]:  # (c, n_items); the scores of all cases would not fit in memory
         for prefixes in chunks(cases.prefixes):
             scores = model.scores(prefixes)
             scores[:, ~warm] = -np.inf
@@ -147,21 +149,22 @@ def _read(
 
 
 def cold_offset(scores: Iterable[np.ndarray], targets: np.ndarray, unclicked: np.ndarray) -> float:
-    """The offset of unclicked items' scores with the highest likelihood.
+    """The offset for the scores of items without clicks that maximises the likelihood of the targets.
 
-    The likelihood of a softmax in one additive offset is concave, and at its top the probability
-    given to unclicked items equals the share of clicks they get; bisection finds it.
+    The log-likelihood is concave in the offset. At its maximum, the probability of the items without
+    clicks equals their share of the targets; bisection finds that offset.
 
     Args:
-        scores: parts (c, n_items) of the (n, n_items), in order; −inf where an item is no candidate.
+        scores: parts (c, n_items) of the scores (n, n_items), in order; −inf for items that are not
+            candidates.
         targets: (n,) item rows.
-        unclicked: (n_items,) bool.
+        unclicked: (n_items,) bool, items without clicks.
 
     Returns:
         The offset, within ± `LARGEST_OFFSET`.
     """
     mask = torch.from_numpy(unclicked)
-    # Only the two groups' sums matter, so the search costs one pass over the scores.
+    # Only the sums over the two groups matter, so one pass over the scores is enough.
     gap = torch.cat(
         [
             rows[:, mask].logsumexp(1) - rows[:, ~mask].logsumexp(1)
@@ -172,6 +175,6 @@ def cold_offset(scores: Iterable[np.ndarray], targets: np.ndarray, unclicked: np
     low, high = -LARGEST_OFFSET, LARGEST_OFFSET
     for _ in range(40):
         middle = (low + high) / 2
-        given = float(torch.sigmoid(gap.double() + middle).sum())
-        low, high = (middle, high) if given < clicks else (low, middle)
+        expected = float(torch.sigmoid(gap.double() + middle).sum())
+        low, high = (middle, high) if expected < clicks else (low, middle)
     return round((low + high) / 2, 4)

@@ -1,9 +1,9 @@
-"""Where a training run keeps what it has: finished stages, half-finished ones, and their log.
+"""The workspace of a training run: results of finished stages, checkpoints of others, and the log.
 
-A stage's folder is named after everything that its result depends on, so a changed setting never
-meets an old result, an unchanged one is never computed again, and a killed run goes on where it was.
-Only safetensors and JSON are written; every file is written beside and renamed. Of several processes
-that train together the main one alone keeps results; all of them read.
+The name of a stage's folder contains a digest of everything that the result depends on. So a result is
+never used with other settings and never computed twice, and a killed run resumes where it stopped.
+Files are safetensors and JSON, and are written atomically. If several processes train together, only
+the main process writes.
 """
 
 import hashlib
@@ -32,11 +32,11 @@ class Stage:
     """One stage's folder.
 
     Args:
-        folder: its folder; made if missing.
-        key: identifies everything that the result depends on.
-        title: what a person sees.
-        log: file that gets one JSON line an epoch.
-        quiet: no progress bars.
+        folder: the folder; it is created if missing.
+        key: digest of everything that the result depends on.
+        title: name in logs and progress bars.
+        log: file to which log lines are appended, in JSON.
+        quiet: show no progress bars and no messages.
     """
 
     def __init__(self, folder: Path, key: str, title: str, log: Path, quiet: bool = False) -> None:
@@ -45,12 +45,12 @@ class Stage:
 
     @property
     def done(self) -> bool:
-        """Whether the stage's result is complete. All processes ask at once."""
+        """Whether the result is complete. Collective: all processes must call it."""
         return processes.agreed((self.folder / "done.json").is_file())
 
     def finish(self, **facts: Any) -> None:
-        """Marks the result as complete, with some facts about it. All processes say so at once."""
-        processes.barrier()  # all have read what is removed here, and find what was saved
+        """Mark the result as complete and store facts about it. Collective: all processes must call it."""
+        processes.barrier()  # no process still reads the files that are removed here
         if not processes.is_main():
             return
         self.save_json("done", facts)
@@ -58,11 +58,11 @@ class Stage:
             left.unlink()
 
     def facts(self) -> dict[str, Any]:
-        """What `finish` was told."""
+        """The facts that `finish` stored."""
         return self.load_json("done")
 
     def save_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keeps named arrays."""
+        """Store named arrays."""
         if not processes.is_main():
             return
         path = self.folder / f"{name}.safetensors"
@@ -71,15 +71,15 @@ class Stage:
         os.replace(beside, path)
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Reads what `save_arrays` kept."""
+        """Load the arrays that `save_arrays` stored."""
         return load_arrays(self.folder / f"{name}.safetensors")
 
     def has(self, name: str) -> bool:
-        """Whether `save_arrays(name)` was called in this or an earlier run."""
+        """Whether this or an earlier run stored arrays under this name."""
         return (self.folder / f"{name}.safetensors").is_file()
 
     def save_json(self, name: str, value: Any) -> None:
-        """Keeps plain values."""
+        """Store plain values."""
         if not processes.is_main():
             return
         path = self.folder / f"{name}.json"
@@ -88,29 +88,31 @@ class Stage:
         os.replace(beside, path)
 
     def has_json(self, name: str) -> bool:
-        """Whether `save_json(name)` was called in this or an earlier run."""
+        """Whether this or an earlier run stored plain values under this name."""
         return (self.folder / f"{name}.json").is_file()
 
     def load_json(self, name: str) -> Any:
-        """Reads what `save_json` kept."""
+        """Load the values that `save_json` stored."""
         return json.loads((self.folder / f"{name}.json").read_text("utf-8"))
 
     def append_line(self, name: str, value: Any) -> None:
-        """Keeps one more plain value under a name; what is there already is not written again."""
+        """Append a plain value to a file of lines."""
         if not processes.is_main():
             return
         with (self.folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")
 
     def load_lines(self, name: str) -> list[Any]:
-        """Reads what `append_line` kept, in order; a line that a kill cut off is removed."""
+        """Load the values that `append_line` stored; an incomplete last line is removed."""
         path = self.folder / f"{name}.jsonl"
         if not path.is_file():
             return []
         text = path.read_text("utf-8")
         whole = text[: text.rfind("\n") + 1]
         if len(whole) < len(text) and processes.is_main():
-            os.truncate(path, len(whole))  # bytes are characters, as JSON escapes all others
+            os.truncate(
+                path, len(whole)
+            )  # characters are bytes, because JSON escapes non-ASCII text
         return [json.loads(line) for line in whole.splitlines()]
 
     # --- resuming within a stage -----------------------------------------------------------------
@@ -118,7 +120,7 @@ class Stage:
     def save_epoch(
         self, epoch: int, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer
     ) -> None:
-        """Keeps weights and the optimisers' state after an epoch."""
+        """Store weights and the optimisers' states after an epoch."""
         state: dict[str, Tensor] = {f"weights.{k}": v for k, v in tensors.items()}
         for number, optimizer in enumerate(optimizers):
             for name, value in optimizer_tensors(optimizer).items():
@@ -126,11 +128,11 @@ class Stage:
         self.save_state(state | {"epoch": torch.tensor(epoch)}, {})
 
     def load_epoch(self, tensors: Mapping[str, Tensor], *optimizers: torch.optim.Optimizer) -> int:
-        """Restores what `save_epoch` kept, in place; returns the number of finished epochs."""
-        kept = self.load_state()
-        if kept is None:
+        """Restore what `save_epoch` stored, in place; returns the number of finished epochs."""
+        saved = self.load_state()
+        if saved is None:
             return 0
-        state, _ = kept
+        state, _ = saved
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(state[f"weights.{name}"])
@@ -139,7 +141,7 @@ class Stage:
         return int(state["epoch"])
 
     def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Keeps tensors and plain values, in one file so that they always belong together."""
+        """Store tensors and plain values in one file, so that they are always consistent."""
         if not processes.is_main():
             return
         path = self.folder / "epoch.safetensors"
@@ -149,7 +151,7 @@ class Stage:
         os.replace(beside, path)
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Reads what `save_state` kept; None if nothing was kept."""
+        """Load what `save_state` stored; None if there is nothing."""
         path = self.folder / "epoch.safetensors"
         if not path.is_file():
             return None
@@ -160,7 +162,7 @@ class Stage:
     # --- progress --------------------------------------------------------------------------------
 
     def bar(self, items: Iterable, total: int, what: str) -> Iterator:
-        """Iterates with a progress bar that shows rate and time left."""
+        """Iterate with a progress bar."""
         return tqdm(
             items,
             total=total,
@@ -172,7 +174,7 @@ class Stage:
         )
 
     def say(self, text: str, **values: Any) -> None:
-        """One line for the person, and one JSON line for the log."""
+        """Print a message, and append it to the log as a JSON line."""
         if not processes.is_main():
             return
         if not self.quiet:
@@ -186,8 +188,8 @@ class Workspace:
     """The folder of one training run.
 
     Args:
-        folder: where results are kept; made when something is.
-        quiet: no progress bars and no lines.
+        folder: the folder; it is created with the first result.
+        quiet: show no progress bars and no messages.
     """
 
     def __init__(self, folder: Path, quiet: bool = False) -> None:
@@ -195,20 +197,21 @@ class Workspace:
         self.log = self.folder / "log.jsonl"
 
     def only_run(self) -> AbstractContextManager[None]:
-        """Makes the folder, and keeps other runs off it until the block ends.
+        """Create the folder, and lock it against other runs until the block ends.
 
         Raises:
-            ConfigError: another run uses it, or another machine does not see it; on the main process.
+            ConfigError: another run uses it, or another machine does not see it. Raised in the main
+                process.
         """
         processes.check_shared(self.folder)
         return processes.only_run(self.folder)
 
     def stage(self, name: str, key: str, title: str) -> Stage:
-        """The folder of a stage; its key identifies everything that the result depends on."""
+        """The folder of a stage; `key` is a digest of everything that the result depends on."""
         return Stage(self._place(name, key), key, title, self.log, self.quiet)
 
     def state(self, name: str, key: str) -> str:
-        """How far a stage is: "cached", "interrupted" or "to run"."""
+        """The state of a stage: "cached", "interrupted" or "to run"."""
         folder = self._place(name, key)
         if (folder / "done.json").is_file():
             return "cached"
@@ -218,9 +221,10 @@ class Workspace:
         return self.folder / f"{name}-{key[:12]}"
 
     def history(self) -> list[dict[str, Any]]:
-        """What the log says of the stages as they stand: of a stage that ran again, the last time.
+        """The log without the lines of superseded runs.
 
-        An epoch replaces that epoch and all later ones of an earlier run of the stage.
+        If a stage ran again, a line for an epoch replaces the earlier lines for that epoch and all
+        later ones; any other line replaces earlier lines with the same text.
         """
         try:
             lines = self.log.read_text("utf-8").splitlines()
@@ -230,7 +234,7 @@ class Workspace:
         for line in lines:
             try:
                 one = json.loads(line)
-            except ValueError:  # the end of a line that a kill cut off
+            except ValueError:  # an incomplete last line
                 continue
             epoch = one.get("epoch")
             kept = [
@@ -243,12 +247,12 @@ class Workspace:
 
 
 def digest(*values: Any) -> str:
-    """sha256 (hex) of plain values and dataclasses."""
+    """SHA-256 of plain values and dataclasses, in hexadecimal."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()
 
 
 def named_tensors(**modules: nn.Module) -> dict[str, Tensor]:
-    """All parameters and buffers of some modules, under `module.name`."""
+    """All parameters and buffers of some modules, named `module.name`."""
     return {
         f"{prefix}.{name}": tensor
         for prefix, module in modules.items()

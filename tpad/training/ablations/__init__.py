@@ -1,1 +1,1 @@
-"""The method with one part left out or changed."""
+"""Ablations: the method with one part removed or changed."""

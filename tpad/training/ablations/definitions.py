@@ -1,6 +1,6 @@
-"""The ablations of the method: what each is called, and the settings that it changes.
+"""The ablations of the method: their names, and the settings that each one changes.
 
-Plain values only, so that the command line can name them before PyTorch starts.
+Only plain values, so that the command line can list them without importing PyTorch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -45,13 +45,13 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-feedback": ("without downstream feedback", {"feedback.epochs": 0}),
     "no-fields": ("without price and category", {"fields": False}),
 }
-"""Ablations by name: title in a table, and the settings that it changes. Each varies one thing."""
+"""Ablations by name: title in tables, and changed settings. Each one changes a single aspect."""
 SETS_ONLY = ("no-tau", "describing-only", "captions")
-"""Ablations of the representation, which `ablate` makes and `train` does not."""
+"""Ablations of the representation: `ablate` supports them, but `train` does not."""
 
 
 def check_ablation(name: str) -> None:
-    """Refuses an unknown name.
+    """Check that an ablation exists.
 
     Raises:
         ConfigError: there is no such ablation.
@@ -61,7 +61,7 @@ def check_ablation(name: str) -> None:
 
 
 def apply_ablation(config: "TrainingConfig", name: str) -> "TrainingConfig":
-    """The settings with one of `ABLATIONS` applied."""
+    """The settings of an ablation, one of `ABLATIONS`."""
     check_ablation(name)
     for path, value in ABLATIONS[name][1].items():
         config = config.override(path, value)

@@ -1,7 +1,7 @@
-"""The method and its ablations as embedding sets, trained in one shared workspace.
+"""Trains the method and its ablations as embedding sets in one workspace.
 
-Stages are kept by content, so what an ablation does not change is computed once for all; and no
-session recommender is trained, since whoever compares the sets trains the same one for each.
+Results of stages are cached, so whatever an ablation does not change is computed once. No session
+recommenders are trained: `eval` trains the same one on each set.
 """
 
 import json
@@ -25,7 +25,7 @@ from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 
 FULL = "full"
-"""Name of the set of the method with nothing left out."""
+"""Name of the embedding set of the full method."""
 
 
 def train_sets(
@@ -41,28 +41,28 @@ def train_sets(
     say: Callable[[str], None] = print,
     quiet: bool = False,
 ) -> list[Path]:
-    """Writes `full.safetensors` and one file an ablation into a folder; finished ones are kept.
+    """Write `full.safetensors` and a file for each ablation; existing files are not computed again.
 
-    Each file holds the vectors "x" (n_items, d) in half precision, and in its metadata: item_ids
-    (JSON list), dataset and base (fingerprints), ablation and title, config and full_config (JSON:
-    the settings of this set, and those of the method with nothing left out), version.
+    A file contains the embeddings "x" (n_items, d) in half precision. Its metadata are item_ids (JSON
+    list), dataset and base (fingerprints), ablation, title, config and full_config (JSON, settings of this
+    set and of the full method), and version.
 
     Args:
         dataset, base, vectors, device: as in `tpad.training.pipeline.train`.
         config: settings of the full method.
-        out: folder of the sets; made if missing.
-        work: where stages keep their results, such as the workspace of a bundle.
-        only: names of `ABLATIONS`; all by default. The full method always comes along; it may be
-            named, too, to be the only one.
-        say: gets a sentence for each set.
-        quiet: no progress bars.
+        out: folder of the sets; it is created if missing.
+        work: folder of the stages' results, such as the workspace of a bundle.
+        only: names of `ABLATIONS`; all by default. The full method is always trained; give its name
+            alone to train nothing else.
+        say: called with a message about each set.
+        quiet: show no progress bars.
 
     Returns:
         The files, the full method first.
 
     Raises:
-        ConfigError: an unknown name, settings that cannot work, files of another run in `out`, or
-            another run that uses `work`.
+        ConfigError: there is no such ablation, settings are incompatible, `out` contains files of
+            another run, or another run uses `work`.
     """
     wanted = [name for name in (ABLATIONS if only is None else only) if name != FULL]
     for name in wanted:
@@ -76,13 +76,13 @@ def train_sets(
                 for name, one in vectors.items()
             ]
         )
-        facts = {name: told | {"vectors": read} for name, told in facts.items()}
-    with processes.main_first():  # which alone reports faults
-        kept = _kept(Path(out), facts)
+        facts = {name: own | {"vectors": read} for name, own in facts.items()}
+    with processes.main_first():  # so that an error is reported once
+        finished = _finished(Path(out), facts)
     names = [FULL]
     for name in ABLATIONS:
         if name in wanted and settings[name] == config:
-            say(f"{name}: these settings have nothing to leave out, so it is {FULL}")
+            say(f"{name}: skipped, because it does not change these settings")
         elif name in wanted:
             names.append(name)
 
@@ -91,21 +91,21 @@ def train_sets(
     with workspace.only_run():
         for number, name in enumerate(names, 1):
             files.append(Path(out) / f"{name}.safetensors")
-            if name in kept:
-                say(f"{number}/{len(names)} {name}: there already")
+            if name in finished:
+                say(f"{number}/{len(names)} {name}: already there")
                 continue
             say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
             x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
-            more = facts[name] | {"version": __version__}
+            metadata = facts[name] | {"version": __version__}
             if processes.is_main():
-                write_with_ids(files[-1], item_ids, x.astype(np.float16), more)  # (n_items, d)
+                write_with_ids(files[-1], item_ids, x.astype(np.float16), metadata)  # (n_items, d)
     return files
 
 
 def _facts(
     dataset: Dataset, base: Base, name: str, config: TrainingConfig, full: TrainingConfig
 ) -> dict[str, str]:
-    """What a set depends on."""
+    """Metadata that identify a set."""
     return {
         "dataset": dataset.fingerprint,
         "base": base.fingerprint,
@@ -116,8 +116,13 @@ def _facts(
     }
 
 
-def _kept(out: Path, facts: dict[str, dict[str, str]]) -> set[str]:
-    """Names of the sets that are in the folder; sets of another run do not go beside them."""
+def _finished(out: Path, facts: dict[str, dict[str, str]]) -> set[str]:
+    """Names of the sets that are in the folder.
+
+    Raises:
+        ConfigError: a file belongs to another run.
+        DataError: a file is damaged.
+    """
     found = set()
     for file in sorted(out.glob("*.safetensors")):
         try:
@@ -125,8 +130,8 @@ def _kept(out: Path, facts: dict[str, dict[str, str]]) -> set[str]:
                 metadata = opened.metadata() or {}
         except (OSError, SafetensorError) as error:
             raise DataError(f"{file} is damaged ({error}); delete it.") from error
-        mine = facts.get(file.stem)
-        if mine is None or any(metadata.get(key) != value for key, value in mine.items()):
+        expected = facts.get(file.stem)
+        if expected is None or any(metadata.get(key) != expected[key] for key in expected):
             raise ConfigError(
                 f"{file} was made from other data, another model or other settings; give another "
                 "--out, or delete it."

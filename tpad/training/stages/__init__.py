@@ -1,1 +1,1 @@
-"""The stages of training, one file each."""
+"""The stages of training; each file has one stage with its settings, or helpers of stages."""

@@ -1,4 +1,4 @@
-"""Adapting the base to the shop: a light LoRA adapter learns to write the shop's own text [ours]."""
+"""Adapts the base model to the shop: a small LoRA adapter learns to write the shop's texts [ours]."""
 
 import torch
 
@@ -19,10 +19,10 @@ BATCH = 32
 
 
 def run(config: KnowledgeConfig, context: Context, stage: Stage) -> str:
-    """Trains the adapter to write an item's text from its picture, and half the time its title.
+    """Train the adapter to write an item's text from its picture and, half of the time, its title.
 
     Returns:
-        The adapter's name in `context.mllm`.
+        Name of the adapter in `context.mllm`.
     """
     folder = stage.folder / "adapter"
     if stage.done:
@@ -70,10 +70,8 @@ def _train(config: KnowledgeConfig, context: Context, stage: Stage) -> None:
                 optimisation.step(loss)
                 total += processes.summed(loss.item())[0]
             mllm.model.eval()
-            loss_a_token = total / steps
-            stage.say(
-                f"{what}: loss a token {loss_a_token:.3f}", epoch=epoch + 1, loss=loss_a_token
-            )
+            mean = total / steps
+            stage.say(f"{what}: loss per token {mean:.3f}", epoch=epoch + 1, loss=mean)
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
 
 

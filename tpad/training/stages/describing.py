@@ -1,9 +1,9 @@
-"""The student learns to hold in one token what the Knowledge-MLLM would write in many [ours].
+"""Trains the student to encode a whole description in its last token [ours].
 
-The Knowledge-MLLM tells a fact when its turn comes in a description; before the first word, its last
-token mostly holds that first word. A representation from one forward cannot wait, so the student's
-adapter is tuned until a linear layer names all words of the item's description from its last token.
-Linear probes show the effect, see `python -m tpad probe`.
+The Knowledge-MLLM writes one fact after the other; before the first word, its last token mostly encodes
+that word. But an item's representation comes from a single forward pass. Therefore the student's
+adapter is tuned until a linear layer can predict all words of the description from the last token.
+Linear probes show the effect; see `python -m tpad probe`.
 """
 
 import torch
@@ -28,10 +28,10 @@ BATCH = 32
 
 @settings
 class DescribingConfig:
-    """The student learns to describe."""
+    """Settings of the stage `describing`."""
 
     epochs: CountOrZero = 20
-    """Passes over the items in which the student learns to hold a whole description in one token."""
+    """Passes over the items."""
     learning_rate: Weight = 2e-3
     """Peak learning rate of the student's adapter."""
     rank: Count = 8
@@ -39,10 +39,10 @@ class DescribingConfig:
 
 
 def run(config: DescribingConfig, context: Context, stage: Stage) -> tuple[Tensor, Tensor] | None:
-    """Makes the student's adapter and tunes it; it is left in `context.mllm` as `student`.
+    """Create and tune the student's adapter, which is named `student` in `context.mllm`.
 
     Returns:
-        Weight (W, d) and bias (W,) of the linear layer that reads the words from the raw last token;
+        Weight (W, d) and bias (W,) of the linear layer that predicts the words from the raw last token;
         None if it was not trained.
     """
     mllm, folder = context.mllm, stage.folder / "adapter"
@@ -51,7 +51,7 @@ def run(config: DescribingConfig, context: Context, stage: Stage) -> tuple[Tenso
         return _load_reader(stage)
     torch.manual_seed(context.seed)
     if context["adaptation"] is not None:
-        # The student begins as the Knowledge-MLLM.
+        # The student starts as a copy of the Knowledge-MLLM.
         if processes.is_main():
             mllm.adapters.save(context["adaptation"], stage.folder / "start")
         processes.barrier()
@@ -102,7 +102,7 @@ def _tune(config: DescribingConfig, context: Context, stage: Stage) -> None:
                 total += processes.summed(loss.item())[0] / steps
             mllm.model.eval()
             stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
-            stage.say(f"{what}: nats an item {total:.3f}", epoch=epoch + 1, loss=total)
+            stage.say(f"{what}: nats per item {total:.3f}", epoch=epoch + 1, loss=total)
     reader_arrays = {k: v.detach().cpu().numpy() for k, v in reader.state_dict().items()}
     stage.save_arrays("reader", reader_arrays)
 
@@ -115,7 +115,7 @@ def _load_reader(stage: Stage) -> tuple[Tensor, Tensor] | None:
 
 
 def _loss(shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor) -> Tensor:
-    """Cross-entropy of the description's words (B, W) read from the last token, summed over words."""
+    """Cross-entropy of the description's words (B, W), predicted from the last token."""
     mllm = shop.mllm
     batch = collate(mllm, [[Turn(item, DESCRIBE)] for item in items], images=shop.images)
     with mllm.autocast():

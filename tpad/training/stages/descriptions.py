@@ -1,6 +1,7 @@
-"""A description of each item: the target of the generation task, and the words of the item.
+"""The descriptions of all items: targets of the generation task, and source of the items' words.
 
-It is the shop's own text, or what the Knowledge-MLLM writes about picture and text [ours].
+A description is the shop's text, or a text that the Knowledge-MLLM writes about the item's picture and
+text [ours].
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ CHUNK = 64  # items described at once
 
 
 def run(config: KnowledgeConfig, context: Context, stage: Stage) -> list[str]:
-    """(n_items,) descriptions."""
+    """Descriptions of all items, (n_items,)."""
     if not stage.done:
         shop = context.shop
         if config.targets == "written":
@@ -39,14 +40,14 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> list[str]:
 def write_descriptions(
     items: Sequence[ItemInput], shop: Shop, stage: Stage, max_new_tokens: int, what: str
 ) -> list[str]:
-    """What the model, with its active adapter, writes about each item; resumes by chunks.
+    """Generate a description of each item with the active adapter; an interrupted run resumes.
 
     Args:
-        items: pictures as rows of the shop's cache.
+        items: items, with pictures as rows of the shop's cache.
         shop: the shop.
-        stage: keeps what is written so far.
-        max_new_tokens: most tokens of a description.
-        what: what a person reads at the progress bar.
+        stage: stores the descriptions written so far.
+        max_new_tokens: maximum number of tokens of a description.
+        what: text of the progress bar.
     """
     written: list[str] = [text for texts in stage.load_lines("partial") for text in texts]
 
@@ -68,18 +69,18 @@ def write_descriptions(
 
 
 def shop_descriptions(shop: Shop, max_new_tokens: int) -> list[str]:
-    """The shop's own words about each item, cut to the length of a target."""
+    """Title and description of each item, truncated to `max_new_tokens`."""
     items = shop.dataset.items
-    words = [
+    texts = [
         item_text(title, description).replace("\n", ". ")
         for title, description in zip(items[Columns.TITLE], items[Columns.DESCRIPTION], strict=True)
     ]
     tokenizer = shop.mllm.tokenizer
-    cut = []
-    for text in words:
+    truncated = []
+    for text in texts:
         ids = tokenizer.encode(text, add_special_tokens=False)[:max_new_tokens]
-        cut.append(tokenizer.decode(ids, skip_special_tokens=True).strip() or "unknown")
-    return cut
+        truncated.append(tokenizer.decode(ids, skip_special_tokens=True).strip() or "unknown")
+    return truncated
 
 
 STAGE = StageSpec(

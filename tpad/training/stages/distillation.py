@@ -1,14 +1,15 @@
-"""Alignment and distillation of the transitional pattern into the student.
+"""Aligns and distils the transitional pattern into the student.
 
     L = kd · L_kd + next · L_next + align · (−I_low(k_tau; t_tau))
         + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic
 
-`I_low` and `I_up` make up the paper's transitional pattern alignment [paper: mutual-information
-estimators tie the transitional parts]; which estimators, `L_kd` and `L_intrinsic` (naming the words of
+`I_low` and `I_up` form the paper's transitional pattern alignment [paper: mutual-information estimators
+tie the transitional parts]. The choice of estimators, `L_kd`, and `L_intrinsic` (predict the words of
 the item's description) are [ours].
-Teacher features are computed once; the heads train on them for many epochs, and the student's
-adapter takes a step now and then (see `student.py`). With several processes, the main one trains the
-heads, and all read for the student.
+
+Teacher features are computed once. The heads train on them for many epochs, and the student's adapter
+takes a step every `adapter_every` steps (see `student.py`). With several processes, the main process
+trains the heads, and all processes run the student.
 """
 
 from dataclasses import dataclass
@@ -27,30 +28,31 @@ from tpad.model.scaler import FeatureScaler
 from tpad.training.context import Context
 from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.ranking import held, reciprocal_ranks
+from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
+from tpad.training.stages.distillation_data import training_data
 from tpad.training.stages.distillation_networks import DistillationConfig, Networks
 from tpad.training.stages.naming import learn_to_name
 from tpad.training.stages.prefixes import Prefixes
-from tpad.training.stages.reading import read_material
 from tpad.training.stages.student import GivenOnly, Student
-from tpad.training.stages.teacher import Judgement, relative
+from tpad.training.stages.teacher import TeacherScores, relative
 from tpad.training.stages.transfer import Transfer
 from tpad.training.workspace import Stage, named_tensors
 
-KD_BATCH = 32  # judged prefixes a step
-ALIGN_BATCH = 256  # items a step on which mutual information is estimated
-NEVER = -1e4  # score of what takes no part; finite, as KL of two infinities is not defined
+KD_BATCH = 32  # prefixes with teacher scores in each step
+ALIGN_BATCH = 256  # items on which each step estimates mutual information
+MASKED = -1e4  # score of masked candidates; finite, because KL of two infinities is undefined
 
 
 @dataclass
 class Distilled:
-    """What distillation gives.
+    """The result of distillation.
 
     Attributes:
         scaler: standardises the concatenated item features.
-        heads: give the modal representation.
-        student: reads the training items.
+        heads: compute the item representation.
+        transfer_heads: split the teacher's features of sessions.
+        student: computes the features of the training items.
     """
 
     scaler: FeatureScaler
@@ -60,11 +62,11 @@ class Distilled:
 
 
 def run(config: DistillationConfig, context: Context, stage: Stage) -> Distilled:
-    """Trains the heads, and the student, whose adapter is `student` in `context.mllm`."""
+    """Train the heads and the student's adapter, which is named `student` in `context.mllm`."""
     torch.manual_seed(context.seed)
     training = _Training(config, context, stage)
     if not stage.done:
-        training.student.helping(training.run)
+        training.student.run_on_main(training.run)
         stage.save_arrays(
             "weights", {k: v.detach().cpu().numpy() for k, v in training.weights().items()}
         )
@@ -79,35 +81,35 @@ def run(config: DistillationConfig, context: Context, stage: Stage) -> Distilled
 
 
 class _Training:
-    """One distillation."""
+    """One training run of the stage."""
 
     def __init__(self, config: DistillationConfig, context: Context, stage: Stage) -> None:
         transfer: Transfer = context["transfer"]
         self.config, self.stage, self.seed = config, stage, context.seed
-        material = read_material(context, config.exclude_pseudo_cold)
-        self.rows, self.student, self.scaler = material.rows, material.student, material.scaler
-        self.table, self.imagined = material.table, material.imagined  # (n_warm, D), (m, D)
-        self.column, self.words = material.column, material.words
+        data = training_data(context, config.exclude_pseudo_cold)
+        self.rows, self.student, self.scaler = data.rows, data.student, data.scaler
+        self.table, self.imagined = data.table, data.imagined  # (n_warm, D), (m, D)
+        self.column, self.words = data.column, data.words
         self.n_warm, device = len(self.rows), self.table.device
         self.warm = torch.from_numpy(self.rows).to(device)  # (n_warm,)
-        self.networks = Networks(config, context, material).to(device)
+        self.networks = Networks(config, context, data).to(device)
         self.heads, self.transfer_heads = self.networks.heads, self.networks.transfer_heads
         self.names_first = config.words and context.given is not None
 
         self.train, self.validation = transfer.train, transfer.validation
-        self.asked, self.judged = (
+        self.train_cases, self.validation_cases = (
             np.flatnonzero(np.isin(prefixes.target, self.rows))
             for prefixes in (self.train, self.validation)
         )  # numbers of the prefixes whose target is in the table
         self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
         last = f"last.{context.mllm.num_layers}"
         self.t_items = torch.from_numpy(transfer.items[last][self.rows]).to(device)  # (n_warm, d)
-        self.judgement: Judgement | None = context["teacher"]
-        if self.judgement is not None and config.relative:
-            self.judgement = relative(self.judgement)
+        self.teacher: TeacherScores | None = context["teacher"]
+        if self.teacher is not None and config.relative:
+            self.teacher = relative(self.teacher)
 
     def weights(self) -> dict[str, Tensor]:
-        """What the stage keeps."""
+        """Tensors that the stage stores."""
         adapter = self.student.parameters()
         return named_tensors(
             heads=self.heads, transfer_heads=self.transfer_heads, scaler=self.scaler
@@ -115,14 +117,14 @@ class _Training:
 
     def run(self) -> None:
         config = self.config
-        steps = -(-len(self.asked) // config.batch_size)
+        steps = -(-len(self.train_cases) // config.batch_size)
         adapter = self.student.parameters()
         networks = self.networks
         heads = [p for module in networks.trained.values() for p in module.parameters()]
         optimisation = Optimisation(
             [
                 {"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-                # The parts are normalised, so how sharp a score is hangs on one number: it must be quick.
+                # The parts are normalised, so one number sets how peaked the scores are: it needs a high rate.
                 {"params": networks.log_scale.parameters(), "lr": 10 * config.learning_rate},
                 {"params": adapter, "lr": config.adapter_learning_rate},
             ],
@@ -136,7 +138,7 @@ class _Training:
             apart_t=networks.apart_t,
         )
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-        # q of each upper bound is fitted by an optimiser of its own.
+        # The distribution q of each upper bound has its own optimiser.
         optimizers = (
             *optimisation.optimizers,
             networks.apart_k.club.optimizer,
@@ -146,9 +148,11 @@ class _Training:
         optimisation.taken = first * steps
         if not first and self.names_first:
             nats = learn_to_name(self.heads, self.table, self.words[: self.n_warm], self.seed)
-            self.stage.say(f"reads the given vectors: {nats:.3f} nats an item held out", named=nats)
-        if first and config.adapter_every:  # else the adapter has not moved
-            self._read_again()
+            self.stage.say(
+                f"words from given vectors: {nats:.3f} nats per held-out item", named=nats
+            )
+        if first and config.adapter_every:  # otherwise the adapter has not changed
+            self._update_table()
         for epoch in range(first, config.epochs):
             self._epoch(epoch, steps, optimisation)
             self.stage.save_epoch(epoch + 1, tensors, *optimizers)
@@ -157,8 +161,8 @@ class _Training:
         config = self.config
         rng = epoch_generator(self.seed, "distillation", epoch)
         self.networks.train()
-        order = rng.permutation(self.asked)
-        self.table = self.table.detach().requires_grad_(True)  # without a gradient so far
+        order = rng.permutation(self.train_cases)
+        self.table = self.table.detach().requires_grad_(True)  # clears its gradient
         sums: dict[str, float] = {}
         what = f"epoch {epoch + 1}/{config.epochs}"
         for step in self.stage.bar(range(steps), steps, what):
@@ -166,43 +170,45 @@ class _Training:
             losses = self._losses(rows, rng)
             optimisation.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
-            # The last step of an epoch reads too, so that a resumed run starts from equal features.
+            # The adapter also steps at the end of an epoch, so that a resumed run starts from equal features.
             taken = optimisation.taken + 1
             adapts = config.adapter_every and (
                 taken % config.adapter_every == 0 or (step == steps - 1 and taken > 1)
             )
             if adapts:
                 assert self.table.grad is not None
-                gradient = self.table.grad / self.scaler.deviation  # (n_warm, D), of raw features
+                gradient = (
+                    self.table.grad / self.scaler.deviation
+                )  # (n_warm, D), w.r.t. raw features
                 self.student.backward(gradient)
             optimisation.step()
             if adapts:
-                self._read_again()
+                self._update_table()
                 self.table.requires_grad_(True)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
-        judged = self._validate()
-        told = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
+        mrr = self._validate()
+        means = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
         self.stage.say(
-            f"{what}: {told}, validation MRR@20 {judged:.4f}",
+            f"{what}: {means}, validation MRR@20 {mrr:.4f}",
             epoch=epoch + 1,
-            validation=judged,
+            validation=mrr,
             **sums,
         )
 
-    def _read_again(self) -> None:
-        """Has the student read its items, after its adapter has moved."""
+    def _update_table(self) -> None:
+        """Recompute the student's features after its adapter has changed."""
         features = self.student.features().to(self.scaler.mean.device)
         self.table = self.scaler(features).detach()  # (n_warm, D)
 
     def _losses(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         config, device = self.config, self.table.device
-        judged = self._drawn_judgements(rng)
-        # Only some imagined items are read: those judged in this step, and some to be described.
+        scored = self._draw_teacher_scores(rng)
+        # Only some imagined items are used: the candidates of this step, and a random choice.
         some = rng.permutation(len(self.imagined))[: config.imagined_batch] + self.n_warm
         others = torch.from_numpy(some).to(device)
-        if judged is not None:
-            others = torch.cat([others, judged[1][judged[1] >= self.n_warm]])
+        if scored is not None:
+            others = torch.cat([others, scored[1][scored[1] >= self.n_warm]])
         others = torch.unique(others)
         table = torch.cat([self.table, self.imagined[others - self.n_warm]])  # (n, D)
         every = torch.cat([torch.arange(self.n_warm, device=device), others])  # (n,), ascending
@@ -216,8 +222,8 @@ class _Training:
         losses["next"] = config.next_weight * info_nce(
             scores, targets, exclude=self._seen(self.train, rows)
         )
-        if judged is not None:
-            losses["kd"] = config.kd_weight * self._distil(both_tau, every, *judged)
+        if scored is not None:
+            losses["kd"] = config.kd_weight * self._distil(both_tau, every, *scored)
         drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
         aligned = torch.from_numpy(drawn).to(device)  # (b,)
         i_tau, i_nu = self.transfer_heads(self.t_items[aligned])  # (b, h_tau) each
@@ -232,16 +238,18 @@ class _Training:
         losses["intrinsic"] = config.describe_weight * own
         return losses
 
-    def _drawn_judgements(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor] | None:
-        """A batch of what the teacher judged: t (S, d), columns (S, C), log-likelihoods (S, C)."""
-        judged, device = self.judgement, self.table.device
-        if judged is None:
+    def _draw_teacher_scores(
+        self, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """A batch of teacher scores: t (S, d), columns (S, C), log-likelihoods (S, C)."""
+        teacher, device = self.teacher, self.table.device
+        if teacher is None:
             return None
-        some = rng.integers(0, len(judged.prefix), KD_BATCH)
+        some = rng.integers(0, len(teacher.prefix), KD_BATCH)
         return (
-            self.t[torch.from_numpy(judged.prefix[some]).to(device)],
-            self.column[torch.from_numpy(judged.candidates[some]).to(device)],
-            torch.from_numpy(judged.log_likelihood[some]).to(device),
+            self.t[torch.from_numpy(teacher.prefix[some]).to(device)],
+            self.column[torch.from_numpy(teacher.candidates[some]).to(device)],
+            torch.from_numpy(teacher.log_likelihood[some]).to(device),
         )
 
     def _distil(
@@ -253,14 +261,14 @@ class _Training:
             tau: (n, h_tau), k_tau of the items in `every`.
             every: (n,) ascending columns.
             t: (S, d) session features.
-            columns: (S, C) candidates, all in `every`; −1 for one that is not in the table.
-            teacher: (S, C) log-likelihoods.
+            columns: (S, C) columns of the candidates, all in `every`; −1 if not in the table.
+            teacher: (S, C) log-likelihoods of the teacher.
         """
         temperature = self.config.temperature
         t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
-        lacking, columns = columns < 0, columns.clamp(min=0)
+        missing, columns = columns < 0, columns.clamp(min=0)
         scores = self._scores(t_tau, tau, 1).gather(1, torch.searchsorted(every, columns))  # (S, C)
-        scores, teacher = (one.masked_fill(lacking, NEVER) for one in (scores, teacher))
+        scores, teacher = (one.masked_fill(missing, MASKED) for one in (scores, teacher))
         return F.kl_div(
             F.log_softmax(scores / temperature, dim=1),
             F.log_softmax(teacher / temperature, dim=1),
@@ -269,23 +277,23 @@ class _Training:
         )
 
     def _scores(self, t_tau: Tensor, tau: Tensor, which: int) -> Tensor:
-        """Scaled dot products (n, n_warm); clicks and likelihoods have a sharpness of their own."""
+        """Scaled dot products (n, n_warm); `which` selects the scale: 0 for clicks, 1 for likelihoods."""
         return t_tau @ tau.T * (self.networks.log_scale[which].exp() * self.heads.tau_width**-0.5)
 
     def _seen(self, prefixes: Prefixes, numbers: np.ndarray) -> Tensor:
-        """(n, n_warm) bool: items that a prefix already holds."""
-        return held([prefixes.prefix(number) for number in numbers], self.warm)
+        """(n, n_warm) bool: which items each prefix contains."""
+        return contained([prefixes.prefix(number) for number in numbers], self.warm)
 
     @torch.no_grad()
     def _validate(self) -> float:
         """MRR@20 of `t_tau · k_tau` on the validation prefixes, among warm items."""
-        if not len(self.judged):
+        if not len(self.validation_cases):
             return float("nan")
         self.networks.eval()
         tau, _ = self.heads(self.table)
         found = []
-        for start in range(0, len(self.judged), 1024):
-            numbers = self.judged[start : start + 1024]
+        for start in range(0, len(self.validation_cases), 1024):
+            numbers = self.validation_cases[start : start + 1024]
             t = torch.from_numpy(self.validation.features[numbers]).to(tau.device)
             scores = self._scores(self.transfer_heads(t)[0], tau, 0)  # (n, n_warm)
             scores = scores.masked_fill(self._seen(self.validation, numbers), -torch.inf)

@@ -10,42 +10,42 @@ from tpad.settings import Count, CountOrZero, Positive, Weight, settings
 from tpad.training.context import Context
 from tpad.training.information.bounds import make_lower_bound
 from tpad.training.information.disentangling import Disentangler
-from tpad.training.stages.reading import Material
+from tpad.training.stages.distillation_data import TrainingData
 
 
 @settings
 class DistillationConfig(HeadsConfig):
-    """Alignment and distillation into the student."""
+    """Settings of the stage `distillation`."""
 
     exclude_pseudo_cold: bool = False
-    """Whether the heads are not trained on the pseudo-cold items on which recommenders are tuned, so that
-    they read these as they read cold items. The student learns to describe them all the same."""
+    """Whether the heads are trained without the pseudo-cold items on which recommenders are tuned, so
+    that these resemble cold items. The student is trained on them in any case."""
     relative: bool = True
-    """Whether the teacher's likelihood of a description counts relative to its mean over sessions; without
-    it, a free text counts by its length most of all: a short one is the likelier after any session."""
+    """Whether to subtract from the teacher's log-likelihood of a description its mean over sessions.
+    Otherwise it mostly reflects the length of the text: short ones are more likely after any session."""
     temperature: Positive = 1.0
     """Temperature of teacher and student in `L_kd`."""
     epochs: CountOrZero = 30
-    """Passes over the training prefixes; 0 leaves the heads as `describing` made them."""
+    """Passes over the training prefixes; with 0, the heads stay as the stage `describing` initialised them."""
     batch_size: Count = 256
-    """Prefixes a step."""
+    """Prefixes per step."""
     learning_rate: Weight = 1e-3
     """Peak learning rate of the heads."""
     adapter_learning_rate: Weight = 5e-4
     """Peak learning rate of the student's adapter."""
     adapter_every: CountOrZero = 80
-    """Steps of the heads between two steps of the student's adapter, which reads all items once; 0
-    leaves the adapter as it is after learning to describe."""
+    """Steps of the heads per step of the student's adapter, which needs a pass over all items; 0
+    freezes the adapter."""
     imagined_batch: Count = 1_024
-    """Imagined items a step on which the heads learn to describe."""
+    """Imagined items per step in the intrinsic loss."""
     weight_decay: Weight = 0.05
     """Weight decay of the heads."""
     generative: bool = True
     """Whether `L_kd` is used."""
     align: bool = True
-    """Whether the transitional parts are tied together."""
+    """Whether the transitional parts are aligned by `−I_low`."""
     lower_bound: Literal["infonce", "mine", "nwj", "jsd"] = "infonce"
-    """Estimator that ties them: infonce, mine, nwj or jsd."""
+    """Estimator `I_low`: "infonce", "mine", "nwj" or "jsd"."""
     kd_weight: Weight = 1.0
     """Weight of `L_kd`."""
     next_weight: Weight = 0.5
@@ -53,32 +53,32 @@ class DistillationConfig(HeadsConfig):
     align_weight: Weight = 0.2
     """Weight of `−I_low`."""
     separate_weight: Weight = 0.02
-    """λ, the weight of both `I_up`; warmed up."""
+    """λ, the weight of both `I_up` terms, after a linear warm-up."""
     describe_weight: Weight = 1.0
-    """Weight of the intrinsic part's own objective: describe and reconstruct."""
+    """Weight of `L_intrinsic`."""
 
 
 class Networks(nn.Module):
-    """Heads, bounds and scales; the heads start from what the student says of each item.
+    """Heads, bounds and scales; the heads start with the word predictions of the stage `describing`.
 
     Args:
         config: sizes and weights.
-        context: its results of `describing` and `student`.
-        material: what is trained on.
+        context: results of `describing` and `student`.
+        data: training data.
     """
 
-    def __init__(self, config: DistillationConfig, context: Context, material: Material) -> None:
+    def __init__(self, config: DistillationConfig, context: Context, data: TrainingData) -> None:
         super().__init__()
-        d, d_t, n_words = material.table.shape[1], context.mllm.hidden_size, material.words.shape[1]
+        d, d_t, n_words = data.table.shape[1], context.mllm.hidden_size, data.words.shape[1]
         n_given = 0 if context.given is None else context.given.shape[1]
         d_last = 0 if context["student"] is None else d_t
         self.heads = KnowledgeHeads(d, d_last, n_words, config, n_given)
         if config.words and context["describing"] is not None:
             token = slice(d - n_given - d_last, d - n_given)
-            self._start(context["describing"], material, token)
+            self._initialise_words(context["describing"], data, token)
         tau, nu = self.heads.tau_width, self.heads.nu_width
         self.transfer_heads = TransferHeads(d_t, config)
-        # Words are their own objective; any other intrinsic part gets one.
+        # Words have their own loss; any other intrinsic part needs one.
         self.intrinsic = None if config.words else Intrinsic(nu, n_words, d)
         self.bound = make_lower_bound(config.lower_bound, tau, tau)
         self.apart_k, self.apart_t = (
@@ -89,17 +89,16 @@ class Networks(nn.Module):
         )
         self.log_scale = nn.ParameterList([nn.Parameter(torch.tensor(1.0)) for _ in range(2)])
 
-    def _start(self, reader: tuple[Tensor, Tensor], material: Material, token: slice) -> None:
-        """Has the heads name the words that the reader names.
+    def _initialise_words(
+        self, reader: tuple[Tensor, Tensor], data: TrainingData, token: slice
+    ) -> None:
+        """Initialise the word predictions with the linear layer of the stage `describing`.
 
-        The reader's weights (W, d_last) and bias (W,) are for the raw last token; the table is
-        standardised.
+        Its weight (W, d_last) and bias (W,) apply to the raw last token, but the table is standardised.
         """
         describe = self.heads.describe
         assert describe is not None
-        mean, deviation = (
-            part[token].cpu() for part in (material.scaler.mean, material.scaler.deviation)
-        )
+        mean, deviation = (part[token].cpu() for part in (data.scaler.mean, data.scaler.deviation))
         weight, bias = (part.cpu() for part in reader)
         with torch.no_grad():
             describe.weight.zero_()
@@ -108,8 +107,8 @@ class Networks(nn.Module):
 
     @property
     def trained(self) -> dict[str, nn.Module]:
-        """What the stage's own optimiser trains, without the scales; q of each upper bound is fitted
-        by an optimiser of its own."""
+        """Modules that the main optimiser trains, besides the scales; the distribution q of each upper
+        bound has its own optimiser."""
         parts: dict[str, nn.Module | None] = {
             "heads": self.heads,
             "transfer_heads": self.transfer_heads,

@@ -1,4 +1,4 @@
-"""The embeddings of all items in every set, in the very numbers that a bundle gives back."""
+"""Computes the embeddings of all items in every set, with the numbers that a bundle stores."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from tpad.training.workspace import Stage
 
 
 def run(config: Any, context: Context, stage: Stage) -> dict[str, np.ndarray]:
-    """Embeddings by set, (n_items, d) float32 each."""
+    """Embeddings of all items: name of the set -> (n_items, d) float32."""
     if not stage.done:
         assert context.encoder is not None
         encoded = encode(context.encoder(), context.contents, context["pictures"])
@@ -32,7 +32,7 @@ def encode(
     images: ImageCache,
     sets: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The items' embeddings by set, (n_items, d) each; each process encodes its share of the items."""
+    """Embeddings of items by set, (n_items, d) each; the processes share the items."""
     if processes.size() == 1:
         return encoder.encode(items, sets, images)
     own = images.rows(processes.share(range(len(items))))

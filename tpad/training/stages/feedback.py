@@ -1,9 +1,9 @@
-"""Downstream feedback [ours; the paper names its absence a limitation].
+"""Downstream feedback [ours; the paper lists its absence as a limitation].
 
-The session recommender is trained over representations that stay alive: its loss flows through the
-heads at every step, and into the student's adapter now and then. What it learns about items is kept
-in the heads and the adapter; the recommender itself is thrown away, since every embedding set gets
-the same one, trained from scratch, afterwards.
+A session recommender is trained together with the item representations: the gradient of its loss
+reaches the heads in every step, and the student's adapter every `adapter_every` steps. The heads and the
+adapter are kept. The recommender is discarded: afterwards every embedding set gets a new one, trained
+from scratch.
 """
 
 from dataclasses import replace
@@ -20,36 +20,37 @@ from tpad.training.fitting import fit_session_model
 from tpad.training.optimisation import epoch_generator
 from tpad.training.stage import StageSpec
 from tpad.training.stages.distillation import Distilled
-from tpad.training.stages.recommender import epoch_teller
+from tpad.training.stages.recommender import epoch_reporter
 from tpad.training.stages.student import ADAPTER
 from tpad.training.workspace import Stage, named_tensors
 
 
 @settings
 class FeedbackConfig:
-    """The recommender's loss flows back into heads and adapter."""
+    """Settings of the stage `feedback`."""
 
     epochs: CountOrZero = 4
-    """Passes over the training sessions; 0 leaves the stage out."""
+    """Passes over the training sessions; 0 disables the stage."""
     learning_rate: Weight = 3e-4
     """Peak learning rate of recommender and heads."""
     adapter_learning_rate: Weight = 1e-4
     """Learning rate of the student's adapter."""
     adapter_every: CountOrZero = 14
-    """Steps between two steps of the adapter."""
+    """Steps of the recommender per step of the adapter."""
 
 
 class LiveTable(nn.Module):
-    """Item representations (n_items, d) with gradients into heads and adapter.
+    """Item representations (n_items, d) that pass gradients to the heads and the adapter.
 
-    Rows of cold items stay zero: they take no part in training. Evaluation reads the items anew.
+    Rows of cold items are zero, because they are not used in training. In evaluation mode, the student
+    recomputes its features.
 
     Args:
         distilled: scaler, heads and student.
-        rows: (n_warm,) item rows that the student reads.
+        rows: (n_warm,) rows of the items that the student reads.
         n_items: number of items.
-        fields: (n_items, d_fields) appended as they are, or None.
-        config: how often the adapter steps, and how far.
+        fields: (n_items, d_fields), appended unchanged; or None.
+        config: settings of the stage.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class LiveTable(nn.Module):
         super().__init__()
         self.scaler, self.heads, self.student = distilled.scaler, distilled.heads, distilled.student
         parameters = self.student.parameters()
-        # Registered, so that the best epoch's adapter is kept together with the best epoch's heads;
-        # the outer optimiser never sees a gradient of it, since this module steps it itself.
+        # Registered, so that the adapter of the best epoch is kept with its heads. The outer optimiser
+        # sees no gradient of the adapter, because this module takes the adapter's steps.
         self.adapter = nn.ParameterList(parameters)
         self.adapter_optimizer = torch.optim.AdamW(parameters, lr=config.adapter_learning_rate)
         self.rows, self.n_items, self.every = torch.from_numpy(rows), n_items, config.adapter_every
         self.fields = None if fields is None else torch.from_numpy(fields)
         self.calls = 0
-        self.table: Tensor | None = None  # (n_warm, D); None: to be read
+        self.table: Tensor | None = None  # (n_warm, D); None: not computed yet
 
     def forward(self) -> Tensor:
         if self.table is None or not self.training:
@@ -101,19 +102,19 @@ class LiveTable(nn.Module):
 
 
 class _Checkpoint:
-    """The stage's checkpoint, with what a live table knows beside its weights."""
+    """A checkpoint that also stores the state of a `LiveTable` besides its weights."""
 
     def __init__(self, stage: Stage, table: LiveTable) -> None:
         self.stage, self.table = stage, table
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        kept = self.stage.load_state()
-        if kept is not None:
-            tensors, facts = kept
+        saved = self.stage.load_state()
+        if saved is not None:
+            tensors, facts = saved
             restore_optimizer(self.table.adapter_optimizer, under("adapter_optimizer.", tensors))
             self.table.calls = facts["calls"]
-            self.table.table = None  # the adapter is about to get other weights
-        return kept
+            self.table.table = None  # the weights of the adapter are about to change
+        return saved
 
     def save_state(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         own = optimizer_tensors(self.table.adapter_optimizer)
@@ -122,13 +123,13 @@ class _Checkpoint:
 
 
 def run(config: FeedbackConfig, context: Context, stage: Stage) -> None:
-    """Changes heads and student of the result of `distillation` in place."""
+    """Train the heads and the student of the stage `distillation` further, in place."""
     distilled: Distilled = context["distillation"]
     tensors = named_tensors(heads=distilled.heads)
     adapter = distilled.student.parameters()
     tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
     if not stage.done:
-        distilled.student.helping(lambda: _train(config, context, stage))
+        distilled.student.run_on_main(lambda: _train(config, context, stage))
         stage.save_arrays("weights", {k: v.detach().cpu().numpy() for k, v in tensors.items()})
         stage.finish()
     arrays = stage.load_arrays("weights")
@@ -160,7 +161,7 @@ def _train(config: FeedbackConfig, context: Context, stage: Stage) -> None:
             shop.dataset.validation,
             ~shop.dataset.cold,
             recommender,
-            progress=epoch_teller(stage),
+            progress=epoch_reporter(stage),
             bar=stage.bar,
             checkpoint=_Checkpoint(stage, table),
             table_fn=table,

@@ -1,9 +1,9 @@
-"""Imagined items: the picture of one training item with the text of another [ours].
+"""Imagined items: the picture of one training item with the text of another one [ours].
 
-A shop has a thousand items where a language model has millions of sentences, so what is trained on
-items alone learns them by heart and reads new ones worse. But the Knowledge-MLLM can describe any
-picture with any text, and the teacher can judge any description. Items that do not exist therefore
-serve as inputs of both, with no fact that the models were not given. Only training items are mixed.
+A shop has few items, so a model that is trained on them alone memorises them and generalises badly to
+new ones. But the Knowledge-MLLM can describe any picture with any text, and the teacher can score any
+description. Therefore combinations that do not exist serve as further training data. Only training items
+are combined, so no information about other items is used.
 """
 
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ from tpad.training.stage import StageSpec
 from tpad.training.stages.descriptions import write_descriptions
 from tpad.training.workspace import Stage
 
-NEIGHBOURS = 12  # a text comes from one of the items that look most alike
+NEIGHBOURS = 12  # most similar items, from which a text is drawn
 
 
 @settings
 class ImaginedConfig:
-    """Imagined items."""
+    """Settings of the stage `imagined`."""
 
     per_item: CountOrZero = 0
-    """Imagined items for each training item (its picture with another item's text)."""
+    """Imagined items per training item, which has the picture."""
 
 
 @dataclass(frozen=True)
 class Imagined:
-    """Items that do not exist.
+    """Imagined items and their descriptions.
 
     Attributes:
-        items: (m,) picture (a row of the shop's cache) and text of each.
-        descriptions: (m,) what the Knowledge-MLLM writes about each.
+        items: (m,) text and picture, as a row of the shop's cache.
+        descriptions: (m,) descriptions by the Knowledge-MLLM.
     """
 
     items: list[ItemInput]
@@ -45,7 +45,7 @@ class Imagined:
 
 
 def run(config: ImaginedConfig, context: Context, stage: Stage) -> Imagined:
-    """Mixes items from each training item's picture and describes them."""
+    """Combine pictures and texts of training items, and describe the combinations."""
     shop = context.shop
     pictures, texts = processes.agreed(mix(config.per_item, shop, context.seed))
     items = [
@@ -64,17 +64,17 @@ def run(config: ImaginedConfig, context: Context, stage: Stage) -> Imagined:
 
 
 def mix(per_item: int, shop: Shop, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the items that lend the picture and the text: (m,) each.
+    """Draw the combinations: rows of the pictures (m,) and of the texts (m,).
 
-    A text comes from an item that looks alike, within the same category where there are categories:
-    a picture of a phone with the title of a soup would teach nothing.
+    A text comes from an item that looks similar and, where possible, has the same category: a picture of
+    a phone with the title of a soup would teach nothing.
     """
     rng = np.random.default_rng([seed, 47])
     rows = shop.warm_rows
     seen = shop.images.tower.float().numpy()[rows]  # (n_warm, d_vision)
     seen = (seen - seen.mean(0)) / (seen.std(0) + 1e-6)
     seen /= np.linalg.norm(seen, axis=1, keepdims=True) + 1e-6
-    # Numbers are compared many times as fast as texts.
+    # Comparing numbers is much faster than comparing texts.
     categories, _ = shop.dataset.items[Columns.CATEGORY].iloc[rows].factorize()  # (n_warm,)
     count = min(NEIGHBOURS, len(rows) - 1)
     pictures, texts = [], []

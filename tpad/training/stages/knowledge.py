@@ -1,7 +1,7 @@
-"""Knowledge acquisition [paper]: what the Knowledge-MLLM reads of each item alone.
+"""Knowledge acquisition [paper]: features of each item from the Knowledge-MLLM.
 
-One prompt an item gives, at each chosen layer, the means over image tokens and text tokens and the
-last token, and the vision tower's mean.
+One prompt per item gives, at each selected layer, the mean over image tokens, the mean over text tokens
+and the last token; the vision tower gives the mean over its patches.
 """
 
 from collections.abc import Sequence
@@ -24,24 +24,24 @@ from tpad.training.workspace import Stage
 
 @settings
 class KnowledgeConfig:
-    """What the Knowledge-MLLM reads and writes of each item."""
+    """Settings of the Knowledge-MLLM."""
 
     layers: tuple[int, ...] | None = None
-    """Layers of the language model whose features are kept; None: first, middle and last."""
+    """Layers of the language model whose features are used; None: first, middle and last."""
     targets: Literal["shop", "written"] = "shop"
-    """Which text describes an item where one is to be generated: "shop" takes title and description
-    of the shop, "written" what the Knowledge-MLLM writes about picture and text."""
+    """Targets of the generation task: "shop" uses the shop's title and description, "written" a text
+    that the Knowledge-MLLM writes about picture and text."""
     adapt_epochs: CountOrZero = 0
-    """Passes over the items in which a light LoRA adapter learns to generate the shop's own text from
-    the picture; 0 keeps the base frozen."""
+    """Passes over the items in which a small LoRA adapter learns to generate the shop's text from the
+    picture; 0 keeps the base model frozen."""
     max_text: Count = 320
-    """Characters of title and description that are read."""
+    """Maximum characters of title and description."""
     max_new_tokens: Count = 40
-    """Most tokens of a description that the model writes or that is a target."""
+    """Maximum tokens of a description, generated or as a target."""
 
 
 def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np.ndarray]:
-    """Features of all items: name -> (n_items, d) float32, see `named_features`."""
+    """Features of all items: name -> (n_items, d) float32; see `named_features`."""
     if not stage.done:
         with context.mllm.adapters.use(context["adaptation"]):
             features = encode(
@@ -55,26 +55,32 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np
         stage.say(f"read {len(context.dataset):,} items", items=len(context.dataset))
         stage.finish()
     kept = stage.load_arrays("features")
-    # A file keeps no order, and what is trained on the features side by side depends on it.
+    # A file has no order of arrays, but training on the concatenated features depends on it.
     return {name: kept[name] for name in sorted(kept, key=place)}
 
 
 def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
-    """The layers to keep, counted from 0 (input embeddings); negative ones from the end."""
+    """Numbers of the selected layers, from 0 (input embeddings); negative settings count from the end."""
     last = mllm.num_layers
     layers = config.layers if config.layers is not None else (0, last // 2, last)
     for layer in layers:
         if not -last - 1 <= layer <= last:
             raise ConfigError(
-                f"knowledge.layers names layer {layer}, but this model has layers 0 to {last}."
+                f"knowledge.layers contains {layer}, but this model has layers 0 to {last}."
             )
     return tuple(sorted({layer % (last + 1) for layer in layers}))
 
 
-def encode(mllm: MLLM, items: Sequence[ItemInput], **how: Any) -> dict[str, np.ndarray]:
-    """`named_features` of items, of which each process reads its share; `how` is as in `MLLM.encode`."""
+def encode(mllm: MLLM, items: Sequence[ItemInput], **options: Any) -> dict[str, np.ndarray]:
+    """`named_features` of items, which the processes share.
+
+    Args:
+        mllm: the model, with its active adapter.
+        items: items to read.
+        options: further arguments of `encode_items`.
+    """
     own = processes.share(items)
-    return processes.whole(named_features(encode_items(mllm, own, **how)), len(items))
+    return processes.whole(named_features(encode_items(mllm, own, **options)), len(items))
 
 
 STAGE = StageSpec(

@@ -1,7 +1,7 @@
-"""Learning to name the words of an item's description from vectors that are given.
+"""Learns to predict the words of an item's description from given vectors.
 
-The student learns it by its adapter (see `describing`). Given vectors do not move, so that here a
-linear layer is all there is to learn, in seconds.
+The student learns this with its adapter (see `describing`). Given vectors are fixed, so a linear layer
+is trained, which takes seconds.
 """
 
 import torch
@@ -11,47 +11,47 @@ from torch.nn import functional as F
 from tpad.model.heads import KnowledgeHeads, naming_loss
 
 STEPS = 600
-LOOK_EVERY = 20  # steps between two looks at the items held out
-HELD_OUT = 0.1
+VALIDATE_EVERY = 20  # steps
+HELD_OUT = 0.1  # share of the items
 LEARNING_RATE = 0.02
-DROPOUT = 0.2  # on the features, so that no word hangs on a few of them
+DROPOUT = 0.2  # on the features, so that no word depends on a few of them
 
 
 def learn_to_name(heads: KnowledgeHeads, table: Tensor, words: Tensor, seed: int) -> float:
-    """Fits `heads.describe` in place, up to the step that is best on a tenth of the items.
+    """Fit `heads.describe` in place and keep the step that is best on held-out items.
 
     Args:
-        heads: with words.
+        heads: heads with `config.words`.
         table: (n_items, D) standardised features.
         words: (n_items, W) in 0/1.
-        seed: draws the tenth and the dropout.
+        seed: seed of the held-out items and of dropout.
 
     Returns:
-        Cross-entropy of the words in nats an item, on the items held out.
+        Cross-entropy of the words in nats per held-out item.
     """
     describe = heads.describe
-    assert describe is not None, "heads without words name none"
-    read = table[:, table.shape[1] - heads.d_named :].detach()  # (n_items, d_named)
+    assert describe is not None, "these heads predict no words"
+    inputs = table[:, table.shape[1] - heads.d_named :].detach()  # (n_items, d_named)
     generator = torch.Generator().manual_seed(seed)
-    held = (torch.rand(len(read), generator=generator) < HELD_OUT).to(read.device)
-    if held.all() or not held.any():  # a handful of items
-        held = torch.zeros_like(held)
-    judged = held if held.any() else ~held
+    held_out = (torch.rand(len(inputs), generator=generator) < HELD_OUT).to(inputs.device)
+    if held_out.all() or not held_out.any():  # there are very few items
+        held_out = torch.zeros_like(held_out)
+    validation = held_out if held_out.any() else ~held_out
     optimizer = torch.optim.Adam(describe.parameters(), lr=LEARNING_RATE)
     best, state = float("inf"), {}
-    # The caller's own random state stays as it was.
+    # Do not change the caller's random state.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for step in range(STEPS):
-            shown = F.dropout(read[~held], DROPOUT)
+            dropped = F.dropout(inputs[~held_out], DROPOUT)
             optimizer.zero_grad()
-            naming_loss(describe(shown), words[~held]).backward()
+            naming_loss(describe(dropped), words[~held_out]).backward()
             optimizer.step()
-            if step % LOOK_EVERY == LOOK_EVERY - 1:
+            if step % VALIDATE_EVERY == VALIDATE_EVERY - 1:
                 with torch.no_grad():
-                    reached = float(naming_loss(describe(read[judged]), words[judged]))
-                if reached < best:
-                    best = reached
+                    loss = float(naming_loss(describe(inputs[validation]), words[validation]))
+                if loss < best:
+                    best = loss
                     state = {name: value.clone() for name, value in describe.state_dict().items()}
     describe.load_state_dict(state)
     return best

@@ -1,4 +1,4 @@
-"""What the frozen vision tower makes of every picture, computed once."""
+"""Computes the features of the frozen vision tower for all pictures, once."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from tpad.training.workspace import Stage
 
 
 def run(config: Any, context: Context, stage: Stage) -> ImageCache:
-    """Reads the pictures of all items; each process reads its share."""
+    """Compute the features of all pictures; the processes share the items."""
     path = stage.folder / "images.safetensors"
     if not stage.done:
         dataset = context.dataset
         bounds = np.linspace(0, len(dataset), processes.size() + 1).astype(int)
         rows = range(*bounds[processes.rank() : processes.rank() + 2])
         bar = stage.bar(rows, len(rows), "reading pictures")
-        shown = context.reads_pictures
-        cache = encode_images(context.mllm, (dataset.image(row) if shown else None for row in bar))
+        reads = context.reads_pictures
+        cache = encode_images(context.mllm, (dataset.image(row) if reads else None for row in bar))
         if processes.size() == 1:
             cache.save(path)
         else:
@@ -32,7 +32,7 @@ def run(config: Any, context: Context, stage: Stage) -> ImageCache:
 
 
 def _join(cache: ImageCache, path: Path) -> None:
-    """Joins the pictures that each process has read in one file, by way of a file of each."""
+    """Join the features of all processes in one file; each process writes a temporary file."""
     parts = [path.with_suffix(f".part-{number}") for number in range(processes.size())]
     cache.save(parts[processes.rank()])
     processes.barrier()

@@ -1,4 +1,4 @@
-"""Prefixes of session windows: where each ends, and which item came next."""
+"""Prefixes of session windows, and the item that follows each prefix."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ class Prefixes:
     """Session prefixes with their transition-aware features.
 
     Attributes:
-        session: (n,) row of the session window in `windows`.
-        place: (n,) position of the prefix's last item in its window.
-        target: (n,) row of the item that came next.
-        features: (n, d) float32, t of each prefix.
-        windows: the session windows themselves.
+        session: (n,) number of the window in `windows`.
+        place: (n,) position of the prefix's last item in the window.
+        target: (n,) row of the next item.
+        features: (n, d) float32, feature t of each prefix.
+        windows: the session windows.
     """
 
     session: np.ndarray
@@ -27,12 +27,12 @@ class Prefixes:
         return len(self.target)
 
     def prefix(self, n: int) -> np.ndarray:
-        """Item rows of prefix n."""
+        """Item rows of the n-th prefix."""
         return self.windows[self.session[n]][: self.place[n] + 1]
 
 
 def places(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Session, place and target of every prefix of some windows."""
+    """Session, place and target of all prefixes of some windows; see `Prefixes`."""
     lengths = np.array([len(window) - 1 for window in windows], dtype=np.int64)
     session = np.repeat(np.arange(len(windows)), lengths)
     place = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else lengths
@@ -44,5 +44,5 @@ def places(windows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def prefix_items(
     windows: list[np.ndarray], session: np.ndarray, place: np.ndarray
 ) -> list[np.ndarray]:
-    """Item rows of every prefix (n) that `_places` gives."""
+    """Item rows of the n prefixes that `places` returns."""
     return [windows[s][: p + 1] for s, p in zip(session.tolist(), place.tolist(), strict=True)]

@@ -1,7 +1,7 @@
-"""The session recommender of one embedding set: tuned, trained and kept.
+"""Tunes and trains the session recommender of one embedding set.
 
-Every set gets the same budget and the same tuning, see `tpad.training.tuning`. The recommender is
-small: of several processes the main one trains it, and the others wait.
+Every set gets the same budget and the same tuning; see `tpad.training.tuning`. The recommender is small:
+with several processes, the main process trains it and the others wait.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +21,16 @@ from tpad.training.tuning import SizeTry, best_size, size_label, sizes_to_try, t
 from tpad.training.workspace import Stage
 
 TUNING = "tuning, "
-"""Begins the titles of the stages that try a PCA size."""
+"""Start of the titles of the stages that try a PCA size."""
 
 
 def stages_of(name: str, n_features: int, sizes: Sequence[int | None]) -> list[StageSpec]:
-    """The stages of one embedding set: a try of each PCA size, and the recommender.
+    """The stages of one embedding set: one for each PCA size, and one for the recommender.
 
     Args:
-        name: of the set.
-        n_features: its width.
-        sizes: PCA sizes to try; None keeps the features as they are.
+        name: name of the set.
+        n_features: number of features.
+        sizes: PCA sizes to try; None keeps all features.
     """
     tries = {f"tuning-{name}-{size_label(size)}": size for size in sizes_to_try(n_features, sizes)}
     inputs = ("dataset", name)  # the set's name stands for its embeddings
@@ -62,23 +62,23 @@ def stages_of(name: str, n_features: int, sizes: Sequence[int | None]) -> list[S
 def _try(
     name: str, size: int | None, config: SessionModelConfig, context: Context, stage: Stage
 ) -> SizeTry:
-    """What one PCA size reaches on held-out items."""
+    """Train and validate with one PCA size."""
     if not stage.done:
         if processes.is_main():
             dataset = context.dataset
-            reached = try_size(
+            result = try_size(
                 context["embeddings"][name],
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
                 replace(config, seed=context.seed),
                 size,
-                progress=epoch_teller(stage),
+                progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
                 device=str(context.mllm.device),
             )
-            stage.save_json("reached", asdict(reached))
+            stage.save_json("reached", asdict(result))
         stage.finish()
     return SizeTry(**stage.load_json("reached"))
 
@@ -90,7 +90,7 @@ def _fit(
     context: Context,
     stage: Stage,
 ) -> tuple[FittedSessionModel, SessionTuning]:
-    """The recommender with the best PCA size, and what tuning chose."""
+    """Train the recommender with the tuned settings; returns it and the tuning."""
     tuning = best_size({size: context[tried] for size, tried in tries.items()})
     features: np.ndarray = context["embeddings"][name]  # (n_items, d)
     path = stage.folder / "recommender.safetensors"
@@ -104,27 +104,27 @@ def _fit(
                 dataset.validation,
                 ~dataset.cold,
                 tuning.apply(replace(config, seed=context.seed)),
-                progress=epoch_teller(stage),
+                progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
                 device=str(context.mllm.device),
             )
             fitted.save(path)
-            facts["validation"] = max(told.validation for told in fitted.history)
+            facts["validation"] = max(report.validation for report in fitted.history)
         stage.finish(**facts)
     return FittedSessionModel.load(path, features), tuning
 
 
-def epoch_teller(stage: Stage) -> Callable[[EpochReport], None]:
-    """Reports each epoch of a recommender's training to a person and to the log."""
+def epoch_reporter(stage: Stage) -> Callable[[EpochReport], None]:
+    """A callback that prints and logs each epoch of a recommender's training."""
 
-    def tell(told: EpochReport) -> None:
+    def say(report: EpochReport) -> None:
         stage.say(
-            f"epoch {told.epoch}/{told.epochs}: loss {told.loss:.3f}, "
-            f"validation MRR@20 {told.validation:.4f}",
-            epoch=told.epoch,
-            loss=told.loss,
-            validation=told.validation,
+            f"epoch {report.epoch}/{report.epochs}: loss {report.loss:.3f}, "
+            f"validation MRR@20 {report.validation:.4f}",
+            epoch=report.epoch,
+            loss=report.loss,
+            validation=report.validation,
         )
 
-    return tell
+    return say

@@ -1,11 +1,12 @@
-"""The student: an adapter of the Knowledge-MLLM whose item features carry gradients.
+"""The student: an adapter of the Knowledge-MLLM that is trained through cached item features.
 
-A loss on the items' features is minimised by many small models at once, but the language model
-cannot be run at each of their steps. So the features are a table that collects gradients, and now
-and then the student reads its items once and takes one step against what was collected (gradient
-caching, Gao et al. 2021, arXiv 2101.06983).
+Small networks train on the features of the items, but the language model cannot run in each of their
+steps. So the features are a table that accumulates gradients; every so many steps, the student reads its
+items once and takes one step with the accumulated gradient (gradient caching, Gao et al. 2021, arXiv
+2101.06983).
 
-Of several processes the main one alone trains the small models; the others help the student read.
+With several processes, only the main process trains the small networks; the others run the student on
+their share of the items.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,42 +27,42 @@ ADAPTER = "student"
 
 
 class GivenOnly:
-    """In place of a student: items of which given vectors are all that is read.
+    """Replaces the student if items are represented by given vectors alone.
 
     Args:
-        vectors: (n, g) of each item.
+        vectors: (n, g) given vectors.
     """
 
     def __init__(self, vectors: Tensor) -> None:
         self.vectors = vectors
 
     def parameters(self) -> list[nn.Parameter]:
-        """Nothing is learnt here."""
+        """Nothing: given vectors are not trained."""
         return []
 
-    def helping(self, work: Callable[[], None]) -> None:
-        """Runs `work` on the main process; there are no passes to share."""
+    def run_on_main(self, work: Callable[[], None]) -> None:
+        """Run `work` on the main process; the others have nothing to do."""
         if processes.is_main():
             work()
 
     def features(self) -> Tensor:
-        """(n, g)."""
+        """The given vectors, (n, g)."""
         return self.vectors
 
     def backward(self, gradient: Tensor) -> None:
-        """Nothing takes a gradient."""
+        """Ignore the gradient."""
 
 
 class Student:
-    """Reads items through the active adapter, as `encode_items` does, with gradients.
+    """Computes the features of items as `encode_items` does, and passes gradients to the adapter.
 
     Args:
-        mllm: with an adapter named `student`.
-        items: (n,) what is read of each item; pictures as rows of `images`.
-        images: cached pictures.
-        layers: whose features are wanted.
-        batch_size: items read at once.
-        given: (n, g) vectors that the shop has of them; they come after what is read.
+        mllm: model with an adapter named `student`.
+        items: (n,) texts and pictures, as rows of `images`.
+        images: cached picture features.
+        layers: layers of the language model whose features are used.
+        batch_size: items per batch.
+        given: (n, g) given vectors, appended to the features.
     """
 
     def __init__(
@@ -78,59 +79,59 @@ class Student:
         self.vision = images.tower.float()  # (n_images, d_vision)
         self.items = items
         order = sorted(range(self.n), key=lambda i: (items[i].image is None, len(items[i].text)))
-        # Made into batches as they are read: with pictures, all at once would be large.
+        # Batches are built when they are read, because with pictures all of them need much memory.
         self.chunks = [order[start : start + batch_size] for start in range(0, self.n, batch_size)]
 
     def _tower(self, item: ItemInput) -> Tensor:
-        """What the vision tower gave for an item's picture, zeros without one: (d_vision,)."""
+        """Feature of an item's picture from the vision tower, zeros without a picture: (d_vision,)."""
         if item.image is None:
             return torch.zeros(self.mllm.vision_size)
         assert not isinstance(item.image, Image.Image), "pictures are given as rows of `images`"
         return self.vision[item.image]
 
     def parameters(self) -> list[nn.Parameter]:
-        """What the adapter learns."""
+        """Parameters of the adapter."""
         return list(self.mllm.adapters.parameters(ADAPTER))
 
-    def helping(self, work: Callable[[], None]) -> None:
-        """Runs `work` on the main process; the others meanwhile share its passes of this student.
+    def run_on_main(self, work: Callable[[], None]) -> None:
+        """Run `work` on the main process; the others take part in its calls of this student.
 
-        With several processes, `features` and `backward` are called within such work only.
+        With several processes, `features` and `backward` may only be called within `work`.
         """
         if processes.is_main():
             work()
-            self._ask("")
+            self._announce("")
             return
-        while asked := self._ask():
-            if asked == "features":
+        while call := self._announce():
+            if call == "features":
                 self._features()
             else:
                 for parameter in self.parameters():
-                    parameter.grad = None  # what an earlier stage or pass has left here
+                    parameter.grad = None  # clears gradients of earlier stages and passes
                 self._backward(torch.zeros(self.n, self.width, device=self.mllm.device))
 
     def features(self) -> Tensor:
-        """(n, D) features of all items in the order of `knowledge.named_features`, no gradients;
-        given vectors come last."""
-        self._ask("features")
+        """Features of all items without gradients: (n, D), in the order of `named_features`, with given
+        vectors last."""
+        self._announce("features")
         result = self._features()
         return result if self.given is None else torch.cat([result, self.given.to(result)], dim=1)
 
     def backward(self, gradient: Tensor) -> None:
-        """Adds to the adapter's gradients what a gradient (n, D) on the features means for it."""
-        self._ask("backward")
-        self._backward(gradient[:, : self.width].contiguous())  # given vectors learn nothing
+        """Backpropagate a gradient (n, D) of the features to the adapter."""
+        self._announce("backward")
+        self._backward(gradient[:, : self.width].contiguous())  # given vectors are not trained
 
-    def _ask(self, what: str = "") -> str:
-        """What the main process asks of all, "" at the end; its adapter comes along."""
-        what = processes.agreed(what)
-        if what:
+    def _announce(self, call: str = "") -> str:
+        """Send the main process's next call, "" at the end, and its adapter to all processes."""
+        call = processes.agreed(call)
+        if call:
             processes.send(*self.parameters())
-        return what
+        return call
 
     @property
     def width(self) -> int:
-        """D, columns of the features."""
+        """Number of features, without given vectors."""
         lasts = sum(1 for layer in self.layers if layer)
         return self.vision.shape[1] + (2 * len(self.layers) + lasts) * self.mllm.hidden_size
 
@@ -148,7 +149,7 @@ class Student:
         self.mllm.model.train()
         with self.mllm.adapters.use(ADAPTER):
             for chunks in processes.rounds(self.chunks):
-                # One that has none takes another's, which counts nothing: all make the same passes.
+                # A process without a chunk repeats another one with weight 0, so that all make equal passes.
                 [rows], counts = processes.batch_share(chunks)
                 with self.mllm.autocast():
                     features = self._read(rows)

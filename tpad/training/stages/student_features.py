@@ -1,4 +1,4 @@
-"""What the student reads of the training items and the imagined ones, once it can describe them."""
+"""Computes the student's features of training items and imagined items, after `describing`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,11 @@ from tpad.training.workspace import Stage
 
 @dataclass(frozen=True, eq=False)
 class StudentFeatures:
-    """What the student makes of its items once it has learnt to describe.
+    """Features of the student after the stage `describing`.
 
     Attributes:
-        warm: (n_warm, D).
-        imagined: (n_imagined, D).
+        warm: (n_warm, D), of the training items.
+        imagined: (n_imagined, D), of the imagined items.
     """
 
     warm: Tensor
@@ -26,7 +26,7 @@ class StudentFeatures:
 
 
 def run(config: Any, context: Context, stage: Stage) -> StudentFeatures:
-    """Has the student in `context.mllm` read warm and imagined items, once for all distillations."""
+    """Compute the features with the adapter `student` of `context.mllm`."""
     if not stage.done:
         shop, imagined = context.shop, context["imagined"]
         items = shop.items(shop.warm_rows.tolist()) + imagined.items
@@ -36,10 +36,10 @@ def run(config: Any, context: Context, stage: Stage) -> StudentFeatures:
             features = student.features().cpu().numpy()  # (n, D)
             stage.say(f"read {len(items):,} items, {len(imagined.items):,} of them imagined")
             n_warm = len(shop.warm_rows)
-            kept = {"warm": features[:n_warm], "imagined": features[n_warm:]}
-            stage.save_arrays("features", kept)
+            arrays = {"warm": features[:n_warm], "imagined": features[n_warm:]}
+            stage.save_arrays("features", arrays)
 
-        student.helping(read)
+        student.run_on_main(read)
         stage.finish()
     arrays = stage.load_arrays("features")
     return StudentFeatures(*(torch.from_numpy(arrays[name]) for name in ("warm", "imagined")))

@@ -1,8 +1,8 @@
-"""The teacher's generative judgement [ours].
+"""Computes the teacher's generative scores [ours].
 
-For sampled session prefixes, the Transfer-MLLM says how likely it is to write each candidate's
-description next. It needs no clicks on the candidate, so it tells the student about items that are
-seldom clicked. Candidates come from the training catalogue only: held-out items stay out.
+For sampled session prefixes, the Transfer-MLLM computes how likely it is to write the description of
+each candidate next. This needs no clicks on the candidate, so the student also learns about items with
+few clicks. Candidates are training items and imagined items; cold items are never used.
 """
 
 from dataclasses import dataclass, replace
@@ -19,28 +19,29 @@ from tpad.training.stage import StageSpec
 from tpad.training.stages.transfer import ADAPTER, Transfer
 from tpad.training.workspace import Stage
 
-CHUNK = 64  # prefixes judged between two saves of what is done
-SWEEPS = 20  # of the additive model; it settles in a few
-LIKELY_POOL = 4  # likely candidates are drawn from this many times their number
+CHUNK = 64  # prefixes scored at once
+SAVE_EVERY = 8  # rounds of chunks between two saves
+SWEEPS = 20  # iterations of the additive model; it converges in a few
+LIKELY_POOL = 4  # size of the pool of likely candidates, relative to their number
 
 
 @settings
 class TeacherConfig:
-    """What the teacher judges."""
+    """Settings of the stage `teacher`."""
 
     sessions: Count = 4_000
-    """Session prefixes whose candidates the teacher judges."""
+    """Session prefixes for which the teacher scores candidates."""
     candidates: Count = 64
-    """Candidates a prefix: half by the teacher's own session feature, half by chance."""
+    """Candidates per prefix: half are likely by the teacher's next-item head, half are random."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the teacher thinks of candidates.
+class TeacherScores:
+    """The teacher's scores of candidates.
 
     Attributes:
-        prefix: (S,) number of each judged prefix among the training prefixes.
-        candidates: (S, C) item rows, distinct within a row; from n_items on, imagined items.
+        prefix: (S,) numbers of the sampled prefixes among the training prefixes.
+        candidates: (S, C) item rows, distinct within a row; imagined items start at n_items.
         log_likelihood: (S, C) float32, log p_teacher(description of the candidate | session).
     """
 
@@ -49,8 +50,8 @@ class Judgement:
     log_likelihood: np.ndarray
 
 
-def run(config: TeacherConfig, context: Context, stage: Stage) -> Judgement:
-    """Samples prefixes and candidates and has the teacher judge them; resumes by chunks."""
+def run(config: TeacherConfig, context: Context, stage: Stage) -> TeacherScores:
+    """Sample prefixes and candidates, and score them; an interrupted run resumes."""
     if not stage.done:
         shop, imagined, transfer = context.shop, context["imagined"], context["transfer"]
         descriptions = context["descriptions"]
@@ -62,55 +63,56 @@ def run(config: TeacherConfig, context: Context, stage: Stage) -> Judgement:
         if stage.has("partial"):
             found = [stage.load_arrays("partial")["log_likelihood"]]
 
-        def judge(start: int) -> np.ndarray:
+        def score(start: int) -> np.ndarray:
             rows = slice(start, start + CHUNK)
             chats = [
                 shop.conversation(transfer.train.prefix(number), descriptions)
                 for number in prefix[rows]
             ]
-            return _judge(shop, chats, candidates[rows], answers)
+            return _score(shop, chats, candidates[rows], answers)
 
         rounds = processes.rounds(range(len(found[0]), len(prefix), CHUNK))
         with shop.mllm.adapters.use(ADAPTER), shop.mllm.autocast():
-            for n, starts in enumerate(stage.bar(rounds, len(rounds), "judging candidates")):
-                found += processes.spread(judge, starts)
-                if n % 8 == 7:
+            for n, starts in enumerate(stage.bar(rounds, len(rounds), "scoring candidates")):
+                found += processes.spread(score, starts)
+                if n % SAVE_EVERY == SAVE_EVERY - 1:
                     found = [np.concatenate(found)]
                     stage.save_arrays("partial", {"log_likelihood": found[0]})
         stage.save_arrays(
             "judgement",
             {"prefix": prefix, "candidates": candidates, "log_likelihood": np.concatenate(found)},
         )
-        stage.say(f"judged {candidates.shape[1]} candidates after each of {len(prefix):,} prefixes")
+        stage.say(f"scored {candidates.shape[1]} candidates for each of {len(prefix):,} prefixes")
         stage.finish()
-    return Judgement(**stage.load_arrays("judgement"))
+    return TeacherScores(**stage.load_arrays("judgement"))
 
 
-def relative(judgement: Judgement) -> Judgement:
-    """The judgement with the likelihoods of each candidate taken relative to its mean over prefixes.
+def relative(teacher: TeacherScores) -> TeacherScores:
+    """Subtract from each candidate's log-likelihoods their mean over prefixes.
 
-    log p(description | prefix) − log p(description), the pointwise mutual information, up to a term
-    of the prefix alone, which the softmax over candidates drops. The candidates' means come from the
-    additive model `prefix + candidate` fitted by least squares, since not all are judged after all.
+    The result is log p(description | prefix) − log p(description), the pointwise mutual information, up
+    to a term that depends only on the prefix and cancels in the softmax over candidates. Each prefix
+    has other candidates, so the means come from an additive model `prefix + candidate`, fitted by least
+    squares.
     """
-    scores, columns = judgement.log_likelihood, judgement.candidates  # both (S, C)
+    scores, columns = teacher.log_likelihood, teacher.candidates  # both (S, C)
     found, column = np.unique(columns, return_inverse=True)
-    column = column.reshape(columns.shape)  # (S, C), which of the candidates that were judged
+    column = column.reshape(columns.shape)  # (S, C), position in `found`
     counts = np.bincount(column.ravel(), minlength=len(found))
     means = np.zeros(len(found))
     for _ in range(SWEEPS):
-        own = (scores - means[column]).mean(1, keepdims=True)  # (S, 1), of the prefix
+        own = (scores - means[column]).mean(1, keepdims=True)  # (S, 1), term of the prefix
         means = np.bincount(column.ravel(), (scores - own).ravel(), len(found)) / counts
-    return replace(judgement, log_likelihood=(scores - own - means[column]).astype(np.float32))
+    return replace(teacher, log_likelihood=(scores - own - means[column]).astype(np.float32))
 
 
 def sample(
     config: TeacherConfig, shop: Shop, transfer: Transfer, seed: int, n_imagined: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prefixes (S,) and candidates (S, C): half likely by the next-item head, half by chance.
+    """Sample prefixes (S,) and candidates (S, C), half of them likely by the next-item head.
 
-    With imagined items, half of the likely ones are replaced by an imagined item with the same
-    picture, and most of those by chance are imagined.
+    The others are random. If there are imagined items, half of the likely candidates are replaced by an
+    imagined item with the same picture, and most random candidates are imagined.
     """
     rng = np.random.default_rng([seed, 31])
     warm = shop.warm_rows
@@ -140,17 +142,19 @@ def sample(
 def _choice_without(
     ascending: np.ndarray, left_out: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(count,) distinct values but those left out; the others, which are many, are not listed."""
-    taken = np.unique(np.searchsorted(ascending, left_out))  # places
-    drawn = rng.choice(len(ascending) - len(taken), count, replace=False)  # of the other places
-    before = np.searchsorted(taken - np.arange(len(taken)), drawn, side="right")  # taken places
+    """Draw (count,) distinct values that are not in `left_out`, without listing all other values."""
+    taken = np.unique(np.searchsorted(ascending, left_out))  # positions
+    drawn = rng.choice(len(ascending) - len(taken), count, replace=False)  # among other positions
+    before = np.searchsorted(
+        taken - np.arange(len(taken)), drawn, side="right"
+    )  # taken ones before
     return ascending[drawn + before]
 
 
-def _judge(
+def _score(
     shop: Shop, chats: list[list[Turn]], candidates: np.ndarray, answers: list[np.ndarray]
 ) -> np.ndarray:
-    """(S, C) log-likelihoods of candidates' descriptions after each chat."""
+    """Log-likelihoods (S, C) of the candidates' descriptions after each chat."""
     scores = score_answers(
         shop.mllm,
         chats,

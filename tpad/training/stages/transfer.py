@@ -1,13 +1,13 @@
-"""The Transfer-MLLM learns from sessions what follows what [paper].
+"""Trains the Transfer-MLLM, which learns transitions between items from sessions [paper].
 
-A LoRA twin of the base reads a session as a chat: each item is shown as picture and title, and the
-reply is the description of the item that came next. So one causal pass trains every prefix. The last
-token before a reply, the marker, carries the transition-aware feature `t` of that prefix.
+The base model with a LoRA adapter reads a session as a chat: each turn shows the picture and title of an
+item, and the reply is the description of the next item. So one causal pass trains all prefixes. The
+last token before a reply, the marker, holds the transition-aware feature `t` of that prefix.
 
     L = L_gen [paper: generation task] + w · L_next (InfoNCE of t against the next item's features)
 
-With several processes each reads its share of a batch of sessions. All have drawn the same batch and
-know its targets, so the negatives are those of the whole batch everywhere, without an exchange.
+With several processes, each reads its share of a batch of sessions. All processes draw the same batch,
+so each knows the targets of the whole batch and uses them as negatives without communication.
 """
 
 from collections.abc import Iterator
@@ -27,52 +27,52 @@ from tpad.settings import Count, Weight, settings
 from tpad.training.context import Context
 from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.ranking import held, reciprocal_ranks
+from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
 from tpad.training.stages.knowledge import encode
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
-MAX_VALIDATION = 400  # sessions on which an epoch is judged
+MAX_VALIDATION = 400  # validation sessions
 
 
 @settings
 class TransferConfig:
-    """The Transfer-MLLM reads sessions."""
+    """Settings of the Transfer-MLLM."""
 
     epochs: Count = 3
     """Passes over the training sessions."""
     batch_size: Count = 32
-    """Sessions a step."""
+    """Sessions per step."""
     learning_rate: Weight = 2e-3
     """Peak learning rate of AdamW."""
     rank: Count = 16
     """Rank of the LoRA adapter."""
     max_items: Count = 8
-    """Most recent items of a session that are read."""
+    """Maximum number of items of a session, the most recent ones."""
     max_sessions: Count | None = None
-    """Sessions used of each epoch (a random choice); None: all."""
+    """Random training sessions per epoch; None: all."""
     generation: bool = True
     """Whether the model learns to write the next item's description [paper: generation task]."""
     next_weight: Weight = 0.5
-    """Weight of the next-item InfoNCE beside the generation task."""
+    """Weight of the next-item InfoNCE relative to the generation task."""
     width: Count = 96
-    """Size of the space in which session and item are compared."""
+    """Size of the common space of sessions and items."""
     max_negatives: Count = 4_096
-    """Training items drawn as negatives of a step, besides the targets of its batch; if there are no
-    more than so many, all are used."""
+    """Training items that a step samples as negatives, in addition to the targets of its batch; a shop
+    with at most this many training items uses all."""
     max_title: Count = 80
-    """Characters of a title that are read in a session."""
+    """Maximum characters of a title in a session."""
 
 
 class NextHeads(nn.Module):
-    """Compares session features with item features in one space.
+    """Projects session features and item features into a common space, to score next items.
 
     Args:
         d: size of a session feature t.
         d_item: size of the concatenated item features.
-        width: size of the space.
+        width: size of the common space.
     """
 
     def __init__(self, d: int, d_item: int, width: int) -> None:
@@ -88,13 +88,14 @@ class NextHeads(nn.Module):
 
 @dataclass(frozen=True)
 class Transfer:
-    """What the Transfer-MLLM gives.
+    """The result of the stage.
 
     Attributes:
-        train, validation: prefixes with features.
-        items: name -> (n_items, d), features of each item read as a session of one.
-        session_vectors: (n_train_prefixes, h), item_vectors: (n_items, h); their dot product is the
-            score of the next-item head.
+        train, validation: prefixes with their features.
+        items: name -> (n_items, d), features of each item as a session of length one.
+        session_vectors: (n_train_prefixes, h), projected features of the training prefixes.
+        item_vectors: (n_items, h), projected items; the dot product with a session vector is the score
+            of the next-item head.
     """
 
     train: Prefixes
@@ -105,15 +106,15 @@ class Transfer:
 
 
 def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
-    """Trains the Transfer-MLLM, then computes and keeps its features.
+    """Train the Transfer-MLLM, and compute and store its features.
 
-    The adapter is left in `context.mllm` under the name `transfer`.
+    The adapter is named `transfer` in `context.mllm`.
     """
     shop = context.shop
     windows = {
         "train": shop.dataset.train.windows(config.max_items),
         "validation": [
-            # A validation session may hold items that came after training; they cannot be ranked yet.
+            # Sessions with items that appeared after training are skipped: those cannot be ranked.
             window
             for window in shop.dataset.validation.windows(config.max_items)
             if not shop.dataset.cold[window].any()
@@ -142,13 +143,13 @@ def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
 
 
 def item_matrix(features: dict[str, np.ndarray], warm: np.ndarray) -> Tensor:
-    """All named features side by side, standardised on the warm items: (n_items, D)."""
+    """Concatenated features, standardised on the warm items: (n_items, D)."""
     joined = np.concatenate(list(features.values()), axis=1)
     return FeatureScaler.fit(joined, warm)(torch.from_numpy(joined))
 
 
 class _Training:
-    """One training of the Transfer-MLLM."""
+    """One training run of the stage."""
 
     def __init__(
         self,
@@ -190,7 +191,7 @@ class _Training:
                 self._epoch(epoch, per_epoch, optimisation)
                 self.stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
             self.heads.eval()
-            self._keep_features()
+            self._save_features()
         if processes.is_main():
             self.mllm.adapters.save(ADAPTER, self.stage.folder / "adapter")
 
@@ -206,28 +207,28 @@ class _Training:
         bar = self.stage.bar(batches, len(batches), what)
         for batch in bar:
             with self.mllm.autocast():
-                written, following = self._losses(batch, rng)
-            optimisation.step(written + self.config.next_weight * following)
-            now = processes.summed(float(written.detach()), float(following.detach()))
+                generation, following = self._losses(batch, rng)
+            optimisation.step(generation + self.config.next_weight * following)
+            now = processes.summed(float(generation.detach()), float(following.detach()))
             sums += now
             if hasattr(bar, "set_postfix"):
                 bar.set_postfix(gen=f"{now[0]:.3f}", next=f"{now[1]:.3f}")
         self.mllm.model.eval()
         self.heads.eval()
-        generation, following = sums / len(batches)
-        judged = self._validate()
+        l_gen, l_next = sums / len(batches)
+        validation = self._validate()
         self.stage.say(
-            f"{what}: L_gen {generation:.3f}, L_next {following:.3f}, validation {judged}",
+            f"{what}: L_gen {l_gen:.3f}, L_next {l_next:.3f}, validation {validation}",
             epoch=epoch + 1,
-            generation=generation,
-            next=following,
-            **judged,
+            generation=l_gen,
+            next=l_next,
+            **validation,
         )
 
     def _batches(
         self, windows: list[np.ndarray], rng: np.random.Generator | None = None
     ) -> Iterator[list[np.ndarray]]:
-        """Windows of like length together; in random order if `rng` is given."""
+        """Batches of windows of similar length; in random order if `rng` is given."""
         size = self.config.batch_size
         order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
         batches = [order[i : i + size] for i in range(0, len(order), size)]
@@ -237,12 +238,12 @@ class _Training:
             yield [windows[i] for i in batch]
 
     def _read(self, windows: list[np.ndarray], labels: bool) -> tuple[Output, Tensor]:
-        """The model over some windows, and t of every prefix (n, d), window by window."""
+        """Output of the model for some windows, and feature t of all their prefixes (n, d), in order."""
         answers = self.descriptions if self.config.generation else None
         chats = []
         for window in windows:
             chat = self.shop.conversation(window, answers)
-            chats.append(chat[:-1])  # nothing follows the last item: it is only a target
+            chats.append(chat[:-1])  # the last item is only a target
         batch = collate(self.mllm, chats, images=self.shop.images, with_labels=labels)
         output = self.mllm.forward(batch, need_logits=labels)
         rows, turns = torch.nonzero(batch.markers >= 0, as_tuple=True)
@@ -250,24 +251,24 @@ class _Training:
         return output, output.last_hidden[rows.to(self.mllm.device), places]  # (n, d)
 
     def _losses(self, batch: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Both losses of a batch of windows, as far as this process's share makes them up."""
+        """This process's share of both losses of a batch of windows."""
         windows, counts = processes.batch_share(batch)
         output, t = self._read(windows, labels=self.config.generation)
         session, place, target = places(windows)
         weights = processes.weights(output.n_targets * counts, len(target) * counts)
-        written = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
+        generation = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
         targets = torch.from_numpy(target).to(t.device)  # (n,)
         candidates, log_q = self._candidates(batch, rng)  # (C,)
         scores = self.heads(t.float(), self.table[candidates])  # (n, C)
         column = torch.searchsorted(candidates, targets)  # (n,)
-        seen = held(prefix_items(windows, session, place), candidates)  # (n, C)
-        return written, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
+        seen = contained(prefix_items(windows, session, place), candidates)  # (n, C)
+        return generation, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
         self, batch: list[np.ndarray], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """Sorted rows (C,) that compete in a batch of windows, and log of the probability with
-        which each is among them; None where all warm items compete."""
+        """Ascending rows (C,) of the candidates of a batch of windows, and the log-probability with
+        which each one is sampled; None if all warm items are candidates."""
         warm = self.shop.warm_rows
         sample = sample_items(
             len(warm),
@@ -287,27 +288,27 @@ class _Training:
         if not windows:
             return {}
         with self.mllm.autocast():
-            found = processes.spread(self._judge, self._batches(windows))
-        reciprocal = [one for ranks, _ in found for one in ranks]
-        judged = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
+            results = processes.spread(self._validate_batch, self._batches(windows))
+        reciprocal = [one for ranks, _ in results for one in ranks]
+        values = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
         if self.config.generation:
-            judged["L_gen"] = round(float(np.mean([loss for _, loss in found])), 4)
-        return judged
+            values["L_gen"] = round(float(np.mean([loss for _, loss in results])), 4)
+        return values
 
-    def _judge(self, batch: list[np.ndarray]) -> tuple[list[float], float]:
-        """Reciprocal ranks of a batch's targets among warm items, and its L_gen (or zero)."""
+    def _validate_batch(self, batch: list[np.ndarray]) -> tuple[list[float], float]:
+        """Reciprocal ranks of a batch's targets among warm items, and its L_gen; 0 if it is not used."""
         output, t = self._read(batch, labels=self.config.generation)
         loss = float(output.loss) if self.config.generation else 0.0
         session, place, target = places(batch)
         scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
-        seen = held(prefix_items(batch, session, place), self.warm)
+        seen = contained(prefix_items(batch, session, place), self.warm)
         scores = scores.masked_fill(seen, -torch.inf)
         where = torch.searchsorted(self.warm, torch.from_numpy(target).to(t.device))
         return reciprocal_ranks(scores, where).tolist(), loss
 
     @torch.no_grad()
-    def _keep_features(self) -> None:
-        """Computes everything later stages need of the teacher, once."""
+    def _save_features(self) -> None:
+        """Compute and store the features that later stages need."""
         arrays: dict[str, np.ndarray] = {}
         for split, windows in self.windows.items():
             features = np.zeros(

@@ -1,6 +1,6 @@
-"""What distillation works on: the features of each item, its words, and where it stands in the table.
+"""The training data of distillation: features and words of each item.
 
-The features are the student's, vectors that are given, or both.
+The features are those of the student, given vectors, or both.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from tpad.training.stages.student_features import StudentFeatures
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
-    """What is read.
+class RawFeatures:
+    """Features before standardisation.
 
     Attributes:
-        rows: (n,) rows of the items that are met; all training items, unless some are kept away.
-        student: who reads them.
-        features: (n, D), given vectors last.
-        imagined: (m, D) of imagined items.
+        rows: (n,) rows of the training items.
+        student: computes their features.
+        features: (n, D) features of the training items; given vectors come last.
+        imagined: (m, D) features of the imagined items.
     """
 
     rows: np.ndarray
@@ -34,42 +34,42 @@ class Read:
     imagined: Tensor
 
 
-def what_is_read(context: Context, exclude_pseudo_cold: bool) -> Read:
-    """Puts together what is read, of all training items or of those that are not pseudo-cold."""
+def raw_features(context: Context, exclude_pseudo_cold: bool) -> RawFeatures:
+    """Collect the features of all training items, or of those that are not pseudo-cold."""
     shop = context.shop
     features: StudentFeatures | None = context["student"]
     rows = shop.warm_rows
-    met = np.ones(len(rows), bool)
+    is_used = np.ones(len(rows), bool)
     if exclude_pseudo_cold:
-        met = ~pseudo_cold(~shop.dataset.cold)[rows]
-    rows, kept = rows[met], torch.from_numpy(met)
+        is_used = ~pseudo_cold(~shop.dataset.cold)[rows]
+    rows, kept = rows[is_used], torch.from_numpy(is_used)
     given = None
     if context.given is not None:
         given = torch.from_numpy(context.given[rows])  # (n, g)
     if features is None:
-        assert given is not None, "there is nothing to read"
-        return Read(rows, GivenOnly(given), given, given[:0])
+        assert given is not None, "there are no features"
+        return RawFeatures(rows, GivenOnly(given), given, given[:0])
     items = shop.items(rows.tolist())
     student = Student(context.mllm, items, shop.images, context.layers, given=given)
     own, imagined = features.warm[kept], features.imagined
-    if given is not None:  # there are no imagined items then
+    if given is not None:  # then there are no imagined items
         imagined = imagined.new_zeros(0, own.shape[1] + given.shape[1])
         own = torch.cat([own, given], dim=1)
-    return Read(rows, student, own, imagined)
+    return RawFeatures(rows, student, own, imagined)
 
 
 @dataclass(eq=False)
-class Material:
-    """Training items and imagined items as one table.
+class TrainingData:
+    """Training items and imagined items.
 
     Attributes:
-        rows: (n,) rows of the training items in it.
-        student: reads them.
+        rows: (n,) rows of the training items.
+        student: computes their features.
         scaler: standardises features.
         table: (n, D) standardised features of the training items.
-        imagined: (m, D) those of the imagined items.
-        column: (n_items + m,) row of an item, or n_items plus the number of an imagined one -> row of
-            the table, imagined items last; −1 for an item that is not in it.
+        imagined: (m, D) standardised features of the imagined items.
+        column: (n_items + m,) position of each item among the n + m training and imagined items; −1 for
+            items that are not among them. Imagined items come after the n_items items of the shop.
         words: (n + m, W) 0/1, the words of each description.
     """
 
@@ -82,29 +82,29 @@ class Material:
     words: Tensor
 
 
-def read_material(context: Context, exclude_pseudo_cold: bool) -> Material:
-    """All of it, on the device of the model; arguments as in `what_is_read`."""
+def training_data(context: Context, exclude_pseudo_cold: bool) -> TrainingData:
+    """The training data, on the device of the model; arguments as in `raw_features`."""
     shop, imagined, device = context.shop, context["imagined"], context.mllm.device
-    read = what_is_read(context, exclude_pseudo_cold)
-    rows = read.rows
-    scaler = FeatureScaler.fit(read.features.numpy(), np.ones(len(rows), bool)).to(device)
+    raw = raw_features(context, exclude_pseudo_cold)
+    rows = raw.rows
+    scaler = FeatureScaler.fit(raw.features.numpy(), np.ones(len(rows), bool)).to(device)
     n_items, n_imagined = len(shop.dataset), len(imagined.items)
     column = torch.full((n_items + n_imagined,), -1, device=device)
     known = np.concatenate([rows, np.arange(n_items, len(column))])
     column[torch.from_numpy(known)] = torch.arange(len(known), device=device)
-    # The vocabulary is that of `describing`, whichever items are in the table.
+    # The vocabulary is that of the stage `describing`, even if some items are excluded.
     warm = shop.warm_rows
     texts = [context["descriptions"][row] for row in warm] + imagined.descriptions
     _, words = description_words(
         context.mllm.chat_tokenizer.tokenize_answers(texts), range(len(warm))
     )
-    met = np.concatenate([np.isin(warm, rows), np.ones(n_imagined, bool)])
-    return Material(
+    is_used = np.concatenate([np.isin(warm, rows), np.ones(n_imagined, bool)])
+    return TrainingData(
         rows,
-        read.student,
+        raw.student,
         scaler,
-        scaler(read.features.to(device)),
-        scaler(read.imagined.to(device)),
+        scaler(raw.features.to(device)),
+        scaler(raw.imagined.to(device)),
         column,
-        words[torch.from_numpy(met)].to(device),
+        words[torch.from_numpy(is_used)].to(device),
     )
