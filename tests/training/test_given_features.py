@@ -42,13 +42,13 @@ def test_vectors_come_side_by_side_and_a_missing_one_is_the_mean_with_a_mark():
     assert rows[1].tolist() == [6, 7, 8, *VALUES[[0, 2]].mean(0), 0]  # of the training items
 
 
-def test_what_is_lacking_is_told():
+def test_missing_and_unknown_vectors_are_errors():
     given = GivenFeatures.fit({"a": table(), "b": table([1, 0, 1, 1])}, WARM)
     for vectors, says in (
         (None, "a \\(3 numbers\\), b"),
         ({"b": VALUES[0]}, "no vector 'a'"),
         ({"a": VALUES[0, :2]}, r"shape \(3,\), not \(2,\)"),
-        ({"a": VALUES[0], "c": VALUES[0]}, "no kind of vector 'c'"),
+        ({"a": VALUES[0], "c": VALUES[0]}, "does not use item vectors 'c'"),
     ):
         with pytest.raises(DataError, match=says):
             given([vectors])
@@ -166,7 +166,7 @@ def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
 
 
 def test_a_bundle_without_vectors_says_that_it_reads_none(trained):
-    with pytest.raises(DataError, match="reads no vectors"):
+    with pytest.raises(DataError, match="uses no item vectors"):
         Bundle.load(trained.bundle).encoder.encode([NewItem(vectors={"a": VALUES[0]})], ["tpad"])
 
 
@@ -206,7 +206,7 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, work, tmp
         attempt(vectors, features=("attributes",))
     with pytest.raises(DataError, match="leave out --features-only"):
         attempt(vectors, features=("attributes",), **alone)
-    with pytest.raises(ConfigError, match="--features-only reads nothing but vectors"):
+    with pytest.raises(ConfigError, match="--features-only uses nothing but given vectors"):
         attempt({}, **alone)
     with pytest.raises(ConfigError, match=r"set feedback\.epochs to 0"):
         attempt(vectors, **{**alone, "feedback": replace(trained.config.feedback, epochs=1)})

@@ -1,1 +1,1 @@
-"""What a bundle computes with: from an item's content to its embeddings. It knows nothing of training."""
+"""The models of a bundle: they compute embeddings of items and rank them. Nothing here trains them."""

@@ -1,4 +1,4 @@
-"""The embedding sets, and their files: as a bundle keeps them, in half precision, or with ids."""
+"""The list of embedding sets, and their files: in half precision for bundles, or with item ids."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from tpad.io.tensor_files import write_arrays
 
 @dataclass(frozen=True)
 class EmbeddingSet:
-    """One way to embed items; every set gets the same recommender.
+    """One way to embed items. All sets use the same recommender.
 
     Attributes:
-        name: in settings, files and commands.
-        title: what a person reads.
-        about: what it is, for a model card.
-        parts: what the vectors are made of, side by side; each has a method of `ItemEncoder`.
-        reads_pictures: whether pictures are read.
+        name: name in settings, files and commands.
+        title: name in tables and in the app.
+        about: description for the model card.
+        parts: concatenated parts of the vectors; a method of `ItemEncoder` computes each part.
+        reads_pictures: whether it uses pictures.
         has_fields: whether price and category are appended.
     """
 
@@ -38,7 +38,7 @@ EMBEDDING_SETS = {
     one.name: one
     for one in (
         EmbeddingSet(
-            "random", "Random vectors", "random vectors, to compare with", ("random",), False, False
+            "random", "Random vectors", "random vectors, for comparison", ("random",), False, False
         ),
         EmbeddingSet(
             "tfidf", "TF-IDF of the text", "TF-IDF of the text, reduced by SVD", ("tfidf",), False
@@ -75,12 +75,13 @@ LARGEST = float(np.finfo(np.float16).max)
 
 
 def as_stored(name: str, vectors: np.ndarray) -> np.ndarray:
-    """Rounded to what float16 holds, clipped to its range: (n_items, d) float32.
+    """Round vectors to float16, as a bundle stores them: (n_items, d) float32.
 
-    What is trained or measured on these numbers sees exactly what a bundle's reader sees.
+    Values outside the range of float16 are clipped. Training and evaluation use these rounded vectors, so
+    their results hold for the stored bundle.
 
     Args:
-        name: of the set, to be named in an error.
+        name: name of the set, for error messages.
         vectors: (n_items, d).
 
     Raises:
@@ -92,15 +93,15 @@ def as_stored(name: str, vectors: np.ndarray) -> np.ndarray:
 
 
 def write_embeddings(path: Path, name: str, vectors: np.ndarray) -> None:
-    """Writes a set; `vectors` as in `as_stored`."""
+    """Write the vectors of a set, rounded as in `as_stored`."""
     write_arrays(path, {"x": as_stored(name, vectors).astype(np.float16)})
 
 
 def read_embeddings(path: Path, n_items: int) -> np.ndarray:
-    """(n_items, d) float32 of a file in half precision.
+    """Read the vectors of a set: (n_items, d) float32.
 
     Raises:
-        BundleError: it cannot be read, or holds other items.
+        BundleError: the file cannot be read, or has another number of items.
     """
     try:
         vectors = load_file(path)["x"]
@@ -113,8 +114,7 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
         )
     if vectors.dtype != np.float16 or not np.isfinite(vectors).all():
         raise BundleError(
-            f"{path} holds NaN, infinity or numbers of the kind {vectors.dtype}; train the bundle "
-            "again."
+            f"{path} contains NaN, infinity or numbers of type {vectors.dtype}; train the bundle again."
         )
     return np.ascontiguousarray(vectors, np.float32)
 
@@ -122,11 +122,11 @@ def read_embeddings(path: Path, n_items: int) -> np.ndarray:
 def write_with_ids(
     path: Path, item_ids: Sequence[str], vectors: np.ndarray, facts: Mapping[str, str] | None = None
 ) -> None:
-    """Writes vectors that are to be read without a bundle, in one step.
+    """Write vectors with their item ids, atomically, for use without a bundle.
 
     Args:
-        path: `.safetensors`; it gets a tensor "x", and the ids as a JSON list "item_ids" in its
-            metadata.
+        path: safetensors file. The tensor is named "x"; the metadata contain the ids as a JSON list
+            "item_ids".
         item_ids: (n_items,).
         vectors: (n_items, d).
         facts: further metadata.

@@ -1,7 +1,7 @@
-"""Vectors that a shop has of its items already, as features that TPAD reads [ours].
+"""Given item vectors, which a shop already has, as input features of TPAD [ours].
 
-They join what the student reads of an item, or take its place: alignment and distillation then train
-on them, and a new item needs only its vectors.
+They are used in addition to the student's features, or instead of them. In the latter case, alignment
+and distillation train on the given vectors alone, and a new item needs nothing else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,20 +14,20 @@ from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError, DataError, shown
 
 TFIDF = "tfidf"
-"""The one kind that no file gives: TF-IDF of the item's text, which the encoder makes itself."""
+"""Name of TF-IDF features of the text, which need no file: the encoder computes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class GivenFeatures:
-    """How the vectors of one item become one row of features.
+    """Concatenates the given vectors of an item to one row of features.
 
-    An item without a vector of a kind gets the mean of the training items that have one, and a column
-    tells whether it has one; there is no such column of a kind that every item had.
+    A missing vector is replaced by the mean over the training items. For vectors that are missing in some
+    items, a column of 0 or 1 says whether the item has one.
 
     Attributes:
-        sizes: name of each kind -> size of its vectors, in the order of the columns.
-        optional: names of the kinds that some item lacked.
-        means: name -> (size,) float32, over the training items that have one.
+        sizes: name -> size of the vectors, in the order of the columns.
+        optional: names of the vectors that some items do not have.
+        means: name -> (size,) float32, mean over the training items that have one.
     """
 
     sizes: Mapping[str, int]
@@ -36,14 +36,14 @@ class GivenFeatures:
 
     @classmethod
     def fit(cls, tables: Mapping[str, ItemVectors], warm: np.ndarray) -> "GivenFeatures":
-        """Learns the means from the training items.
+        """Compute the means over the training items.
 
         Args:
             tables: name -> vectors of all items.
-            warm: (n_items,) bool.
+            warm: (n_items,) bool, the training items.
 
         Raises:
-            DataError: no training item has a vector of some kind.
+            DataError: no training item has a vector of some name.
         """
         for name, table in tables.items():
             if not (table.present & warm).any():
@@ -65,33 +65,34 @@ class GivenFeatures:
         """Rows of features: (n, width) float32.
 
         Args:
-            items: of each item its vectors by name, or None.
+            items: vectors of each item by name, or None.
 
         Raises:
-                DataError: a vector is lacking that every training item had, or is of another size.
+            DataError: a vector is missing that all items of the shop have, or has another size.
         """
         rows = [self._row(vectors or {}) for vectors in items]
         return np.stack(rows) if rows else np.zeros((0, self.width), np.float32)
 
     def _row(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
-        wanted = ", ".join(f"{name} ({size} numbers)" for name, size in self.sizes.items())
+        known = ", ".join(f"{name} ({size} numbers)" for name, size in self.sizes.items())
         unknown = [name for name in vectors if name not in self.sizes]
         if unknown:
-            raise DataError(f"There is no kind of vector {unknown[0]!r} here; there are: {wanted}.")
+            raise DataError(
+                f"This bundle does not use item vectors {unknown[0]!r}; it uses {known}."
+            )
         if not vectors and len(self.optional) < len(self.sizes):
             raise DataError(
-                f"This bundle reads the vectors that its shop has of each item: {wanted}; give a "
-                "NewItem(vectors={name: vector}), or an item of the catalogue."
+                f"This bundle needs item vectors: {known}; give NewItem(vectors={{name: vector}}), or an "
+                "item of the catalogue."
             )
         parts = []
         for name, size in self.sizes.items():
             vector = vectors.get(name)
             if vector is None and name not in self.optional:
-                raise DataError(f"The item has no vector {name!r} ({size} numbers); give it, too.")
+                raise DataError(f"The item has no vector {name!r} ({size} numbers); add it.")
             if vector is not None and np.shape(vector) != (size,):
                 raise DataError(
-                    f"The vector {name!r} of an item must have the shape ({size},), not "
-                    f"{np.shape(vector)}."
+                    f"The vector {name!r} of an item must have shape ({size},), not {np.shape(vector)}."
                 )
             parts.append(self.means[name] if vector is None else vector)
             if name in self.optional:
@@ -101,22 +102,22 @@ class GivenFeatures:
     # --- saving ------------------------------------------------------------------------------
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The means, named as `restore` wants them."""
+        """The means, for `restore`."""
         return {f"given.{name}": mean for name, mean in self.means.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Everything else."""
+        """Everything except the means, for `restore`."""
         return {"sizes": dict(self.sizes), "optional": list(self.optional), "width": self.width}
 
     @classmethod
     def restore(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "GivenFeatures":
-        """From what `as_json` and `arrays` gave."""
+        """Restore from the results of `as_json` and `arrays`."""
         sizes = {name: int(size) for name, size in facts["sizes"].items()}
         return cls(sizes, tuple(facts["optional"]), {n: arrays[f"given.{n}"] for n in sizes})
 
 
 def rows_of(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, np.ndarray]]:
-    """The vectors of each item of a dataset, by name; those that it has."""
+    """The vectors that each item of a dataset has, by name."""
     return [
         {name: table.values[row] for name, table in tables.items() if table.present[row]}
         for row in range(n_items)
@@ -124,21 +125,23 @@ def rows_of(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, n
 
 
 def check_complete(tables: Mapping[str, ItemVectors], item_ids: Sequence[str]) -> None:
-    """Refuses items that nothing would be known of.
+    """Check that each item has at least one vector, for models that use nothing else.
 
     Args:
-        tables: name -> vectors of all items, which are all that is read.
+        tables: name -> vectors of all items.
         item_ids: (n_items,).
 
     Raises:
-        ConfigError: there is no table.
-        DataError: an item has no vector of any kind.
+        ConfigError: there are no tables.
+        DataError: an item has no vector in any table.
     """
     if not tables:
-        raise ConfigError("--features-only reads nothing but vectors; give --features NAME=FILE.")
-    lacking = np.flatnonzero(~np.any([table.present for table in tables.values()], axis=0))
-    if len(lacking):
+        raise ConfigError(
+            "--features-only uses nothing but given vectors; give --features NAME=FILE."
+        )
+    missing = np.flatnonzero(~np.any([table.present for table in tables.values()], axis=0))
+    if len(missing):
         raise DataError(
-            f"{len(lacking):,} items, such as '{shown(item_ids[lacking[0]])}', have no vector in any file of "
-            "--features; add theirs, or leave out --features-only."
+            f"{len(missing):,} items, such as '{shown(item_ids[missing[0]])}', have no vector in any "
+            "file of --features; add their vectors, or leave out --features-only."
         )

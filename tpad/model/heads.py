@@ -1,6 +1,6 @@
-"""The small heads that split features into a transitional and an intrinsic part [paper: disentangle].
+"""Small heads that split features into a transitional and an intrinsic part [paper: disentangle].
 
-All parts are bounded (layer-normalised, or probabilities): with free features, vCLUB could be driven
+All parts are bounded (layer-normalised, or probabilities), because unbounded features could drive vCLUB
 to minus infinity.
 """
 
@@ -18,21 +18,21 @@ class HeadsConfig:
     tau: Count = 96
     """Size of the transitional part."""
     nu: Count = 160
-    """Size of the intrinsic part, where that is no words."""
+    """Size of the intrinsic part if `words` is false."""
     words: bool = True
-    """Whether the intrinsic part is what the student would say of the item (a probability a word),
-    from which the transitional part is computed; otherwise both are heads over all features."""
+    """Whether the intrinsic part consists of word probabilities, and the transitional part is computed
+    from them. Otherwise each part has a head on all features."""
     hidden: Count = 384
     """Hidden units of a head."""
     dropout: Share = 0.2
-    """Dropout on the features that the heads read."""
+    """Dropout on the input of the heads."""
 
 
 class Head(nn.Module):
-    """Features (n, d_in) -> one normalised part (n, d_out): a linear path plus an MLP.
+    """Features (n, d_in) -> normalised part (n, d_out): the sum of a linear layer and an MLP.
 
-    The linear path lets the facts of an item add up, which carries over to combinations that were
-    never clicked.
+    In the linear layer, the effects of an item's facts add up, which generalises to combinations of
+    facts that were never clicked.
     """
 
     def __init__(self, d_in: int, d_out: int, hidden: int, dropout: float) -> None:
@@ -48,22 +48,22 @@ class Head(nn.Module):
 
 
 class KnowledgeHeads(nn.Module):
-    """`k → (k_tau, k_nu)` for items.
+    """Splits item features: `k → (k_tau, k_nu)`.
 
-    With `config.words`, what is read from `k` passes through words: a linear layer on the last token
-    gives the probability that each word of the shop's vocabulary describes the item. That is `k_nu`,
-    and `k_tau` is computed from it [ours]. An item that was trained on and one that was not then look
-    alike to what follows; heads over raw features know the former by heart and misread the latter.
+    With `config.words`, a linear layer on the last token predicts for each word of the shop's vocabulary
+    the probability that it describes the item. These probabilities are `k_nu`, and `k_tau` is computed
+    from them [ours]. Words of training items and of new items have similar distributions; heads on raw
+    features memorise training items and generalise badly to new ones.
 
-    Vectors that the shop has of its items help to name the words, and are a part of `k_nu` themselves.
+    Given item vectors also predict the words, and are appended to `k_nu`.
 
     Args:
         d: size of the concatenated, standardised item features.
-        d_last: size of the last token's feature, which comes last in them, but for given vectors; 0
-            where nothing else is read.
+        d_last: size of the last token's feature, which is last among them, before given vectors; 0 if
+            given vectors are the only features.
         n_words: size W of the vocabulary.
         config: sizes.
-        n_given: size of the given vectors, which come last.
+        n_given: size of the given vectors, which are the last features.
     """
 
     def __init__(
@@ -84,26 +84,26 @@ class KnowledgeHeads(nn.Module):
     def forward(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """(n, d) -> tau (n, h_tau) and nu (n, h_nu)."""
         if self.nu is None:
-            said = self.words(k).sigmoid()  # (n, W)
-            tau = self.tau(self.dropout(said))
+            words = self.words(k).sigmoid()  # (n, W)
+            tau = self.tau(self.dropout(words))
             given = k[:, k.shape[1] - self.n_given :]  # (n, n_given)
-            return tau, torch.cat([said, given], dim=1)
+            return tau, torch.cat([words, given], dim=1)
         k = self.dropout(k)
         return self.tau(k), self.nu(k)
 
     def words(self, k: Tensor) -> Tensor:
-        """Log-odds of each word as a part of the item's description: (n, d) -> (n, W)."""
-        assert self.describe is not None, "heads without words name none"
+        """Log-odds that each word occurs in the item's description: (n, d) -> (n, W)."""
+        assert self.describe is not None, "these heads predict no words"
         return self.describe(k[:, k.shape[1] - self.d_named :])
 
     def represent(self, k: Tensor) -> Tensor:
-        """The modal representation `[k_nu ; k_tau]`, (n, width)."""
+        """The item representation `[k_nu ; k_tau]`, (n, width)."""
         tau, nu = self(k)
         return torch.cat([nu, tau], dim=-1)
 
 
 class TransferHeads(nn.Module):
-    """`t → (t_tau, t_nu)` for sessions and for items read as sessions of one."""
+    """Splits features of sessions, and of items as sessions of length one: `t → (t_tau, t_nu)`."""
 
     def __init__(self, d: int, config: HeadsConfig) -> None:
         super().__init__()
@@ -117,11 +117,11 @@ class TransferHeads(nn.Module):
 
 
 class Intrinsic(nn.Module):
-    """The own objective of an intrinsic part that is no words: describe and reconstruct [ours].
+    """Loss of an intrinsic part that does not consist of words: describe and reconstruct [ours].
 
-    From `k_nu` alone, a linear layer names the words of the item's description, and another one
-    gives the frozen features back. Without it a narrow bottleneck forgets what does not help to
-    predict clicks.
+    From `k_nu` alone, one linear layer predicts the words of the item's description, and another one
+    reconstructs the frozen features. Otherwise a narrow bottleneck would lose all information that does
+    not help to predict clicks.
     """
 
     def __init__(self, nu: int, words: int, d: int) -> None:
@@ -130,29 +130,30 @@ class Intrinsic(nn.Module):
         self.reconstruct = nn.Linear(nu, d)
 
     def forward(self, nu: Tensor, words: Tensor, features: Tensor) -> Tensor:
-        """Loss of nu (n, h_nu) for words (n, W) in 0/1 and standardised features (n, d)."""
-        back = F.mse_loss(self.reconstruct(nu), features)
-        return 0.1 * naming_loss(self.describe(nu), words) + back
+        """Loss of nu (n, h_nu), given words (n, W) in 0/1 and standardised features (n, d)."""
+        reconstruction = F.mse_loss(self.reconstruct(nu), features)
+        return 0.1 * naming_loss(self.describe(nu), words) + reconstruction
 
 
 def naming_loss(log_odds: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy in nats an item, of log-odds (n, W) for words in 0/1 (n, W).
+    """Cross-entropy in nats per item, from log-odds (n, W) and words (n, W) in 0/1.
 
-    A sum over words: each fact counts as much in a large vocabulary as in a small one.
+    It is summed over words, so that the weight of a word does not depend on the vocabulary's size.
     """
     return F.binary_cross_entropy_with_logits(log_odds, words, reduction="none").sum(1).mean()
 
 
 def description_words(answers: list, warm_rows, min_items: int = 5) -> tuple[list[int], Tensor]:
-    """Which tokens each description holds.
+    """Which words of the vocabulary each description contains.
 
     Args:
         answers: token ids of each item's description.
-        warm_rows: rows whose descriptions choose the vocabulary.
-        min_items: a token counts if at least this many warm items have it, and not all.
+        warm_rows: rows whose descriptions determine the vocabulary.
+        min_items: the vocabulary has the tokens that occur in at least this many of these
+            descriptions, but not in all.
 
     Returns:
-        The vocabulary (token ids) and a (n_items, W) 0/1 matrix.
+        The vocabulary (token ids), and a matrix (n_items, W) of 0 and 1.
     """
     sets = [set(ids.tolist()) for ids in answers]
     count: dict[int, int] = {}

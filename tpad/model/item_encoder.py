@@ -1,7 +1,7 @@
-"""From an item's content to every embedding set: what a bundle needs to take in a new item.
+"""Computes the embeddings of items, in any embedding set, from their contents.
 
-A set is asked for by name; only the passes of the language model that it needs are made (one for
-TPAD, none for TF-IDF), and the vision tower runs once for all sets.
+Only the passes of the language model that the requested sets need are made (one for TPAD, none for
+TF-IDF), and the vision tower runs once for all sets.
 """
 
 import json
@@ -37,15 +37,15 @@ STUDENT, TRANSFER = "student", "transfer"
 
 @settings
 class Reading:
-    """How items are read.
+    """How the models read items.
 
     Attributes:
-        layers: layers of the language model whose features are kept.
-        inputs: "both", "image" or "text".
-        max_text, max_title: characters read of the whole text, and of a title alone.
-        knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base.
-        given_only: whether TPAD reads nothing but vectors that the shop has of its items; there is
-            no student then.
+        layers: layers of the language model whose features are used.
+        inputs: which modalities are read: "both", "image" or "text".
+        max_text: maximum characters of title and description.
+        max_title: maximum characters of a title in a session.
+        knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base model.
+        given_only: whether TPAD uses given vectors alone; then there is no student.
     """
 
     layers: tuple[int, ...]
@@ -57,24 +57,24 @@ class Reading:
 
     @property
     def adapters(self) -> list[str]:
-        """Names of the adapters that are kept."""
+        """Names of the adapters that a bundle stores."""
         own = [] if self.given_only else [STUDENT]
         return [*own, TRANSFER, *filter(None, [self.knowledge_adapter])]
 
 
 class ItemEncoder:
-    """Turns item contents into embeddings.
+    """Computes embeddings from item contents.
 
     Args:
         mllm: base model with the adapters `student` and `transfer`.
-        reading: how items are read.
-        text: TF-IDF of the text.
-        fields: price and category; None where they don't join.
-        scaler, heads: of TPAD's representation.
-        sets: names of the sets, in the order to show them.
-        base: where the base model is: `{"path": "base"}` (written along), or `{"hub_id": …,
-            "revision": …}` of a public checkpoint, which is then not copied.
-        given: vectors that the shop has of its items and that TPAD reads, too; None for none.
+        reading: how the models read items.
+        text: TF-IDF features.
+        fields: features of price and category; None if they are not used.
+        scaler, heads: parts of TPAD's representation.
+        sets: names of the sets, in display order.
+        base: location of the base model: `{"path": "base"}` if `save` copies it, or `{"hub_id": …,
+            "revision": …}` for a public checkpoint, which is not copied.
+        given: features from given vectors; None if there are none.
     """
 
     def __init__(
@@ -105,12 +105,13 @@ class ItemEncoder:
         sets: Sequence[str] | None = None,
         images: ImageCache | None = None,
     ) -> dict[str, np.ndarray]:
-        """Embeddings of items that need not be in any catalogue.
+        """Embeddings of items, which may be new.
 
         Args:
-            items: their contents.
-            sets: names of the wanted sets; all by default.
-            images: cached features of the items' pictures, in their order, if there are any.
+            items: contents of the items.
+            sets: names of the sets; all by default.
+            images: cached picture features of these items, in the same order; by default, the pictures
+                are read.
 
         Returns:
             name -> (n, d) float32.
@@ -119,31 +120,31 @@ class ItemEncoder:
         for name in sets:
             if name not in self.sets:
                 raise ConfigError(
-                    f"There is no embedding set {name!r} here; there are {', '.join(self.sets)}."
+                    f"There is no embedding set {name!r}; choose from {', '.join(self.sets)}."
                 )
         if images is None:
-            # Of pictures that no set reads, nothing is computed.
-            shown = self.reading.inputs != "text" and any(map(self._shows, sets))
-            images = encode_images(self.mllm, (item.image if shown else None for item in items))
+            # Pictures that no set uses are not read.
+            used = self.reading.inputs != "text" and any(map(self._uses_pictures, sets))
+            images = encode_images(self.mllm, (item.image if used else None for item in items))
         extra = self._fields(items)
         result = {}
         for name in sets:
             known = EMBEDDING_SETS[name]
             parts = [getattr(self, f"_{part}")(items, images) for part in known.parts]
-            # Price and category join every content set alike, so that none wins by them.
+            # All sets get price and category, so that none has an advantage.
             if extra is not None and known.has_fields:
                 parts.append(extra)
             result[name] = np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
         return result
 
-    # --- one method a part --------------------------------------------------------------------
+    # --- one method for each part -------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         parts = []
         if not self.reading.given_only:
             parts.append(table_of(self.read(items, images, STUDENT)))  # (n, D)
         if self.given is None and any(item.vectors for item in items):
-            raise DataError("This bundle reads no vectors of items; leave out `vectors`.")
+            raise DataError("This bundle uses no item vectors; leave out `vectors`.")
         if self.given is not None:
             vectors = [item.vectors or {} for item in items]
             if TFIDF in self.given.sizes:
@@ -154,8 +155,8 @@ class ItemEncoder:
         with torch.no_grad():
             return self.heads.represent(self.scaler(joined)).cpu().numpy()
 
-    def _shows(self, name: str) -> bool:
-        """Whether a set reads pictures."""
+    def _uses_pictures(self, name: str) -> bool:
+        """Whether a set uses pictures."""
         if name == "tpad" and self.reading.given_only:
             return False
         return EMBEDDING_SETS[name].reads_pictures
@@ -170,12 +171,12 @@ class ItemEncoder:
         return images.tower.float().cpu().numpy()
 
     def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        # The whole text, as it was fitted on: nothing limits how much of it TF-IDF can read.
+        # TF-IDF uses the whole text, without the limits of the language model.
         texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
         return self.text(texts)
 
     def _random(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        # By content, so that the same item always gets the same vector.
+        # Seeded by the content, so that an item always gets the same vector.
         seeds = [zlib.crc32(f"{i.title}\0{i.description}\0{i.price}".encode()) for i in items]
         return np.stack([np.random.default_rng(s).standard_normal(RANDOM_SIZE) for s in seeds])
 
@@ -193,13 +194,13 @@ class ItemEncoder:
         adapter: str | None,
         in_session: bool = False,
     ) -> dict[str, np.ndarray]:
-        """Features of items as one of the models reads them: name -> (n, d), see `named_features`.
+        """Features of items from one of the models: name -> (n, d); see `named_features`.
 
         Args:
-            items: their contents.
-            images: cached features of their pictures.
-            adapter: STUDENT, TRANSFER, or the Knowledge-MLLM's (None: the frozen base).
-            in_session: read as a session of one, by its title.
+            items: contents of the items.
+            images: cached picture features.
+            adapter: STUDENT, TRANSFER or the Knowledge-MLLM's adapter; None: the frozen base model.
+            in_session: whether to read each item as a session of length one, with its title.
         """
         texts = self._texts(items)
         if in_session and self.reading.inputs != "image":
@@ -230,7 +231,7 @@ class ItemEncoder:
     # --- saving ------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Writes base, adapters, heads and vocabularies into a folder, which is made if missing."""
+        """Write base model, adapters, heads and vocabularies to a folder, which is created if missing."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if "path" in self.base:
@@ -263,10 +264,10 @@ class ItemEncoder:
         _write_json(folder / "text.json", self.text.as_json())
 
     def try_out(self) -> None:
-        """Encodes an item that is made up, in every set.
+        """Encode a dummy item in all sets, as a check.
 
         Raises:
-            ValueError: what comes out is not finite.
+            ValueError: an embedding is not finite.
         """
         vectors = None
         if self.given is not None:
@@ -278,11 +279,11 @@ class ItemEncoder:
         item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
         for name, vector in self.encode([item]).items():
             if not np.isfinite(vector).all():
-                raise ValueError(f"it gives NaN or infinity in the set {name!r}")
+                raise ValueError(f"the embedding {name!r} of a test item contains NaN or infinity")
 
 
 def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
-    """bfloat16 where it keeps every weight as it is; otherwise embeddings would change."""
+    """bfloat16 if it represents all weights exactly; otherwise None, as embeddings would change."""
     weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
     exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
     return torch.bfloat16 if exact else None

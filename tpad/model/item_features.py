@@ -1,4 +1,4 @@
-"""The features of an item under names, in a fixed order, and side by side as one vector."""
+"""Names and order of item features, and their concatenation to one vector."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from tpad.mllm.features import ItemFeatures
 
 KINDS = ("vision", "image", "text", "last")
-"""Kinds of features, in the order in which they stand side by side; all but the first by layer."""
+"""Kinds of features in the order of concatenation; all but the first have one part per layer."""
 
 
 def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
@@ -16,17 +16,17 @@ def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     for kind in KINDS[1:]:
         layers: dict[int, np.ndarray] = getattr(features, kind)
         named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}
-    # The last token is the same for every item before the first layer.
+    # At layer 0, the last token is the same for every item.
     named.pop("last.0", None)
     return named
 
 
 def place(name: str) -> tuple[int, int]:
-    """Where a named feature stands in `named_features`."""
+    """Sort key of a feature's name, for the order of `named_features`."""
     kind, _, layer = name.partition(".")
     return KINDS.index(kind), int(layer or 0)
 
 
 def table_of(features: dict[str, np.ndarray]) -> Tensor:
-    """Named features side by side, (n, D), in the order that `Student` gives them."""
+    """Concatenated features, (n, D), in the order of `Student.features`."""
     return torch.from_numpy(np.concatenate(list(features.values()), axis=1))

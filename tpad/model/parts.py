@@ -1,4 +1,4 @@
-"""Where the parts of TPAD's representation lie, read from a bundle without loading any model."""
+"""Columns of the parts of TPAD's representation, read from a bundle without loading a model."""
 
 import json
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ PARTS_OF = "tpad"  # the embedding set that has parts
 
 @dataclass(frozen=True)
 class Parts:
-    """Columns of each part in `[k_nu ; k_tau ; fields]`.
+    """Columns of each part of `[k_nu ; k_tau ; fields]`.
 
     Attributes:
-        nu: the intrinsic part, what an item looks like and is said to be.
-        tau: the transitional part, what tends to come before and after it.
-        fields: price and category; empty where they don't join.
+        nu: the intrinsic part, which represents the item's look and description.
+        tau: the transitional part, which represents what is clicked before and after the item.
+        fields: price and category; empty if they are not used.
     """
 
     nu: slice
@@ -32,18 +32,18 @@ class Parts:
 
 
 def read_parts(folder: str | Path) -> Parts | None:
-    """The parts of the set `PARTS_OF` of a bundle.
+    """Read the parts of the embedding set `PARTS_OF` of a bundle.
 
     Args:
-        folder: of the bundle, with the files that `ItemEncoder.save` wrote.
+        folder: folder of the bundle.
 
     Returns:
-        None where the encoder is not an `ItemEncoder`.
+        The parts; None if the encoder is not an `ItemEncoder`.
 
     Raises:
         BundleError: the encoder's files are missing or damaged.
     """
-    from tpad.model.plain_features import field_count  # brings scikit-learn
+    from tpad.model.plain_features import field_count  # imports scikit-learn, which is slow
 
     folder = Path(folder)
     try:
@@ -51,10 +51,10 @@ def read_parts(folder: str | Path) -> Parts | None:
         if "heads" not in facts:
             return None
         nu, tau = int(facts["heads"]["nu"]), int(facts["heads"]["tau"])
-        if facts["heads"]["words"]:  # k_nu is then one number for each word of the vocabulary
+        if facts["heads"]["words"]:  # then k_nu has one number per word of the vocabulary
             with safe_open(folder / "heads.safetensors", framework="numpy") as file:
                 nu = file.get_slice("heads.describe.weight").get_shape()[0]
-            nu += (facts.get("given") or {}).get("width", 0)  # given vectors are a part of it
+            nu += (facts.get("given") or {}).get("width", 0)  # k_nu includes given vectors
         categories = facts["categories"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BundleError(

@@ -1,6 +1,6 @@
 """Features that need no language model: TF-IDF of the text, and price and category.
 
-Both are kept as JSON and arrays, never as pickles.
+Both are stored as JSON and arrays, never as pickles.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from tpad.items import NewItem
 from tpad.mllm.instructions import item_text
 
 TEXT_SIZE = 256
-MOST_TERMS = 20_000  # words and pairs; as many letter groups
-FEW_TEXTS = 50  # among so few, a term need not occur twice
+MOST_TERMS = 20_000  # words and word pairs, and as many character n-grams
+FEW_TEXTS = 50  # with at most this many texts, terms that occur only once are kept
 
 
 class TextFeatures:
-    """TF-IDF of title and description (words, word pairs and letter groups), reduced by SVD.
+    """TF-IDF of title and description (words, word pairs and character n-grams), reduced by SVD.
 
-    Fitted on training items only. The strong plain reader of text: pairs of words see "nova 5",
-    letter groups survive typing errors and "Nova5". All numbers are rounded to the precision they
-    are saved with, so what is restored gives the very same features.
+    It is fitted on training items only. Word pairs match "nova 5"; character n-grams are robust to
+    typing errors and match "Nova5". All numbers are rounded to the precision of the saved files, so
+    restored features are exactly the same.
 
     Args:
-        words, letters: fitted vocabularies.
-        components: (d, n_terms) of the SVD, float32.
+        words, letters: fitted vectorizers.
+        components: (d, n_terms) float32, components of the SVD.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class TextFeatures:
 
     @classmethod
     def fit(cls, texts: Sequence[str], size: int = TEXT_SIZE, seed: int = 0) -> "TextFeatures":
-        """Learns vocabulary, idf and components from texts; `size` is lowered to what they give."""
+        """Fit vocabulary, idf weights and at most `size` components to texts."""
         fitted = cls(_fitted("word", texts), _fitted("char_wb", texts), np.zeros((0, 0)))
         matrix = fitted._matrix(texts)
         size = min(size, min(matrix.shape) - 1)
@@ -62,7 +62,7 @@ class TextFeatures:
         }
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """idf weights and components; half precision keeps the files of large shops small."""
+        """idf weights and components, in half precision to keep files small."""
         return {
             "words.idf": self.words.idf_.astype(np.float32),
             "letters.idf": self.letters.idf_.astype(np.float32),
@@ -71,15 +71,15 @@ class TextFeatures:
 
     @classmethod
     def restore(cls, vocabularies: dict, arrays: dict[str, np.ndarray]) -> "TextFeatures":
-        """From what `as_json` and `arrays` gave (or an earlier version, in single precision).
+        """Restore from the results of `as_json` and `arrays`.
 
         Raises:
-            KeyError, TypeError, ValueError: they are damaged, or do not belong together.
+            KeyError, TypeError, ValueError: they are damaged or inconsistent.
         """
         if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError("the arrays of the text features hold NaN or infinity")
+            raise ValueError("the arrays of the text features contain NaN or infinity")
         if arrays["components"].shape[1:] != (sum(map(len, vocabularies.values())),):
-            raise ValueError("the components are not of these terms")
+            raise ValueError("the components do not match the vocabulary")
         made = []
         for name, analyzer in (("words", "word"), ("letters", "char_wb")):
             vectorizer = _vectorizer(analyzer, {t: i for i, t in enumerate(vocabularies[name])})
@@ -89,11 +89,11 @@ class TextFeatures:
 
 
 def _fitted(analyzer: str, texts: Sequence[str]) -> TfidfVectorizer:
-    """A vocabulary of the terms that occur in two texts: a term of one says nothing of others."""
+    """Fit a vectorizer to texts; with many texts, terms that occur in one text only are dropped."""
     vectorizer = _vectorizer(analyzer, min_df=2 if len(texts) > FEW_TEXTS else 1)
     try:
         vectorizer.fit(texts)
-    except ValueError:  # not a single term is left
+    except ValueError:  # there are no terms
         vectorizer = _vectorizer(analyzer).fit(["nothing"])
     vectorizer.idf_ = vectorizer.idf_.astype(np.float32).astype(np.float64)
     return vectorizer
@@ -105,7 +105,7 @@ def _vectorizer(
     return TfidfVectorizer(
         analyzer=analyzer,
         ngram_range=(1, 2) if analyzer == "word" else (2, 5),
-        # One-letter words count: sizes are such words.
+        # Words of one letter are kept, because sizes are such words.
         token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
         strip_accents="unicode",
         max_features=None if vocabulary else MOST_TERMS,
@@ -116,27 +116,28 @@ def _vectorizer(
 
 
 class FieldFeatures:
-    """Price and category as numbers [ours; the paper names further modalities as a limitation].
+    """Price and category as features [ours; the paper names further modalities as a limitation].
 
-    The price enters as a logarithm, standardised over the shop and within its category; a missing
-    price is zero with a flag. A category is one-hot; unknown ones are all zero.
+    The logarithm of the price is standardised over the shop and within the category; a missing price
+    gives zeros and sets a flag. Categories are one-hot; an unknown category gives zeros.
 
     Args:
         categories: known categories.
-        means, deviations: of the log-price, for the whole shop first, then by category.
+        means, deviations: mean and standard deviation of the log-price, for the whole shop and then for
+            each category.
     """
 
     def __init__(
         self, categories: Sequence[str], means: np.ndarray, deviations: np.ndarray
     ) -> None:
         if not means.shape == deviations.shape == (len(categories) + 1,):
-            raise ValueError("means and deviations of prices are not of these categories")
+            raise ValueError("means and deviations of prices do not match the categories")
         self.categories, self.means, self.deviations = list(categories), means, deviations
         self._place = {category: i for i, category in enumerate(self.categories)}
 
     @classmethod
     def fit(cls, categories: Sequence[str], prices: np.ndarray, most: int = 64) -> "FieldFeatures":
-        """Learns from training items; the `most` most frequent categories are kept."""
+        """Fit to training items; the `most` most frequent categories are known."""
         names, counts = np.unique([c for c in categories if c], return_counts=True)
         kept = [str(n) for n in names[np.argsort(-counts, kind="stable")][:most]]
         logs = np.log1p(np.maximum(prices, 0.0))
@@ -145,7 +146,7 @@ class FieldFeatures:
         deviations: list[float] = []
         for group in groups:
             known = logs[group & np.isfinite(logs)]
-            if len(known) < 2 and means:  # too few prices in a category: judged as in the shop
+            if len(known) < 2 and means:  # too few prices in the category: use the shop's values
                 means.append(means[0])
                 deviations.append(deviations[0])
                 continue
@@ -176,7 +177,7 @@ class FieldFeatures:
 
 
 def field_count(categories: Sequence[str]) -> int:
-    """Number of features that `FieldFeatures` gives for so many known categories."""
+    """Number of features of `FieldFeatures` with these categories."""
     return 3 + len(categories)
 
 
@@ -186,14 +187,14 @@ def item_texts(items: Sequence[NewItem]) -> list[str]:
 
 
 def text_table(items: pd.DataFrame, warm: np.ndarray) -> np.ndarray:
-    """TF-IDF of a whole item table, learnt on its warm rows: (n_items, d) float32."""
+    """TF-IDF features of an item table, fitted on its warm rows: (n_items, d) float32."""
     titles, descriptions = items[Columns.TITLE], items[Columns.DESCRIPTION]
     texts = [item_text(*both) for both in zip(titles, descriptions, strict=True)]
     return TextFeatures.fit([texts[row] for row in np.flatnonzero(warm)])(texts)
 
 
 def field_table(items: pd.DataFrame, warm: np.ndarray) -> np.ndarray:
-    """Price and category of a whole item table, learnt on its warm rows: (n_items, d) float32."""
+    """Features of price and category of an item table, fitted on its warm rows: (n_items, d) float32."""
     categories, prices = items[Columns.CATEGORY].to_numpy(), items[Columns.PRICE].to_numpy()
     fitted = FieldFeatures.fit(categories[warm].tolist(), prices[warm])
     return fitted(categories.tolist(), prices)

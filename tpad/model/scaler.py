@@ -1,4 +1,4 @@
-"""Standardisation of item features, and PCA, learnt on warm items only."""
+"""Standardises item features and optionally reduces them by PCA, fitted on warm items."""
 
 import numpy as np
 import torch
@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from tpad.errors import DataError
 
-RELATIVE_FLOOR = 1e-6  # a feature that varies less than this, relative to its size, is constant
+RELATIVE_FLOOR = 1e-6  # features with a smaller relative deviation are treated as constant
 
 
 class FeatureScaler(nn.Module):
-    """`x -> (x − mean) / deviation`, then optionally the leading principal components.
+    """`x -> (x − mean) / deviation`, optionally followed by the leading principal components.
 
-    Mean, deviation and components come from the warm items alone; cold items are only transformed.
-    All of it is kept as buffers, so it is saved with the model and gradients pass through to `x`.
+    Mean, deviation and components are fitted on warm items; cold items are only transformed. They are
+    buffers, so they are saved with the model, and gradients pass to `x`.
 
     Shape:
         (n, n_features) -> (n, n_outputs)
@@ -33,13 +33,13 @@ class FeatureScaler(nn.Module):
 
     @classmethod
     def fit(cls, features: np.ndarray, warm: np.ndarray, pca: int | None = None) -> "FeatureScaler":
-        """Learns from the warm rows.
+        """Fit to the warm rows.
 
         Args:
             features: (n_items, n_features), finite.
             warm: (n_items,) bool.
-            pca: number of principal components to keep; None keeps the features as they are, and so
-                does a number that is not below what the data can give.
+            pca: number of principal components. None, or a number that is not below the number of
+                features and of warm items, keeps all features.
 
         Raises:
             DataError: a feature is not finite, or no item is warm.
@@ -62,15 +62,15 @@ class FeatureScaler(nn.Module):
         scaler.mean.copy_(torch.from_numpy(mean))
         scaler.deviation.copy_(torch.from_numpy(deviation))
         if pca is not None:
-            assert scaler.components is not None  # there are some where a number is given
+            assert scaler.components is not None  # because `pca` is given
             scaled = (known - mean) / deviation
             _, vectors = np.linalg.eigh(scaled.T @ scaled)  # eigenvalues ascend
             components = vectors[:, ::-1][:, :pca].T  # (pca, n_features)
-            # An eigenvector's sign is arbitrary: fix it, so that equal data gives equal models.
+            # The sign of an eigenvector is arbitrary; fix it, so that equal data give equal models.
             largest = np.abs(components).argmax(1)
             components = components * np.sign(components[np.arange(pca), largest])[:, None]
-            # One common factor: the components keep their relative sizes (no whitening, which would
-            # blow up noise), and have unit variance on average.
+            # Scale all components by one factor to unit variance on average. Whitening would amplify
+            # noise, so their relative sizes are kept.
             spread = np.sqrt(np.square(scaled @ components.T).mean())
             scaler.components.copy_(torch.from_numpy(components / max(spread, RELATIVE_FLOOR)))
         return scaler

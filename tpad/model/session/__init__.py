@@ -1,1 +1,1 @@
-"""The session recommender: the network, and a fitted one in use."""
+"""The session recommender: the network, and the trained recommender."""

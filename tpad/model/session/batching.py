@@ -1,4 +1,4 @@
-"""Sessions as padded tensors, and the batches in which recommenders learn from them."""
+"""Sessions as padded tensors, and training batches of them."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 PADDING = -1
-"""What stands behind the last item of a padded session; no item row."""
-BUCKET = 8  # batches among which sessions are sorted by length, to save padding
+"""Value after the last item of a padded session; it is not an item row."""
+BUCKET = 8  # batches of sessions that are sorted by length together, to reduce padding
 
 
 def pad_sessions(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
@@ -18,8 +18,8 @@ def pad_sessions(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         sessions: n integer arrays, at least one.
 
     Returns:
-        (n, L) int64, each row padded at its end with `PADDING` to the longest session's length L,
-        and (n,) int64, the place of each session's last item.
+        The sessions (n, L) int64, padded at the end with `PADDING` to the maximum length L, and the
+        positions (n,) int64 of their last items.
     """
     lengths = np.fromiter(map(len, sessions), np.int64, len(sessions))
     padded = np.full((len(sessions), int(lengths.max())), PADDING, dtype=np.int64)
@@ -30,14 +30,13 @@ def pad_sessions(sessions: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 def shuffled_batches(
     sessions: Sequence[np.ndarray], size: int, rng: np.random.Generator
 ) -> list[Tensor]:
-    """All sessions once, in random order, those of one batch of similar length.
+    """Shuffle the sessions, and split them into batches of sessions of similar length.
 
-    Sessions are sorted by length among those of `BUCKET` batches; the batches then come in random
-    order.
+    Groups of `BUCKET` batches are sorted by length; then the order of the batches is shuffled.
 
     Args:
         sessions: integer arrays, at least one.
-        size: sessions of a batch; one batch may have fewer.
+        size: sessions per batch; the last batch of the first shuffle may have fewer.
         rng: draws both orders; the same state gives the same batches.
 
     Returns:

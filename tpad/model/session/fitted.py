@@ -1,4 +1,4 @@
-"""A trained session recommender in use: scoring, vectors, new items, saving and loading."""
+"""A trained session recommender: scores and vectors, new items, saving and loading."""
 
 import copy
 import json
@@ -21,18 +21,18 @@ from tpad.settings import from_json
 
 CHUNK = 512  # prefixes scored at once
 ITEMS = 65_536  # items whose vectors are computed at once
-GROWN = 4  # tables are joined when what was added is more than this part of the first ones
+MERGE = 4  # tables are merged when the added items exceed this fraction (1/4) of the first ones
 FORMAT = "1"
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch came to."""
+    """The result of one epoch."""
 
     epoch: int
     """Number of the epoch, from 1."""
     epochs: int
-    """Number of epochs at most."""
+    """Maximum number of epochs."""
     loss: float
     """Mean cross-entropy in nats over the training cases."""
     validation: float
@@ -41,9 +41,9 @@ class EpochReport:
 
 @dataclass(frozen=True, eq=False)
 class _Items:
-    """What the model makes of items that follow one another."""
+    """Tables of consecutive items."""
 
-    features: np.ndarray  # (n, n_features) float32, NaN where an item has none
+    features: np.ndarray  # (n, n_features) float32; NaN for items without features
     inputs: Tensor  # (n, h)
     vectors: Tensor  # (n, h + 1)
 
@@ -60,9 +60,9 @@ class FittedSessionModel:
 
     Args:
         network: the trained network.
-        scaler: the transformation that its features go through.
-        features: (n_items, n_features) float32; more rows than the network knows are new items.
-        history: one report for each epoch of training.
+        scaler: transforms the features before the network.
+        features: (n_items, n_features) float32; rows beyond those of the network are new items.
+        history: reports of the training epochs.
     """
 
     def __init__(
@@ -80,8 +80,7 @@ class FittedSessionModel:
             )
         self.network, self.scaler = network.eval(), scaler.eval()
         self.history = tuple(history)
-        # The items that were there first, and those that were added: two tables, so that adding an
-        # item to a million copies none of them.
+        # Added items have a table of their own, so that adding an item does not copy a large table.
         self._parts: tuple[_Items, ...] = (
             self._items(np.ascontiguousarray(features, dtype=np.float32)),
         )
@@ -96,13 +95,13 @@ class FittedSessionModel:
 
     @property
     def features(self) -> np.ndarray:
-        """(n_items, n_features) float32; of many items, `features_of` some copies less."""
+        """Features of all items, (n_items, n_features) float32; this may copy, unlike `features_of`."""
         parts = [part.features for part in self._parts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     @property
     def item_vectors(self) -> np.ndarray:
-        """(n_items, h + 1) float32; a score is the plain dot product with a session vector."""
+        """Vectors of all items, (n_items, h + 1) float32; dot products with session vectors are scores."""
         parts = [part.vectors.cpu().numpy() for part in self._parts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -123,12 +122,12 @@ class FittedSessionModel:
     def session_vectors(
         self, prefixes: Sequence[np.ndarray], guests: np.ndarray | None = None
     ) -> np.ndarray:
-        """One vector for each session so far.
+        """Vectors of sessions.
 
         Args:
-            prefixes: arrays of item rows, the most recent last, none empty.
-            guests: (n_guests, n_features) features of elements that are no candidates, such as an
-                uploaded picture; in `prefixes` they are the rows from `n_items` on.
+            prefixes: arrays of item rows, not empty, the most recent item last.
+            guests: (n_guests, n_features) features of elements that are not candidates, such as an
+                uploaded picture; in `prefixes`, their rows start at `n_items`.
 
         Returns:
             (n, h + 1) float32.
@@ -142,7 +141,7 @@ class FittedSessionModel:
         return np.concatenate(parts)
 
     def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
-        """Score of every item as the next one: (n, n_items) float32, not masked."""
+        """Scores of all items as the next item: (n, n_items) float32, without masking."""
         result = np.empty((len(prefixes), self.n_items), np.float32)
         inputs = [part.inputs for part in self._parts]
         start = 0
@@ -157,18 +156,17 @@ class FittedSessionModel:
         return result
 
     def encode_new(self, features: np.ndarray) -> np.ndarray:
-        """Vectors of items that the model has never met: (n, n_features) -> (n, h + 1) float32."""
+        """Vectors of new items: (n, n_features) -> (n, h + 1) float32."""
         with torch.inference_mode():
             return self.network.item_vectors(self._new_table(features), new=True).cpu().numpy()
 
     def standardised(self, features: np.ndarray) -> np.ndarray:
-        """Item features as the network reads them: (n, n_features) -> (n, n_outputs) float32, with
-        the warm items' mean at zero."""
+        """Standardised features, the input of the network: (n, n_features) -> (n, n_outputs) float32."""
         with torch.inference_mode():
             return self._new_table(features).cpu().numpy()
 
     def with_new_items(self, features: np.ndarray) -> "FittedSessionModel":
-        """The same model, with further items appended after those it ranks; nothing is retrained.
+        """A copy with new items appended to those that it ranks; nothing is retrained.
 
         Args:
             features: (n, n_features).
@@ -177,18 +175,18 @@ class FittedSessionModel:
         first, more = self._parts[0], [*self._parts[1:], new]
         added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
         model = copy.copy(self)  # shares the network and the scaler
-        joined = len(added.features) > len(first.features) // GROWN
+        joined = len(added.features) > len(first.features) // MERGE
         model._parts = (first.followed_by(added),) if joined else (first, added)
         return model
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Tensors of the network and of the scaler, each under its prefix."""
+        """Tensors of the network and the scaler, with the prefixes `network.` and `scaler.`."""
         state = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         state |= {f"scaler.{name}": value for name, value in self.scaler.state_dict().items()}
         return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
     def save(self, path: str | Path) -> None:
-        """Writes weights, scaler and settings to one safetensors file (features are kept apart)."""
+        """Write weights, scaler and settings to a safetensors file, without the features."""
         header = {
             "format": FORMAT,
             "config": json.dumps(asdict(self.config)),
@@ -199,21 +197,21 @@ class FittedSessionModel:
 
     @classmethod
     def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
-        """Reads what `save` wrote.
+        """Load a file that `save` wrote.
 
         Args:
             path: the safetensors file.
-            features: (n_items, n_features), those it was trained on (and new rows after them).
+            features: (n_items, n_features), the features of training, and optionally of new items.
 
         Raises:
-            BundleError: the file is missing, of another format, or does not fit the features.
+            BundleError: the file is missing, has another format, or does not match the features.
         """
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header.get("format") != FORMAT:
-                raise BundleError(f"It is no session model of format {FORMAT}; train it again.")
+                raise BundleError(f"It is not a session model of format {FORMAT}; train it again.")
             config = from_json(SessionModelConfig, json.loads(header["config"]))
             history = [EpochReport(**report) for report in json.loads(header["history"])]
             network, scaler = _restored(state, config)
@@ -222,20 +220,20 @@ class FittedSessionModel:
             return model
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {one_line(error)}.") from error
-        except Exception as error:  # whatever a broken file causes, the remedy is the same
+        except Exception as error:  # a damaged file can raise anything
             raise BundleError(
                 f"{path} cannot be read as a session model ({one_line(error)}); train it again."
             ) from error
 
     def _check_numbers(self) -> None:
-        """Raises a ValueError if items that have features, or a session, get no finite numbers."""
+        """Raise a `ValueError` if vectors of items with features, or of a session, are not finite."""
         known = np.isfinite(self.features).all(1)
         sessions = self.session_vectors([np.zeros(1, int)] if known[:1].all() else [])
         if not np.isfinite(self.item_vectors[known]).all() or not np.isfinite(sessions).all():
-            raise ValueError("its vectors hold NaN or infinity")
+            raise ValueError("its vectors contain NaN or infinity")
 
     def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
-        """The tables of items, computed in chunks: hidden layers of a million would not fit."""
+        """Compute the tables of items in chunks, to limit the memory of hidden layers."""
         n, device = len(features), self.network.log_scale.device
         width = self.config.width
         inputs = torch.empty(n, width, device=device)
@@ -258,7 +256,7 @@ class FittedSessionModel:
         return features
 
     def _new_table(self, features: np.ndarray) -> Tensor:
-        """Scaled features of items that the model has never met."""
+        """Scaled features of new items."""
         features = self._checked(features)
         return self.scaler(torch.from_numpy(features).to(self.network.log_scale.device))
 
@@ -275,10 +273,10 @@ class FittedSessionModel:
 def _restored(
     state: dict[str, Tensor], config: SessionModelConfig
 ) -> tuple[SessionModel, FeatureScaler]:
-    """Network and scaler of a file; what the settings say is compared with it before it is built."""
+    """Build network and scaler from a file, after comparing its tensors with the settings."""
     layers = {name.split(".")[2] for name in state if name.startswith("network.blocks.")}
     if config.layers != len(layers):
-        raise ValueError(f"the settings say {config.layers} layers, there are {len(layers)}")
+        raise ValueError(f"the settings have {config.layers} layers, but the file {len(layers)}")
     components = state.get("scaler.components")
     n_outputs = None if components is None else len(components)
     scaler = built(
@@ -286,13 +284,13 @@ def _restored(
     )
     warm = state["network.warm"]
     if warm.dtype != torch.bool or warm.ndim != 1:
-        raise ValueError("network.warm holds no truth values")
+        raise ValueError("network.warm is not a list of bools")
     network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
     return network, scaler
 
 
 def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
-    """Rows of tables that follow one another, without joining them: (n,) -> (n, width)."""
+    """Rows of consecutive tables, without concatenating them: (n,) -> (n, width)."""
     rows = torch.as_tensor(rows, dtype=torch.long).to(parts[0].device)
     if len(parts) == 1:
         return parts[0][rows]

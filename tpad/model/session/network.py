@@ -1,12 +1,11 @@
-"""The network of the session recommender: what it computes, without how it is trained.
+"""The network of the session recommender.
 
-**[paper: a session model over the item representations; ours: its form]** The
-score of item j after a session is the scaled dot product of the session's state with the projected
-`x_j`. An ID embedding may be added for warm items and is dropped at random, so that cold items stay
-first-class.
+**[paper: a session model over the item representations; ours: its architecture]** The score of item j is
+the scaled dot product of the session's state with the projected features `x_j`. Optionally, warm items
+have an ID embedding, which is dropped at random, so that cold items are not at a disadvantage.
 
-Two separate projections read `x`: one for items *in* the session, one for items that may *follow*.
-What follows what is directed, so the two sides must be free to differ.
+There are two projections of `x`: one for items *in* the session, and one for *candidates*. Transitions
+between items are directed, so the two may differ.
 """
 
 import math
@@ -19,7 +18,7 @@ from tpad.errors import ConfigError
 from tpad.settings import Count, CountOrZero, Share, Weight, settings
 
 PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
-"""PCA sizes that are tried of each embedding set; None keeps its features as they are."""
+"""PCA sizes to try for each embedding set; None keeps all features."""
 
 
 @settings
@@ -39,22 +38,22 @@ class SessionModelConfig:
     feature_dropout: Share = 0.0
     """Dropout on the item features themselves."""
     max_length: Count = 20
-    """Most recent items of a session that are read."""
+    """Maximum number of items of a session, the most recent ones."""
     item_bias: bool = False
-    """Whether each warm item has a learnt bias; without it popularity is read from the features, and
-    so for cold items too."""
+    """Whether each warm item has a learned bias. Without it, popularity is predicted from the features,
+    which works for cold items too."""
     cold_offset: float = 0.0
-    """Added to the scores of items without a training click, see `session_tuning`."""
+    """Added to the scores of items without training clicks; see `tpad.training.tuning`."""
     id_embedding: bool = False
-    """Whether each warm item has a learnt ID embedding beside its features."""
+    """Whether each warm item has a learned ID embedding, in addition to its features."""
     id_dropout: Share = 0.5
-    """Probability that an item's ID embedding is left out in one training step."""
+    """Probability that an item's ID embedding is dropped in a training step."""
     mask_seen: bool = True
-    """Whether items already in the session are no candidates (nor targets), as when ranking."""
+    """Whether items of the session are excluded from the candidates and targets, as in ranking."""
     pca: Count | None = None
-    """Size to which features are reduced by PCA; None keeps them."""
+    """Size to which PCA reduces the features; None keeps all features."""
     epochs: Count = 20
-    """Most passes over the training sessions."""
+    """Maximum number of passes over the training sessions."""
     batch_size: Count = 256
     """Sessions per step."""
     learning_rate: Weight = 3e-3
@@ -62,9 +61,9 @@ class SessionModelConfig:
     weight_decay: Weight = 2.0
     """Weight decay of AdamW on matrices; norms, biases and scales are exempt."""
     patience: Count = 5
-    """Epochs without a better validation MRR@20 after which training stops."""
+    """Number of epochs without a better validation MRR@20 after which training stops."""
     seed: CountOrZero = 0
-    """Seed of initialisation, order and dropout."""
+    """Seed of initialisation, order of sessions, and dropout."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -74,10 +73,10 @@ class SessionModelConfig:
 
 
 class _Projection(nn.Module):
-    """Features -> h: a linear path plus an MLP with one hidden layer.
+    """Features (n, d) -> (n, h): the sum of a linear layer and an MLP with one hidden layer.
 
-    The linear path lets the facts of an item add up, which carries over to combinations of facts
-    that were never clicked; the MLP adds what their interplay needs.
+    In the linear layer, the effects of an item's facts add up, which generalises to combinations of
+    facts that were never clicked. The MLP models their interactions.
     """
 
     def __init__(self, n_features: int, config: SessionModelConfig) -> None:
@@ -97,7 +96,7 @@ class _Projection(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-norm transformer block, causal, with a learnt bias per head and distance."""
+    """Causal pre-norm transformer block with a learned bias per head and distance."""
 
     def __init__(self, config: SessionModelConfig) -> None:
         super().__init__()
@@ -123,9 +122,9 @@ class _Block(nn.Module):
             for part in self.qkv(self.attention_norm(x)).chunk(3, dim=-1)
         )
         step = torch.arange(length, device=x.device)
-        distance = step[:, None] - step[None, :]  # (L, L), how far back the key lies
+        distance = step[:, None] - step[None, :]  # (L, L), from the query back to the key
         bias = self.distance_bias[:, distance.clamp(min=0)]  # (heads, L, L)
-        bias = bias.masked_fill(distance < 0, float("-inf"))  # nobody sees the future
+        bias = bias.masked_fill(distance < 0, float("-inf"))  # causal mask
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=bias, dropout_p=self.dropout if self.training else 0.0
         )  # (B, heads, L, h / heads)
@@ -135,14 +134,14 @@ class _Block(nn.Module):
 
 
 class SessionModel(nn.Module):
-    """Scores every item as the next one of a session, from features alone if need be.
+    """Scores all items as the next item of a session; features alone are sufficient.
+
+    A table of features may have more rows than `warm`: the further items are new, and cold.
 
     Args:
-        n_features: size d of the item features, as they leave the `FeatureScaler`.
-        warm: (n_items,) bool, items of the training sessions; only they have a bias or an ID.
+        n_features: size d of the item features, after the `FeatureScaler`.
+        warm: (n_items,) bool, items of the training sessions; only these have a bias or an ID embedding.
         config: settings.
-
-    A table may have more rows than `warm`: further items are new ones, treated as cold.
     """
 
     warm: Tensor
@@ -154,7 +153,7 @@ class SessionModel(nn.Module):
         self.input_projection = _Projection(n_features, config)
         self.input_norm = nn.LayerNorm(config.width)
         self.output_projection = _Projection(n_features, config)
-        # Distances tell the last item; only its place tells which one was the first.
+        # Distances identify the last item, but only absolute positions identify the first one.
         self.positions = nn.Parameter(0.02 * torch.randn(config.max_length, config.width))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.state_norm = nn.LayerNorm(config.width)
@@ -166,12 +165,12 @@ class SessionModel(nn.Module):
             self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
 
     def item_inputs(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
-        """Items as elements of a session: (n_items, d) -> (n_items, h).
+        """Project items as elements of a session: (n_items, d) -> (n_items, h).
 
         Args:
-            table: scaled item features.
+            table: scaled features of consecutive items.
             first: row of the first of these items.
-            new: the rows are none of the items that the model was trained on.
+            new: whether these are new items, which the model was not trained on.
         """
         x = self.input_projection(table)
         if self.config.id_embedding and not new:
@@ -179,9 +178,9 @@ class SessionModel(nn.Module):
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
     def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
-        """Items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias.
+        """Project items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias.
 
-        Arguments as for `item_inputs`.
+        Arguments as in `item_inputs`.
         """
         x = self.output_projection(table)  # (n_items, h)
         if self.config.id_embedding and not new:
@@ -189,12 +188,12 @@ class SessionModel(nn.Module):
         return torch.cat([x, self._biases(len(x), first, new)[:, None]], dim=1)
 
     def session_vectors(self, states: Tensor) -> Tensor:
-        """States (…, h) -> (…, h + 1), so that `vectors @ item_vectors.T` are the scores."""
+        """States (…, h) -> session vectors (…, h + 1); their dot products with item vectors are the scores."""
         ones = torch.ones_like(states[..., :1])
         return torch.cat([states * self.log_scale.exp(), ones], dim=-1)
 
     def encode(self, elements: Tensor) -> Tensor:
-        """Embedded sessions (B, L, h), padded at the end -> states after each element (B, L, h)."""
+        """Projected sessions (B, L, h), padded at the end -> states after each element (B, L, h)."""
         elements = elements + self.positions[: elements.shape[1]]
         for block in self.blocks:
             elements = block(elements)
@@ -208,15 +207,15 @@ class SessionModel(nn.Module):
             sessions: (B, L) int64 item rows, padded at the end with values below 0; L <= max_length.
 
         Returns:
-            (B, L, h); positions of padding hold nothing of use.
+            States (B, L, h); ignore those at padded positions.
         """
-        # Not by indexing: its gradient adds up in the order in which threads come, so that the same
-        # seed would not give the same model.
+        # `embedding` instead of indexing, whose gradient depends on the order of threads: then equal
+        # seeds would not give equal models.
         elements = F.embedding(sessions.clamp(min=0), self.item_inputs(table))  # (B, L, h)
         return self.encode(elements)
 
     def scores(self, states: Tensor, item_vectors: Tensor) -> Tensor:
-        """Scaled dot product plus the item's bias: (…, h), (n_items, h + 1) -> (…, n_items)."""
+        """Scores from states (…, h) and item vectors (n_items, h + 1): (…, n_items)."""
         return self.session_vectors(states) @ item_vectors.T
 
     def _add_ids(self, x: Tensor, ids: Tensor, first: int) -> Tensor:
@@ -227,7 +226,7 @@ class SessionModel(nn.Module):
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
     def _biases(self, n_items: int, first: int, new: bool) -> Tensor:
-        """(n_items,); an unclicked item has the bias of the mean popularity, and the offset."""
+        """Biases (n_items,); items without clicks get that of the mean popularity, and the cold offset."""
         unclicked = self.log_scale.new_tensor(self.config.cold_offset)
         biases = self.log_scale.new_zeros(len(self.warm))
         if self.config.item_bias:

@@ -1,11 +1,11 @@
 """Lower bounds of mutual information, which alignment maximises.
 
-Lower bounds (InfoNCE, MINE, NWJ, JSD) share one interface: `bound(x, y)` is the estimate in nats,
-`bound.loss(x, y)` is what to *minimise* in order to raise it. The paired rows are the positives,
-all other combinations in the batch the negatives.
+All bounds (InfoNCE, MINE, NWJ, JSD) share one interface: `bound(x, y)` is the estimate in nats, and
+minimising `bound.loss(x, y)` raises it. The pairs of rows are the positives; all other combinations in
+the batch are the negatives.
 
-That mutual information ties and separates the parts is [paper]; which estimators, and every setting
-here, is [ours]. `tpad.training.information.gaussian` measures them against the closed form.
+Aligning and separating the parts by mutual information is [paper]; the choice of estimators and all
+settings are [ours]. `tpad.training.information.gaussian` compares the estimates with the closed form.
 """
 
 import math
@@ -19,19 +19,19 @@ from tpad.training.information.critics import make_critic
 
 
 def repeated_targets(ids: Tensor) -> Tensor:
-    """(B,) target ids to a (B, B) bool mask: True where row and column have the same target."""
+    """Target ids (B,) -> bool mask (B, B): True where row and column have the same target."""
     return ids[:, None] == ids[None, :]
 
 
 def _candidates(
     scores: Tensor, targets: Tensor, log_q: Tensor | None, exclude: Tensor | None
 ) -> Tensor:
-    """Scores (B, C) with the correction subtracted and excluded candidates at minus infinity."""
+    """Scores (B, C) minus `log_q`, with −inf for excluded candidates."""
     scores = scores.float()
     if log_q is not None:
         scores = scores - log_q.float()  # (C,) broadcasts over rows
     if exclude is not None:
-        # A row's own target always stays: excluding it would make the loss infinite.
+        # The target of a row is never excluded: the loss would be infinite.
         exclude = exclude.scatter(1, targets[:, None], False)
         scores = scores.masked_fill(exclude, -math.inf)
     return scores
@@ -43,13 +43,13 @@ def info_nce(
     """Cross-entropy of the target among the candidates, in nats, mean over rows.
 
     Args:
-        scores: (B, C) score of every candidate, already divided by any temperature.
+        scores: (B, C) scores of the candidates, already divided by the temperature.
         targets: (B,) int64, column of each row's positive.
-        log_q: (C,) log-probability with which each candidate got into the set. Popular items are
-            drawn more often as in-batch negatives and would be pushed down for it (sampled softmax,
-            Bengio and Senecal 2008; in-batch form Yi et al. 2019). Constants cancel.
-        exclude: (B, C) bool, True for candidates that are no negatives, such as the same target
-            twice in a batch (`repeated_targets`). The row's own target is kept in any case.
+        log_q: (C,) log-probability with which each candidate was sampled. It corrects for popular
+            items, which are sampled more often as in-batch negatives (sampled softmax, Bengio and
+            Senecal 2008; in-batch form, Yi et al. 2019). Constants cancel.
+        exclude: (B, C) bool, True for candidates that are not negatives, such as a repeated target
+            in a batch (`repeated_targets`). The target of the row itself is never excluded.
 
     Source: van den Oord, Li and Vinyals 2018, "Representation learning with contrastive predictive
         coding", arXiv 1807.03748.
@@ -58,18 +58,18 @@ def info_nce(
 
 
 class LowerBound(nn.Module):
-    """Base of the lower bounds: holds the critic and splits scores into paired and unpaired.
+    """Base class of the lower bounds: holds the critic, and splits scores into paired and unpaired.
 
     Args:
-        critic: module of x (B, dim_x), y (C, dim_y) to scores (B, C), see `critics.py`.
+        critic: module that maps x (B, dim_x) and y (C, dim_y) to scores (B, C); see `critics.py`.
 
     Inputs:
-        x (B, dim_x) and y (B, dim_y), row i of one belongs to row i of the other; exclude (B, B)
-        bool or None, pairs that must not serve as negatives (the diagonal is ignored). With
-        exclusions the negatives no longer follow p(x) p(y), so the value is only close to a bound.
+        x (B, dim_x) and y (B, dim_y), where row i of x belongs to row i of y; exclude, (B, B) bool or
+        None, pairs that must not be negatives (the diagonal is ignored). With exclusions, the
+        negatives do not follow p(x) p(y), so the value is only approximately a bound.
 
     Raises:
-        ConfigError: no negative is left, as in a batch of one (InfoNCE gives zero there).
+        ConfigError: there are no negatives, as in a batch of one (InfoNCE gives zero there).
     """
 
     def __init__(self, critic: nn.Module) -> None:
@@ -85,11 +85,11 @@ class LowerBound(nn.Module):
         raise NotImplementedError
 
     def loss(self, x: Tensor, y: Tensor, exclude: Tensor | None = None) -> Tensor:
-        """Scalar to minimise, for the critic and for whatever produced x and y."""
+        """Scalar to minimise, for the critic and for the networks that compute x and y."""
         return -self.estimate(x, y, exclude)
 
     def _split(self, x: Tensor, y: Tensor, exclude: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores of the pairs (B,), of the rest (B, B) with -inf where no negative, their count."""
+        """Scores of the pairs (B,), scores of the negatives (B, B) with −inf elsewhere, and their count."""
         scores = self.critic(x, y)  # (B, B)
         drop = torch.eye(len(x), dtype=torch.bool, device=scores.device)
         if exclude is not None:
@@ -97,7 +97,7 @@ class LowerBound(nn.Module):
         count = (~drop).sum()
         if not count:
             raise ConfigError(
-                "no negative pair is left in the batch; use batches of two or more targets"
+                "no negative pair is left in the batch; use batches with two or more targets"
             )
         return scores.diagonal(), scores.masked_fill(drop, -math.inf), count
 
@@ -107,12 +107,12 @@ def _log_mean_exp(scores: Tensor, count: Tensor) -> Tensor:
 
 
 def _nwj(paired: Tensor, unpaired: Tensor, count: Tensor) -> Tensor:
-    """NWJ of a critic that aims at the log density ratio itself (that is, T = 1 + score)."""
+    """NWJ with T = 1 + score, whose optimal score is the log density ratio."""
     return 1 + paired.mean() - _log_mean_exp(unpaired, count).exp()
 
 
 class InfoNCE(LowerBound):
-    """`ln B + mean log softmax`: low variance, but never above ln B.
+    """InfoNCE, `ln B + mean log softmax`: low variance, but never above ln B.
 
     Example:
         >>> bound = make_lower_bound("infonce", 16, 16)
@@ -126,27 +126,27 @@ class InfoNCE(LowerBound):
     def estimate(
         self, x: Tensor, y: Tensor, exclude: Tensor | None = None, log_q: Tensor | None = None
     ) -> Tensor:
-        """Estimate in nats; `log_q` (B,) as in `info_nce` (it becomes part of the critic)."""
+        """The estimate in nats; `log_q` (B,) as in `info_nce`, as a part of the critic."""
         targets = torch.arange(len(x), device=x.device)
         scores = _candidates(self.critic(x, y), targets, log_q, exclude)  # (B, B)
-        # With exclusions a row has fewer candidates than B, and a lower cap.
+        # With exclusions, a row has fewer than B candidates and a lower upper limit.
         chance = scores.isfinite().sum(1).log().mean()
         return chance - F.cross_entropy(scores, targets)
 
     def loss(
         self, x: Tensor, y: Tensor, exclude: Tensor | None = None, log_q: Tensor | None = None
     ) -> Tensor:
-        """`info_nce` of the critic's scores: minus the estimate, less the constant ln B."""
+        """`info_nce` of the critic's scores, which is ln B minus the estimate."""
         targets = torch.arange(len(x), device=x.device)
         return info_nce(self.critic(x, y), targets, log_q, exclude)
 
 
 class MINE(LowerBound):
-    """Donsker–Varadhan: `E_p[T] - ln E_pp[exp T]`.
+    """MINE, the Donsker–Varadhan bound: `E_p[T] - ln E_pp[exp T]`.
 
-    The gradient of the logarithm of a *batch* mean is biased; dividing by a moving average of the
-    mean instead corrects it, so `loss` has the right gradient, and a value without meaning.
-    In a small batch the estimate is too high by Jensen's inequality: read it from a large one.
+    The gradient of the logarithm of a *batch* mean is biased. `loss` divides by a moving average of the
+    mean instead: its gradient is corrected, but its value has no meaning. By Jensen's inequality, the
+    estimate is too high in small batches, so compute it on a large one.
 
     Args:
         critic: see `LowerBound`.
@@ -162,7 +162,7 @@ class MINE(LowerBound):
         if not 0 < rate < 1:
             raise ConfigError(f"rate is {rate}; give a value between 0 and 1")
         self.rate = rate
-        # Kept as a logarithm, since exp(T) of an early critic may not fit a float.
+        # Stored as a logarithm, because exp(T) of an untrained critic may overflow.
         self.register_buffer("log_average", torch.tensor(math.nan))
 
     def estimate(self, x: Tensor, y: Tensor, exclude: Tensor | None = None) -> Tensor:
@@ -182,10 +182,10 @@ class MINE(LowerBound):
 
 
 class NWJ(LowerBound):
-    """`1 + E_p[T] - E_pp[exp T]`: unbiased, also in small batches, at the price of variance.
+    """NWJ, `1 + E_p[T] - E_pp[exp T]`: unbiased even in small batches, but with high variance.
 
-    This is the usual `E_p[T'] - E_pp[exp(T' - 1)]` with T' = 1 + T, so that T is the log density
-    ratio and an untrained critic that says zero gives an estimate of zero.
+    This is the usual `E_p[T'] - E_pp[exp(T' - 1)]` with T' = 1 + T. So the optimal T is the log density
+    ratio, and a critic that returns zero gives an estimate of zero.
 
     Source: Nguyen, Wainwright and Jordan 2010, "Estimating divergence functionals and the
         likelihood ratio by convex risk minimization", arXiv 0809.0853.
@@ -196,15 +196,15 @@ class NWJ(LowerBound):
 
 
 class JSD(LowerBound):
-    """Trained as a classifier of pairs against non-pairs, whose loss cannot explode.
+    """JSD: the critic is trained as a classifier of pairs against non-pairs, with a stable loss.
 
-    Its objective bounds the Jensen–Shannon divergence and is *not* in nats of mutual information.
-    But its ideal critic is the log density ratio, and NWJ holds for any critic: the estimate is NWJ
-    read from the critic that `loss` trained.
+    The objective bounds the Jensen–Shannon divergence; it is *not* mutual information in nats. But its
+    optimal critic is the log density ratio, and NWJ is valid for any critic. So the estimate is NWJ
+    with the critic that `loss` trained.
 
     Source: Hjelm et al. 2019, "Learning deep representations by mutual information estimation and
-        maximization", arXiv 1808.06670; reading it by NWJ, Poole et al. 2019, arXiv 1905.06922;
-        that tighter bounds need not give better features, Tschannen et al. 2020, arXiv 1907.13625.
+        maximization", arXiv 1808.06670. Estimate by NWJ: Poole et al. 2019, arXiv 1905.06922.
+        Tighter bounds do not always give better features: Tschannen et al. 2020, arXiv 1907.13625.
     """
 
     def estimate(self, x: Tensor, y: Tensor, exclude: Tensor | None = None) -> Tensor:
@@ -233,10 +233,10 @@ def make_lower_bound(
         dim_x: width of `x`.
         dim_y: width of `y`.
         critic: "bilinear", "separable" or "concat", see `critics.make_critic`.
-        settings: of the critic.
+        settings: settings of the critic.
 
     Raises:
-        ConfigError: unknown name or critic.
+        ConfigError: there is no such bound or critic.
     """
     if name not in LOWER_BOUNDS:
         raise ConfigError(f"estimator is {name!r}; choose one of {', '.join(LOWER_BOUNDS)}")

@@ -1,8 +1,8 @@
-"""What is trained inside the lower bounds: critics of pairs.
+"""Critics, the networks that the lower bounds of mutual information train.
 
-A critic maps `x` (B, dim_x) and `y` (C, dim_y) to scores (B, C) of *every* pair. All lower bounds
-in `bounds.py` are written such that their ideal critic is the log density ratio
-`log p(x, y) / (p(x) p(y))`, hence a critic trained by one of them can be read by another.
+A critic maps `x` (B, dim_x) and `y` (C, dim_y) to scores (B, C) of *all* pairs. All bounds in `bounds.py`
+are written so that the optimal critic is the log density ratio `log p(x, y) / (p(x) p(y))`. So a
+critic that was trained with one bound can be evaluated with another.
 """
 
 import math
@@ -15,7 +15,7 @@ from tpad.errors import ConfigError
 
 
 def multilayer_perceptron(dim_in: int, hidden: int, dim_out: int, layers: int = 1) -> nn.Sequential:
-    """`layers` hidden layers of `hidden` units with GELU, then a linear one."""
+    """An MLP with `layers` hidden layers of `hidden` units with GELU, and a linear output layer."""
     parts: list[nn.Module] = []
     for _ in range(layers):
         parts += [nn.Linear(dim_in, hidden), nn.GELU()]
@@ -29,12 +29,12 @@ class SeparableCritic(nn.Module):
     Args:
         dim_x: width of `x`.
         dim_y: width of `y`.
-        size: width of the space in which both sides meet.
-        hidden: hidden units of the two encoders; 0 makes them linear, the score bilinear.
-        normalise: cosine instead of the plain dot product. It bounds the scores by
-            `1 / temperature`, which keeps MINE and NWJ from overflowing on features that are
-            themselves trained; the plain product can represent more.
-        temperature: initial value; it is learned, in [0.01, 100].
+        size: width of the common space.
+        hidden: hidden units of the two encoders; 0 makes the encoders linear and the score bilinear.
+        normalise: whether to use cosine similarity. It bounds the scores by `1 / temperature`, so that
+            MINE and NWJ do not overflow when the features are trained too. The plain dot product is
+            more expressive.
+        temperature: initial value; it is learned within [0.01, 100].
 
     Inputs:
         x (B, dim_x), y (C, dim_y); returns float32 scores (B, C).
@@ -61,7 +61,7 @@ class SeparableCritic(nn.Module):
             self.encode_y = nn.Linear(dim_y, size, bias=False)
         self.normalise = normalise
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
-        # InfoNCE and MINE do not feel a constant, but NWJ and JSD need the right one.
+        # InfoNCE and MINE are invariant to a constant, but NWJ and JSD are not.
         self.bias = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class SeparableCritic(nn.Module):
 
 
 class ConcatCritic(nn.Module):
-    """An MLP on the concatenated pair: the most flexible critic, at B · C forwards of the MLP.
+    """An MLP on concatenated pairs: the most expressive critic, but it needs B · C forward passes.
 
     Args:
         dim_x: width of `x`.
@@ -86,7 +86,7 @@ class ConcatCritic(nn.Module):
 
     def __init__(self, dim_x: int, dim_y: int, *, hidden: int = 64) -> None:
         super().__init__()
-        # The first layer on [x; y] is a sum of one on x and one on y: B + C products, not B · C.
+        # The first layer on [x; y] is a sum of a layer on x and one on y: B + C products, not B · C.
         self.first_x = nn.Linear(dim_x, hidden)
         self.first_y = nn.Linear(dim_y, hidden, bias=False)
         self.rest = nn.Sequential(
@@ -102,12 +102,12 @@ def make_critic(kind: str, dim_x: int, dim_y: int, **settings) -> nn.Module:
     """A critic by name.
 
     Args:
-        kind: "bilinear" (linear encoders, cosine), "separable" (MLP encoders, plain dot product)
+        kind: "bilinear" (linear encoders, cosine similarity), "separable" (MLP encoders, dot product)
             or "concat" (MLP on pairs).
-        settings: passed on to `SeparableCritic` or `ConcatCritic`.
+        settings: passed to `SeparableCritic` or `ConcatCritic`.
 
     Raises:
-        ConfigError: unknown kind.
+        ConfigError: there is no such critic.
     """
     if kind == "bilinear":
         return SeparableCritic(dim_x, dim_y, **settings)

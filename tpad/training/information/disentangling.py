@@ -1,7 +1,6 @@
-"""An upper bound of mutual information, vCLUB, and the penalty that keeps two parts apart by it.
+"""vCLUB, an upper bound of mutual information, and a penalty that uses it to separate two parts.
 
-That the parts are separated by mutual information is [paper]; the estimator and every setting here
-are [ours].
+Separating the parts by mutual information is [paper]; the estimator and all settings are [ours].
 """
 
 from typing import NamedTuple
@@ -15,14 +14,14 @@ from tpad.training.information.critics import multilayer_perceptron
 
 
 class ConditionalGaussian(nn.Module):
-    """`q(y | x) = N(mean(x), diag exp(log_variance(x)))`, the log-variance kept within limits.
+    """`q(y | x) = N(mean(x), diag exp(log_variance(x)))` with a bounded log-variance.
 
     Args:
-        dim_x: width of the condition.
-        dim_y: width of what is predicted.
+        dim_x: width of the condition `x`.
+        dim_y: width of the prediction `y`.
         hidden: hidden units of both MLPs.
-        log_variance: (lowest, highest) log-variance; a sigmoid keeps it in between. Without a
-            lower limit one confident dimension makes the likelihood and vCLUB arbitrarily large.
+        log_variance: (lowest, highest) log-variance, enforced by a sigmoid. Without a lower limit,
+            one confident dimension could make the likelihood and vCLUB arbitrarily large.
 
     Inputs:
         x (B, dim_x); returns mean (B, dim_y) and log-variance (B, dim_y).
@@ -34,7 +33,7 @@ class ConditionalGaussian(nn.Module):
         super().__init__()
         self.low, self.high = log_variance
         if not self.low < self.high:
-            raise ConfigError(f"log_variance is {log_variance}; the first must be the lower one")
+            raise ConfigError(f"log_variance is {log_variance}; give (lowest, highest)")
         self.mean = multilayer_perceptron(dim_x, hidden, dim_y)
         self.spread = multilayer_perceptron(dim_x, hidden, dim_y)
 
@@ -44,22 +43,21 @@ class ConditionalGaussian(nn.Module):
 
 
 class VClub(nn.Module):
-    """Variational CLUB: `E_p[log q(y|x)] - E_pp[log q(y|x)]`, an upper bound once q is good.
+    """Variational CLUB, `E_p[log q(y|x)] - E_pp[log q(y|x)]`: an upper bound if q is well fitted.
 
-    q has its own optimiser and is fitted by `fit_step` alone: `estimate` passes gradients to x and
-    y but never to q, so an outer optimiser that holds all parameters does no harm. On free features
-    use `Disentangler`: a raw estimate can be driven to minus infinity by fooling
-    q.
+    q has its own optimiser and is trained only by `fit_step`: `estimate` passes gradients to x and y but
+    never to q. For features that are trained, use `Disentangler`: they could drive the raw estimate to
+    minus infinity, where q is wrong.
 
     Args:
-        dim_x: width of the condition.
-        dim_y: width of what q predicts.
+        dim_x: width of the condition `x`.
+        dim_y: width of `y`, which q predicts.
         hidden: hidden units of q.
-        log_variance: limits of q's log-variance, see `ConditionalGaussian`.
-        learning_rate: of q's Adam.
+        log_variance: limits of q's log-variance; see `ConditionalGaussian`.
+        learning_rate: learning rate of q's Adam optimiser.
 
     Inputs:
-        x (B, dim_x), y (B, dim_y), row i of one belongs to row i of the other, B >= 2.
+        x (B, dim_x) and y (B, dim_y), where row i of x belongs to row i of y; B >= 2.
 
     Example:
         >>> club = VClub(4, 4)
@@ -88,13 +86,13 @@ class VClub(nn.Module):
 
     @property
     def optimizer(self) -> torch.optim.Adam:
-        """Adam over q, made at first use, after any move to another device; for checkpoints too."""
+        """Adam optimiser of q, created at first use: only then is q on its final device."""
         if self._optimizer is None:
             self._optimizer = torch.optim.Adam(self.q.parameters(), self.learning_rate)
         return self._optimizer
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """`estimate` with its defaults."""
+        """`estimate` with default arguments."""
         return self.estimate(x, y)
 
     def estimate(
@@ -105,8 +103,8 @@ class VClub(nn.Module):
         Args:
             x, y: see the class.
             negatives: "all" other rows of the batch (computed from moments, as fast as sampling),
-                or one "sampled" other row each, as in the paper's vCLUB-S.
-            clamp: at zero, which also stops the gradient where q has been fooled.
+                or one "sampled" other row for each row, as in vCLUB-S of the CLUB paper.
+            clamp: whether to clamp at zero, which also stops the gradient where q is wrong.
         """
         if negatives not in ("all", "sampled"):
             raise ConfigError(f"negatives is {negatives!r}; choose all or sampled")
@@ -117,27 +115,27 @@ class VClub(nn.Module):
         mean, y = mean.float(), y.float()
         own = (y - mean).square()  # (B, dim_y)
         if negatives == "all":
-            # Mean over j of (y_j - mean_i)^2 without the (B, B, dim_y) differences; the spread is
-            # taken about the centre, since E[y^2] - E[y]^2 loses digits.
+            # Mean over j of (y_j - mean_i)^2 without the (B, B, dim_y) differences. The variance is
+            # computed around the centre, because E[y^2] - E[y]^2 loses digits.
             centre = y.mean(0)
             all_rows = (y - centre).square().mean(0) + (centre - mean).square()  # (B, dim_y)
             other = (len(y) * all_rows - own) / (len(y) - 1)
         else:
             shift = torch.randint(1, len(y), (len(y),), device=y.device)
-            rows = (torch.arange(len(y), device=y.device) + shift) % len(y)  # never the own row
+            rows = (torch.arange(len(y), device=y.device) + shift) % len(y)  # never the row itself
             other = (y[rows] - mean).square()
-        # The normalising terms of q are equal on both sides of the difference and cancel.
+        # The normalising terms of q cancel in the difference.
         value = ((other - own) / (2 * log_variance.float().exp())).sum(-1).mean()
         return value.clamp(min=0) if clamp else value
 
     def fit_step(self, x: Tensor, y: Tensor, steps: int = 1) -> float:
-        """Fits q by `steps` Adam steps on its negative log-likelihood; x and y get no gradient.
+        """Train q with `steps` Adam steps on its negative log-likelihood; x and y get no gradient.
 
         Returns:
-            The last step's negative log-likelihood per row in nats, less the constant.
+            Negative log-likelihood per row in nats at the last step, without the constant term.
         """
         if steps < 1:
-            raise ConfigError(f"steps is {steps}; q must be fitted by at least one")
+            raise ConfigError(f"steps is {steps}; q needs at least one")
         x, y = x.detach(), y.detach().float()
         with torch.enable_grad():
             for _ in range(steps):
@@ -151,34 +149,34 @@ class VClub(nn.Module):
 
 
 class Penalty(NamedTuple):
-    """What a `Disentangler` returns: add `loss` to the objective, log the other two."""
+    """The output of a `Disentangler`: add `loss` to the objective, and log the other two."""
 
     loss: Tensor  # scalar, weight * estimate, with gradient
     estimate: Tensor  # scalar, nats >= 0, detached
-    weight: float  # the warmed-up weight of this step
+    weight: float  # weight of this step, after the warm-up factor
 
 
 class Disentangler(nn.Module):
-    """Pushes two parts of a representation apart by vCLUB, without the divergence.
+    """Separates two parts of a representation by a vCLUB penalty that cannot diverge.
 
-    Four measures for features that are free to move [ours]: both parts are layer-normalised, so
-    growing is no way out; the estimate is clamped at zero; q takes several steps for each of the
-    heads; the weight rises linearly from zero, so that q is good before it matters. They do not
-    keep a part from fading to a constant: each needs an objective of its own.
+    Four measures make vCLUB stable for features that are trained [ours]: both parts are
+    layer-normalised, so that they cannot grow; the estimate is clamped at zero; q takes several steps
+    for each step of the heads; and the weight rises linearly from zero, so that q is fitted before it
+    matters. They do not prevent a part from collapsing to a constant: each part needs a loss of its own.
 
     Args:
         dim_tau: width of the transitional part.
         dim_nu: width of the intrinsic part.
         hidden: hidden units of q.
-        weight: λ, reached after the warm-up.
-        warmup_steps: training calls until then.
-        inner_steps: steps of q for each call.
-        learning_rate: of q; ten times that of the heads. With 2.5 times, the heads outrun q in
-            circles and stay dependent (R² .41 to .25, against .41 to .04).
+        weight: λ, the weight after the warm-up.
+        warmup_steps: number of training calls of the warm-up.
+        inner_steps: steps of q per training call.
+        learning_rate: learning rate of q, ten times that of the heads. With 2.5 times, q cannot follow
+            the heads, and the parts stay dependent (R² falls from .41 to .25 instead of .04).
 
     Inputs:
-        tau (B, dim_tau), nu (B, dim_nu). In training mode q is fitted and the warm-up advances; in
-        evaluation mode neither happens and the full weight holds.
+        tau (B, dim_tau) and nu (B, dim_nu). Training mode fits q and advances the warm-up; evaluation
+        mode does neither and uses the full weight.
 
     Example:
         >>> apart = Disentangler(16, 16, weight=0.1)

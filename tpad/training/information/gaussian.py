@@ -1,4 +1,4 @@
-"""The estimators against the closed form for correlated Gaussians."""
+"""Compares the estimators of mutual information with the closed form for correlated Gaussians."""
 
 import math
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from tpad.training.information.disentangling import VClub
 
 
 def gaussian_information(rho: float, dim: int) -> float:
-    """`-dim/2 · ln(1 - rho²)` nats between `dim` independent pairs with correlation `rho`."""
+    """Mutual information of `dim` pairs with correlation `rho`: `-dim/2 · ln(1 - rho²)` nats."""
     return -0.5 * dim * math.log(1 - rho**2)
 
 
 def gaussian_club(rho: float, dim: int) -> float:
-    """`dim · rho² / (1 - rho²)` nats: what CLUB gives for them when q is the true conditional."""
+    """CLUB for these pairs if q is the true conditional: `dim · rho² / (1 - rho²)` nats."""
     return dim * rho**2 / (1 - rho**2)
 
 
 def correlated_gaussians(
     count: int, dim: int, rho: float, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Standard normal x and y, (count, dim) each; column k of x and of y correlate by `rho`."""
+    """Standard normal x and y, (count, dim) each; the correlation of column k of x and y is `rho`."""
     x = torch.randn(count, dim, generator=generator)
     noise = torch.randn(count, dim, generator=generator)
     return x, rho * x + math.sqrt(1 - rho**2) * noise
@@ -39,19 +39,19 @@ def gaussian_check(
     batch: int = 256,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Trains each estimator on correlated Gaussians and reads it on fresh ones.
+    """Train each estimator on correlated Gaussians, and evaluate it on new samples.
 
     Args:
         estimators: names of `LOWER_BOUNDS`, or "vclub".
         rhos: correlations.
         dim: width of x and of y.
         steps: Adam steps, each on a new batch.
-        batch: rows in a training batch; the final reading takes sixteen batches of 1,024.
-        seed: of weights and samples.
+        batch: rows of a training batch; the evaluation uses sixteen batches of 1,024 rows.
+        seed: seed of weights and samples.
 
     Returns:
-        One row for each estimator and rho: estimator, kind ("lower" or "upper"), rho, truth (nats),
-        ideal (value at the best critic or q: the truth, for vCLUB `gaussian_club`), estimate.
+        A row for each estimator and rho: estimator, kind ("lower" or "upper"), rho, truth (nats), ideal
+        (the value with the optimal critic or q: the truth, or `gaussian_club` for vCLUB), estimate.
     """
     rows = []
     for name in estimators:
@@ -89,5 +89,5 @@ def _gaussian_estimate(name: str, rho: float, dim: int, steps: int, batch: int) 
             optimizer.step()
         schedule.step()
     with torch.no_grad():
-        readings = [model(*correlated_gaussians(1024, dim, rho)) for _ in range(16)]
-    return torch.stack(readings).mean().item()
+        estimates = [model(*correlated_gaussians(1024, dim, rho)) for _ in range(16)]
+    return torch.stack(estimates).mean().item()

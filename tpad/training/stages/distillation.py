@@ -124,7 +124,7 @@ class _Training:
         optimisation = Optimisation(
             [
                 {"params": heads, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-                # The parts are normalised, so one number sets how peaked the scores are: it needs a high rate.
+                # The parts are normalised, so this one number scales all scores: it needs a high rate.
                 {"params": networks.log_scale.parameters(), "lr": 10 * config.learning_rate},
                 {"params": adapter, "lr": config.adapter_learning_rate},
             ],
@@ -170,7 +170,7 @@ class _Training:
             losses = self._losses(rows, rng)
             optimisation.zero_grad()
             torch.stack(list(losses.values())).sum().backward()
-            # The adapter also steps at the end of an epoch, so that a resumed run starts from equal features.
+            # The last step of an epoch updates the adapter too, so that resumed runs get equal features.
             taken = optimisation.taken + 1
             adapts = config.adapter_every and (
                 taken % config.adapter_every == 0 or (step == steps - 1 and taken > 1)

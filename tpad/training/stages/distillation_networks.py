@@ -26,7 +26,7 @@ class DistillationConfig(HeadsConfig):
     temperature: Positive = 1.0
     """Temperature of teacher and student in `L_kd`."""
     epochs: CountOrZero = 30
-    """Passes over the training prefixes; with 0, the heads stay as the stage `describing` initialised them."""
+    """Passes over the training prefixes; 0 leaves the heads as initialised by `describing`."""
     batch_size: Count = 256
     """Prefixes per step."""
     learning_rate: Weight = 1e-3

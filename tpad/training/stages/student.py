@@ -149,7 +149,7 @@ class Student:
         self.mllm.model.train()
         with self.mllm.adapters.use(ADAPTER):
             for chunks in processes.rounds(self.chunks):
-                # A process without a chunk repeats another one with weight 0, so that all make equal passes.
+                # A process without a chunk repeats one with weight 0: all make the same passes.
                 [rows], counts = processes.batch_share(chunks)
                 with self.mllm.autocast():
                     features = self._read(rows)
