@@ -207,7 +207,9 @@ class TestHub:
         monkeypatch.setattr(socket, "getaddrinfo", refuse)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HOME", str(tmp_path))
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        with pytest.raises(BundleError, match="cannot be got from the Hugging Face hub") as error:
+        with pytest.raises(
+            BundleError, match="cannot be downloaded from the Hugging Face hub"
+        ) as error:
             Bundle.load("shop/tpad-demo")
         assert "no folder shop/tpad-demo" in sentence(error)
 

@@ -90,7 +90,7 @@ class TestWrite:
         assert load(bundle_copy).config == {"seed": 3}
         (tmp_path / "thesis").mkdir()
         (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-        with pytest.raises(ConfigError, match="exists and is no bundle"):
+        with pytest.raises(ConfigError, match="exists and is not a bundle"):
             write_bundle(tmp_path / "thesis", **parts)
         assert (tmp_path / "thesis" / "chapter.txt").exists()
 
@@ -174,8 +174,8 @@ class TestCard:
         info = read_info(fake_bundle)
         card = (fake_bundle / "README.md").read_text()
         assert info["dataset"]["fingerprint"] in card
-        assert "60 items, 6 of them in no training session" in card
-        assert "Nothing has been measured" in card
+        assert "60 items, 6 of them cold (in no training session)" in card
+        assert "not been evaluated" in card
         assert card.startswith("---\nlibrary_name: tpad\n")
 
     def test_a_table_of_metrics(self, fake_bundle):
@@ -183,5 +183,5 @@ class TestCard:
         info = read_info(fake_bundle) | {"base": {"hub_id": "org/m", "revision": "r1"}}
         card = model_card(info, metrics=metrics, metrics_note="On test sessions.")
         assert "| model | P@20 | seeds |\n| --- | --- | --- |\n| a\\|b | 0.250 | 3 |" in card
-        assert "On test sessions." in card and "Nothing has been measured" not in card
+        assert "On test sessions." in card and "has not been evaluated" not in card
         assert "`org/m`, revision `r1`" in card

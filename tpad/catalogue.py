@@ -1,4 +1,4 @@
-"""The items that a recommender ranks, at one moment, and how they grow."""
+"""The catalogue: an immutable list of the items that a recommender ranks."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ from tpad.new_items import Added
 if TYPE_CHECKING:
     from tpad.model.session.fitted import FittedSessionModel
 
-CLOSE_IDS = 3  # suggested for an id that is not known
-LIKELY_IDS = 2000  # of a large catalogue, compared letter by letter with an id that is not known
+CLOSE_IDS = 3  # suggestions for an unknown id
+LIKELY_IDS = 2000  # ids of a large catalogue that are compared with an unknown id
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Block:
     """Items that were added together.
 
     Attributes:
-        n: how many.
-        vectors: name of a set -> (n, d); a set may be lacking.
-        added: what is known of each; empty where vectors alone were given.
-        image_root: of pictures that only the item table names.
+        n: number of items.
+        vectors: name of an embedding set -> (n, d); sets may be missing.
+        added: the items; empty if only their vectors were given.
+        image_root: folder of the pictures that the item table names, if `added` is empty.
     """
 
     n: int
@@ -44,15 +44,15 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """What ranks items: a session model and an index over the bundle's items and some blocks."""
+class Ranker:
+    """A session model and an index over the items of the bundle and of the first `n_blocks` blocks."""
 
     n_blocks: int
     fitted: "FittedSessionModel"
     index: Index
 
-    def with_blocks(self, blocks: Sequence[Block], model: str) -> "Ready":
-        """The same with the further ones of all `blocks`; an item without a vector is not found."""
+    def with_blocks(self, blocks: Sequence[Block], model: str) -> "Ranker":
+        """A ranker over all `blocks`; items without a vector of the set are never returned."""
         width = self.fitted.scaler.n_features
         more = [
             block.vectors.get(model, np.full((block.n, width), np.nan, np.float32))
@@ -62,21 +62,21 @@ class Ready:
             return self
         fitted = self.fitted.with_new_items(more[0] if len(more) == 1 else np.concatenate(more))
         rows = np.arange(self.fitted.n_items, fitted.n_items)
-        return Ready(len(blocks), fitted, self.index.with_rows(fitted.vectors_of(rows)))
+        return Ranker(len(blocks), fitted, self.index.with_rows(fitted.vectors_of(rows)))
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """The items that are ranked, at one moment; never changed, only replaced by a larger one.
+    """The items that are ranked. It never changes; adding items makes a new catalogue.
 
     Attributes:
         items: the item table.
-        ids: (n_items,) object, the ids: to take some of a large text column is slow.
+        ids: (n_items,) object, the ids. Selecting from a large text column is slow.
         cold: (n_items,) bool.
-        own_rows: row of each of the bundle's own items.
-        added_rows: row of each item that was added.
-        blocks: those, in order.
-        ready: by embedding set, what ranks them, made for some of the blocks at least.
+        own_rows: id -> row of the bundle's items.
+        added_rows: id -> row of the added items.
+        blocks: the added items, in order.
+        rankers: rankers by embedding set; they may not include the last blocks yet.
     """
 
     items: pd.DataFrame
@@ -85,7 +85,7 @@ class Catalogue:
     own_rows: Mapping[str, int]
     added_rows: Mapping[str, int] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
-    ready: dict[str, Ready] = field(default_factory=dict)
+    rankers: dict[str, Ranker] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle) -> "Catalogue":
@@ -96,27 +96,27 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.items)
 
-    def refuse(self, ids: Iterable[str]) -> None:
-        """Raise a `DataError` if one of the ids is taken."""
+    def check_new(self, ids: Iterable[str]) -> None:
+        """Raise a `DataError` if an id is already in the catalogue."""
         for item_id in ids:
             if item_id in self.own_rows or item_id in self.added_rows:
                 raise DataError(
-                    f"The item '{shown(item_id)}' is in the catalogue already; give the new item "
+                    f"The item '{shown(item_id)}' is already in the catalogue; give the new item "
                     "another item_id."
                 )
 
-    def grown(self, frame: pd.DataFrame, block: Block) -> "Catalogue":
-        """With further items, which are cold.
+    def with_items(self, frame: pd.DataFrame, block: Block) -> "Catalogue":
+        """A new catalogue with further items, which are cold.
 
         Args:
-            frame: their rows of the item table, the ids unique.
-            block: the rest of them.
+            frame: rows of the item table, with unique ids.
+            block: vectors and contents of the items.
 
         Raises:
-            DataError: an id is taken.
+            DataError: an id is already in the catalogue.
         """
         ids, n_old = frame[Columns.ITEM_ID].tolist(), len(self)
-        self.refuse(ids)
+        self.check_new(ids)
         return replace(
             self,
             items=pd.concat([self.items, frame], ignore_index=True),
@@ -124,14 +124,14 @@ class Catalogue:
             cold=np.append(self.cold, np.ones(len(ids), dtype=bool)),
             added_rows={**self.added_rows, **{each: n_old + i for i, each in enumerate(ids)}},
             blocks=(*self.blocks, block),
-            ready=dict(self.ready),
+            rankers=dict(self.rankers),
         )
 
     def row(self, item_id: str) -> int:
         """The row of an id.
 
         Raises:
-            DataError: it is not known; the sentence names some that are close.
+            DataError: the id is unknown; the message suggests similar ids.
         """
         row = self.own_rows.get(item_id)
         if row is None:
@@ -143,10 +143,10 @@ class Catalogue:
         return row
 
     def row_for(self, item_id: str, model: str) -> int:
-        """The row of an id that an embedding set knows.
+        """The row of an item that must have a vector of an embedding set.
 
         Raises:
-            DataError: it is not known at all, or was added without a vector of the set.
+            DataError: the id is unknown, or the item was added without a vector of the set.
         """
         row = self.row(item_id)
         if row >= len(self.own_rows):
@@ -154,12 +154,12 @@ class Catalogue:
             if model not in known:
                 raise DataError(
                     f"The item '{shown(item_id)}' was added with vectors of {', '.join(known)} alone; "
-                    f"ask for one of these models, or encode it for {model!r} too."
+                    f"choose one of these models, or encode the item for {model!r} too."
                 )
         return row
 
     def image(self, row: int) -> Image.Image | None:
-        """The picture of an item that was added, RGB; None if there is none that can be read."""
+        """The picture of an added item, RGB; None if there is none, or if it cannot be read."""
         block, place = self._block(row)
         if block.added:
             return block.added[place].image()
@@ -172,7 +172,7 @@ class Catalogue:
             return None
 
     def _block(self, row: int) -> tuple[Block, int]:
-        """The block of an added item, and its place there."""
+        """The block of an added item, and its position in it."""
         place = row - len(self.own_rows)
         for block in self.blocks:
             if place < block.n:
@@ -182,9 +182,9 @@ class Catalogue:
 
 
 def close_ids(item_id: str, ids: pd.Series) -> list[str]:
-    """Up to three ids that look like one that is not known, the closest first.
+    """Up to three ids that are similar to an unknown id, most similar first.
 
-    Of a large catalogue only those are compared that have the most letters in common with it.
+    In a large catalogue, only the ids that share most letters with it are compared.
     """
     if len(ids) > LIKELY_IDS:
         known = pa.Array.from_pandas(ids)

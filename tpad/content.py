@@ -1,4 +1,4 @@
-"""Contents of items that come from outside: checked, and encoded once."""
+"""Checks the contents of new items, and caches their embeddings."""
 
 import hashlib
 import math
@@ -20,19 +20,19 @@ from tpad.items import NewItem
 from tpad.model.embedding_sets import as_stored
 
 Element: TypeAlias = str | Image.Image | NewItem
-"""An element of a session: the id of an item, a picture, or the content of an item."""
+"""An element of a session: an item id, a picture, or the content of an item."""
 
-CACHED = 2048  # items whose embeddings are kept
+CACHE_SIZE = 2048  # items whose embeddings are cached
 BATCH = 16  # items encoded at once
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """A checked item.
+    """The checked content of an item.
 
     Attributes:
-        item: its picture is plain RGB, its price None or a finite number.
-        key: digest of all that the item is known by; equal contents have equal keys.
+        item: the item; its picture is RGB, and its price is None or a finite number.
+        key: digest of the content; equal contents have equal keys.
     """
 
     item: NewItem
@@ -43,7 +43,8 @@ class Content:
         """Check a picture or an item.
 
         Raises:
-            DataError: it is of another kind, or has neither picture nor text, or no usable price.
+            DataError: it is neither a picture nor an item, has neither picture nor text, or has an
+                invalid price.
             ImageError: the picture cannot be used.
         """
         if isinstance(element, Image.Image):
@@ -66,51 +67,51 @@ class Content:
 
 
 class EncodingCache:
-    """Embeddings of items that are in no catalogue; each is encoded once, the oldest are forgotten.
+    """A cache of the embeddings of new items; the least recently used ones are dropped.
 
-    One thread encodes at a time, as the encoder switches adapters on and off. Threads take turns after
-    each batch, and those that ask for nothing new do not wait.
+    Only one thread encodes at a time, because the encoder switches adapters. Threads take turns after each
+    batch. Threads whose items are all cached do not wait.
 
     Args:
-        bundle: whose encoder is used.
-        size: number of items that are remembered.
+        bundle: the bundle with the encoder.
+        size: maximum number of items.
     """
 
-    def __init__(self, bundle: Bundle, size: int = CACHED) -> None:
+    def __init__(self, bundle: Bundle, size: int = CACHE_SIZE) -> None:
         self.bundle, self.size = bundle, size
         self._known: OrderedDict[bytes, dict[str, np.ndarray]] = OrderedDict()
         self._lock, self._turns = threading.Lock(), FairLock()
 
     def encode(self, contents: Sequence[Content], sets: Sequence[str]) -> dict[str, np.ndarray]:
-        """Embeddings (n, d_set) float32 of each set."""
+        """Embeddings in each of the sets, (n, d_set) float32."""
         if not contents:
             return {name: np.zeros((0, self._width(name)), np.float32) for name in sets}
-        found = self._held(contents)
+        found = self._cached(contents)
         todo = list({c.key: c for c in contents if set(sets) - found[c.key].keys()}.values())
         for start in range(0, len(todo), BATCH):
             batch = todo[start : start + BATCH]
             with self._turns:
-                found |= self._held(batch)  # another thread may have encoded some meanwhile
-                # Only what is lacking: another set may cost another forward.
-                lacking = [s for s in sets if any(s not in found[c.key] for c in batch)]
+                found |= self._cached(batch)  # another thread may have encoded some of them
+                # Only the missing sets, because each may need another forward pass.
+                missing = [s for s in sets if any(s not in found[c.key] for c in batch)]
                 batch = [c for c in batch if set(sets) - found[c.key].keys()]
-                vectors = self._vectors([c.item for c in batch], lacking) if batch else {}
+                vectors = self._vectors([c.item for c in batch], missing) if batch else {}
                 for i, content in enumerate(batch):
-                    new = {name: vectors[name][i] for name in lacking}
+                    new = {name: vectors[name][i] for name in missing}
                     found[content.key] = found[content.key] | new
-                self._hold(batch, found)
-        self._hold(contents, found)
+                self._store(batch, found)
+        self._store(contents, found)
         return {name: np.stack([found[c.key][name] for c in contents]) for name in sets}
 
-    def _held(self, contents: Sequence[Content]) -> dict[bytes, dict[str, np.ndarray]]:
-        """What is known of each, by its key."""
+    def _cached(self, contents: Sequence[Content]) -> dict[bytes, dict[str, np.ndarray]]:
+        """Cached embeddings of each content, by its key."""
         with self._lock:
             return {content.key: self._known.get(content.key, {}) for content in contents}
 
-    def _hold(
+    def _store(
         self, contents: Sequence[Content], found: Mapping[bytes, dict[str, np.ndarray]]
     ) -> None:
-        """Remembers what was found, as the newest."""
+        """Store embeddings as the most recently used ones."""
         with self._lock:
             for content in contents:
                 self._known[content.key] = self._known.get(content.key, {}) | found[content.key]
@@ -128,20 +129,25 @@ class EncodingCache:
 def encode_items(
     encoder: Encoder, items: Sequence[NewItem], widths: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """Embeddings (n, d) float32 in each of the sets whose widths are given, as they are stored.
+    """Embeddings of items as a bundle stores them: (n, d) float32 for each set of `widths`.
+
+    Args:
+        encoder: computes the embeddings.
+        items: contents of the items.
+        widths: name of each requested set -> size of its embeddings.
 
     Raises:
-        ModelError: what the encoder gives is not finite or of another width.
+        ModelError: the encoder's embeddings are not finite or have another size.
     """
     vectors = encoder.encode(items, list(widths))
     for name, width in widths.items():
         shape = (len(items), width)
         if np.shape(vectors[name]) != shape or not np.isfinite(vectors[name]).all():
             raise ModelError(
-                f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the "
-                "bundle's parts do not belong together, train it again."
+                f"The encoder's {name!r} vectors are not finite or not of shape {shape}; the parts of "
+                "the bundle do not match, train it again."
             )
-    # Rounded as the catalogue's are, so that an item is the same in it and out of it.
+    # Rounded like those of the catalogue, so that an item has the same vector before it is added.
     return {name: as_stored(name, vectors[name]) for name in widths}
 
 
@@ -163,7 +169,7 @@ def _checked(item: NewItem) -> NewItem:
                 f"The price of a NewItem must be a finite number, not {shown(price)!r}."
             ) from error
         if math.isnan(price):
-            price = None  # as in a table
+            price = None  # missing, as in a table
         elif not 0 <= price < math.inf:
             raise DataError(f"The price of a NewItem must be 0 or more, not {price}.")
     image = None if item.image is None else load_image(item.image)
@@ -174,7 +180,7 @@ def _checked_vectors(vectors: object) -> dict[str, np.ndarray] | None:
     if not vectors:
         return None
     if not isinstance(vectors, Mapping):
-        raise DataError("The vectors of a NewItem are a mapping, as in {'clip': vector}.")
+        raise DataError("The vectors of a NewItem must be a mapping, such as {'clip': vector}.")
     checked = {}
     for name, vector in vectors.items():
         try:
@@ -182,15 +188,15 @@ def _checked_vectors(vectors: object) -> dict[str, np.ndarray] | None:
         except (TypeError, ValueError):
             values = np.zeros(0, np.float32)
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-            raise DataError(f"The vector {name!r} of a NewItem must be finite numbers in a row.")
+            raise DataError(f"The vector {name!r} of a NewItem must be one-dimensional and finite.")
         checked[str(name)] = values
     return checked
 
 
 def elements_of(session: Sequence[Element]) -> list[str | Content]:
-    """The session's ids, and its other elements checked."""
+    """The elements of a session: ids unchanged, other elements checked."""
     if isinstance(session, (str, Image.Image, NewItem)):
-        raise ConfigError("A session is a list of elements; put the single one into a list.")
+        raise ConfigError("A session is a list of elements; put a single element into a list.")
     elements = [each if isinstance(each, str) else Content.of(each) for each in session]
     if not elements:
         raise ConfigError("The session is empty; give at least one item id, picture or NewItem.")

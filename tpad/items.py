@@ -1,4 +1,4 @@
-"""An item as content alone: what is known of it before anybody has clicked."""
+"""The content of an item."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class NewItem:
-    """An item that is in no catalogue, or the content of one that is.
+    """The content of an item, usually of one that is not in the catalogue.
 
     Attributes:
-        image: its picture; None if there is none.
-        title: its title; "" if there is none.
+        image: the picture; None if there is none.
+        title: the title; "" if there is none.
         description: a longer text; "" if there is none.
-        category: the shop's category; "" or one that the model has not seen counts as unknown.
-        price: in the shop's own currency; None if unknown.
-        vectors: name -> (d,), vectors that the shop has of it, for a bundle that was trained with
-            such (not compared).
+        category: the shop's category; "" and categories that the model has not seen are unknown.
+        price: the price in the shop's currency; None if unknown.
+        vectors: name -> (d,), given vectors of the item, for a bundle that was trained with such
+            vectors. They are ignored in comparisons.
 
     Example:
         >>> import tpad

@@ -1,4 +1,4 @@
-"""Reading items that are added to a trained recommender."""
+"""Reads the items that are added to a recommender."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ Pairs: TypeAlias = Mapping[str, NewItem] | Sequence[tuple[str, NewItem]]
 ItemTable: TypeAlias = str | Path | pd.DataFrame | Pairs
 
 _POSITION = "position of the pair"
-_GIVEN = "given"  # stands for a picture that lies in memory, while the table is checked
+_IN_MEMORY = "given"  # placeholder for a picture in memory, while the table is checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +31,9 @@ class Added:
     """One added item.
 
     Attributes:
-        item_id: its id.
-        item: what is known of it, without the picture if that is a file.
-        path: the picture's file.
+        item_id: the id.
+        item: the content, without the picture if that is in a file.
+        path: the file of the picture; None if there is none.
     """
 
     item_id: str
@@ -41,7 +41,7 @@ class Added:
     path: Path | None = None
 
     def image(self) -> Image.Image | None:
-        """RGB; None if there is none, or none that can be read."""
+        """The picture, RGB; None if there is none, or if it cannot be read."""
         if self.path is None:
             return self.item.image
         try:
@@ -50,7 +50,7 @@ class Added:
             return None
 
     def content(self, strict: bool) -> Content:
-        """What the encoder reads; with `strict`, a picture that cannot be read is an error."""
+        """The checked content; an unreadable picture is ignored, or an error if `strict`."""
         try:
             image = self.item.image if self.path is None else load_image(self.path)
             return Content.of(replace(self.item, image=image))
@@ -68,8 +68,10 @@ def read_new_items(
     strict: bool,
     vectors: Mapping[str, str | Path] | None = None,
 ) -> tuple[pd.DataFrame, list[Added]]:
-    """Rows in the standard form of `read_items`, and what they hold; arguments and errors as in
-    `Recommender.add_items`. Pictures in files are not opened yet."""
+    """Read new items: their rows as `read_items` returns them, and their contents.
+
+    Files of pictures are not opened. Arguments and errors are as in `Recommender.add_items`.
+    """
     if isinstance(table, (str, Path, pd.DataFrame)):
         frame, added = _from_table(table, image_root, strict)
     else:
@@ -82,7 +84,7 @@ def read_new_items(
 
 
 def with_vectors(added: Sequence[Added], name: str, found: ItemVectors) -> list[Added]:
-    """The items with their vectors of one more kind, where they have one; in the same order."""
+    """The items in the same order, with vectors of another name for the items that have one."""
     result = list(added)
     for row in np.flatnonzero(found.present).tolist():
         item = added[row].item
@@ -101,7 +103,7 @@ def _from_table(
 
 
 def items_of(frame: pd.DataFrame, image_root: str | Path | None) -> list[Added]:
-    """What the rows of a standard item table hold; pictures are not opened."""
+    """The items of an item table, as `read_items` returns it; pictures are not opened."""
     added = []
     for row in frame[list(ITEM_COLUMNS)].itertuples(index=False):
         price = None if np.isnan(row.price) else float(row.price)
@@ -115,7 +117,7 @@ def items_of(frame: pd.DataFrame, image_root: str | Path | None) -> list[Added]:
 
 def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:
     if not pairs:
-        raise DataError("No new item is given; give at least one.")
+        raise DataError("There are no new items; give at least one.")
     for pair in pairs:
         if not (
             isinstance(pair, tuple)
@@ -124,8 +126,8 @@ def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:
             and isinstance(pair[1], NewItem)
         ):
             raise DataError(
-                "New items are given as pairs (item_id, NewItem), as a mapping of such, as a "
-                "table's path or as a frame."
+                "New items must be pairs (item_id, NewItem), a mapping from item_id to NewItem, the path "
+                "of a table, or a data frame."
             )
     for item_id, item in pairs:
         checked_text(item_id, "An item_id")
@@ -140,7 +142,7 @@ def _from_pairs(pairs: list, strict: bool) -> tuple[pd.DataFrame, list[Added]]:
             Columns.DESCRIPTION: [item.description for item in items],
             Columns.CATEGORY: [item.category for item in items],
             Columns.PRICE: [item.price for item in items],
-            Columns.IMAGE: ["" if item.image is None else _GIVEN for item in items],
+            Columns.IMAGE: ["" if item.image is None else _IN_MEMORY for item in items],
             _POSITION: range(len(pairs)),
         }
     )

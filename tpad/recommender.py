@@ -1,6 +1,6 @@
-"""The public face of a trained TPAD: recommends from ids, pictures and new items, mixed.
+"""The public interface of a trained model: recommends items for sessions of ids, pictures and new items.
 
-Longer than other files, as each public method says what it takes, gives and raises.
+This file is long because the docstrings of the public methods describe all arguments and errors.
 """
 
 import threading
@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from tpad.bundle import Bundle
-from tpad.catalogue import Block, Catalogue, Ready
+from tpad.catalogue import Block, Catalogue, Ranker
 from tpad.content import BATCH, Content, Element, EncodingCache, elements_of
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
@@ -25,20 +25,20 @@ MODEL = "model"
 
 
 class Recommender:
-    """Recommends the next item of a session; made by `tpad.load`.
+    """Recommends the next item of a session; use `tpad.load` to create one.
 
-    Items that were added, uploaded pictures and other threads never change what a call in progress
-    sees: a call works on the catalogue as it was when it began.
+    It is thread-safe: each call works on the catalogue as it was when the call began, even if another
+    thread adds items.
 
     Args:
         bundle: the trained bundle.
-        search: how items are found, see `tpad.index.Index`: "exact", "faiss", "ivf", "hnsw", or
-            "auto", which is exact for catalogues below 200,000 items.
-        search_settings: of the approximate searches.
+        search: search method, see `tpad.index.Index`: "exact", "faiss", "ivf", "hnsw", or "auto", which
+            is exact for catalogues below 200,000 items.
+        search_settings: settings of the approximate methods.
 
     Attributes:
-        bundle: as given.
-        models: names of the embedding sets that can be asked, the bundle's own model first.
+        bundle: the bundle.
+        models: names of the embedding sets, the bundle's main model first.
 
     Example:
         >>> import tpad
@@ -69,7 +69,7 @@ class Recommender:
         self.models: tuple[str, ...] = bundle.sets
         self._catalogue = Catalogue.of(bundle)
         self._encodings = EncodingCache(bundle)
-        self._own: dict[str, Ready] = {}  # by set, for the bundle's own items
+        self._own: dict[str, Ranker] = {}  # by set, over the bundle's items alone
         self._lock, self._adding = threading.RLock(), threading.Lock()
 
     @classmethod
@@ -91,12 +91,12 @@ class Recommender:
 
     @property
     def items(self) -> pd.DataFrame:
-        """The item table, those that were added last; treat it as read-only."""
+        """All items; added ones come last. Do not modify the table."""
         return self._catalogue.items
 
     @property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool, True for an item that occurs in no training session."""
+        """(n_items,) bool, True for items that occur in no training session."""
         return self._catalogue.cold
 
     def recommend(
@@ -106,23 +106,23 @@ class Recommender:
         exclude_seen: bool = True,
         model: str = "tpad",
     ) -> pd.DataFrame:
-        """The items most likely to come next.
+        """Recommend the items that are most likely to be clicked next.
 
         Args:
-            session: item ids, pictures and `NewItem`s in the order they were looked at, mixed as
-                you like, at least one.
-            k: how many; fewer are returned if the shop has no more.
-            exclude_seen: whether items that the session names by id are left out.
+            session: at least one item id, picture or `NewItem`, in the order of the clicks; they may be
+                mixed.
+            k: number of items; fewer are returned if the catalogue has fewer.
+            exclude_seen: whether to exclude the items whose ids are in the session.
             model: one of `models`.
 
         Returns:
-            item_id (str), score (float32; comparable within the call only), rank (int, from 1) and
-            is_cold (bool, True for an item in no training session), best first; equal scores in the
-            order of the table.
+            A table with item_id (str), score (float32, comparable only within this call), rank (int,
+            from 1) and is_cold (bool, True for items that occur in no training session), best first.
+            Ties are in the order of `items`.
 
         Raises:
             ConfigError: the session is empty, k is below 1, or there is no such model.
-            DataError: an id is not known, or an element is of another kind.
+            DataError: an id is unknown, or an element has another type.
             ImageError: a picture cannot be used.
         """
         catalogue, elements = self._catalogue, elements_of(session)
@@ -135,68 +135,74 @@ class Recommender:
         k: int = 20,
         exclude_seen: bool = True,
     ) -> pd.DataFrame:
-        """What several models recommend for the same session.
+        """Recommendations of several models for the same session.
 
         Args:
             session, k, exclude_seen: as in `recommend`.
-            models: several of `models`; None takes all.
+            models: names of the models; None for all.
 
         Returns:
-            model (str), then the columns of `recommend`; one model after the other.
+            A table with model (str) and the columns of `recommend`, one model after the other.
         """
         catalogue, elements = self._catalogue, elements_of(session)
         names = self.models if models is None else [self._model_name(name) for name in models]
         if not names:
-            raise ConfigError("No model is given to compare; name at least one.")
-        self._encodings.encode(_contents(elements), names)  # one forward serves them all
+            raise ConfigError("There are no models to compare; name at least one.")
+        self._encodings.encode(_contents(elements), names)  # one forward pass for all models
         frames = [self._recommend(catalogue, elements, k, exclude_seen, name) for name in names]
         table = pd.concat(frames, ignore_index=True)
         table.insert(0, MODEL, np.repeat(list(names), [len(frame) for frame in frames]))
         return table
 
     def scores(self, session: Sequence[Element], model: str = "tpad") -> np.ndarray:
-        """Score of every item as the next one, in the order of `items`: (n_items,) float32.
+        """Scores of all items as the next item, in the order of `items`: (n_items,) float32.
 
-        Items of the session are scored like the others. Arguments and errors as in `recommend`.
+        Items of the session are scored too. Arguments and errors are as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ready = self._query(catalogue, elements_of(session), name)
-        return ready.fitted.match(query)
+        query, _, ranker = self._query(catalogue, elements_of(session), name)
+        return ranker.fitted.match(query)
 
     def scores_of(
         self, session: Sequence[Element], items: Sequence[Element], model: str = "tpad"
     ) -> np.ndarray:
-        """Scores of some items as the next one: (n,) float32, comparable with those of `scores`.
+        """Scores of some items as the next item: (n,) float32, comparable with those of `scores`.
 
         Args:
             session, model: as in `recommend`.
-            items: ids, pictures or `NewItem`s, mixed; what is in no catalogue is scored as it would
-                be after `add_items`.
+            items: ids, pictures or `NewItem`s, or a mixture. New items get the score that they would
+                have after `add_items`. The list may be empty.
 
-        Errors as in `recommend`; an empty list of items gives (0,).
+        Raises:
+            ConfigError, DataError, ImageError: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ready = self._query(catalogue, elements_of(session), name)
+        query, _, ranker = self._query(catalogue, elements_of(session), name)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
-        rows, guests = self._rows(catalogue, elements, name)
-        known, fitted = rows < len(catalogue), ready.fitted
+        rows, new = self._rows(catalogue, elements, name)
+        known, fitted = rows < len(catalogue), ranker.fitted
         vectors = np.empty((len(rows), len(query)), np.float32)
         vectors[known] = fitted.vectors_of(rows[known])
-        vectors[~known] = fitted.encode_new(guests)
+        vectors[~known] = fitted.encode_new(new)
         return vectors @ query
 
     def encode(self, items: Sequence[Element], model: str = "tpad") -> np.ndarray:
-        """Embeddings (n, d) float32 of items: ids, pictures or `NewItem`s, mixed.
+        """Embeddings of items: (n, d) float32.
 
-        Errors as in `recommend`; an empty list gives (0, d).
+        Args:
+            items: ids, pictures or `NewItem`s, or a mixture. The list may be empty.
+            model: as in `recommend`.
+
+        Raises:
+            ConfigError, DataError, ImageError: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
-        rows, guests = self._rows(catalogue, elements, name)
+        rows, new = self._rows(catalogue, elements, name)
         known = rows < len(catalogue)
-        features = np.empty((len(rows), guests.shape[1]), np.float32)
-        features[known] = self._ready(catalogue, name).fitted.features_of(rows[known])
-        features[~known] = guests
+        features = np.empty((len(rows), new.shape[1]), np.float32)
+        features[known] = self._ranker(catalogue, name).fitted.features_of(rows[known])
+        features[~known] = new
         return features
 
     def add_items(
@@ -207,31 +213,32 @@ class Recommender:
         vectors: Mapping[str, str | Path] | None = None,
         strict: bool = True,
     ) -> int:
-        """Add items to those that are ranked; each costs one forward and no training.
+        """Add items to the catalogue. Each one needs one forward pass per model, and no training.
 
         Args:
-            table: path of an item table, a frame of the same columns, or `NewItem`s keyed by
-                item_id (a mapping or pairs).
-            image_root: folder that a table's pictures are relative to; by default the table's own.
-                A frame's pictures are looked for only if it is given.
+            table: path of an item table, a data frame with the same columns, or `NewItem`s by item_id
+                (a mapping, or pairs).
+            image_root: folder that the pictures' paths are relative to; by default that of the table.
+                Pictures of a data frame are read only if it is given.
             vectors: name -> file of vectors of these items, for a bundle that was trained with
-                `--features`; the kinds of file are those of `tpad.data.vectors.VectorFile`.
-            strict: refuse the table at its first fault. Otherwise faulty rows are mended, or left
-                out, as in training, and a picture that cannot be read counts as missing.
+                `--features`; see `tpad.data.vectors.VectorFile` for the formats.
+            strict: raise an error at the first invalid row. Otherwise invalid rows are repaired or
+                skipped, as in training, and unreadable pictures count as missing.
 
         Returns:
-            How many were added.
+            The number of added items.
 
         Raises:
-            DataError: the table cannot be used, or an item_id is taken; then nothing is added.
+            DataError: the table is invalid, or an item_id is already in the catalogue. No item is added.
+            ImageError: a picture cannot be used. No item is added.
         """
         with self._adding:
             catalogue = self._catalogue
             frame, added = read_new_items(table, image_root, strict, vectors)
-            catalogue.refuse(frame[Columns.ITEM_ID])  # before anything is encoded
+            catalogue.check_new(frame[Columns.ITEM_ID])  # before the items are encoded
             encoded = [self._encoded(batch, strict) for batch in _batches(added)]
             joined = {name: np.concatenate([e[name] for e in encoded]) for name in self.models}
-            self._catalogue = catalogue.grown(frame, Block(len(frame), joined, added))
+            self._catalogue = catalogue.with_items(frame, Block(len(frame), joined, added))
             return len(frame)
 
     def add_encoded(
@@ -242,26 +249,26 @@ class Recommender:
         image_root: str | Path | None = None,
         model: str = "tpad",
     ) -> int:
-        """Add items whose embeddings are known, without any forward; they are cold.
+        """Add items with existing embeddings, without forward passes.
 
         Args:
-            encoded: a folder of shards that `python -m tpad encode` wrote with this bundle, or
+            encoded: a folder of shards that `python -m tpad encode` wrote with this bundle, or a pair of
                 item_ids (n,) and embeddings (n, d).
-            items: item table that has their titles, pictures and the rest; rows of other items are
-                passed over, and faulty ones are mended. Without it only the ids are known.
+            items: item table with titles, pictures and other fields of these items. Other rows are
+                ignored, and invalid rows are repaired. Without it, only the ids are known.
             image_root: as in `add_items`.
-            model: the set of embeddings that are given as an array; a folder says its own. Other
-                models rank all other items, and refuse a session that names one of these.
+            model: name of the embedding set; ignored for a folder, which stores the name. Other models
+                do not rank these items, and cannot read sessions that contain them.
 
         Returns:
-            How many were added.
+            The number of added items.
 
         Raises:
-            ConfigError: there is no such model, or the shards were made by another bundle.
-            DataError: the shards are not whole, the embeddings do not fit or are not finite, or an
-                item_id is taken or comes twice; then nothing is added.
+            ConfigError: there is no such model, or another bundle encoded the shards.
+            DataError: shards are missing or damaged, the embeddings have the wrong shape or are not
+                finite, or an item_id is repeated or already in the catalogue. No item is added.
         """
-        # Only here: encoding imports what takes seconds, and a shop may never need it.
+        # Imported here, because it is slow and rarely needed.
         from tpad.encoding.serving import check_encoded, load_encoded, rows_of
 
         if isinstance(encoded, (str, Path)):
@@ -273,30 +280,30 @@ class Recommender:
         frame, root = rows_of(ids, items, image_root)
         with self._adding:
             block = Block(len(ids), {model: vectors}, image_root=root)
-            self._catalogue = self._catalogue.grown(frame, block)
+            self._catalogue = self._catalogue.with_items(frame, block)
         return len(ids)
 
     def recall(
         self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str = "tpad"
     ) -> float:
-        """Mean share of the k best items that an approximate search finds, see `Index.recall`.
+        """Mean share of the k best items that an approximate search finds; see `Index.recall`.
 
         Args:
-            sessions: at least one; each as in `recommend`.
+            sessions: at least one session, as in `recommend`.
             k, model: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
         queries = [self._query(catalogue, elements_of(each), name)[0] for each in sessions]
         if not queries:
-            raise ConfigError("Recall is measured on sessions; give at least one.")
-        return self._ready(catalogue, name).index.recall(np.stack(queries), k)
+            raise ConfigError("There are no sessions; give at least one.")
+        return self._ranker(catalogue, name).index.recall(np.stack(queries), k)
 
     def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
-        """An item's picture, RGB; None if it has none.
+        """The picture of an item, RGB; None if it has none.
 
         Args:
-            item_id: of the catalogue, items that were added included.
-            size: fit the whole picture into a white square of so many pixels a side.
+            item_id: id of an item of the catalogue.
+            size: fit the picture into a white square with sides of this many pixels.
         """
         catalogue = self._catalogue
         row = catalogue.row(item_id)
@@ -315,9 +322,9 @@ class Recommender:
     ) -> pd.DataFrame:
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}.")
-        query, rows, ready = self._query(catalogue, elements, model)
+        query, rows, ranker = self._query(catalogue, elements, model)
         seen = rows[rows < len(catalogue)] if exclude_seen else ()
-        found, scores = ready.index.search(query, k, seen)  # (m,) each
+        found, scores = ranker.index.search(query, k, seen)  # (m,) each
         return pd.DataFrame(
             {
                 Columns.ITEM_ID: pd.array(catalogue.ids[found], dtype="str"),
@@ -329,42 +336,42 @@ class Recommender:
 
     def _query(
         self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
-    ) -> tuple[np.ndarray, np.ndarray, Ready]:
-        """The session's vector (h + 1,), its rows (n,), and what is needed to search with it."""
-        rows, guests = self._rows(catalogue, elements, model)
-        ready = self._ready(catalogue, model)
-        return ready.fitted.session_vectors([rows], guests)[0], rows, ready
+    ) -> tuple[np.ndarray, np.ndarray, Ranker]:
+        """Vector of a session (h + 1,), rows of its elements (n,), and the ranker of the model."""
+        rows, new = self._rows(catalogue, elements, model)
+        ranker = self._ranker(catalogue, model)
+        return ranker.fitted.session_vectors([rows], new)[0], rows, ranker
 
     def _rows(
         self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (n,) int64 of the elements, and features (n_guests, d) of those in no catalogue,
-        whose rows follow the catalogue's."""
-        guests = iter(range(len(catalogue), len(catalogue) + len(elements)))
+        """Rows (n,) int64 of the elements, and embeddings (n_new, d) of the new ones among them, whose
+        rows start at the length of the catalogue."""
+        new_rows = iter(range(len(catalogue), len(catalogue) + len(elements)))
         rows = [
-            catalogue.row_for(element, model) if isinstance(element, str) else next(guests)
+            catalogue.row_for(element, model) if isinstance(element, str) else next(new_rows)
             for element in elements
         ]
         features = self._encodings.encode(_contents(elements), [model])[model]
         return np.array(rows, dtype=np.int64), features
 
     def _encoded(self, batch: Sequence[Added], strict: bool) -> dict[str, np.ndarray]:
-        """Their vectors in every set."""
+        """Embeddings of added items in all sets."""
         return self._encodings.encode([item.content(strict) for item in batch], self.models)
 
-    def _ready(self, catalogue: Catalogue, model: str) -> Ready:
-        """Session model and index of a set, over the catalogue."""
-        ready = catalogue.ready.get(model)
-        if ready is None or ready.n_blocks < len(catalogue.blocks):
+    def _ranker(self, catalogue: Catalogue, model: str) -> Ranker:
+        """The ranker of a set over the whole catalogue."""
+        ranker = catalogue.rankers.get(model)
+        if ranker is None or ranker.n_blocks < len(catalogue.blocks):
             with self._lock:
                 if model not in self._own:
                     fitted = self.bundle.recommenders[model]
                     index = Index(fitted.item_vectors, self.search, self.search_settings)
-                    self._own[model] = Ready(0, fitted, index)
-                ready = catalogue.ready.get(model, self._own[model])
-                ready = ready.with_blocks(catalogue.blocks, model)
-                catalogue.ready[model] = ready
-        return ready
+                    self._own[model] = Ranker(0, fitted, index)
+                ranker = catalogue.rankers.get(model, self._own[model])
+                ranker = ranker.with_blocks(catalogue.blocks, model)
+                catalogue.rankers[model] = ranker
+        return ranker
 
     def _model_name(self, model: str) -> str:
         if model not in self.models:
@@ -379,21 +386,21 @@ def _contents(elements: Sequence[str | Content]) -> list[Content]:
 
 
 def _batches(items: Sequence[Added]) -> list[Sequence[Added]]:
-    """So many pictures at once lie in memory."""
+    """Batches, to bound the number of pictures in memory."""
     return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
 
 def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any) -> Recommender:
-    """Open a trained bundle to recommend with.
+    """Open a trained bundle.
 
     Args:
-        path_or_hub_id: a bundle's folder, or a repository of the Hugging Face hub.
-        revision: of the repository.
+        path_or_hub_id: folder of a bundle, or id of a repository on the Hugging Face hub.
+        revision: branch, tag or commit of the repository.
         options: `device` ("auto", "cpu", "cuda"), `verify` ("standard", "fast", "full") and
             `search` ("auto", "exact", "faiss", "ivf", "hnsw").
 
     Raises:
-        BundleError: there is no such bundle, or it is not whole.
+        BundleError: there is no such bundle, or it is incomplete or damaged.
 
     Example:
         >>> import tpad

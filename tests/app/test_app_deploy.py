@@ -213,7 +213,7 @@ def test_an_upload_makes_the_space_and_sends_the_same_files(
     [
         (errors.LocalTokenNotFoundError("no token"), "hf auth login"),
         (refused(401), "hf auth login"),
-        (refused(403), "may not write to me/shop"),
+        (refused(403), "no write access to me/shop"),
         (refused(500), "refused me/shop: 500 from the hub"),
         *[(one("name not known"), "cannot be reached") for one in network_errors()],
         (errors.OfflineModeIsEnabled("offline mode"), "cannot be reached"),
@@ -277,4 +277,4 @@ def test_deploy_is_a_command_of_the_app(start, tmp_path):
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: 'no-owner' is no name of a Space; write OWNER/NAME.\n"
+    assert done.stderr == "error: 'no-owner' is not the name of a Space; write OWNER/NAME.\n"

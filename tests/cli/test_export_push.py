@@ -130,7 +130,7 @@ def test_another_repository_is_left_alone(fake_bundle, hub, capsys):
     (hub.folder / "main").mkdir(parents=True)
     (hub.folder / "main" / "model.safetensors").write_bytes(b"precious")
     assert push(fake_bundle) == 2
-    assert "me/shop holds model.safetensors and no bundle" in capsys.readouterr().err
+    assert "me/shop contains model.safetensors and is not a bundle" in capsys.readouterr().err
     assert list_files(hub.folder / "main") == ["model.safetensors"]
 
 
@@ -145,7 +145,7 @@ def test_a_bundle_is_replaced(fake_bundle, hub):
     [
         (errors.LocalTokenNotFoundError("no token"), "hf auth login"),
         (refused(401), "hf auth login"),
-        (refused(403), "may not write to me/shop"),
+        (refused(403), "no write access to me/shop"),
         (httpx.ConnectError("name not known"), "cannot be reached"),
     ],
 )

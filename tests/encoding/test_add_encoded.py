@@ -68,7 +68,7 @@ def test_invalid_embeddings_add_nothing(shop, table, tmp_path):
         ((["a", "a"], good), {}, DataError, "'a' is given twice"),
         ((["a", ""], good), {}, DataError, "item 1 is ''"),
         ((["a", "b"], lost), {}, DataError, "item 'a' is not finite"),
-        ((["a", "item-0003"], good), {}, DataError, "'item-0003' is in the catalogue already"),
+        ((["a", "item-0003"], good), {}, DataError, "'item-0003' is already in the catalogue"),
         ((["a", "b"], good), {"model": "gpt"}, ConfigError, "no model 'gpt'"),
         (tmp_path, {}, DataError, "holds no manifest"),
     ):

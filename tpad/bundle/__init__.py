@@ -1,4 +1,4 @@
-"""What training leaves behind, as one folder: its format, its checks, its model card."""
+"""Bundles, the folders that training writes: format, checks and model card."""
 
 import lazy_loader
 

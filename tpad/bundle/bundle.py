@@ -1,4 +1,4 @@
-"""What training leaves behind, as one folder."""
+"""A bundle: a trained model with its items and sessions in one folder."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ CLICKS = "clicks"
 
 
 class Encoder(Protocol):
-    """What a bundle needs of an encoder; `tpad.model.item_encoder.ItemEncoder` is one."""
+    """The interface of an item encoder; `tpad.model.item_encoder.ItemEncoder` implements it."""
 
     @property
     def sets(self) -> Sequence[str]: ...
@@ -45,14 +45,14 @@ class Encoder(Protocol):
 
 
 class Bundle:
-    """A trained TPAD with its catalogue, sessions and baselines; made by `Bundle.load`.
+    """A trained model with its items, sessions and baselines; use `Bundle.load` to open one.
 
     Attributes:
-        path: its folder.
-        info: `bundle.json`.
-        sets: names of the embedding sets in display order, the first is the bundle's own model.
-        embeddings: name -> (n_items, d) float32, in the order of the items; read when asked for.
-        recommenders: name -> session model over that set; read when asked for.
+        path: the folder.
+        info: the content of `bundle.json`.
+        sets: names of the embedding sets in display order; the first is the main model.
+        embeddings: name -> (n_items, d) float32, in the order of the items; read at first access.
+        recommenders: name -> session model on that set; read at first access.
 
     Example:
         >>> import tpad
@@ -90,18 +90,20 @@ class Bundle:
         device: str = "auto",
         encoder: Encoder | None = None,
     ) -> "Bundle":
-        """Open a bundle and check that it is whole; its parts are read when they are asked for.
+        """Open a bundle and check its files. Parts are read at first access.
 
         Args:
-            path_or_hub_id: a folder, or a repository of the Hugging Face hub, which is downloaded.
-            revision: of the repository.
-            verify: "standard" hashes all files but the pictures; "fast" compares sizes only;
-                "full" hashes the pictures too.
-            device: where the encoder runs: "auto", "cpu", "cuda".
-            encoder: one to use instead of the bundle's own.
+            path_or_hub_id: a folder, or the id of a repository on the Hugging Face hub, which is
+                downloaded.
+            revision: branch, tag or commit of the repository.
+            verify: "standard" compares the checksums of all files except pictures; "fast" compares
+                only sizes; "full" also compares the checksums of pictures.
+            device: device of the encoder: "auto", "cpu" or "cuda".
+            encoder: an encoder to use instead of the bundle's encoder.
 
         Raises:
-            BundleError: there is none, a file is missing, changed, unsafe or of another version.
+            BundleError: there is no bundle, a file is missing, changed or unsafe, or the bundle has
+                another format version.
         """
         folder = find_bundle(path_or_hub_id, revision)
         info = read_info(folder)
@@ -110,17 +112,17 @@ class Bundle:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Settings of the training that made it."""
+        """Settings of the training run."""
         return self.info["config"]
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Items and sessions it was trained on; without sessions if they were left out."""
+        """Items and training data; the sessions are empty if they were not exported."""
         return read_dataset(self.path, self.info["dataset"], self.info["checksums"])
 
     @cached_property
     def popularity(self) -> np.ndarray:
-        """(n_items,) int64, clicks in training sessions, known even if sessions were left out."""
+        """(n_items,) int64, clicks in training sessions, even if the sessions were not exported."""
         if POPULARITY_FILE not in self.info["checksums"]:
             return self.dataset.popularity
         path = self.path / POPULARITY_FILE
@@ -130,22 +132,22 @@ class Bundle:
             clicks = table[CLICKS].to_numpy(np.int64)
             same = table[Columns.ITEM_ID].tolist() == self.dataset.items[Columns.ITEM_ID].tolist()
         if not same or (clicks < 0).any():
-            raise BundleError(f"{path} is not of these items; export the bundle again.")
+            raise BundleError(f"{path} does not match the items; export the bundle again.")
         return clicks
 
     @property
     def cold(self) -> np.ndarray:
-        """(n_items,) bool, True for an item that occurs in no training session."""
+        """(n_items,) bool, True for items that occur in no training session."""
         return self.popularity == 0
 
     @property
     def encoder(self) -> Encoder:
-        """Turns new items into embeddings; loaded when first asked for.
+        """The encoder, which computes embeddings of new items; loaded at first access.
 
         Raises:
-            BundleError: its weights or settings are damaged or not listed.
-            ModelError: the base model of a hub cannot be got.
-            ConfigError: this machine has no such device, or none for 4 bits.
+            BundleError: its weights or settings are damaged or not listed in `bundle.json`.
+            ModelError: the base model cannot be downloaded from the hub.
+            ConfigError: this machine has no such device, or none that supports 4 bits.
         """
         with self._lock:
             if self._encoder is None:
@@ -156,7 +158,7 @@ class Bundle:
             return self._encoder
 
     def checksum_of_recommender(self, name: str) -> str:
-        """sha256 (hex) of the file of a set's recommender."""
+        """SHA-256 of the file of a set's recommender, in hexadecimal."""
         return self.info["checksums"][set_file("recommenders", name)]
 
     def _read_embeddings(self, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The model card of a bundle: what it is, what it was made from, what was measured, its limits."""
+"""The model card of a bundle: description, training data, measured results and limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ import pandas as pd
 from tpad.model.embedding_sets import EMBEDDING_SETS
 
 LIMITS = (
-    "It knows the items and the shoppers of this one shop; elsewhere it has to be trained again.",
-    "A new item is known by its picture, text, price and category alone; what these do not show, "
-    "the model cannot know.",
-    "Sessions are read without regard to who the shopper is, and only their most recent items.",
-    "Scores order items within one session; they are no probabilities.",
+    "The model is specific to the items and shoppers of this shop; train a new one for another shop.",
+    "New items are represented by picture, text, price and category alone; the model cannot use other "
+    "information about them.",
+    "Sessions are anonymous: the model does not know the shopper, and reads only the most recent items.",
+    "Scores rank the items for one session; they are not probabilities.",
 )
 PLACE = "PATH_OR_HUB_ID"
-"""Stands in a card for where the bundle is; `export --push` fills it in."""
+"""Placeholder for the location of the bundle; `export --push` replaces it."""
 _FRONT_MATTER = """---
 library_name: tpad
 tags:
@@ -34,14 +34,14 @@ def model_card(
     metrics_note: str = "",
     notes: str = "",
 ) -> str:
-    """The card's text, in Markdown.
+    """The text of the model card, in Markdown.
 
     Args:
-        info: the fields of `bundle.json`.
+        info: the content of `bundle.json`.
         title: heading.
-        metrics: table of what was measured on this bundle; None says that nothing was yet.
-        metrics_note: how it was measured (sessions, seeds, command).
-        notes: paragraphs of Markdown to add, such as where the base model comes from.
+        metrics: results of this bundle; None if it has not been evaluated.
+        metrics_note: how they were measured (sessions, seeds, command).
+        notes: further paragraphs in Markdown, such as the origin of the base model.
     """
     data = info["dataset"]
     base = info.get("base") or {}
@@ -52,29 +52,29 @@ def model_card(
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
     about = {one.name: one.about for one in EMBEDDING_SETS.values()}
     sets = "\n".join(f"- `{name}`: {about.get(name, 'embeddings')}" for name in info["sets"])
-    measured = "Nothing has been measured on this bundle yet."
+    measured = "This bundle has not been evaluated yet."
     if metrics is not None and len(metrics):
         measured = _table(metrics)
     parts = [
         f"{_FRONT_MATTER.format(base=public)}\n# {title}",
-        "Recommends the next item of an anonymous session from the items' pictures and texts, also "
+        "Recommends the next item of an anonymous session from the items' pictures and texts, including "
         "items that nobody has clicked yet. It follows the method of *Distilling Transitional "
         "Pattern to Large Language Models for Multimodal Session-based Recommendation* "
-        "(arXiv 2504.10538), as far as its abstract states it; it is no official implementation, "
+        "(arXiv 2504.10538), as far as the abstract describes it. It is not an official implementation, "
         "and all figures here were measured on this bundle.",
         f'```python\nimport tpad\n\nrecommender = tpad.load("{PLACE}")\n'
         'recommender.recommend(["AN_ITEM_ID"], k=10)\n```',
-        "## Made from",
-        f"- Data: {data['n_items']:,} items, {data['n_cold']:,} of them in no training session; "
+        "## Training",
+        f"- Data: {data['n_items']:,} items, {data['n_cold']:,} of them cold (in no training session); "
         f"sessions: {sessions}. Fingerprint `{data['fingerprint']}`.\n"
         f"- Base model: {where}{revision}.\n"
         f"- Seeds: {seeds}.\n"
         f"- tpad {info['package_version']}, commit `{info.get('git_commit') or 'not recorded'}`, "
         f"{info['created']}.",
         "## Embedding sets",
-        "Each goes through the same session recommender with the same budget.",
+        "All sets use the same session recommender, trained with the same budget.",
         sets,
-        "## Measured",
+        "## Results",
         metrics_note,
         measured,
         notes,

@@ -1,4 +1,4 @@
-"""Reading the parts of a bundle: only what it lists, and every fault as one sentence."""
+"""Reads the parts of a bundle: only listed files, with one clear message for every error."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tpad.data.parquet_table import refuse_bomb
 from tpad.errors import BundleError, TpadError, one_line
 
 AGAIN = "train or download the bundle again"
-ROWS_PER_BYTE = 10  # most rows of a table, for each byte of its file
+ROWS_PER_BYTE = 10  # maximum rows of a table per byte of its file
 _TEXTS = (
     Columns.ITEM_ID,
     Columns.TITLE,
@@ -30,10 +30,10 @@ _TEXTS = (
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in reading a part of a bundle becomes a BundleError that names the file.
+    """Turn any error in the block into a `BundleError` that names the file.
 
     Args:
-        path: of the file or folder that is read.
+        path: the file or folder that is read.
     """
     try:
         yield
@@ -43,31 +43,31 @@ def reading(path: Path) -> Iterator[None]:
         raise BundleError(f"{path} cannot be used: {one_line(error)}; {AGAIN}.") from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except BaseException as error:  # damaged files make Rust libraries panic, which is no Exception
+    except BaseException as error:  # a panic of a Rust library is not an Exception
         raise BundleError(f"{path} is damaged ({one_line(error)}); {AGAIN}.") from error
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file without NaN, infinity and broken text.
+    """Read a JSON file that contains no NaN, infinity or invalid text.
 
     Raises:
-        OSError, ValueError, RecursionError: it is no such file.
+        OSError, ValueError, RecursionError: the file cannot be read or is invalid.
     """
-    value = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
-    json.dumps(value, ensure_ascii=False).encode()  # refuses halves of characters
+    value = json.loads(path.read_text("utf-8"), parse_constant=_reject_constant)
+    json.dumps(value, ensure_ascii=False).encode()  # raises an error for lone surrogates
     return value
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"JSON has no number {name}")
 
 
-class Listed:
+class ListedFiles:
     """The files of a bundle that may be opened.
 
     Args:
-        folder: of the bundle.
-        names: relative paths that `bundle.json` lists; None for all that lie in the folder.
+        folder: folder of the bundle.
+        names: relative paths that `bundle.json` lists; None for all files of the folder.
     """
 
     def __init__(self, folder: Path, names: Collection[str] | None) -> None:
@@ -77,7 +77,7 @@ class Listed:
         """The path of a file.
 
         Raises:
-            BundleError: it is not listed, missing, or leads out of the bundle.
+            BundleError: the file is not listed, is missing, or is a link to outside the bundle.
         """
         path = safe_path(self.folder, name)
         if self.names is not None and name not in self.names:
@@ -89,14 +89,14 @@ class Listed:
         return path
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file, listed or not."""
+        """Whether the file exists, listed or not."""
         return safe_path(self.folder, name).exists()
 
-    def whole(self, name: str) -> Path:
-        """The path of a folder that a library reads, of which every file may be opened.
+    def checked_folder(self, name: str) -> Path:
+        """The path of a folder in which all files may be opened, for libraries that read folders.
 
         Raises:
-            BundleError: it is missing, or holds a file that may not be opened.
+            BundleError: the folder is missing, or contains a file that may not be opened.
         """
         path = safe_path(self.folder, name)
         if not path.is_dir():
@@ -107,23 +107,25 @@ class Listed:
 
 
 def read_dataset(folder: Path, facts: dict[str, Any], names: Collection[str]) -> Dataset:
-    """Items and sessions, checked.
+    """Read and check items and sessions.
 
     Args:
-        folder: of the bundle.
-        facts: what `bundle.json` says of the dataset.
-        names: the files that it lists.
+        folder: folder of the bundle.
+        facts: the entry "dataset" of `bundle.json`.
+        names: the files that `bundle.json` lists.
 
     Raises:
-        BundleError: a table is damaged, or a picture is there that is not listed.
+        BundleError: a table is damaged, or a picture is not listed.
     """
-    listed, root = Listed(folder, names), facts.get("image_root") or ""
+    listed, root = ListedFiles(folder, names), facts.get("image_root") or ""
     for name in ("items.parquet", "sessions.parquet"):
         path = listed.file(name)
         with reading(path):
             rows = pq.read_metadata(path).num_rows
         if rows > ROWS_PER_BYTE * path.stat().st_size:
-            raise BundleError(f"{path} claims {rows:,} rows, more than it can hold; {AGAIN}.")
+            raise BundleError(
+                f"{path} claims to have {rows:,} rows, which do not fit in it; {AGAIN}."
+            )
         with reading(path):
             refuse_bomb(path)
     images = safe_path(folder, root) if root else folder
@@ -145,23 +147,23 @@ def _check_items(path: Path, items: pd.DataFrame) -> None:
         values = items[column].tolist()
         row = next((row for row, value in enumerate(values) if not _is_text(value)), None)
         if row is not None:
-            raise BundleError(f"{path} holds no text in '{column}' of row {row + 1}; {AGAIN}.")
+            raise BundleError(f"{path} has no valid text in row {row + 1} of '{column}'; {AGAIN}.")
     ids = items[Columns.ITEM_ID]
     if not ids.is_unique or ids.eq("").any():
-        raise BundleError(f"{path} has an empty item_id, or one twice; {AGAIN}.")
+        raise BundleError(f"{path} has an empty or repeated item_id; {AGAIN}.")
     if items[Columns.PRICE].dtype != np.float64 or np.isinf(items[Columns.PRICE]).any():
-        raise BundleError(f"{path} holds what is no number in 'price'; {AGAIN}.")
+        raise BundleError(f"{path} has a 'price' that is not a number; {AGAIN}.")
 
 
 def _is_text(value: Any) -> bool:
     try:
         return isinstance(value, str) and value.encode() is not None
-    except UnicodeEncodeError:  # half of a character
+    except UnicodeEncodeError:  # a lone surrogate
         return False
 
 
-def _check_pictures(listed: Listed, root: str, images: Sequence[str]) -> None:
-    """Pictures are opened by the names in the table, so each that is there must be listed."""
+def _check_pictures(listed: ListedFiles, root: str, images: Sequence[str]) -> None:
+    """Check that all existing pictures of the item table are listed."""
     for image in dict.fromkeys(images):
         name = os.path.normpath(f"{root}/{image}" if root else image).replace(os.sep, "/")
         if not image or "\0" in name or listed.names is None or name in listed.names:

@@ -1,4 +1,4 @@
-"""Loading an item encoder from a bundle: nothing but listed files, each checked before it is used."""
+"""Loads the item encoder of a bundle from listed files, after checking each file."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from tpad.bundle.contents import Listed, read_json, reading
+from tpad.bundle.contents import ListedFiles, read_json, reading
 from tpad.bundle.files import HUB_ID
 from tpad.errors import BundleError
 from tpad.io.saved_state import built
@@ -28,19 +28,19 @@ from tpad.settings import from_json
 def load_encoder(
     folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
 ) -> ItemEncoder:
-    """Reads what `ItemEncoder.save` wrote, and tries it on an item.
+    """Load an encoder that `ItemEncoder.save` wrote, and test it on a dummy item.
 
     Args:
-        folder: of the bundle.
-        device: where it runs.
-        listed: the files that may be opened; None for all in the folder.
+        folder: folder of the bundle.
+        device: device of the encoder.
+        listed: files that may be opened; None for all files of the folder.
 
     Raises:
-        BundleError: a part is missing, not listed, or does not fit the others.
-        ModelError: the base model of a hub cannot be got.
-        ConfigError: this machine has no such device, or none for 4 bits.
+        BundleError: a part is missing, not listed, damaged, or does not match the others.
+        ModelError: the base model cannot be downloaded from the hub.
+        ConfigError: this machine has no such device, or none that supports 4 bits.
     """
-    files = Listed(Path(folder), listed)
+    files = ListedFiles(Path(folder), listed)
     file = files.file("encoder.json")
     with reading(file):
         facts = read_json(file)
@@ -49,29 +49,29 @@ def load_encoder(
         sizes = from_json(HeadsConfig, facts["heads"])
         categories = facts["categories"]
         if categories is not None and not all(isinstance(one, str) for one in list(categories)):
-            raise ValueError("the categories are no list of texts")
+            raise ValueError("the categories are not a list of texts")
     mllm = _load_base(files, base, settings, device)
     with reading(file):
         for name in how.adapters:
-            with reading(files.whole(f"adapters/{name}")):
+            with reading(files.checked_folder(f"adapters/{name}")):
                 mllm.adapters.load(name, files.folder / "adapters" / name)
         encoder = _assembled(files, facts, mllm, how, sizes)
-        encoder.try_out()
+        encoder.check()
     return encoder
 
 
-def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -> MLLM:
-    """The base model that a bundle holds, or that it names on the hub."""
+def _load_base(files: ListedFiles, base: Any, settings: ModelSettings, device: str) -> MLLM:
+    """Load the base model from the bundle, or from the hub if the bundle refers to it."""
     file = files.folder / "encoder.json"
     if not isinstance(base, dict) or not (base.keys() == {"path"} or "hub_id" in base):
         raise BundleError(f"{file} names no base model; export the bundle again.")
     if "path" in base:
-        folder = files.whole(base["path"] if isinstance(base["path"], str) else "")
-        choose_device(device)  # what the machine lacks is no fault of the bundle
+        folder = files.checked_folder(base["path"] if isinstance(base["path"], str) else "")
+        choose_device(device)  # outside `reading`: a missing device is not an error of the bundle
         if settings.load_in_4bit:
             check_4bit(choose_device(device))
         for file in sorted(folder.glob("*.json")):
-            if file.name != "tokenizer.json":  # large, and read by a library of its own
+            if file.name != "tokenizer.json":  # large, and checked by its own library
                 with reading(file):
                     read_json(file)
         with reading(folder):
@@ -79,21 +79,21 @@ def _load_base(files: Listed, base: Any, settings: ModelSettings, device: str) -
     hub_id, revision = base["hub_id"], base.get("revision")
     if not isinstance(hub_id, str) or not HUB_ID.fullmatch(hub_id) or Path(hub_id).exists():
         raise BundleError(
-            f"{file} names the base model {hub_id!r}, which is no id OWNER/NAME of the hub, or a "
-            "path on this machine; export the bundle again."
+            f"{file} names the base model {hub_id!r}, which is not a hub id OWNER/NAME, or is a path on "
+            "this machine; export the bundle again."
         )
     if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
         raise BundleError(
-            f"{file} names the base model {hub_id} without its commit (40 hexadecimal digits), so "
-            "that it could change; export the bundle again."
+            f"{file} names the base model {hub_id} without a commit (40 hexadecimal digits); export the "
+            "bundle again."
         )
     return MLLM.load(hub_id, settings, revision=revision, device=device)
 
 
 def _assembled(
-    files: Listed, facts: dict[str, Any], mllm: MLLM, how: Reading, sizes: HeadsConfig
+    files: ListedFiles, facts: dict[str, Any], mllm: MLLM, how: Reading, sizes: HeadsConfig
 ) -> ItemEncoder:
-    """The encoder of a loaded base model and the other files."""
+    """Assemble the encoder from the loaded base model and the other files."""
     heads_file = files.file("heads.safetensors")
     with reading(heads_file):
         arrays = load_file(heads_file)
@@ -137,7 +137,7 @@ def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tens
     }
 
 
-def _read_text(files: Listed) -> TextFeatures:
+def _read_text(files: ListedFiles) -> TextFeatures:
     file = files.file("text.json")
     with reading(file):
         vocabularies = read_json(file)

@@ -1,6 +1,6 @@
-"""The files of a bundle: what may lie in it, whether they are all there, where it comes from.
+"""The files of a bundle: finds a bundle, and checks its files before they are used.
 
-Nothing here opens a file to use it, and nothing in a bundle is ever run.
+No code from a bundle is ever run.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from tpad.io.git_lfs import refuse_pointer
 
 FORMAT_VERSION = 1
 PRETRAINING_RECORD = "pretraining.json"
-"""File beside a base model's weights: how it was pretrained, where that is known."""
+"""Optional file next to the weights of a base model, which describes its pretraining."""
 INFO_FILE = "bundle.json"
 CARD_FILE = "README.md"
 IMAGES = "images"
 PICTURE_FOLDERS = (IMAGES, "arrivals")
 ENCODER_FILES = ("encoder.json", "heads.safetensors", "text.json", "text.safetensors")
 ENCODER_FOLDERS = ("base", "adapters")
-"""Libraries open whatever they know of in these."""
+"""Folders in which libraries open every file that they know."""
 OPENED_FILES = (
     *ENCODER_FILES,
     "items.parquet",
@@ -36,7 +36,7 @@ OPENED_FILES = (
 )
 OPENED_FOLDERS = (*ENCODER_FOLDERS, *PICTURE_FOLDERS, "embeddings", "recommenders")
 VERIFY = ("standard", "fast", "full")
-# Formats that can run code when they are opened, and code itself.
+# Code, and formats that can run code when they are opened.
 UNSAFE = (
     ".pkl",
     ".pickle",
@@ -89,19 +89,21 @@ _OPTIONAL = {
     "image_root": "",
     "n_sessions": {},
 }
-"""Fields that may be missing, with a value that stands for them in the check."""
+"""Optional fields, with their default values."""
 
 
 def find_bundle(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
-    """The bundle's folder; a hub id is downloaded first (or found where it was downloaded to).
+    """The folder of a bundle; a bundle on the hub is downloaded unless it is already there.
 
     Raises:
-        BundleError: there is neither such a folder nor such a repository, or no network.
+        BundleError: there is no such folder or repository, or the hub cannot be reached.
         ConfigError: a revision is given for a folder.
     """
     path, name = Path(path_or_hub_id), str(path_or_hub_id)
     if not path.exists() and path.parent.is_dir():
-        remove_leftovers(path.parent.absolute(), path.name)  # puts back what a kill moved aside
+        remove_leftovers(
+            path.parent.absolute(), path.name
+        )  # restores a folder that a killed process had renamed
     if path.exists() or not HUB_ID.fullmatch(name):
         if revision is not None:
             raise ConfigError(f"{name} is a folder and has no revision {revision!r}; leave it out.")
@@ -113,16 +115,16 @@ def find_bundle(path_or_hub_id: str | Path, revision: str | None = None) -> Path
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """`bundle.json`, its fields checked.
+    """Read `bundle.json` and check its fields.
 
     Raises:
-        BundleError: it cannot be read, is of another format version, or lacks a field.
+        BundleError: it cannot be read, has another format version, or a field is missing or invalid.
     """
     path = folder / INFO_FILE
     refuse_pointer(path, BundleError)
     try:
         info = json.loads(path.read_text("utf-8"))
-        json.dumps(info, ensure_ascii=False).encode()  # refuses halves of characters
+        json.dumps(info, ensure_ascii=False).encode()  # raises an error for lone surrogates
     except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{path} cannot be read as JSON; {_AGAIN}.") from error
     version = info.get("format_version") if isinstance(info, dict) else None
@@ -135,11 +137,11 @@ def read_info(folder: Path) -> dict[str, Any]:
         if not isinstance(info.get(field, _OPTIONAL.get(field)), kind):
             raise BundleError(f"{path} has no usable field '{field}'; {_AGAIN}.")
     sets = info["sets"]
-    # A set's name becomes a file's name.
+    # The name of a set is used in file names.
     if not sets or not all(isinstance(s, str) and _NAME.fullmatch(s) for s in sets):
-        raise BundleError(f"{path} names no usable embedding sets; {_AGAIN}.")
+        raise BundleError(f"{path} has no usable names of embedding sets; {_AGAIN}.")
     if len(set(sets)) != len(sets):
-        raise BundleError(f"{path} names an embedding set twice; {_AGAIN}.")
+        raise BundleError(f"{path} has repeated names of embedding sets; {_AGAIN}.")
     _check_dataset(path, info["dataset"])
     for name, digest in info["checksums"].items():
         safe_path(folder, name)
@@ -161,14 +163,16 @@ def _check_dataset(path: Path, facts: dict[str, Any]) -> None:
 
 
 def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") -> None:
-    """Whether every file is there, unchanged, inside the folder and of a safe kind.
+    """Check that all files exist, are unchanged, lie inside the folder, and have a safe format.
 
     Args:
-        verify: "fast" compares sizes; "standard" hashes all but the pictures, whose sizes it
-            compares; "full" hashes everything.
+        folder: folder of the bundle.
+        info: the content of `bundle.json`.
+        verify: "fast" compares sizes; "standard" also compares checksums, except of pictures; "full"
+            compares all checksums.
 
     Raises:
-        BundleError: at the first fault.
+        BundleError: a file fails a check.
         ConfigError: there is no such `verify`.
     """
     if verify not in VERIFY:
@@ -176,8 +180,8 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
     for name in list_files(folder):
         if name.lower().endswith(UNSAFE):
             raise BundleError(
-                f"{folder / name} is of a kind that can run code, which no bundle holds; "
-                "remove it, and trust the bundle only if you know where it comes from."
+                f"{folder / name} has a format that can run code, which bundles never contain; remove it, "
+                "and use the bundle only if you trust its source."
             )
     needed = {"items.parquet", "sessions.parquet", "encoder.json"}
     needed |= {set_file(kind, s) for s in info["sets"] for kind in ("embeddings", "recommenders")}
@@ -185,8 +189,8 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
         raise BundleError(f"{folder / INFO_FILE} does not list {name}; {_AGAIN}.")
     for name in _unlisted(folder, info["checksums"]):
         raise BundleError(
-            f"{folder / name} is not listed in {INFO_FILE}, and would be opened with the bundle; "
-            "remove it."
+            f"{folder / name} is not listed in {INFO_FILE}, but could be opened with the bundle; remove "
+            "it."
         )
     for name, digest in info["checksums"].items():
         path = safe_path(folder, name)
@@ -205,14 +209,14 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
         picture = PurePosixPath(name).parts[0] in PICTURE_FOLDERS
         hashed = verify == "full" or (verify == "standard" and not picture)
         if hashed and sha256(path) != digest:
-            raise BundleError(f"{path} was changed, its checksum differs; {_AGAIN}.")
+            raise BundleError(f"{path} was changed: its checksum differs; {_AGAIN}.")
 
 
 def safe_path(folder: Path, name: str) -> Path:
-    """The path of a file that the bundle names, if the name is a plain one and stays inside.
+    """The path of a file, after checking that its relative path is safe.
 
     Raises:
-        BundleError: the name leads out, is hidden, or can be no file's name.
+        BundleError: the path leads out of the bundle, is hidden, or is not a valid path.
     """
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") for part in parts)
@@ -227,19 +231,19 @@ def safe_path(folder: Path, name: str) -> Path:
         or (hidden and parts[0] not in PICTURE_FOLDERS)
     ):
         raise BundleError(
-            f"{folder / INFO_FILE} names {name!r}, which leads out of the bundle or is hidden; do "
-            "not use it."
+            f"{folder / INFO_FILE} names {name!r}, which leads out of the bundle or is hidden; do not "
+            "use this bundle."
         )
     return folder / name
 
 
 def inside(folder: Path, path: Path) -> bool:
-    """Whether a path, with all links followed, lies in a folder."""
+    """Whether a path is inside a folder, after following all links."""
     return os.path.realpath(path).startswith(os.path.realpath(folder) + os.sep)
 
 
 def list_all(folder: Path, name: str) -> list[str]:
-    """Relative paths of all that lies in one of the bundle's folders: hidden files and links, too."""
+    """Relative paths of all files in a folder of the bundle, including hidden files and links."""
     found = []
     for here, folders, files in os.walk(folder / name):
         links = [one for one in folders if os.path.islink(os.path.join(here, one))]
@@ -249,7 +253,7 @@ def list_all(folder: Path, name: str) -> list[str]:
 
 
 def _unlisted(folder: Path, names: Collection[str]) -> Iterator[str]:
-    """Files that would be opened if they were listed; of hidden ones, those that a library may."""
+    """Files that are not listed, but could be opened with the bundle."""
     for name in OPENED_FILES:
         if name not in names and os.path.lexists(folder / name):
             yield name
@@ -261,9 +265,9 @@ def _unlisted(folder: Path, names: Collection[str]) -> Iterator[str]:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative paths of the files, in order; links are listed but not followed.
+    """Sorted relative paths of all files; links are included but not followed.
 
-    Hidden ones, such as those of a version control, are left out, but for pictures.
+    Hidden files, such as those of version control, are omitted, except among the pictures.
     """
     found = []
     for here, folders, files in os.walk(folder):
@@ -277,9 +281,9 @@ def list_files(folder: Path) -> list[str]:
 
 
 def summarise(folder: Path) -> dict[str, dict[str, Any]]:
-    """`checksums` and `sizes` of the files of a folder, as `bundle.json` has them.
+    """The entries "checksums" and "sizes" of `bundle.json`.
 
-    `bundle.json` itself is left out, and so is the model card, which people edit on the hub.
+    `bundle.json` itself and the model card, which people edit on the hub, are omitted.
     """
     names = [name for name in list_files(folder) if name not in (INFO_FILE, CARD_FILE)]
     return {
@@ -289,8 +293,7 @@ def summarise(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def encoder_digest(info: dict[str, Any]) -> str:
-    """sha256 (hex) of the checksums of all that the encoder is read from; bundles of equal digests
-    give equal vectors."""
+    """Digest of all files of the encoder; bundles with equal digests compute equal embeddings."""
     own = {
         name: digest
         for name, digest in sorted(info["checksums"].items())
@@ -300,21 +303,21 @@ def encoder_digest(info: dict[str, Any]) -> str:
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:
-    """Write `bundle.json` with the sums and sizes of what lies in the folder."""
+    """Write `bundle.json`, with checksums and sizes of all files of the folder."""
     info = {**info, **summarise(folder)}
     (folder / INFO_FILE).write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
 
 
 def check_target(folder: Path) -> None:
-    """Raise a ConfigError if writing a bundle to `folder` would take the place of other things."""
+    """Raise a `ConfigError` if a bundle written to `folder` would replace something else."""
     if not folder.exists() or (folder / INFO_FILE).is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
-        raise ConfigError(f"{folder} exists and is no bundle; choose a new or an empty folder.")
+        raise ConfigError(f"{folder} exists and is not a bundle; choose a new or an empty folder.")
 
 
 def set_file(kind: str, name: str) -> str:
-    """Relative path of a set's file; `kind` is "embeddings" or "recommenders"."""
+    """Relative path of the file of an embedding set; `kind` is "embeddings" or "recommenders"."""
     return f"{kind}/{name}.safetensors"
 
 
@@ -322,24 +325,24 @@ def _download(hub_id: str, revision: str | None) -> Path:
     import huggingface_hub  # only a hub id needs it
     from huggingface_hub import constants
 
-    # A folder of its own, as the shared cache holds links that lead out of a bundle.
+    # Not the shared cache, because its links lead out of the bundle.
     name = f"{hub_id.replace('/', '--')}@{revision or 'main'}".replace(os.sep, "-")
     folder = Path(constants.HF_HOME) / "tpad" / name
     try:
         huggingface_hub.snapshot_download(hub_id, revision=revision, local_dir=folder)
-    except Exception as error:  # the hub raises errors of its own, of httpx and of the system
+    except Exception as error:  # of the hub, of httpx, or of the system
         raise BundleError(
-            f"There is no folder {hub_id}, and it cannot be got from the Hugging Face hub; check "
+            f"There is no folder {hub_id}, and it cannot be downloaded from the Hugging Face hub; check "
             f"the id, the revision and the network ({one_line(error)})."
         ) from error
     if (folder / INFO_FILE).is_file():
         _remove_unlisted(folder)
     else:
-        raise BundleError(f"The hub's {hub_id} holds no {INFO_FILE}; give the id of a bundle.")
+        raise BundleError(f"{hub_id} on the hub holds no {INFO_FILE}; give the id of a bundle.")
     return folder
 
 
 def _remove_unlisted(folder: Path) -> None:
-    """Of an earlier revision, files stay in the folder of the download that are no part of this one."""
+    """Remove files of an earlier revision from the folder of the download."""
     for name in list(_unlisted(folder, read_info(folder)["checksums"])):
         (folder / name).unlink()

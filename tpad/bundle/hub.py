@@ -1,4 +1,4 @@
-"""Sending folders to the Hugging Face hub: bundles from here, Spaces from `app.deploy.spaces`."""
+"""Uploads folders to the Hugging Face hub: bundles, and Spaces for `app.deploy.spaces`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from tpad.bundle.card import PLACE, model_card
 from tpad.bundle.files import CARD_FILE, INFO_FILE, PICTURE_FOLDERS, read_info
 from tpad.errors import ConfigError, one_line
 
-LARGE = 10_000_000  # bytes; the hub keeps larger files outside of git, `upload_folder` sees to it
-_NO_TOKEN = "There is no valid Hugging Face token; log in by `hf auth login`, or set HF_TOKEN."
+LARGE = 10_000_000  # bytes; the hub stores larger files outside git
+_NO_TOKEN = "There is no valid Hugging Face token; log in with `hf auth login`, or set HF_TOKEN."
 
 
 def check_name(name: str, what: str) -> None:
-    """Raises a ConfigError if it is not written as OWNER/NAME; `what` is "Space" or "repository"."""
+    """Raise a `ConfigError` unless a name has the form OWNER/NAME; `what` is "Space" or "repository"."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -25,18 +25,18 @@ def check_name(name: str, what: str) -> None:
     except HFValidationError:
         whole = False
     if not whole:
-        raise ConfigError(f"{name!r} is no name of a {what}; write OWNER/NAME.")
+        raise ConfigError(f"{name!r} is not the name of a {what}; write OWNER/NAME.")
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """What the HTTP client of huggingface_hub raises; newer versions bring one of another name."""
+    """Errors of the HTTP client of huggingface_hub, whose package depends on the version."""
     clients = [name for name in ("httpx", "httpx2") if find_spec(name) is not None]
     return tuple(import_module(name).HTTPError for name in clients)
 
 
 @contextmanager
 def hub_errors(name: str) -> Iterator[None]:
-    """Turns what goes wrong with the hub in writing to `name` into one sentence, a ConfigError."""
+    """Turn any error of an upload to `name` into a `ConfigError`."""
     from huggingface_hub import errors
 
     unreachable: tuple[type[Exception], ...] = (*network_errors(), OSError)
@@ -50,24 +50,24 @@ def hub_errors(name: str) -> Iterator[None]:
             raise ConfigError(_NO_TOKEN) from error
         if status in (403, 404):
             raise ConfigError(
-                f"Your token may not write to {name}; log in as its owner with a token that may."
+                f"Your token has no write access to {name}; log in as its owner, with a token that has."
             ) from error
         raise ConfigError(f"The hub refused {name}: {one_line(error)}.") from error
     except unreachable as error:
         raise ConfigError(
-            f"Hugging Face cannot be reached ({one_line(error)}); try again later, or see what "
-            "would be sent by --dry-run."
+            f"Hugging Face cannot be reached ({one_line(error)}); try again later, or use --dry-run to "
+            "see what would be uploaded."
         ) from error
     except ValueError as error:
         raise ConfigError(f"The hub refused {name}: {one_line(error)}.") from error
 
 
 def size_lines(folder: Path, part_of: Callable[[Path], str]) -> str:
-    """What is in a folder: a line for each of its parts, the total, the large files.
+    """A summary of a folder's size: a line for each part, the total, and the large files.
 
     Args:
-        folder: whose files are counted.
-        part_of: name of the part that a file, given by its relative path, belongs to.
+        folder: the folder.
+        part_of: takes the relative path of a file and returns the name of its part.
     """
     sizes = {
         path.relative_to(folder): path.stat().st_size
@@ -80,9 +80,9 @@ def size_lines(folder: Path, part_of: Callable[[Path], str]) -> str:
     lines = [
         f"{len(own):>6} files {sum(own) / 1e6:>9.2f} MB  {part}" for part, own in parts.items()
     ]
-    lines.append(f"{len(sizes):>6} files {sum(sizes.values()) / 1e6:>9.2f} MB  in all")
+    lines.append(f"{len(sizes):>6} files {sum(sizes.values()) / 1e6:>9.2f} MB  in total")
     lines += [
-        f"{path} has {size / 1e6:.1f} MB: kept by the hub outside of git"
+        f"{path} has {size / 1e6:.1f} MB: the hub stores it outside git"
         for path, size in sizes.items()
         if size > LARGE
     ]
@@ -90,12 +90,12 @@ def size_lines(folder: Path, part_of: Callable[[Path], str]) -> str:
 
 
 def bundle_part(path: Path) -> str:
-    """A bundle's files stand for themselves, but its pictures for their folder."""
+    """Name of the part of a bundle that a file belongs to: the file itself, or the pictures' folder."""
     return f"{path.parts[0]}/" if path.parts[0] in PICTURE_FOLDERS else path.as_posix()
 
 
 def address_card(folder: Path, name: str) -> None:
-    """Has the model card of a bundle's folder, written if there is none, say where it is."""
+    """Put the name of the repository into the model card, which is created if missing."""
     card = folder / CARD_FILE
     text = card.read_text("utf-8") if card.is_file() else model_card(read_info(folder))
     card.write_text(text.replace(PLACE, name), "utf-8")
@@ -104,20 +104,20 @@ def address_card(folder: Path, name: str) -> None:
 def push_bundle(
     folder: Path, name: str, *, private: bool = False, branch: str | None = None
 ) -> str:
-    """Makes the repository if there is none, and puts a bundle into it as one commit.
+    """Upload a bundle in one commit; the repository is created if missing.
 
     Args:
-        folder: holds the bundle and nothing else; it is expected to be checked.
-        name: OWNER/NAME.
-        private: whether a new repository is seen by its owner only.
-        branch: to commit to, made if there is none; None takes the main one.
+        folder: the bundle, without other files; it must have been checked.
+        name: OWNER/NAME of the repository.
+        private: whether a new repository is private.
+        branch: branch of the commit, which is created if missing; None for the main branch.
 
     Returns:
-        The repository's address.
+        The address of the repository.
 
     Raises:
-        ConfigError: there is no token, the hub cannot be reached or does not allow this, or the
-            repository holds something else.
+        ConfigError: there is no token, the hub cannot be reached or rejects the upload, or the
+            repository contains something else.
     """
     from huggingface_hub import HfApi
 
@@ -129,8 +129,8 @@ def push_bundle(
         there = set(api.list_repo_files(name, revision=branch)) - {".gitattributes", CARD_FILE}
         if there and INFO_FILE not in there:
             raise ConfigError(
-                f"{name} holds {min(there)} and no bundle, which a push would replace; choose "
-                "another name."
+                f"{name} contains {min(there)} and is not a bundle; choose another name, because the upload "
+                "would replace it."
             )
         api.upload_folder(
             repo_id=name,

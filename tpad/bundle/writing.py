@@ -1,4 +1,4 @@
-"""Writing bundles, and copies of bundles."""
+"""Writes bundles, and copies of bundles."""
 
 import os
 import shutil
@@ -53,25 +53,29 @@ def write_bundle(
     extra_files: Mapping[str, Path] | None = None,
     card: str | None = None,
 ) -> Path:
-    """Write a bundle in one step: it is there whole, or not at all.
+    """Write a bundle atomically.
 
     Args:
-        folder: where to; a bundle that is there already is replaced, anything else is not.
-        dataset: items, with their pictures, and sessions.
-        encoder: what made the embeddings.
-        embeddings: (n_items, d) of each set, in display order, the model's own first; they are
-            stored in half precision, see `tpad.model.embedding_sets.as_stored`.
-        recommenders: one of each set.
-        config: the training's settings, as JSON values.
-        tuned: what tuning chose for the recommender of each set, for the record.
-        seeds: that the training used; by default `config["seed"]`.
+        folder: the folder; an existing bundle is replaced, anything else is an error.
+        dataset: items with pictures, and sessions.
+        encoder: the encoder that computed the embeddings.
+        embeddings: name of the set -> (n_items, d), in display order, the main model first. They are
+            stored in half precision; see `tpad.model.embedding_sets.as_stored`.
+        recommenders: name of the set -> recommender.
+        config: settings of the training run, as JSON values.
+        tuned: name of the set -> tuned settings of its recommender.
+        seeds: seeds of the training run; by default `config["seed"]`.
         base: the base model, {"path": …} or {"hub_id": …, "revision": …}; by default the folder
             `base` that the encoder writes.
         extra_files: relative path in the bundle -> file or folder to copy.
-        card: text of the model card; None writes one without figures.
+        card: text of the model card; by default one without results.
 
     Returns:
         The folder.
+
+    Raises:
+        ConfigError: the folder contains something other than a bundle.
+        BundleError: embeddings or recommenders are missing, or do not match the items.
     """
     folder = Path(folder)
     _check_parts(dataset, embeddings, recommenders)
@@ -122,18 +126,18 @@ def export_bundle(
     sets: Sequence[str] | None = None,
     sessions: bool = True,
 ) -> Path:
-    """Write a self-contained copy, after checking every file of the bundle.
+    """Write a self-contained copy of a bundle, after checking all of its files.
 
     Args:
-        bundle: what is copied.
-        folder: where to; a bundle that is there already is replaced, anything else is not.
-        sets: embedding sets to keep, at least one; None keeps all.
-        sessions: whether the copy holds the shoppers' sessions. Without them it recommends just
-            the same, and keeps each item's number of clicks.
+        bundle: the bundle to copy.
+        folder: the folder of the copy; an existing bundle is replaced, anything else is an error.
+        sets: embedding sets to copy, at least one; None for all.
+        sessions: whether to copy the sessions of the shoppers. Recommendations do not need them; the
+            number of clicks of each item is copied in any case.
 
     Raises:
-        ConfigError: there is no such set, or the folder is in use.
-        BundleError: a file of it is missing or was changed.
+        ConfigError: there is no such set, or the folder contains something other than a bundle.
+        BundleError: a file is missing or was changed.
     """
     folder = Path(folder)
     keep = bundle.sets if sets is None else tuple(name for name in bundle.sets if name in sets)
@@ -179,13 +183,13 @@ def _check_parts(
 
 
 def _image_root(dataset: Dataset) -> str:
-    """Folder in the bundle that pictures are relative to, so that their names stay as they are."""
+    """Folder in the bundle that the pictures are relative to, so that their names need no change."""
     images = [name for name in dataset.items[Columns.IMAGE] if name]
     return "" if all(name.startswith(f"{IMAGES}/") for name in images) else IMAGES
 
 
 def _copy_pictures(dataset: Dataset, folder: Path, root: str) -> None:
-    """Copy the pictures that exist; an item whose picture does not counts as one without."""
+    """Copy all pictures that exist."""
     for name in dict.fromkeys(dataset.items[Columns.IMAGE]):
         if not name:
             continue
@@ -206,7 +210,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _drop_sessions(bundle: Bundle, part: Path) -> None:
-    """Replace the sessions of a copy by none, and keep the number of clicks."""
+    """Remove the sessions from a copy, and store the number of clicks of each item."""
     dataset = bundle.dataset
     none = Sessions(np.zeros(0, object), [], np.zeros(0, np.int64))
     Dataset(dataset.items, dataset.image_root, none, none, none).save(part)
@@ -216,7 +220,7 @@ def _drop_sessions(bundle: Bundle, part: Path) -> None:
 
 
 def _git_commit() -> str | None:
-    """Commit of the package's checkout; None if it is installed otherwise."""
+    """Git commit of the package's checkout; None if the package was installed otherwise."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None

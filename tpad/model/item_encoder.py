@@ -263,7 +263,7 @@ class ItemEncoder:
         _write_json(folder / "encoder.json", facts)
         _write_json(folder / "text.json", self.text.as_json())
 
-    def try_out(self) -> None:
+    def check(self) -> None:
         """Encode a dummy item in all sets, as a check.
 
         Raises:

@@ -120,22 +120,22 @@ class FittedSessionModel:
         return scores
 
     def session_vectors(
-        self, prefixes: Sequence[np.ndarray], guests: np.ndarray | None = None
+        self, prefixes: Sequence[np.ndarray], new: np.ndarray | None = None
     ) -> np.ndarray:
         """Vectors of sessions.
 
         Args:
             prefixes: arrays of item rows, not empty, the most recent item last.
-            guests: (n_guests, n_features) features of elements that are not candidates, such as an
+            new: (n_new, n_features) features of elements that are not candidates, such as an
                 uploaded picture; in `prefixes`, their rows start at `n_items`.
 
         Returns:
             (n, h + 1) float32.
         """
         inputs = [part.inputs for part in self._parts]
-        if guests is not None and len(guests):
+        if new is not None and len(new):
             with torch.inference_mode():
-                inputs.append(self.network.item_inputs(self._new_table(guests), new=True))
+                inputs.append(self.network.item_inputs(self._new_table(new), new=True))
         parts = [np.zeros((0, self._parts[0].vectors.shape[1]), np.float32)]
         parts += [self._session_vectors(chunk, inputs).cpu().numpy() for chunk in chunks(prefixes)]
         return np.concatenate(parts)
