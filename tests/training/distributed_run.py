@@ -118,16 +118,16 @@ def split_work(folder: Path) -> None:
     """Splits some work, and keeps what each process got."""
     rank, layer = processes.rank(), torch.nn.Linear(1, 1)
     layer.weight.grad = torch.full((1, 1), rank + 1.0) if rank else None
-    processes.add_up_gradients(list(layer.parameters()))
+    processes.sum_gradients(list(layer.parameters()))
     rows = np.array(processes.share(range(5)), np.float32)[:, None] * [1.0, 10.0]
     found = {
         "share": processes.share(range(5)),
         "spare": processes.batch_share(["only"]),
         "weights": processes.weights(rank + 1, 0),
         "rounds": processes.rounds(range(5)),
-        "spread": processes.spread(lambda n: (n, rank), range(5)),
-        "whole": processes.whole({"x": rows}, 5)["x"].tolist(),
-        "agreed": processes.agreed(f"of {rank}"),
+        "spread": processes.parallel_map(lambda n: (n, rank), range(5)),
+        "whole": processes.gather_rows({"x": rows}, 5)["x"].tolist(),
+        "agreed": processes.from_main(f"of {rank}"),
         "gradients": [None if p.grad is None else p.grad.item() for p in layer.parameters()],
     }
     (folder / f"work-{rank}.json").write_text(json.dumps(found))

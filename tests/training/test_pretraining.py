@@ -121,8 +121,8 @@ def test_the_tower_gives_what_the_common_class_caches(mllm, pictures):
 @pytest.mark.parametrize("together", [1, 8])
 def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, together):
     """One batch of conversations of different lengths, once through each of the two paths."""
-    monkeypatch.setattr(answers, "TOGETHER", together)
-    monkeypatch.setattr(answers, "fast_format", nullcontext)
+    monkeypatch.setattr(answers, "GROUP_SIZE", together)
+    monkeypatch.setattr(answers, "fast_autocast", nullcontext)
     chats = [
         conversation(pictures, (True, True, False), (True, True, True)),
         conversation(pictures[1:], (True,), (True,)),
@@ -138,7 +138,7 @@ def test_the_loss_is_that_of_the_common_class(mllm, pictures, monkeypatch, toget
 
 def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, monkeypatch):
     """However many conversations are read at once, the step is that of the whole batch."""
-    monkeypatch.setattr(answers, "fast_format", nullcontext)
+    monkeypatch.setattr(answers, "fast_autocast", nullcontext)
     prompter, rng, some = Prompter(mllm.tokenizer), random.Random(0), looks(reserved=False)
     batch = [
         pretraining_data.conversation(prompter, [(row, some[row]) for row in range(n)], rng)
@@ -149,7 +149,7 @@ def test_reading_like_lengths_together_keeps_loss_and_gradient(mllm, pictures, m
         patches = tiny.tower(mllm.model, as_tensor(pictures).float() / 127.5 - 1.0)
     found = []
     for together in (5, 2):
-        monkeypatch.setattr(answers, "TOGETHER", together)
+        monkeypatch.setattr(answers, "GROUP_SIZE", together)
         mllm.model.zero_grad()
         loss = answers.answer_loss(mllm.model, batch, patches, mllm.tokenizer.pad_token_id)
         loss.backward()

@@ -47,7 +47,7 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
     assert [line["text"].split(":")[0] for line in log if "step" in line["text"]] == [
         "step 2 of 2"
     ] * 2
-    losses = [line["loss a token"] for line in log if "loss a token" in line]
+    losses = [line["loss per token"] for line in log if "loss per token" in line]
     assert losses and all(math.isfinite(loss) for loss in losses)
     mllm = MLLM.load(out, device="cpu")
     written = generate(
@@ -57,7 +57,7 @@ def test_two_steps_leave_a_small_checkpoint_that_loads(cheap, tmp_path):
 
 
 def skip_training(monkeypatch) -> None:
-    for name in ("_see", "_describe", "_load"):
+    for name in ("_see", "_describe", "_load_weights"):
         monkeypatch.setattr(pretraining, name, lambda *_: None)
 
 
@@ -99,13 +99,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(cheap, tmp_path, monkeypatch, 
 def test_what_the_tower_sees_is_read_once_and_rests(cheap, tmp_path, monkeypatch):
     """The second phase changes connector and language model, and leaves the tower as it is."""
     kept = {}
-    real = pretraining._keep
+    real = pretraining._save_weights
 
     def keep(module, stage):
         kept[stage.title] = {k: v.detach().clone() for k, v in module.named_parameters()}
         real(module, stage)
 
-    monkeypatch.setattr(pretraining, "_keep", keep)
+    monkeypatch.setattr(pretraining, "_save_weights", keep)
     monkeypatch.setattr(pretraining, "measure", lambda *_, **__: {})
     pretrain(cheap, tmp_path / "base", workers=1, quiet=True)
     seen, told = kept["see"], kept["describe"]
@@ -125,7 +125,7 @@ def test_an_earlier_checkpoint_is_replaced_and_nothing_else(cheap, tmp_path, mon
         (folder / name).write_text("old")
     pretrain(cheap, earlier, quiet=True)
     assert json.loads((earlier / "pretraining.json").read_text())["config"]["pictures"] == 16
-    with pytest.raises(DataError, match="no checkpoint of ours"):
+    with pytest.raises(DataError, match="not a checkpoint of this command"):
         pretrain(cheap, foreign, quiet=True)
     assert (foreign / "chapter1.txt").read_text() == "old"
 

@@ -1,1 +1,1 @@
-"""Training on several processes, each with the whole model or with a part of its layers."""
+"""Training on several processes, each with a copy of the model or with shards of its layers."""

@@ -1,20 +1,20 @@
-"""Training on several processes, as `accelerate launch` or `torchrun` start them.
+"""Training on several processes that `accelerate launch` or `torchrun` starts.
 
     with processes() as device:
         train(dataset, base, config, out, device=device)
 
-All processes run the same stages in step, over one workspace on a disk that they share. Passes of the
-language model are split between them: each takes its share of one batch that all have drawn alike,
-losses count as parts of the whole batch's mean, and gradients are added up, so the step is that of a
-single process up to rounding. What is small beside them (heads on cached features, session
-recommenders) runs on the main process, which alone keeps results. In a single process everything here
-is the identity.
+All processes run the same stages synchronously, with one workspace on a shared disk. They share the
+passes of the language model: all draw the same batch, and each computes its share. Losses are weighted
+so that they add up to the mean over the batch, and gradients are summed. So a step equals that of a
+single process, up to rounding. Small networks (heads on cached features, session recommenders) are
+trained by the main process, and only the main process writes results. With a single process, all
+functions here are the identity.
 
-Each process holds the whole base model, or under FSDP its part of every layer (see `sharding`).
+Each process holds a copy of the base model or, under FSDP, its shard of every layer (see `sharding`).
 
-All begin an epoch with the same random numbers, so dropout of the heads is that of one process too. A
-base model with dropout of its own draws for other sessions in each process: there the runs agree only
-in distribution. Processes are taken to be of one kind, hardware and software, as is usual.
+All processes start an epoch with the same random state, so dropout of the heads equals that of a single
+process. If the base model itself has dropout, runs agree only in distribution. All processes must have
+the same hardware and software.
 """
 
 import sys
@@ -31,7 +31,7 @@ from accelerate import PartialState
 from accelerate.utils import get_cpu_distributed_information, parse_flag_from_env
 from torch import Tensor, distributed as dist, nn
 
-from tpad.distributed.sharding import Sharding, all_present, check_options
+from tpad.distributed.sharding import Sharding, check_options, collective_errors
 from tpad.environment import variable
 from tpad.errors import ConfigError, ProcessError
 from tpad.io import locking
@@ -47,32 +47,32 @@ REFUSED = {
     "ACCELERATE_USE_PARALLELISM_CONFIG": "a parallelism config",
 }
 PATIENCE = timedelta(days=30)
-"""How long a process waits while the main one works alone; one that dies is noticed at once."""
+"""Maximum time to wait for the main process; a process that dies is detected at once."""
 
 _state: PartialState | None = None  # None in a single process
-_sharding: Sharding | None = None  # None where each process holds the whole model
+_sharding: Sharding | None = None  # None if each process holds a copy of the model
 
 
 @contextmanager
 def processes(device: str = "auto") -> Iterator[str]:
-    """Within the block, the processes that a launcher has started train together.
+    """Join the processes that a launcher started; they train together within the block.
 
     Args:
-        device: "auto", "cpu" or "cuda"; each process takes a GPU of its own.
+        device: "auto", "cpu" or "cuda"; each process uses a GPU of its own.
 
     Yields:
-        The device that this process is to use.
+        The device of this process.
 
     Raises:
-        ConfigError: the launcher asks for what is not supported, or the devices do not suffice.
-        ProcessError: another process has ended; on the main process only, the others just end.
+        ConfigError: an option of the launcher is not supported, or there are too few devices.
+        ProcessError: another process has ended. Raised in the main process; the others exit.
     """
     global _state, _sharding
     for flag, name in REFUSED.items():
         if parse_flag_from_env(flag):
             raise ConfigError(
-                f"Models are not split by {name}; launch with --use_fsdp, which splits the language "
-                "model over the GPUs, or with --multi_gpu, which keeps a whole copy on each."
+                f"{name} is not supported; launch with --use_fsdp, which splits the language model over "
+                "the GPUs, or with --multi_gpu, which keeps a copy on each GPU."
             )
     splits = parse_flag_from_env("ACCELERATE_USE_FSDP")
     if splits:
@@ -82,12 +82,12 @@ def processes(device: str = "auto") -> Iterator[str]:
     world = get_cpu_distributed_information()
     if world.world_size == 1:
         if splits:
-            print("note: one process holds the whole model; FSDP has no effect", file=sys.stderr)
+            print("note: FSDP has no effect with one process", file=sys.stderr)
         elif variable("ACCELERATE_MIXED_PRECISION") and variable("MASTER_ADDR"):
             print(
-                "note: accelerate started one process, since it leaves several on CPUs to MPI; "
-                "`torchrun --nproc-per-node N -m tpad …` and `accelerate launch --multi_gpu "
-                "--num_processes N -m tpad … --device cpu` start N",
+                "note: accelerate started one process, because it needs MPI for several processes on "
+                "CPUs; to start N, use `torchrun --nproc-per-node N -m tpad …` or `accelerate launch "
+                "--multi_gpu --num_processes N -m tpad … --device cpu`",
                 file=sys.stderr,
             )
         yield device
@@ -111,19 +111,19 @@ def _join(device: str, local_processes: int) -> PartialState:
     kind = choose_device(device)
     if kind.index is not None:
         raise ConfigError(
-            f"Several processes cannot all use {device}; give --device auto, and each takes its own."
+            f"Several processes cannot share {device}; use --device auto, which gives each its own."
         )
     if kind.type == "cpu":
         state = PartialState(cpu=True, timeout=PATIENCE)
     elif local_processes > torch.cuda.device_count():
         raise ConfigError(
-            f"{local_processes} processes were started where there are {torch.cuda.device_count()} "
-            "GPUs; start one for each GPU at most."
+            f"There are {local_processes} processes, but {torch.cuda.device_count()} GPUs; start at most "
+            "one process per GPU."
         )
-    else:  # what lies in main memory goes by gloo
+    else:  # gloo for tensors in main memory
         state = PartialState(backend="cpu:gloo,cuda:nccl", timeout=PATIENCE)
     if not state.is_main_process:
-        # Not at the top: two threads must not import Transformers at once, see `tpad.mllm`.
+        # Imported here, because two threads must not import Transformers at once; see `tpad.mllm`.
         from transformers.utils import logging
 
         logging.disable_progress_bar()
@@ -136,48 +136,48 @@ def size() -> int:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Rank of this process, from 0."""
     return 0 if _state is None else _state.process_index
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this is the main process, which writes results and messages."""
     return rank() == 0
 
 
-# --- in step -----------------------------------------------------------------------------------
+# --- collective operations: all processes must call them ---------------------------------------
 
 
 @contextmanager
-def _together() -> Iterator[None]:
-    """Around what all processes do at once, passes of a split model aside."""
+def _collective() -> Iterator[None]:
+    """Context of every collective operation, except passes of a sharded model."""
     if _sharding is not None:
-        _sharding.meet()
-    with all_present():
+        _sharding.synchronise()
+    with collective_errors():
         yield
 
 
 def summed(*numbers: float) -> list[float]:
-    """Each number summed over the processes."""
+    """The sum of each number over all processes."""
     if _state is None:
         return list(numbers)
     total = torch.tensor(numbers, dtype=torch.float64)
-    with _together():
+    with _collective():
         dist.all_reduce(total)
     return total.tolist()
 
 
 def barrier() -> None:
-    """Waits until all processes are here."""
+    """Wait for all processes."""
     summed(0)
 
 
-def agreed(value: T) -> T:
-    """The main process's value, once all processes are here."""
+def from_main(value: T) -> T:
+    """The value of the main process; waits for all processes."""
     if _state is None:
         return value
     box = [value]
-    with _together():
+    with _collective():
         dist.broadcast_object_list(box, src=0)
     barrier()
     return box[0]
@@ -185,7 +185,7 @@ def agreed(value: T) -> T:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The main process runs the block before the others do, so that they find what it made."""
+    """Run the block on the main process first, so that the others find its results."""
     if not is_main():
         barrier()
     yield
@@ -195,10 +195,10 @@ def main_first() -> Iterator[None]:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Keeps other runs off a folder, for all processes of this one, until the block ends.
+    """Lock a folder against other runs until the block ends.
 
     Raises:
-        ConfigError: another run uses the folder; on the main process.
+        ConfigError: another run uses the folder. Raised in the main process.
     """
     with ExitStack() as held:
         with main_first():
@@ -208,15 +208,15 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def check_shared(folder: Path) -> None:
-    """Makes a folder, and sure that all processes see the same one.
+    """Create a folder, and check that all processes see the same one.
 
     Raises:
-        ConfigError: another machine does not see what is written there; on the main process.
+        ConfigError: another machine has a different folder. Raised in the main process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if _state is None:
         return
-    mark = folder / agreed(f".seen-by-all-{uuid4().hex}")
+    mark = folder / from_main(f".seen-by-all-{uuid4().hex}")
     if is_main():
         mark.touch()
     barrier()
@@ -225,114 +225,115 @@ def check_shared(folder: Path) -> None:
         mark.unlink()
         if seen < size():
             raise ConfigError(
-                f"Not all machines see the same {folder}; give a --work folder on a disk that they "
-                "share."
+                f"Not all machines see the same {folder}; give a --work folder on a shared disk."
             )
 
 
-# --- a model that is split ---------------------------------------------------------------------
+# --- a sharded model ---------------------------------------------------------------------------
 
 
 def splitter() -> Callable[[nn.Module], None] | None:
-    """What splits a base model over the processes (see `MLLM.load`); None where it stays whole."""
+    """The function that shards a base model, for `MLLM.load`; None without FSDP."""
     return None if _sharding is None else _sharding.split
 
 
 def gather_base(mllm: MLLM) -> None:
-    """Brings a base that is split together in the main process's memory, which can then save it."""
+    """Gather a sharded base model in the main process, which can then save it."""
     if _sharding is not None:
-        with _together():
+        with _collective():
             mllm.adapters.gather_base(keep=is_main())
 
 
-# --- splitting work ----------------------------------------------------------------------------
+# --- sharing work ------------------------------------------------------------------------------
 
 
 def share(work: Sequence[T]) -> list[T]:
-    """What this process does of some work: every `size()`-th piece."""
+    """This process's share of some work: every `size()`-th piece."""
     return list(work[rank() :: size()])
 
 
 def batch_share(batch: Sequence[T]) -> tuple[list[T], bool]:
-    """This process's part of a batch, and whether it counts.
+    """This process's share of a batch, and whether it counts.
 
-    Where a batch has fewer examples than there are processes, a spare process gets the first one,
-    which is not to count (see `weights`): so all processes make the same passes.
+    If a batch has fewer examples than there are processes, the others get its first example with weight
+    zero (see `weights`), so that all processes make the same number of passes.
     """
     own = share(batch)
     return (own, True) if own else (list(batch[:1]), False)
 
 
 def weights(*counts: float) -> list[float]:
-    """What the mean over this process's examples counts in the mean over all of a batch.
+    """Weights of this process's means in the means over the whole batch.
 
     Args:
-        counts: how many terms each mean is taken over here, zero for what does not count. Where all
-            have none, the weights are zero.
+        counts: number of terms of each mean in this process, zero if it does not count.
+
+    Returns:
+        The weights; zero for a mean that has no terms in any process.
     """
     totals = summed(*counts)
     return [count / total if total else 0.0 for count, total in zip(counts, totals, strict=True)]
 
 
 def rounds(work: Sequence[T]) -> list[list[T]]:
-    """Pieces of work that are done at once, one by each process."""
+    """Groups of pieces of work, one piece for each process."""
     return [list(work[start : start + size()]) for start in range(0, len(work), size())]
 
 
-def spread(do: Callable[[T], R], work: Iterable[T]) -> list[R]:
-    """`[do(piece) for piece in work]`, each process doing its share and getting all results."""
+def parallel_map(function: Callable[[T], R], work: Iterable[T]) -> list[R]:
+    """`[function(piece) for piece in work]`; the processes share the work, and get all results."""
     work = list(work)
-    own = [do(piece) for piece in share(work)]
+    own = [function(piece) for piece in share(work)]
     if _state is None:
         return own
     every: list[Any] = [None] * size()
-    with _together():
+    with _collective():
         dist.all_gather_object(every, own)
     return [every[number % size()][number // size()] for number in range(len(work))]
 
 
-def add_up(array: np.ndarray | Tensor) -> None:
-    """Sums an array over the processes, in place, such as one whose rows each filled in part."""
+def sum_in_place(array: np.ndarray | Tensor) -> None:
+    """Sum an array over all processes, in place."""
     if _state is None or not len(array):
         return
     tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else array
-    with _together():
+    with _collective():
         dist.all_reduce(tensor)
 
 
-def whole(arrays: dict[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
-    """Rows that each process has of its `share` of n things, as arrays (n, …) of all of them."""
+def gather_rows(arrays: dict[str, np.ndarray], n: int) -> dict[str, np.ndarray]:
+    """Gather the rows that each process computed for its `share` of n things: arrays (n, …)."""
     if _state is None:
         return arrays
     joined = {}
     for name, rows in arrays.items():
         joined[name] = np.zeros((n, *rows.shape[1:]), rows.dtype)
         joined[name][rank() :: size()] = rows
-        add_up(joined[name])
+        sum_in_place(joined[name])
     return joined
 
 
-def send(*tensors: Tensor) -> None:
-    """Gives every process the main one's values, in place."""
+def broadcast(*tensors: Tensor) -> None:
+    """Send the main process's values to all processes, in place."""
     if _state is None:
         return
-    with torch.no_grad(), _together():
+    with torch.no_grad(), _collective():
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
 
 
-def add_up_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Sums gradients over the processes; a parameter that has none anywhere keeps none."""
+def sum_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Sum gradients over all processes; parameters without a gradient in any process are skipped."""
     if _state is None:
         return
     has = np.array([p.grad is not None for p in parameters], np.int64)
-    add_up(has)
+    sum_in_place(has)
     used = [p for p, count in zip(parameters, has, strict=True) if count]
     if not used:
         return
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in used]
     flat = torch.cat([grad.float().reshape(-1) for grad in grads])
-    add_up(flat)
+    sum_in_place(flat)
     parts = flat.split([grad.numel() for grad in grads])
     for parameter, grad, part in zip(used, grads, parts, strict=True):
         parameter.grad = part.view_as(grad).to(grad.dtype)

@@ -1,15 +1,14 @@
-"""A language model whose layers are split over the processes (FSDP), and whose passes keep in step.
+"""Shards the layers of a language model over the processes (FSDP), and synchronises their passes.
 
-Each process holds its part of every layer's weights; PyTorch's `fully_shard` gathers a layer from all
-of them before its pass, forward or backward, and frees it afterwards. The base is frozen, so no
-gradient of it is exchanged. Adapters, heads, embeddings and the vision tower are whole everywhere.
+Each process holds its shard of every layer's weights. PyTorch's `fully_shard` gathers a layer from all
+processes before its forward or backward pass, and frees it afterwards. The base model is frozen, so it
+has no gradients to exchange. Adapters, heads, embeddings and the vision tower are not sharded.
 
-Gathering takes all processes at once, so all must make the same number of passes. A training step does
-so anyhow: each process reads its share of a batch (`distributed.batch_share`). Where work without
-gradients is shared out, one process may have more of it than another. So all vote before each pass, and
-before whatever else all do at once (`meet`), on what they are about to do; and whoever has nothing left
-to read makes an empty pass along with the others, until nobody has. Thus every pass is made by all, and
-whatever is done together is begun when all passes are over.
+Gathering is collective, so all processes must make the same number of passes. In training steps they
+do, because each reads its share of a batch (`processes.batch_share`). In shared work without gradients,
+one process may have more passes than another. Therefore all processes vote before each pass, and before
+any other collective operation (`Sharding.synchronise`), on what they do next. A process without work
+makes empty passes together with the others, until none has work left; then the operation begins.
 """
 
 import os
@@ -28,55 +27,55 @@ from torch.distributed.fsdp import fully_shard
 from tpad.environment import variable
 from tpad.errors import ConfigError, ProcessError, one_line
 
-MEETS, READS, LEARNS = range(3)
-"""What a process is about to do: something with all others, a pass, or a pass with gradients."""
+COLLECTIVE, INFERENCE, TRAINING = range(3)
+"""What a process does next: a collective operation, a pass without gradients, or one with gradients."""
 
 
 @contextmanager
-def all_present() -> Iterator[None]:
-    """Around what all processes do at once: says in a sentence that one of them is missing."""
+def collective_errors() -> Iterator[None]:
+    """Turn the error of a collective operation that another process has left into a `ProcessError`."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # of gloo and NCCL: closed, timed out, sizes that differ
+    except RuntimeError as error:  # of gloo and NCCL: closed, timed out, or different sizes
         raise ProcessError(
-            "Another process of this training has ended, so this one stops; what that one said "
-            f"tells why, and the same command goes on from here ({one_line(error)})."
+            "Another process of this training has ended, so this one stops; see its message for the "
+            f"reason, and run the same command again to resume ({one_line(error)})."
         ) from error
 
 
 def check_options() -> None:
-    """Refuses what the launcher's `--fsdp_…` options ask for in vain.
+    """Check the `--fsdp_…` options of the launcher.
 
-    Where layers are cut, what is fetched ahead and how checkpoints look is settled here, whatever those
-    options say, and FSDP is that of version 2.
+    Options for wrapping, prefetching, checkpoints and the version are ignored: this module decides, and
+    uses FSDP version 2.
 
     Raises:
-        ConfigError: an option asks for something else than splitting every layer over all processes.
+        ConfigError: an option contradicts sharding every layer over all processes.
     """
     if parse_flag_from_env("FSDP_OFFLOAD_PARAMS"):
         raise ConfigError(
-            "Weights are split over the processes' devices and not kept in main memory; leave out "
+            "Weights are sharded over the devices and cannot be offloaded to main memory; leave out "
             "--fsdp_offload_params."
         )
     if parse_flag_from_env("FSDP_ACTIVATION_CHECKPOINTING"):
         raise ConfigError(
-            "Leave out --fsdp_activation_checkpointing, and give --gradient-checkpointing to this "
-            "command."
+            "Leave out --fsdp_activation_checkpointing; use the option --gradient-checkpointing of this "
+            "command instead."
         )
-    strategies = ("FULL_SHARD", "1", "TRUE")  # by name or number; of version 2 it is true
+    strategies = ("FULL_SHARD", "1", "TRUE")  # name or number; a bool in version 2
     for option in ("FSDP_SHARDING_STRATEGY", "FSDP_RESHARD_AFTER_FORWARD"):
         value = variable(option, strategies[0])
         if value.upper() not in strategies:
             raise ConfigError(
-                f"Layers are split over all processes and freed after each pass; leave out "
+                "Layers are sharded over all processes and freed after each pass; leave out "
                 f"--{option.lower()} {value}."
             )
 
 
 class Sharding:
-    """Splits a model over all processes; one model at a time is in use.
+    """Shards a model over all processes; only one model at a time can be in use.
 
     Args:
         device: "cpu" or "cuda".
@@ -85,20 +84,20 @@ class Sharding:
 
     def __init__(self, device: str, size: int) -> None:
         self.size = size
-        with all_present():
+        with collective_errors():
             self.mesh = init_device_mesh(device, (size,))
         self.language_model: Any = None  # the one in use
-        self._empty = False  # whether an empty pass is under way
-        # Else transformers would read the weights in the first process alone, for accelerate to send.
+        self._empty = False  # whether an empty pass is running
+        # Otherwise transformers would load the weights only in the first process.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
     def split(self, model: nn.Module) -> None:
-        """Splits the layers of a model's language model, layer by layer, onto the device.
+        """Shard the layers of the language model and move them to the device, one by one.
 
-        To be called by all, in the weights' final number format, before there are adapters; what is not
-        split stays where it is.
+        All processes must call it, after the weights have their final number format and before adapters
+        are added. The rest of the model is not moved.
         """
-        self.language_model = None  # an earlier one is over, and its memory free for this one
+        self.language_model = None  # frees the memory of an earlier model
         language_model: Any = find_language_model(model)
         kind = type(language_model)
         layers = list(language_model.layers)
@@ -106,51 +105,52 @@ class Sharding:
             layer.requires_grad_(False)
             fully_shard(layer, mesh=self.mesh)
             layer.set_custom_all_gather(_Gather())
-        # One root lets a layer be gathered while the one before computes.
+        # With one root, a layer is gathered while the previous one computes.
         others = set(language_model.parameters()) - {p for one in layers for p in one.parameters()}
         fully_shard(language_model, mesh=self.mesh, ignored_params=others)
-        # By a class's name transformers knows which hidden states it can give.
+        # Restore the class, because transformers selects hidden states by class names.
         language_model.__class__ = kind
-        # Told of with checkpointing, and of no account for the root, which has no weights of its own.
+        # A warning of checkpointing, irrelevant for the root, which has no weights of its own.
         view = rf"FSDP2-wrapped module \({kind.__name__}\) returned a view"
         warnings.filterwarnings("ignore", message=view)
         language_model.register_forward_pre_hook(self._before_pass)
         self.language_model = language_model
 
-    def meet(self) -> None:
-        """Waits until all processes are here; meanwhile takes part in the passes of those that read."""
-        while self._vote(MEETS):
+    def synchronise(self) -> None:
+        """Wait for all processes; until then, make empty passes together with those that have work."""
+        while self._vote(COLLECTIVE):
             config = self.language_model.config
             weight = next(self.language_model.parameters())
-            nothing = torch.zeros(
-                1, 1, config.hidden_size, dtype=weight.dtype, device=weight.device
-            )
+            empty = torch.zeros(1, 1, config.hidden_size, dtype=weight.dtype, device=weight.device)
             self._empty = True
             try:
                 with torch.no_grad():
-                    self.language_model(inputs_embeds=nothing, use_cache=False)
+                    self.language_model(inputs_embeds=empty, use_cache=False)
             finally:
                 self._empty = False
 
     def _before_pass(self, *_: Any) -> None:
         if not self._empty:
-            self._vote(LEARNS if torch.is_grad_enabled() else READS)
+            self._vote(TRAINING if torch.is_grad_enabled() else INFERENCE)
 
     def _vote(self, what: int) -> bool:
-        """Says what this process is about to do; gives whether some are about to read."""
+        """Announce what this process does next; returns whether any process announced `INFERENCE`."""
         votes = torch.zeros(3, dtype=torch.int64)
         votes[what] = 1
-        with all_present():
+        with collective_errors():
             dist.all_reduce(votes)
-        if votes[LEARNS] not in (0, self.size):  # a fault of ours, and better than to wait forever
+        if votes[TRAINING] not in (
+            0,
+            self.size,
+        ):  # a bug; otherwise the processes would wait forever
             raise AssertionError(
-                f"processes are out of step: {votes.tolist()} meet, read and learn"
+                f"processes are out of step: {votes.tolist()} votes for collective, inference, training"
             )
-        return bool(votes[READS])
+        return bool(votes[INFERENCE])
 
 
 class _Gather:
-    """How FSDP gathers a layer: as by default, but a missing process is told of in a sentence."""
+    """Gathers a layer as FSDP does by default, but with a clear error if a process is missing."""
 
     def allocate(self, size: Any, *, dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.empty(*size, dtype=dtype, device=device)
@@ -158,12 +158,12 @@ class _Gather:
     def __call__(
         self, output_tensor: Tensor, input_tensor: Tensor, group: Any, async_op: bool = False
     ) -> Any:
-        with all_present():
+        with collective_errors():
             return dist.all_gather_single(output_tensor, input_tensor, group, async_op)
 
 
 def find_language_model(model: nn.Module) -> nn.Module:
-    """The module of a multimodal model that has the language model's layers."""
+    """The module of a multimodal model that contains the layers of the language model."""
     for name, module in model.named_modules():
         if re.fullmatch(r"(.*\.)?(text_model|language_model)", name) and hasattr(module, "layers"):
             return module

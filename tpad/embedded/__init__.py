@@ -1,1 +1,1 @@
-"""The embedded base model: its size, what it is pretrained on, and how well it reads."""
+"""The embedded base model: its architecture, its pretraining, and its evaluation."""

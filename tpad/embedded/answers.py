@@ -1,4 +1,4 @@
-"""The loss of the answers in a batch of conversations whose pictures the tower has read already."""
+"""The loss of the answers in a batch of conversations, given the vision tower's picture features."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from transformers import Idefics3ForConditionalGeneration
 from tpad.embedded.data import IGNORE, Conversation
 from tpad.mllm.precision import faster_cpu_dtype
 
-TOGETHER = 8
-"""Conversations of like length that the language model reads at once."""
+GROUP_SIZE = 8
+"""Conversations of similar length that the language model reads at once."""
 
 
-def fast_format() -> torch.autocast:
-    """bf16 autocast where that multiplies faster than fp32; measured once."""
+def fast_autocast() -> torch.autocast:
+    """bf16 autocast if it is faster than fp32 on this machine, which is measured once."""
     return torch.autocast("cpu", torch.bfloat16, enabled=faster_cpu_dtype() == torch.bfloat16)
 
 
@@ -23,20 +23,24 @@ def answer_loss(
     patches: Tensor,
     pad: int,
 ) -> Tensor:
-    """Cross-entropy of the answers' tokens, a mean over those of the whole batch.
+    """Mean cross-entropy over all tokens of the answers.
 
-    `patches`, (n, patches, d), is what the tower sees in the pictures that the batch names by row.
+    The language model reads groups of conversations of similar length, because half of a batch of mixed
+    lengths would be padding. The loss and its gradient are those of the whole batch.
 
-    The language model reads conversations of like length together: half of a batch of mixed lengths
-    is padding. The loss and its gradient are those of the batch as a whole.
+    Args:
+        model: the model.
+        batch: conversations, which refer to pictures by row.
+        patches: (n, patches, d) picture features of the vision tower.
+        pad: token id of padding.
     """
     batch = sorted(batch, key=lambda conversation: len(conversation[0]))
     rows = torch.tensor([r for _, _, some in batch for r in some])  # (n_pictures,)
-    with fast_format():
+    with fast_autocast():
         seen = model.model.connector(patches[rows].float())  # (n_pictures, image tokens, d)
     total, tokens, shown = torch.zeros(()), 0, 0
-    for start in range(0, len(batch), TOGETHER):
-        some = batch[start : start + TOGETHER]
+    for start in range(0, len(batch), GROUP_SIZE):
+        some = batch[start : start + GROUP_SIZE]
         own = sum(len(r) for _, _, r in some)
         loss, count = _summed_loss(model, some, seen[shown : shown + own], pad)
         total, tokens, shown = total + loss, tokens + count, shown + own
@@ -46,15 +50,15 @@ def answer_loss(
 def _summed_loss(
     model: Idefics3ForConditionalGeneration, batch: list[Conversation], seen: Tensor, pad: int
 ) -> tuple[Tensor, int]:
-    """Sum of the answers' token losses and their number; `seen` are the batch's pictures in order."""
+    """Sum of the answers' token losses, and number of tokens; `seen` has the pictures in order."""
     length = max(len(ids) for ids, _, _ in batch)
     ids = torch.tensor([i + [pad] * (length - len(i)) for i, _, _ in batch])  # (B, L)
     labels = torch.tensor([own + [IGNORE] * (length - len(own)) for _, own, _ in batch])  # (B, L)
-    with fast_format():
+    with fast_autocast():
         embedded = model.get_input_embeddings()(ids)  # (B, L, d)
         place = (ids == model.config.image_token_id)[..., None].expand_as(embedded)
         embedded = embedded.masked_scatter(place, seen.to(embedded.dtype))
-        # Padding stands at the end, where a causal model cannot look back from: no mask is needed.
+        # Padding comes last and the model is causal, so no mask is needed.
         hidden = model.model.text_model(inputs_embeds=embedded).last_hidden_state  # (B, L, d)
         answer = labels[:, 1:] != IGNORE  # (B, L − 1)
         logits = model.lm_head(hidden[:, :-1][answer])  # (n_tokens, vocabulary)

@@ -1,4 +1,4 @@
-"""What the embedded model is pretrained on: drawn products, their texts, and conversations about them."""
+"""Training data of the embedded model: drawn products, their texts, and conversations about them."""
 
 import random
 from collections.abc import Iterator
@@ -53,14 +53,15 @@ def texts(seed: int, count: int = 20_000) -> list[str]:
 
 
 def random_product(look: Look, rng: random.Random) -> Product:
-    """A product with the given look and everything else by chance."""
+    """A product with a given look; everything else is random."""
     department = DEPARTMENT_OF[look.type]
     return Product(
         look, rng.choice(SPECS[department]), rng.choice(BRANDS[department]), rng.choice(TIERS)
     )
 
 
-def codes(look: Look) -> list[int]:
+def fact_labels(look: Look) -> list[int]:
+    """Class number of each fact of a look."""
     return [names.index(getattr(look, fact)) for fact, names in FACTS.items()]
 
 
@@ -69,6 +70,7 @@ def _draw_one(job: tuple[Look, int]) -> np.ndarray:
 
 
 def draw_all(chosen: list[Look], count: int, seed: int, workers: int) -> Tensor:
+    """Draw `count` pictures of the looks in turn: (count, 3, 96, 96) uint8."""
     jobs = [(chosen[i % len(chosen)], seed * 1_000_003 + i) for i in range(count)]
     with ProcessPoolExecutor(workers) as pool:
         drawn = np.stack(list(pool.map(_draw_one, jobs, chunksize=64)))
@@ -76,7 +78,7 @@ def draw_all(chosen: list[Look], count: int, seed: int, workers: int) -> Tensor:
 
 
 def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Shifts by up to 6 pixels, mirrors, dims; returns normalised pixels (B, 3, 96, 96)."""
+    """Shift by up to 6 pixels, mirror, and change the brightness: (B, 3, 96, 96) in [−1, 1]."""
     size, margin = pictures.shape[-1], 6
     pixels = pictures.float().div_(127.5).sub_(1.0)  # (B, 3, 96, 96) in −1…1
     padded = F.pad(pixels, [margin] * 4, mode="replicate")
@@ -91,7 +93,7 @@ def augment(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass
 class Prompter:
-    """Token ids of conversations, the same as the processor makes of the chat template."""
+    """Builds the token ids of conversations, equal to those of the processor's chat template."""
 
     tokenizer: PreTrainedTokenizerFast
 
@@ -103,11 +105,11 @@ class Prompter:
 
     def _id(self, name: str) -> int:
         number = self.tokenizer.convert_tokens_to_ids(name)
-        assert isinstance(number, int)  # one name was given, so it is no list
+        assert isinstance(number, int)  # not a list, because it is a single name
         return number
 
     def turn(self, text: str, answer: str | None, has_picture: bool) -> tuple[list[int], list[int]]:
-        """Ids and labels of one turn; without an answer it ends where the answer begins."""
+        """Token ids and labels of a turn; without an answer, it ends where the answer would begin."""
         words = f"{text}\n{DESCRIBE}" if text else DESCRIBE
         words = self.tokenizer.encode(words, add_special_tokens=False)
         picture = self.picture if has_picture else []
@@ -122,7 +124,7 @@ class Prompter:
 def conversation(
     prompter: Prompter, chosen: list[tuple[int, Look]], rng: random.Random
 ) -> Conversation:
-    """One conversation about the chosen pictures."""
+    """A conversation about the chosen pictures."""
     ids: list[int] = []
     labels: list[int] = []
     rows: list[int] = []
@@ -132,9 +134,9 @@ def conversation(
         chance = rng.random()
         text = item_text(written.title, written.description)
         tells = (written.tells_spec, written.tells_brand)
-        if chance < 0.1:  # a picture alone
+        if chance < 0.1:  # picture alone
             text, tells = "", (False, False)
-        elif chance < 0.5 and written.title:  # a picture and its title
+        elif chance < 0.5 and written.title:  # picture and title
             text = written.title
             tells = (written.title_tells_spec, written.title_tells_brand)
         has_picture = chance < 0.95
@@ -154,15 +156,15 @@ def conversation_batches(
     batch_size: int,
     rng: random.Random,
 ) -> Iterator[list[Conversation]]:
-    """`steps` batches of conversations about one to three random pictures, of mixed lengths.
+    """Batches of conversations about one to three random pictures.
 
     Args:
-        prompter: makes the token ids.
-        looks_of: picture n shows look n modulo their number.
-        n_pictures: how many pictures there are.
+        prompter: builds the token ids.
+        looks_of: looks of the pictures: picture n shows look n modulo the number of looks.
+        n_pictures: number of pictures.
         steps: number of batches.
-        batch_size: conversations a batch.
-        rng: everything random follows from it.
+        batch_size: conversations per batch.
+        rng: source of all random choices.
     """
     for _ in range(steps):
         batch = []

@@ -1,4 +1,4 @@
-"""How well the embedded model reads products whose looks it has never been trained on."""
+"""Evaluates the embedded model on products with looks that it was not trained on."""
 
 import random
 
@@ -22,11 +22,20 @@ def measure(
     count: int = 768,
     workers: int = 2,
 ) -> dict[str, float]:
-    """Share of right facts in the descriptions of `count` products with reserved looks.
+    """Accuracy of the facts in generated descriptions of products with reserved looks.
 
-    A fact is right when the greedy description holds it at its place. Picture, title and
-    description are given; spec and brand are only asked for where the text tells them. Returns the
-    share by fact, and `visible`, the mean of the four facts that are seen.
+    The input is picture, title and description, and generation is greedy. A fact is correct if it is in
+    its place in the description. Spec and brand count only if the text mentions them.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        seed: seed of the products.
+        count: maximum number of products.
+        workers: processes that draw pictures.
+
+    Returns:
+        Accuracy by fact, and `visible`, the mean over the four facts that the picture shows.
     """
     rng = random.Random(f"{seed}/measure")
     reserved = looks(reserved=True)
@@ -55,7 +64,7 @@ def measure(
 
 
 def read_facts(description: str) -> dict[str, str | None]:
-    """The facts that a plain description tells of what is seen; None where it does not."""
+    """The visible facts in a plain description; None for a fact that it does not contain."""
     words = description.split(" ")
     kind = " ".join(words[2:]).split(" with ")[0]
     emblem = description.split(" with ", 1)[-1].split(" emblem")[0]
@@ -71,6 +80,7 @@ def read_facts(description: str) -> dict[str, str | None]:
 def greedy(
     model: Idefics3ForConditionalGeneration, prompter: Prompter, text: str, picture: Tensor
 ) -> str:
+    """Generate the description of a product, without sampling."""
     ids, _ = prompter.turn(text, None, has_picture=True)
     seen = model.model.connector(tiny.tower(model, picture.float() / 127.5 - 1.0))
     embedded = model.get_input_embeddings()(torch.tensor([ids]))  # (1, L, d)
@@ -82,5 +92,5 @@ def greedy(
         do_sample=False,
     )
     answer = prompter.tokenizer.decode(written[0], skip_special_tokens=True)
-    assert isinstance(answer, str)  # one row was given, so it is no list
+    assert isinstance(answer, str)  # not a list, because it is a single row
     return answer.strip()

@@ -1,17 +1,17 @@
 """Trains the embedded model from scratch to describe products that are not in the shop.
 
-It stands in for a public checkpoint where no model hub can be reached. Two phases:
+It replaces a public checkpoint where no model hub can be reached. There are two phases:
 
-1. *See*: vision tower and connector learn to name type, colour, pattern and emblem, each through an
-   attention-pooled head over the image tokens that is thrown away afterwards. Without the language
-   model in the way a picture costs a third of the time, and the gradient of four labels is dense.
-2. *Describe*: the tower is frozen and reads each picture once; connector and language model learn to
-   write the plain description of a product after its picture and text, in conversations of one to
-   three products.
+1. *See*: vision tower and connector learn to classify type, colour, pattern and emblem, with
+   attention-pooled heads on the image tokens, which are discarded afterwards. Without the language model,
+   a picture takes a third of the time, and four labels give a dense gradient.
+2. *Describe*: the tower is frozen and reads each picture once. Connector and language model learn to
+   write a plain description of a product from its picture and text, in conversations about one to three
+   products.
 
-Both train the matrices inside the network by Muon, which reaches in half the steps what AdamW does
-here, and keep their state every `EPOCH` steps, so a killed run goes on where it was. No picture
-shows an attribute combination that a shop owns (`Look.is_reserved`).
+Both phases train the matrices inside the network with Muon, which needs half the steps of AdamW here.
+They store their state every `EPOCH` steps, so a killed run resumes. No picture shows a combination of
+attributes that is reserved for the shop (`Look.is_reserved`).
 """
 
 import json
@@ -28,15 +28,15 @@ from transformers import Idefics3ForConditionalGeneration, PreTrainedTokenizerFa
 
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.embedded import tiny
-from tpad.embedded.answers import answer_loss, fast_format
+from tpad.embedded.answers import answer_loss, fast_autocast
 from tpad.embedded.data import (
     FACTS,
     Conversation,
     Prompter,
     augment,
-    codes,
     conversation_batches,
     draw_all,
+    fact_labels,
     texts,
 )
 from tpad.embedded.measure import measure
@@ -49,31 +49,31 @@ from tpad.world.attributes import Look, looks
 
 EPOCH = 200  # steps between two saves
 OUTER = ("embed", "reader.query", "reader.heads")
-"""Parameters that lead into a hidden space or out of one; those are not Muon's."""
+"""Parameters at the input or output of a network, which AdamW trains instead of Muon."""
 
 Batch = TypeVar("Batch")
 
 
 @settings
 class PretrainingConfig:
-    """Budget and seed of the pretraining."""
+    """Settings of the pretraining."""
 
     seed: Seed = 1
-    """Everything random follows from it."""
+    """Seed of all random numbers."""
     pictures: Count = 20_000
-    """How many pictures are drawn; each is seen several times, shifted, mirrored and dimmed."""
+    """Number of pictures; each is used several times, shifted, mirrored and dimmed."""
     see_steps: Count = 1_000
     """Optimiser steps of the first phase."""
     see_batch: Count = 64
-    """Pictures a step of the first phase."""
+    """Pictures per step of the first phase."""
     describe_steps: Count = 900
     """Optimiser steps of the second phase."""
     describe_batch: Count = 32
-    """Conversations a step of the second phase, of 1.6 pictures on average."""
+    """Conversations per step of the second phase, with 1.6 pictures on average."""
     matrix_rate: Positive = 6e-3
     """Peak learning rate of the matrices inside the network (Muon, warm-up, cosine)."""
     learning_rate: Positive = 1e-3
-    """Peak learning rate of all else: embeddings, norms, heads (AdamW, warm-up, cosine)."""
+    """Peak learning rate of all other parameters: embeddings, norms, heads (AdamW, warm-up, cosine)."""
     weight_decay: Weight = 0.05
     """Decoupled weight decay on matrices."""
 
@@ -86,23 +86,23 @@ def pretrain(
     workers: int = 2,
     quiet: bool = False,
 ) -> dict[str, float]:
-    """Runs both phases, measures on unseen combinations, and writes the checkpoint to `out`.
+    """Run both phases, evaluate on reserved combinations of attributes, and write the checkpoint.
 
     Args:
-        config: budget and seed.
-        out: the checkpoint's folder.
-        work: where the phases keep their state; `out` + ".work" by default.
-        workers: processes that draw.
-        quiet: no progress on the screen.
+        config: settings.
+        out: folder of the checkpoint.
+        work: workspace of the phases; by default `out` + ".work".
+        workers: processes that draw pictures.
+        quiet: show no progress.
 
     Returns:
-        The share of right facts on reserved (never trained) combinations, by fact and on average.
+        Accuracy on reserved combinations, by fact and on average; see `measure`.
 
     Raises:
-        DataError: `out` holds something else than an earlier checkpoint of this function.
-        ConfigError: another run uses the folder of the phases.
+        DataError: `out` contains something other than an earlier checkpoint of this function.
+        ConfigError: another run uses the workspace.
     """
-    _refuse_foreign(Path(out))
+    _check_out(Path(out))
     workspace = Workspace(work or Path(str(out) + ".work"), quiet)
     with workspace.only_run():
         return _pretrain(config, Path(out), workspace, workers)
@@ -125,15 +125,15 @@ def _pretrain(
         pictures = draw_all(owned, config.pictures, config.seed, workers)  # (n, 3, 96, 96) uint8
         _see(model, pictures, owned, config, see)
         _describe(model, tokenizer, pictures, owned, config, describe)
-    _load(model, describe)
+    _load_weights(model, describe)
     facts = measure(model, tokenizer, seed=config.seed, workers=workers)
-    measured.say(f"right on combinations never trained on: {json.dumps(facts)}", **facts)
+    measured.say(f"accuracy on reserved combinations: {json.dumps(facts)}", **facts)
     _save(model, tokenizer, config, facts, out)
     return facts
 
 
 class _Reader(nn.Module):
-    """Names each fact from a picture's image tokens through one learned query a fact."""
+    """Classifies each fact from the image tokens of a picture, with a learned query per fact."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -155,15 +155,15 @@ def _train(
     batches: Callable[[int, random.Random], Iterator[Batch]],
     loss: Callable[[Batch, torch.Generator], tuple[Tensor, dict[str, float]]],
 ) -> None:
-    """Takes `steps` steps with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
+    """Train for `steps` steps with warm-up and cosine decay; resumes at a multiple of `EPOCH`.
 
     Args:
-        modules: what is trained, by the name under which it is kept.
+        modules: trained modules, by the name under which their weights are stored.
         steps: number of steps.
         config: learning rates, weight decay and seed.
-        stage: keeps the state.
-        batches: so many batches, by a source of randomness.
-        loss: loss of a batch, and what to tell of it.
+        stage: stores the state.
+        batches: takes a number of batches and a random generator, and yields the batches.
+        loss: takes a batch and a generator; returns the loss, and values to log.
     """
     matrices, others = _inner_matrices(modules)
     optimisation = Optimisation(
@@ -184,9 +184,9 @@ def _train(
         sums: dict[str, float] = {}
         what = f"steps {optimisation.taken + 1:,} to {optimisation.taken + count:,} of {steps:,}"
         for batch in stage.bar(batches(count, rng), count, what):
-            value, told = loss(batch, generator)
+            value, logged = loss(batch, generator)
             optimisation.step(value)
-            sums = {name: sums.get(name, 0.0) + told[name] / count for name in told}
+            sums = {name: sums.get(name, 0.0) + logged[name] / count for name in logged}
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sums.items())
         stage.say(f"step {optimisation.taken:,} of {steps:,}: {shown}", **sums)
         stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
@@ -209,8 +209,8 @@ def _see(
     config: PretrainingConfig,
     stage: Stage,
 ) -> None:
-    """Phase 1; loads tower and connector where that is done."""
-    labels = torch.tensor([codes(owned[n % len(owned)]) for n in range(len(pictures))])
+    """Run phase 1, or load its vision tower and connector if it is done."""
+    labels = torch.tensor([fact_labels(owned[n % len(owned)]) for n in range(len(pictures))])
     reader = _Reader(tiny.WIDTH)
 
     def batches(count: int, rng: random.Random) -> Iterator[Tensor]:
@@ -218,7 +218,7 @@ def _see(
             yield torch.tensor(rng.choices(range(len(pictures)), k=config.see_batch))  # (B,)
 
     def loss(rows: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        with fast_format():
+        with fast_autocast():
             patches = tiny.tower(model, augment(pictures[rows], generator))  # (B, 64, d)
             named = reader(model.model.connector(patches))  # facts × (B, names)
         truth = labels[rows]  # (B, facts)
@@ -226,12 +226,12 @@ def _see(
         right = [float((n.argmax(1) == truth[:, i]).float().mean()) for i, n in enumerate(named)]
         return torch.stack(losses).sum(), dict(zip(FACTS, right, strict=True))
 
-    eye = nn.ModuleDict({"tower": model.model.vision_model, "connector": model.model.connector})
+    vision = nn.ModuleDict({"tower": model.model.vision_model, "connector": model.model.connector})
     if not stage.done:
-        trained = nn.ModuleDict({"eye": eye, "reader": reader})
+        trained = nn.ModuleDict({"eye": vision, "reader": reader})  # names of stored weights
         _train(trained, config.see_steps, config, stage, batches, loss)
-        _keep(eye, stage)
-    _load(eye, stage)
+        _save_weights(vision, stage)
+    _load_weights(vision, stage)
 
 
 def _describe(
@@ -242,9 +242,9 @@ def _describe(
     config: PretrainingConfig,
     stage: Stage,
 ) -> None:
-    """Phase 2."""
+    """Run phase 2."""
     prompter = Prompter(tokenizer)
-    patches = _read_once(model, pictures, config, stage)
+    patches = _patch_features(model, pictures, config, stage)
 
     def batches(count: int, rng: random.Random) -> Iterator[list[Conversation]]:
         size = config.describe_batch
@@ -252,37 +252,37 @@ def _describe(
 
     def loss(batch: list[Conversation], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         value = answer_loss(model, batch, patches, tokenizer.pad_token_id)
-        return value, {"loss a token": float(value.detach())}
+        return value, {"loss per token": float(value.detach())}
 
     trained = nn.ModuleDict({"connector": model.model.connector, "text": model.model.text_model})
     _train(trained, config.describe_steps, config, stage, batches, loss)
-    _keep(model, stage)
+    _save_weights(model, stage)
 
 
 @torch.no_grad()
-def _read_once(
+def _patch_features(
     model: Idefics3ForConditionalGeneration,
     pictures: Tensor,
     config: PretrainingConfig,
     stage: Stage,
 ) -> Tensor:
-    """What the tower sees in each picture, shifted, mirrored and dimmed: (n, patches, d) float16."""
+    """Features of each augmented picture from the vision tower: (n, patches, d) float16."""
     generator = torch.Generator().manual_seed(config.seed)
     read = []
     for some in stage.bar(pictures.split(128), -(-len(pictures) // 128), "reading the pictures"):
-        with fast_format():
+        with fast_autocast():
             read.append(tiny.tower(model, augment(some, generator)).half())
     return torch.cat(read)
 
 
-def _keep(module: nn.Module, stage: Stage) -> None:
-    """The phase's result; tied weights are kept once."""
+def _save_weights(module: nn.Module, stage: Stage) -> None:
+    """Store the weights of a phase; tied weights are stored once."""
     stage.save_arrays("weights", {k: v.detach().numpy() for k, v in module.named_parameters()})
     stage.finish()
 
 
-def _load(module: nn.Module, stage: Stage) -> None:
-    """Takes over what `_keep` kept."""
+def _load_weights(module: nn.Module, stage: Stage) -> None:
+    """Load what `_save_weights` stored."""
     arrays = stage.load_arrays("weights")
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -296,7 +296,7 @@ def _save(
     facts: dict[str, float],
     out: Path,
 ) -> None:
-    """Writes model (bf16), processor and a record; an earlier checkpoint at `out` is replaced."""
+    """Write model (bf16), processor and pretraining record; an earlier checkpoint is replaced."""
     record = {"config": asdict(config), "right_on_unseen_combinations": facts}
     with replacing_folder(out) as beside:
         model.bfloat16().save_pretrained(beside)
@@ -304,11 +304,13 @@ def _save(
         (beside / PRETRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
-def _refuse_foreign(out: Path) -> None:
-    """An earlier checkpoint may be replaced, anything else must not be."""
+def _check_out(out: Path) -> None:
+    """Raise a `DataError` if `out` contains something other than an earlier checkpoint."""
     if (
         out.exists()
         and not (out / PRETRAINING_RECORD).is_file()
         and (not out.is_dir() or any(out.iterdir()))
     ):
-        raise DataError(f"{out} already exists and is no checkpoint of ours; choose another --out.")
+        raise DataError(
+            f"{out} exists and is not a checkpoint of this command; choose another --out."
+        )

@@ -1,6 +1,6 @@
-"""The embedded default: a tiny, untrained Idefics3 with a byte-level BPE tokenizer.
+"""The architecture of the embedded base model: a tiny Idefics3 with a byte-level BPE tokenizer.
 
-It has the architecture of SmolVLM-256M/500M, so the code that serves it serves a public checkpoint.
+It is the architecture of SmolVLM-256M/500M, so all code also works with these public checkpoints.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> PreTrainedTokenizerFast:
-    """Trains a byte-level BPE: every string in every script has tokens, none is unknown."""
+    """Train a byte-level BPE tokenizer, which has tokens for every text in every script."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -66,7 +66,7 @@ def make_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> PreTra
 
 
 def make_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
-    """The processor that goes with the tiny model: one tile of 96×96 pixels a picture."""
+    """The processor of the tiny model; a picture is one tile of 96×96 pixels."""
     edge = {"longest_edge": IMAGE_SIZE}
     images = Idefics3ImageProcessorPil(size=edge, max_image_size=edge, do_image_splitting=False)
     return Idefics3Processor(
@@ -77,7 +77,7 @@ def make_processor(tokenizer: PreTrainedTokenizerFast) -> Idefics3Processor:
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Idefics3ForConditionalGeneration:
     """An untrained model of about 4 million parameters; seed torch before the call."""
     ids = tokenizer.get_vocab()
-    # The class takes the padding's id but does not declare it as one of its fields.
+    # The class accepts this argument but does not declare it.
     undeclared: dict[str, Any] = {"pad_token_id": ids[PAD]}
     config = Idefics3Config(
         vision_config={

@@ -156,7 +156,7 @@ class _Run:
         if processes.is_main():
             _remove_parts(folder)
             self.shards = self._finished()
-        self.shards = processes.agreed(self.shards)
+        self.shards = processes.from_main(self.shards)
         self.n_new, self.n_lost = 0, 0
         self._write()
         self._show()
@@ -190,7 +190,7 @@ class _Run:
         """Encode in this process and, under a launcher, in the other processes of the group."""
         missing = self._missing()
         while some := list(islice(missing, processes.size())):
-            records = processes.spread(lambda shard: encode(shard, encoder()), some)
+            records = processes.parallel_map(lambda shard: encode(shard, encoder()), some)
             for shard, record in zip(some, records, strict=True):
                 self._record(shard, record)
 

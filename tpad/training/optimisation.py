@@ -79,7 +79,7 @@ class Optimisation:
         self.warm_up = max(1, min(WARM_UP_STEPS, steps // 10))
         self.split = split
         if split:
-            processes.send(*self.parameters)
+            processes.broadcast(*self.parameters)
 
     @property
     def groups(self) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class Optimisation:
             self.zero_grad()
             loss.backward()
         if self.split:
-            processes.add_up_gradients(self.parameters)
+            processes.sum_gradients(self.parameters)
         rate = min(
             (self.taken + 1) / self.warm_up,
             0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / self.steps))) + 0.01,

@@ -197,7 +197,7 @@ class Run:
         self.base, self.config = base, config
         self.mllm = load_base(dataset, base, config, device)
         # Each process has measured which number format is faster; use the main process's choice.
-        self.mllm.fast_dtype = processes.agreed(self.mllm.fast_dtype)
+        self.mllm.fast_dtype = processes.from_main(self.mllm.fast_dtype)
         self.inputs = Inputs(dataset, config, vectors or {})
         fingerprints = self.inputs.fingerprints | {"base": base.fingerprint}
         self.graph = Graph(STAGES, config, fingerprints)

@@ -46,7 +46,7 @@ class Stage:
     @property
     def done(self) -> bool:
         """Whether the result is complete. Collective: all processes must call it."""
-        return processes.agreed((self.folder / "done.json").is_file())
+        return processes.from_main((self.folder / "done.json").is_file())
 
     def finish(self, **facts: Any) -> None:
         """Mark the result as complete and store facts about it. Collective: all processes must call it."""

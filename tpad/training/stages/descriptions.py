@@ -62,7 +62,7 @@ def write_descriptions(
 
     rounds = processes.rounds(range(len(written), len(items), CHUNK))
     for starts in stage.bar(rounds, len(rounds), what):
-        for texts in processes.spread(write, starts):
+        for texts in processes.parallel_map(write, starts):
             written += texts
             stage.append_line("partial", texts)
     return [text.strip() or "unknown" for text in written]

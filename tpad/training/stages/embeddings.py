@@ -36,7 +36,7 @@ def encode(
     if processes.size() == 1:
         return encoder.encode(items, sets, images)
     own = images.rows(processes.share(range(len(items))))
-    return processes.whole(encoder.encode(processes.share(items), sets, own), len(items))
+    return processes.gather_rows(encoder.encode(processes.share(items), sets, own), len(items))
 
 
 STAGE = StageSpec(

@@ -47,7 +47,7 @@ class Imagined:
 def run(config: ImaginedConfig, context: Context, stage: Stage) -> Imagined:
     """Combine pictures and texts of training items, and describe the combinations."""
     shop = context.shop
-    pictures, texts = processes.agreed(mix(config.per_item, shop, context.seed))
+    pictures, texts = processes.from_main(mix(config.per_item, shop, context.seed))
     items = [
         ItemInput(shop.item(p).image, shop.texts[t])
         for p, t in zip(pictures.tolist(), texts.tolist(), strict=True)

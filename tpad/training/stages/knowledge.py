@@ -80,7 +80,7 @@ def encode(mllm: MLLM, items: Sequence[ItemInput], **options: Any) -> dict[str, 
         options: further arguments of `encode_items`.
     """
     own = processes.share(items)
-    return processes.whole(named_features(encode_items(mllm, own, **options)), len(items))
+    return processes.gather_rows(named_features(encode_items(mllm, own, **options)), len(items))
 
 
 STAGE = StageSpec(

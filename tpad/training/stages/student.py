@@ -124,9 +124,9 @@ class Student:
 
     def _announce(self, call: str = "") -> str:
         """Send the main process's next call, "" at the end, and its adapter to all processes."""
-        call = processes.agreed(call)
+        call = processes.from_main(call)
         if call:
-            processes.send(*self.parameters())
+            processes.broadcast(*self.parameters())
         return call
 
     @property
@@ -141,11 +141,11 @@ class Student:
         with self.mllm.adapters.use(ADAPTER), torch.no_grad():
             for rows in processes.share(self.chunks):
                 result[torch.tensor(rows)] = self._read(rows)
-        processes.add_up(result)
+        processes.sum_in_place(result)
         return result
 
     def _backward(self, gradient: Tensor) -> None:
-        processes.send(gradient)
+        processes.broadcast(gradient)
         self.mllm.model.train()
         with self.mllm.adapters.use(ADAPTER):
             for chunks in processes.rounds(self.chunks):
@@ -155,7 +155,7 @@ class Student:
                     features = self._read(rows)
                 features.backward(gradient[rows].to(features.device) * counts)
         self.mllm.model.eval()
-        processes.add_up_gradients(self.parameters())
+        processes.sum_gradients(self.parameters())
 
     def _read(self, rows: Sequence[int]) -> Tensor:
         """Features (B, D) of some items."""

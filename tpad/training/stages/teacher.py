@@ -55,7 +55,7 @@ def run(config: TeacherConfig, context: Context, stage: Stage) -> TeacherScores:
     if not stage.done:
         shop, imagined, transfer = context.shop, context["imagined"], context["transfer"]
         descriptions = context["descriptions"]
-        prefix, candidates = processes.agreed(
+        prefix, candidates = processes.from_main(
             sample(config, shop, transfer, context.seed, len(imagined.items))
         )
         answers = shop.mllm.chat_tokenizer.tokenize_answers(descriptions + imagined.descriptions)
@@ -74,7 +74,7 @@ def run(config: TeacherConfig, context: Context, stage: Stage) -> TeacherScores:
         rounds = processes.rounds(range(len(found[0]), len(prefix), CHUNK))
         with shop.mllm.adapters.use(ADAPTER), shop.mllm.autocast():
             for n, starts in enumerate(stage.bar(rounds, len(rounds), "scoring candidates")):
-                found += processes.spread(score, starts)
+                found += processes.parallel_map(score, starts)
                 if n % SAVE_EVERY == SAVE_EVERY - 1:
                     found = [np.concatenate(found)]
                     stage.save_arrays("partial", {"log_likelihood": found[0]})

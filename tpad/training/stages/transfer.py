@@ -288,7 +288,7 @@ class _Training:
         if not windows:
             return {}
         with self.mllm.autocast():
-            results = processes.spread(self._validate_batch, self._batches(windows))
+            results = processes.parallel_map(self._validate_batch, self._batches(windows))
         reciprocal = [one for ranks, _ in results for one in ranks]
         values = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
         if self.config.generation:
@@ -324,7 +324,7 @@ class _Training:
                     _, t = self._read([windows[i] for i in chunk], labels=False)
                 rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chunk])
                 features[rows] = t.float().cpu().numpy()
-            processes.add_up(features)
+            processes.sum_in_place(features)
             arrays[f"{split}.t"] = features
         layers = sorted({0, self.mllm.num_layers // 2, self.mllm.num_layers})
         from_titles = [
