@@ -1,12 +1,12 @@
-"""Settings: frozen dataclasses whose values are checked, changed by name and explained.
+"""Settings as frozen dataclasses: values are checked, changed by name, and documented.
 
     @settings
     class TransferConfig:
         epochs: Annotated[int, Field(ge=1)] = 3
         \"\"\"Passes over the training sessions.\"\"\"
 
-A value of the wrong type or out of its bounds is a `ConfigError`. Whole numbers also serve as
-fractions; nothing else is converted.
+A value of the wrong type or out of bounds is a `ConfigError`. Integers are accepted as floats; nothing
+else is converted.
 """
 
 import inspect
@@ -42,14 +42,14 @@ CountOrZero = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A probability or share in [0, 1)."""
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-"""A number that is neither negative nor infinite."""
+"""A finite number of at least 0."""
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 """A number above 0."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
 def settings(cls: type[T]) -> type[T]:
-    """Makes a frozen dataclass whose values are checked; see the module's example."""
+    """Class decorator: make a frozen dataclass with checked values; see the example of the module."""
     config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
     made = pydantic.dataclasses.dataclass(cls, frozen=True, config=config)
     check = made.__init__
@@ -65,8 +65,13 @@ def settings(cls: type[T]) -> type[T]:
     return cast(type[T], made)
 
 
+<<<<<<< HEAD
 def _sentence(error: ValidationError, kind: type) -> str:
     """The first fault of some settings: "epochs must be at least 1, not 0"."""
+=======
+def _sentence(error: ValidationError) -> str:
+    """A message about the first invalid value, such as "epochs must be at least 1, not 0"."""
+>>>>>>> 9b05561 (Plain words in the settings and in what writes temporary files)
     fault = error.errors(include_url=False)[0]
     first, *rest = fault["loc"] or ("",)
     if isinstance(first, int):  # an argument without its name
@@ -84,10 +89,14 @@ def _sentence(error: ValidationError, kind: type) -> str:
         "finite_number": "must be a finite number",
         "literal_error": f"must be {bounds.get('expected')}",
         "too_short": "must not be empty",
+<<<<<<< HEAD
         "bool_type": "must be true or false",
         "int_type": "must be a whole number",
         "float_type": "must be a number",
         "unexpected_keyword_argument": "is no setting",
+=======
+        "unexpected_keyword_argument": "is not a setting",
+>>>>>>> 9b05561 (Plain words in the settings and in what writes temporary files)
     }.get(fault["type"])
     if wanted is None:  # such as "Input should be a valid string"
         words = (
@@ -105,13 +114,13 @@ def _article(words: str) -> str:
 
 
 def from_json(kind: Callable[..., T], values: Any) -> T:
-    """Settings from what a JSON object holds.
+    """Make settings from a JSON object.
 
     Raises:
-        ValueError: a value is of another type or out of bounds, or there is no such setting.
+        ValueError: a value has another type or is out of bounds, or there is no such setting.
     """
     if not isinstance(values, dict):
-        raise ValueError(f"the settings are no object, but {values!r}")
+        raise ValueError(f"the settings must be an object, not {values!r}")
     try:
         return kind(**{name: _tuples(value) for name, value in values.items()})
     except (ConfigError, TypeError) as error:
@@ -119,15 +128,15 @@ def from_json(kind: Callable[..., T], values: Any) -> T:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists of JSON are tuples here."""
+    """Convert lists of JSON to tuples."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def override(config: T, path: str, value: Any) -> T:
-    """A copy with one setting changed, named by its path, such as `distill.epochs`.
+    """A copy with one setting changed, which `path` names, such as `distillation.epochs`.
 
     Raises:
-        ConfigError: there is no such setting, or it cannot have this value.
+        ConfigError: there is no such setting, or the value is invalid.
     """
     names, owners = path.split("."), [config]
     for place, name in enumerate(names):
@@ -144,7 +153,7 @@ def override(config: T, path: str, value: Any) -> T:
         owners.append(getattr(owner, name))
     if is_dataclass(owners[-1]) and not isinstance(value, type(owners[-1])):
         parts = ", ".join(field.name for field in fields(owners[-1]))
-        raise ConfigError(f"The setting {path!r} has parts, name one of them: {parts}.")
+        raise ConfigError(f"The setting {path!r} has parts; name one of them: {parts}.")
     value = _tuples(value)
     for place, owner in reversed(list(enumerate(owners[:-1]))):
         try:
@@ -156,7 +165,7 @@ def override(config: T, path: str, value: Any) -> T:
 
 
 class Setting(NamedTuple):
-    """One setting, for a person to read."""
+    """Documentation of one setting."""
 
     path: str
     default: Any
@@ -165,9 +174,11 @@ class Setting(NamedTuple):
 
 
 def explain(config: Any, path: str = "") -> Iterator[Setting]:
-    """Every setting of some settings, with its value in `config`, its type and what it is for."""
+    """Documentation of all settings, with their values in `config`."""
     known = dict[str, FieldInfo]()
-    for base in reversed(type(config).__mro__):  # inherited settings are documented where they are
+    for base in reversed(
+        type(config).__mro__
+    ):  # inherited settings are documented in the base class
         for name, info in getattr(base, "__pydantic_fields__", {}).items():
             if info.description or name not in known:
                 known[name] = info
@@ -188,7 +199,7 @@ def _kind(field: FieldInfo) -> str:
 
 
 def _words(kind: Any) -> str:
-    """A type in words; bounds inside of it, as of a list's elements, are left out."""
+    """A type in words, without bounds of nested types."""
     parts = [part for part in get_args(kind) if part is not Ellipsis]
     if get_origin(kind) is Annotated:
         return _words(parts[0])
@@ -202,7 +213,7 @@ def _words(kind: Any) -> str:
 
 
 def _bound(part: Any) -> str:
-    """A bound in words; "" for what is none."""
+    """A bound in words; "" if this is not a bound."""
     names = {"ge": "at least", "gt": "above", "lt": "below", "le": "at most"}
     return " and ".join(
         f"{words} {getattr(part, name)}" for name, words in names.items() if hasattr(part, name)

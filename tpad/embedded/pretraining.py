@@ -298,10 +298,10 @@ def _save(
 ) -> None:
     """Write model (bf16), processor and pretraining record; an earlier checkpoint is replaced."""
     record = {"config": asdict(config), "right_on_unseen_combinations": facts}
-    with replacing_folder(out) as beside:
-        model.bfloat16().save_pretrained(beside)
-        tiny.make_processor(tokenizer).save_pretrained(beside)
-        (beside / PRETRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    with replacing_folder(out) as part:
+        model.bfloat16().save_pretrained(part)
+        tiny.make_processor(tokenizer).save_pretrained(part)
+        (part / PRETRAINING_RECORD).write_text(json.dumps(record, indent=1) + "\n", "utf-8")
 
 
 def _check_out(out: Path) -> None:

@@ -74,7 +74,7 @@ class Worker:
     """A process that encodes one shard at a time.
 
     Each is a pool of its own: if a process of a shared pool dies, all of the pool's shards fail,
-    and nothing tells which of them was the cause.
+    and it is unknown which of them was the cause.
     """
 
     def __init__(self, make_encoder: MakeEncoder, encode: Encode) -> None:

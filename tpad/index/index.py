@@ -64,8 +64,8 @@ class Index:
     def with_rows(self, vectors: np.ndarray) -> "Index":
         """A new index with further rows after those of this one.
 
-        The new rows are searched exactly, beside the index of the old ones; it is rebuilt with all
-        rows only when the new ones are more than a quarter of the old ones.
+        The new rows are searched exactly, next to the index of the old ones. The index is rebuilt with
+        all rows only when the new rows are more than a quarter of the old ones.
 
         Args:
             vectors: (n, d).

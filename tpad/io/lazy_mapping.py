@@ -1,4 +1,4 @@
-"""A mapping whose values are read when they are first asked for."""
+"""A mapping whose values are read at first access."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ Value = TypeVar("Value")
 
 
 class LazyMapping(Mapping[str, Value], Generic[Value]):
-    """Values that are read when they are first asked for, once, by whichever thread asks."""
+    """A mapping that reads each value at first access, once for all threads."""
 
     def __init__(self, names: Sequence[str], read: Callable[[str], Value]) -> None:
         self._names, self._read = tuple(names), read

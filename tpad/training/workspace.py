@@ -66,9 +66,9 @@ class Stage:
         if not processes.is_main():
             return
         path = self.folder / f"{name}.safetensors"
-        beside = path.with_suffix(".part")
-        save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, beside)
-        os.replace(beside, path)
+        part = path.with_suffix(".part")
+        save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, part)
+        os.replace(part, path)
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Load the arrays that `save_arrays` stored."""
@@ -83,9 +83,9 @@ class Stage:
         if not processes.is_main():
             return
         path = self.folder / f"{name}.json"
-        beside = path.with_suffix(".part")
-        beside.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(beside, path)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        os.replace(part, path)
 
     def has_json(self, name: str) -> bool:
         """Whether this or an earlier run stored plain values under this name."""
@@ -145,10 +145,10 @@ class Stage:
         if not processes.is_main():
             return
         path = self.folder / "epoch.safetensors"
-        beside = path.with_suffix(".part")
+        part = path.with_suffix(".part")
         plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        save_file(plain, beside, metadata={"facts": json.dumps(facts)})
-        os.replace(beside, path)
+        save_file(plain, part, metadata={"facts": json.dumps(facts)})
+        os.replace(part, path)
 
     def load_state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Load what `save_state` stored; None if there is nothing."""
