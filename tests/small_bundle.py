@@ -16,8 +16,8 @@ from tpad.mllm import MLLM, LoraSettings
 from tpad.mllm.features import encode_images
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, Reading
-from tpad.model.item_features import table_of
+from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, ReadingConfig
+from tpad.model.item_features import concatenated
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.network import SessionModelConfig
@@ -59,7 +59,7 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
     def made(scaler: FeatureScaler) -> ItemEncoder:
         return ItemEncoder(
             mllm,
-            Reading((0, 2), "both", 40, 20, None),
+            ReadingConfig((0, 2), "both", 40, 20, None),
             TextFeatures.fit(item_texts(items), 6),
             FieldFeatures.fit(dataset.items["category"].tolist(), prices),
             scaler,
@@ -69,5 +69,5 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
 
     first = made(FeatureScaler(1))
     images = encode_images(mllm, (item.image for item in items))
-    features = table_of(first.read(items, images, STUDENT)).numpy()
+    features = concatenated(first.read(items, images, STUDENT)).numpy()
     return made(FeatureScaler.fit(features, np.ones(len(items), bool)))

@@ -16,13 +16,13 @@ from tpad.data.vectors import ItemVectors
 from tpad.errors import TpadError
 from tpad.model import item_encoder
 from tpad.model.given_features import TFIDF, GivenFeatures
-from tpad.model.heads import KnowledgeHeads, naming_loss
+from tpad.model.heads import KnowledgeHeads, word_loss
 from tpad.training.inputs import contents
 from tpad.training.pipeline import train
 from tpad.training.stages import describing, distillation_data
 from tpad.training.stages.distillation_data import raw_features
 from tpad.training.stages.imagined import ImaginedConfig
-from tpad.training.stages.naming import learn_to_name
+from tpad.training.stages.word_prediction import fit_word_predictions
 from tpad.world.oracle import attribute_table
 
 VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -68,8 +68,8 @@ def test_words_are_named_from_given_vectors_and_these_are_a_part_of_the_intrinsi
     words = (k[:, 5:] > 0).float()  # (n, 4): what the given vectors tell, nothing else
     distill = replace(config.distillation, dropout=0.0)
     heads = KnowledgeHeads(9, 2, 4, distill, n_given=4)
-    held_out = learn_to_name(heads, k, words, seed=0)
-    assert held_out < 0.2 * float(naming_loss(torch.zeros(200, 4), words))
+    held_out = fit_word_predictions(heads, k, words, seed=0)
+    assert held_out < 0.2 * float(word_loss(torch.zeros(200, 4), words))
     _, nu = heads.eval()(k)
     assert torch.equal(nu[:, 4:], k[:, 5:]) and heads.nu_width == 8
     assert ((nu[:, :4] > 0.5) == (words > 0.5)).float().mean() > 0.95

@@ -7,7 +7,7 @@ from PIL import Image
 
 from tpad.mllm import MLLM, ItemInput, LoraSettings, encode_images, encode_items
 from tpad.mllm.instructions import DESCRIBE
-from tpad.model.item_features import named_features, table_of
+from tpad.model.item_features import concatenated, named_features
 from tpad.model.scaler import FeatureScaler
 from tpad.training.stages.student import ADAPTER, Student
 
@@ -43,12 +43,12 @@ def test_features_are_those_of_the_common_class(mllm, images):
     student = Student(mllm, ITEMS, images, LAYERS, batch_size=2)
     with mllm.adapters.use(ADAPTER):
         encoded = encode_items(mllm, ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
-    wanted = table_of(named_features(encoded))
+    wanted = concatenated(named_features(encoded))
     assert student.features().shape == wanted.shape
     assert torch.allclose(student.features(), wanted, atol=1e-5)
     # And they are the adapter's own, not those of the base.
     plain = encode_items(mllm, ITEMS, instruction=DESCRIBE, layers=LAYERS, images=images)
-    assert not torch.allclose(wanted, table_of(named_features(plain)), atol=1e-2)
+    assert not torch.allclose(wanted, concatenated(named_features(plain)), atol=1e-2)
 
 
 def test_collected_gradients_are_those_of_autograd(mllm, images):

@@ -19,7 +19,7 @@ from tpad.mllm.quantisation import check_4bit
 from tpad.mllm.settings import ModelSettings
 from tpad.model.given_features import GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_encoder import ItemEncoder, Reading
+from tpad.model.item_encoder import ItemEncoder, ReadingConfig
 from tpad.model.plain_features import FieldFeatures, TextFeatures
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import from_json
@@ -45,7 +45,7 @@ def load_encoder(
     with reading(file):
         facts = read_json(file)
         base, settings = facts["base"], from_json(ModelSettings, facts["model"])
-        how = from_json(Reading, facts["reading"])
+        how = from_json(ReadingConfig, facts["reading"])
         sizes = from_json(HeadsConfig, facts["heads"])
         categories = facts["categories"]
         if categories is not None and not all(isinstance(one, str) for one in list(categories)):
@@ -91,7 +91,7 @@ def _load_base(files: ListedFiles, base: Any, settings: ModelSettings, device: s
 
 
 def _assembled(
-    files: ListedFiles, facts: dict[str, Any], mllm: MLLM, how: Reading, sizes: HeadsConfig
+    files: ListedFiles, facts: dict[str, Any], mllm: MLLM, how: ReadingConfig, sizes: HeadsConfig
 ) -> ItemEncoder:
     """Assemble the encoder from the loaded base model and the other files."""
     heads_file = files.file("heads.safetensors")

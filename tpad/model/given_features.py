@@ -116,7 +116,7 @@ class GivenFeatures:
         return cls(sizes, tuple(facts["optional"]), {n: arrays[f"given.{n}"] for n in sizes})
 
 
-def rows_of(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, np.ndarray]]:
+def vectors_by_item(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, np.ndarray]]:
     """The vectors that each item of a dataset has, by name."""
     return [
         {name: table.values[row] for name, table in tables.items() if table.present[row]}

@@ -71,9 +71,9 @@ class KnowledgeHeads(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.n_given, self.d_named = n_given, d_last + n_given
+        self.n_given, self.d_words = n_given, d_last + n_given
         self.dropout = nn.Dropout(config.dropout)
-        self.describe = nn.Linear(self.d_named, n_words) if config.words else None
+        self.describe = nn.Linear(self.d_words, n_words) if config.words else None
         d_in, self.nu_width = (n_words, n_words + n_given) if config.words else (d, config.nu)
         self.tau_width = config.tau
         sizes = (config.hidden, config.dropout)
@@ -94,7 +94,7 @@ class KnowledgeHeads(nn.Module):
     def words(self, k: Tensor) -> Tensor:
         """Log-odds that each word occurs in the item's description: (n, d) -> (n, W)."""
         assert self.describe is not None, "these heads predict no words"
-        return self.describe(k[:, k.shape[1] - self.d_named :])
+        return self.describe(k[:, k.shape[1] - self.d_words :])
 
     def represent(self, k: Tensor) -> Tensor:
         """The item representation `[k_nu ; k_tau]`, (n, width)."""
@@ -132,10 +132,10 @@ class Intrinsic(nn.Module):
     def forward(self, nu: Tensor, words: Tensor, features: Tensor) -> Tensor:
         """Loss of nu (n, h_nu), given words (n, W) in 0/1 and standardised features (n, d)."""
         reconstruction = F.mse_loss(self.reconstruct(nu), features)
-        return 0.1 * naming_loss(self.describe(nu), words) + reconstruction
+        return 0.1 * word_loss(self.describe(nu), words) + reconstruction
 
 
-def naming_loss(log_odds: Tensor, words: Tensor) -> Tensor:
+def word_loss(log_odds: Tensor, words: Tensor) -> Tensor:
     """Cross-entropy in nats per item, from log-odds (n, W) and words (n, W) in 0/1.
 
     It is summed over words, so that the weight of a word does not depend on the vocabulary's size.

@@ -26,7 +26,7 @@ from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_features import named_features, table_of
+from tpad.model.item_features import concatenated, named_features
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import Count, settings
@@ -36,7 +36,7 @@ STUDENT, TRANSFER = "student", "transfer"
 
 
 @settings
-class Reading:
+class ReadingConfig:
     """How the models read items.
 
     Attributes:
@@ -80,7 +80,7 @@ class ItemEncoder:
     def __init__(
         self,
         mllm: MLLM,
-        reading: Reading,
+        reading: ReadingConfig,
         text: TextFeatures,
         fields: FieldFeatures | None,
         scaler: FeatureScaler,
@@ -142,7 +142,7 @@ class ItemEncoder:
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         parts = []
         if not self.reading.given_only:
-            parts.append(table_of(self.read(items, images, STUDENT)))  # (n, D)
+            parts.append(concatenated(self.read(items, images, STUDENT)))  # (n, D)
         if self.given is None and any(item.vectors for item in items):
             raise DataError("This bundle uses no item vectors; leave out `vectors`.")
         if self.given is not None:
@@ -162,10 +162,10 @@ class ItemEncoder:
         return EMBEDDING_SETS[name].reads_pictures
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return table_of(self.read(items, images, self.reading.knowledge_adapter)).numpy()
+        return concatenated(self.read(items, images, self.reading.knowledge_adapter)).numpy()
 
     def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return table_of(self.read(items, images, TRANSFER, in_session=True)).numpy()
+        return concatenated(self.read(items, images, TRANSFER, in_session=True)).numpy()
 
     def _vision(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return images.tower.float().cpu().numpy()

@@ -21,12 +21,12 @@ def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     return named
 
 
-def place(name: str) -> tuple[int, int]:
+def sort_key(name: str) -> tuple[int, int]:
     """Sort key of a feature's name, for the order of `named_features`."""
     kind, _, layer = name.partition(".")
     return KINDS.index(kind), int(layer or 0)
 
 
-def table_of(features: dict[str, np.ndarray]) -> Tensor:
+def concatenated(features: dict[str, np.ndarray]) -> Tensor:
     """Concatenated features, (n, D), in the order of `Student.features`."""
     return torch.from_numpy(np.concatenate(list(features.values()), axis=1))

@@ -61,7 +61,7 @@ class TrainingConfig:
     inputs: Literal["both", "image", "text"] = "both"
     """Which modalities of an item are read: "both", "image" or "text"."""
     fields: bool = True
-    """Whether price and category are appended to the embeddings, in every embedding set."""
+    """Whether price and category are appended to the embeddings of all sets alike."""
     text_components: Count = 256
     """Dimensions of the TF-IDF features after SVD."""
     features: tuple[str, ...] = ()

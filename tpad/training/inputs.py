@@ -11,7 +11,7 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError
 from tpad.items import NewItem
-from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, rows_of
+from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, vectors_by_item
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.config import TrainingConfig
 from tpad.training.shop import read_texts
@@ -107,7 +107,7 @@ class Inputs:
         if not vectors:
             return None, None, ""
         given = GivenFeatures.fit(vectors, self.warm)
-        rows = given(rows_of(vectors, len(self.dataset)))
+        rows = given(vectors_by_item(vectors, len(self.dataset)))
         return given, rows, digest(list(vectors), config.features_only, fingerprint(rows))
 
 
@@ -121,7 +121,7 @@ def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None)
             items[Columns.DESCRIPTION],
             items[Columns.CATEGORY],
             items[Columns.PRICE],
-            rows_of(vectors or {}, len(items)),
+            vectors_by_item(vectors or {}, len(items)),
             strict=True,
         )
     ]

@@ -20,7 +20,7 @@ from tpad.errors import ConfigError
 from tpad.mllm.model import MLLM
 from tpad.model.embedding_sets import as_stored
 from tpad.model.heads import description_words
-from tpad.model.item_encoder import ItemEncoder, Reading
+from tpad.model.item_encoder import ItemEncoder, ReadingConfig
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
 from tpad.training.context import Context
@@ -224,7 +224,7 @@ class Run:
     def encoder(self) -> ItemEncoder:
         """The item encoder of a bundle; available after the stage `distillation`."""
         config, distilled = self.config, self.context["distillation"]
-        reading = Reading(
+        reading = ReadingConfig(
             self.context.layers,
             config.inputs,
             config.knowledge.max_text,

@@ -16,7 +16,7 @@ from tpad.data.dataset import Dataset
 from tpad.errors import DataError
 from tpad.mllm.features import encode_images
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
-from tpad.model.item_features import table_of
+from tpad.model.item_features import concatenated
 from tpad.training.inputs import contents
 
 PENALTIES = np.logspace(-1, 5, 7)
@@ -86,7 +86,7 @@ def stage_features(dataset: Dataset, encoder: ItemEncoder) -> dict[tuple[str, st
                 continue  # the vision tower is frozen, so these are equal in all stages
             found[stage, name] = values
         if stage == "student":
-            joined = encoder.scaler(table_of(features).to(encoder.scaler.mean.device))
+            joined = encoder.scaler(concatenated(features).to(encoder.scaler.mean.device))
             with torch.no_grad():
                 tau, nu = encoder.heads(joined)
             found["heads", "k_tau"] = tau.cpu().numpy()

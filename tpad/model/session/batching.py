@@ -36,7 +36,7 @@ def shuffled_batches(
 
     Args:
         sessions: integer arrays, at least one.
-        size: sessions per batch; the last batch of the first shuffle may have fewer.
+        size: sessions per batch; one batch may have fewer.
         rng: draws both orders; the same state gives the same batches.
 
     Returns:

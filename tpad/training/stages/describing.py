@@ -14,7 +14,7 @@ from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import ItemInput, Turn
-from tpad.model.heads import description_words, naming_loss
+from tpad.model.heads import description_words, word_loss
 from tpad.settings import Count, CountOrZero, Weight, settings
 from tpad.training.context import Context
 from tpad.training.optimisation import Optimisation, epoch_generator
@@ -121,7 +121,7 @@ def _loss(shop: Shop, items: list[ItemInput], reader: nn.Linear, words: Tensor) 
     with mllm.autocast():
         hidden = mllm.forward(batch, need_logits=False).last_hidden  # (B, L, d)
     last = hidden[torch.arange(len(items)), batch.markers[:, 0]].float()  # (B, d)
-    return naming_loss(reader(last), words)
+    return word_loss(reader(last), words)
 
 
 STAGE = StageSpec(

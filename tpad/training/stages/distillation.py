@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tpad.model.heads import (
     KnowledgeHeads,
     TransferHeads,
-    naming_loss,
+    word_loss,
 )
 from tpad.model.scaler import FeatureScaler
 from tpad.training.context import Context
@@ -32,11 +32,11 @@ from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
 from tpad.training.stages.distillation_data import training_data
 from tpad.training.stages.distillation_networks import DistillationConfig, Networks
-from tpad.training.stages.naming import learn_to_name
 from tpad.training.stages.prefixes import Prefixes
 from tpad.training.stages.student import GivenOnly, Student
 from tpad.training.stages.teacher import TeacherScores, relative
 from tpad.training.stages.transfer import Transfer
+from tpad.training.stages.word_prediction import fit_word_predictions
 from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # prefixes with teacher scores in each step
@@ -94,7 +94,7 @@ class _Training:
         self.warm = torch.from_numpy(self.rows).to(device)  # (n_warm,)
         self.networks = Networks(config, context, data).to(device)
         self.heads, self.transfer_heads = self.networks.heads, self.networks.transfer_heads
-        self.names_first = config.words and context.given is not None
+        self.fits_words_first = config.words and context.given is not None
 
         self.train, self.validation = transfer.train, transfer.validation
         self.train_cases, self.validation_cases = (
@@ -146,8 +146,10 @@ class _Training:
         )
         first = self.stage.load_epoch(tensors, *optimizers)
         optimisation.taken = first * steps
-        if not first and self.names_first:
-            nats = learn_to_name(self.heads, self.table, self.words[: self.n_warm], self.seed)
+        if not first and self.fits_words_first:
+            nats = fit_word_predictions(
+                self.heads, self.table, self.words[: self.n_warm], self.seed
+            )
             self.stage.say(
                 f"words from given vectors: {nats:.3f} nats per held-out item", named=nats
             )
@@ -232,7 +234,7 @@ class _Training:
         of_items = self.networks.apart_k(tau[aligned], nu[aligned])
         losses["apart"] = of_items.loss + self.networks.apart_t(i_tau, i_nu).loss
         if self.networks.intrinsic is None:
-            own = naming_loss(self.heads.words(table), self.words[every])
+            own = word_loss(self.heads.words(table), self.words[every])
         else:
             own = self.networks.intrinsic(both_nu, self.words[every], table.detach())
         losses["intrinsic"] = config.describe_weight * own

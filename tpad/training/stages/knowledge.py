@@ -15,7 +15,7 @@ from tpad.mllm.features import encode_items
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
-from tpad.model.item_features import named_features, place
+from tpad.model.item_features import named_features, sort_key
 from tpad.settings import Count, CountOrZero, settings
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
@@ -56,7 +56,7 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np
         stage.finish()
     kept = stage.load_arrays("features")
     # A file has no order of arrays, but training on the concatenated features depends on it.
-    return {name: kept[name] for name in sorted(kept, key=place)}
+    return {name: kept[name] for name in sorted(kept, key=sort_key)}
 
 
 def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tpad.model.heads import KnowledgeHeads, naming_loss
+from tpad.model.heads import KnowledgeHeads, word_loss
 
 STEPS = 600
 VALIDATE_EVERY = 20  # steps
@@ -17,7 +17,7 @@ LEARNING_RATE = 0.02
 DROPOUT = 0.2  # on the features, so that no word depends on a few of them
 
 
-def learn_to_name(heads: KnowledgeHeads, table: Tensor, words: Tensor, seed: int) -> float:
+def fit_word_predictions(heads: KnowledgeHeads, table: Tensor, words: Tensor, seed: int) -> float:
     """Fit `heads.describe` in place and keep the step that is best on held-out items.
 
     Args:
@@ -31,7 +31,7 @@ def learn_to_name(heads: KnowledgeHeads, table: Tensor, words: Tensor, seed: int
     """
     describe = heads.describe
     assert describe is not None, "these heads predict no words"
-    inputs = table[:, table.shape[1] - heads.d_named :].detach()  # (n_items, d_named)
+    inputs = table[:, table.shape[1] - heads.d_words :].detach()  # (n_items, d_words)
     generator = torch.Generator().manual_seed(seed)
     held_out = (torch.rand(len(inputs), generator=generator) < HELD_OUT).to(inputs.device)
     if held_out.all() or not held_out.any():  # there are very few items
@@ -45,11 +45,11 @@ def learn_to_name(heads: KnowledgeHeads, table: Tensor, words: Tensor, seed: int
         for step in range(STEPS):
             dropped = F.dropout(inputs[~held_out], DROPOUT)
             optimizer.zero_grad()
-            naming_loss(describe(dropped), words[~held_out]).backward()
+            word_loss(describe(dropped), words[~held_out]).backward()
             optimizer.step()
             if step % VALIDATE_EVERY == VALIDATE_EVERY - 1:
                 with torch.no_grad():
-                    loss = float(naming_loss(describe(inputs[validation]), words[validation]))
+                    loss = float(word_loss(describe(inputs[validation]), words[validation]))
                 if loss < best:
                     best = loss
                     state = {name: value.clone() for name, value in describe.state_dict().items()}
