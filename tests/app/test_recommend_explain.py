@@ -213,4 +213,4 @@ def test_a_model_without_parts_shows_no_section_of_parts():
 def test_nothing_is_called_likely_as_scores_are_no_probabilities():
     page = explain_views.panel(explanation(), "TPAD")
     assert "likely" not in page
-    assert any("no probabilities" in limit for limit in LIMITS)
+    assert any("not probabilities" in limit for limit in LIMITS)
