@@ -65,13 +65,8 @@ def settings(cls: type[T]) -> type[T]:
     return cast(type[T], made)
 
 
-<<<<<<< HEAD
 def _sentence(error: ValidationError, kind: type) -> str:
-    """The first fault of some settings: "epochs must be at least 1, not 0"."""
-=======
-def _sentence(error: ValidationError) -> str:
     """A message about the first invalid value, such as "epochs must be at least 1, not 0"."""
->>>>>>> 9b05561 (Plain words in the settings and in what writes temporary files)
     fault = error.errors(include_url=False)[0]
     first, *rest = fault["loc"] or ("",)
     if isinstance(first, int):  # an argument without its name
@@ -89,14 +84,10 @@ def _sentence(error: ValidationError) -> str:
         "finite_number": "must be a finite number",
         "literal_error": f"must be {bounds.get('expected')}",
         "too_short": "must not be empty",
-<<<<<<< HEAD
         "bool_type": "must be true or false",
         "int_type": "must be a whole number",
         "float_type": "must be a number",
-        "unexpected_keyword_argument": "is no setting",
-=======
         "unexpected_keyword_argument": "is not a setting",
->>>>>>> 9b05561 (Plain words in the settings and in what writes temporary files)
     }.get(fault["type"])
     if wanted is None:  # such as "Input should be a valid string"
         words = (

@@ -23,7 +23,7 @@ from tpad import DataError, Dataset
 from tpad.data.negatives import sample_items
 from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.model.session.fitted import EpochReport
-from tpad.settings import Count, Positive, Seed, Share, Weight, settings
+from tpad.settings import Count, CountOrZero, Positive, Share, Weight, settings
 from tpad.training.trainer import Trainer
 
 CHUNK = 128  # sessions scored at once
@@ -59,7 +59,7 @@ class NeuralConfig:
     """Weight decay of AdamW on matrices, but not on norms and biases."""
     patience: Count = 5
     """Number of epochs without a better validation MRR@20 after which training stops."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Seed of initialisation, order, negatives and dropout."""
 
 

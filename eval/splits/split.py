@@ -21,7 +21,7 @@ from pydantic import Field
 from eval.protocol import Protocol
 from eval.splits.kinds import CUTS, end_of_day
 from tpad import Columns, ConfigError, DataError, Dataset
-from tpad.settings import Count, CountOrZero, Seed, Share, settings
+from tpad.settings import Count, CountOrZero, Share, settings
 
 HELD_OUT, FEW_SHOT, WARM, COLD = "held_out", "few_shot", "warm", "cold"
 
@@ -54,7 +54,7 @@ class SplitConfig:
     test sessions. "short_sessions": test sessions are cut. "temporal": sessions are split by start.
     "leave_one_out": the last click of each session is for testing, the second last for validation;
     for sequences of whole users."""
-    seed: Seed = 0
+    seed: CountOrZero = 0
     """Seed of all draws."""
     draw: Draw | None = None
     """How items are drawn: "random"; "popularity": the same share of each decile of training clicks;

@@ -61,17 +61,10 @@ def test_settings_are_changed_by_their_path():
         ("distil.epochs", 3, "no setting 'distil.epochs'"),
         ("distillation.epoch", 3, "Did you mean 'distillation.epochs'"),
         ("seed.epochs", 3, "'seed' in 'seed.epochs' has no parts"),
-<<<<<<< HEAD
-        ("distillation", 3, "'distillation' has parts, name one of them: .*epochs"),
+        ("distillation", 3, "'distillation' has parts; name one of them: .*epochs"),
         ("distillation.epochs", "many", "distillation.epochs must be a whole number, not 'many'"),
         ("distillation.epochs", 2.5, "must be a whole number, not 2.5"),
         ("distillation.epochs", True, "must be a whole number, not True"),
-=======
-        ("distillation", 3, "'distillation' has parts; name one of them: .*epochs"),
-        ("distillation.epochs", "many", "distillation.epochs must be an integer, not 'many'"),
-        ("distillation.epochs", 2.5, "must be an integer, not 2.5"),
-        ("distillation.epochs", True, "must be an integer, not True"),
->>>>>>> 9b05561 (Plain words in the settings and in what writes temporary files)
         ("transfer.epochs", 0, "transfer.epochs must be at least 1, not 0"),
         ("transfer.batch_size", -4, "transfer.batch_size must be at least 1, not -4"),
         ("distillation.temperature", 0.0, "distillation.temperature must be above 0"),

@@ -42,7 +42,7 @@ from tpad.embedded.data import (
 from tpad.embedded.measure import measure
 from tpad.errors import DataError
 from tpad.io.files import replacing_folder
-from tpad.settings import Count, Positive, Seed, Weight, settings
+from tpad.settings import Count, CountOrZero, Positive, Weight, settings
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.workspace import Stage, Workspace, digest, named_tensors
 from tpad.world.attributes import Look, looks
@@ -58,7 +58,7 @@ Batch = TypeVar("Batch")
 class PretrainingConfig:
     """Settings of the pretraining."""
 
-    seed: Seed = 1
+    seed: CountOrZero = 1
     """Seed of all random numbers."""
     pictures: Count = 20_000
     """Number of pictures; each is used several times, shifted, mirrored and dimmed."""
