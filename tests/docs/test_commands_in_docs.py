@@ -85,6 +85,8 @@ def on_small_data(words: list[str]) -> list[str]:
             del words[at : at + 2]
         if "--preset" not in words:
             words += ["--preset", "smoke"]
+        if "--features" in words:  # as in the default preset
+            words += ["--set", "imagined.per_item=0", "--set", "feedback.epochs=0"]
     if words[2:4] == ["eval", "run"]:
         words += [] if "--models" in words else ["--models", "popularity", "tpad"]
         words += [] if "--seeds" in words else ["--seeds", "0"]
