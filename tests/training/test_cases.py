@@ -6,7 +6,7 @@ import torch
 
 from tpad.data.cases import known_cases, mask_history
 from tpad.data.sessions import Sessions
-from tpad.training.ranking import held
+from tpad.training.ranking import contained
 
 SESSIONS = Sessions(
     np.array(["a", "b"], dtype=object),
@@ -47,4 +47,4 @@ def test_the_items_of_a_prefix_are_masked_and_no_others():
 def test_what_a_prefix_holds_is_told_of_candidates_only():
     prefixes = [np.array([3, 0, 3], np.int32), np.array([9], np.int32), np.array([1, 4], np.int32)]
     expected = [[False, True, False], [False, False, False], [True, False, True]]
-    assert held(prefixes, torch.tensor([1, 3, 4])).tolist() == expected
+    assert contained(prefixes, torch.tensor([1, 3, 4])).tolist() == expected

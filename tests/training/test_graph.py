@@ -3,24 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from graph_keys import keys
 
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
-from tpad.training.base import Base
 from tpad.training.graph import Graph
-from tpad.training.inputs import Inputs
 from tpad.training.pipeline import STAGES, plan, train
 from tpad.training.stage import StageSpec
 from tpad.training.workspace import Workspace
 
 NAMES = [spec.name for spec in STAGES if spec.name != "adaptation"]  # smoke keeps the base frozen
-
-
-def keys(dataset, base_folder, config) -> dict[str, str]:
-    """The key of each stage that a run would use."""
-    fingerprints = Inputs(dataset, config, {}).fingerprints
-    base = Base(str(base_folder)).fingerprint
-    graph = Graph(STAGES, config, fingerprints | {"base": base})
-    return {spec.name: graph.key(spec.name) for spec in graph.order()}
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -122,6 +113,13 @@ def test_another_shop_or_base_reruns_everything(dataset, base_folder, config, tm
     assert changed(before, keys(dataset, tmp_path, config)) == set(NAMES)
 
 
+SETS_CHANGED_BY = {
+    "text_components": {"tfidf", "vision_tfidf"},
+    "transfer.epochs": {"tpad", "transfer"},
+    "inputs": {"tpad", "transfer", "knowledge", "tfidf", "vision_tfidf"},
+}
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -158,7 +156,7 @@ def test_a_real_run_makes_the_folders_that_the_graph_names(trained, tmp_path, se
     assert stages - later == expected
     # A recommender is fitted again where the embeddings of its set are others.
     sets = {name.split("-")[1] for name in later}
-    assert sets == ({"tfidf", "vision_tfidf"} if setting == "text_components" else {"tpad"})
+    assert sets == SETS_CHANGED_BY.get(setting, {"tpad"})
     after = plan(trained.dataset, trained.base, config, trained.work)
     assert {one.state for one in after} == {"cached"} and len(after) > len(planned)
 
