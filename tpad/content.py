@@ -188,7 +188,7 @@ def _checked_vectors(vectors: object) -> dict[str, np.ndarray] | None:
         except (TypeError, ValueError):
             values = np.zeros(0, np.float32)
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-            raise DataError(f"The vector {name!r} of a NewItem must be one-dimensional and finite.")
+            raise DataError(f"The vector {name!r} of a NewItem must be a list of finite numbers.")
         checked[str(name)] = values
     return checked
 

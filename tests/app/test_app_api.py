@@ -143,7 +143,7 @@ def test_comparison_is_one_list_a_model(ask):
         ({"session": [{"image": ["a"]}]}, "image is a file"),
         ({"session": [{"image": "/etc/passwd"}]}, "not"),
         ({"session": [{"image": "öö"}]}, "not base64"),
-        ({"session": [{"vectors": [1, 2]}]}, "are a mapping"),
+        ({"session": [{"vectors": [1, 2]}]}, "must be a mapping"),
         ({"session": [{"vectors": {"clip": ["x"]}}]}, "finite numbers"),
         ({"session": ["data:image/png;base64,PHN2Zz4="]}, "not a picture"),
         ({"session": PAIR * MAX_ELEMENTS}, f"at most {MAX_ELEMENTS}"),
