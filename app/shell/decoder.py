@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image
 
 from app.shell.decode_worker import read, write
+from tpad.environment import variable
 from tpad.errors import ImageError
 
 SECONDS = 10.0  # for one picture; a photograph of a phone takes less than one
@@ -77,7 +78,7 @@ class _Worker:
     """One process."""
 
     def __init__(self) -> None:
-        paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+        paths = [str(_ROOT), variable("PYTHONPATH")]
         self._process = subprocess.Popen(
             # -P: nothing in the folder that the server was started in is imported.
             [sys.executable, "-P", "-m", "app.shell.decode_worker"],
