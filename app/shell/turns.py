@@ -44,12 +44,12 @@ class Turns:
         ticket = threading.Lock()
         ticket.acquire()
         with self._guard:
-            tickets = self._waiting.setdefault(visitor, deque())
-            if len(tickets) >= self._most:
+            if len(self._waiting.get(visitor, ())) >= self._most:
                 raise BusyError(
-                    "Too many of your requests are waiting; send the next one after an answer."
+                    "Too many of your requests are waiting; wait for an answer before you send the "
+                    "next one."
                 )
-            tickets.append(ticket)
+            self._waiting.setdefault(visitor, deque()).append(ticket)
             self._grant()
         ticket.acquire()  # until it is granted
         try:

@@ -12,7 +12,8 @@ from tpad import Dataset
 from tpad.settings import Count, Weight, settings
 
 CHUNK = 64  # sessions scored at once
-WEIGHTINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+Weighting = Literal["same", "linear", "div", "log", "quadratic"]
+WEIGHTINGS: dict[Weighting, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "same": lambda i, n: np.ones(len(i)),
     "linear": lambda i, n: np.maximum(1 - 0.1 * (n - i), 0.0),
     "div": lambda i, n: i / n,
@@ -20,7 +21,7 @@ WEIGHTINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "quadratic": lambda i, n: (i / n) ** 2,
 }
 """Weight of the i-th of n clicks when sessions are compared; i and n (m,) -> (m,)."""
-SCORE_WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+SCORE_WEIGHTINGS: dict[Weighting, Callable[[np.ndarray], np.ndarray]] = {
     "same": lambda step: np.ones(len(step)),
     "linear": lambda step: np.maximum(1 - 0.1 * step, 0.0),
     "div": lambda step: 1 / step,
@@ -28,7 +29,6 @@ SCORE_WEIGHTINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "quadratic": lambda step: 1 / step**2,
 }
 """Weight of a neighbour whose most recent shared item is the step-th last: (m,) -> (m,)."""
-Weighting = Literal["same", "linear", "div", "log", "quadratic"]
 
 
 @settings

@@ -55,8 +55,8 @@ class OpenDatabase:
     def check_in_place(self, stored: bool = False) -> None:
         """Checks that the path still leads to the file that was opened.
 
-        SQLite does not notice that a file was deleted, replaced or overwritten, and what it writes
-        is lost.
+        SQLite does not notice that a file was deleted, replaced or overwritten, and its later writes
+        are lost.
 
         Args:
             stored: whether something was just written.

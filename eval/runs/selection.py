@@ -77,7 +77,8 @@ def select_runs(
     runs = store.list_runs(dataset=dataset, split=split, status="done")
     runs = [run for run in runs if run.cases.startswith(cases or "")]
     if among is not None:
-        runs = [run for run in runs if run.id in set(among)]
+        wanted_ids = set(among)
+        runs = [run for run in runs if run.id in wanted_ids]
     if split is None and cases is None and any(run.split is None for run in runs):
         runs = [run for run in runs if run.split is None]
     wanted = [run for run in runs if models is None or run.model in models]

@@ -17,7 +17,7 @@ from eval.baselines import (
     SessionPopularity,
     VSKNNConfig,
 )
-from eval.baselines.vsknn import SCORE_WEIGHTINGS, SIMILARITIES, WEIGHTINGS
+from eval.baselines.vsknn import SCORE_WEIGHTINGS, WEIGHTINGS
 from tpad import DataError
 
 
@@ -147,7 +147,7 @@ def plain_vsknn(train: list, session: list, n_items: int, config: VSKNNConfig) -
     return scores
 
 
-@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
 @pytest.mark.parametrize("weighting", ["same", "linear", "div", "log", "quadratic"])
 def test_vsknn_agrees_with_its_definition_on_random_sessions(similarity, weighting):
     rng = np.random.default_rng(1)

@@ -200,9 +200,10 @@ def check_files(folder: Path, info: dict[str, Any], verify: str = "standard") ->
             raise BundleError(f"{path} is missing; {_AGAIN}.") from error
         if not inside(folder, path):
             raise BundleError(f"{path} is a link that leads out of the bundle; put the file there.")
-        if stat.S_ISREG(status.st_mode) and status.st_size != info["sizes"][name]:
-            refuse_pointer(path, BundleError)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != info["sizes"][name]:
+        is_file = stat.S_ISREG(status.st_mode)
+        if not is_file or status.st_size != info["sizes"][name]:
+            if is_file:
+                refuse_pointer(path, BundleError)
             raise BundleError(
                 f"{path} has {status.st_size:,} bytes, not {info['sizes'][name]:,}; {_AGAIN}."
             )

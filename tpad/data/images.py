@@ -166,9 +166,8 @@ def _to_rgb(
 def _reduced(image: Image.Image, side: int) -> Image.Image:
     """The picture, by a whole factor smaller if it is much larger than `side` pixels."""
     factor = max(image.size) // side
-    if factor < 2 or image.mode.startswith(
-        ("I", "F")
-    ):  # 16-bit grey is scaled by its largest value
+    # The mode of a 16-bit grey picture tells `_flatten` how to scale its values.
+    if factor < 2 or image.mode.startswith(("I", "F")):
         return image
     if image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr") or (
         "transparency" in image.info

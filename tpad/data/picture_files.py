@@ -178,7 +178,7 @@ _ROW = 8  # bytes; a row of these tables has at least about as many
 
 
 def _check_avif(data: _Data) -> None:
-    """Count boxes and rows of tables: decoders compare items, and chunks of a film, in pairs."""
+    """Count boxes and rows of tables; decoders need quadratic time for items and for film chunks."""
     parts, todo = 0, [(0, len(data))]
     while todo:
         at, end = todo.pop()

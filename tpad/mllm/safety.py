@@ -9,7 +9,7 @@ from tpad.errors import ModelError
 from tpad.io.git_lfs import refuse_pointer
 from tpad.mllm.bounds import check_config
 from tpad.mllm.hugging_face import cached_file
-from tpad.mllm.tokenizer_bounds import check_tokenizer
+from tpad.mllm.tokenizer_bounds import check_tokenizer, dictionaries
 
 ADAPTER_FILE = "adapter_config.json"
 CONFIG_FILES = (
@@ -99,7 +99,7 @@ def check_settings(settings: Any, subject: str) -> None:
     Raises:
         ModelError: as in `check_checkpoint`.
     """
-    for dictionary in _dictionaries(settings):
+    for dictionary in dictionaries(settings):
         for key, value in dictionary.items():
             if key in _REJECTED and value:
                 raise ModelError(
@@ -177,18 +177,6 @@ def _check_quantiser(settings: Any, subject: str) -> None:
             f"The weights that {subject} describes are quantised ({method}), which is not supported; use "
             "the checkpoint in full precision."
         )
-
-
-def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:
-    """All dictionaries in a JSON value, at any depth."""
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):
-            yield value
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
 
 
 def _names(value: Any) -> list[str]:

@@ -43,17 +43,21 @@ def check_tokenizer(content: dict[str, Any], subject: str) -> None:
             )
 
 
-def _steps(part: Any) -> Iterator[dict[str, Any]]:
-    """All steps within a part of a tokenizer, those of nested sequences included."""
-    pending = [part]
+def dictionaries(value: Any) -> Iterator[dict[str, Any]]:
+    """All dictionaries in a JSON value, at any depth."""
+    pending = [value]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
-            if isinstance(value.get("type"), str):
-                yield value
+            yield value
             pending += value.values()
         elif isinstance(value, list):
             pending += value
+
+
+def _steps(part: Any) -> Iterator[dict[str, Any]]:
+    """All steps within a part of a tokenizer, those of nested sequences included."""
+    return (each for each in dictionaries(part) if isinstance(each.get("type"), str))
 
 
 def _growth(step: dict[str, Any]) -> int:
