@@ -6,7 +6,7 @@ from app.shell.shop import Shop
 from app.shell.templates import render
 
 NO_DATABASE = "The app was started without a results database for this bundle."
-OTHER_DATA = "The results in the database belong to another bundle or to another dataset."
+OTHER_DATA = "The results in the database were measured on another dataset or for another bundle."
 NOT_YET = "The database has no finished run on this bundle's dataset."
 
 
