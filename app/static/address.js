@@ -78,7 +78,7 @@ const settled = (number) => {
 
 // Gradio also reports a tab that was already left, so the open tab is read from the page.
 const tab = async () => {
-  await new Promise((then) => setTimeout(then));
+  await new Promise((then) => setTimeout(then, 50));
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
   const name = TABS[open ? open.textContent.trim() : ''] || Object.values(TABS)[0];
   document.body.dataset.tab = name;
@@ -87,6 +87,9 @@ const tab = async () => {
 };
 
 window.tpad = {put, session, tab};
+// Gradio's event may come a second later on a busy machine; the strip must not cover the tab until then.
+const tabs = document.querySelector('#tabs');
+if (tabs) new MutationObserver(tab).observe(tabs, {subtree: true, attributeFilter: ['aria-selected']});
 window.addEventListener('popstate', restore);
 watch('value', () => setTimeout(settled, 250, restores));
 if (KEYS.some((key) => new URLSearchParams(location.search).has(key)) || history.state?.tpad?.all) {
