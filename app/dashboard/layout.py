@@ -158,7 +158,7 @@ def _filters() -> Filters:
             models=menu("models", "Models", 300, 4, **models),
             stage=menu("stage", "Training stage", 240, 1, **stages),
             extras=gr.Checkbox(
-                label="ablations and references",
+                label="show ablations and references",
                 container=False,
                 elem_classes="tp-check",
                 elem_id="board-extras",

@@ -29,7 +29,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--targets", action="store_true", help="with cases: also write the targets")
     parser.add_argument(
-        "--separator", default=SEPARATOR, help="between item ids (default: %(default)s)"
+        "--separator", default=SEPARATOR, help="separator between item ids (default: %(default)s)"
     )
     add_database(parser)
     parser.add_argument("--models", nargs="+", help="export only these models (default: all)")

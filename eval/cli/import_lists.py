@@ -39,7 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
     add_source(parser)
     add_protocol(parser)
     parser.add_argument(
-        "--separator", default=SEPARATOR, help="between item ids (default: %(default)s)"
+        "--separator", default=SEPARATOR, help="separator between item ids (default: %(default)s)"
     )
     parser.add_argument(
         "--allow-missing", action="store_true", help="count cases without a list as not found"
@@ -106,7 +106,7 @@ def run(options: Namespace) -> None:
     print(
         f"{options.model}: {len(cases):,} cases, {found:,} found within 20; the longest list has "
         f"{peer.longest} items"
-        + (f", {peer.unanswered:,} cases unanswered" if peer.unanswered else "")
+        + (f", {peer.unanswered:,} cases without a list" if peer.unanswered else "")
     )
     if peer.left_out:
         print(
