@@ -174,7 +174,7 @@ def test_bad_input_of_the_other_endpoints_gets_a_sentence(ask):
         ("leaderboard", {"slice": "lukewarm"}, "all, warm, cold"),
         ("leaderboard", {"metric": "F1"}, "P@5"),
         ("leaderboard", {"metric": 3}, "metric must be text"),
-        ("leaderboard", {"dataset": ["demo"]}, "dataset is text"),
+        ("leaderboard", {"dataset": ["demo"]}, "dataset must be text"),
         ("compare", {"session": 3}, "at least one"),
         ("compare", {"session": PAIR, "exclude_seen": 1}, "exclude_seen must be true or false"),
         ("encode", {"items": {"a": 1}}, "at least one"),
