@@ -48,7 +48,7 @@ NEWEST: dict[str, Any] = {
     "concurrency_limit": RANKINGS,
     "concurrency_id": "rank",
 }
-OPEN_TAB = "async () => window.tpad ? await window.tpad.tab() : 'recommend'"
+OPEN_TAB = "async () => [window.tpad ? await window.tpad.tab() : 'recommend', null]"
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,23 @@ def _wire_session(shop: Shop, page: Page) -> None:
 
 
 def _wire_tabs(page: Page) -> None:
-    """The browser reports the open tab, and alone shows and hides the session strip."""
+    """The browser reports the open tab, and alone shows and hides the session strip.
+
+    A tab is drawn once the server knows that it is open, so no change of the session is missed.
+    """
     opened = gr.Textbox(visible="hidden")
+
+    def open_tab(name: str, count: int) -> tuple[str, Any]:
+        return name, count + 1 if name == compare.NAME else gr.skip()
+
     for tab in page.tab_of.values():
-        tab.select(str, opened, page.active, js=OPEN_TAB, **QUIET)
+        tab.select(
+            open_tab,
+            [opened, page.session_changes],
+            [page.active, page.session_changes],
+            js=OPEN_TAB,
+            **QUIET,
+        )
 
     def open_case(case: Any) -> tuple[Any, Any]:
         return (case, gr.Tabs(selected=cold_start.NAME)) if case else skip_all(2)
@@ -232,7 +245,7 @@ def _wire_tabs(page: Page) -> None:
 def _wire_recommendations(shop: Shop, page: Page, share: gr.HTML, restored: gr.State) -> None:
     """Redraw the recommendations when their tab opens, a setting changes, or the session does."""
     left = page.recommend
-    by_session = (page.session._id, restored._id)
+    follows_tab = (page.active._id, page.session._id, restored._id)
 
     @guarded(3)
     def redraw(
@@ -241,20 +254,20 @@ def _wire_recommendations(shop: Shop, page: Page, share: gr.HTML, restored: gr.S
         """One answer for everything that depends on the session or the settings: each further
         answer would cost the server more than the ranking."""
         trigger = getattr(event.target, "_id", None)
-        if trigger not in by_session:  # settings of this tab; `opened` may not be up to date yet
+        if trigger not in follows_tab:  # settings of this tab; `opened` may not be up to date yet
             opened = recommend.NAME
         menu = share_menu.menu(present, settings[0])
         cards = changes = gr.skip()
         if opened == recommend.NAME or trigger == restored._id:
             cards = recommendations_html(shop, present, *settings)
-        if opened == compare.NAME:
+        if opened == compare.NAME and trigger != page.active._id:
             changes = count + 1
         return cards, menu, changes
 
     settings = left.settings.all
     gr.on(
         [
-            page.tab_of[recommend.NAME].select,
+            page.active.change,
             *(control.input for control in settings),
             page.session.change,
             restored.change,
@@ -282,9 +295,8 @@ def _wire_comparison(shop: Shop, page: Page) -> None:
         figure, note, clock = compare.render_map(shop, right.maps, present, name, k)
         return gr.update(value=figure, visible=figure is not None), note, clock
 
-    opens = page.tab_of[compare.NAME].select
     gr.on(
-        [opens, right.models.input, right.k.input, page.session_changes.change],
+        [right.models.input, right.k.input, page.session_changes.change],
         show_comparison,
         [page.session, right.models, right.k],
         [right.columns, right.chart, right.legend],
@@ -293,7 +305,6 @@ def _wire_comparison(shop: Shop, page: Page) -> None:
     )
     gr.on(
         [
-            opens,
             right.map_model.input,
             right.k.input,
             right.clock.tick,

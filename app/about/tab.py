@@ -18,7 +18,7 @@ A shopper looks at a few items; which one comes next? Models that know items by 
 clicked yet. Embeddings of pictures and texts favour look-alikes, although the next item is mostly a *complement*: a phone,
 then its case. In TPAD ([arXiv 2504.10538]({paper})) one multimodal language model reads the picture and text of an item, a copy
 of it reads shopping sessions, and what the copy has learned about *which items follow which* is distilled into the item's
-representation. So a new item is ranked after a single forward pass.
+representation. A new item can therefore be ranked after a single forward pass.
 
 This is an independent implementation based on the paper's abstract; no result of the paper is quoted.
 
@@ -26,7 +26,7 @@ This is an independent implementation based on the paper's abstract; no result o
 
 - **Recommend**: build a session from the catalogue or from your own pictures, and see what comes next.
 - **Compare**: the same session ranked by the same recommender with several embeddings.
-- **Cold-start cases**: test cases with the item that was clicked next, its rank under every model, and room for your verdict.
+- **Cold-start cases**: test cases with the item that was clicked next, its rank under every model, and buttons for your verdict.
 - **Dashboard**: all results, from the leaderboard down to a single test case.
 
 An item is *cold* if it occurs in no session that a model was trained on.
@@ -36,14 +36,14 @@ SYNTHETIC_DATA = """
 ## Where the data comes from
 
 The products, pictures and shoppers of this shop are synthetic: products are drawn from their attributes, and shoppers follow
-known rules, so that the best possible result, that of the *oracle*, is known. Results on a synthetic shop do not show what the
-method would achieve on yours.
+known rules. The best possible result is therefore known: it is that of the *oracle*. Results on a synthetic shop do not show
+what the method would achieve on yours.
 """
 
 OWN_DATA = """
 ## Where the data comes from
 
-The data are the tables that this bundle was trained on.
+The products and sessions come from the tables that this bundle was trained on.
 """
 
 

@@ -108,7 +108,7 @@ def _compare(shop: Shop) -> Callable:
         elements = read_elements(shop, session, MAX_ELEMENTS)
         names = shop.models if models is None else models
         if not isinstance(names, (list, tuple)):
-            raise DataError("models is a list of names.")
+            raise DataError("models must be a list of names.")
         names = list(dict.fromkeys(read_model(shop, name) for name in names))
         count, exclude = read_count(k), read_flag(exclude_seen)
         with _turn_for(elements):
@@ -147,7 +147,7 @@ def _leaderboard(shop: Shop) -> Callable:
             dataset: Name of a dataset; the one of the latest run if left out.
             split: Name of a split of it; any if left out.
             slice: Which test cases: all, warm, cold, or another one of the database.
-            metric: A metric as "MRR@20", or all cut-offs of one as "MRR"; every metric if left out.
+            metric: A metric such as "MRR@20", or all cut-offs of one, such as "MRR"; every metric if left out.
 
         Returns:
             One row per model and metric: dataset, split, model, role, slice, cases, metric, k, seeds, mean over seeds with deviation, 95 % interval low to high, of_oracle (share of the best possible value) with its interval.

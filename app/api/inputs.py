@@ -1,4 +1,4 @@
-"""Reads what callers of the API send. Nothing of it is trusted."""
+"""Reads what callers of the API send. None of it is trusted."""
 
 import base64
 import binascii
@@ -67,7 +67,7 @@ def _element(shop: Shop, item: Any) -> str | NewItem:
         )
     price = item.get("price")
     if price is not None and (isinstance(price, bool) or not isinstance(price, (int, float))):
-        raise DataError("price is a number.")
+        raise DataError("price must be a number.")
     new = NewItem(
         image=_picture(item.get("image")),
         title=read_text(item.get("title"), "title", MAX_TITLE),
@@ -92,7 +92,7 @@ def _picture(sent: Any) -> Any:
     if is_file_obj_with_meta(sent):  # Gradio has checked that it is in its upload folder
         return reencode(str(sent["path"]))[0]
     if not isinstance(sent, str):
-        raise DataError("image is a file (gradio_client's handle_file) or base64 text.")
+        raise DataError("image must be a file (gradio_client's handle_file) or base64 text.")
     if len(sent) > MAX_PICTURE * 4 / 3:
         raise DataError(f"The picture is larger than {MAX_PICTURE / 1e6:g} MB; make it smaller.")
     text = sent.partition(",")[2] if sent.startswith("data:") else sent
@@ -108,7 +108,7 @@ def read_text(sent: Any, name: str, most: int = MAX_TITLE) -> str:
     if sent is None:
         return ""
     if not isinstance(sent, str):
-        raise DataError(f"{name} is text.")
+        raise DataError(f"{name} must be text.")
     if len(sent) > most:
         raise DataError(f"{name} has more than {most:,} characters; shorten it.")
     return " ".join(checked_text(sent, name).split())
@@ -117,7 +117,7 @@ def read_text(sent: Any, name: str, most: int = MAX_TITLE) -> str:
 def read_count(k: Any) -> int:
     """The number of items of a list."""
     if isinstance(k, bool) or not isinstance(k, (int, float)) or k != k // 1:
-        raise ConfigError("k is a whole number.")
+        raise ConfigError("k must be a whole number.")
     if not 1 <= k <= MAX_K:
         raise ConfigError(f"k must be from 1 to {MAX_K}, not {k:g}.")
     return int(k)
@@ -126,7 +126,7 @@ def read_count(k: Any) -> int:
 def read_flag(sent: Any) -> bool:
     """The value of exclude_seen."""
     if not isinstance(sent, bool):
-        raise ConfigError("exclude_seen is true or false.")
+        raise ConfigError("exclude_seen must be true or false.")
     return sent
 
 

@@ -74,7 +74,7 @@ class UploadRanks:
 
 
 def no_such_case(rule: str) -> str:
-    """What stands in place of a case if a rule selects none."""
+    """Shown in place of a case if a rule selects none."""
     return render("cold_start/no_such_case.html", rule=rule)
 
 

@@ -81,7 +81,7 @@ def bump_legend(
 
 
 def map_progress(n_items: int, seconds: float) -> str:
-    """What stands in place of a map while it is computed."""
+    """Shown in place of a map while it is computed."""
     return render("compare/map_progress.html", n_items=n_items, seconds=seconds)
 
 

@@ -153,7 +153,7 @@ def _filters() -> Filters:
             part=menu("part", "Slice", 240, 3),
             kind=menu("kind", "Kind of slices", 220, 2),
             metric=menu("metric", "Metric", 120, 1, **metrics),
-            mean=menu("mean", "Averaged over", 180, 1, choices=means, value=CASE),
+            mean=menu("mean", "Averaged over", 205, 1, choices=means, value=CASE),
             seed=menu("seed", "Seeds", 120, 1, **seeds),
             models=menu("models", "Models", 300, 4, **models),
             stage=menu("stage", "Training stage", 240, 1, **stages),

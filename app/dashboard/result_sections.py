@@ -79,7 +79,7 @@ def _oracle_shares(rows: pd.DataFrame, metric: str) -> Section | None:
     shares = shares[["model", "title", "family", "share", "share_low", "share_high"]]
     heads = {"title": "Model", "share": "Share", "share_low": "From", "share_high": "To"}
     note = (
-        "The oracle knows the rules by which the shop’s sessions are generated. Lines are 95 % "
+        "The oracle knows the rules by which the shop’s sessions are generated. Error bars are 95 % "
         "intervals."
     )
     return Section(
@@ -104,7 +104,7 @@ def draw_warm_cold(view: View, evaluation: Evaluation) -> Section:
     note = (
         f"Models on the right find items that were clicked in training ({counts['warm']:,} cases), "
         f"models at the top find items that nobody has clicked yet ({counts['cold']:,} cases). "
-        "Lines are 95 % intervals."
+        "Error bars are 95 % intervals."
     )
     heads = {
         "title": "Model",
@@ -143,7 +143,7 @@ def draw_by_slice(view: View, evaluation: Evaluation) -> Section:
         return Section(views.nothing("Too few cases.", "Each of these slices is too small."))
     words = KINDS[view.kind]
     units = {"length": " (items)", "frequency": " (clicks)"}.get(view.kind, "")
-    note = "Lines are 95 % intervals."
+    note = "Error bars are 95 % intervals."
     if small:
         note += f" Left out because they are too small: {', '.join(small)}."
     heads = {

@@ -28,7 +28,7 @@ class CaseItem:
 
     @property
     def words(self) -> str:
-        """The title, or what stands in its place."""
+        """The title, or a substitute for it."""
         return self.title or f"item {self.row}"
 
 

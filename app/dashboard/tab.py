@@ -179,7 +179,7 @@ def _failure(error: Exception) -> Section:
 
 
 def _place_of(view: View) -> tuple[str, str]:
-    """What a visitor takes for a place of its own."""
+    """The section and open run; a change of either is a new page to the visitor."""
     return view.section, view.run if view.section == RUNS else ""
 
 

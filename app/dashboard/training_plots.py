@@ -36,7 +36,7 @@ def curves(table: pd.DataFrame) -> go.Figure:
                 },
                 hovertemplate=f"<b>{title}</b>, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
             )
-    panels(figure, ["MRR@20 on validation sessions", "Training loss (nats a case)"])
+    panels(figure, ["MRR@20 on validation sessions", "Training loss (nats per case)"])
     return figure
 
 

@@ -36,7 +36,7 @@ def panel(found: Explanation, model_title: str) -> str:
 
 
 def factor(gain: float) -> str:
-    """How many times the weight grows by a gain in nats, as "3.2×"; "" if hardly at all."""
+    """A gain in nats as a factor of the weight, such as "3.2×"; "" if it is negligible."""
     if np.isnan(gain) or abs(gain) < np.log(NEGLIGIBLE):
         return ""
     return _times(float(np.exp(gain)))

@@ -1,4 +1,4 @@
-"""The Recommend tab: look through the catalogue, and see what comes next."""
+"""The Recommend tab: browse the catalogue and see what comes next."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What stands in place of results that do not exist yet, and how to get them."""
+"""Shown in place of results that do not exist yet, and how to get them."""
 
 from pathlib import Path
 

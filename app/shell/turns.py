@@ -76,9 +76,9 @@ class Turns:
 
 
 SLOW = Turns()
-"""Of what takes up to seconds: reading a picture, encoding new items."""
+"""Turns for requests that take seconds: reading a picture, encoding new items."""
 QUICK = Turns()
-"""Of what takes milliseconds: calls of the API that name items of the catalogue."""
+"""Turns for requests that take milliseconds: API calls that only name items of the catalogue."""
 
 
 def in_turn(turns: Turns) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""HTML that all tabs share: the header, the session strip, and what stands in an empty place."""
+"""HTML that all tabs share: the header, the session strip, and the notices shown in empty places."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def strip(
 
 
 def no_session() -> str:
-    """What stands in place of recommendations while the session is empty."""
+    """Shown in place of recommendations while the session is empty."""
     return render("shell/no_session.html")
 
 

@@ -78,10 +78,14 @@ const settled = (number) => {
 
 // Gradio also reports a tab that was already left, so the open tab is read from the page.
 const tab = async () => {
-  await new Promise((then) => setTimeout(then));
+  await new Promise((then) => setTimeout(then, 50));
   const open = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
   const name = TABS[open ? open.textContent.trim() : ''] || Object.values(TABS)[0];
+  const earlier = document.body.dataset.tab;
   document.body.dataset.tab = name;
+  // A button of the tab that was left had the focus.
+  const lost = document.activeElement === document.body && !settling;
+  if (open && lost && earlier && earlier !== name) open.focus({preventScroll: true});
   put({tab: name}, {tab: Object.values(TABS)[0]});
   return name;
 };

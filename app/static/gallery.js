@@ -31,5 +31,9 @@ const append = async () => {
 element.addEventListener('click', (event) => {
   if (event.target.closest('.tp-more')) append();
 });
-watch('value', watchEnd);
+watch('value', () => {
+  const found = element.querySelector('[data-found]')?.dataset.found;
+  say(found ? `${found} product${found === '1' ? '' : 's'} found` : 'Nothing found');
+  watchEnd();
+});
 watchEnd();

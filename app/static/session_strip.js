@@ -1,5 +1,6 @@
 // Scrolls to the item that was added last, and announces changes to screen readers.
-const titles = () => [...element.querySelectorAll('.tp-cell:not(.tp-target)')].map((c) => c.title);
+const titles = () => [...element.querySelectorAll('.tp-cell:not(.tp-target)')]
+  .map((cell) => cell.title.replace(/\.$/, ''));
 const size = (count) => count ? `${count} item${count > 1 ? 's' : ''}` : 'empty';
 const sentence = (words) => `${words.replace(/\.$/, '')}. `;  // a title may end with a full stop
 let earlier = titles();

@@ -25,6 +25,7 @@ element.addEventListener('click', async (event) => {
   let done = true;
   try { await navigator.clipboard.writeText(field.value); }
   catch { done = document.execCommand('copy'); }  // a page without https has no clipboard
+  if (done) copy.focus();
   copy.textContent = done ? 'Copied ✓' : 'Press Ctrl+C';
   setTimeout(() => { copy.textContent = 'Copy'; }, 2500);
 });

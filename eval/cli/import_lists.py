@@ -105,7 +105,7 @@ def run(options: Namespace) -> None:
     print(
         f"{options.model}: {len(cases):,} cases, {found:,} found within 20; the longest list has "
         f"{peer.longest} items"
-        + (f", {peer.unanswered:,} cases unanswered" if peer.unanswered else "")
+        + (f", {peer.unanswered:,} cases without a list" if peer.unanswered else "")
     )
     if peer.left_out:
         print(

@@ -190,7 +190,7 @@ def test_the_tab_waits_for_a_map_and_then_draws_it(fake_bundle, tmp_path, monkey
     points = ready(own, "vision")
     figure, note, clock = compare.render_map(shop, own, session, "vision", 5)
     assert not clock.active
-    assert "in no catalogue" in note
+    assert "not in the catalogue" in note
     path = next(trace for trace in figure.data if trace.name == "Session, in order")
     assert path.x[1] == pytest.approx(points[3, 0])
     assert list(path.text) == ["1", "2", "3"]

@@ -101,6 +101,72 @@ def test_nothing_takes_the_focus_under_the_session(visit):
         assert top >= below
 
 
+def test_a_menu_opens_on_a_key_and_keeps_the_focus(visit):
+    page = visit()
+    page.get_by_role("button", name="Skip to the results").press("Enter")
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    menu, options = page.locator("#k input"), page.locator("[role=option]")
+    expect(menu).to_be_focused()
+    expect(options).to_have_count(0)
+    before, top = menu.input_value(), page.evaluate("scrollY")
+    page.keyboard.press("ArrowDown")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("scrollY") == top
+    page.keyboard.press("Enter")
+    expect(options).to_have_count(0)
+    expect(menu).not_to_have_value(before)
+    expect(menu).to_be_focused()
+    page.keyboard.press(" ")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("leave out seen items")).to_be_focused()
+
+
+def test_arrow_keys_choose_among_radio_buttons(visit):
+    page = visit()
+    page.get_by_label("never clicked only").focus()
+    page.keyboard.press("Tab")
+    group = page.get_by_role("radiogroup", name="Department")
+    radios = group.get_by_role("radio")
+    expect(radios.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(radios.nth(1)).to_be_focused()
+    expect(radios.nth(1)).to_be_checked()
+    expect(said(page)).to_contain_text("products found")
+    page.keyboard.press("Tab")
+    expect(group.locator(":focus")).to_have_count(0)
+
+
+def test_what_takes_the_focus_is_wholly_in_sight_on_a_phone(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    page.locator("#session [data-act=shopper]").focus()
+    for _ in range(50):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            """() => {
+              const {left, right} = document.activeElement.getBoundingClientRect();
+              return left >= 0 && right <= innerWidth;
+            }"""
+        )
+        assert seen, page.evaluate("document.activeElement.outerHTML")
+
+
+def test_choices_are_removed_by_name_and_a_tab_of_the_menu_takes_the_focus(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    page.get_by_role("tab", name="Compare").press("Enter")
+    token = page.locator("#tabs .token").first
+    page.keyboard.press("Tab")
+    expect(token.locator(".token-remove")).to_have_attribute(
+        "title", f"Remove {token.inner_text().strip()}"
+    )
+    page.locator(".overflow-menu > button").first.press("Enter")
+    page.locator(".overflow-dropdown").get_by_text("About").press("Enter")
+    expect(page.get_by_role("tab", name="About")).to_be_focused()
+    expect(page.locator("#session")).to_be_hidden()
+
+
 def test_the_share_menu_closes_when_it_is_left(visit):
     page = visit()
     page.get_by_role("button", name="Share this session").press("Enter")

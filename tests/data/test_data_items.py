@@ -21,7 +21,7 @@ e,Cap,,,x
 FAULTS = {
     "missing item_id": (1, "row 3"),
     "duplicate item_id": (1, "row 5 (item 'a')"),
-    "price is no number": (2, "row 6 (item 'c')"),
+    "price is not a number": (2, "row 6 (item 'c')"),
     "negative price": (1, "row 4 (item 'b')"),
     "missing image": (2, "row 4: 'images/none.png' does not exist"),
     "item without title and image": (1, "row 7 (item 'd')"),
@@ -60,7 +60,7 @@ def test_strict_raises_each_of_them(tmp_path, reason):
     row = {
         "missing item_id": ",No id,1,",
         "duplicate item_id": "z,Twice,1,",
-        "price is no number": "b,Case,cheap,",
+        "price is not a number": "b,Case,cheap,",
         "negative price": "b,Case,-1,",
         "missing image": "b,Case,1,images/none.png",
         "item without title and image": "b,,1,",

@@ -115,13 +115,13 @@ def test_invalid_rows_are_counted_and_reported(bundle, tmp_path):
         "row with too many or too few fields": 1,
         "duplicate item_id": 2,
         "missing item_id": 1,
-        "price is no number": 1,
+        "price is not a number": 1,
         "missing image": 1,
         "unreadable image": 2,
         "item without picture and text": 2,
     }
     assert "items.csv row 4" in reported["missing item_id"]["examples"][0]
-    assert "items.csv row 7" in reported["price is no number"]["examples"][0]
+    assert "items.csv row 7" in reported["price is not a number"]["examples"][0]
     assert reported["duplicate item_id"]["examples"] == ["items.csv row 5", "items.csv row 10"]
     again = encode_table(bundle, table, tmp_path / "out", shard_size=3)
     assert again.report == done.report and again.n_new == 0

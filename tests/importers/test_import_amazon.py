@@ -71,7 +71,7 @@ def test_records_become_items(imported, shop_2018):
         "meta.json line 3"
     ]
     assert (
-        changed["price is no number of at least 0"]["count"]
+        changed["price is not a number of at least 0"]["count"]
         == changed["price is a range"]["count"]
         == 1
     )

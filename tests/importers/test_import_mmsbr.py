@@ -189,7 +189,7 @@ def test_settings_and_names_that_do_not_fit(refused, pickled, tmp_path):
 
 def test_cases_with_invalid_items(imported, pickled):
     shop = imported("mmsbr", pickled(([[1], [[2]], [3]], [2, 2, 1])))
-    dropped = shop["interactions"]["dropped"]["case with an item that is no id"]
+    dropped = shop["interactions"]["dropped"]["case with an item that is not a valid id"]
     assert dropped["count"] == 2 and dropped["examples"] == ["train.txt case 2"]
 
 

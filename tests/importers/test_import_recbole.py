@@ -43,7 +43,7 @@ def test_interactions_and_items(imported, write):
     ]
     assert items.loc["a"].tolist() == ["red phone", "", "Phones", 9.5, "Acme", "http://x/a.jpg"]
     assert items["price"].isna()["b"] and items.loc["c", "title"] == ""
-    assert "price is no number of at least 0" in shop["items"]["changed"]
+    assert "price is not a number of at least 0" in shop["items"]["changed"]
     assert any("x.user" in note for note in shop["notes"])
 
 

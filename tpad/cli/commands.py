@@ -3,7 +3,7 @@
 from tpad.cli.shared import Command
 
 COMMANDS = (
-    Command("world", "tpad.cli.world", "make the demo shop from a seed"),
+    Command("world", "tpad.cli.world", "generate the demo shop"),
     Command(
         "import",
         "tpad.cli.import_data",
@@ -26,7 +26,7 @@ COMMANDS = (
     Command(
         "probe",
         "tpad.cli.probe",
-        "show which stage loses which fact about an item (linear probes on cold items)",
+        "measure which facts about an item each stage keeps (linear probes on cold items)",
     ),
     Command("recommend", "tpad.cli.recommend", "recommend the next items of a session"),
     Command(

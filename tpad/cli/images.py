@@ -34,7 +34,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         default="webp",
-        help="of saved pictures: webp, jpg or png (default: %(default)s)",
+        help="file format of saved pictures: webp, jpg or png (default: %(default)s)",
     )
     parser.add_argument(
         "--retry-failed",
@@ -42,10 +42,13 @@ def add_options(parser: ArgumentParser) -> None:
         help="also retry pictures that failed permanently, for example with HTTP 404",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of the pauses between attempts (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the pauses between attempts (default: %(default)s)",
     )
     _add_limits(parser.add_argument_group("limits"))
-    allowed = parser.add_argument_group("refused unless allowed")
+    allowed = parser.add_argument_group("exceptions from the security rules")
     allowed.add_argument(
         "--allow-private",
         action="store_true",
@@ -63,20 +66,20 @@ def add_options(parser: ArgumentParser) -> None:
 
 def _add_limits(group: _ArgumentGroup) -> None:
     group.add_argument(
-        "--concurrency", type=int, default=16, help="requests at once (default: %(default)s)"
+        "--concurrency", type=int, default=16, help="simultaneous requests (default: %(default)s)"
     )
     group.add_argument(
         "--per-host",
         type=int,
         default=4,
-        help="requests at once to one host (default: %(default)s)",
+        help="simultaneous requests to one host (default: %(default)s)",
     )
     group.add_argument(
         "--timeout",
         type=float,
         default=20.0,
         metavar="SECONDS",
-        help="for one whole response (default: 20)",
+        help="time limit for one whole response (default: 20)",
     )
     group.add_argument(
         "--retries",

@@ -16,9 +16,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionHelpFormatter
     parser.description = (
         "Convert a published dataset. Writes items.parquet, interactions.parquet and import.json\n"
-        "(what was read, kept and dropped, and why) to a new folder. Memory does not grow with\n"
-        "the files, except that a pickle is held whole. An interrupted command continues where\n"
-        "it stopped; intermediate files are in OUT.work until the end."
+        "(what was read, kept and dropped, and why) to a new folder. Memory use does not grow\n"
+        "with the files, except for pickles, which are loaded whole. An interrupted command\n"
+        "continues where it stopped; intermediate files are in OUT.work until the end."
     )
     parser.epilog = f"formats:\n{_FORMATS}"
     parser.add_argument("format", metavar="FORMAT", choices=FORMATS, help="see below")
@@ -31,7 +31,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="new folder to write to")
     _add_session_options(parser.add_argument_group("sessions"))
-    _add_filters(parser.add_argument_group("what is kept"))
+    _add_filters(parser.add_argument_group("filters"))
     reading = parser.add_argument_group("reading")
     reading.add_argument(
         "--time-unit",
@@ -43,7 +43,7 @@ def add_options(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="for recbole and huggingface: the column that has a role; may be repeated; roles: "
+        help="for recbole and huggingface: name of the column with this role; may be repeated; roles: "
         f"{', '.join(ROLES)}",
     )
 

@@ -42,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--include-seen", action="store_true", help="also recommend items of the session"
     )
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="of the output (default: %(default)s)"
+        "--format", choices=FORMATS, default="table", help="output format (default: %(default)s)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the hub id")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")

@@ -68,10 +68,10 @@ def _add_data_options(group: _ArgumentGroup) -> None:
         default=[],
         metavar="NAME=FILE",
         help="your own item vectors, used beside what TPAD reads: a .safetensors, .npz, .npy or "
-        ".parquet file, by item_id or in the order of the item table; `tfidf` alone stands for "
+        ".parquet file, by item_id or in the order of the item table; `tfidf` without a file is "
         "TF-IDF of the text; may be repeated",
     )
-    group.add_argument("--features-only", action="store_true", help="use nothing but these vectors")
+    group.add_argument("--features-only", action="store_true", help="use only these vectors")
 
 
 def _add_model_options(group: _ArgumentGroup) -> None:
@@ -84,7 +84,7 @@ def _add_model_options(group: _ArgumentGroup) -> None:
     group.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16"),
-        help="number format of the computation (default: auto)",
+        help="number format for computation (default: auto)",
     )
     group.add_argument(
         "--load-in-4bit",
@@ -96,7 +96,7 @@ def _add_model_options(group: _ArgumentGroup) -> None:
         "--gradient-checkpointing",
         action="store_const",
         const=True,
-        help="use less memory in training, and a third more time",
+        help="use less memory in training, but a third more time",
     )
     group.add_argument(
         "--max-pixels", type=int, metavar="N", help="shrink pictures to at most N pixels"

@@ -128,7 +128,7 @@ def _prices(frame: pd.DataFrame, name: str, report: ReportBuilder) -> np.ndarray
         return np.full(len(frame), np.nan)
     prices, unreadable = to_numbers(frame[Columns.PRICE])
     negative = prices < 0
-    for reason, bad in (("price is no number", unreadable), ("negative price", negative)):
+    for reason, bad in (("price is not a number", unreadable), ("negative price", negative)):
         report.error(
             reason, "the price is treated as missing", _rows(frame, bad, name), int(bad.sum())
         )

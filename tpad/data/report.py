@@ -89,7 +89,7 @@ class ReportBuilder:
         return len(self._findings)
 
     def evidence(self, since: int = 0) -> str:
-        """What was found from the finding number `since` on, as a part of a sentence; perhaps "".
+        """The findings from number `since` on, as part of a sentence; "" if there are none.
 
         For instance "3 × unreadable timestamp, such as clicks.csv row 2 ('soon')".
         """

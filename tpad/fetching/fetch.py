@@ -81,7 +81,7 @@ def fetch_pictures(
             return run.write(frame, addresses)
     except OSError as error:
         raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); solve this, and run the same command "
+            f"{out} cannot be written ({error.strerror or error}); fix this, and run the same command "
             "again to resume."
         ) from error
 

@@ -71,7 +71,7 @@ class _Cases:
             counts.read += len(items)
             if not all(type(item) in (int, str) for item in items):
                 where = f"{self.path.name} case {case + 1}"
-                counts.drop("case with an item that is no id", (where,), len(items))
+                counts.drop("case with an item that is not a valid id", (where,), len(items))
                 continue
             name, time = f"{self.path.stem}-{case + 1}", float(self._first + case)
             last = len(items) - 1

@@ -174,7 +174,7 @@ def to_price(value: Any, note: Callable[[str, str], None]) -> float | None:
     try:
         price = parse_price(value)
     except ValueError:
-        note("price is no number of at least 0", "the price is treated as missing")
+        note("price is not a number of at least 0", "the price is treated as missing")
         return None
     if price is None:
         return None

@@ -42,12 +42,14 @@ def check_config(config: dict[str, Any], path: str) -> None:
     """
     for name, value, depth in _walk(config, "config", 0):
         if depth > MAX_DEPTH:
-            raise ModelError(f"The config.json of {path} is nested too deeply; get it again.")
+            raise ModelError(f"The config.json of {path} is nested too deeply; download it again.")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ModelError(f"The config.json of {path} sets {name!r} to {value}; get it again.")
+            raise ModelError(
+                f"The config.json of {path} sets {name!r} to {value}; download it again."
+            )
         if isinstance(value, list | dict) and len(value) > MAX_ELEMENTS:
             raise ModelError(
-                f"The config.json of {path} contains a list that is too long, {name!r}; get it again."
+                f"The config.json of {path} contains a list that is too long, {name!r}; download it again."
             )
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
@@ -105,7 +107,7 @@ def _weight_files(path: str, **hub: Any) -> list[str]:
         return []
     names = sorted(set(json.loads(Path(index).read_text("utf-8"))["weight_map"].values()))
     if any(PurePath(name).name != name or "\\" in name for name in names):
-        raise ModelError(f"The index of {path} names files in other folders; get it again.")
+        raise ModelError(f"The index of {path} names files in other folders; download it again.")
     found = (cached_file(path, name, **hub) for name in names)
     return [file for file in found if file is not None]
 

@@ -128,13 +128,13 @@ def read_settings(file: Path, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, An
         if file.stat().st_size > max_bytes:
             raise ModelError(
                 f"{file} has {file.stat().st_size / 1e6:.0f} MB, which is too large for a config "
-                "file; get it again."
+                "file; download it again."
             )
         settings = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{file} is damaged: it is not valid JSON; get it again.") from error
+        raise ModelError(f"{file} is damaged: it is not valid JSON; download it again.") from error
     if not isinstance(settings, dict):
-        raise ModelError(f"{file} is damaged: it does not contain an object; get it again.")
+        raise ModelError(f"{file} is damaged: it does not contain an object; download it again.")
     return settings
 
 
