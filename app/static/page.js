@@ -9,7 +9,7 @@
   window.addEventListener('keydown', (event) => {
     keyboard = true;
     chosen = null;
-    if (event.key === 'Tab') { groupRadios(); nameTokens(); }
+    if (event.key === 'Tab') groupRadios();
     if (event.target.matches?.(MENU)) menuKey(event, event.target);
     else if (event.target.matches?.('fieldset input[type="radio"]')) radioKey(event, event.target);
   }, true);
@@ -82,9 +82,7 @@
       if (button) button.title = `Remove ${token.textContent.trim()}`;
     }
   };
-  document.addEventListener('pointerover', (event) => {
-    if (event.target.closest?.('.token')) nameTokens();
-  });
+  new MutationObserver(nameTokens).observe(document.body, {childList: true, subtree: true});
 
   // Browsers leave an element where it is when a part of it is visible.
   document.addEventListener('focusin', (event) => {
