@@ -37,11 +37,6 @@ LOADED_SPLITS = (TIME, LEAVE_ONE_OUT)
 Parts = tuple[Sessions, Sessions, Sessions]
 
 
-def split_name(text: str) -> str:
-    """The name of a split, in which hyphens stand for underscores."""
-    return text.replace("-", "_")
-
-
 @dataclass(frozen=True)
 class LoadOptions:
     """How the files of a dataset are read; see the arguments of `Dataset.load`."""
