@@ -171,9 +171,9 @@ def _by_column_or_time(
 
     With the clicks of a second file, these test, and the latest of the first file validate.
     """
-    joined = clicks[0]
-    if len(clicks) > 1:
-        joined = _with_test(*clicks, options.validation_fraction, found)
+    joined, *test = clicks
+    if test:
+        joined = _with_test(joined, test[0], options.validation_fraction, found)
     elif joined.split is None:
         fractions = options.validation_fraction, options.test_fraction
         joined = replace(joined, split=split_by_time(joined.starts, *fractions, found))
