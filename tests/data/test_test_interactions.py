@@ -84,6 +84,12 @@ def test_what_does_not_go_with_test_interactions(logs, tmp_path):
         Dataset.load(None, train, test_interactions=tmp_path / "nowhere.txt")
 
 
+def test_clicks_without_the_column_of_the_items(tmp_path):
+    (tmp_path / "clicks.csv").write_text("session_id,item,timestamp\ns,a,1700000000\n")
+    with pytest.raises(DataError, match=r"clicks\.csv has no column 'item_id' .it has: session_id"):
+        Dataset.load(None, tmp_path / "clicks.csv")
+
+
 def test_one_item_is_too_few(tmp_path):
     train = write(tmp_path / "train.txt", 1, 3, items="a")
     with pytest.raises(DataError, match=r"train\.txt has a single item, 'a'"):

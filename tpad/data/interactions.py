@@ -12,7 +12,7 @@ from tpad.data.items import ITEM_COLUMNS
 from tpad.data.report import ReportBuilder
 from tpad.data.sequences import is_sequence_file, read_sequences
 from tpad.data.table_stream import is_parquet
-from tpad.data.tables import read_table
+from tpad.data.tables import read_table, require_columns
 from tpad.errors import DataError, shown
 
 _SESSION_REC = {
@@ -39,9 +39,12 @@ class Interactions:
     is_sequences: bool = False
 
     def item_ids(self) -> pd.Series:
-        """The ids that are clicked, each once, in the order of the file."""
-        if Columns.ITEM_ID not in self.frame.columns:
-            return pd.Series(dtype="str")
+        """The ids that are clicked, each once, in the order of the file.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        require_columns(self.frame, [Columns.ITEM_ID], self.name)
         ids = to_ids(self.frame[Columns.ITEM_ID], self.name).drop_duplicates()
         return ids[ids != ""]
 

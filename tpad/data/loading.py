@@ -127,15 +127,16 @@ def _split_of(sources: list[Interactions], options: LoadOptions) -> str:
     """
     first = sources[0]
     split = options.split or (LEAVE_ONE_OUT if first.is_sequences else TIME)
-    if split == TIME and any(one.is_sequences for one in sources):
+    untimed = [one.name for one in sources if one.is_sequences]
+    if split == TIME and untimed:
         raise DataError(
-            f"{first.name} has sequences without times, which cannot be split by time; use the split "
+            f"{untimed[0]} has sequences without times, which cannot be split by time; use the split "
             f"{LEAVE_ONE_OUT}."
         )
     if split == LEAVE_ONE_OUT and len(sources) > 1:
         raise ConfigError(
-            f"The split {LEAVE_ONE_OUT} makes test cases of the interactions; leave out the test "
-            "interactions, or split by time."
+            f"The split {LEAVE_ONE_OUT} makes its test cases of {first.name}; leave out the test "
+            "interactions."
         )
     if split == TIME and len(sources) == 1:
         return split
