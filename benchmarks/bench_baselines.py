@@ -3,8 +3,8 @@
     python benchmarks/bench_baselines.py --data FOLDER --dataset beauty --keep beauty.jsonl
     python benchmarks/bench_baselines.py --data FOLDER --dataset yoochoose --only markov slist
 
-FOLDER holds `amazon-beauty/sequences.txt` (user item item …, in time order, as S3-Rec releases it),
-`yoochoose-100k/yoochoose-clicks-100k_{train_full,test}.txt` (the sample of session-rec) or
+FOLDER holds `amazon-beauty/{sequences.txt,items.tsv}` (user item item …, in time order, as S3-Rec
+releases it, and titles), `yoochoose-100k/yoochoose-clicks-100k_{train_full,test}.txt` (the sample of session-rec) or
 `movielens-posters/{items,interactions}.csv`.
 
 All models of a table are treated alike: the same number of tries of the declared search
@@ -18,21 +18,19 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
 from eval.baselines import BASELINES, Baseline, content_baseline, tune
 from eval.metrics.ranking import candidate_scores
 from eval.metrics.ranks import Ranks, case_values, target_ranks
 from eval.models.features import text_features
-from eval.protocol import TestCases
+from eval.protocol import SLICES, Protocol, TestCases
 from tpad import ConfigError, Dataset, TpadError
-from tpad.data.sessions import Sessions
 from tpad.model.session.fitted import EpochReport
 
 METRICS = ("P", "MRR", "NDCG")
@@ -54,8 +52,7 @@ class Task:
 
     Attributes:
         name: of the data.
-        dataset: training and validation sessions.
-        prefixes, targets: the n test cases.
+        dataset: training, validation and test sessions.
         k: cut-off.
         mask_seen: whether the items of a prefix are no candidates.
         budget: settings that all neural models share and that are not searched.
@@ -64,12 +61,15 @@ class Task:
 
     name: str
     dataset: Dataset
-    prefixes: list[np.ndarray]
-    targets: np.ndarray
     k: int
     mask_seen: bool
     budget: dict[str, Any]
     baselines: dict[str, Baseline] = field(default_factory=lambda: dict(BASELINES))
+
+    @cached_property
+    def cases(self) -> TestCases:
+        """Every prefix of the test sessions."""
+        return TestCases.of(self.dataset, Protocol(mask_history=self.mask_seen))
 
     def __str__(self) -> str:
         train, validation = self.dataset.train, self.dataset.validation
@@ -77,85 +77,37 @@ class Task:
         return (
             f"{self.name}: every model is fitted on {len(train):,} training sessions "
             f"({train.lengths.sum():,} clicks) and chosen on {len(validation):,} validation sessions, "
-            f"which none is fitted on; {len(self.targets):,} test cases, all {len(self.dataset):,} "
+            f"which none is fitted on; {len(self.cases):,} test cases, all {len(self.dataset):,} "
             f"items ranked, history {history}"
         )
 
 
 def beauty(folder: Path) -> Task:
     """Leave-one-out: the last item tests, the one before validates, training has the rest."""
-    lines = (folder / "amazon-beauty" / "sequences.txt").read_text().splitlines()
-    names = [line.split()[1:] for line in lines]
-    ids, rows = np.unique(np.concatenate(names), return_inverse=True)
-    users = np.split(rows.astype(np.int32), np.cumsum([len(name) for name in names])[:-1])
-    train, validation = (_sessions([user[:end] for user in users], str(end)) for end in (-2, -1))
-    validation = replace(validation, history=train.lengths)
-    dataset = _dataset(ids, train, validation)
-    prefixes, targets = [user[:-1] for user in users], np.array([user[-1] for user in users])
-    return Task("beauty", dataset, prefixes, targets, 10, True, BEAUTY_BUDGET)
+    files = [folder / "amazon-beauty" / name for name in ("items.tsv", "sequences.txt")]
+    return Task("beauty", Dataset.load(*files), 10, True, BEAUTY_BUDGET)
 
 
 def yoochoose(folder: Path) -> Task:
     """The given split; the last tenth of the training sessions validates."""
-    parts = [
-        pd.read_csv(folder / "yoochoose-100k" / f"yoochoose-clicks-100k_{name}.txt", sep="\t")
+    train, test = (
+        folder / "yoochoose-100k" / f"yoochoose-clicks-100k_{name}.txt"
         for name in ("train_full", "test")
-    ]
-    ids = np.unique(parts[0]["ItemId"])
-    sessions = []
-    for number, part in enumerate(parts):
-        part = part.sort_values(["SessionId", "Time"], kind="stable")
-        begins = np.flatnonzero(np.diff(part["SessionId"], prepend=-1))[1:]
-        items = np.split(np.searchsorted(ids, part["ItemId"]).astype(np.int32), begins)
-        times = np.split(part["Time"].to_numpy(np.int64), begins)
-        ends = part.groupby("SessionId", sort=False)["Time"].last()
-        order = ends.argsort(kind="stable")
-        some = [items[i] for i in order]
-        sessions.append(_sessions(some, str(number), [times[i] for i in order]))
-    train, test = sessions
-    rows, cut = np.arange(len(train)), len(train) * 9 // 10
-    dataset = _dataset(ids, train.take(rows[:cut]), train.take(rows[cut:]))
-    cases = test.prefixes()
+    )
+    dataset = Dataset.load(None, train, test_interactions=test)
     # Shoppers come back to items: a third of the test targets. Few epochs for slow cores.
-    return Task("yoochoose", dataset, cases.prefixes, cases.targets, 20, False, {"epochs": 10})
+    return Task("yoochoose", dataset, 20, False, {"epochs": 10})
 
 
 def movies(folder: Path) -> Task:
     """The project's own split, a tenth of the items cold; neighbours in TF-IDF join the baselines."""
     tables = [folder / "movielens-posters" / name for name in ("items.csv", "interactions.csv")]
     dataset = Dataset.load(*tables, cold_fraction=0.1, seed=0)
-    cases = TestCases.of(dataset)
     near = {"tfidf_neighbours": content_baseline(text_features(dataset), "Neighbours in TF-IDF")}
-    return Task(
-        "movies",
-        dataset,
-        cases.prefixes,
-        cases.targets,
-        20,
-        True,
-        {"epochs": 20},
-        BASELINES | near,
-    )
+    return Task("movies", dataset, 20, True, {"epochs": 20}, BASELINES | near)
 
 
 TASKS = {"beauty": beauty, "yoochoose": yoochoose, "movies": movies}
-
-
-def _dataset(ids: np.ndarray, train: Sessions, validation: Sessions) -> Dataset:
-    items = pd.DataFrame({"item_id": ids.astype(str)})
-    for column in ("title", "description", "category", "image"):
-        items[column] = ""
-    items["price"] = np.nan
-    return Dataset(items, Path("."), train, validation, _sessions([], "test"))
-
-
-def _sessions(
-    items: list[np.ndarray], name: str, times: list[np.ndarray] | None = None
-) -> Sessions:
-    """Sessions in the given order; without times they start one second apart."""
-    ids = np.array([f"{name} {row}" for row in range(len(items))], dtype=object)
-    starts = np.arange(len(items)) if times is None else np.array([one[0] for one in times])
-    return Sessions(ids, items, starts.astype(np.int64), times)
 
 
 def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any]:
@@ -181,20 +133,19 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
     searched = time.perf_counter()
     model = baseline.make(options.seed, found.settings, progress).fit(task.dataset)
     fitted = time.perf_counter()
-    ranks = Ranks.empty(len(task.targets))
+    cases = task.cases
+    ranks = Ranks.empty(len(cases))
     for start, scores in candidate_scores(
-        model, task.prefixes, len(task.dataset), mask_seen=task.mask_seen
+        model, cases.prefixes, len(task.dataset), mask_seen=task.mask_seen
     ):
         part = slice(start, start + len(scores))
-        ranks[part] = target_ranks(scores, task.targets[part])
+        ranks[part] = target_ranks(scores, cases.targets[part])
     scored = time.perf_counter()
-    cold = task.dataset.cold[task.targets]
-    slices = {"all": np.ones(len(cold), bool)}
-    if task.name == "movies":
-        slices |= {"warm": ~cold, "cold": cold}
     values = {
-        f"{part} {metric}@{task.k}": float(case_values(ranks[mask], metric, task.k).mean())
-        for part, mask in slices.items()
+        f"{part} {metric}@{task.k}": float(
+            case_values(ranks[cases.slice(part)], metric, task.k).mean()
+        )
+        for part in (SLICES if task.name == "movies" else SLICES[:1])
         for metric in METRICS
     }
     return {

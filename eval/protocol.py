@@ -119,6 +119,11 @@ class TestCases:
         """(n,) int64, items of each prefix."""
         return np.fromiter(map(len, self.prefixes), np.int64, len(self))
 
+    @property
+    def one_per_session(self) -> bool:
+        """Whether no session has two cases, as in leave-one-out."""
+        return len(np.unique(self.session)) == len(self)
+
     @cached_property
     def repeats(self) -> np.ndarray:
         """(n,) bool, whether the target is an item of its prefix; False if the history is masked."""

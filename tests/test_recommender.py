@@ -269,7 +269,7 @@ class TestAddItems:
             ),
             ([("a", NewItem(title="x")), ("a", NewItem(title="y"))], DataError, "duplicate"),
             ({"": NewItem(title="x")}, DataError, "item_id"),
-            ({"a": NewItem()}, DataError, "without title and image"),
+            ({"a": NewItem()}, DataError, "without title, image and description"),
             ({"a": NewItem(title="x", price=-2)}, DataError, "negative price"),
             ({"a": NewItem(image=Image.new("RGB", (1, 1)))}, ImageError, "Item 'a': .*1×1"),
             ([], DataError, "no new items"),

@@ -99,7 +99,7 @@ def run(options: Namespace) -> None:
                 source.name,
                 entries,
                 seeds,
-                protocol=protocol_of(options, source.split),
+                protocol=protocol_of(options),
                 split_id=store_split(store, source),
                 say=lambda line: tqdm.write(line, file=sys.stdout),
                 progress=progress,
@@ -148,7 +148,7 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
         shipped=shipped,
         sizes=sizes,
         tries=options.tries,
-        protocol=protocol_of(options, source.split),
+        protocol=protocol_of(options),
     )
     for name, most in too_large_for(source.dataset).items():
         print(f"{name} is skipped: it takes at most {most:,} training items.")

@@ -1,4 +1,4 @@
-"""The source of sessions and embedding sets: a bundle, a demo shop, or two tables."""
+"""The source of sessions and embedding sets: a bundle, a demo shop, or your own files."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -24,6 +24,8 @@ from tpad.data.vectors import parse_named_file
 from tpad.world.oracle import Oracle
 
 WORLD_FILE = "world.json"
+TABLE_OPTIONS = ("items", "test_interactions", "merge_repeats", "cold_fraction")
+"""Options that belong to --interactions."""
 TEXT = "_tfidf"  # suffix of a set that is concatenated with TF-IDF of the text
 
 
@@ -56,19 +58,45 @@ class Source:
 
 def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
     """Add the options that name a source; with `sets`, also those of further embedding sets."""
-    source = parser.add_argument_group("source (give one of --bundle, --world, or --items)")
+    source = parser.add_argument_group("source (give one of --bundle, --world, or --interactions)")
     source.add_argument("--bundle", type=Path, help="bundle written by `python -m tpad train`")
     source.add_argument("--world", type=Path, help="demo shop written by `python -m tpad world`")
-    source.add_argument("--items", type=Path, help="item table; needs --interactions")
-    source.add_argument("--interactions", type=Path, help="interaction table; needs --items")
+    source.add_argument(
+        "--interactions",
+        type=Path,
+        help="interaction table, or text with a line `user item item …` per user",
+    )
+    source.add_argument(
+        "--items",
+        type=Path,
+        help="item table (default: the items that are clicked, without content)",
+    )
+    source.add_argument(
+        "--test-interactions",
+        type=Path,
+        help="table with the test sessions, if the interactions have only the others",
+    )
     source.add_argument(
         "--merge-repeats",
         action="store_true",
-        help="with --items: merge consecutive clicks on the same item into one",
+        help="with --interactions: merge consecutive clicks on the same item into one",
+    )
+    source.add_argument(
+        "--cold-fraction",
+        type=float,
+        default=0.0,
+        help="with --interactions: share of the items to keep out of training (default: 0)",
+    )
+    source.add_argument(
+        "--cold-seed",
+        type=int,
+        default=0,
+        help="seed of the draw of these items, `--seed` of `tpad train` (default: 0)",
     )
     source.add_argument(
         "--split",
-        help="split the data again, for example few_shot:n=5,seed=1; see `splits --help`",
+        help="split the data again, for example few_shot:n=5,seed=1 or leave_one_out; see "
+        "`splits --help`",
     )
     if sets:
         source.add_argument(
@@ -103,7 +131,7 @@ def add_protocol(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cases",
         choices=tuple(CASES),
-        help="prefixes of a session to evaluate (default: that of the split, else every_prefix)",
+        help="prefixes of a session to evaluate (default: every_prefix)",
     )
     parser.add_argument(
         "--keep-history", action="store_true", help="keep the session's items as candidates"
@@ -131,10 +159,9 @@ def database_of(options: Namespace) -> str:
     return options.database or default_target()
 
 
-def protocol_of(options: Namespace, split: Split | None) -> Protocol:
-    """The protocol; a split has cases of its own unless the options name others."""
-    cases = options.cases or (split.protocol.cases if split else "every_prefix")
-    return Protocol(cases, not options.keep_history)
+def protocol_of(options: Namespace) -> Protocol:
+    """The protocol that the options name."""
+    return Protocol(options.cases or "every_prefix", not options.keep_history)
 
 
 def cases_of(options: Namespace, source: Source) -> TestCases:
@@ -143,7 +170,7 @@ def cases_of(options: Namespace, source: Source) -> TestCases:
     Raises:
         DataError: there are none.
     """
-    cases = TestCases.of(source.dataset, protocol_of(options, source.split))
+    cases = TestCases.of(source.dataset, protocol_of(options))
     if not len(cases):
         raise DataError(
             f"{source.name} has no test session of two or more clicks; there is nothing to evaluate."
@@ -198,14 +225,18 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
 
 def _read_data(options: Namespace) -> tuple[str, Dataset, Bundle | None, list[Path]]:
     """The name of the source, its data, its bundle, and folders that may have the facts of a shop."""
-    tables = options.items is not None or options.interactions is not None
-    if (options.bundle is not None) + (options.world is not None) + tables != 1:
-        raise ConfigError("Give one source: --bundle, --world, or --items with --interactions.")
-    merges = getattr(options, "merge_repeats", False)
-    if merges and not tables:
+    tables = [name for name in TABLE_OPTIONS if getattr(options, name)]
+    given = (options.bundle, options.world, options.interactions)
+    if sum(one is not None for one in given) != 1:
+        if tables and options.interactions is None:
+            raise ConfigError(
+                f"--{tables[0].replace('_', '-')} needs --interactions; give your clicks."
+            )
+        raise ConfigError("Give one source: --bundle, --world, or --interactions.")
+    if options.interactions is None and tables:
         raise ConfigError(
-            "--merge-repeats needs --items and --interactions; the sessions of a bundle are used as "
-            "it was trained on them."
+            f"--{tables[0].replace('_', '-')} needs --interactions; the sessions of a bundle are used "
+            "as it was trained on them."
         )
     if options.bundle is not None:
         bundle = Bundle.load(options.bundle)
@@ -214,12 +245,21 @@ def _read_data(options: Namespace) -> tuple[str, Dataset, Bundle | None, list[Pa
     if options.world is not None:
         name = options.world.resolve().name
         return name, Dataset.from_world(options.world), None, [options.world]
-    if options.items is None or options.interactions is None:
-        raise ConfigError("Both tables are needed; give --items and --interactions.")
-    dataset = Dataset.load(options.items, options.interactions, merge_repeats=merges)
+    config = None if options.split is None else SplitConfig.parse(options.split)
+    dataset = Dataset.load(
+        options.items,
+        options.interactions,
+        test_interactions=options.test_interactions,
+        # Users are whole only if the clicks are read as their sequences.
+        split="leave_one_out" if config is not None and config.kind == "leave_one_out" else None,
+        cold_fraction=options.cold_fraction,
+        merge_repeats=options.merge_repeats,
+        seed=options.cold_seed,
+    )
     if dataset.report.findings:
         print(dataset.report, file=sys.stderr)
-    return options.items.resolve().parent.name, dataset, None, []
+    folder = (options.items or options.interactions).resolve().parent
+    return folder.name, dataset, None, []
 
 
 def store_split(store: Store, source: Source) -> int | None:

@@ -37,11 +37,11 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Run the command."""
-    named = options.bundle or options.world or options.items
+    named = options.bundle or options.world or options.interactions
     if named and options.split is None:
         raise ConfigError("Name the split to make with --split, for example cold_items:seed=1.")
     if options.split and not named:
-        raise ConfigError("Name the source to split: --bundle, --world, or --items.")
+        raise ConfigError("Name the source to split: --bundle, --world, or --interactions.")
     if options.folder and not named:
         raise ConfigError("--folder needs a source and --split; name both.")
     source = load_source(options, evaluates=False) if named else None

@@ -10,7 +10,7 @@ import pandas as pd
 from eval.metrics.averaging import CASE, MEANS, concentration
 from eval.metrics.slices import KINDS, kind_of
 from eval.protocol import SLICES
-from eval.reports.tables import MARK, shares, wide
+from eval.reports.tables import MARK, headlines, one_per_session, shares, wide
 from eval.runs.results import HEADLINES, ROLE_NOTE, Result
 from eval.runs.slice_comparison import SliceComparison
 
@@ -60,12 +60,14 @@ def main_slices(frame: pd.DataFrame) -> list[str]:
 def at_a_glance(frame: pd.DataFrame) -> list[Section]:
     """The headline metrics of the main slices, and their shares of the oracle's if there is one.
 
+    With one case per session they have four digits, as in published leave-one-out results.
+
     Args:
         frame: from `eval.reports.tables.results_frame`.
     """
     found = []
     for title, note, form in (
-        ("At a glance", "", wide),
+        ("At a glance", "", partial(wide, digits=4 if one_per_session(frame) else 3)),
         ("", "Share of the oracle's result, with its 95 % interval in brackets:", shares),
     ):
         table = _main_slices_beside(frame, form)
@@ -106,7 +108,7 @@ def by_other_mean(
 
 def _main_slices_beside(frame: pd.DataFrame, form: Callable[..., pd.DataFrame]) -> pd.DataFrame:
     """The headline metrics of the main slices side by side, one row per model."""
-    parts = {part: form(frame, part, HEADLINES) for part in main_slices(frame)}
+    parts = {part: form(frame, part, headlines(frame)) for part in main_slices(frame)}
     table = pd.concat(
         [
             one.rename(columns=lambda name, part=part: f"{part} {name}")

@@ -1,15 +1,16 @@
 """Results as tidy tables with one row per model, slice and metric; also as LaTeX."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eval.metrics.averaging import CASE, MEANS, averaged
-from eval.metrics.ranks import metric_names, oracle_ratio
+from eval.metrics.ranks import HITS, metric_names, oracle_ratio
 from eval.metrics.significance import bootstrap_interval, over_seeds, ratio_interval
-from eval.runs.results import ROLE_NOTE, Result
+from eval.runs.results import HEADLINES, LEAVE_ONE_OUT_HEADLINES, ROLE_NOTE, Result
 
 COLUMNS = (
     "model",
@@ -83,19 +84,30 @@ def results_frame(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def headlines(frame: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    """The metrics that are shown first; with one case per session also those of leave-one-out."""
+    return HEADLINES + (LEAVE_ONE_OUT_HEADLINES if one_per_session(frame) else ())
+
+
+def one_per_session(frame: pd.DataFrame) -> bool:
+    """Whether no session has two cases, as in leave-one-out."""
+    return bool((frame.cases == frame.sessions).all())
+
+
 def wide(
     frame: pd.DataFrame,
     part: str,
     metrics: Sequence[tuple[str, int]],
     *,
     with_intervals: bool = False,
+    digits: int = 3,
 ) -> pd.DataFrame:
     """One slice as text: a row per model, a column per metric, as "0.617 ± 0.001".
 
     The best model of each column, except references and oracle, is marked with a trailing `MARK`. With
-    intervals a cell is "0.617 (0.606–0.628)".
+    intervals a cell is "0.617 (0.606–0.628)", always of three digits.
     """
-    text = _interval_cell if with_intervals else _cell
+    text = _interval_cell if with_intervals else partial(_cell, digits=digits)
     shown = {}
     for metric, some in _by_metric(frame, part, metrics):
         real = some[~some.role.isin(list(ROLE_NOTE))]
@@ -142,7 +154,8 @@ def _by_metric(
     """Metrics such as "P@20", each with the rows of its models on a slice."""
     of_part = frame[frame.slice == part]
     for metric, k in metrics:
-        yield f"{metric}@{k}", of_part[(of_part.metric == metric) & (of_part.k == k)]
+        name = HITS[0] if metric in HITS else metric
+        yield f"{metric}@{k}", of_part[(of_part.metric == name) & (of_part.k == k)]
 
 
 def _share(row: Any) -> str:
@@ -181,9 +194,9 @@ def latex(frame: pd.DataFrame, metrics: Sequence[tuple[str, int]], caption: str)
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: Any) -> str:
-    text = f"{row.mean:.3f}"
-    return text if np.isnan(row.deviation) else f"{text} ± {row.deviation:.3f}"
+def _cell(row: Any, digits: int) -> str:
+    text = f"{row.mean:.{digits}f}"
+    return text if np.isnan(row.deviation) else f"{text} ± {row.deviation:.{digits}f}"
 
 
 def _interval_cell(row: Any) -> str:

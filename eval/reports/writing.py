@@ -13,8 +13,7 @@ from eval.reports.report import (
     markdown,
     report_title,
 )
-from eval.reports.tables import latex
-from eval.runs.results import HEADLINES
+from eval.reports.tables import headlines, latex
 from tpad import ConfigError, DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing
@@ -49,7 +48,8 @@ def write_report(path: Path | None, data: ReportData) -> None:
     elif path.suffix == ".csv":
         text = csv_text(data.frame())
     elif path.suffix == ".tex":
-        text = latex(data.frame(), HEADLINES, report_title(data.title, data.mean))
+        frame = data.frame()
+        text = latex(frame, headlines(frame), report_title(data.title, data.mean))
     else:
         frame = data.frame()
         first, last = first_and_last(frame, data)

@@ -9,6 +9,8 @@ import numpy as np
 from eval.metrics.ranks import Ranks, all_case_values, case_values
 
 HEADLINES = (("P", 20), ("MRR", 20))
+LEAVE_ONE_OUT_HEADLINES = (("HR", 10), ("NDCG", 10))
+"""Shown as well if every session has one case, as in leave-one-out; HR is another name of P."""
 ROLE_NOTE = {
     "reference": "knows the true attributes",
     "oracle": "knows the law of the shop",

@@ -17,7 +17,7 @@ from eval.metrics.calibration import validation_cases
 from eval.models.entries import Entry, Progress, Tuned
 from eval.models.features import text_features
 from eval.models.session_recommender import ScoringModel
-from eval.protocol import Protocol, TestCases
+from eval.protocol import SLICES, Protocol, TestCases
 from eval.runs.evaluation import evaluate
 from eval.runs.results import Result
 from eval.runs.selection import result_of
@@ -66,7 +66,7 @@ def run_models(
         for seed in seeds if entry.seeded else seeds[:1]:
             run_id, tuned = task.run(entry, seed, tuned)
             run_ids.append(run_id)
-            say(_line(store, run_id, entry.name, seed))
+            say(_line(store, run_id, entry.name, seed, task.cases))
         runs = [store.get(run_id) for run_id in run_ids]
         results.append(result_of(store, entry.name, entry.role, runs))
     return results
@@ -172,11 +172,14 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _line(store: Store, run_id: str, name: str, seed: int) -> str:
+def _line(store: Store, run_id: str, name: str, seed: int, cases: TestCases) -> str:
     values = {(m.slice, m.name, m.k): m.value for m in store.metrics(run_id)}
-    shown = [
-        f"{part} P@20 {values[part, 'P', 20]:.3f} MRR@20 {values[part, 'MRR', 20]:.3f}"
-        for part in ("all", "warm", "cold")
-        if (part, "P", 20) in values
-    ]
+    shown = []
+    for part in SLICES:
+        if (part, "P", 20) not in values:
+            continue
+        text = f"{part} P@20 {values[part, 'P', 20]:.3f} MRR@20 {values[part, 'MRR', 20]:.3f}"
+        if cases.one_per_session:
+            text += f" HR@10 {values[part, 'P', 10]:.4f} NDCG@10 {values[part, 'NDCG', 10]:.4f}"
+        shown.append(text)
     return f"{name} (seed {seed}): " + ", ".join(shown)

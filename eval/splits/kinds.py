@@ -9,7 +9,7 @@ import numpy as np
 
 from tpad import Columns, ConfigError, DataError, Dataset
 from tpad.data.sessions import Sessions
-from tpad.data.splits import split_by_time
+from tpad.data.splits import split_by_time, split_leave_one_out, without_clicks
 from tpad.errors import shown
 
 POPULARITY_STRATA = 10
@@ -75,7 +75,7 @@ def launch_date(
         )
     before = sessions.take(sessions.starts < end)
     # A session that continues after midnight is cut there, so later clicks are not trained on.
-    before = without(before, before.click_times >= end)
+    before = without_clicks(before, before.click_times >= end)
     if not len(before):
         raise ConfigError(f"No session has two clicks before the end of {day}; choose a later day.")
     part = split_by_time(before.starts, params["validation_fraction"], 0.0)
@@ -116,26 +116,12 @@ def leave_one_out(
 ) -> tuple[Dataset, np.ndarray]:
     """The last click of each sequence is the test target, the second last the validation target.
 
-    As in SASRec (Kang & McAuley 2018): the clicks before the target are its history, and sequences of
-    fewer than three clicks are used for training only. The three sequences of a user are named
-    `user:train`, `user:validation` and `user:test`.
+    See `tpad.data.splits.split_leave_one_out`. A dataset that was loaded with this split stays as it is.
     """
-    users = joined(dataset)
-    long = users.take(users.lengths >= 3)
-
-    def part(name: str, whole: Sessions, lengths: np.ndarray) -> Sessions:
-        return replace(
-            _first_clicks(whole, lengths),
-            ids=np.array([f"{user}:{name}" for user in whole.ids], dtype=object),
-            history=None if name == "train" else lengths - 1,
-        )
-
-    cut = replace(
-        dataset,
-        train=part("train", users, users.lengths - np.where(users.lengths >= 3, 2, 0)),
-        validation=part("validation", long, long.lengths - 1),
-        test=part("test", long, long.lengths),
-    )
+    if has_history(dataset) and all(str(name).endswith(":test") for name in dataset.test.ids):
+        return given(dataset, params, rng)
+    train, validation, test = split_leave_one_out(joined(dataset))
+    cut = replace(dataset, train=train, validation=validation, test=test)
     return given(cut, params, rng)
 
 
@@ -209,21 +195,9 @@ def hold_out(
     surplus[order] = np.arange(len(clicks)) - first >= at_most
     return replace(
         dataset,
-        train=without(dataset.train, surplus & chosen[clicks]),
-        validation=without(dataset.validation, chosen[dataset.validation.clicks]),
+        train=without_clicks(dataset.train, surplus & chosen[clicks]),
+        validation=without_clicks(dataset.validation, chosen[dataset.validation.clicks]),
     )
-
-
-def without(sessions: Sessions, removed: np.ndarray) -> Sessions:
-    """The sessions without the clicks where `removed` (n_clicks,) is True.
-
-    A session that is left with a single click has nothing to predict and is removed too.
-    """
-    if not removed.any():
-        return sessions
-    owner = sessions.owners  # (n_clicks,)
-    left = np.bincount(owner[~removed], minlength=len(sessions))
-    return sessions.where(~removed & ((left > 1) | (left == sessions.lengths))[owner])
 
 
 def joined(dataset: Dataset) -> Sessions:
@@ -232,13 +206,13 @@ def joined(dataset: Dataset) -> Sessions:
     Raises:
         DataError: the dataset was split by `leave_one_out`.
     """
-    parts = [getattr(dataset, name) for name in PARTS]
-    parts = [part for part in parts if len(part)]
-    if any((part.first_targets > 1).any() for part in parts):
+    if has_history(dataset):
         raise DataError(
             "The sequences of the dataset overlap, as it was split by leave_one_out; split the "
             "original dataset."
         )
+    parts = [getattr(dataset, name) for name in PARTS]
+    parts = [part for part in parts if len(part)]
     known = all(part.times is not None for part in parts)
     whole = Sessions(
         np.concatenate([np.zeros(0, object), *(part.ids for part in parts)]),
@@ -247,6 +221,11 @@ def joined(dataset: Dataset) -> Sessions:
         [times for part in parts for times in part.times] if known else None,
     )
     return whole.take(np.argsort(whole.starts, kind="stable"))
+
+
+def has_history(dataset: Dataset) -> bool:
+    """Whether sessions begin with clicks of an earlier part, as those of `leave_one_out` do."""
+    return any((getattr(dataset, name).first_targets > 1).any() for name in PARTS)
 
 
 def end_of_day(day: str | None) -> int:
@@ -258,17 +237,6 @@ def end_of_day(day: str | None) -> int:
             f"day must be the last day of training, as YYYY-MM-DD, not {day!r}."
         ) from None
     return int((start + timedelta(days=1)).timestamp())
-
-
-def _first_clicks(sessions: Sessions, counts: np.ndarray) -> Sessions:
-    """The first clicks of each session; counts (n,) are at least 1."""
-    cuts = counts.tolist()
-    times = sessions.times
-    return replace(
-        sessions,
-        items=[items[:cut] for items, cut in zip(sessions.items, cuts, strict=True)],
-        times=None if times is None else [t[:cut] for t, cut in zip(times, cuts, strict=True)],
-    )
 
 
 def _categories(dataset: Dataset) -> np.ndarray:

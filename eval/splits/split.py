@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from eval.protocol import Protocol
 from eval.splits.kinds import CUTS, end_of_day
 from tpad import Columns, ConfigError, DataError, Dataset
 from tpad.settings import Count, CountOrZero, Share, settings
@@ -119,6 +118,7 @@ class SplitConfig:
             ConfigError: a parameter is unknown, or its value has the wrong type.
         """
         kind, _, rest = text.partition(":")
+        kind = kind.replace("-", "_")
         kinds: dict[str, type] = {"seed": int, "n": int, "length": int}
         kinds |= dict.fromkeys(("fraction", "validation_fraction", "test_fraction"), float)
         known = {field.name for field in fields(cls)[1:]}
@@ -188,11 +188,6 @@ class Split:
     def few_shot(self) -> np.ndarray:
         """(n_items,) bool, items with at most n training clicks and no validation clicks."""
         return self.roles == FEW_SHOT
-
-    @property
-    def protocol(self) -> Protocol:
-        """The default protocol of its test sessions."""
-        return Protocol("last_item" if self.kind == "leave_one_out" else "every_prefix")
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """(item id, role) of every item, in the order of the items."""

@@ -128,11 +128,15 @@ def test_ablations_that_cannot_start(refused, tmp_path, arguments, named):
     assert not list(tmp_path.iterdir())
 
 
-def test_both_tables_are_needed(refused, tables, tmp_path):
+def test_clicks_are_needed(refused, tables, tmp_path):
     items, clicks = tables
-    for half in (("--items", items), ("--interactions", clicks)):
-        told = refused("train", "--out", tmp_path / "b", *half)
-        assert "--items and --interactions" in told
+    for options in (
+        ("--items", items),
+        ("--test-interactions", clicks),
+        ("--split", "leave-one-out"),
+    ):
+        told = refused("train", "--out", tmp_path / "b", *options)
+        assert f"{options[0]} needs --interactions" in told
 
 
 def test_tables_that_cannot_be_read(refused, tables, tmp_path):

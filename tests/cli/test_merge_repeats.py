@@ -49,5 +49,5 @@ def test_repeats_are_merged_where_that_is_asked_for(tables, tmp_path, command, c
 @pytest.mark.parametrize("command", [training, evaluation])
 def test_repeats_are_merged_in_tables_alone(tmp_path, command):
     work = ["--work", str(tmp_path / "work")] if command is training else []
-    with pytest.raises(ConfigError, match="--merge-repeats needs --items"):
+    with pytest.raises(ConfigError, match="--merge-repeats needs --interactions"):
         command(["--world", str(tmp_path), *work, "--merge-repeats"])

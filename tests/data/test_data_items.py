@@ -24,7 +24,7 @@ FAULTS = {
     "price is not a number": (2, "row 6 (item 'c')"),
     "negative price": (1, "row 4 (item 'b')"),
     "missing image": (2, "row 4: 'images/none.png' does not exist"),
-    "item without title and image": (1, "row 7 (item 'd')"),
+    "item without title, image and description": (1, "row 7 (item 'd')"),
 }
 
 
@@ -63,7 +63,7 @@ def test_strict_raises_each_of_them(tmp_path, reason):
         "price is not a number": "b,Case,cheap,",
         "negative price": "b,Case,-1,",
         "missing image": "b,Case,1,images/none.png",
-        "item without title and image": "b,,1,",
+        "item without title, image and description": "b,,1,",
     }[reason]
     (tmp_path / "items.csv").write_text(f"item_id,title,price,image\nz,Zip,1,\n{row}\n")
     with pytest.raises(DataError, match=rf"^items\.csv row 3.*: {reason}; correct the table"):
@@ -82,6 +82,15 @@ def test_fatal(tmp_path, header, sentence):
     (tmp_path / "items.csv").write_text(header)
     with pytest.raises(DataError, match=sentence):
         read_items(tmp_path / "items.csv", ReportBuilder())
+
+
+def test_attributes_may_take_the_place_of_a_title(tmp_path):
+    (tmp_path / "items.tsv").write_text("item_id\tdescription\nx\tred, leather\ny\t\n")
+    builder = ReportBuilder()
+    items = read_items(tmp_path / "items.tsv", builder)
+    assert items["title"].tolist() == ["", ""]
+    assert items["description"].tolist() == ["red, leather", ""]
+    assert builder.build().count("item without title, image and description") == 1
 
 
 def test_parquet_with_numbers_as_ids(tmp_path):

@@ -56,7 +56,7 @@ def read_job(args: Namespace) -> Job:
     from tpad.model.given_features import TFIDF
     from tpad.training.base import Base
 
-    preset_name = args.preset or ("shop" if args.items else "demo")
+    preset_name = args.preset or ("shop" if args.interactions else "demo")
     config = _config(args, preset_name)
     files = parse_named_files(feature for feature in args.features if feature != TFIDF)
     names = tuple(dict.fromkeys(feature.partition("=")[0] for feature in args.features))
@@ -116,20 +116,22 @@ def _dataset(args: Namespace, work: Path, preset_name: str) -> tuple["Dataset", 
     """The dataset, and further files that the bundle takes from the demo shop."""
     from tpad.data.dataset import Dataset, check_images
 
-    if args.items is None and args.interactions is None:
-        if args.merge_repeats:
-            raise ConfigError("--merge-repeats needs --items and --interactions.")
+    if args.interactions is None:
+        for option in ("items", "test_interactions", "split", "merge_repeats"):
+            if getattr(args, option):
+                name = option.replace("_", "-")
+                raise ConfigError(f"--{name} needs --interactions; give your clicks.")
         folder = args.world or _make_world(work, preset_name)
         return Dataset.from_world(folder), {
             name: folder / name for name in ("world.json", "arrivals")
         }
-    if args.items is None or args.interactions is None:
-        raise ConfigError("Both tables are needed; give --items and --interactions.")
     dataset = Dataset.load(
         args.items,
         args.interactions,
+        test_interactions=args.test_interactions,
         session_gap_minutes=args.session_gap,
         strict=args.strict,
+        split=args.split,
         cold_fraction=args.cold_fraction,
         seed=args.seed,
         merge_repeats=args.merge_repeats,

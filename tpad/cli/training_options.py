@@ -14,7 +14,7 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
         "--preset",
         choices=("demo", "smoke", "shop"),
         help="settings to start from: demo and smoke also make their own shop, shop is for your "
-        "tables (default: shop with --items, else demo)",
+        "tables (default: shop with --interactions, else demo)",
     )
     _add_data_options(parser.add_argument_group("data"))
     _add_model_options(parser.add_argument_group("model"))
@@ -37,8 +37,29 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
 
 
 def _add_data_options(group: _ArgumentGroup) -> None:
-    group.add_argument("--items", type=Path, help="item table (CSV or Parquet)")
-    group.add_argument("--interactions", type=Path, help="interaction table (CSV or Parquet)")
+    group.add_argument(
+        "--items",
+        type=Path,
+        help="item table (CSV or Parquet; default: the items that are clicked, without content)",
+    )
+    group.add_argument(
+        "--interactions",
+        type=Path,
+        help="interaction table (CSV or Parquet), or text with a line `user item item …` per user",
+    )
+    group.add_argument(
+        "--test-interactions",
+        type=Path,
+        help="table with the test sessions, if the interactions have only the others",
+    )
+    group.add_argument(
+        "--split",
+        type=lambda text: text.replace("-", "_"),
+        choices=("time", "leave_one_out"),
+        help="time: the latest sessions test; leave_one_out: the last click of each user tests, the "
+        "one before validates (default: leave_one_out for lines of users, else time, or as in the "
+        "table)",
+    )
     group.add_argument(
         "--world", type=Path, help="demo shop to train on, a folder written by `tpad world`"
     )

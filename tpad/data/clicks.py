@@ -1,4 +1,4 @@
-"""Reads clicks from a table and groups them into sessions."""
+"""Checks clicks and groups them into sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,23 +9,25 @@ import pandas as pd
 
 from tpad.data.columns import Columns
 from tpad.data.ids import to_ids
+from tpad.data.interactions import Interactions, no_known_item, read_interactions
 from tpad.data.report import ReportBuilder
 from tpad.data.sessions import SPLITS, Clicks
-from tpad.data.tables import read_table, require_columns, to_booleans, to_text
+from tpad.data.tables import require_columns, to_booleans, to_text
 from tpad.data.times import ACCEPTED, is_order, refuse_constant, to_unix_seconds
 from tpad.errors import DataError, shown
 
 
 def read_clicks(
-    path: str | Path,
+    source: str | Path | Interactions,
     item_ids: pd.Series,
     report: ReportBuilder,
     *,
     session_gap_minutes: float = 30,
     min_session: int = 2,
     merge_repeats: bool = False,
+    whole_users: bool = False,
 ) -> Clicks:
-    """Read an interaction table and group its clicks into sessions.
+    """Read interactions and group their clicks into sessions.
 
     With a `session_id` column, each id is one session. Otherwise a session is a sequence of one user's
     clicks in which each follows the previous one in less than the gap; sessions are named `user#1`,
@@ -34,36 +36,49 @@ def read_clicks(
     those of the same second are counted.
 
     Args:
-        path: CSV or Parquet with session_id or user_id, item_id, timestamp, and optionally split
-            and is_history.
+        source: CSV or Parquet with session_id or user_id, item_id, timestamp, and optionally split
+            and is_history; or a file with a line `user item item …` per user.
         item_ids: (n_items,) str, the known items; the item row of a click is a position in it.
         report: counts rows that are skipped or repaired.
         session_gap_minutes: minutes without a click that end a user's session.
         min_session: sessions with fewer clicks are dropped.
         merge_repeats: merge consecutive clicks on the same item.
+        whole_users: all clicks of a user_id are one session, named as the user; without such a
+            column, those of a session_id are.
 
     Raises:
         DataError: a column is missing, a split or time is invalid, or no click remains.
     """
-    name, before = Path(path).name, len(report)
-    frame = read_table(path, report)
-    by_user = Columns.SESSION_ID not in frame.columns
-    if by_user and Columns.USER_ID not in frame.columns:
-        require_columns(frame, [Columns.SESSION_ID], name)
+    before = len(report)
+    if not isinstance(source, Interactions):
+        source = read_interactions(source, report)
+    name, frame = source.name, source.frame
+    whole_users = whole_users or source.is_sequences
+    owner_column = _owner_column(frame, name, whole_users)
+    by_user = owner_column == Columns.USER_ID
     require_columns(frame, [Columns.ITEM_ID, Columns.TIMESTAMP], name)
-    owner_column = Columns.USER_ID if by_user else Columns.SESSION_ID
     rows, owner_ids = _valid_rows(frame, owner_column, item_ids, name, report, before)
     _report_disorder(rows, name, report)
-    _report_oddities(rows, name, report)
+    _report_oddities(rows, name, report, has_times=not source.is_sequences)
     rows = rows.select(
         np.lexsort((rows.time, rows.owner))
     )  # stable: ties keep the order of the table
-    clicks, begins = _group(rows, owner_ids, by_user, session_gap_minutes * 60, name)
+    has_gaps = by_user and not whole_users
+    clicks, begins = _group(rows, owner_ids, has_gaps, session_gap_minutes * 60, name)
     if merge_repeats:
         repeats = (np.diff(clicks.item, prepend=-1) == 0) & ~begins
         report.note("repeated click in a row", "merged into one", (), int(repeats.sum()))
         clicks = clicks.select(~repeats)
     return drop_short(clicks, min_session, report, name, is_error=not by_user)
+
+
+def _owner_column(frame: pd.DataFrame, name: str, whole_users: bool) -> str:
+    """The column that says whose clicks a session has."""
+    columns = [Columns.SESSION_ID, Columns.USER_ID]
+    found = [column for column in columns if column in frame.columns]
+    if not found:
+        require_columns(frame, columns[:1], name)
+    return found[-1] if whole_users else found[0]
 
 
 def drop_short(
@@ -130,11 +145,7 @@ def _valid_rows(
     skip(f"missing {owner_column}", (owners == "").to_numpy(dtype=bool))
     skip("missing item_id in a click", (clicked == "").to_numpy(dtype=bool))
     if keep.any() and (item[keep] < 0).all():
-        raise DataError(
-            f"{name} has no click on a known item (it has '{shown(clicked[keep].iloc[0])}', "
-            f"the item table '{shown(item_ids.iloc[0])}'); check that both tables use the same "
-            "item_id."
-        )
+        raise no_known_item(name, clicked[keep].iloc[0], item_ids.iloc[0])
     skip("unknown item in a click", item < 0, clicked)
     skip("unreadable timestamp", bad_time, frame[Columns.TIMESTAMP])
     if not keep.any():
@@ -173,7 +184,7 @@ def _skipper(
 
 
 def _group(
-    rows: _Rows, owner_ids: np.ndarray, by_user: bool, gap: float, name: str
+    rows: _Rows, owner_ids: np.ndarray, has_gaps: bool, gap: float, name: str
 ) -> tuple[Clicks, np.ndarray]:
     """Group rows, sorted by owner and time, into sessions.
 
@@ -182,14 +193,14 @@ def _group(
     """
     new_owner = np.diff(rows.owner, prepend=-1) != 0
     begins = new_owner.copy()
-    if by_user:
+    if has_gaps:
         begins |= np.diff(rows.time, prepend=rows.time[0]) >= gap
         if rows.split is not None:
             begins |= np.diff(rows.split, prepend=rows.split[0]) != 0
     session = np.cumsum(begins) - 1
     at = np.flatnonzero(begins)
     names = owner_ids[rows.owner[at]]
-    if by_user:
+    if has_gaps:
         first = np.maximum.accumulate(np.where(new_owner[at], np.arange(len(at)), 0))
         numbers = np.arange(len(at)) - first + 1
         names = np.array([f"{user}#{n}" for user, n in zip(names, numbers, strict=True)], object)
@@ -241,7 +252,7 @@ def _report_disorder(rows: _Rows, name: str, report: ReportBuilder) -> None:
     report.error("click out of order", "the clicks are sorted by time", examples, len(late))
 
 
-def _report_oddities(rows: _Rows, name: str, report: ReportBuilder) -> None:
+def _report_oddities(rows: _Rows, name: str, report: ReportBuilder, *, has_times: bool) -> None:
     """Report what may be intended: repeated rows, and times that only give an order."""
     twice = pd.DataFrame({"owner": rows.owner, "item": rows.item, "time": rows.time}).duplicated()
     report.note(
@@ -250,7 +261,7 @@ def _report_oddities(rows: _Rows, name: str, report: ReportBuilder) -> None:
         (f"{name} row {number}" for number in rows.number[twice]),
         int(twice.sum()),
     )
-    if is_order(rows.time):
+    if has_times and is_order(rows.time):
         report.note(
             "timestamp before 1973",
             "used as the order of the clicks, not as a date",

@@ -57,7 +57,7 @@ class _Table:
     """A CSV file whose header has been read."""
 
     def __init__(self, path: Path, file: io.BufferedReader) -> None:
-        self.path, self.text = path, _Text(path, file)
+        self.path, self.text = path, CheckedText(path, file)
         header = self.text.header()
         self.delimiter = "\t" if header.count(b"\t") > header.count(b",") else ","
         self.names = self._names(header)
@@ -192,7 +192,7 @@ class _Table:
         return DataError(f"{self.path.name} cannot be read as a table: {shown(error, 200)}.")
 
 
-class _Text(io.RawIOBase):
+class CheckedText(io.RawIOBase):
     """The bytes of a CSV file from its header on; they are checked to be UTF-8.
 
     Byte order marks and blank lines before the header are skipped, and a missing line end at the end

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tpad.data.clicks import read_clicks
 from tpad.data.columns import Columns
 from tpad.data.images import find_invalid_images, fit_square, image_sizes, load_image, resolve_image
-from tpad.data.items import ITEM_COLUMNS, read_items
+from tpad.data.items import ITEM_COLUMNS
+from tpad.data.loading import LoadOptions, load_files, parts_of
 from tpad.data.report import LoadReport, ReportBuilder
 from tpad.data.sessions import SESSION_COLUMNS, SPLITS, Cases, Clicks, Sessions
-from tpad.data.splits import assert_no_leak, hold_out_items, remove_held_out, split_by_time
 from tpad.data.tables import require_columns
-from tpad.errors import ConfigError, DataError, ImageError, check_seed, shown
+from tpad.errors import DataError, ImageError, shown
 from tpad.io.files import replacing
 
 __all__ = ["Cases", "Dataset", "LoadReport", "Sessions", "check_images"]
@@ -124,11 +123,13 @@ class Dataset:
     @classmethod
     def load(
         cls,
-        items: str | Path,
+        items: str | Path | None,
         interactions: str | Path,
         *,
+        test_interactions: str | Path | None = None,
         session_gap_minutes: float = 30,
         strict: bool = False,
+        split: str | None = None,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         cold_fraction: float = 0.0,
@@ -136,23 +137,33 @@ class Dataset:
         merge_repeats: bool = False,
         seed: int = 0,
     ) -> "Dataset":
-        """Read an item table and an interaction table, each CSV or Parquet.
+        """Read an item table and interactions.
 
-        The `split` column of the interactions decides the split of a session; without it, sessions
-        are split by their start: the latest are for test, those before for validation. Sessions of
-        fewer than `min_session` clicks are dropped from every split, and an item that occurs only in
-        such sessions is cold.
+        Interactions are a table (CSV or Parquet), or a text file with one line `user item item …` per
+        user, in time order. The `split` column of the table decides the split of a session; without
+        it, `split` does. Sessions of fewer than `min_session` clicks are dropped from every split, and
+        an item that occurs only in such sessions is cold.
 
         Args:
             items: table with item_id and title or image, and optionally description, category and
-                price. Paths of pictures are relative to the folder of the table.
+                price. Paths of pictures are relative to the folder of the table. None: the items are
+                those that are clicked, without any content.
             interactions: table with session_id or user_id, item_id, timestamp (Unix seconds or
                 ISO 8601), and optionally split (train, validation, test) and is_history (true for
-                the first clicks of a session that are known from an earlier split: never targets).
+                the first clicks of a session that are known from an earlier split: never targets);
+                or sequences of users. Items of sequences that are not in the item table are kept
+                without content; clicks of a table on unknown items are skipped.
+            test_interactions: another table with the test sessions; the latest of `interactions`
+                then validate.
             session_gap_minutes: with user_id, minutes without a click that end a session.
             strict: raise at the first invalid row instead of counting it in `report`. A session_id
                 with a single click is invalid; a single click of a user is not.
-            validation_fraction, test_fraction: shares of the sessions for validation and test.
+            split: "time": the latest sessions are for test, those before for validation.
+                "leave_one_out": the last click of each user (of each session_id in a table without
+                user_id) is for test, the one before for validation, and users with fewer than three
+                clicks are for training only. None: "leave_one_out" for sequences, else "time".
+            validation_fraction, test_fraction: shares of the sessions for validation and test, with
+                the split "time".
             cold_fraction: share of the items, drawn at random, whose clicks are removed from
                 training and validation sessions, so that they are cold; test sessions keep them.
             min_session: smallest number of clicks of a session, at least 2.
@@ -160,29 +171,24 @@ class Dataset:
             seed: of the draw of cold items.
 
         Raises:
-            DataError: a table cannot be used; the message names the file and what to do.
+            DataError: a file cannot be used; the message names the file and what to do.
             ConfigError: a setting is out of range.
         """
-        _check_settings(min_session, session_gap_minutes, seed)
-        builder, name = ReportBuilder(strict), Path(interactions).name
-        table = _read_several_items(items, builder)
-        before = len(builder)
-        held_out = hold_out_items(len(table), cold_fraction, seed)
-        clicks = read_clicks(
-            interactions,
-            table[Columns.ITEM_ID],
-            builder,
+        options = LoadOptions(
             session_gap_minutes=session_gap_minutes,
+            strict=strict,
+            split=split,
+            validation_fraction=validation_fraction,
+            test_fraction=test_fraction,
+            cold_fraction=cold_fraction,
             min_session=min_session,
             merge_repeats=merge_repeats,
+            seed=seed,
         )
-        found = builder.evidence(before)
-        clicks = _with_split(clicks, validation_fraction, test_fraction, found)
-        clicks = remove_held_out(clicks, held_out, min_session, builder, name)
-        parts = _parts(clicks)
-        _require_training(parts[0], name, min_session, builder.evidence(before))
-        assert_no_leak(*parts, held_out=held_out)
-        return cls(table, Path(items).parent, *parts, builder.build())
+        table = None if items is None else Path(items)
+        test = None if test_interactions is None else Path(test_interactions)
+        frame, parts, report = load_files(table, Path(interactions), test, options)
+        return cls(frame, (table or Path(interactions)).parent, *parts, report)
 
     @classmethod
     def from_world(cls, folder: str | Path) -> "Dataset":
@@ -233,7 +239,7 @@ class Dataset:
             if Columns.IS_HISTORY in frame.columns
             else None,
         )
-        parts = _parts(clicks)
+        parts = parts_of(clicks)
         return cls(items, Path(image_root or folder), *parts)
 
     def _session_frame(self, split: str) -> pd.DataFrame:
@@ -280,54 +286,6 @@ def check_images(dataset: Dataset, workers: int = 2, strict: bool = False) -> Da
     items = dataset.items.copy()
     items.iloc[list(invalid), items.columns.get_loc(Columns.IMAGE)] = ""
     return replace(dataset, items=items, report=dataset.report + builder.build())
-
-
-def _check_settings(min_session: int, session_gap_minutes: float, seed: int) -> None:
-    if not isinstance(min_session, int | np.integer) or min_session < 2:
-        raise ConfigError(f"min_session must be a whole number of at least 2, not {min_session}.")
-    if not session_gap_minutes > 0:
-        raise ConfigError(f"session_gap_minutes must be above 0, not {session_gap_minutes}.")
-    check_seed(seed)
-
-
-def _require_training(train: Sessions, name: str, min_session: int, found: str) -> None:
-    if not len(train):
-        raise DataError(
-            f"{name} has no training session of {min_session} clicks or more"
-            f"{f' ({found})' if found else ''}; give more interactions."
-        )
-
-
-def _with_split(
-    clicks: Clicks, validation_fraction: float, test_fraction: float, found: str
-) -> Clicks:
-    """The clicks with their split; sessions are split by time if the table has no such column."""
-    if clicks.split is not None:
-        return clicks
-    starts = clicks.time[np.cumsum(clicks.lengths) - clicks.lengths]
-    return replace(clicks, split=split_by_time(starts, validation_fraction, test_fraction, found))
-
-
-def _read_several_items(items: str | Path, report: ReportBuilder) -> pd.DataFrame:
-    """The item table; a `DataError` if it has a single item."""
-    table, name = read_items(items, report), Path(items).name
-    if len(table) == 1:
-        found = report.evidence()
-        raise DataError(
-            f"{name} has a single item, '{shown(table[Columns.ITEM_ID].iloc[0])}'"
-            f"{f' ({found})' if found else ''}; give at least two."
-        )
-    return table
-
-
-def _parts(clicks: Clicks) -> tuple[Sessions, Sessions, Sessions]:
-    """The sessions of train, validation and test."""
-    assert clicks.split is not None
-    of_click = clicks.split[clicks.session]  # (n_clicks,)
-    train, validation, test = (
-        clicks.select(of_click == code).sessions() for code in range(len(SPLITS))
-    )
-    return train, validation, test
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -12,7 +12,8 @@ from tpad.data.report import ReportBuilder
 from tpad.data.tables import read_table, require_columns, to_numbers, to_text
 from tpad.errors import DataError, shown
 
-NO_CONTENT = "item without title and image"  # reason in a report
+NO_CONTENT = "item without title, image and description"  # reason in a report
+CONTENT_COLUMNS = (Columns.TITLE, Columns.IMAGE, Columns.DESCRIPTION)  # one of them is needed
 TEXT_COLUMNS = (Columns.TITLE, Columns.DESCRIPTION, Columns.CATEGORY, Columns.IMAGE)
 ITEM_COLUMNS = (
     Columns.ITEM_ID,
@@ -46,7 +47,7 @@ def read_items(
         with "" for missing), then the further columns of the table.
 
     Raises:
-        DataError: the file is not a table, has no `item_id`, or neither `title` nor `image`.
+        DataError: the file is not a table, has no `item_id`, or none of `CONTENT_COLUMNS`.
     """
     before = len(report)
     if isinstance(source, pd.DataFrame):
@@ -83,7 +84,7 @@ def standard_items(
     frame[Columns.PRICE] = _prices(frame, name, report)
     if image_root is not None:
         _clear_missing_images(frame, name, Path(image_root), report)
-    no_content = ((frame[Columns.TITLE] == "") & (frame[Columns.IMAGE] == "")).to_numpy(dtype=bool)
+    no_content = (frame[list(CONTENT_COLUMNS)] == "").all(axis=1).to_numpy(dtype=bool)
     report.error(
         NO_CONTENT,
         "the item is kept, although little is known about it",
@@ -97,9 +98,10 @@ def standard_items(
 def require_item_columns(columns: list[str], name: str) -> None:
     """Raise a `DataError` if an item table lacks a column that it needs."""
     require_columns(pd.DataFrame(columns=columns), [Columns.ITEM_ID], name)
-    if Columns.TITLE not in columns and Columns.IMAGE not in columns:
+    if not set(CONTENT_COLUMNS) & set(columns):
         raise DataError(
-            f"{name} has neither a column '{Columns.TITLE}' nor '{Columns.IMAGE}'; add one of them."
+            f"{name} has neither a column '{Columns.TITLE}' nor '{Columns.IMAGE}' nor "
+            f"'{Columns.DESCRIPTION}'; add one of them."
         )
 
 

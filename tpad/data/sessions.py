@@ -199,6 +199,11 @@ class Clicks:
         """(n_sessions,) int64, number of clicks of each session."""
         return np.bincount(self.session, minlength=len(self.ids))
 
+    @property
+    def starts(self) -> np.ndarray:
+        """(n_sessions,) int64, time of the first click of each session."""
+        return self.time[np.cumsum(self.lengths) - self.lengths]
+
     def sessions(self) -> Sessions:
         """These clicks as `Sessions`, ordered by start (ties in the order of the table)."""
         ends = np.cumsum(self.lengths)

@@ -1,4 +1,6 @@
-"""Splits sessions by time, and holds out items so that they are cold."""
+"""Splits sessions by time or by leaving out last clicks, and holds out items so that they are cold."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,6 +8,12 @@ from tpad.data.clicks import drop_short
 from tpad.data.report import ReportBuilder
 from tpad.data.sessions import SPLITS, Clicks, Sessions
 from tpad.errors import ConfigError, DataError, check_seed, shown
+
+FEWEST_TO_LEAVE_ONE_OUT = 3
+"""Clicks of a sequence from which `split_leave_one_out` makes validation and test cases."""
+HELD_OUT_CLICK = "click on a held-out item"  # reasons and an action in a report
+REMOVED = "removed from training and validation, so that the item is cold"
+TOO_SHORT = "session too short without its held-out items"
 
 
 def split_by_time(
@@ -45,6 +53,36 @@ def split_by_time(
     return splits
 
 
+def split_leave_one_out(sessions: Sessions) -> tuple[Sessions, Sessions, Sessions]:
+    """The last click of each sequence is the test target, the second last the validation target.
+
+    As in SASRec (Kang & McAuley 2018): the clicks before the target are its history, and sequences of
+    fewer than three clicks are used for training only.
+
+    Args:
+        sessions: one sequence per user, without history.
+
+    Returns:
+        Training, validation and test sessions, named `user:train`, `user:validation` and `user:test`.
+    """
+    long = sessions.take(sessions.lengths >= FEWEST_TO_LEAVE_ONE_OUT)
+
+    def part(name: str, whole: Sessions, lengths: np.ndarray) -> Sessions:
+        return replace(
+            _first_clicks(whole, lengths),
+            ids=np.array([f"{user}:{name}" for user in whole.ids], dtype=object),
+            history=None if name == "train" else lengths - 1,
+        )
+
+    lengths = sessions.lengths
+    kept = lengths - np.where(lengths >= FEWEST_TO_LEAVE_ONE_OUT, 2, 0)
+    return (
+        part("train", sessions, kept),
+        part("validation", long, long.lengths - 1),
+        part("test", long, long.lengths),
+    )
+
+
 def hold_out_items(n_items: int, fraction: float, seed: int) -> np.ndarray:
     """Draw a random share of all items that will be cold: (n_items,) bool."""
     if not 0 <= fraction < 1:
@@ -73,20 +111,34 @@ def remove_held_out(
     if not removed.any():
         return clicks
     report.note(
-        "click on a held-out item",
-        "removed from training and validation, so that the item is cold",
+        HELD_OUT_CLICK,
+        REMOVED,
         (),
         int(removed.sum()),
     )
     left = clicks.select(~removed)
     left = drop_short(left, min_session, ReportBuilder(), name, is_error=False)
     report.note(
-        "session too short without its held-out items",
+        TOO_SHORT,
         "the session is skipped",
         (),
         len(clicks.ids) - len(left.ids),
     )
     return left
+
+
+def without_clicks(sessions: Sessions, removed: np.ndarray) -> Sessions:
+    """The sessions without the clicks where `removed` (n_clicks,) is True.
+
+    A session that is left without a target has nothing to predict and is removed too.
+    """
+    if not removed.any():
+        return sessions
+    owner, n = sessions.owners, len(sessions)  # (n_clicks,)
+    left = np.bincount(owner[~removed], minlength=n)
+    history = np.bincount(owner[~removed & sessions.is_history], minlength=n)
+    keep = (left > np.maximum(history, 1)) | (left == sessions.lengths)
+    return sessions.where(~removed & keep[owner])
 
 
 def assert_no_leak(
@@ -132,3 +184,14 @@ def assert_no_leak(
                 raise DataError(
                     f"The held-out item in row {row} occurs in {name}; remove its clicks there."
                 )
+
+
+def _first_clicks(sessions: Sessions, counts: np.ndarray) -> Sessions:
+    """The first clicks of each session; counts (n,) are at least 1."""
+    cuts = counts.tolist()
+    times = sessions.times
+    return replace(
+        sessions,
+        items=[items[:cut] for items, cut in zip(sessions.items, cuts, strict=True)],
+        times=None if times is None else [t[:cut] for t, cut in zip(times, cuts, strict=True)],
+    )

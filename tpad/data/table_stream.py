@@ -19,7 +19,7 @@ def table_frames(
     path: Path, report: ReportBuilder, columns: Sequence[str] | None = None
 ) -> Iterator[pd.DataFrame]:
     """As `stream_table`, in parts of any size."""
-    if _is_parquet(path):
+    if is_parquet(path):
         return parquet_frames(path, columns)
     return csv_frames(path, report, columns)
 
@@ -56,11 +56,11 @@ def stream_table(
 def table_columns(path: str | Path) -> list[str]:
     """Names of the columns, in their order; errors as in `stream_table`."""
     path = Path(path)
-    return parquet_columns(path) if _is_parquet(path) else csv_columns(path)
+    return parquet_columns(path) if is_parquet(path) else csv_columns(path)
 
 
-def _is_parquet(path: Path) -> bool:
-    """Decided by the content, not by the name."""
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, by its content, not its name; a `DataError` if it cannot be read."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {what}; give the path of a CSV or Parquet table.")
