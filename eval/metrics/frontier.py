@@ -40,22 +40,18 @@ class Frontier:
         offsets: (m,) float64, added to the scores of unclicked items; from −inf to +inf.
         warm, cold: (m,) float64, P@k of warm and of cold targets.
         share: (m,) float64, share of unclicked items in the lists, mean over cases.
-        area: share of the unit square below the curve: `Σ (w_i − w_{i+1}) (c_i + c_{i+1}) / 2` over all
-            offsets, with w and c for warm and cold, and the rectangle left of the last point. It is 1
-            for a model that finds every target of both kinds, and 0 if no cold target can be found.
     """
 
     offsets: np.ndarray
     warm: np.ndarray
     cold: np.ndarray
     share: np.ndarray
-    area: float
 
     @classmethod
     def point(cls, warm: float, cold: float, share: float) -> "Frontier":
         """The frontier of a model that cannot score unclicked items, whatever the offset."""
         values = (np.array([value], np.float64) for value in (-np.inf, warm, cold, share))
-        return cls(*values, area=warm * cold)
+        return cls(*values)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -178,8 +174,12 @@ class KindScores:
         return np.cumsum(entered[:-1]) / max(lists, 1)
 
 
-def frontier_of(scores: KindScores) -> Frontier:
-    """The frontier of a model that scores unclicked items.
+def frontier_of(scores: KindScores) -> tuple[Frontier, float]:
+    """The frontier of a model that scores unclicked items, and the area below it.
+
+    The area is the share of the unit square below the whole curve, with w and c for warm and cold:
+    `Σ (w_i − w_{i+1}) (c_i + c_{i+1}) / 2`, and the rectangle left of its last point. It is 1 for a
+    model that finds every target of both kinds, and 0 if no cold target can be found.
 
     Args:
         scores: of cases with warm and cold targets.
@@ -199,7 +199,7 @@ def frontier_of(scores: KindScores) -> Frontier:
     chosen = offsets[kept]
     if len(chosen) > 1:
         chosen[-1] = np.inf  # no target moves any more, but further lists fill up
-    return Frontier(chosen, warm[kept], cold[kept], scores.shares(chosen), area)
+    return Frontier(chosen, warm[kept], cold[kept], scores.shares(chosen)), area
 
 
 def mean_curve(frontiers: Sequence[Frontier]) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.metrics.frontier import Frontier
 from eval.metrics.ranks import Ranks, all_case_values, case_values
 
 HEADLINES = (("P", 20), ("MRR", 20))
@@ -30,7 +31,8 @@ class Result:
         imported: `file` and `longest_list` of imported ranked lists; None for a model that was run here.
         settings: what the runs depend on besides data, features and seed, see
             `eval.models.entries.Entry`.
-        further: slice -> name -> metrics of lists and calibration, means over runs.
+        further: slice -> name -> metrics of lists, unclicked items and calibration, means over runs.
+        frontiers: of the runs that have one, in the order of the seeds.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Result:
     imported: dict | None = None
     further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    frontiers: tuple[Frontier, ...] = ()
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """All metrics on the cases of a slice: (n_seeds, n, n_metrics)."""
