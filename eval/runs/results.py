@@ -1,7 +1,7 @@
 """The results of one model on one set of cases over all seeds; every table has one row per result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class Result:
         settings: what the runs depend on besides data, features and seed, see
             `eval.models.entries.Entry`.
         further: slice -> name -> metrics of lists, unclicked items and calibration, means over runs.
-        frontiers: of the runs that have one, in the order of the seeds.
+        frontiers: seed -> frontier of its run; runs without one are left out.
     """
 
     name: str
@@ -45,7 +45,13 @@ class Result:
     imported: dict | None = None
     further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    frontiers: tuple[Frontier, ...] = ()
+    frontiers: Mapping[int, Frontier] = field(default_factory=dict)
+
+    def of_seed(self, seed: int) -> "Result":
+        """The run of one seed; `further` and the times stay means over all runs."""
+        own = {one: curve for one, curve in self.frontiers.items() if one == seed}
+        ranks = self.ranks[[self.seeds.index(seed)]]
+        return replace(self, seeds=(seed,), ranks=ranks, frontiers=own)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """All metrics on the cases of a slice: (n_seeds, n, n_metrics)."""

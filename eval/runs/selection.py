@@ -151,7 +151,7 @@ def result_of(
         runs[0].config.get("imported"),
         further_metrics(store, ids),
         runs[0].config.get("settings") or {},
-        tuple(frontiers[one] for one in ids if one in frontiers),
+        {run.seed: frontiers[run.id] for run in runs if run.id in frontiers},
     )
 
 

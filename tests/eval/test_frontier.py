@@ -46,7 +46,7 @@ def ranked_again(scores, targets, unclicked, offset):
 @settings(max_examples=150, deadline=None)
 @given(tables, rows, unclicked_items)
 def test_the_curve_is_that_of_a_loop_over_offsets(scores, targets, unclicked):
-    found, area = frontier_of(collected(scores, targets, unclicked))
+    found, _ = frontier_of(collected(scores, targets, unclicked))
     cold = unclicked[targets]
     for place, offset in enumerate(found.offsets):
         values, share = ranked_again(scores, targets, unclicked, np.clip(offset, -100.0, 100.0))
@@ -88,7 +88,7 @@ def random_cases(n: int = 400, n_items: int = 90, seed: int = 0):
 
 
 def test_the_curve_goes_from_no_unclicked_item_to_nothing_else():
-    found, area = frontier_of(collected(*random_cases()))
+    found, _ = frontier_of(collected(*random_cases()))
     assert len(found) == POINTS
     assert found.share[0] == 0 and found.share[-1] == pytest.approx(1)
     assert found.cold[0] == 0 and found.warm[-1] == pytest.approx(0, abs=1e-12)
@@ -97,7 +97,7 @@ def test_the_curve_goes_from_no_unclicked_item_to_nothing_else():
 
 
 def test_points_are_evenly_spaced_along_the_curve():
-    found, area = frontier_of(collected(*random_cases()))
+    found, _ = frontier_of(collected(*random_cases()))
     way = (found.warm[0] - found.warm) / found.warm[0] / 2 + found.cold / found.cold[-1] / 2
     np.testing.assert_allclose(way, np.linspace(0, 1, POINTS), atol=0.04)
 

@@ -68,7 +68,7 @@ def test_an_earlier_database_is_read_without_being_changed(old):
         assert not inspect(connection).has_table("frontier")
     assert reader.frontiers([run_id]) == {}
     (result,) = results_of(reader, select_runs(reader))
-    assert result.frontiers == () and result.ranks.shape[0] == 1
+    assert result.frontiers == {} and result.ranks.shape[0] == 1
     # Another program brings it up to date meanwhile.
     shop, writer = tiny_shop(), Store(target)
     with open_run(writer, shop, "other") as run:
