@@ -6,17 +6,17 @@ the tuning of `python -m tpad train`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from eval.baselines import BASELINES
-from eval.baselines.registry import Baseline, content_baseline
+from eval.baselines.registry import Baseline, content_baseline, ensemble_baseline
 from eval.baselines.tuning import tune
 from eval.models.features import attribute_features, random_features, text_features
-from eval.models.naming import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
+from eval.models.naming import ENSEMBLES, NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.models.session_recommender import EmbeddingModel, Progress, ScoringModel
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
@@ -194,11 +194,18 @@ def all_entries(
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
     left_out = too_large_for(dataset)
+    by_id = {name: one for name, one in BASELINES.items() if name not in left_out}
     entries = [
         baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
-        for name, one in BASELINES.items()
-        if name not in left_out
+        for name, one in by_id.items()
     ]
+    text = _text(dataset, embeddings)
+    for name, part in ENSEMBLES.items():
+        if part in by_id:
+            one = ensemble_baseline(part, text)
+            entries.append(
+                baseline_entry(name, "baseline", one, features=_any_seed(text), **budget)
+            )
     if not embeddings:
         noise = partial(random_features, dataset)
         entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
@@ -250,7 +257,7 @@ def _embedding_sets(
     if not embeddings:
         add("tfidf", "baseline", text_features(dataset))
     variants = {VARIANT + name: values for name, values in ablations.items()}
-    taken = {*sets, *embeddings, *variants, *BASELINES, "attributes"}
+    taken = {*sets, *embeddings, *variants, *BASELINES, *ENSEMBLES, "attributes"}
     for name, values in extra.items():
         if name in taken:
             raise ConfigError(f"There is already a model {name}; choose another name for the set.")
@@ -268,9 +275,10 @@ def _embedding_sets(
 def too_large_for(dataset: Dataset) -> dict[str, int]:
     """Baselines that cannot be fitted to a dataset: name -> most training items they can be fitted to."""
     known = int((~dataset.cold).sum())
+    ensembles = {name: BASELINES[part] for name, part in ENSEMBLES.items()}
     return {
         name: one.most_items
-        for name, one in BASELINES.items()
+        for name, one in (BASELINES | ensembles).items()
         if one.most_items is not None and known > one.most_items
     }
 
@@ -278,6 +286,17 @@ def too_large_for(dataset: Dataset) -> dict[str, int]:
 def _constant(values: np.ndarray) -> Callable[[int], np.ndarray]:
     """The same features for every seed."""
     return lambda seed: values
+
+
+def _any_seed(features: Callable[[], np.ndarray]) -> Callable[[int], np.ndarray]:
+    """The same features for every seed, computed when they are needed."""
+    return lambda seed: features()
+
+
+def _text(dataset: Dataset, embeddings: Mapping[str, np.ndarray]) -> Callable[[], np.ndarray]:
+    """TF-IDF of the text: the bundle's set, or else computed once it is needed."""
+    given = embeddings.get("tfidf")
+    return cache(lambda: text_features(dataset) if given is None else given)
 
 
 def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:
