@@ -1,13 +1,14 @@
 """The dashboard's section about unclicked items: the frontier, and how often and how well they are shown."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from markupsafe import Markup
 
 from app.dashboard import views
-from app.dashboard.families import family, shown_models
+from app.dashboard.families import ORACLE, REFERENCE, family, shown_models
 from app.dashboard.plot_style import DASHES, MARKS, apply_style
 from app.dashboard.view import Section, View
 from app.dashboard.views import Column
@@ -104,6 +105,7 @@ def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
                 "color": colour,
                 "line": {"width": 1, "color": "rgba(255,255,255,.75)"},
             },
+            cliponaxis=False,  # many lie on the axis
             showlegend=len(own) == 1,
             hovertemplate=f"<b>{title}</b>, own choice<br>warm %{{x:.3f}}, cold %{{y:.3f}}"
             "<extra></extra>",
@@ -132,6 +134,7 @@ def _table(summary: pd.DataFrame) -> Markup:
             "Area",
             "frontier_area",
             "Share of the unit square below the curve; it does not depend on the model’s own choice",
+            ".4f",
         ),
         _number("New in lists", "unclicked_share", "Share of new items in the lists of 20", ".1%"),
         _number("P@20, new only", "unclicked_P", "Of cold targets, if only new items are ranked"),
@@ -145,12 +148,18 @@ def _table(summary: pd.DataFrame) -> Markup:
         "unclicked",
         caption="How models treat items that nobody has clicked",
         sorted_by="Area",
-        kind=lambda row: "tb-ours" if row.model == SUBJECT else "",
+        kind=_row_class,
     )
 
 
+def _row_class(row: Any) -> str:
+    if row.model == SUBJECT:
+        return "tb-ours"
+    return "tb-beyond" if row.family in (REFERENCE, ORACLE) else ""
+
+
 def _number(head: str, name: str, note: str, form: str = ".3f") -> Column:
-    def cell(row: object) -> str:
+    def cell(row: Any) -> str:
         value = getattr(row, name)
         return "–" if pd.isna(value) else format(value, form)
 

@@ -142,7 +142,7 @@ def _between(offsets: np.ndarray) -> list[float]:
     if not len(finite):
         return [0.0]
     middle = (finite[1:] + finite[:-1]) / 2
-    return [float(finite[0] - 1), *middle.tolist(), float(finite[-1] + 1)]
+    return [round(one, 4) for one in (finite[0] - 1, *middle.tolist(), finite[-1] + 1)]
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
