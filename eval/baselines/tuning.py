@@ -66,9 +66,9 @@ def tune(
         raise ConfigError(f"tries must be at least 1, not {tries}.")
     shared = dict(settings or {})
     known = [one.name for one in fields(baseline.config)]
-    for name, value in (("mask_seen", mask_seen), ("validation", cases)):
+    for name, given in (("mask_seen", mask_seen), ("validation", cases)):
         if name in known:
-            shared[name] = value
+            shared[name] = given
     build(baseline.config, shared)  # fails early if a setting is invalid
     combinations = _combinations(baseline.search, shared)
     if not combinations:

@@ -96,7 +96,9 @@ class KindScores:
         """Length of the lists."""
         return self.clicked.shape[1]
 
-    def fill(self, part: slice, scores: np.ndarray, targets: np.ndarray, ranks: Ranks) -> None:
+    def fill(
+        self, part: slice, scores: np.ndarray, targets: np.ndarray, ranks: Ranks
+    ) -> np.ndarray:
         """Fills in some cases.
 
         Args:
@@ -104,6 +106,9 @@ class KindScores:
             scores: (c, n_items) float32; −inf for items that are not candidates.
             targets: (c,) item rows.
             ranks: of the targets among all items.
+
+        Returns:
+            (c,) score of the k-th best item of each case, or of the worst one if there are fewer.
         """
         clicked, unclicked = (scores.take(rows, axis=1) for rows in self.kinds)
         own = scores[np.arange(len(scores)), targets][:, None]  # (c, 1)
@@ -114,11 +119,8 @@ class KindScores:
         self.own.ties[part] = np.where(found, np.where(cold, ties, ranks.ties - ties), 0)
         self.clicked[part] = _best(clicked, self.k)
         self.unclicked[part] = _best(unclicked, self.k)
-
-    def last_of_lists(self, part: slice, n_items: int) -> np.ndarray:
-        """Score of the k-th best item of some cases, or of the worst one if there are fewer: (c,)."""
         both = np.concatenate([self.clicked[part], self.unclicked[part]], axis=1)  # (c, 2 k)
-        return -np.sort(-both, axis=1)[:, min(self.k, n_items) - 1]
+        return -np.sort(-both, axis=1)[:, min(self.k, scores.shape[1]) - 1]
 
     def ranks(self, offset: float) -> Ranks:
         """Ranks of the targets after adding an offset to the scores of unclicked items.

@@ -117,8 +117,7 @@ def rank_all(
         result.target_scores[part] = scores[np.arange(len(scores)), targets]
         worst = None
         if result.by_kind is not None:
-            result.by_kind.fill(part, scores, targets, result.ranks[part])
-            worst = result.by_kind.last_of_lists(part, n_items)
+            worst = result.by_kind.fill(part, scores, targets, result.ranks[part])
         result.lists[part], result.list_scores[part] = top_items(scores, k, worst)
         # Last, as it overwrites the scores.
         result.log_normaliser[part], result.collision[part] = _normalise(scores, temperature)

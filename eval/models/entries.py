@@ -193,19 +193,7 @@ def all_entries(
         ConfigError: an embedding set does not have one row per item, or a name is taken.
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
-    left_out = too_large_for(dataset)
-    by_id = {name: one for name, one in BASELINES.items() if name not in left_out}
-    entries = [
-        baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
-        for name, one in by_id.items()
-    ]
-    text = _text(dataset, embeddings)
-    for name, part in ENSEMBLES.items():
-        if part in by_id:
-            one = ensemble_baseline(part, text)
-            entries.append(
-                baseline_entry(name, "baseline", one, features=_any_seed(text), **budget)
-            )
+    entries = _baselines(dataset, embeddings, config.epochs, budget)
     if not embeddings:
         noise = partial(random_features, dataset)
         entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
@@ -225,6 +213,25 @@ def all_entries(
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return sorted(entries, key=lambda entry: order_of(entry.name))
+
+
+def _baselines(
+    dataset: Dataset, embeddings: Mapping[str, np.ndarray], epochs: int, budget: dict[str, Any]
+) -> list[Entry]:
+    """The baselines by item id and the ensembles that can be fitted to so many items."""
+    left_out = too_large_for(dataset)
+    entries = [
+        baseline_entry(name, "baseline", one, epochs=epochs, **budget)
+        for name, one in BASELINES.items()
+        if name not in left_out
+    ]
+    text = _text(dataset, embeddings)
+    for name, part in ENSEMBLES.items():
+        if name not in left_out:
+            joined = ensemble_baseline(part, text)
+            features = _any_seed(text)
+            entries.append(baseline_entry(name, "baseline", joined, features=features, **budget))
+    return entries
 
 
 @dataclass(frozen=True, eq=False)
