@@ -1,8 +1,8 @@
 """The frontier: what cold targets gain and warm targets lose as unclicked items are moved up the lists.
 
-P@k of cold targets alone is a dial: an offset that is added to the scores of all unclicked items puts
-any number of them into the lists. The frontier is P@k of warm targets against P@k of cold targets over
-all offsets, from "no unclicked item in any list" to "only unclicked items".
+P@k of cold targets alone says little, as an offset on the scores of all unclicked items puts any number
+of them into the lists, at the cost of warm targets. The frontier is P@k of warm targets against P@k of
+cold targets over all offsets, from "no unclicked item in any list" to "only unclicked items".
 
 A target competes with the items of its own kind at any offset, and with the j-th best item of the other
 kind from one offset on. With m the number of places that its own kind leaves it,
@@ -34,7 +34,8 @@ class Frontier:
 
     A model that cannot score unclicked items has one point. All others have `POINTS`: point i is the
     first one at which the fraction i / (`POINTS` − 1) of the way is covered, where the way is the sum of
-    what warm targets lose and of what cold targets gain, each as a share of its total.
+    what warm targets lose and of what cold targets gain, each as a share of its total. All values are
+    means over cases. The model's own result, at the offset 0, follows from its ranks.
 
     Attributes:
         offsets: (m,) float64, added to the scores of unclicked items; from −inf to +inf.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from eval.models.naming import SUBJECT
 from eval.reports.sections import Section, main_slices
 from eval.reports.tables import MARK, shares, wide
 from eval.reports.unclicked import HOW_TO_READ, METRIC, WHAT_IT_IS, K
@@ -23,7 +24,7 @@ ROLE_TITLES = {
     "reference": "knows the true attributes",
     "oracle": "knows the law",
 }
-LINES = ("#2563eb", "#d97706", "#0d9488", "#db2777", "#65a30d", "#7c3aed", "#64748b", "#b91c1c")
+LINES = ("#0284c7", "#d97706", "#0d9488", "#db2777", "#65a30d", "#78350f", "#64748b", "#b91c1c")
 DASHES = ("solid", "dash", "dot")
 HEADLINES = (("P", 20), ("MRR", 20), ("NDCG", 20))
 
@@ -100,15 +101,16 @@ def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     points = chosen.set_index("model")
     for number, (model, own) in enumerate(curves.groupby("model", sort=False)):
-        colour = LINES[number % len(LINES)]
-        line = {"color": colour, "dash": DASHES[number // len(LINES) % len(DASHES)]}
+        ours = model == SUBJECT
+        colour = ROLE_COLOURS["tpad"] if ours else LINES[number % len(LINES)]
+        dash = "solid" if ours else DASHES[number // len(LINES) % len(DASHES)]
         group = {"legendgroup": str(model), "name": str(model)}
         if len(own) > 1:
             figure.add_scatter(
                 x=own.warm,
                 y=own.cold,
                 mode="lines",
-                line=line | {"width": 3 if own.role.iat[0] == "tpad" else 1.6},
+                line={"color": colour, "dash": dash, "width": 3 if ours else 1.6},
                 customdata=100 * own.share,
                 hovertemplate="warm %{x:.3f}, cold %{y:.3f}, %{customdata:.0f} % of the lists unclicked",
                 **group,
@@ -119,6 +121,7 @@ def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
             mode="markers",
             marker={"color": colour, "size": 9, "line": {"color": "white", "width": 1}},
             hovertemplate="warm %{x:.3f}, cold %{y:.3f}, offset 0",
+            cliponaxis=False,  # many lie on the axis
             showlegend=len(own) == 1,
             **group,
         )

@@ -117,7 +117,7 @@ def unclicked(results: Sequence[Result], masks: Mapping[str, np.ndarray]) -> lis
             "cold targets if only unclicked items are ranked; and the area below the frontier, which is "
             "P@20 of warm against P@20 of cold targets as an offset is added to the scores of all "
             "unclicked items. The area is a share of the unit square. The last three do not depend on "
-            "the offset that a model has chosen."
+            "the offset that a model has chosen. Means over cases."
         )
     missing = without_frontier(results)
     if has_both and missing:
