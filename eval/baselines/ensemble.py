@@ -1,5 +1,6 @@
 """Ensembles: a model by item id joined with nearest neighbours by content."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -17,6 +18,8 @@ from tpad.settings import Positive, Share, settings
 
 WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Weights of the content that `choose_weight_and_offset` tries."""
+MOST_CASES = 20_000
+"""Of more validation cases, evenly spaced ones are used."""
 LIST_LENGTH = 20
 
 
@@ -104,6 +107,8 @@ def choose_weight_and_offset(
     Returns:
         `weight` and `offset`, and the sum; NaN without cases.
     """
+    if len(validation) > MOST_CASES:
+        validation = _some(validation)
     best: dict[str, float] = {"weight": model.weight, "offset": model.offset}
     highest = float("nan")
     for weight, scores in _validated(model, validation).items() if len(validation) else ():
@@ -134,6 +139,13 @@ def _validated(model: Ensemble, validation: ValidationCases) -> dict[float, Kind
             both = combined(parts, weight)
             scores.fill(part, both, targets, target_ranks(both, targets))
     return found
+
+
+def _some(validation: ValidationCases) -> ValidationCases:
+    """`MOST_CASES` of the cases, evenly spaced."""
+    rows = np.linspace(0, len(validation) - 1, MOST_CASES).astype(np.int64)
+    prefixes = [validation.prefixes[row] for row in rows]
+    return replace(validation, prefixes=prefixes, targets=validation.targets[rows])
 
 
 def _between(offsets: np.ndarray) -> list[float]:

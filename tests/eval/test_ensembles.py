@@ -125,6 +125,20 @@ def test_choosing_in_chunks_gives_the_same_result(shop, kinds, monkeypatch):
     assert choose_weight_and_offset(fitted, validation) == whole
 
 
+def test_of_many_validation_cases_evenly_spaced_ones_are_used(shop, kinds, monkeypatch):
+    data, validation = reduced(shop)
+    fitted = ensemble_baseline("ease", lambda: kinds).make(0, {}, None).fit(data)
+    monkeypatch.setattr("eval.baselines.ensemble.MOST_CASES", 30)
+    rows = np.linspace(0, len(validation) - 1, 30).astype(int)
+    some = replace(
+        validation,
+        prefixes=[validation.prefixes[row] for row in rows],
+        targets=validation.targets[rows],
+    )
+    found = choose_weight_and_offset(fitted, validation)
+    assert len(validation) > 30 and found == choose_weight_and_offset(fitted, some)
+
+
 def test_without_validation_cases_the_settings_stay(shop, kinds):
     data = replace(shop, validation=dataset_of([], [], [], N_ITEMS).validation)
     found = tune(ensemble_baseline("ease", lambda: kinds), data, 0, 2)
