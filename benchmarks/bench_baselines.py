@@ -25,10 +25,11 @@ from typing import Any
 
 import torch
 
-from eval.baselines import BASELINES, Baseline, content_baseline, tune
+from eval.baselines import BASELINES, Baseline, content_baseline, ensemble_baseline, tune
 from eval.metrics.ranking import candidate_scores
 from eval.metrics.ranks import Ranks, case_values, target_ranks
 from eval.models.features import text_features
+from eval.models.naming import ENSEMBLES
 from eval.protocol import SLICES, Protocol, TestCases
 from tpad import ConfigError, Dataset, TpadError
 from tpad.model.session.fitted import EpochReport
@@ -100,10 +101,12 @@ def yoochoose(folder: Path) -> Task:
 
 
 def movies(folder: Path) -> Task:
-    """The project's own split, a tenth of the items cold; neighbours in TF-IDF join the baselines."""
+    """The project's own split, a tenth of the items cold, and baselines that use TF-IDF of the titles."""
     tables = [folder / "movielens-posters" / name for name in ("items.csv", "interactions.csv")]
     dataset = Dataset.load(*tables, cold_fraction=0.1, seed=0)
-    near = {"tfidf_neighbours": content_baseline(text_features(dataset), "Neighbours in TF-IDF")}
+    text = text_features(dataset)
+    near = {"tfidf_neighbours": content_baseline(text, "Neighbours in TF-IDF")}
+    near |= {name: ensemble_baseline(part, lambda: text) for name, part in ENSEMBLES.items()}
     return Task("movies", dataset, 20, True, {"epochs": 20}, BASELINES | near)
 
 

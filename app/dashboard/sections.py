@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from app.dashboard import training_plots, views
 from app.dashboard.families import MAX_MODELS, suggested_models
+from app.dashboard.frontier import draw_frontier
 from app.dashboard.quality import CATEGORY_NEIGHBOURS, NEXT_NEIGHBOURS, Quality
 from app.dashboard.result_sections import (
     draw_ablations,
@@ -22,6 +23,7 @@ from app.dashboard.view import (
     ALL_SEEDS,
     BY_SLICE,
     EMBEDDINGS,
+    FRONTIER,
     LEADERBOARD,
     OF_BUNDLE,
     RECOMMENDERS,
@@ -125,6 +127,9 @@ class Sections:
         return found
 
     def _of_results(self, view: View, evaluation: Evaluation) -> Iterator[Section | None]:
+        if view.section == FRONTIER:
+            yield draw_frontier(view, evaluation)
+            return
         evaluation = evaluation.averaged_over(view.mean)
         if view.section == ABLATIONS:
             yield from draw_ablations(view, evaluation)

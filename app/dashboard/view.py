@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 from app.dashboard.tables import DEFAULT_METRIC
 from eval.metrics.averaging import CASE, SESSION
 
-LEADERBOARD, WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = (
+LEADERBOARD, WARM_COLD, FRONTIER, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = (
     "leaderboard",
     "warm-cold",
+    "frontier",
     "slices",
     "ablations",
     "training",
@@ -20,6 +21,7 @@ LEADERBOARD, WARM_COLD, BY_SLICE, ABLATIONS, TRAINING, EMBEDDINGS, COST, RUNS = 
 SECTIONS = {
     LEADERBOARD: "Leaderboard",
     WARM_COLD: "Warm and cold",
+    FRONTIER: "Frontier",
     BY_SLICE: "By slice",
     ABLATIONS: "Ablations",
     TRAINING: "Training",
@@ -30,6 +32,7 @@ SECTIONS = {
 FILTERS = {
     LEADERBOARD: ("choice", "part", "metric", "mean", "seed", "extras"),
     WARM_COLD: ("choice", "metric", "mean", "seed", "extras"),
+    FRONTIER: ("choice", "models"),
     BY_SLICE: ("choice", "kind", "metric", "mean", "seed", "models"),
     ABLATIONS: ("choice", "part", "mean"),
     TRAINING: ("stage",),

@@ -124,13 +124,10 @@ class Evaluation:
             if len(own) > 1:
                 own = [run for run in own if run.seed == seed]
             if own:
-                place = result.seeds.index(own[0].seed)
                 runs[result.name] = own
                 results.append(
                     replace(
-                        result,
-                        seeds=(own[0].seed,),
-                        ranks=result.ranks[[place]],
+                        result.of_seed(own[0].seed),
                         fit_seconds=own[0].fit_seconds or 0.0,
                         score_seconds=own[0].score_seconds or 0.0,
                     )

@@ -9,6 +9,7 @@
 | `EASE`, `SLIST` | linear item-item weights, in closed form | no |
 | `GRU4Rec`, `NARM`, `SRGNN`, `SASRec` | a learned embedding of each item | no |
 | `ContentNeighbours` | item features | yes |
+| `Ensemble` | `VSKNN` or `EASE`, and `ContentNeighbours` | yes |
 
 If a model by item id knows no item of a session, as after a cold item, it ranks by popularity.
 """

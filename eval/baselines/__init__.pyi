@@ -1,5 +1,6 @@
 from .content import ContentConfig as ContentConfig, ContentNeighbours as ContentNeighbours
 from .ease import EASE as EASE, EASEConfig as EASEConfig
+from .ensemble import Ensemble as Ensemble
 from .gru4rec import GRU4Rec as GRU4Rec, GRU4RecConfig as GRU4RecConfig
 from .item_knn import ItemKNN as ItemKNN, ItemKNNConfig as ItemKNNConfig
 from .markov import Markov as Markov
@@ -11,6 +12,7 @@ from .registry import (
     SEARCH as SEARCH,
     Baseline as Baseline,
     content_baseline as content_baseline,
+    ensemble_baseline as ensemble_baseline,
 )
 from .sasrec import SASRec as SASRec, SASRecConfig as SASRecConfig
 from .slist import SLIST as SLIST, SLISTConfig as SLISTConfig

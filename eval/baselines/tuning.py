@@ -25,7 +25,8 @@ class Tuning:
     settings: dict[str, Any]
     """Settings of the best try, for `Baseline.make`."""
     tries: list[tuple[dict[str, Any], float]]
-    """Settings and validation MRR@20 (NaN without validation cases) of every try, in order."""
+    """Settings and validation value (NaN without validation cases) of every try, in order. The value is
+    the MRR@20, or what `Baseline.choose` returns."""
 
 
 def tune(
@@ -39,7 +40,7 @@ def tune(
     cases: str = "every prefix",
     progress: Progress = None,
 ) -> Tuning:
-    """Fits a baseline with several settings and takes those with the best validation MRR@20.
+    """Fits a baseline with several settings and takes those with the best validation value.
 
     The first try uses the defaults, the others are drawn without replacement from the combinations in
     the model's search tables. If there are fewer combinations, all are tried.
@@ -65,9 +66,9 @@ def tune(
         raise ConfigError(f"tries must be at least 1, not {tries}.")
     shared = dict(settings or {})
     known = [one.name for one in fields(baseline.config)]
-    for name, value in (("mask_seen", mask_seen), ("validation", cases)):
+    for name, given in (("mask_seen", mask_seen), ("validation", cases)):
         if name in known:
-            shared[name] = value
+            shared[name] = given
     build(baseline.config, shared)  # fails early if a setting is invalid
     combinations = _combinations(baseline.search, shared)
     if not combinations:
@@ -78,9 +79,14 @@ def tune(
         reduced = replace(dataset, train=hold_out(dataset.train, ~held_out))
     validation = ValidationCases.of(dataset, mask_seen=mask_seen, cases=cases, held_out=held_out)
     done: list[tuple[dict[str, Any], float]] = []
+    further: dict[str, Any]
     for chosen in _draws(combinations, baseline, seed, tries):
         fitted = baseline.make(seed, shared | chosen, progress).fit(reduced)
-        done.append((shared | chosen, validation.mrr(fitted)))
+        if baseline.choose is None:
+            further, value = {}, validation.mrr(fitted)
+        else:
+            further, value = baseline.choose(fitted, validation)
+        done.append((shared | chosen | further, value))
     best = max(done, key=lambda one: -np.inf if np.isnan(one[1]) else one[1])
     return Tuning(best[0], done)
 

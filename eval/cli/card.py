@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +81,7 @@ def _of_the_bundle(result: Result, bundle: Bundle) -> Result:
     Raises:
         DataError: the runs of an embedding set are not those of the bundle's recommender.
     """
-    first = 0
+    seed = result.seeds[0]
     if result.name in bundle.sets:
         stored = result.settings.get("shipped")
         if stored != bundle.checksum_of_recommender(result.name):
@@ -96,8 +95,7 @@ def _of_the_bundle(result: Result, bundle: Bundle) -> Result:
                 f"The database has no run of {result.name} with the seed {seed} of the recommender in "
                 f"{bundle.path}; add it to --seeds of `python -m eval run`."
             )
-        first = result.seeds.index(seed)
-    return replace(result, seeds=(result.seeds[first],), ranks=result.ranks[[first]])
+    return result.of_seed(seed)
 
 
 def _over_seeds(results: Sequence[Result]) -> str:

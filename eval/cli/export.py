@@ -1,7 +1,10 @@
-"""`python -m eval export`: the cases, or stored ranks or figures, as CSV."""
+"""`python -m eval export`: the cases, or stored ranks, figures or frontiers, as CSV."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from eval.cli.choosing import add_selection, selection
 from eval.cli.sources import (
@@ -12,21 +15,25 @@ from eval.cli.sources import (
     database_of,
     load_source,
 )
+from eval.database.frontier_rows import CURVES
+from eval.database.reader import Reader
+from eval.database.records import RunInfo
 from eval.database.store import Store
 from eval.models.ranked_lists import cases_frame
+from eval.reports.unclicked import HOW_TO_GET_IT
 from eval.reports.writing import write_text
 from tpad import DataError
 from tpad.io.csv_files import csv_text
 
-WHAT = ("cases", "ranks", "figures")
+WHAT = ("cases", "ranks", "figures", "frontiers")
 
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of the command."""
     parser.description = (
-        "Write one of three tables. cases: what an outside model has to rank (needs a source). ranks: "
+        "Write one of four tables. cases: what an outside model has to rank (needs a source). ranks: "
         "the rank of each case by each stored run, with its ties. figures: each stored figure with "
-        "its interval."
+        "its interval. frontiers: P@20 of warm and of cold targets as unclicked items are moved up."
     )
     parser.add_argument("what", choices=WHAT, help="the table to write")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
@@ -55,14 +62,39 @@ def run(options: Namespace) -> None:
         with Store(database_of(options), read_only=True) as store:
             chosen = selection(store, options, options.models)
             runs = [run for some in chosen.runs.values() for run in some]
-            if options.what == "figures":
-                frame = store.figures([run.id for run in runs])
-            else:
-                first = chosen.runs[next(iter(chosen.runs))][0].id
-                frame = store.side_by_side(first, first).drop(columns=["first", "second"])
-                ranks = store.rank_matrix([run.id for run in runs])
-                for place, run in enumerate(runs):
-                    frame[f"{run.model}/{run.seed}"] = ranks[place].expected
-                    frame[f"{run.model}/{run.seed} ties"] = ranks[place].ties
+            frame = _TABLES[options.what](store, runs)
     write_text(options.out, csv_text(frame))
     print(f"{len(frame):,} rows: {options.out}")
+
+
+def _figures(store: Reader, runs: Sequence[RunInfo]) -> pd.DataFrame:
+    return store.figures([run.id for run in runs])
+
+
+def _ranks(store: Reader, runs: Sequence[RunInfo]) -> pd.DataFrame:
+    """One row per case, with two columns per run."""
+    frame = store.side_by_side(runs[0].id, runs[0].id).drop(columns=["first", "second"])
+    ranks = store.rank_matrix([run.id for run in runs])
+    for place, run in enumerate(runs):
+        frame[f"{run.model}/{run.seed}"] = ranks[place].expected
+        frame[f"{run.model}/{run.seed} ties"] = ranks[place].ties
+    return frame
+
+
+def _frontiers(store: Reader, runs: Sequence[RunInfo]) -> pd.DataFrame:
+    """One row per point; runs without a frontier are left out."""
+    found = store.frontiers([run.id for run in runs])
+    rows = [
+        (run.model, run.seed, place, *point)
+        for run in runs
+        if run.id in found
+        for place, point in enumerate(
+            zip(*(getattr(found[run.id], name) for name in CURVES), strict=True)
+        )
+    ]
+    if not rows:
+        raise DataError(f"None of these runs has a frontier. {HOW_TO_GET_IT}")
+    return pd.DataFrame(rows, columns=["model", "seed", "point", *CURVES])
+
+
+_TABLES = {"figures": _figures, "ranks": _ranks, "frontiers": _frontiers}

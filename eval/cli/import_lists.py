@@ -18,7 +18,7 @@ from eval.cli.sources import (
     store_split,
 )
 from eval.database.store import Store
-from eval.models.naming import NEIGHBOURS, SETS, SUBJECT, VARIANT
+from eval.models.naming import ENSEMBLES, NEIGHBOURS, SETS, SUBJECT, VARIANT
 from eval.models.ranked_lists import read_ranked_lists
 from eval.runs.runner import code_version
 from tpad import ConfigError
@@ -54,7 +54,7 @@ def our_names(sets: Iterable[str] = ()) -> set[str]:
     """
     # All sets are reserved on any data: another run may add them to the database.
     names = {*SETS, *sets, SUBJECT, "attributes"}
-    return {*BASELINES, *names, *(name + NEIGHBOURS for name in names), "oracle"}
+    return {*BASELINES, *ENSEMBLES, *names, *(name + NEIGHBOURS for name in names), "oracle"}
 
 
 def is_ours(name: str, sets: Iterable[str] = ()) -> bool:

@@ -18,7 +18,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from eval.database.errors import describe, is_unwritable
 from eval.database.file_systems import FileIdentity, journal_mode, set_journal
 from eval.database.integrity import reporting_damage
-from eval.database.revision import create_tables, has_tables
+from eval.database.revision import bring_up_to_date, revision_of
+from eval.database.schema import REVISION
 from tpad import DataError
 from tpad.environment import variable
 
@@ -88,7 +89,7 @@ class OpenDatabase:
 def open_database(
     target: str | Path, *, read_only: bool = False, wait: float = WAIT_SECONDS
 ) -> OpenDatabase:
-    """Opens a database, and creates its tables if it is new.
+    """Opens a database, creates its tables if it is new, and adds what an earlier revision lacks.
 
     Args:
         target: path of a SQLite file, or a SQLAlchemy URL (`sqlite://` is in memory).
@@ -189,7 +190,7 @@ class _Sqlite:
         engine = self._engine(str(path), query_only=True)
         try:
             with engine.connect() as connection:
-                has_tables(connection, self.name)
+                revision_of(connection, self.name)
         finally:
             engine.dispose()
 
@@ -250,15 +251,15 @@ def _begin_transactions(engine: Engine, wait: float) -> None:
 
 
 def _checked(opened: OpenDatabase) -> OpenDatabase:
-    """The same database, with its tables; closed if it cannot be used."""
+    """The same database, up to date if it can be written; closed if it cannot be used."""
     try:
         with opened.engine.connect() as connection:
-            is_ready = has_tables(connection, opened.name)
-        if not is_ready and opened.read_only:
+            revision = revision_of(connection, opened.name)
+        if revision is None and opened.read_only:
             raise DataError(f"{opened.name} is empty: it is not a results database.")
-        if not is_ready:
+        if revision != REVISION and not opened.read_only:
             with opened.writing.begin() as connection:
-                create_tables(connection, opened.name)
+                bring_up_to_date(connection, opened.name)
             if opened.engine.dialect.name == "sqlite":
                 _empty_log(opened.engine)
     except BaseException:

@@ -8,8 +8,10 @@ import numpy as np
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from eval.database.frontier_rows import frontier_row
 from eval.database.schema import Base, MetricRow, RankRow, RunRow
 from eval.database.transactions import Transactions
+from eval.metrics.frontier import Frontier
 from eval.metrics.ranks import Ranks
 from eval.metrics.slice_metrics import MetricValue, slice_metrics
 from eval.protocol import TestCases
@@ -39,6 +41,7 @@ class OpenRun:
         score_seconds: float,
         found: dict | None = None,
         more: Iterable[MetricValue] = (),
+        frontier: Frontier | None = None,
     ) -> None:
         """Stores ranks and metrics and marks the run as done, all or nothing.
 
@@ -49,6 +52,7 @@ class OpenRun:
             score_seconds: time to rank all cases.
             found: settings chosen during the run, added to its config.
             more: metrics that do not follow from the ranks.
+            frontier: of warm against cold targets, if the cases have both.
 
         Raises:
             DataError: there is not one valid rank per case, a metric is not finite, the run already
@@ -76,6 +80,8 @@ class OpenRun:
                     "leave it out if it is undefined."
                 )
             rows.append(MetricRow(run_id=self.id, **metric._asdict()))
+        if frontier is not None:
+            rows.append(frontier_row(self.id, frontier))
         with self.database.write() as session:
             session.add_all(rows)
             run = session.get_one(RunRow, self.id)

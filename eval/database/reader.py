@@ -8,6 +8,7 @@ import pandas as pd
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from eval.database.frontier_rows import read_frontiers
 from eval.database.integrity import decode_array, decode_mask, decode_ranks
 from eval.database.records import CaseTable, RunInfo, SplitInfo, Verdict, as_utc
 from eval.database.run_rows import run_info, runs_query
@@ -24,6 +25,7 @@ from eval.database.schema import (
     VerdictRow,
 )
 from eval.database.transactions import Transactions
+from eval.metrics.frontier import Frontier
 from eval.metrics.ranks import Ranks
 from tpad import DataError
 
@@ -191,6 +193,11 @@ class Reader(Transactions):
         for place, ranks in enumerate(found):
             result[place] = ranks
         return result
+
+    def frontiers(self, run_ids: Sequence[str]) -> dict[str, Frontier]:
+        """The frontiers of runs by run id; runs without one are left out."""
+        with self.read() as session:
+            return read_frontiers(session, run_ids)
 
     def case_table(self, run_id: str) -> CaseTable:
         """The cases of a run, as arrays."""

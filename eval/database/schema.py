@@ -1,7 +1,8 @@
 """Tables of the results database.
 
 To change them, add a revision to `eval/database/migrations/versions/` and name it in `REVISION`; a test
-compares the tables with the migrations. A revision that has been released is never edited.
+compares the tables with the migrations. A revision that has been released is never edited, and stays in
+`EARLIER` as long as its databases can be read without being changed.
 """
 
 from datetime import datetime
@@ -22,8 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0001"
+REVISION = "0002"
 """The revision of these tables, as Alembic stores it."""
+EARLIER = ("0001",)
+"""Revisions that can be read as they are, and that are brought up to date before anything is written."""
 
 
 class _Checked(TypeDecorator):
@@ -206,6 +209,22 @@ class RankRow(Base):
     ties: Mapped[
         bytes
     ]  # (n,) <i4, items with the score of the target, itself included; 0: not found
+
+
+class FrontierRow(Base):
+    """P@20 of warm against cold targets as an offset is added to the scores of unclicked items.
+
+    The points are those of `eval.metrics.frontier.Frontier`. Runs of revision 0001 and imported lists
+    have none, and neither have cases whose targets are all warm or all cold.
+    """
+
+    __tablename__ = "frontier"
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    n: Mapped[int]  # points; 1 for a model that cannot score unclicked items
+    offsets: Mapped[bytes]  # (n,) <f8, ascending from −inf to inf
+    warm: Mapped[bytes]  # (n,) <f8, P@20 of warm targets
+    cold: Mapped[bytes]  # (n,) <f8, P@20 of cold targets
+    share: Mapped[bytes]  # (n,) <f8, share of unclicked items in the lists
 
 
 class VerdictRow(Base):

@@ -7,6 +7,12 @@ from .calibration import (
     temperature_of as temperature_of,
     validation_cases as validation_cases,
 )
+from .frontier import (
+    Frontier as Frontier,
+    KindScores as KindScores,
+    frontier_of as frontier_of,
+    mean_curve as mean_curve,
+)
 from .lists import (
     catalogue_coverage as catalogue_coverage,
     diversity_values as diversity_values,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eval.metrics.frontier import KindScores
 from eval.metrics.ranks import Ranks, target_ranks
 from eval.protocol import CELLS_AT_ONCE, RankingModel, TestCases
 from tpad.data.cases import mask_history
@@ -32,6 +33,7 @@ class Ranking:
         log_normaliser: (n,) float64, log Σ exp(score / temperature); −inf if there is no candidate.
         collision: (n,) float64, Σ p², used by the Brier score; 0 if there is no candidate.
         temperature: by which scores were divided.
+        by_kind: the best scores of clicked and of unclicked items, if they were asked for.
     """
 
     ranks: Ranks
@@ -41,6 +43,7 @@ class Ranking:
     log_normaliser: np.ndarray
     collision: np.ndarray
     temperature: float = 1.0
+    by_kind: KindScores | None = None
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -70,6 +73,7 @@ def rank_all(
     temperature: float = 1.0,
     chunk: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    unclicked: np.ndarray | None = None,
 ) -> Ranking:
     """Ranks, lists and probabilities of all cases.
 
@@ -81,6 +85,8 @@ def rank_all(
         temperature: by which scores are divided before the softmax, above 0.
         chunk: cases scored at once; limited by memory by default. It does not change the result.
         progress: called with the number of cases done and in total.
+        unclicked: (n_items,) bool, items without training clicks; if given, the best scores of clicked
+            and of unclicked items are kept in `by_kind`.
 
     Raises:
         ValueError: k or the temperature is out of range, or the model returned NaN, +inf or scores of
@@ -99,6 +105,7 @@ def rank_all(
         np.empty(n, np.float64),
         np.empty(n, np.float64),
         float(temperature),
+        None if unclicked is None else KindScores.empty(cases.cold, unclicked, k),
     )
     chunks = candidate_scores(
         model, cases.prefixes, n_items, mask_seen=cases.mask_history, chunk=chunk
@@ -108,7 +115,10 @@ def rank_all(
         targets = cases.targets[part]
         result.ranks[part] = target_ranks(scores, targets)
         result.target_scores[part] = scores[np.arange(len(scores)), targets]
-        result.lists[part], result.list_scores[part] = top_items(scores, k)
+        worst = None
+        if result.by_kind is not None:
+            worst = result.by_kind.fill(part, scores, targets, result.ranks[part])
+        result.lists[part], result.list_scores[part] = top_items(scores, k, worst)
         # Last, as it overwrites the scores.
         result.log_normaliser[part], result.collision[part] = _normalise(scores, temperature)
         if progress is not None:
@@ -157,7 +167,9 @@ def candidate_scores(
         yield start, scores
 
 
-def top_items(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def top_items(
+    scores: np.ndarray, k: int, worst: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The k best items of each row, the best first.
 
     Items with equal scores are in the order of the item table. This needs no seed, and accuracy does
@@ -166,6 +178,8 @@ def top_items(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     Args:
         scores: (n, n_items) float32; −inf for an item that is never shown.
         k: length of the lists; if there are fewer candidates, the rest is -1.
+        worst: (n,) the k-th best score of each row if it is known, the lowest one of fewer items; it
+            spares the search for it.
 
     Returns:
         (n, k) int32 item rows, and their (n, k) float32 scores, −inf for -1.
@@ -176,8 +190,10 @@ def top_items(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     taken = min(k, n_items)
     if not n or not taken:
         return lists, list_scores
-    # argpartition would pick any of the items that tie at the end of the list.
-    last = np.partition(scores, n_items - taken, axis=1)[:, n_items - taken, None]  # (n, 1)
+    if worst is None:
+        # argpartition would pick any of the items that tie at the end of the list.
+        worst = np.partition(scores, n_items - taken, axis=1)[:, n_items - taken]
+    last = worst[:, None]  # (n, 1)
     row, item = np.divmod(np.flatnonzero(scores > last), n_items)  # fewer than k a row
     # Nearly all items may tie, so only the first of them are used.
     tied = np.flatnonzero(scores == last)  # in order of rows, then items

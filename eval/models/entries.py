@@ -6,17 +6,17 @@ the tuning of `python -m tpad train`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from eval.baselines import BASELINES
-from eval.baselines.registry import Baseline, content_baseline
+from eval.baselines.registry import Baseline, content_baseline, ensemble_baseline
 from eval.baselines.tuning import tune
 from eval.models.features import attribute_features, random_features, text_features
-from eval.models.naming import NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
+from eval.models.naming import ENSEMBLES, NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
 from eval.models.session_recommender import EmbeddingModel, Progress, ScoringModel
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
@@ -193,12 +193,7 @@ def all_entries(
         ConfigError: an embedding set does not have one row per item, or a name is taken.
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
-    left_out = too_large_for(dataset)
-    entries = [
-        baseline_entry(name, "baseline", one, epochs=config.epochs, **budget)
-        for name, one in BASELINES.items()
-        if name not in left_out
-    ]
+    entries = _baselines(dataset, embeddings, config.epochs, budget)
     if not embeddings:
         noise = partial(random_features, dataset)
         entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
@@ -218,6 +213,25 @@ def all_entries(
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return sorted(entries, key=lambda entry: order_of(entry.name))
+
+
+def _baselines(
+    dataset: Dataset, embeddings: Mapping[str, np.ndarray], epochs: int, budget: dict[str, Any]
+) -> list[Entry]:
+    """The baselines by item id and the ensembles that can be fitted to so many items."""
+    left_out = too_large_for(dataset)
+    entries = [
+        baseline_entry(name, "baseline", one, epochs=epochs, **budget)
+        for name, one in BASELINES.items()
+        if name not in left_out
+    ]
+    text = _text(dataset, embeddings)
+    for name, part in ENSEMBLES.items():
+        if name not in left_out:
+            joined = ensemble_baseline(part, text)
+            features = _any_seed(text)
+            entries.append(baseline_entry(name, "baseline", joined, features=features, **budget))
+    return entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +264,7 @@ def _embedding_sets(
     if not embeddings:
         add("tfidf", "baseline", text_features(dataset))
     variants = {VARIANT + name: values for name, values in ablations.items()}
-    taken = {*sets, *embeddings, *variants, *BASELINES, "attributes"}
+    taken = {*sets, *embeddings, *variants, *BASELINES, *ENSEMBLES, "attributes"}
     for name, values in extra.items():
         if name in taken:
             raise ConfigError(f"There is already a model {name}; choose another name for the set.")
@@ -268,9 +282,10 @@ def _embedding_sets(
 def too_large_for(dataset: Dataset) -> dict[str, int]:
     """Baselines that cannot be fitted to a dataset: name -> most training items they can be fitted to."""
     known = int((~dataset.cold).sum())
+    ensembles = {name: BASELINES[part] for name, part in ENSEMBLES.items()}
     return {
         name: one.most_items
-        for name, one in BASELINES.items()
+        for name, one in (BASELINES | ensembles).items()
         if one.most_items is not None and known > one.most_items
     }
 
@@ -278,6 +293,17 @@ def too_large_for(dataset: Dataset) -> dict[str, int]:
 def _constant(values: np.ndarray) -> Callable[[int], np.ndarray]:
     """The same features for every seed."""
     return lambda seed: values
+
+
+def _any_seed(features: Callable[[], np.ndarray]) -> Callable[[int], np.ndarray]:
+    """The same features for every seed, computed when they are needed."""
+    return lambda seed: features()
+
+
+def _text(dataset: Dataset, embeddings: Mapping[str, np.ndarray]) -> Callable[[], np.ndarray]:
+    """TF-IDF of the text: the bundle's set, or else computed once it is needed."""
+    given = embeddings.get("tfidf")
+    return cache(lambda: text_features(dataset) if given is None else given)
 
 
 def select(entries: Sequence[Entry], names: Sequence[str] | None) -> list[Entry]:

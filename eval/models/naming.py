@@ -14,14 +14,16 @@ FULL = "full"
 """Name of the full method that is trained with the ablations."""
 NEIGHBOURS = "_neighbours"
 """Suffix of the names of models that recommend nearest neighbours in an embedding set."""
+ENSEMBLES = {"vsknn_tfidf": "vsknn", "ease_tfidf": "ease"}
+"""Name of an ensemble with nearest neighbours by TF-IDF -> its baseline by item id."""
 
 
 def order_of(name: str) -> tuple[int, int, str]:
-    """Sort key of a model in a table: baselines by item id, embedding sets, TPAD, references."""
+    """Sort key of a model in a table: baselines by item id, ensembles, embedding sets, TPAD, references."""
     from eval.baselines import BASELINES  # imports torch, which is not needed for the names
 
     base = name.removesuffix(NEIGHBOURS)
-    by_id, plain = list(BASELINES), list(SETS)
+    by_id, plain = [*BASELINES, *ENSEMBLES], list(SETS)
     if name in by_id:
         return 0, by_id.index(name), ""
     if base in ("attributes", "oracle"):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from eval.models.naming import SUBJECT
 from eval.reports.sections import Section, main_slices
 from eval.reports.tables import MARK, shares, wide
+from eval.reports.unclicked import HOW_TO_READ, METRIC, WHAT_IT_IS, K
 
 INK, MUTED, GRID = "#1f2430", "#6b7280", "#e5e7eb"
 ROLE_COLOURS = {
@@ -22,6 +24,8 @@ ROLE_TITLES = {
     "reference": "knows the true attributes",
     "oracle": "knows the law",
 }
+LINES = ("#0284c7", "#d97706", "#0d9488", "#db2777", "#65a30d", "#78350f", "#64748b", "#b91c1c")
+DASHES = ("solid", "dash", "dot")
 HEADLINES = (("P", 20), ("MRR", 20), ("NDCG", 20))
 
 
@@ -87,6 +91,47 @@ def slice_figure(frame: pd.DataFrame, metric: str, k: int) -> go.Figure:
     return figure
 
 
+def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
+    """The frontiers of models, with a marker at the offset 0.
+
+    Args:
+        curves: from `eval.reports.unclicked.frontier_frame`.
+        chosen: from `eval.reports.unclicked.chosen_points`.
+    """
+    figure = go.Figure()
+    points = chosen.set_index("model")
+    for number, (model, own) in enumerate(curves.groupby("model", sort=False)):
+        ours = model == SUBJECT
+        colour = ROLE_COLOURS["tpad"] if ours else LINES[number % len(LINES)]
+        dash = "solid" if ours else DASHES[number // len(LINES) % len(DASHES)]
+        group = {"legendgroup": str(model), "name": str(model)}
+        if len(own) > 1:
+            figure.add_scatter(
+                x=own.warm,
+                y=own.cold,
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 3 if ours else 1.6},
+                customdata=100 * own.share,
+                hovertemplate="warm %{x:.3f}, cold %{y:.3f}, %{customdata:.0f} % of the lists unclicked",
+                **group,
+            )
+        figure.add_scatter(
+            x=[points.warm[model]],
+            y=[points.cold[model]],
+            mode="markers",
+            marker={"color": colour, "size": 9, "line": {"color": "white", "width": 1}},
+            hovertemplate="warm %{x:.3f}, cold %{y:.3f}, offset 0",
+            cliponaxis=False,  # many lie on the axis
+            showlegend=len(own) == 1,
+            **group,
+        )
+    _style(figure, f"{METRIC}@{K} of warm and of cold targets", 14)
+    figure.update_layout(legend={"orientation": "v", "y": 1})
+    figure.update_xaxes(title_text=f"{METRIC}@{K}, warm targets", rangemode="tozero")
+    figure.update_yaxes(title_text=f"{METRIC}@{K}, cold targets", rangemode="tozero")
+    return figure
+
+
 def page(
     frame: pd.DataFrame,
     *,
@@ -95,6 +140,7 @@ def page(
     metrics: Sequence[tuple[str, int]] = HEADLINES,
     first: Sequence[Section] = (),
     last: Sequence[Section] = (),
+    frontier: go.Figure | None = None,
 ) -> str:
     """An HTML page with tables, and figures of the main slices.
 
@@ -105,11 +151,15 @@ def page(
         title, notes: at the top of the page.
         metrics: columns of the tables of a slice; there are figures of the first two.
         first, last: sections before and after those of the slices.
+        frontier: from `frontier_figure`, if any model has one.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in notes)]
     parts += [_section_html(section) for section in first]
     # The first figure includes plotly's script.
     parts.append(_figures_html([slice_figure(frame, *metrics[0])], with_script=True))
+    if frontier is not None:
+        parts.append(f"<h2>Frontier</h2><p>{HOW_TO_READ} {WHAT_IT_IS}</p>")
+        parts.append(_figures_html([frontier]))
     for part in main_slices(frame):
         parts.append(f"<h2>{html.escape(part).capitalize()} targets</h2>")
         parts.append(
@@ -144,6 +194,8 @@ def _section_html(section: Section) -> str:
     kinds = ['"word"' if head in (heads[0], *section.left) else '"number"' for head in heads]
     lines = [f"<h2>{html.escape(section.title)}</h2>"] if section.title else []
     lines += [f"<p>{html.escape(section.note)}</p>"] if section.note else []
+    if table.empty:
+        return "\n".join(lines)
     lines.append('<div class="wide"><table class="results"><thead><tr>')
     lines += [
         f"<th class={kind}>{html.escape(head)}</th>"

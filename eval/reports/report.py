@@ -15,6 +15,7 @@ from eval.protocol import SLICES, TestCases
 from eval.reports import sections
 from eval.reports.sections import Section
 from eval.reports.tables import MARK, intervals, results_frame, shares, wide
+from eval.reports.unclicked import unclicked
 from eval.runs.results import HEADLINES, Result
 from eval.runs.slice_comparison import compare_with_ablations, compare_with_best_baseline
 
@@ -106,6 +107,7 @@ def first_and_last(frame: pd.DataFrame, data: ReportData) -> tuple[list[Section]
         *sections.at_a_glance(frame),
         *sections.best_baselines(subject, comparisons),
         *by_other_mean(results, cases, main, subject, mean),
+        *unclicked(results, data.masks),
         *sections.ablations(compare_with_ablations(results, cases.session, main, mean)),
     ]
     last = [
@@ -167,6 +169,8 @@ def section_text(section: Section, *, level: int = 2) -> str:
     rows += [[str(row[0]), *map(_cell, row[1:])] for row in table.itertuples(name=None)]
     lines = [f"{'#' * level} {section.title}", ""] if section.title else []
     lines += [section.note, ""] if section.note else []
+    if table.empty:
+        return "\n".join(lines[:-1])
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 

@@ -41,7 +41,8 @@ class Section:
     Attributes:
         title: heading; empty if the table continues the section before.
         table: of str; the index, which has a name, is the first column. A cell that ends in
-            `eval.reports.tables.MARK` is the best of its column.
+            `eval.reports.tables.MARK` is the best of its column. If it is empty, only title and note
+            are shown.
         note: how to read the table; may be empty.
         left: left-aligned columns of text.
     """

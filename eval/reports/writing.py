@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import plotly.graph_objects as go
+
 from eval.metrics.slices import informative
-from eval.reports.charts import page
+from eval.reports.charts import frontier_figure, page
 from eval.reports.report import (
     ReportData,
     about,
@@ -14,6 +16,7 @@ from eval.reports.report import (
     report_title,
 )
 from eval.reports.tables import headlines, latex
+from eval.reports.unclicked import chosen_points, frontier_frame
 from tpad import ConfigError, DataError
 from tpad.io.csv_files import csv_text
 from tpad.io.files import replacing
@@ -59,12 +62,22 @@ def write_report(path: Path | None, data: ReportData) -> None:
             notes=[about(data.cases, data.masks), how_to_read(data.mean), *data.notes],
             first=first,
             last=last,
+            frontier=_frontier(data),
         )
     if path is None:
         print(text)
     else:
         write_text(path, text)
         print(f"Report: {path}")
+
+
+def _frontier(data: ReportData) -> go.Figure | None:
+    """The figure of the frontiers; None if no model has one."""
+    curves = frontier_frame(data.results)
+    if curves.empty:
+        return None
+    models = curves.model.unique().tolist()
+    return frontier_figure(curves, chosen_points(data.results, data.masks, models))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,11 +1,12 @@
 """The results of one model on one set of cases over all seeds; every table has one row per result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from eval.metrics.frontier import Frontier
 from eval.metrics.ranks import Ranks, all_case_values, case_values
 
 HEADLINES = (("P", 20), ("MRR", 20))
@@ -32,7 +33,8 @@ class Result:
         imported: `file` and `longest_list` of imported ranked lists; None for a model that was run here.
         settings: what the runs depend on besides data, features and seed, see
             `eval.models.entries.Entry`.
-        further: slice -> name -> metrics of lists and calibration, means over runs.
+        further: slice -> name -> metrics of lists, unclicked items and calibration, means over runs.
+        frontiers: seed -> frontier of its run; runs without one are left out.
     """
 
     name: str
@@ -45,6 +47,13 @@ class Result:
     imported: dict | None = None
     further: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    frontiers: Mapping[int, Frontier] = field(default_factory=dict)
+
+    def of_seed(self, seed: int) -> "Result":
+        """The run of one seed; `further` and the times stay means over all runs."""
+        own = {one: curve for one, curve in self.frontiers.items() if one == seed}
+        ranks = self.ranks[[self.seeds.index(seed)]]
+        return replace(self, seeds=(seed,), ranks=ranks, frontiers=own)
 
     def values(self, mask: np.ndarray) -> np.ndarray:
         """All metrics on the cases of a slice: (n_seeds, n, n_metrics)."""

@@ -144,7 +144,14 @@ class _Task:
             fitted = time.perf_counter()
             found = evaluate(model, self.dataset, self.cases, self.validation, self.texts)
             seconds = None if isinstance(model, ScoringModel) else fitted - begin
-            run.finish(found.ranks, seconds, found.seconds, {"tuned": tuned}, found.metrics)
+            run.finish(
+                found.ranks,
+                seconds,
+                found.seconds,
+                {"tuned": tuned},
+                found.metrics,
+                found.frontier,
+            )
         return run.id, tuned
 
 

@@ -11,7 +11,7 @@ from eval.database.schema import RunRow
 from eval.metrics.slices import by_length
 from eval.models.naming import order_of
 from eval.protocol import SLICES
-from eval.runs.evaluation import CALIBRATION_METRICS, LIST_METRICS
+from eval.runs.evaluation import CALIBRATION_METRICS, LIST_METRICS, UNCLICKED_METRICS
 from eval.runs.results import Result
 from tpad import DataError
 
@@ -139,6 +139,7 @@ def result_of(
         runs: at least one, all on the same cases.
     """
     ids = [run.id for run in runs]
+    frontiers = store.frontiers(ids)
     return Result(
         name,
         role,
@@ -150,6 +151,7 @@ def result_of(
         runs[0].config.get("imported"),
         further_metrics(store, ids),
         runs[0].config.get("settings") or {},
+        {run.seed: frontiers[run.id] for run in runs if run.id in frontiers},
     )
 
 
@@ -159,8 +161,8 @@ def _mean(seconds: Sequence[float | None]) -> float:
 
 
 def further_metrics(store: Reader, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Stored metrics of lists and calibration: slice -> name -> mean over the runs."""
-    names = [*LIST_METRICS, *CALIBRATION_METRICS]
+    """Stored metrics of lists, unclicked items and calibration: slice -> name -> mean over the runs."""
+    names = [*LIST_METRICS, *UNCLICKED_METRICS, *CALIBRATION_METRICS]
     table = store.figures(run_ids, slice=SLICES, name=names)
     found: dict[str, dict[str, float]] = {}
     for (part, name), values in table.groupby(["slice", "name"], sort=False)["value"]:

@@ -3,10 +3,14 @@
 import csv
 import re
 
+import numpy as np
 import pytest
 from app_server import launched
 from fake_bundle import FakeEncoder
-from fake_results import begin, fill, finish
+from fake_results import begin, fill, finish, made_up_ranks
+
+from eval.metrics.frontier import Frontier
+from eval.metrics.slice_metrics import MetricValue
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
@@ -175,3 +179,27 @@ def test_fits_a_phone(visit):
 
 def brightness(colour: str) -> float:
     return sum(float(part) for part in re.findall(r"[\d.]+", colour)[:3]) / 3
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_the_frontier_fits_the_page(visit, served, phone):
+    _, store, dataset = served
+    curve = Frontier(*np.array([[-np.inf, 0.5, np.inf], [0.5, 0.4, 0], [0, 0.2, 0.3], [0, 0.1, 1]]))
+    more = (
+        MetricValue("all", "unclicked_share", 20, 0.1),
+        MetricValue("all", "frontier_area", 20, 0.07),
+    )
+    with begin(store, dataset, "tpad", "tpad") as run:
+        run.finish(made_up_ranks(dataset, "tpad", 4.0, 0), 1.0, 0.1, None, more, curve)
+    page = visit(viewport=PHONE, is_mobile=True, has_touch=True) if phone else visit()
+    look_at(page, "Frontier")
+    expect(page.locator("#dashboard-top h2").first).to_contain_text("Frontier of warm and cold")
+    expect(page.locator("#dashboard-plot .legendtext").first).to_have_text("TPAD")
+    expect(page.locator("#dashboard-bottom tbody tr").first).to_contain_text("0.0700")
+    expect(page.locator("#dashboard-bottom .tb-note")).to_contain_text(
+        "evaluated by an earlier version"
+    )
+    width = page.evaluate("innerWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    plot = page.locator("#dashboard-plot .js-plotly-plot").bounding_box()
+    assert plot["x"] >= 0 and plot["x"] + plot["width"] <= width

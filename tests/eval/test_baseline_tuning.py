@@ -153,6 +153,6 @@ def test_if_only_one_kind_has_targets_its_mrr_counts():
 
 
 def test_search_tables_are_public():
-    assert set(SEARCH) == {*BASELINES, "content"}
+    assert set(SEARCH) == {*BASELINES, "content", "vsknn_content", "ease_content"}
     for name, entry in BASELINES.items():
         assert entry.search is SEARCH[name]

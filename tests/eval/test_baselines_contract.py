@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from small_shops import dataset_of
 
-from eval.baselines import BASELINES, Baseline, content_baseline
+from eval.baselines import BASELINES, Baseline, content_baseline, ensemble_baseline
 from tpad import ConfigError, DataError, Dataset
 
 QUICK = {"epochs": 2, "width": 8}
 N_ITEMS, COLD = 12, [10, 11]
-NAMES = [*BASELINES, "content"]
+ENSEMBLES = {"vsknn_content": "vsknn", "ease_content": "ease"}
+NAMES = [*BASELINES, "content", *ENSEMBLES]
 NEURAL = ["gru4rec", "narm", "srgnn", "sasrec"]
 
 
@@ -21,8 +22,11 @@ def small() -> Dataset:
 
 
 def baseline(name: str) -> Baseline:
+    features = np.random.default_rng(0).standard_normal((N_ITEMS, 4))
     if name == "content":
-        return content_baseline(np.random.default_rng(0).standard_normal((N_ITEMS, 4)))
+        return content_baseline(features)
+    if name in ENSEMBLES:
+        return ensemble_baseline(ENSEMBLES[name], lambda: features)
     return BASELINES[name]
 
 
@@ -150,6 +154,9 @@ def test_an_unknown_setting_is_refused(name):
         ("content", {"query": "first"}, "query must be 'last', 'mean' or 'recency'"),
         ("content", {"decay": 0.0}, "decay must be above 0"),
         ("content", {"centre": "yes"}, "centre must be true or false"),
+        ("vsknn_content", {"k": 0}, "k must be at least 1, not 0"),
+        ("ease_content", {"weight": 1.0}, "weight must be below 1, not 1.0"),
+        ("ease_content", {"offset": float("inf")}, "offset must be a finite number"),
     ],
 )
 def test_invalid_settings_are_errors(name, settings, sentence):

@@ -9,7 +9,7 @@ from small_models import FAST, Oracle
 from eval.baselines import BASELINES
 from eval.cli.import_lists import our_names
 from eval.models.entries import all_entries, select, too_large_for
-from eval.models.naming import NEIGHBOURS
+from eval.models.naming import ENSEMBLES, NEIGHBOURS
 from eval.models.shipped import shipped_recommenders
 from tpad import Bundle
 from tpad.errors import ConfigError
@@ -18,7 +18,7 @@ from tpad.model.embedding_sets import EMBEDDING_SETS
 
 def test_with_a_bundle_only_its_own_sets_are_compared(entries, embeddings):
     assert [(entry.name, entry.role) for entry in entries] == [
-        *((name, "baseline") for name in BASELINES),
+        *((name, "baseline") for name in (*BASELINES, *ENSEMBLES)),
         ("tfidf_neighbours", "baseline"),
         ("vision_neighbours", "baseline"),
         ("vision_tfidf_neighbours", "baseline"),
@@ -43,7 +43,8 @@ def test_with_a_bundle_only_its_own_sets_are_compared(entries, embeddings):
 
 def test_without_a_bundle_plain_sets_are_computed(shop):
     names = [entry.name for entry in all_entries(shop, {}, FAST, Oracle())]
-    sets = [name for name in names if name not in BASELINES and not name.endswith(NEIGHBOURS)]
+    by_id = {*BASELINES, *ENSEMBLES}
+    sets = [name for name in names if name not in by_id and not name.endswith(NEIGHBOURS)]
     assert sets == ["random", "tfidf", "attributes", "oracle"]
     assert set(sets[:2]) <= set(EMBEDDING_SETS)
 
@@ -124,9 +125,19 @@ def test_baselines_that_cannot_be_fitted_to_so_many_items_are_left_out(
 ):
     small = replace(BASELINES["ease"], most_items=21)  # of 22 training items
     monkeypatch.setitem(BASELINES, "ease", small)
-    assert too_large_for(shop) == {"ease": 21}
+    assert too_large_for(shop) == {"ease": 21, "ease_tfidf": 21}
     names = [entry.name for entry in all_entries(shop, embeddings, FAST)]
-    assert "ease" not in names and "slist" in names
+    assert not {"ease", "ease_tfidf"} & set(names) and {"slist", "vsknn_tfidf"} <= set(names)
+
+
+def test_ensembles_use_the_texts_of_the_bundle_or_compute_them(shop, embeddings):
+    by_name = {entry.name: entry for entry in all_entries(shop, embeddings, FAST)}
+    plain = {entry.name: entry for entry in all_entries(shop, {}, FAST)}
+    for name in ENSEMBLES:
+        assert by_name[name].features(0) is embeddings["tfidf"]
+        assert len(plain[name].features(0)) == len(shop) and not plain[name].seeded
+    with pytest.raises(ConfigError, match="already a model ease_tfidf"):
+        all_entries(shop, embeddings, FAST, extra={"ease_tfidf": embeddings["vision"]})
 
 
 def test_models_are_chosen_by_name(shop, entries, embeddings):

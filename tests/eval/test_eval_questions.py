@@ -7,6 +7,7 @@ import pytest
 
 from eval.__main__ import main
 from eval.database.store import Store
+from eval.metrics.frontier import POINTS
 from tpad.world.build import World, WorldConfig
 
 
@@ -130,6 +131,19 @@ def test_a_run_on_a_split_is_a_table_of_its_own(shop, tmp_path, capsys):
     assert "few_shot" in capsys.readouterr().out
 
 
+def test_frontiers_are_written_point_by_point(database, tmp_path):
+    out = tmp_path / "frontiers.csv"
+    command = ["export", "frontiers", "--database", database, "--out", str(out)]
+    assert main(command) == 0
+    table = pd.read_csv(out)
+    assert table.groupby("model").size().to_dict() == {
+        "oracle": POINTS,
+        "popularity": 1,
+        "tfidf_neighbours": POINTS,
+    }
+    assert list(table) == ["model", "seed", "point", "offsets", "warm", "cold", "share"]
+
+
 def test_an_imported_model_is_in_the_table(shop, tmp_path, capsys):
     cases, answer = tmp_path / "cases.csv", tmp_path / "answer.csv"
     source = ["--world", str(shop)]
@@ -146,6 +160,10 @@ def test_an_imported_model_is_in_the_table(shop, tmp_path, capsys):
     assert main(["export", "ranks", *database, "--out", str(ranks)]) == 0
     assert (pd.read_csv(ranks)["peer/0"] == 1).all()
     assert (pd.read_csv(ranks)["peer/0 ties"] == 1).all()
+    assert (
+        main(["export", "frontiers", *database, "--out", str(ranks)]) == 2
+    )  # lists have no scores
+    assert "None of these runs has a frontier" in capsys.readouterr().err
 
 
 def test_lists_imported_for_a_split_are_compared_with_runs_on_it(shop, tmp_path, capsys):

@@ -61,6 +61,7 @@ def test_the_table_gives_deviation_interval_and_ratio(shop, results):
         "## At a glance",
         "## tpad compared with the best baseline",
         "## Averaged over sessions",
+        "## Unclicked items",
         "## All targets",
         "## Warm targets",
         "## Cold targets",

@@ -83,7 +83,7 @@ def test_a_failure_while_tables_are_created_leaves_an_empty_database(target, mon
     assert Store(target, read_only=True).runs() == []
 
 
-@pytest.mark.parametrize("found", ["'4'", "'0002'", "NULL"])
+@pytest.mark.parametrize("found", ["'4'", "'0003'", "NULL"])
 def test_a_database_of_another_version_is_refused_and_left_as_it_is(target, found):
     store = Store(target)
     with store.write() as session:
