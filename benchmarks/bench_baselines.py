@@ -17,24 +17,27 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from eval.baselines import BASELINES, Baseline, content_baseline, ensemble_baseline, tune
 from eval.metrics.ranking import candidate_scores
 from eval.metrics.ranks import Ranks, case_values, target_ranks
-from eval.models.features import text_features
+from eval.models.features import random_features, text_features
 from eval.models.naming import ENSEMBLES
 from eval.protocol import SLICES, Protocol, TestCases
 from tpad import ConfigError, Dataset, TpadError
 from tpad.model.session.fitted import EpochReport
+from tpad.training.fusion import NETWORK, FusionConfig, fit_fused
 
 METRICS = ("P", "MRR", "NDCG")
+FUSED = "fused"
 NEURAL = ("gru4rec", "narm", "srgnn", "sasrec")
 # 1,024 of 12,101 items as negatives, so that a slow core is done in hours.
 BEAUTY_BUDGET = {"width": 64, "max_length": 50, "negatives": 1024, "epochs": 28}
@@ -58,6 +61,7 @@ class Task:
         mask_seen: whether the items of a prefix are no candidates.
         budget: settings that all neural models share and that are not searched.
         baselines: name -> model.
+        features: (n_items, d), the embedding set of `fused`: TF-IDF of the text, or random vectors.
     """
 
     name: str
@@ -66,6 +70,12 @@ class Task:
     mask_seen: bool
     budget: dict[str, Any]
     baselines: dict[str, Baseline] = field(default_factory=lambda: dict(BASELINES))
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        if (self.dataset.items["title"] == "").all():
+            return random_features(self.dataset, 0)
+        return text_features(self.dataset)
 
     @cached_property
     def cases(self) -> TestCases:
@@ -120,7 +130,10 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
         seconds = time.perf_counter() - begin
         print(f"  {name} {report} {seconds:.0f} s", file=sys.stderr, flush=True)
 
-    baseline, begin = task.baselines[name], time.perf_counter()
+    begin = time.perf_counter()
+    if name == FUSED:
+        return measure_fused(task, options, progress)
+    baseline = task.baselines[name]
     budget = dict(task.budget) if name in NEURAL else {}
     if budget and options.epochs:
         budget["epochs"] = options.epochs
@@ -136,6 +149,44 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
     searched = time.perf_counter()
     model = baseline.make(options.seed, found.settings, progress).fit(task.dataset)
     fitted = time.perf_counter()
+    values = values_of(model, task)
+    scored = time.perf_counter()
+    return {
+        "settings": found.settings,
+        "values": values,
+        "tried": [[settings, value] for settings, value in found.tries],
+        "seconds": [round(searched - begin), round(fitted - searched), round(scored - fitted)],
+    }
+
+
+def measure_fused(
+    task: Task, options: argparse.Namespace, progress: Callable[[EpochReport], None]
+) -> dict[str, Any]:
+    """Tunes, fits and asks the fused recommender with its default settings."""
+    begin, dataset = time.perf_counter(), task.dataset
+    network = replace(NETWORK, mask_seen=task.mask_seen, seed=options.seed)
+    model, tuning = fit_fused(
+        task.features,
+        dataset.train,
+        dataset.validation,
+        ~dataset.cold,
+        FusionConfig(network),
+        progress=progress,
+        say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
+    )
+    fitted = time.perf_counter()
+    values = values_of(model, task)
+    scored = time.perf_counter()
+    return {
+        "settings": {**asdict(tuning.memory), **asdict(tuning.weights)},
+        "values": values,
+        "tried": [],
+        "seconds": [0, round(fitted - begin), round(scored - fitted)],
+    }
+
+
+def values_of(model: Any, task: Task) -> dict[str, float]:
+    """Metrics of a fitted model on the test cases."""
     cases = task.cases
     ranks = Ranks.empty(len(cases))
     for start, scores in candidate_scores(
@@ -143,19 +194,12 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
     ):
         part = slice(start, start + len(scores))
         ranks[part] = target_ranks(scores, cases.targets[part])
-    scored = time.perf_counter()
-    values = {
+    return {
         f"{part} {metric}@{task.k}": float(
             case_values(ranks[cases.slice(part)], metric, task.k).mean()
         )
         for part in (SLICES if task.name == "movies" else SLICES[:1])
         for metric in METRICS
-    }
-    return {
-        "settings": found.settings,
-        "values": values,
-        "tried": [[settings, value] for settings, value in found.tries],
-        "seconds": [round(searched - begin), round(fitted - searched), round(scored - fitted)],
     }
 
 
@@ -165,7 +209,7 @@ def rows_of(task: Task, options: argparse.Namespace) -> Iterator[tuple[str, dict
     if options.keep and options.keep.exists():
         lines = options.keep.read_text().splitlines()
         kept = {json.dumps(row["key"]): row for row in map(json.loads, lines)}
-    for name in options.only or task.baselines:
+    for name in options.only or (*task.baselines, FUSED):
         key = [task.name, name, options.seed, options.tries, options.epochs]
         row = kept.get(json.dumps(key))
         if row is None:
@@ -195,8 +239,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         task = TASKS[options.dataset](options.data)
         for name in options.only or ():
-            if name not in task.baselines:
-                known = ", ".join(task.baselines)
+            if name not in (*task.baselines, FUSED):
+                known = ", ".join((*task.baselines, FUSED))
                 raise ConfigError(f"There is no model {name!r} here; choose from {known}.")
     except OSError as error:
         print(f"{error.filename} cannot be read; give the folder with --data.", file=sys.stderr)

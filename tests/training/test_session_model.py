@@ -158,7 +158,12 @@ def test_same_seed_same_model_and_the_callers_randomness_is_untouched(shop):
     assert not np.allclose(first.scores(prefix), other.scores(prefix))
 
 
-@pytest.mark.parametrize("changes", [{}, {"pca": 6, "id_embedding": True, "item_bias": True}])
+POOLED = {"layers": 0, "tied": True, "id_embedding": True}
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"pca": 6, "id_embedding": True, "item_bias": True}, POOLED]
+)
 def test_saved_and_loaded_scores_are_equal(shop, tmp_path, changes):
     features, cold, train, validation = shop
     config = replace(CONFIG, epochs=1, **changes)
@@ -233,6 +238,27 @@ def test_ids_are_used_for_warm_items_only(shop):
     vectors = FittedSessionModel(model.network, model.scaler, same).item_vectors
     assert np.ptp(vectors[cold], axis=0).max() < 1e-6  # told apart by features alone
     assert np.ptp(vectors[~cold], axis=0).max() > 1e-3
+
+
+def test_without_blocks_the_state_is_a_mean_with_a_decay():
+    model = network(**POOLED)
+    names = {name for name, _ in model.named_parameters()}
+    assert not any(
+        name.startswith(("input_projection", "input_ids", "positions")) for name in names
+    )
+    elements = torch.randn(2, 4, CONFIG.width)
+    factor = torch.exp(-nn.functional.softplus(model.decay))
+    mean = sum(factor**back * elements[:, 3 - back] for back in range(4))
+    torch.testing.assert_close(model.encode(elements)[:, 3], model.state_norm(mean))
+    longer = torch.cat([elements, torch.randn(2, 1, CONFIG.width)], dim=1)
+    torch.testing.assert_close(model.encode(longer)[:, :4], model.encode(elements))  # causal
+
+
+def test_a_mean_with_a_decay_also_learns_what_follows(shop):
+    features, cold, train, validation = shop
+    config = replace(CONFIG, weight_decay=0.01, **POOLED)
+    model = fit_session_model(features, train, validation, ~cold, config)
+    assert max(report.validation for report in model.history) > 0.9
 
 
 def test_gradients_flow_into_the_table():

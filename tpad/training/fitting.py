@@ -121,13 +121,17 @@ class _Task:
             raise DataError("No training session has two clicks; there is nothing to learn from.")
         parameters = [p for p in self.trained.parameters() if p.requires_grad]
         of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
-        network = [p for p in parameters if p not in of_table]
+        ids = [p for name, p in self.network.named_parameters() if name.endswith("_ids")]
+        apart = of_table | set(ids)
+        network = [p for p in parameters if p not in apart]
         table = [p for p in parameters if p in of_table]
         return Trainer(
             self.trained,
             [
                 {"params": network, "lr": self.config.learning_rate},
                 {"params": table, "lr": self.table_learning_rate},
+                # Weight decay would shrink the embeddings of rare items between their few clicks.
+                {"params": ids, "lr": self.config.learning_rate, "weight_decay": 0.0},
             ],
             windows,
             self.config,

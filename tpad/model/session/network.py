@@ -5,7 +5,8 @@ the scaled dot product of the session's state with the projected features `x_j`.
 have an ID embedding, which is dropped at random, so that cold items are not at a disadvantage.
 
 There are two projections of `x`: one for items *in* the session, and one for *candidates*. Transitions
-between items are directed, so the two may differ.
+between items are directed, so the two may differ. With few clicks an item, one shared projection
+(`tied`) and the mean of the session with a learned decay (no `layers`) generalise better.
 """
 
 import math
@@ -29,8 +30,10 @@ class SessionModelConfig:
     """Size h of states and projected items."""
     hidden: Count = 192
     """Hidden size of the two projection MLPs."""
-    layers: Count = 1
-    """Transformer blocks."""
+    layers: CountOrZero = 1
+    """Transformer blocks. With 0, the state is the mean of the items, weighted by a learned decay."""
+    tied: bool = False
+    """Whether an item has the same projection and ID embedding in sessions and as a candidate."""
     heads: Count = 4
     """Attention heads; must divide `width`."""
     dropout: Share = 0.1
@@ -150,18 +153,23 @@ class SessionModel(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("warm", warm.clone().bool())
-        self.input_projection = _Projection(n_features, config)
+        if not config.tied:
+            self.input_projection = _Projection(n_features, config)
         self.input_norm = nn.LayerNorm(config.width)
         self.output_projection = _Projection(n_features, config)
-        # Distances identify the last item, but only absolute positions identify the first one.
-        self.positions = nn.Parameter(0.02 * torch.randn(config.max_length, config.width))
+        if config.layers:
+            # Distances identify the last item, but only absolute positions identify the first one.
+            self.positions = nn.Parameter(0.02 * torch.randn(config.max_length, config.width))
+        else:
+            self.decay = nn.Parameter(torch.zeros(()))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.state_norm = nn.LayerNorm(config.width)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(config.width)))
         if config.item_bias:
             self.bias = nn.Parameter(torch.zeros(len(warm)))
-        if config.id_embedding:
+        if config.id_embedding and not config.tied:
             self.input_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
+        if config.id_embedding:
             self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
 
     def item_inputs(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
@@ -172,9 +180,10 @@ class SessionModel(nn.Module):
             first: row of the first of these items.
             new: whether these are new items, which the model was not trained on.
         """
-        x = self.input_projection(table)
+        tied = self.config.tied
+        x = (self.output_projection if tied else self.input_projection)(table)
         if self.config.id_embedding and not new:
-            x = self._add_ids(x, self.input_ids, first)
+            x = self._add_ids(x, self.output_ids if tied else self.input_ids, first)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
     def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
@@ -194,6 +203,8 @@ class SessionModel(nn.Module):
 
     def encode(self, elements: Tensor) -> Tensor:
         """Projected sessions (B, L, h), padded at the end -> states after each element (B, L, h)."""
+        if not self.blocks:
+            return self.state_norm(self._decayed_mean(elements))
         elements = elements + self.positions[: elements.shape[1]]
         for block in self.blocks:
             elements = block(elements)
@@ -217,6 +228,16 @@ class SessionModel(nn.Module):
     def scores(self, states: Tensor, item_vectors: Tensor) -> Tensor:
         """Scores from states (…, h) and item vectors (n_items, h + 1): (…, n_items)."""
         return self.session_vectors(states) @ item_vectors.T
+
+    def _decayed_mean(self, elements: Tensor) -> Tensor:
+        """Mean of the elements up to each one, the weight falling by a constant factor each step back.
+
+        Only its direction matters, because it is normalised afterwards; so it is not divided by the
+        sum of the weights.
+        """
+        step = torch.arange(elements.shape[1], device=elements.device)
+        distance = (step[:, None] - step[None, :]).clamp(min=0)  # (L, L)
+        return torch.exp(-F.softplus(self.decay) * distance).tril() @ elements  # (B, L, h)
 
     def _add_ids(self, x: Tensor, ids: Tensor, first: int) -> Tensor:
         keep = self.warm

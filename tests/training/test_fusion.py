@@ -1,0 +1,120 @@
+"""The fused recommender: its scores, its tuning, and what it learns on a small shop."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tpad.data.sessions import Sessions
+from tpad.model.session.fused import FusedModel, FusionWeights, Parts
+from tpad.model.session.memory import Memory, MemoryConfig
+from tpad.training.fusion import (
+    NETWORK,
+    FusionConfig,
+    fit_fused,
+    tune_weights,
+    validation_cases,
+)
+
+N, COLOURS = 40, 8
+CONFIG = replace(NETWORK, width=16, hidden=16, epochs=6, batch_size=16)
+
+
+def sessions_of(items: list) -> Sessions:
+    ids = np.array([f"s{row}" for row in range(len(items))], dtype=object)
+    rows = [np.asarray(one, dtype=np.int32) for one in items]
+    return Sessions(ids, rows, np.arange(len(items)))
+
+
+@pytest.fixture(scope="module")
+def shop():
+    """Item 8 k + c is of kind k and colour c; after it comes kind k + 1 in the same colour."""
+    kind, colour = np.divmod(np.arange(N), COLOURS)
+    features = np.concatenate([np.eye(N // COLOURS)[kind], np.eye(COLOURS)[colour]], axis=1)
+    rng = np.random.default_rng(0)
+    cold = np.zeros(N, bool)
+    cold[[3, 12, 21]] = True
+    walks = []
+    while len(walks) < 260:
+        start = int(rng.integers(N))
+        walk = [((start // COLOURS + step) % 5) * COLOURS + start % COLOURS for step in range(3)]
+        walks.append(walk)
+    train = [walk for walk in walks if not cold[walk].any()]
+    return features.astype(np.float32), cold, sessions_of(train[:160]), sessions_of(train[160:])
+
+
+@pytest.fixture(scope="module")
+def fitted(shop):
+    features, cold, train, validation = shop
+    return fit_fused(features, train, validation, ~cold, FusionConfig(CONFIG))
+
+
+def test_it_ranks_clicked_and_new_items(shop, fitted):
+    _, cold, *_ = shop
+    model, _ = fitted
+    targets = np.flatnonzero(~cold)
+    prefixes = [np.array([(target - COLOURS) % N]) for target in targets]
+    scores = model.scores(prefixes)
+    scores[:, cold] = -np.inf
+    first = scores.argmax(1) == targets
+    assert first[~cold[[prefix[0] for prefix in prefixes]]].mean() > 0.9
+    for new in np.flatnonzero(cold):
+        (scores,) = model.scores([np.array([(new - COLOURS) % N])])
+        assert (scores > scores[new]).sum() < 8
+
+
+def test_the_result_is_reproducible(shop, fitted):
+    features, cold, train, validation = shop
+    again, tuning = fit_fused(features, train, validation, ~cold, FusionConfig(CONFIG))
+    assert tuning == fitted[1]
+    prefixes = [np.array([1, 9]), np.array([3])]
+    np.testing.assert_array_equal(again.scores(prefixes), fitted[0].scores(prefixes))
+
+
+def test_scores_are_the_formula():
+    rng = np.random.default_rng(1)
+    network, memory, cosine = rng.random((3, 2, 5)).astype(np.float32)
+    parts = Parts(network, memory, cosine)
+    unclicked = np.array([False, True, False, False, True])
+    weights = FusionWeights(network=0.5, memory=2.0, sharpness=10.0, cosine=3.0, offset=-1.5)
+    expected = 0.5 * network + 2 * np.log(1 + 10 * memory) + 3 * cosine - 1.5 * unclicked
+    np.testing.assert_allclose(parts.fused(weights, unclicked), expected, rtol=1e-5)
+    assert parts.memory is memory  # not changed
+    np.testing.assert_array_equal(memory, Parts(network, memory, cosine).memory)
+
+
+def test_tuning_never_lowers_the_value_and_drops_a_useless_part(shop, fitted):
+    _features, cold, train, validation = shop
+    model, _ = fitted
+    check = validation_cases(train, validation, ~cold, CONFIG)
+    empty = Memory.fit(sessions_of([[0]]), N, MemoryConfig(), mask_seen=True)
+    bare = FusedModel(model.network, empty, FusionWeights())
+    parts = bare.parts(check.cases.prefixes)
+    start = check.value(parts.fused(bare.weights, cold))
+    weights, value = tune_weights(bare, check)
+    assert value >= start
+    chosen = bare.parts(check.cases.prefixes, weights.recency)
+    assert check.value(chosen.fused(weights, cold)) == pytest.approx(value)
+
+
+def test_validation_counts_new_targets_and_ranks_only_what_was_seen(shop):
+    _features, cold, train, _ = shop
+    new = 12
+    validation = sessions_of([[4, new], [4, 12, 4], [0, 8]])
+    check = validation_cases(train, validation, ~cold, CONFIG)
+    assert sorted(check.cases.targets) == [8, 12, 12]  # a repeated item is no target
+    assert check.candidates[new]
+    assert not check.candidates[3]
+    scores = np.zeros((3, N), np.float32)
+    scores[:, 3] = 9.0  # no candidate
+    scores[np.arange(3), check.cases.targets] = 1.0
+    assert check.value(scores) == pytest.approx(2.0)
+
+
+def test_without_validation_sessions_the_defaults_are_kept(shop):
+    features, cold, train, _ = shop
+    _, tuning = fit_fused(
+        features, train, sessions_of([]), ~cold, FusionConfig(replace(CONFIG, epochs=1))
+    )
+    assert tuning.weights == FusionWeights()
+    assert tuning.value == 0.0

@@ -1,0 +1,108 @@
+"""The memory of clicks: counts against a plain loop, stand-ins for new items, saving."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from tpad.data.sessions import Sessions
+from tpad.errors import ConfigError, DataError
+from tpad.model.session.memory import Memory, MemoryConfig, count_pairs, recency_weights
+from tpad.model.session.stand_ins import POWER, stand_ins, unit_vectors
+
+N = 7
+SESSIONS = [np.array(one) for one in ([0, 1, 2], [1, 0], [3, 1, 1, 4], [5], [2, 3, 2])]
+
+
+def sessions_of(items: list[np.ndarray]) -> Sessions:
+    ids = np.array([f"s{row}" for row in range(len(items))], dtype=object)
+    return Sessions(ids, items, np.arange(len(items)))
+
+
+def plain(config: MemoryConfig, mask_seen: bool) -> np.ndarray:
+    counts = np.zeros((N, N))
+    for session in SESSIONS:
+        for late in range(len(session)):
+            for early in range(late):
+                weight = np.exp(-(late - early - 1) / config.decay)
+                counts[session[early], session[late]] += weight
+    both = counts + config.back * counts.T
+    if mask_seen:
+        np.fill_diagonal(both, 0)
+    clicks = np.bincount(np.concatenate(SESSIONS), minlength=N)
+    shrunk = both / (clicks + config.shrinkage)[:, None]
+    return shrunk / np.maximum(clicks, 1) ** config.popularity
+
+
+@pytest.mark.parametrize("mask_seen", [True, False])
+@pytest.mark.parametrize("popularity", [0.0, 0.5])
+def test_the_matrix_is_that_of_a_plain_loop(mask_seen, popularity):
+    config = MemoryConfig(decay=3.0, back=0.4, shrinkage=2.0, popularity=popularity)
+    memory = Memory.fit(sessions_of(SESSIONS), N, config, mask_seen=mask_seen)
+    np.testing.assert_allclose(memory.matrix.toarray(), plain(config, mask_seen), rtol=1e-5)
+
+
+def test_scores_weight_the_items_of_a_session_by_recency():
+    config = MemoryConfig(recency=1.5)
+    memory = Memory.fit(sessions_of(SESSIONS), N, config, mask_seen=True)
+    matrix = memory.matrix.toarray()
+    scores = memory.scores([np.array([0, 3]), np.array([1])]).toarray()
+    np.testing.assert_allclose(scores[0], matrix[3] + np.exp(-1 / 1.5) * matrix[0], rtol=1e-5)
+    np.testing.assert_allclose(scores[1], matrix[1], rtol=1e-5)
+
+
+def test_pairs_that_are_far_apart_are_not_counted():
+    long = [np.arange(N)]
+    assert count_pairs(long, N, 1.0)[0, N - 1] == 0
+    assert count_pairs(long, N, 8.0)[0, N - 1] > 0
+    assert count_pairs([], N, 2.0).nnz == 0
+
+
+def test_recency_weights_can_sum_to_one():
+    weights = recency_weights([np.array([2, 0, 2]), np.array([4])], N, 2.0, mean=True).toarray()
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
+    assert weights[0, 2] > weights[0, 0]
+    assert recency_weights([], N, 2.0).shape == (0, N)
+
+
+def test_new_items_have_row_and_column_of_their_stand_ins():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((N, 3))
+    clicked = np.arange(N) < 6  # item 6 is new
+    features[6] = features[2]
+    units = unit_vectors(features, clicked)
+    weights = stand_ins(units, clicked, count=1)
+    assert weights[[6], :].toarray().argmax() == 2
+    memory = Memory.fit(sessions_of(SESSIONS), N, MemoryConfig(), mask_seen=True)
+    scores = memory.scores([np.array([1]), np.array([6]), np.array([2])], weights).toarray()
+    assert scores[0, 6] == pytest.approx(scores[0, 2])
+    np.testing.assert_allclose(scores[1], scores[2])
+
+
+def test_weights_of_stand_ins_are_powers_of_the_cosine():
+    units = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0, 0]], np.float32)
+    weights = stand_ins(units, np.array([True, True, False, False, False])).toarray()
+    expected = np.array([0.6**POWER, 0.8**POWER])
+    np.testing.assert_allclose(weights[2, :2], expected / expected.sum(), rtol=1e-5)
+    np.testing.assert_array_equal(weights[:2, :2], np.eye(2))
+    assert not weights[3:].any()  # nothing is similar
+
+
+def test_unit_vectors_are_centred_on_clicked_items_and_need_one():
+    features = np.array([[1.0, 1], [3, 1], [9, 1]])
+    units = unit_vectors(features, np.array([True, True, False]))
+    np.testing.assert_allclose(units, [[-1, 0], [1, 0], [1, 0]])
+    with pytest.raises(DataError, match="at least one session"):
+        unit_vectors(features, np.zeros(3, bool))
+
+
+def test_a_memory_survives_saving():
+    memory = Memory.fit(sessions_of(SESSIONS), N, MemoryConfig(), mask_seen=False)
+    again = Memory.restored(memory.state(), memory.config)
+    assert isinstance(again.matrix, sparse.csr_array)
+    np.testing.assert_array_equal(again.matrix.toarray(), memory.matrix.toarray())
+
+
+@pytest.mark.parametrize("changes", [{"decay": 0.0}, {"back": -1.0}, {"recency": np.inf}])
+def test_settings_out_of_bounds_are_refused(changes):
+    with pytest.raises(ConfigError):
+        MemoryConfig(**changes)

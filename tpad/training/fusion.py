@@ -1,0 +1,231 @@
+"""Fits the fused recommender, and chooses the settings of its parts on validation sessions.
+
+A tenth of the clicked items is pseudo-cold: their clicks are removed from the training sessions. Targets of
+the validation are all clicks of its sessions, on clicked, pseudo-cold and new items, in their shares.
+Candidates are the items that occur in training or validation sessions. The value to maximise is
+P@20 + MRR@20 **[ours]**: weights that maximise the likelihood show too few new items.
+
+1. The network is trained without the clicks of the pseudo-cold items.
+2. The settings of the memory are those of a grid with the best value of the memory alone on clicked targets.
+3. Weights and offset are improved one at a time, until none improves the value.
+4. Network and memory are fitted with all training clicks.
+
+Test sessions are not used.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from tpad.data.cases import mask_history
+from tpad.data.pseudo_cold import hold_out, pseudo_cold
+from tpad.data.sessions import Cases, Sessions
+from tpad.model.session.fused import FusedModel, FusionWeights, Parts
+from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
+from tpad.model.session.network import SessionModelConfig
+from tpad.settings import settings
+from tpad.training.fitting import fit_session_model
+from tpad.training.trainer import Progress
+
+K = 20
+MAX_CASES = 3_000
+MAX_SCORES = 40_000_000
+"""Scores of the sampled validation cases, for each of the parts (160 MB)."""
+SEED = 17  # of the sample of validation cases
+ROUNDS = 3
+
+MEMORY_GRID = {
+    "decay": (1.0, 2.0, 4.0, 8.0),
+    "back": (0.5, 1.0),
+    "shrinkage": (3.0, 10.0, 30.0),
+    "popularity": (0.0, 0.25, 0.5),
+}
+RECENCY_FACTORS = (0.5, 1.0)
+"""Recencies of the memory that are tried, as multiples of its decay."""
+WEIGHT_GRID: dict[str, tuple[float, ...]] = {
+    "memory": (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
+    "sharpness": (30.0, 100.0, 300.0, 1000.0, 3000.0),
+    "cosine": (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
+    "recency": (1.0, 2.0, 4.0),
+    "offset": (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0),
+    "network": (0.0, 0.5, 1.0),
+}
+
+NETWORK = SessionModelConfig(
+    layers=0,
+    tied=True,
+    id_embedding=True,
+    item_bias=True,
+    id_dropout=0.2,
+    dropout=0.4,
+    epochs=12,
+    patience=2,
+    learning_rate=3e-3,
+    weight_decay=1e-3,
+)
+"""Settings of the network."""
+
+
+@settings
+class FusionConfig:
+    """Settings of the fused recommender."""
+
+    network: SessionModelConfig = NETWORK
+    """Settings of the network and its training."""
+
+
+@dataclass(frozen=True)
+class FusionTuning:
+    """The chosen settings."""
+
+    memory: MemoryConfig
+    weights: FusionWeights
+    value: float
+    """P@20 + MRR@20 on the validation cases."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Validation:
+    """Validation cases, and which items are candidates."""
+
+    cases: Cases
+    candidates: np.ndarray  # (n_items,) bool
+    clicked: np.ndarray  # (n_items,) bool, without the pseudo-cold items
+    mask_seen: bool
+
+    def value(self, scores: np.ndarray, rows: np.ndarray | slice = slice(None)) -> float:
+        """P@20 + MRR@20 of some of the cases, with the expected value under ties; changes `scores`."""
+        targets = self.cases.targets[rows]
+        scores[:, ~self.candidates] = -np.inf
+        own = scores[np.arange(len(targets)), targets][
+            :, None
+        ]  # (n, 1), before masking the history
+        if self.mask_seen:
+            prefixes = self.cases.prefixes
+            mask_history(
+                scores, prefixes if isinstance(rows, slice) else [prefixes[i] for i in rows]
+            )
+        above = (scores > own).sum(1)
+        rank = above + np.maximum((scores == own).sum(1) + 1, 2) / 2  # expected rank under ties
+        return float(np.mean(np.where(rank <= K, 1 + 1 / rank, 0.0))) if len(rank) else 0.0
+
+
+def fit_fused(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: FusionConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[FusedModel, FusionTuning]:
+    """Tune and fit the fused recommender on one embedding set.
+
+    Args:
+        features: (n_items, d), finite.
+        train, validation: sessions.
+        warm: (n_items,) bool, items of the training sessions.
+        config: settings.
+        progress: called after each epoch of the network.
+        say: called with a line for each step.
+    """
+    network = (config or FusionConfig()).network
+    say = say or (lambda line: None)
+    known = warm & ~pseudo_cold(warm)
+    reduced = hold_out(train, known)
+    tried = fit_session_model(features, reduced, validation, known, network, progress=progress)
+    check = validation_cases(train, validation, known, network)
+    memory_config, memory = tune_memory(reduced, check, len(features))
+    say(f"memory: {memory_config}")
+    model = FusedModel(tried, memory, FusionWeights())
+    weights, value = tune_weights(model, check)
+    say(f"weights: {weights}, validation P@20 + MRR@20 {value:.4f}")
+    fitted = fit_session_model(features, train, validation, warm, network, progress=progress)
+    final = Memory.fit(train, len(features), memory_config, mask_seen=network.mask_seen)
+    return FusedModel(fitted, final, weights), FusionTuning(memory_config, weights, value)
+
+
+def validation_cases(
+    train: Sessions, validation: Sessions, known: np.ndarray, network: SessionModelConfig
+) -> _Validation:
+    """A sample of the validation cases, whatever their targets.
+
+    Args:
+        train, validation: sessions.
+        known: (n_items,) bool, clicked items without the pseudo-cold ones.
+        network: for `mask_seen`.
+    """
+    candidates = np.zeros(len(known), bool)
+    candidates[train.clicks] = candidates[validation.clicks] = True
+    cases = validation.prefixes()
+    keep = np.arange(len(cases))
+    if network.mask_seen:
+        pairs = zip(cases.prefixes, cases.targets, strict=True)
+        keep = np.flatnonzero([target not in prefix for prefix, target in pairs])
+    most = min(MAX_CASES, max(1, MAX_SCORES // len(known)))
+    if len(keep) > most:
+        keep = np.sort(np.random.default_rng(SEED).permutation(keep)[:most])
+    prefixes = [cases.prefixes[row] for row in keep]
+    sample = Cases(cases.session[keep], prefixes, cases.targets[keep])
+    return _Validation(sample, candidates, known, network.mask_seen)
+
+
+def tune_memory(reduced: Sessions, check: _Validation, n_items: int) -> tuple[MemoryConfig, Memory]:
+    """The best settings of `MEMORY_GRID` on clicked targets, and the memory with them."""
+    rows = np.flatnonzero(check.clicked[check.cases.targets])
+    prefixes = [check.cases.prefixes[row] for row in rows]
+    best: tuple[float, MemoryConfig, Memory] | None = None
+    for memory in _memories(reduced, n_items, check.mask_seen):
+        for factor in RECENCY_FACTORS:
+            recency = max(1.0, factor * memory.config.decay)
+            config = replace(memory.config, recency=recency)
+            one = Memory(memory.matrix, config)
+            value = check.value(one.scores(prefixes).toarray(), rows) if len(rows) else 0.0
+            if best is None or value > best[0]:
+                best = value, config, one
+    assert best is not None
+    return best[1], best[2]
+
+
+def _memories(train: Sessions, n_items: int, mask_seen: bool) -> Iterator[Memory]:
+    """Memories of all settings of the grid; those with the same decay share their counts."""
+    clicks = clicks_of(train, n_items)
+    names = [name for name in MEMORY_GRID if name != "decay"]
+    for decay in MEMORY_GRID["decay"]:
+        counts = count_pairs(train.items, n_items, decay)
+        for values in product(*(MEMORY_GRID[name] for name in names)):
+            config = replace(MemoryConfig(decay=decay), **dict(zip(names, values, strict=True)))
+            yield Memory.of_counts(counts, clicks, config, mask_seen=mask_seen)
+
+
+def tune_weights(model: FusedModel, check: _Validation) -> tuple[FusionWeights, float]:
+    """Improve one weight at a time, over `WEIGHT_GRID`, until none improves the value.
+
+    Returns:
+        The weights, and their value on the validation cases.
+    """
+    prefixes = check.cases.prefixes
+    weights = model.weights
+    if not len(prefixes):
+        return weights, 0.0
+    parts = model.parts(prefixes)
+    cosines = {one: model.cosine(prefixes, one) for one in WEIGHT_GRID["recency"]}
+
+    def value(weights: FusionWeights) -> float:
+        chosen = Parts(parts.network, parts.memory, cosines[weights.recency])
+        return check.value(chosen.fused(weights, ~model.clicked))
+
+    best = value(weights)
+    for _ in range(ROUNDS):
+        before = weights
+        for name, grid in WEIGHT_GRID.items():
+            for one in grid:
+                changed = replace(weights, **{name: one})
+                if changed != weights and (found := value(changed)) > best:
+                    best, weights = found, changed
+        if weights == before:
+            break
+    return weights, best
