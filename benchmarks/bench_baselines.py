@@ -18,7 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from eval.models.naming import ENSEMBLES
 from eval.protocol import SLICES, Protocol, TestCases
 from tpad import ConfigError, Dataset, TpadError
 from tpad.model.session.fitted import EpochReport
-from tpad.training.fusion import NETWORK, FusionConfig, fit_fused
+from tpad.training.fusion import FusionConfig, fit_fused
 
 METRICS = ("P", "MRR", "NDCG")
 FUSED = "fused"
@@ -164,13 +164,12 @@ def measure_fused(
 ) -> dict[str, Any]:
     """Tunes, fits and asks the fused recommender with its default settings."""
     begin, dataset = time.perf_counter(), task.dataset
-    network = replace(NETWORK, mask_seen=task.mask_seen, seed=options.seed)
     model, tuning = fit_fused(
         task.features,
         dataset.train,
         dataset.validation,
         ~dataset.cold,
-        FusionConfig(network),
+        FusionConfig(mask_seen=task.mask_seen, seed=options.seed),
         progress=progress,
         say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
     )
@@ -178,7 +177,11 @@ def measure_fused(
     values = values_of(model, task)
     scored = time.perf_counter()
     return {
-        "settings": {**asdict(tuning.memory), **asdict(tuning.weights)},
+        "settings": {
+            "layers": tuning.network.layers,
+            "memory": asdict(tuning.memory),
+            "weights": asdict(tuning.weights),
+        },
         "values": values,
         "tried": [],
         "seconds": [0, round(fitted - begin), round(scored - fitted)],

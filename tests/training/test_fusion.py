@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tpad.data.sessions import Sessions
+from tpad.errors import ConfigError
 from tpad.model.session.fused import FusedModel, FusionWeights, Parts
 from tpad.model.session.memory import Memory, MemoryConfig
+from tpad.model.session.network import SessionModelConfig
 from tpad.training.fusion import (
-    NETWORK,
+    ID_NETWORK,
     FusionConfig,
     fit_fused,
     tune_weights,
@@ -17,7 +19,10 @@ from tpad.training.fusion import (
 )
 
 N, COLOURS = 40, 8
-CONFIG = replace(NETWORK, width=16, hidden=16, epochs=6, batch_size=16)
+SMALL = {"width": 16, "hidden": 16, "epochs": 6, "batch_size": 16}
+CONFIG = FusionConfig(
+    (SessionModelConfig(heads=2, learning_rate=5e-3, **SMALL), replace(ID_NETWORK, **SMALL))
+)
 
 
 def sessions_of(items: list) -> Sessions:
@@ -46,7 +51,7 @@ def shop():
 @pytest.fixture(scope="module")
 def fitted(shop):
     features, cold, train, validation = shop
-    return fit_fused(features, train, validation, ~cold, FusionConfig(CONFIG))
+    return fit_fused(features, train, validation, ~cold, CONFIG)
 
 
 def test_it_ranks_clicked_and_new_items(shop, fitted):
@@ -65,7 +70,7 @@ def test_it_ranks_clicked_and_new_items(shop, fitted):
 
 def test_the_result_is_reproducible(shop, fitted):
     features, cold, train, validation = shop
-    again, tuning = fit_fused(features, train, validation, ~cold, FusionConfig(CONFIG))
+    again, tuning = fit_fused(features, train, validation, ~cold, CONFIG)
     assert tuning == fitted[1]
     prefixes = [np.array([1, 9]), np.array([3])]
     np.testing.assert_array_equal(again.scores(prefixes), fitted[0].scores(prefixes))
@@ -86,7 +91,7 @@ def test_scores_are_the_formula():
 def test_tuning_never_lowers_the_value_and_drops_a_useless_part(shop, fitted):
     _features, cold, train, validation = shop
     model, _ = fitted
-    check = validation_cases(train, validation, ~cold, CONFIG)
+    check = validation_cases(train, validation, ~cold, mask_seen=True)
     empty = Memory.fit(sessions_of([[0]]), N, MemoryConfig(), mask_seen=True)
     bare = FusedModel(model.network, empty, FusionWeights())
     parts = bare.parts(check.cases.prefixes)
@@ -101,7 +106,7 @@ def test_validation_counts_new_targets_and_ranks_only_what_was_seen(shop):
     _features, cold, train, _ = shop
     new = 12
     validation = sessions_of([[4, new], [4, 12, 4], [0, 8]])
-    check = validation_cases(train, validation, ~cold, CONFIG)
+    check = validation_cases(train, validation, ~cold, mask_seen=True)
     assert sorted(check.cases.targets) == [8, 12, 12]  # a repeated item is no target
     assert check.candidates[new]
     assert not check.candidates[3]
@@ -113,8 +118,13 @@ def test_validation_counts_new_targets_and_ranks_only_what_was_seen(shop):
 
 def test_without_validation_sessions_the_defaults_are_kept(shop):
     features, cold, train, _ = shop
-    _, tuning = fit_fused(
-        features, train, sessions_of([]), ~cold, FusionConfig(replace(CONFIG, epochs=1))
-    )
+    one = FusionConfig((replace(CONFIG.networks[1], epochs=1),))
+    _, tuning = fit_fused(features, train, sessions_of([]), ~cold, one)
     assert tuning.weights == FusionWeights()
     assert tuning.value == 0.0
+
+
+def test_no_network_is_refused(shop):
+    features, cold, train, validation = shop
+    with pytest.raises(ConfigError, match="at least one"):
+        fit_fused(features, train, validation, ~cold, FusionConfig(()))

@@ -5,10 +5,10 @@ the validation are all clicks of its sessions, on clicked, pseudo-cold and new i
 Candidates are the items that occur in training or validation sessions. The value to maximise is
 P@20 + MRR@20 **[ours]**: weights that maximise the likelihood show too few new items.
 
-1. The network is trained without the clicks of the pseudo-cold items.
-2. The settings of the memory are those of a grid with the best value of the memory alone on clicked targets.
-3. Weights and offset are improved one at a time, until none improves the value.
-4. Network and memory are fitted with all training clicks.
+1. The settings of the memory are those of a grid with the best value of the memory alone on clicked targets.
+2. Each network is trained without the clicks of the pseudo-cold items. Weights and offset are improved one
+   at a time, until none improves the value; the best network is kept.
+3. Network and memory are fitted with all training clicks.
 
 Test sessions are not used.
 """
@@ -22,10 +22,11 @@ import numpy as np
 from tpad.data.cases import mask_history
 from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Cases, Sessions
+from tpad.errors import ConfigError
 from tpad.model.session.fused import FusedModel, FusionWeights, Parts
 from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
 from tpad.model.session.network import SessionModelConfig
-from tpad.settings import settings
+from tpad.settings import CountOrZero, settings
 from tpad.training.fitting import fit_session_model
 from tpad.training.trainer import Progress
 
@@ -53,33 +54,40 @@ WEIGHT_GRID: dict[str, tuple[float, ...]] = {
     "network": (0.0, 0.5, 1.0),
 }
 
-NETWORK = SessionModelConfig(
+CONTENT_NETWORK = SessionModelConfig(pca=96)
+"""A transformer over the features alone: best where the content says what follows."""
+ID_NETWORK = SessionModelConfig(
     layers=0,
     tied=True,
     id_embedding=True,
     item_bias=True,
-    id_dropout=0.2,
+    id_dropout=0.1,
     dropout=0.4,
     epochs=12,
     patience=2,
-    learning_rate=3e-3,
+    learning_rate=5e-3,
     weight_decay=1e-3,
 )
-"""Settings of the network."""
+"""A decayed mean with ID embeddings: best where the clicks say what follows."""
 
 
 @settings
 class FusionConfig:
     """Settings of the fused recommender."""
 
-    network: SessionModelConfig = NETWORK
-    """Settings of the network and its training."""
+    networks: tuple[SessionModelConfig, ...] = (CONTENT_NETWORK, ID_NETWORK)
+    """Networks to try; the one whose fused recommender is best on validation is kept."""
+    mask_seen: bool = True
+    """Whether items of the session are excluded from the candidates and targets, as in ranking."""
+    seed: CountOrZero = 0
+    """Seed of the networks."""
 
 
 @dataclass(frozen=True)
 class FusionTuning:
     """The chosen settings."""
 
+    network: SessionModelConfig
     memory: MemoryConfig
     weights: FusionWeights
     value: float
@@ -132,37 +140,44 @@ def fit_fused(
         progress: called after each epoch of the network.
         say: called with a line for each step.
     """
-    network = (config or FusionConfig()).network
+    config = config or FusionConfig()
+    if not config.networks:
+        raise ConfigError("There are no networks to try; give at least one.")
     say = say or (lambda line: None)
     known = warm & ~pseudo_cold(warm)
     reduced = hold_out(train, known)
-    tried = fit_session_model(features, reduced, validation, known, network, progress=progress)
-    check = validation_cases(train, validation, known, network)
+    check = validation_cases(train, validation, known, mask_seen=config.mask_seen)
     memory_config, memory = tune_memory(reduced, check, len(features))
     say(f"memory: {memory_config}")
-    model = FusedModel(tried, memory, FusionWeights())
-    weights, value = tune_weights(model, check)
-    say(f"weights: {weights}, validation P@20 + MRR@20 {value:.4f}")
-    fitted = fit_session_model(features, train, validation, warm, network, progress=progress)
-    final = Memory.fit(train, len(features), memory_config, mask_seen=network.mask_seen)
-    return FusedModel(fitted, final, weights), FusionTuning(memory_config, weights, value)
+    best: FusionTuning | None = None
+    for network in config.networks:
+        network = replace(network, mask_seen=config.mask_seen, seed=config.seed)
+        tried = fit_session_model(features, reduced, validation, known, network, progress=progress)
+        weights, value = tune_weights(FusedModel(tried, memory, FusionWeights()), check)
+        say(f"{network.layers} layers: {weights}, validation P@20 + MRR@20 {value:.4f}")
+        if best is None or value > best.value:
+            best = FusionTuning(network, memory_config, weights, value)
+    assert best is not None
+    fitted = fit_session_model(features, train, validation, warm, best.network, progress=progress)
+    final = Memory.fit(train, len(features), memory_config, mask_seen=config.mask_seen)
+    return FusedModel(fitted, final, best.weights), best
 
 
 def validation_cases(
-    train: Sessions, validation: Sessions, known: np.ndarray, network: SessionModelConfig
+    train: Sessions, validation: Sessions, known: np.ndarray, *, mask_seen: bool
 ) -> _Validation:
     """A sample of the validation cases, whatever their targets.
 
     Args:
         train, validation: sessions.
         known: (n_items,) bool, clicked items without the pseudo-cold ones.
-        network: for `mask_seen`.
+        mask_seen: whether items of the session are excluded from its candidates and targets.
     """
     candidates = np.zeros(len(known), bool)
     candidates[train.clicks] = candidates[validation.clicks] = True
     cases = validation.prefixes()
     keep = np.arange(len(cases))
-    if network.mask_seen:
+    if mask_seen:
         pairs = zip(cases.prefixes, cases.targets, strict=True)
         keep = np.flatnonzero([target not in prefix for prefix, target in pairs])
     most = min(MAX_CASES, max(1, MAX_SCORES // len(known)))
@@ -170,7 +185,7 @@ def validation_cases(
         keep = np.sort(np.random.default_rng(SEED).permutation(keep)[:most])
     prefixes = [cases.prefixes[row] for row in keep]
     sample = Cases(cases.session[keep], prefixes, cases.targets[keep])
-    return _Validation(sample, candidates, known, network.mask_seen)
+    return _Validation(sample, candidates, known, mask_seen)
 
 
 def tune_memory(reduced: Sessions, check: _Validation, n_items: int) -> tuple[MemoryConfig, Memory]:

@@ -5,7 +5,7 @@ the scaled dot product of the session's state with the projected features `x_j`.
 have an ID embedding, which is dropped at random, so that cold items are not at a disadvantage.
 
 There are two projections of `x`: one for items *in* the session, and one for *candidates*. Transitions
-between items are directed, so the two may differ. With few clicks an item, one shared projection
+between items are directed, so the two may differ. With few clicks an item, one shared ID embedding
 (`tied`) and the mean of the session with a learned decay (no `layers`) generalise better.
 """
 
@@ -33,7 +33,7 @@ class SessionModelConfig:
     layers: CountOrZero = 1
     """Transformer blocks. With 0, the state is the mean of the items, weighted by a learned decay."""
     tied: bool = False
-    """Whether an item has the same projection and ID embedding in sessions and as a candidate."""
+    """Whether an item has the same ID embedding in sessions and as a candidate."""
     heads: Count = 4
     """Attention heads; must divide `width`."""
     dropout: Share = 0.1
@@ -153,8 +153,7 @@ class SessionModel(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("warm", warm.clone().bool())
-        if not config.tied:
-            self.input_projection = _Projection(n_features, config)
+        self.input_projection = _Projection(n_features, config)
         self.input_norm = nn.LayerNorm(config.width)
         self.output_projection = _Projection(n_features, config)
         if config.layers:
@@ -180,10 +179,9 @@ class SessionModel(nn.Module):
             first: row of the first of these items.
             new: whether these are new items, which the model was not trained on.
         """
-        tied = self.config.tied
-        x = (self.output_projection if tied else self.input_projection)(table)
+        x = self.input_projection(table)
         if self.config.id_embedding and not new:
-            x = self._add_ids(x, self.output_ids if tied else self.input_ids, first)
+            x = self._add_ids(x, self.output_ids if self.config.tied else self.input_ids, first)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
     def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
