@@ -65,8 +65,8 @@ ID_NETWORK = SessionModelConfig(
     dropout=0.4,
     epochs=12,
     patience=2,
-    learning_rate=5e-3,
-    weight_decay=1e-3,
+    learning_rate=1e-2,
+    weight_decay=2.0,
 )
 """A decayed mean with ID embeddings: best where the clicks say what follows."""
 
