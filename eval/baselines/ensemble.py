@@ -74,9 +74,9 @@ class Ensemble:
     def parts(self, sessions: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The standardised scores of both parts, (n, n_items) each; −inf if no part scores an item."""
         by_id, by_content = (one.scores(sessions) for one in (self.by_id, self.by_content))
-        lacking = np.isneginf(by_id) & np.isneginf(by_content)
+        missing = np.isneginf(by_id) & np.isneginf(by_content)
         first = _standardised(by_id)
-        first[lacking] = -np.inf
+        first[missing] = -np.inf
         return first, _standardised(by_content)
 
     def scores(self, sessions: list[np.ndarray]) -> np.ndarray:
