@@ -27,11 +27,11 @@ from eval.reports.unclicked import (
 READING = (
     "The further up and to the right a curve lies, the better its model serves known and new items at "
     "once. Along a curve, items that nobody has clicked yet are moved up the lists: from none of them "
-    "(right) to nothing else (left). The marker is the model’s own choice; a model by item ID only has "
-    "no other."
+    "(right) to nothing else (left). The marker is the model’s own choice; a model that knows items by "
+    "their ids alone is a marker without a curve."
 )
 MISSING = (
-    "The runs were evaluated by an earlier version, which stored none. Run “python -m eval run” again: "
+    "The runs were evaluated by an earlier version, which did not store frontiers. Run “python -m eval run” again: "
     "each run then stores its frontier."
 )
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError, Dataset
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.settings import Positive, settings
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import linalg
 
 from eval.baselines.linear import LinearModel
-from eval.baselines.session_matrix import decayed_rows
 from tpad.data.sessions import Sessions
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.settings import Positive, settings
 
 

@@ -5,9 +5,9 @@ from typing import Self
 import numpy as np
 
 from eval.baselines.popularity import popularity_order
-from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError, Dataset
 from tpad.data.sessions import Sessions
+from tpad.model.session.session_matrix import decayed_rows
 
 MOST_ITEMS = 30_000
 """Maximum number of training items; the matrix is dense, so memory grows with its square."""

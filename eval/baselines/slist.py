@@ -19,8 +19,8 @@ from pydantic import Field
 from scipy import linalg, sparse
 
 from eval.baselines.linear import LinearModel
-from eval.baselines.session_matrix import LEAST_WEIGHT, decayed_rows
 from tpad.data.sessions import Sessions
+from tpad.model.session.session_matrix import LEAST_WEIGHT, decayed_rows
 from tpad.settings import Positive, settings
 
 SPLITS_AT_ONCE = 1 << 16  # rows of S and T in memory at once

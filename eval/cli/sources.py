@@ -20,6 +20,7 @@ from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits.leaks import assert_no_leaks
 from eval.splits.split import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset
+from tpad.cli.shared import add_data_files
 from tpad.data.vectors import parse_named_file
 from tpad.world.oracle import Oracle
 
@@ -61,21 +62,7 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
     source = parser.add_argument_group("source (give one of --bundle, --world, or --interactions)")
     source.add_argument("--bundle", type=Path, help="bundle written by `python -m tpad train`")
     source.add_argument("--world", type=Path, help="demo shop written by `python -m tpad world`")
-    source.add_argument(
-        "--interactions",
-        type=Path,
-        help="interaction table, or text with a line `user item item …` per user",
-    )
-    source.add_argument(
-        "--items",
-        type=Path,
-        help="item table (default: the items that are clicked, without content)",
-    )
-    source.add_argument(
-        "--test-interactions",
-        type=Path,
-        help="table with the test sessions, if the interactions have only the others",
-    )
+    add_data_files(source)
     source.add_argument(
         "--merge-repeats",
         action="store_true",
@@ -91,7 +78,7 @@ def add_source(parser: ArgumentParser, *, sets: bool = False) -> None:
         "--cold-seed",
         type=int,
         default=0,
-        help="seed of the draw of these items, `--seed` of `tpad train` (default: 0)",
+        help="seed that draws these items, as `--seed` of `tpad train` (default: 0)",
     )
     source.add_argument(
         "--split",

@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 from small_shops import dataset_of
 
 from eval.baselines import BASELINES, EASE, SLIST, EASEConfig, SLISTConfig
-from eval.baselines.session_matrix import decayed_rows
 from tpad import DataError
+from tpad.model.session.session_matrix import decayed_rows
 
 N, DAY = 7, 24 * 60 * 60
 TRAIN = [[0, 1, 2], [1, 2, 3], [0, 2, 0], [4, 1], [3, 4, 0, 1], [2, 3], [1, 1, 4], [4]]

@@ -6,7 +6,8 @@ from scipy import sparse
 
 from tpad.data.sessions import Sessions
 from tpad.errors import ConfigError, DataError
-from tpad.model.session.memory import Memory, MemoryConfig, count_pairs, recency_weights
+from tpad.model.session.memory import Memory, MemoryConfig, count_pairs
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.model.session.stand_ins import POWER, stand_ins, unit_vectors
 
 N = 7
@@ -57,11 +58,11 @@ def test_pairs_that_are_far_apart_are_not_counted():
     assert count_pairs([], N, 2.0).nnz == 0
 
 
-def test_recency_weights_can_sum_to_one():
-    weights = recency_weights([np.array([2, 0, 2]), np.array([4])], N, 2.0, mean=True).toarray()
+def test_weights_of_a_session_can_sum_to_one():
+    weights = decayed_rows([np.array([2, 0, 2]), np.array([4])], N, 2.0).toarray()
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-6)
     assert weights[0, 2] > weights[0, 0]
-    assert recency_weights([], N, 2.0).shape == (0, N)
+    assert decayed_rows([], N, 2.0).shape == (0, N)
 
 
 def test_new_items_have_row_and_column_of_their_stand_ins():

@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import traceback
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace, _ArgumentGroup
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from platform import platform, python_version
 from typing import Any
 
@@ -132,6 +133,25 @@ def with_default_command(arguments: list[str], default: str) -> list[str]:
     if first.startswith("-") and first not in ("-h", "--help", "--version"):
         return [default, *arguments]
     return arguments
+
+
+def add_data_files(group: _ArgumentGroup) -> None:
+    """Add the options that name the files of a dataset; see `tpad.Dataset.load`."""
+    group.add_argument(
+        "--interactions",
+        type=Path,
+        help="interaction table (CSV or Parquet), or text with a line `user item item …` per user",
+    )
+    group.add_argument(
+        "--items",
+        type=Path,
+        help="item table (CSV or Parquet; default: the items that are clicked, without content)",
+    )
+    group.add_argument(
+        "--test-interactions",
+        type=Path,
+        help="table of the test sessions; --interactions then has the other sessions",
+    )
 
 
 def require(extra: str, *modules: str) -> None:

@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, _ArgumentGroup
 from pathlib import Path
 
+from tpad.cli.shared import add_data_files
+
 
 def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
     """Add the preset and the options of data, model and run.
@@ -37,28 +39,14 @@ def add_training_options(parser: ArgumentParser) -> _ArgumentGroup:
 
 
 def _add_data_options(group: _ArgumentGroup) -> None:
-    group.add_argument(
-        "--items",
-        type=Path,
-        help="item table (CSV or Parquet; default: the items that are clicked, without content)",
-    )
-    group.add_argument(
-        "--interactions",
-        type=Path,
-        help="interaction table (CSV or Parquet), or text with a line `user item item …` per user",
-    )
-    group.add_argument(
-        "--test-interactions",
-        type=Path,
-        help="table with the test sessions, if the interactions have only the others",
-    )
+    add_data_files(group)
     group.add_argument(
         "--split",
         type=lambda text: text.replace("-", "_"),
         choices=("time", "leave_one_out"),
-        help="time: the latest sessions test; leave_one_out: the last click of each user tests, the "
-        "one before validates (default: leave_one_out for lines of users, else time, or as in the "
-        "table)",
+        help="time: the latest sessions are for testing; leave_one_out: the last click of each user is for "
+        "testing, the one before for validation (default: leave_one_out for lines of users; else the "
+        "split of the table, or time)",
     )
     group.add_argument(
         "--world", type=Path, help="demo shop to train on, a folder written by `tpad world`"

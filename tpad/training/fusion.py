@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+import torch
 
-from tpad.data.cases import mask_history
+from tpad.data.cases import known_cases, mask_history
 from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Cases, Sessions
 from tpad.errors import ConfigError
@@ -28,9 +29,12 @@ from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pai
 from tpad.model.session.network import SessionModelConfig
 from tpad.settings import CountOrZero, settings
 from tpad.training.fitting import fit_session_model
+from tpad.training.ranking import expected_gains
 from tpad.training.trainer import Progress
 
 K = 20
+GAINS = 1 + 1 / torch.arange(1, K + 1, dtype=torch.float64)
+"""What a target at each rank adds to P@20 + MRR@20."""
 MAX_CASES = 3_000
 MAX_SCORES = 40_000_000
 """Scores of the sampled validation cases, for each of the parts (160 MB)."""
@@ -103,21 +107,23 @@ class _Validation:
     clicked: np.ndarray  # (n_items,) bool, without the pseudo-cold items
     mask_seen: bool
 
-    def value(self, scores: np.ndarray, rows: np.ndarray | slice = slice(None)) -> float:
-        """P@20 + MRR@20 of some of the cases, with the expected value under ties; changes `scores`."""
-        targets = self.cases.targets[rows]
+    def on_clicked(self) -> "_Validation":
+        """The cases with clicked targets."""
+        return replace(self, cases=_some(self.cases, self.clicked[self.cases.targets]))
+
+    def value(self, scores: np.ndarray) -> float:
+        """P@20 + MRR@20, with the expected value under ties; 0 without cases.
+
+        Args:
+            scores: (n, n_items) float32; changed.
+        """
+        if not len(self.cases):
+            return 0.0
         scores[:, ~self.candidates] = -np.inf
-        own = scores[np.arange(len(targets)), targets][
-            :, None
-        ]  # (n, 1), before masking the history
         if self.mask_seen:
-            prefixes = self.cases.prefixes
-            mask_history(
-                scores, prefixes if isinstance(rows, slice) else [prefixes[i] for i in rows]
-            )
-        above = (scores > own).sum(1)
-        rank = above + np.maximum((scores == own).sum(1) + 1, 2) / 2  # expected rank under ties
-        return float(np.mean(np.where(rank <= K, 1 + 1 / rank, 0.0))) if len(rank) else 0.0
+            mask_history(scores, self.cases.prefixes)
+        targets = torch.from_numpy(self.cases.targets).long()
+        return float(expected_gains(torch.from_numpy(scores), targets, GAINS).mean())
 
 
 def fit_fused(
@@ -175,30 +181,31 @@ def validation_cases(
     """
     candidates = np.zeros(len(known), bool)
     candidates[train.clicks] = candidates[validation.clicks] = True
-    cases = validation.prefixes()
-    keep = np.arange(len(cases))
-    if mask_seen:
-        pairs = zip(cases.prefixes, cases.targets, strict=True)
-        keep = np.flatnonzero([target not in prefix for prefix, target in pairs])
+    cases = known_cases(validation, candidates, max_length=None, mask_seen=mask_seen)
     most = min(MAX_CASES, max(1, MAX_SCORES // len(known)))
-    if len(keep) > most:
-        keep = np.sort(np.random.default_rng(SEED).permutation(keep)[:most])
-    prefixes = [cases.prefixes[row] for row in keep]
-    sample = Cases(cases.session[keep], prefixes, cases.targets[keep])
-    return _Validation(sample, candidates, known, mask_seen)
+    if len(cases) > most:
+        order = np.random.default_rng(SEED).permutation(len(cases))
+        cases = _some(cases, np.sort(order[:most]))
+    return _Validation(cases, candidates, known, mask_seen)
+
+
+def _some(cases: Cases, rows: np.ndarray) -> Cases:
+    """The cases of some rows, given by number or by a mask."""
+    numbers = np.arange(len(cases))[rows]
+    prefixes = [cases.prefixes[row] for row in numbers]
+    return Cases(cases.session[numbers], prefixes, cases.targets[numbers])
 
 
 def tune_memory(reduced: Sessions, check: _Validation, n_items: int) -> tuple[MemoryConfig, Memory]:
     """The best settings of `MEMORY_GRID` on clicked targets, and the memory with them."""
-    rows = np.flatnonzero(check.clicked[check.cases.targets])
-    prefixes = [check.cases.prefixes[row] for row in rows]
+    check = check.on_clicked()
     best: tuple[float, MemoryConfig, Memory] | None = None
     for memory in _memories(reduced, n_items, check.mask_seen):
         for factor in RECENCY_FACTORS:
             recency = max(1.0, factor * memory.config.decay)
             config = replace(memory.config, recency=recency)
             one = Memory(memory.matrix, config)
-            value = check.value(one.scores(prefixes).toarray(), rows) if len(rows) else 0.0
+            value = check.value(one.scores(check.cases.prefixes).toarray())
             if best is None or value > best[0]:
                 best = value, config, one
     assert best is not None
@@ -227,7 +234,10 @@ def tune_weights(model: FusedModel, check: _Validation) -> tuple[FusionWeights, 
     if not len(prefixes):
         return weights, 0.0
     parts = model.parts(prefixes)
-    cosines = {one: model.cosine(prefixes, one) for one in WEIGHT_GRID["recency"]}
+    cosines = {weights.recency: parts.cosine}
+    for one in WEIGHT_GRID["recency"]:
+        if one not in cosines:
+            cosines[one] = model.cosine(prefixes, one)
 
     def value(weights: FusionWeights) -> float:
         chosen = Parts(parts.network, parts.memory, cosines[weights.recency])

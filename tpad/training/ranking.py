@@ -11,17 +11,26 @@ from torch.nn import functional as F
 def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
     """Expected reciprocal rank of each row's target; ranks beyond k count as zero.
 
-    The mean is MRR@k. Ties are ordered at random: if a candidates score higher than the target and t
+    The mean is MRR@k. Arguments and ties as in `expected_gains`.
+    """
+    gains = 1.0 / torch.arange(1, k + 1, dtype=torch.float64, device=scores.device)
+    return expected_gains(scores, targets, gains)
+
+
+def expected_gains(scores: Tensor, targets: Tensor, gains: Tensor) -> Tensor:
+    """Expected gain of each row's target by its rank; ranks beyond k count as zero.
+
+    Ties are ordered at random: if a candidates score higher than the target and t
     candidates (with the target) have its score, the rank r is uniform on a + 1, ..., a + t:
 
-        value = 1/t · Σ_{r = a+1}^{a+t} [r <= k] / r
+        value = 1/t · Σ_{r = a+1}^{a+t} [r <= k] · gain_r
 
     A target with score −inf or NaN counts as zero.
 
     Args:
         scores: (n, C); −inf for items that are not candidates.
         targets: (n,) int64, column of each row's target.
-        k: number of ranks that count.
+        gains: (k,) float64, gain of each rank.
 
     Returns:
         (n,) float32.
@@ -29,7 +38,7 @@ def reciprocal_ranks(scores: Tensor, targets: Tensor, k: int = 20) -> Tensor:
     own = scores.gather(1, targets[:, None])  # (n, 1)
     above = (scores > own).sum(1)  # (n,)
     ties = torch.where(own[:, 0] > -torch.inf, (scores == own).sum(1), 0)  # (n,)
-    gains = 1.0 / torch.arange(1, k + 1, dtype=torch.float64, device=scores.device)
+    k = len(gains)
     worth = F.pad(gains.cumsum(0), (1, 0))  # (k + 1,), sum over all ranks up to each
     total = worth[(above + ties).clamp(max=k)] - worth[above.clamp(max=k)]
     return (total / ties.clamp(min=1)).float()

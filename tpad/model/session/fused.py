@@ -21,7 +21,8 @@ import numpy as np
 from scipy import sparse
 
 from tpad.model.session.fitted import CHUNK, FittedSessionModel
-from tpad.model.session.memory import Memory, recency_weights
+from tpad.model.session.memory import Memory
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.model.session.stand_ins import stand_ins, unit_vectors
 from tpad.settings import Positive, Weight, settings
 
@@ -122,5 +123,5 @@ class FusedModel:
 
     def cosine(self, prefixes: Sequence[np.ndarray], recency: float) -> np.ndarray:
         """Similarity of all items to the weighted mean of each session: (n, n_items) float32."""
-        mean = recency_weights(prefixes, self.n_items, recency, mean=True)  # (n, n_items)
+        mean = decayed_rows(prefixes, self.n_items, recency)  # (n, n_items)
         return (mean @ self.units) @ self.units.T

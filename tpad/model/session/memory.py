@@ -20,6 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from tpad.data.sessions import Sessions
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.settings import Positive, Weight, settings
 
 NEGLIGIBLE = 0.02  # pairs that are so far apart that their weight is below this are not counted
@@ -108,7 +109,7 @@ class Memory:
                 `tpad.model.session.stand_ins`. With it, rows from 0 to n_all are scored.
         """
         n_all = self.n_items if stand_ins is None else stand_ins.shape[0]
-        elements = recency_weights(prefixes, n_all, self.config.recency)  # (n, n_all)
+        elements = decayed_rows(prefixes, n_all, self.config.recency, mean=False)  # (n, n_all)
         if stand_ins is None:
             return elements @ self.matrix
         return ((elements @ stand_ins) @ self.matrix) @ stand_ins.T
@@ -158,27 +159,3 @@ def count_pairs(sessions: Sequence[np.ndarray], n_items: int, decay: float) -> s
 def clicks_of(sessions: Sessions, n_items: int) -> np.ndarray:
     """Number of clicks of each item: (n_items,) float64."""
     return np.bincount(sessions.clicks, minlength=n_items).astype(np.float64)
-
-
-def recency_weights(
-    prefixes: Sequence[np.ndarray], n_items: int, recency: float, *, mean: bool = False
-) -> sparse.csr_array:
-    """Weights of the items of each session, which decay with the steps back: (n, n_items) float32.
-
-    Args:
-        prefixes: n arrays of item rows, the most recent item last.
-        n_items: number of columns.
-        recency: number of steps over which the weight decays by e.
-        mean: whether the weights of a session sum to 1.
-    """
-    if not len(prefixes):
-        return sparse.csr_array((0, n_items), dtype=np.float32)
-    lengths = np.fromiter(map(len, prefixes), np.int64, len(prefixes))
-    row = np.repeat(np.arange(len(prefixes)), lengths)
-    back = np.repeat(np.cumsum(lengths), lengths) - 1 - np.arange(len(row))  # steps from the end
-    weight = np.exp(-back / recency)
-    if mean:
-        weight = weight / np.bincount(row, weight, minlength=len(prefixes))[row]
-    column = np.concatenate(prefixes).astype(np.int64)
-    shape = (len(prefixes), n_items)
-    return sparse.csr_array((weight.astype(np.float32), (row, column)), shape=shape)

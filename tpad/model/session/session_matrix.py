@@ -1,4 +1,4 @@
-"""Sessions as rows of a sparse matrix of weighted items, the input of linear models."""
+"""Sessions as rows of a sparse matrix of weighted items."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ LEAST_WEIGHT = 1e-6
 
 
 def decayed_rows(
-    sessions: Sequence[np.ndarray], n_columns: int, decay: float | None
+    sessions: Sequence[np.ndarray], n_columns: int, decay: float | None, *, mean: bool = True
 ) -> sparse.csr_array:
-    """Sessions as rows of item weights that sum to 1.
+    """Sessions as rows of item weights.
 
     A click s steps back has the weight `exp(−s / decay)`; clicks on the same item are added. Without a
     decay all distinct items have the same weight.
@@ -21,6 +21,7 @@ def decayed_rows(
         sessions: n integer arrays of columns, the most recent last; they may be empty.
         n_columns: number of columns.
         decay: in steps, above 0, or None.
+        mean: whether the weights of a session are divided by their sum.
 
     Returns:
         (n, n_columns) float32.
@@ -36,6 +37,8 @@ def decayed_rows(
     )
     if decay is None:
         x.data[:] = 1.0
+    if not mean:
+        return x.astype(np.float32)
     total = np.asarray(x.sum(1)).ravel()  # (n,)
     scale = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
     return sparse.csr_array(sparse.diags_array(scale) @ x).astype(np.float32)
