@@ -146,6 +146,25 @@ def fit_fused(
         progress: called after each epoch of the network.
         say: called with a line for each step.
     """
+    tuning = tune_fused(features, train, validation, warm, config, progress=progress, say=say)
+    return fit_tuned(features, train, validation, warm, tuning, progress=progress), tuning
+
+
+def tune_fused(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: FusionConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> FusionTuning:
+    """Choose the settings of the parts with a tenth of the clicked items held out.
+
+    Args:
+        features, train, validation, warm, config, progress, say: as in `fit_fused`.
+    """
     config = config or FusionConfig()
     if not config.networks:
         raise ConfigError("There are no networks to try; give at least one.")
@@ -164,9 +183,30 @@ def fit_fused(
         if best is None or value > best.value:
             best = FusionTuning(network, memory_config, weights, value)
     assert best is not None
-    fitted = fit_session_model(features, train, validation, warm, best.network, progress=progress)
-    final = Memory.fit(train, len(features), memory_config, mask_seen=config.mask_seen)
-    return FusedModel(fitted, final, best.weights), best
+    return best
+
+
+def fit_tuned(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    tuning: FusionTuning,
+    *,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> FusedModel:
+    """Fit the fused recommender with chosen settings, on all training clicks.
+
+    Args:
+        features, train, validation, warm, progress: as in `fit_fused`.
+        tuning: as `tune_fused` returns it.
+        seed: of the network; by default that of the tuning.
+    """
+    config = tuning.network if seed is None else replace(tuning.network, seed=seed)
+    network = fit_session_model(features, train, validation, warm, config, progress=progress)
+    memory = Memory.fit(train, len(features), tuning.memory, mask_seen=config.mask_seen)
+    return FusedModel(network, memory, tuning.weights)
 
 
 def validation_cases(
