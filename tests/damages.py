@@ -110,16 +110,17 @@ def first_tensor(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> D
 
 
 def settings(name: str, **changes: Any) -> Damage:
-    """Other settings in the header of a recommender; ... removes one."""
+    """Other settings of the network in the header of a recommender; ... removes one."""
 
     def apply(folder: Path) -> None:
         with safe_open(folder / name, framework="numpy") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             header = file.metadata()
-        config = json.loads(header["config"]) | changes
-        config = {key: value for key, value in config.items() if value is not ...}
+        whole = json.loads(header["settings"])
+        network = whole["network"] | changes
+        whole["network"] = {key: value for key, value in network.items() if value is not ...}
         (folder / name).unlink()
-        save_file(state, folder / name, header | {"config": json.dumps(config)})
+        save_file(state, folder / name, header | {"settings": json.dumps(whole)})
 
     return apply
 
@@ -243,10 +244,13 @@ MODELS: dict[str, tuple[str, Damage]] = {
     "a recommender cut off": (SCORES, cut(SCORES, 0.9)),
     "a recommender garbled": (SCORES, garbled(SCORES, 0.01)),
     "a recommender of another format": (SCORES, header(SCORES, format="9")),
-    "a recommender without settings": (SCORES, header(SCORES, config=None)),
-    "settings that are a list": (SCORES, header(SCORES, config="[]")),
-    "settings of depth": (SCORES, header(SCORES, config=DEEP)),
-    "a history of numbers": (SCORES, header(SCORES, history="[1]")),
+    "a recommender without settings": (SCORES, header(SCORES, settings=None)),
+    "settings that are a list": (SCORES, header(SCORES, settings="[]")),
+    "settings of depth": (SCORES, header(SCORES, settings=DEEP)),
+    "a memory with NaN": (SCORES, tensors(SCORES, memory__data=nan)),
+    "a memory of other items": (SCORES, tensors(SCORES, memory__indices=lambda x: x + 10**6)),
+    "a memory of more rows": (SCORES, tensors(SCORES, memory__indptr=lambda x: x * 10**6)),
+    "no content space": (SCORES, tensors(SCORES, content__mean=None)),
     "width 10^7": (SCORES, settings(SCORES, width=10**7, heads=1)),
     "hidden 10^7": (SCORES, settings(SCORES, hidden=10**7)),
     "layers 10^7": (SCORES, settings(SCORES, layers=10**7)),

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +108,11 @@ def make_fake_bundle(
     Args:
         options: further arguments of `write_bundle`.
     """
+    from tpad.model.session.exploration import Exploration
+    from tpad.model.session.fused import FusionWeights
+    from tpad.model.session.memory import MemoryConfig
     from tpad.model.session.network import SessionModelConfig
-    from tpad.training.fitting import fit_session_model
+    from tpad.training.fusion import FusionTuning, fit_tuned
 
     folder = Path(folder)
     shop = folder.with_name(folder.name + "-shop")
@@ -116,8 +120,10 @@ def make_fake_bundle(
     encoder = FakeEncoder(sets)
     embeddings = encoder.encode(contents(dataset))
     config = SessionModelConfig(width=16, hidden=16, layers=1, heads=2, epochs=1, seed=seed)
+    curve = Exploration((-2.0, 0.0, 2.0), (0.0, 0.1, 0.5), (0.3, 0.3, 0.2), (0.0, 0.1, 0.2))
+    tuning = FusionTuning(config, MemoryConfig(), FusionWeights(sharpness=30.0), 0.5, curve)
     recommenders = {
-        name: fit_session_model(vectors, dataset.train, dataset.validation, ~dataset.cold, config)
+        name: fit_tuned(vectors, dataset.train, dataset.validation, ~dataset.cold, tuning)
         for name, vectors in embeddings.items()
     }
     settings = {"preset": "fake", "seed": seed}
@@ -128,6 +134,7 @@ def make_fake_bundle(
         embeddings=embeddings,
         recommenders=recommenders,
         config=options.pop("config", settings),
+        tuned={name: asdict(tuning) for name in embeddings},
         **options,
     )
 

@@ -20,8 +20,10 @@ from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, ReadingConfi
 from tpad.model.item_features import concatenated
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
+from tpad.model.session.fused import FusionWeights
+from tpad.model.session.memory import MemoryConfig
 from tpad.model.session.network import SessionModelConfig
-from tpad.training.fitting import fit_session_model
+from tpad.training.fusion import FusionTuning, fit_tuned
 
 SETS = ("tpad", "vision_tfidf")
 WORDS = 5  # of the heads' vocabulary
@@ -37,8 +39,9 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
     encoder = _untrained(mllm, dataset)
     embeddings = {n: as_stored(n, x) for n, x in encoder.encode(contents(dataset)).items()}
     config = SessionModelConfig(width=8, hidden=8, layers=1, heads=2, epochs=1)
+    tuning = FusionTuning(config, MemoryConfig(), FusionWeights(), 0.0)
     recommenders = {
-        name: fit_session_model(x, dataset.train, dataset.validation, ~dataset.cold, config)
+        name: fit_tuned(x, dataset.train, dataset.validation, ~dataset.cold, tuning)
         for name, x in embeddings.items()
     }
     return write_bundle(

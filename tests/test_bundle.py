@@ -102,8 +102,8 @@ class TestFaults:
             load(bundle_copy, verify="full")
 
     def test_another_format_version(self, bundle_copy):
-        edit_info(bundle_copy, format_version=2)
-        with pytest.raises(BundleError, match=r"format version 2, .* reads 1") as error:
+        edit_info(bundle_copy, format_version=1)
+        with pytest.raises(BundleError, match=r"format version 1, .* reads 2") as error:
             load(bundle_copy)
         assert "install" in sentence(error)
 

@@ -16,11 +16,12 @@ from tpad.bundle import Bundle
 from tpad.data.columns import Columns
 from tpad.data.images import load_image, resolve_image
 from tpad.errors import DataError, ImageError, shown
-from tpad.index import Index, top_k
+from tpad.index import top_k
 from tpad.new_items import Added
 
 if TYPE_CHECKING:
-    from tpad.model.session.fitted import FittedSessionModel
+    from tpad.fused_index import FusedIndex
+    from tpad.model.session.fused import FusedModel
 
 CLOSE_IDS = 3  # suggestions for an unknown id
 LIKELY_IDS = 2000  # ids of a large catalogue that are compared with an unknown id
@@ -45,24 +46,26 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Ranker:
-    """A session model and an index over the items of the bundle and of the first `n_blocks` blocks."""
+    """A recommender and an index over the items of the bundle and of the first `n_blocks` blocks."""
 
     n_blocks: int
-    fitted: "FittedSessionModel"
-    index: Index
+    index: "FusedIndex"
+
+    @property
+    def model(self) -> "FusedModel":
+        return self.index.model
 
     def with_blocks(self, blocks: Sequence[Block], model: str) -> "Ranker":
         """A ranker over all `blocks`; items without a vector of the set are never returned."""
-        width = self.fitted.scaler.n_features
+        width = self.model.network.scaler.n_features
         more = [
             block.vectors.get(model, np.full((block.n, width), np.nan, np.float32))
             for block in blocks[self.n_blocks :]
         ]
         if not more:
             return self
-        fitted = self.fitted.with_new_items(more[0] if len(more) == 1 else np.concatenate(more))
-        rows = np.arange(self.fitted.n_items, fitted.n_items)
-        return Ranker(len(blocks), fitted, self.index.with_rows(fitted.vectors_of(rows)))
+        grown = self.model.with_new_items(more[0] if len(more) == 1 else np.concatenate(more))
+        return Ranker(len(blocks), self.index.with_rows(grown))
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,9 @@ This file is long because the docstrings of the public methods describe all argu
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,12 @@ from tpad.content import BATCH, Content, Element, EncodingCache, elements_of
 from tpad.data.columns import Columns
 from tpad.data.images import fit_square
 from tpad.errors import ConfigError
-from tpad.index import METHODS, Index, IndexSettings
+from tpad.index import METHODS, IndexSettings
 from tpad.new_items import Added, ItemTable, read_new_items
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from tpad.model.session.evidence import ScoreParts
+    from tpad.model.session.fused import SessionQuery
 
 MODEL = "model"
 
@@ -105,6 +110,7 @@ class Recommender:
         k: int = 20,
         exclude_seen: bool = True,
         model: str = "tpad",
+        exploration: float | None = None,
     ) -> pd.DataFrame:
         """Recommend the items that are most likely to be clicked next.
 
@@ -114,6 +120,9 @@ class Recommender:
             k: number of items; fewer are returned if the catalogue has fewer.
             exclude_seen: whether to exclude the items whose ids are in the session.
             model: one of `models`.
+            exploration: wanted share of new items (without training clicks) in the lists, on average
+                over sessions: 0 never shows them; 1 shows as many as possible. By default, the share
+                that was best for clicked and new items together in training.
 
         Returns:
             A table with item_id (str), score (float32, comparable only within this call), rank (int,
@@ -121,12 +130,14 @@ class Recommender:
             Ties are in the order of `items`.
 
         Raises:
-            ConfigError: the session is empty, k is below 1, or there is no such model.
+            ConfigError: the session is empty, k is below 1, there is no such model, or the exploration
+                is not a share that this model knows.
             DataError: an id is unknown, or an element has another type.
             ImageError: a picture cannot be used.
         """
         catalogue, elements = self._catalogue, elements_of(session)
-        return self._recommend(catalogue, elements, k, exclude_seen, self._model_name(model))
+        name = self._model_name(model)
+        return self._recommend(catalogue, elements, k, exclude_seen, name, exploration)
 
     def compare(
         self,
@@ -134,11 +145,12 @@ class Recommender:
         models: Sequence[str] | None = None,
         k: int = 20,
         exclude_seen: bool = True,
+        exploration: float | None = None,
     ) -> pd.DataFrame:
         """Recommendations of several models for the same session.
 
         Args:
-            session, k, exclude_seen: as in `recommend`.
+            session, k, exclude_seen, exploration: as in `recommend`.
             models: names of the models; None for all.
 
         Returns:
@@ -149,27 +161,40 @@ class Recommender:
         if not names:
             raise ConfigError("There are no models to compare; name at least one.")
         self._encodings.encode(_contents(elements), names)  # one forward pass for all models
-        frames = [self._recommend(catalogue, elements, k, exclude_seen, name) for name in names]
+        options = k, exclude_seen
+        frames = [
+            self._recommend(catalogue, elements, *options, name, exploration) for name in names
+        ]
         table = pd.concat(frames, ignore_index=True)
         table.insert(0, MODEL, np.repeat(list(names), [len(frame) for frame in frames]))
         return table
 
-    def scores(self, session: Sequence[Element], model: str = "tpad") -> np.ndarray:
+    def scores(
+        self,
+        session: Sequence[Element],
+        model: str = "tpad",
+        exploration: float | None = None,
+    ) -> np.ndarray:
         """Scores of all items as the next item, in the order of `items`: (n_items,) float32.
 
-        Items of the session are scored too. Arguments and errors are as in `recommend`.
+        Items of the session are scored too; items that are never shown have the score −inf. Arguments
+        and errors are as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ranker = self._query(catalogue, elements_of(session), name)
-        return ranker.fitted.match(query)
+        query, _, ranker = self._query(catalogue, elements_of(session), name, exploration)
+        return ranker.model.match(query)
 
     def scores_of(
-        self, session: Sequence[Element], items: Sequence[Element], model: str = "tpad"
+        self,
+        session: Sequence[Element],
+        items: Sequence[Element],
+        model: str = "tpad",
+        exploration: float | None = None,
     ) -> np.ndarray:
         """Scores of some items as the next item: (n,) float32, comparable with those of `scores`.
 
         Args:
-            session, model: as in `recommend`.
+            session, model, exploration: as in `recommend`.
             items: ids, pictures or `NewItem`s, or a mixture. New items get the score that they would
                 have after `add_items`. The list may be empty.
 
@@ -177,14 +202,40 @@ class Recommender:
             ConfigError, DataError, ImageError: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        query, _, ranker = self._query(catalogue, elements_of(session), name)
+        query, _, ranker = self._query(catalogue, elements_of(session), name, exploration)
         elements = [item if isinstance(item, str) else Content.of(item) for item in items]
         rows, new = self._rows(catalogue, elements, name)
-        known, fitted = rows < len(catalogue), ranker.fitted
-        vectors = np.empty((len(rows), len(query)), np.float32)
-        vectors[known] = fitted.vectors_of(rows[known])
-        vectors[~known] = fitted.encode_new(new)
-        return vectors @ query
+        known = rows < len(catalogue)
+        scores = np.empty(len(rows), np.float32)
+        scores[known] = ranker.model.scores_at(query, rows[known])
+        scores[~known] = ranker.model.scores_of_new(query, new)
+        return scores
+
+    def score_parts(
+        self,
+        session: Sequence[Element],
+        item_id: str,
+        model: str = "tpad",
+        exploration: float | None = None,
+    ) -> "ScoreParts":
+        """What network, memory and content add to the score of an item, and the memory's evidence.
+
+        Args:
+            session, model, exploration: as in `recommend`.
+            item_id: id of an item of the catalogue.
+
+        Raises:
+            ConfigError, DataError, ImageError: as in `recommend`.
+        """
+        from tpad.model.session.evidence import score_parts
+
+        catalogue, name = self._catalogue, self._model_name(model)
+        item = catalogue.row_for(item_id, name)
+        rows, new = self._rows(catalogue, elements_of(session), name)
+        ranker = self._ranker(catalogue, name)
+        parts = score_parts(ranker.model, rows, item, new, exploration)
+        clicks, owners = self._training_clicks
+        return parts.with_sessions(clicks, owners) if len(clicks) else parts
 
     def encode(self, items: Sequence[Element], model: str = "tpad") -> np.ndarray:
         """Embeddings of items: (n, d) float32.
@@ -201,7 +252,7 @@ class Recommender:
         rows, new = self._rows(catalogue, elements, name)
         known = rows < len(catalogue)
         features = np.empty((len(rows), new.shape[1]), np.float32)
-        features[known] = self._ranker(catalogue, name).fitted.features_of(rows[known])
+        features[known] = self._ranker(catalogue, name).model.network.features_of(rows[known])
         features[~known] = new
         return features
 
@@ -286,7 +337,7 @@ class Recommender:
     def recall(
         self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str = "tpad"
     ) -> float:
-        """Mean share of the k best items that an approximate search finds; see `Index.recall`.
+        """Mean share of the k best items that an approximate search finds.
 
         Args:
             sessions: at least one session, as in `recommend`.
@@ -294,9 +345,7 @@ class Recommender:
         """
         catalogue, name = self._catalogue, self._model_name(model)
         queries = [self._query(catalogue, elements_of(each), name)[0] for each in sessions]
-        if not queries:
-            raise ConfigError("There are no sessions; give at least one.")
-        return self._ranker(catalogue, name).index.recall(np.stack(queries), k)
+        return self._ranker(catalogue, name).index.recall(queries, k)
 
     def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
         """The picture of an item, RGB; None if it has none.
@@ -319,10 +368,11 @@ class Recommender:
         k: int,
         exclude_seen: bool,
         model: str,
+        exploration: float | None,
     ) -> pd.DataFrame:
         if k < 1:
             raise ConfigError(f"k must be at least 1, not {k}.")
-        query, rows, ranker = self._query(catalogue, elements, model)
+        query, rows, ranker = self._query(catalogue, elements, model, exploration)
         seen = rows[rows < len(catalogue)] if exclude_seen else ()
         found, scores = ranker.index.search(query, k, seen)  # (m,) each
         return pd.DataFrame(
@@ -335,12 +385,22 @@ class Recommender:
         )
 
     def _query(
-        self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
-    ) -> tuple[np.ndarray, np.ndarray, Ranker]:
-        """Vector of a session (h + 1,), rows of its elements (n,), and the ranker of the model."""
+        self,
+        catalogue: Catalogue,
+        elements: Sequence[str | Content],
+        model: str,
+        exploration: float | None = None,
+    ) -> tuple["SessionQuery", np.ndarray, Ranker]:
+        """A session as the model reads it, rows of its elements (n,), and the ranker of the model."""
         rows, new = self._rows(catalogue, elements, model)
         ranker = self._ranker(catalogue, model)
-        return ranker.fitted.session_vectors([rows], new)[0], rows, ranker
+        return ranker.model.query(rows, new, exploration), rows, ranker
+
+    @cached_property
+    def _training_clicks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Items and sessions of all training clicks; none if the sessions were not exported."""
+        train = self.bundle.dataset.train
+        return train.clicks, train.owners
 
     def _rows(
         self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
@@ -365,9 +425,11 @@ class Recommender:
         if ranker is None or ranker.n_blocks < len(catalogue.blocks):
             with self._lock:
                 if model not in self._own:
+                    from tpad.fused_index import FusedIndex
+
                     fitted = self.bundle.recommenders[model]
-                    index = Index(fitted.item_vectors, self.search, self.search_settings)
-                    self._own[model] = Ranker(0, fitted, index)
+                    index = FusedIndex(fitted, self.search, self.search_settings)
+                    self._own[model] = Ranker(0, index)
                 ranker = catalogue.rankers.get(model, self._own[model])
                 ranker = ranker.with_blocks(catalogue.blocks, model)
                 catalogue.rankers[model] = ranker

@@ -45,6 +45,8 @@ Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 """A number above 0."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))

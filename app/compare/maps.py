@@ -79,7 +79,7 @@ class Maps:
         Returns:
             (n, 2) float32.
         """
-        fitted, points = self.bundle.recommenders[name], self._ready[name]
+        fitted, points = self.bundle.recommenders[name].network, self._ready[name]
         if not len(vectors):
             return np.zeros((0, 2), np.float32)
         return place_near_neighbours(fitted.standardised(vectors), _read(fitted), points)
@@ -87,7 +87,7 @@ class Maps:
     def _make(self, name: str) -> None:
         try:
             with self._one_at_a_time:
-                fitted = self.bundle.recommenders[name]
+                fitted = self.bundle.recommenders[name].network
                 path = self.folder / f"{fingerprint(self.bundle.info, name, fitted.features)}.npz"
                 points = _from_file(path, fitted.n_items)
                 if points is None:

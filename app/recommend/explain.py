@@ -71,7 +71,7 @@ def explain(
     known = len(shop.catalogue.items)
     scores = shop.recommender.scores(session.values, model)[:known]
     candidates = _candidates(known, seen, row)
-    fitted = shop.recommender.bundle.recommenders[model]
+    fitted = shop.recommender.bundle.recommenders[model].network
     parts, similarity = None, {}
     layout = _parts(shop.recommender.bundle.path) if model == PARTS_OF else None
     if layout is not None and layout.width == fitted.features.shape[1]:

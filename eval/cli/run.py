@@ -2,7 +2,6 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,14 +22,14 @@ from eval.cli.sources import (
 )
 from eval.database.store import Store
 from eval.models.entries import TRIES, Entry, all_entries, select, too_large_for
-from eval.models.shipped import Shipped, shipped_recommenders
+from eval.models.shipped import Shipped, config_of, shipped_recommenders
 from eval.reports.report import ReportData
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.runner import code_version, run_models
 from tpad import ConfigError
 from tpad.errors import check_seed
 from tpad.model.session.fitted import EpochReport
-from tpad.model.session.network import PCA_SIZES, SessionModelConfig
+from tpad.training.fusion import FusionConfig
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -130,14 +129,13 @@ def _check_options(options: Namespace) -> None:
 def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
     """The models to evaluate, and the seed of the bundle's recommenders (0 without a bundle)."""
     shipped: dict[str, Shipped] = {}
-    config, sizes = SessionModelConfig(), PCA_SIZES
-    if source.bundle is not None and options.epochs is None:
-        shipped = shipped_recommenders(source.bundle)
-        sizes = tuple(source.bundle.config.get("pca_sizes", PCA_SIZES))
-    if shipped:  # all models get the budget of the shipped ones
-        config = replace(next(iter(shipped.values())).model.config, pca=None, cold_offset=0.0)
+    config = FusionConfig()
+    if source.bundle is not None:  # all models get the budget of the shipped ones
+        config = config_of(source.bundle)
+        if options.epochs is None:
+            shipped = shipped_recommenders(source.bundle)
     if options.epochs is not None:
-        config = replace(config, epochs=options.epochs)
+        config = config.with_epochs(options.epochs)
     entries = all_entries(
         source.dataset,
         source.embeddings,
@@ -146,10 +144,10 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
         extra=source.extra,
         ablations=source.ablations,
         shipped=shipped,
-        sizes=sizes,
         tries=options.tries,
         protocol=protocol_of(options),
     )
     for name, most in too_large_for(source.dataset).items():
         print(f"{name} is skipped: it takes at most {most:,} training items.")
-    return select(entries, options.models), config.seed
+    seed = next(iter(shipped.values())).seed if shipped else 0
+    return select(entries, options.models), seed

@@ -98,6 +98,10 @@ def check_config(config: Any, run_id: str) -> None:
 
 
 def _is_complete(tuned: dict) -> bool:
-    if "pca" in tuned:
-        return isinstance(tuned.get("cold_offset"), (int, float))
+    if "weights" in tuned:  # of the fused recommender
+        weights, network = tuned["weights"], tuned.get("network")
+        if not (isinstance(weights, dict) and isinstance(network, dict)):
+            return False
+        printed = [weights.get(name) for name in ("network", "memory", "cosine", "offset")]
+        return all(isinstance(number, (int, float)) for number in [*printed, network.get("layers")])
     return isinstance(tuned.get("settings"), dict)

@@ -21,13 +21,11 @@ from eval.models.session_recommender import EmbeddingModel, Progress, ScoringMod
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
 from tpad import ConfigError, Dataset
-from tpad.model.session.network import PCA_SIZES, SessionModelConfig
-from tpad.model.session.tuned import SessionTuning
-from tpad.training.tuning import tune_session_model
+from tpad.training.fusion import FusionConfig, FusionTuning, tune_fused
 
 Tuned = dict[str, Any]
 TRIES = 3
-"""Default number of settings tried for each model; the PCA sizes are as many."""
+"""Default number of settings tried for each baseline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,50 +64,44 @@ def embedding_entry(
     name: str,
     role: Role,
     features: Callable[[int], np.ndarray],
-    config: SessionModelConfig,
+    config: FusionConfig,
     *,
-    sizes: Sequence[int | None] = PCA_SIZES,
     shipped: Shipped | None = None,
 ) -> Entry:
-    """The session recommender over an embedding set.
+    """The fused recommender over an embedding set.
 
     Args:
         name, role: of the entry.
         features: (n_items, n_features) for a seed.
         config: settings of the recommender.
-        sizes: PCA sizes to try; None keeps the features as they are. The cold offset is tuned too.
         shipped: the bundle's own recommender. It is evaluated as it is; for other seeds, recommenders
             with its settings are fitted, and nothing is tuned again.
     """
-    if shipped is not None:
-        config = shipped.model.config
 
     def make(seed: int, tuned: Tuned | None, progress: Progress) -> RankingModel:
-        if shipped is not None and seed == config.seed:
+        if shipped is not None and seed == shipped.seed:
             return ScoringModel(shipped.model)
-        settings = replace(config, seed=seed)
-        if tuned is not None:
-            settings = SessionTuning(**tuned).apply(settings)
-        return EmbeddingModel(name, features(seed), settings, progress)
+        assert tuned is not None  # `tune_settings` always returns them
+        tuning = FusionTuning.from_json(tuned)
+        return EmbeddingModel(name, features(seed), tuning, seed, progress)
 
     def tune_settings(dataset: Dataset, seed: int, progress: Progress) -> Tuned:
         if shipped is not None:
             return asdict(shipped.tuning)
         return asdict(
-            tune_session_model(
+            tune_fused(
                 features(seed),
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
                 replace(config, seed=seed),
-                sizes=sizes,
                 progress=progress,
             )
         )
 
-    settings: dict[str, Any] = asdict(config) | {"pca_sizes": list(sizes)}
+    settings: dict[str, Any] = asdict(config)
     if shipped is not None:
-        settings |= {"shipped": shipped.checksum, "shipped_seed": config.seed}
+        settings = {"shipped": shipped.checksum, "shipped_seed": shipped.seed}
     return Entry(name, role, make, tune_settings, features, settings, seeded=True)
 
 
@@ -161,13 +153,12 @@ def baseline_entry(
 def all_entries(
     dataset: Dataset,
     embeddings: Mapping[str, np.ndarray],
-    config: SessionModelConfig,
+    config: FusionConfig,
     oracle: RankingModel | None = None,
     *,
     extra: Mapping[str, np.ndarray] | None = None,
     ablations: Mapping[str, np.ndarray] | None = None,
     shipped: Mapping[str, Shipped] | None = None,
-    sizes: Sequence[int | None] = PCA_SIZES,
     tries: int = TRIES,
     protocol: Protocol | None = None,
 ) -> list[Entry]:
@@ -179,13 +170,13 @@ def all_entries(
         dataset: items and sessions.
         embeddings: sets of a bundle, name -> (n_items, n). Names that start with "tpad" are TPAD and
             its variants, all others are baselines. Without sets, "random" and "tfidf" are computed.
-        config: settings of the recommender, the same for all; neural baselines get its epochs.
+        config: settings of the recommender, the same for all; neural baselines get the epochs of its
+            network over the features.
         oracle: the exact law of the shop, if it is known.
         extra: further embedding sets, such as those from files; baselines.
         ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, named "tpad-…", with
-            the PCA size of TPAD and without nearest neighbours.
+            the network settings of TPAD and without nearest neighbours.
         shipped: the recommenders of a bundle by set, which are evaluated as they are.
-        sizes: PCA sizes to try for all other sets.
         tries: number of settings tried for each baseline.
         protocol: which cases are evaluated.
 
@@ -193,19 +184,20 @@ def all_entries(
         ConfigError: an embedding set does not have one row per item, or a name is taken.
     """
     budget: dict[str, Any] = {"tries": tries, "protocol": protocol}
-    entries = _baselines(dataset, embeddings, config.epochs, budget)
+    config = replace(config, mask_seen=(protocol or Protocol()).mask_history)
+    entries = _baselines(dataset, embeddings, config.content.epochs, budget)
     if not embeddings:
         noise = partial(random_features, dataset)
-        entries.append(embedding_entry("random", "baseline", noise, config, sizes=sizes))
+        entries.append(embedding_entry("random", "baseline", noise, config))
     shipped = shipped or {}
-    pca = shipped[SUBJECT].tuning.pca if SUBJECT in shipped else None
+    of_ablations = config
+    if SUBJECT in shipped:  # nothing differs but what was left out
+        of_ablations = replace(config, content=shipped[SUBJECT].tuning.network, tried=("content",))
     for one in _embedding_sets(dataset, embeddings, extra or {}, ablations or {}):
         features = _constant(one.values)
-        tried = (pca,) if one.is_ablation else sizes
+        budgeted = of_ablations if one.is_ablation else config
         own = shipped.get(one.name)
-        entries.append(
-            embedding_entry(one.name, one.role, features, config, sizes=tried, shipped=own)
-        )
+        entries.append(embedding_entry(one.name, one.role, features, budgeted, shipped=own))
         if one.name != "random" and not one.is_ablation:
             near = content_baseline(one.values, f"Nearest neighbours, {one.name}")
             name = one.name + NEIGHBOURS

@@ -1,4 +1,4 @@
-"""The session recommender as a model that ranks: fitted here over an embedding set, or already fitted."""
+"""The fused recommender as a model that ranks: fitted here over an embedding set, or already fitted."""
 
 import typing
 from collections.abc import Callable
@@ -7,19 +7,19 @@ import numpy as np
 
 from tpad import Dataset
 from tpad.model.session.fitted import EpochReport
-from tpad.model.session.network import SessionModelConfig
-from tpad.training.fitting import fit_session_model
+from tpad.training.fusion import FusionTuning, fit_tuned
 
 Progress = Callable[[EpochReport], None] | None
 
 
 class EmbeddingModel:
-    """The session recommender over one embedding set, with the same budget and tuning for every set.
+    """The fused recommender over one embedding set, with the same budget and tuning for every set.
 
     Args:
         name: of the set.
         features: (n_items, n_features).
-        config: settings of the recommender, tuned ones included.
+        tuning: the chosen settings.
+        seed: of the network.
         progress: called after each epoch.
     """
 
@@ -29,21 +29,22 @@ class EmbeddingModel:
         self,
         name: str,
         features: np.ndarray,
-        config: SessionModelConfig | None = None,
+        tuning: FusionTuning,
+        seed: int = 0,
         progress: Progress = None,
     ) -> None:
         self.name = name
         self.features = np.asarray(features, dtype=np.float32)
-        self.config = config or SessionModelConfig()
-        self.progress = progress
+        self.tuning, self.seed, self.progress = tuning, seed, progress
 
     def fit(self, dataset: Dataset) -> "EmbeddingModel":
-        self.fitted = fit_session_model(
+        self.fitted = fit_tuned(
             self.features,
             dataset.train,
             dataset.validation,
             ~dataset.cold,
-            self.config,
+            self.tuning,
+            seed=self.seed,
             progress=self.progress,
         )
         return self

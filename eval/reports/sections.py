@@ -294,6 +294,11 @@ def _note(result: Result) -> str:
 def _tuned_settings(tuned: dict | None) -> str:
     if not tuned:
         return "–"
-    if "pca" in tuned:
-        return f"PCA {tuned['pca'] or 'all'}, cold offset {tuned['cold_offset']:+.2f}"
+    if "weights" in tuned:
+        weights, layers = tuned["weights"], tuned["network"]["layers"]
+        return (
+            f"{'content' if layers else 'ID'} network ×{weights['network']:g}, "
+            f"memory ×{weights['memory']:g}, cosine ×{weights['cosine']:g}, "
+            f"offset {weights['offset']:+.2f}"
+        )
     return ", ".join(f"{name} {value}" for name, value in tuned["settings"].items())

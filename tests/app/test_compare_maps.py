@@ -93,12 +93,12 @@ def test_a_map_is_computed_once_and_then_kept_in_a_file(bundle, tmp_path, laid_o
     assert laid_out == [60]
     np.testing.assert_array_equal(first, again)
     files = [path.name for path in (tmp_path / "deep" / "maps").iterdir()]
-    features = bundle.recommenders["vision"].features
+    features = bundle.recommenders["vision"].network.features
     assert files == [f"{fingerprint(bundle.info, 'vision', features)}.npz"]
 
 
 def test_another_set_dataset_or_embedding_has_another_file(bundle):
-    features = bundle.recommenders["vision"].features
+    features = bundle.recommenders["vision"].network.features
     other = {"dataset": {"fingerprint": "another"}}
     names = {
         fingerprint(bundle.info, "vision", features),

@@ -101,7 +101,7 @@ PARTS = Parts(slice(0, 10), slice(10, 20), slice(20, 24))
 
 
 def test_a_part_is_put_at_the_mean_of_the_catalogue(shop):
-    fitted = shop.recommender.bundle.recommenders["tpad"]
+    fitted = shop.recommender.bundle.recommenders["tpad"].network
     vector = fitted.session_vectors([np.array([1, 3])])[0]
     table = occlusion(fitted, vector, 7, PARTS).set_index("part")
     changed = fitted.features[[7, 7]].copy()
@@ -127,7 +127,7 @@ def test_parts_are_compared_around_the_mean():
 
 
 def test_neighbours_leave_the_item_out_and_come_nearest_first(shop):
-    fitted = shop.recommender.bundle.recommenders["vision"]
+    fitted = shop.recommender.bundle.recommenders["vision"].network
     rows, cosines = nearest(fitted, 4, 5)
     assert 4 not in rows
     assert (np.diff(cosines) <= 0).all()
@@ -142,11 +142,11 @@ def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, 
     mixed = session.add(upload).add(shop.catalogue.element("item-0009"))
     found = explain(shop, mixed, "item-0020", "tpad")
     vector = np.linalg.lstsq(
-        shop.recommender.bundle.recommenders["tpad"].item_vectors,
+        shop.recommender.bundle.recommenders["tpad"].network.item_vectors,
         shop.recommender.scores(mixed.values, "tpad"),
         rcond=None,
     )[0]
-    expected = occlusion(shop.recommender.bundle.recommenders["tpad"], vector, 20, PARTS)
+    expected = occlusion(shop.recommender.bundle.recommenders["tpad"].network, vector, 20, PARTS)
     np.testing.assert_allclose(found.parts["fall"], expected["fall"], atol=1e-3)
     assert set(found.similarity) == {"tau", "nu"}
     assert explain(shop, mixed, "item-0020", "vision").parts is None

@@ -29,7 +29,7 @@ def test_settings_of_the_base_model_rerun_every_stage():
     stages = [spec.name for spec in STAGES]
     assert dependent_stages("model.visual_tokens", STAGES) == [*stages, "recommenders"]
     assert "pictures" in dependent_stages("inputs", STAGES)
-    assert dependent_stages("pca_sizes", STAGES) == ["recommenders"]
+    assert dependent_stages("recommender.ids.epochs", STAGES) == ["recommenders"]
 
 
 def test_a_plan_names_the_stages_and_trains_nothing(tmp_path, capsys):

@@ -3,9 +3,13 @@
 import numpy as np
 
 from tpad.model.session.network import SessionModelConfig
+from tpad.training.fusion import FusionConfig
 
-FAST = SessionModelConfig(
-    width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
+FAST = FusionConfig(
+    SessionModelConfig(
+        width=16, hidden=16, layers=1, heads=2, epochs=4, batch_size=32, learning_rate=5e-3
+    ),
+    tried=("content",),
 )
 
 

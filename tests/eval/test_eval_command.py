@@ -23,7 +23,7 @@ def bundle(shop, embeddings, monkeypatch, tmp_path):
     loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={}, path=folder, sets=())
     monkeypatch.setattr(sources, "Bundle", SimpleNamespace(load=lambda path: loaded))
     monkeypatch.setattr(sources, "assert_no_leaks", lambda *_, **__: ["nothing leaks"])
-    monkeypatch.setattr(run, "SessionModelConfig", lambda: FAST)
+    monkeypatch.setattr(run, "FusionConfig", lambda: FAST)
     return folder
 
 

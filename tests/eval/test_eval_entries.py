@@ -1,6 +1,6 @@
 """Which models are evaluated, under which names and with which settings."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from eval.models.shipped import shipped_recommenders
 from tpad import Bundle
 from tpad.errors import ConfigError
 from tpad.model.embedding_sets import EMBEDDING_SETS
+from tpad.training.fusion import FusionConfig, FusionTuning
 
 
 def test_with_a_bundle_only_its_own_sets_are_compared(entries, embeddings):
@@ -70,7 +71,7 @@ def test_further_sets_come_before_tpad_and_its_variants(shop, embeddings):
 
 def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
     x = embeddings["vision"]
-    config = replace(FAST, epochs=3)
+    config = FAST.with_epochs(3)
     given = {"full": x, "no-words": x}
     entries = all_entries(shop, embeddings, config, Oracle(), ablations=given)
     tpad = [(entry.name, entry.role) for entry in entries if entry.name.startswith("tpad")]
@@ -82,10 +83,8 @@ def test_ablations_are_variants_of_tpad_and_no_baselines(shop, embeddings):
     ]
     by_name = {entry.name: entry for entry in entries}
     assert by_name["tpad-no-words"].features(0) is x
-    # The same settings, and so the same budget, as every other set, but for one thing: an ablation
-    # has the PCA size of the method, so that nothing differs but what was left out.
-    assert by_name["tpad-no-words"].settings == {**by_name["vision"].settings, "pca_sizes": [None]}
-    assert set(by_name["tpad-no-words"].tune(shop, 0, None)["values"]) == {"all"}
+    # The same settings, and so the same budget, as every other set.
+    assert by_name["tpad-no-words"].settings == by_name["vision"].settings
     # They are no reason to leave out the sets that are made where there is no bundle.
     names = [entry.name for entry in all_entries(shop, {}, config, ablations=given)]
     assert {"random", "tfidf", "tpad-full"} <= set(names) and "tpad" not in names
@@ -102,19 +101,34 @@ def test_the_recommenders_of_a_bundle_are_evaluated_as_they_are(fake_bundle):
     entries = {e.name: e for e in all_entries(dataset, bundle.embeddings, FAST, shipped=shipped)}
     entry, prefixes = entries["tpad"], [session[:-1] for session in dataset.test.items]
     tuned = entry.tune(dataset, 1, None)  # nothing is tuned again
-    assert (tuned["pca"], tuned["cold_offset"]) == (stored.config.pca, stored.config.cold_offset)
-    own = entry.make(stored.config.seed, tuned, None).fit(dataset).scores(prefixes)
+    network = stored.network.config
+    assert FusionTuning.from_json(tuned).weights == stored.weights
+    own = entry.make(network.seed, tuned, None).fit(dataset).scores(prefixes)
     np.testing.assert_array_equal(own, stored.scores(prefixes))
-    other = entry.make(stored.config.seed + 1, tuned, None).fit(dataset)
-    assert other.config == replace(stored.config, seed=stored.config.seed + 1)
+    other = entry.make(network.seed + 1, tuned, None).fit(dataset)
+    assert other.fitted.network.config == replace(network, seed=network.seed + 1)
     assert not np.array_equal(other.scores(prefixes), own)
     assert entry.settings["shipped"] == bundle.info["checksums"]["recommenders/tpad.safetensors"]
+
+
+def test_ablations_have_the_network_that_was_chosen_for_the_shipped_method(fake_bundle):
+    bundle = Bundle.load(fake_bundle)
+    found = all_entries(
+        bundle.dataset,
+        bundle.embeddings,
+        FusionConfig(),
+        shipped=shipped_recommenders(bundle),
+        ablations={"no-words": bundle.embeddings["vision"]},
+    )
+    settings = next(entry.settings for entry in found if entry.name == "tpad-no-words")
+    assert settings["content"] == asdict(bundle.recommenders["tpad"].network.config)
+    assert settings["tried"] == ("content",)
 
 
 def test_every_baseline_gets_as_many_tries_and_the_same_budget(shop, embeddings):
     entries = {e.name: e for e in all_entries(shop, embeddings, FAST, tries=2)}
     found = entries["gru4rec"].tune(shop, 0, None)
-    assert len(found["tries"]) == 2 and found["settings"]["epochs"] == FAST.epochs
+    assert len(found["tries"]) == 2 and found["settings"]["epochs"] == FAST.content.epochs
     assert len(entries["tfidf_neighbours"].tune(shop, 0, None)["tries"]) == 2
     assert entries["popularity"].tune(shop, 0, None) is None
     assert entries["oracle" if "oracle" in entries else "markov"].tune(shop, 0, None) is None

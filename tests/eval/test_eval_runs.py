@@ -1,7 +1,5 @@
 """Runs are made, stored and reused, and rank what they can rank."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from small_models import FAST, Oracle
@@ -38,8 +36,8 @@ def test_runs_are_reused_and_only_missing_ones_are_made(
     assert len(store.runs()) == 3
     np.testing.assert_array_equal(first[1].ranks.expected[0], second[1].ranks.expected[0])
     assert second[1].tuned == first[1].tuned
-    assert store.runs()[1].config["settings"]["width"] == FAST.width
-    others = all_entries(shop, embeddings, replace(FAST, epochs=1), Oracle())
+    assert store.runs()[1].config["settings"]["content"]["width"] == FAST.content.width
+    others = all_entries(shop, embeddings, FAST.with_epochs(1), Oracle())
     run_models(store, shop, "shop", select(others, ["markov", "tpad"]), [0])
     assert len(store.runs()) == 4  # other settings, other run; Markov has none
     monkeypatch.setattr("eval.runs.runner.code_version", lambda: ("1", "abc-dirty"))

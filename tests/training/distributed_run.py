@@ -37,7 +37,7 @@ SETTINGS = {
     "distillation.adapter_every": 2,
     "distillation.epochs": 1,
     "feedback.adapter_every": 1,
-    "recommender.batch_size": 32,
+    "recommender.content.batch_size": 32,
     "text_components": 8,
     "baselines": ["transfer"],
 }

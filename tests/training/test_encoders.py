@@ -38,5 +38,5 @@ def test_recommenders_learn_from_what_the_bundle_stores(trained):
     for name in ("tpad", "vision"):
         x = bundle.embeddings[name]
         np.testing.assert_array_equal(x, as_stored(name, x))
-        mean = bundle.recommenders[name].scaler.mean.cpu().numpy()
+        mean = bundle.recommenders[name].network.scaler.mean.cpu().numpy()
         np.testing.assert_array_equal(mean, x[warm].astype(np.float64).mean(0).astype(np.float32))

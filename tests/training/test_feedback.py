@@ -39,7 +39,7 @@ def test_the_live_table_has_gradients_for_warm_items_only(context, config):
 
 def test_feedback_moves_heads_and_adapter_and_is_kept(trained, tmp_path):
     # Small batches: the adapter steps against what earlier batches collected.
-    recommender = replace(trained.config.recommender, batch_size=40)
+    recommender = replace(trained.config.recommender.content, batch_size=40)
     config = replace(trained.config.feedback, epochs=2, adapter_every=1)
 
     def begin():

@@ -1,6 +1,7 @@
 """The fused recommender: its scores, its tuning, and what it learns on a small shop."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from tpad.model.session.network import SessionModelConfig
 from tpad.training.fusion import (
     ID_NETWORK,
     FusionConfig,
+    FusionTuning,
     fit_fused,
+    fit_tuned,
+    tune_fused,
     tune_weights,
     validation_cases,
 )
@@ -21,7 +25,7 @@ from tpad.training.fusion import (
 N, COLOURS = 40, 8
 SMALL = {"width": 16, "hidden": 16, "epochs": 6, "batch_size": 16}
 CONFIG = FusionConfig(
-    (SessionModelConfig(heads=2, learning_rate=5e-3, **SMALL), replace(ID_NETWORK, **SMALL))
+    SessionModelConfig(heads=2, learning_rate=5e-3, **SMALL), replace(ID_NETWORK, **SMALL)
 )
 
 
@@ -118,13 +122,48 @@ def test_validation_counts_new_targets_and_ranks_only_what_was_seen(shop):
 
 def test_without_validation_sessions_the_defaults_are_kept(shop):
     features, cold, train, _ = shop
-    one = FusionConfig((replace(CONFIG.networks[1], epochs=1),))
+    one = FusionConfig(ids=replace(CONFIG.ids, epochs=1), tried=("ids",))
     _, tuning = fit_fused(features, train, sessions_of([]), ~cold, one)
     assert tuning.weights == FusionWeights()
-    assert tuning.value == 0.0
+    assert tuning.value == 0.0 and tuning.exploration is None
 
 
-def test_no_network_is_refused(shop):
+def test_a_tuning_survives_json(fitted):
+    tuning = fitted[1]
+    assert FusionTuning.from_json(json.loads(json.dumps(asdict(tuning)))) == tuning
+
+
+def test_another_seed_changes_the_network_alone(shop, fitted):
     features, cold, train, validation = shop
-    with pytest.raises(ConfigError, match="at least one"):
-        fit_fused(features, train, validation, ~cold, FusionConfig(()))
+    model, tuning = fitted
+    other = fit_tuned(features, train, validation, ~cold, tuning, seed=7)
+    assert other.network.config == replace(tuning.network, seed=7)
+    assert other.weights == model.weights and other.exploration == tuning.exploration
+    np.testing.assert_array_equal(other.memory.matrix.data, model.memory.matrix.data)
+    assert not np.array_equal(other.scores([np.array([1])]), model.scores([np.array([1])]))
+
+
+def test_an_interrupted_tuning_does_not_repeat_finished_networks(shop, fitted):
+    features, cold, train, validation = shop
+    kept = {}
+
+    class Store:
+        load = staticmethod(kept.get)
+        save = staticmethod(kept.__setitem__)
+
+    assert tune_fused(features, train, validation, ~cold, CONFIG, store=Store()) == fitted[1]
+    assert sorted(kept) == [0, 1] and fitted[1] in kept.values()
+    kept[0] = replace(kept[0], value=9.0)
+    assert tune_fused(features, train, validation, ~cold, CONFIG, store=Store()) == kept[0]
+
+
+def test_more_new_items_are_shown_at_larger_offsets(fitted):
+    curve = fitted[1].exploration
+    assert curve is not None and fitted[1].weights.offset in curve.offset
+    assert curve.share[0] < 0.05 and max(curve.share) > 0.15
+    assert curve.new[0] <= curve.new[-1] and curve.known[0] >= curve.known[-1]
+
+
+def test_no_network_is_refused():
+    with pytest.raises(ConfigError, match="tried must not be empty"):
+        FusionConfig(tried=())

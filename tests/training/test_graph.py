@@ -40,7 +40,7 @@ LATER = {"transfer", "teacher", *LAST}
         ("describing.epochs", 2, {*STUDENT, *LAST}),
         ("distillation.tau", 20, LAST),
         ("feedback.epochs", 2, {"feedback", "embeddings"}),
-        ("recommender.width", 48, {"feedback", "embeddings"}),
+        ("recommender.content.width", 48, {"feedback", "embeddings"}),
         ("fields", False, {"feedback", "embeddings"}),
         ("text_components", 8, {"embeddings"}),
         ("baselines", (), {"embeddings"}),
@@ -49,7 +49,7 @@ LATER = {"transfer", "teacher", *LAST}
         ("inputs", "image", set(NAMES) - {"pictures"}),
         ("inputs", "text", set(NAMES)),
         ("seed", 1, {"transfer", "imagined", "teacher", *STUDENT, *LAST}),
-        ("pca_sizes", (None,), set()),  # the recommenders come later
+        ("recommender.ids.width", 48, set()),  # the recommenders come later
     ],
 )
 def test_a_changed_setting_reruns_what_depends_on_it(

@@ -55,7 +55,7 @@ def bundle(cache, dataset, config, tmp_path_factory):
         "distillation.adapter_every": 0,
         "distillation.epochs": 1,
         "transfer.max_sessions": 8,
-        "recommender.epochs": 1,
+        "recommender.content.epochs": 1,
         "feedback.epochs": 0,
     }
     small = config

@@ -6,9 +6,10 @@ from scipy import sparse
 
 from tpad.data.sessions import Sessions
 from tpad.errors import ConfigError, DataError
+from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.memory import Memory, MemoryConfig, count_pairs
 from tpad.model.session.session_matrix import decayed_rows
-from tpad.model.session.stand_ins import POWER, stand_ins, unit_vectors
+from tpad.model.session.stand_ins import POWER, stand_ins
 
 N = 7
 SESSIONS = [np.array(one) for one in ([0, 1, 2], [1, 0], [3, 1, 1, 4], [5], [2, 3, 2])]
@@ -70,7 +71,7 @@ def test_new_items_have_row_and_column_of_their_stand_ins():
     features = rng.standard_normal((N, 3))
     clicked = np.arange(N) < 6  # item 6 is new
     features[6] = features[2]
-    units = unit_vectors(features, clicked)
+    units = ContentSpace.fit(features, clicked).units(features)
     weights = stand_ins(units, clicked, count=1)
     assert weights[[6], :].toarray().argmax() == 2
     memory = Memory.fit(sessions_of(SESSIONS), N, MemoryConfig(), mask_seen=True)
@@ -90,15 +91,15 @@ def test_weights_of_stand_ins_are_powers_of_the_cosine():
 
 def test_unit_vectors_are_centred_on_clicked_items_and_need_one():
     features = np.array([[1.0, 1], [3, 1], [9, 1]])
-    units = unit_vectors(features, np.array([True, True, False]))
+    units = ContentSpace.fit(features, np.array([True, True, False])).units(features)
     np.testing.assert_allclose(units, [[-1, 0], [1, 0], [1, 0]])
     with pytest.raises(DataError, match="at least one session"):
-        unit_vectors(features, np.zeros(3, bool))
+        ContentSpace.fit(features, np.zeros(3, bool))
 
 
 def test_a_memory_survives_saving():
     memory = Memory.fit(sessions_of(SESSIONS), N, MemoryConfig(), mask_seen=False)
-    again = Memory.restored(memory.state(), memory.config)
+    again = Memory.restored(memory.state(), N, memory.config)
     assert isinstance(again.matrix, sparse.csr_array)
     np.testing.assert_array_equal(again.matrix.toarray(), memory.matrix.toarray())
 

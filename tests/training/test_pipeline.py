@@ -20,6 +20,7 @@ from tpad.model.embedding_sets import EMBEDDING_SETS, as_stored
 from tpad.model.item_encoder import ItemEncoder
 from tpad.training import inputs
 from tpad.training.base import Base
+from tpad.training.fusion import FusionTuning, tune_fused
 from tpad.training.inputs import contents
 from tpad.training.pipeline import train
 from tpad.training.stages import (
@@ -32,7 +33,6 @@ from tpad.training.stages import (
     teacher,
     transfer,
 )
-from tpad.training.tuning import tune_session_model
 from tpad.training.workspace import digest
 
 
@@ -78,28 +78,24 @@ def test_every_set_has_a_recommender_that_ranks_all_items(bundle, trained):
     assert not np.allclose(scores["tpad"], scores["knowledge"])
 
 
-def test_all_sets_go_through_the_same_recommender(bundle):
-    """Same budget, and all that differs was tuned for the set."""
-    configs = {name: bundle.recommenders[name].config for name in bundle.sets}
-    assert len({replace(one, pca=None, cold_offset=0.0) for one in configs.values()}) == 1
-    for name, one in configs.items():
-        tuned = bundle.info["tuned"][name]
-        assert (one.pca, one.cold_offset) == (tuned["pca"], tuned["cold_offset"])
-        assert set(tuned["values"]) == {"all", "16"}
+def test_the_recommender_of_every_set_is_tuned(bundle, trained):
+    for name in bundle.sets:
+        tuning, model = (
+            FusionTuning.from_json(bundle.info["tuned"][name]),
+            bundle.recommenders[name],
+        )
+        assert tuning.network == trained.config.recommender.networks[0]
+        assert (model.network.config, model.memory.config) == (tuning.network, tuning.memory)
+        assert (model.weights, model.exploration) == (tuning.weights, tuning.exploration)
+        assert tuning.exploration is not None
 
 
-def test_what_ships_is_tuned_as_the_judge_would_tune_it(bundle, trained):
-    dataset, config = trained.dataset, trained.config.recommender
-    tuning = tune_session_model(
-        bundle.embeddings["tpad"],
-        dataset.train,
-        dataset.validation,
-        ~dataset.cold,
-        config,
-        sizes=trained.config.pca_sizes,
+def test_what_ships_is_tuned_as_the_evaluation_tunes(bundle, trained):
+    dataset, features = trained.dataset, bundle.embeddings["tpad"]
+    tuning = tune_fused(
+        features, dataset.train, dataset.validation, ~dataset.cold, trained.config.recommender
     )
-    assert asdict(tuning) == bundle.info["tuned"]["tpad"]
-    assert tuning.cold_offset != 0.0
+    assert json.loads(json.dumps(asdict(tuning))) == bundle.info["tuned"]["tpad"]
 
 
 def test_price_and_category_join_every_content_set_alike(bundle, trained):
@@ -127,7 +123,7 @@ def test_a_new_item_costs_one_pass_and_is_recommended(bundle, trained, monkeypat
     assert len(passes) == 1 and set(x) == {"tpad"}
     encoder.encode([item], sets=["tfidf", "vision", "random"])
     assert len(passes) == 1
-    vectors = bundle.recommenders["tpad"].encode_new(x["tpad"])
+    vectors = bundle.recommenders["tpad"].network.encode_new(x["tpad"])
     assert np.isfinite(vectors).all()
 
 
@@ -217,7 +213,8 @@ def test_a_second_run_loads_every_stage(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(describing, "_tune", never)
     monkeypatch.setattr(distillation._Training, "run", never)
     monkeypatch.setattr(feedback, "fit_session_model", never)
-    monkeypatch.setattr(recommender, "fit_session_model", never)
+    monkeypatch.setattr(recommender, "tune_fused", never)
+    monkeypatch.setattr(recommender, "fit_tuned", never)
     monkeypatch.setattr(ItemEncoder, "encode", never)
     before = folders(trained.work)
     again = train(

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ import torch
 from stage_runs import context_of, new_stage
 
 from tpad.data.dataset import Dataset
-from tpad.model.session.fitted import FittedSessionModel
-from tpad.model.session.tuned import SessionTuning
+from tpad.model.session.fused import FusedModel
 from tpad.training.context import Context
+from tpad.training.fusion import FusionTuning
 from tpad.training.graph import Graph
 from tpad.training.stages import (
     adaptation,
@@ -149,11 +148,11 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
     dataset: Dataset, config, tmp_path, monkeypatch
 ):
     features = np.random.default_rng(0).standard_normal((len(dataset), 8)).astype(np.float32)
-    settings = replace(config.recommender, epochs=3)
+    config = config.override("recommender.content.epochs", 2)
+    config = config.override("recommender.ids.epochs", 2)
+    config = config.override("recommender.tried", ["content", "ids"])
 
-    config = replace(config, recommender=settings)
-
-    def fit(work: str) -> tuple[FittedSessionModel, SessionTuning]:
+    def fit(work: str) -> tuple[FusedModel, FusionTuning]:
         results = Context(
             dataset,
             SimpleNamespace(device="cpu"),
@@ -161,27 +160,47 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
             [],
             reads_pictures=True,
             layers=(),
-            recommender=settings,
+            recommender=config.recommender.content,
             max_new_tokens=1,
             results={"embeddings": {"tpad": features}},
         )
-        graph = Graph(
-            recommender.stages_of("tpad", 8, (None, 4)), config, {"dataset": "d", "tpad": "x"}
-        )
+        graph = Graph(recommender.stages_of("tpad"), config, {"dataset": "d", "tpad": "x"})
         graph.run(results, Workspace(tmp_path / work, quiet=True))
         return results["recommender-tpad"]
 
+    def stopped(owner: object, name: str, call: int) -> list[int]:
+        """Run until a call of a function; returns the epochs that were trained."""
+        real, calls, epochs = getattr(owner, name), [], []
+
+        def stopping(*some, **named):
+            calls.append(1)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return real(*some, **named)
+
+        trained = Trainer._epoch
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(owner, name, stopping)
+            patch.setattr(
+                Trainer,
+                "_epoch",
+                lambda self, epoch, bar: (epochs.append(epoch), trained(self, epoch, bar))[1],
+            )
+            fit("parts")
+        return epochs
+
     whole, tuning = fit("whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(FittedSessionModel, "save", Mock(side_effect=KeyboardInterrupt))
-        fit("parts")
+    # Within the second network, and before the last file.
+    assert stopped(Stage, "say", 5) == [1, 2, 1]
+    assert stopped(recommender, "save_recommender", 1) == [2, 1, 2]
     # All epochs, those of the tuning included, are done: none is run again.
     monkeypatch.setattr(Trainer, "_epoch", None)
     parts, again = fit("parts")
-    weights = parts.state_dict()
-    assert all(torch.equal(value, weights[name]) for name, value in whole.state_dict().items())
-    assert again == tuning and set(tuning.values) == {"all", "4"}
-    assert (parts.config.pca, parts.config.cold_offset) == (tuning.pca, tuning.cold_offset)
+    weights = parts.network.state_dict()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    assert again == tuning and parts.weights == tuning.weights
+    assert parts.network.config == tuning.network
     assert not list((tmp_path / "parts").glob("*/epoch.*"))
 
 

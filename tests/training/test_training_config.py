@@ -12,10 +12,16 @@ from tpad.training.config import TrainingConfig, preset
 
 def flat(config: TrainingConfig) -> dict[str, object]:
     """Every setting by its path."""
+    return _flat(asdict(config))
+
+
+def _flat(values: dict) -> dict[str, object]:
     found = {}
-    for name, value in asdict(config).items():
-        parts = value.items() if isinstance(value, dict) else [(None, value)]
-        found |= {f"{name}.{part}" if part else name: one for part, one in parts}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{part}": one for part, one in _flat(value).items()}
+        else:
+            found[name] = value
     return found
 
 
@@ -74,11 +80,12 @@ def test_settings_are_changed_by_their_path():
         ("distillation.lower_bound", "clip", "must be 'infonce', .* or 'jsd', not 'clip'"),
         ("knowledge.layers", (0, "last"), "knowledge.layers must be a whole number, not 'last'"),
         ("knowledge.targets", "oracle", "knowledge.targets must be 'shop' or 'written'"),
-        ("recommender.heads", 5, "must divide"),
+        ("recommender.content.heads", 5, "must divide"),
         ("inputs", "audio", "inputs must be 'both', 'image' or 'text', not 'audio'"),
         ("baselines", ("clip",), "baselines must be one of random, .*, not 'clip'"),
-        ("pca_sizes", [], "pca_sizes must not be empty"),
-        ("pca_sizes", [0], "pca_sizes must be at least 1, not 0"),
+        ("recommender.tried", [], "tried must not be empty"),
+        ("recommender.tried", ["words"], "tried must be 'content' or 'ids', not 'words'"),
+        ("recommender.content", 3, "'recommender.content' has parts; name one of them: .*epochs"),
         ("seed", -1, "seed must be at least 0"),
         ("fields", 1, "fields must be true or false, not 1"),
     ],

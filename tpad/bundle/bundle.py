@@ -25,7 +25,7 @@ from tpad.items import NewItem
 from tpad.model.embedding_sets import read_embeddings
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be read without it
-    from tpad.model.session.fitted import FittedSessionModel
+    from tpad.model.session.fused import FusedModel
 
 POPULARITY_FILE = "popularity.parquet"
 CLICKS = "clicks"
@@ -52,7 +52,7 @@ class Bundle:
         info: the content of `bundle.json`.
         sets: names of the embedding sets in display order; the first is the main model.
         embeddings: name -> (n_items, d) float32, in the order of the items; read at first access.
-        recommenders: name -> session model on that set; read at first access.
+        recommenders: name -> recommender on that set; read at first access.
 
     Example:
         >>> import tpad
@@ -72,9 +72,7 @@ class Bundle:
         self.path, self.info, self.device = path, info, device
         self.sets: tuple[str, ...] = tuple(info["sets"])
         self.embeddings: Mapping[str, np.ndarray] = LazyMapping(self.sets, self._read_embeddings)
-        self.recommenders: Mapping[str, FittedSessionModel] = LazyMapping(
-            self.sets, self._read_recommender
-        )
+        self.recommenders: Mapping[str, FusedModel] = LazyMapping(self.sets, self._read_recommender)
         self._encoder, self._lock = encoder, threading.Lock()
 
     def __repr__(self) -> str:
@@ -166,9 +164,9 @@ class Bundle:
         with reading(path):
             return read_embeddings(path, self.dataset.n_items)
 
-    def _read_recommender(self, name: str) -> "FittedSessionModel":
-        from tpad.model.session.fitted import FittedSessionModel
+    def _read_recommender(self, name: str) -> "FusedModel":
+        from tpad.model.session.saving import load_recommender
 
         path, vectors = self.path / set_file("recommenders", name), self.embeddings[name]
         with reading(path):
-            return FittedSessionModel.load(path, vectors)
+            return load_recommender(path, vectors)

@@ -16,7 +16,7 @@ from tpad.errors import BundleError, ConfigError, one_line
 from tpad.io.files import remove_leftovers, sha256
 from tpad.io.git_lfs import refuse_pointer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PRETRAINING_RECORD = "pretraining.json"
 """Optional file next to the weights of a base model, which describes its pretraining."""
 INFO_FILE = "bundle.json"

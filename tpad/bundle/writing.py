@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +34,7 @@ from tpad.model.embedding_sets import write_embeddings
 from tpad.version import __version__
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be copied without it
-    from tpad.model.session.fitted import FittedSessionModel
-    from tpad.model.session.tuned import SessionTuning
+    from tpad.model.session.fused import FusedModel
 
 
 def write_bundle(
@@ -45,9 +43,9 @@ def write_bundle(
     dataset: Dataset,
     encoder: Encoder,
     embeddings: Mapping[str, np.ndarray],
-    recommenders: Mapping[str, "FittedSessionModel"],
+    recommenders: Mapping[str, "FusedModel"],
     config: Mapping[str, Any],
-    tuned: Mapping[str, "SessionTuning"] | None = None,
+    tuned: Mapping[str, Mapping[str, Any]] | None = None,
     seeds: Sequence[int] = (),
     base: Mapping[str, str] | None = None,
     extra_files: Mapping[str, Path] | None = None,
@@ -63,7 +61,7 @@ def write_bundle(
             stored in half precision; see `tpad.model.embedding_sets.as_stored`.
         recommenders: name of the set -> recommender.
         config: settings of the training run, as JSON values.
-        tuned: name of the set -> tuned settings of its recommender.
+        tuned: name of the set -> tuned settings of its recommender, as JSON values.
         seeds: seeds of the training run; by default `config["seed"]`.
         base: the base model, {"path": …} or {"hub_id": …, "revision": …}; by default the folder
             `base` that the encoder writes.
@@ -77,6 +75,8 @@ def write_bundle(
         ConfigError: the folder contains something other than a bundle.
         BundleError: embeddings or recommenders are missing, or do not match the items.
     """
+    from tpad.model.session.saving import save_recommender
+
     folder = Path(folder)
     _check_parts(dataset, embeddings, recommenders)
     check_target(folder)
@@ -99,7 +99,7 @@ def write_bundle(
         },
         "seeds": [int(seed) for seed in seeds],
         "sets": list(embeddings),
-        "tuned": {name: asdict(found) for name, found in (tuned or {}).items()},
+        "tuned": {name: dict(found) for name, found in (tuned or {}).items()},
         "base": dict(base or {"path": "base"}),
     }
     with replacing_folder(folder) as part:
@@ -110,7 +110,7 @@ def write_bundle(
             (part / kind).mkdir()
         for name, vectors in embeddings.items():
             write_embeddings(part / set_file("embeddings", name), name, vectors)
-            recommenders[name].save(part / set_file("recommenders", name))
+            save_recommender(recommenders[name], part / set_file("recommenders", name))
         for name, source in (extra_files or {}).items():
             _copy(Path(source), safe_path(part, name))
         (part / CARD_FILE).write_text(card or model_card(info), "utf-8")

@@ -127,7 +127,7 @@ class Index:
     def _search(
         self, query: np.ndarray, k: int, exclude: Sequence[int] | np.ndarray, exact: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        _check_k(k)
+        check_k(k)
         query = np.asarray(query, dtype=np.float32)
         width = self._parts[0].vectors.shape[1:]
         if query.shape != width or not np.isfinite(query).all():
@@ -158,7 +158,7 @@ def top_k(
     Returns:
         rows (m,) int64 and scores (m,), best first, ties by the lower row; m <= k.
     """
-    _check_k(k)
+    check_k(k)
     scores = np.array(scores, copy=True)  # (n,)
     if len(exclude):
         scores[np.asarray(exclude, dtype=np.int64)] = -np.inf
@@ -174,6 +174,6 @@ def _matrix(vectors: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _check_k(k: int) -> None:
+def check_k(k: int) -> None:
     if k < 1:
         raise ConfigError(f"k must be at least 1, not {k}.")

@@ -1,6 +1,6 @@
 """Settings of a training run: the settings of each stage, shared settings, and the presets."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field
 from tpad.errors import ConfigError
 from tpad.mllm.settings import ModelSettings
 from tpad.model.embedding_sets import EMBEDDING_SETS
-from tpad.model.session.network import PCA_SIZES, SessionModelConfig
 from tpad.settings import Count, CountOrZero, override, settings
+from tpad.training.fusion import CONTENT_NETWORK, FusionConfig
 from tpad.training.stages.describing import DescribingConfig
 from tpad.training.stages.distillation_networks import DistillationConfig
 from tpad.training.stages.feedback import FeedbackConfig
@@ -52,9 +52,7 @@ class TrainingConfig:
     describing: DescribingConfig = Field(default_factory=DescribingConfig)
     distillation: DistillationConfig = Field(default_factory=DistillationConfig)
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
-    recommender: SessionModelConfig = Field(default_factory=SessionModelConfig)
-    pca_sizes: Annotated[tuple[Count | None, ...], Field(min_length=1)] = PCA_SIZES
-    """PCA sizes to try for the recommender of each embedding set; None keeps all features."""
+    recommender: FusionConfig = Field(default_factory=FusionConfig)
     representation: Literal["full", "intrinsic", "captions"] = "full"
     """Item representation: "full" is [k_nu ; k_tau ; fields]; "intrinsic" omits k_tau; "captions" uses
     the words of the caption that the base model writes, and the fields. Only ablations change it."""
@@ -127,9 +125,10 @@ def preset(name: str) -> TrainingConfig:
             teacher=TeacherConfig(sessions=32, candidates=16),
             describing=DescribingConfig(epochs=1),
             distillation=DistillationConfig(epochs=2, tau=16, nu=32, hidden=48, adapter_every=4),
-            recommender=SessionModelConfig(epochs=2, width=32, hidden=48, layers=1),
+            recommender=FusionConfig(
+                replace(CONTENT_NETWORK, epochs=2, width=32, hidden=48), tried=("content",)
+            ),
             feedback=FeedbackConfig(epochs=1, adapter_every=2),
-            pca_sizes=(None, 16),
             text_components=32,
             baselines=("vision_tfidf", "knowledge"),
         )

@@ -26,7 +26,7 @@ class Context:
         titles: (n_items,) text of each item when it is read in a session.
         reads_pictures: whether the model reads pictures.
         layers: layers of the language model whose features are used.
-        recommender: settings of the session recommender.
+        recommender: settings of the network that reads item features; the stage `feedback` trains one.
         max_new_tokens: maximum number of tokens of a description.
         seed: seed of all random numbers.
         fields: (n_items, n_fields) float32, price and category; None if they are not used.

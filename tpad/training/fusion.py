@@ -13,21 +13,24 @@ P@20 + MRR@20 **[ours]**: weights that maximise the likelihood show too few new 
 Test sessions are not used.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from tpad.data.cases import known_cases, mask_history
 from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Cases, Sessions
-from tpad.errors import ConfigError
+from tpad.model.session.exploration import Exploration
 from tpad.model.session.fused import FusedModel, FusionWeights, Parts
 from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
 from tpad.model.session.network import SessionModelConfig
-from tpad.settings import CountOrZero, settings
+from tpad.settings import CountOrZero, from_json, settings
+from tpad.training.exploration import measure_exploration
 from tpad.training.fitting import fit_session_model
 from tpad.training.ranking import expected_gains
 from tpad.training.trainer import Progress
@@ -79,12 +82,44 @@ ID_NETWORK = SessionModelConfig(
 class FusionConfig:
     """Settings of the fused recommender."""
 
-    networks: tuple[SessionModelConfig, ...] = (CONTENT_NETWORK, ID_NETWORK)
+    content: SessionModelConfig = Field(default_factory=lambda: CONTENT_NETWORK)
+    ids: SessionModelConfig = Field(default_factory=lambda: ID_NETWORK)
+    tried: Annotated[tuple[Literal["content", "ids"], ...], Field(min_length=1)] = (
+        "content",
+        "ids",
+    )
     """Networks to try; the one whose fused recommender is best on validation is kept."""
     mask_seen: bool = True
     """Whether items of the session are excluded from the candidates and targets, as in ranking."""
     seed: CountOrZero = 0
     """Seed of the networks."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "FusionConfig":
+        """The settings whose fields were stored as JSON.
+
+        Raises:
+            TypeError, ValueError: a value is invalid.
+        """
+        networks = {
+            name: from_json(SessionModelConfig, values[name])
+            for name in ("content", "ids")
+            if name in values
+        }
+        return from_json(cls, {**values, **networks})
+
+    def with_epochs(self, epochs: int) -> "FusionConfig":
+        """A copy whose networks are trained for so many epochs."""
+        content, ids = (replace(one, epochs=epochs) for one in (self.content, self.ids))
+        return replace(self, content=content, ids=ids)
+
+    @property
+    def networks(self) -> tuple[SessionModelConfig, ...]:
+        """Settings of the networks to try."""
+        return tuple(
+            replace(getattr(self, name), mask_seen=self.mask_seen, seed=self.seed)
+            for name in self.tried
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +131,34 @@ class FusionTuning:
     weights: FusionWeights
     value: float
     """P@20 + MRR@20 on the validation cases."""
+    exploration: Exploration | None = None
+    """The offset for each share of new items; None without validation cases or new items."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "FusionTuning":
+        """The settings whose fields were stored as JSON.
+
+        Raises:
+            KeyError, ValueError: a value is missing or invalid.
+        """
+        exploration = values["exploration"]
+        return cls(
+            from_json(SessionModelConfig, values["network"]),
+            from_json(MemoryConfig, values["memory"]),
+            from_json(FusionWeights, values["weights"]),
+            float(values["value"]),
+            None if exploration is None else from_json(Exploration, exploration),
+        )
+
+
+class TuningStore(Protocol):
+    """Keeps the results of finished networks, so that an interrupted tuning resumes."""
+
+    def load(self, number: int) -> FusionTuning | None:
+        """The result of a network, by its place among those to try; None if it is not finished."""
+
+    def save(self, number: int, tuning: FusionTuning) -> None:
+        """Store the result of a network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +174,12 @@ class _Validation:
         """The cases with clicked targets."""
         return replace(self, cases=_some(self.cases, self.clicked[self.cases.targets]))
 
+    def mask(self, scores: np.ndarray) -> None:
+        """Set the scores of items that are not candidates to −inf, in place."""
+        scores[:, ~self.candidates] = -np.inf
+        if self.mask_seen:
+            mask_history(scores, self.cases.prefixes)
+
     def value(self, scores: np.ndarray) -> float:
         """P@20 + MRR@20, with the expected value under ties; 0 without cases.
 
@@ -119,9 +188,7 @@ class _Validation:
         """
         if not len(self.cases):
             return 0.0
-        scores[:, ~self.candidates] = -np.inf
-        if self.mask_seen:
-            mask_history(scores, self.cases.prefixes)
+        self.mask(scores)
         targets = torch.from_numpy(self.cases.targets).long()
         return float(expected_gains(torch.from_numpy(scores), targets, GAINS).mean())
 
@@ -157,17 +224,19 @@ def tune_fused(
     warm: np.ndarray,
     config: FusionConfig | None = None,
     *,
-    progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
+    store: TuningStore | None = None,
+    **options: Any,
 ) -> FusionTuning:
     """Choose the settings of the parts with a tenth of the clicked items held out.
 
     Args:
-        features, train, validation, warm, config, progress, say: as in `fit_fused`.
+        features, train, validation, warm, config, say: as in `fit_fused`.
+        store: keeps the results of finished networks.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`. The state in the
+            checkpoint is that of the first network that the store lacks.
     """
     config = config or FusionConfig()
-    if not config.networks:
-        raise ConfigError("There are no networks to try; give at least one.")
     say = say or (lambda line: None)
     known = warm & ~pseudo_cold(warm)
     reduced = hold_out(train, known)
@@ -175,15 +244,28 @@ def tune_fused(
     memory_config, memory = tune_memory(reduced, check, len(features))
     say(f"memory: {memory_config}")
     best: FusionTuning | None = None
-    for network in config.networks:
-        network = replace(network, mask_seen=config.mask_seen, seed=config.seed)
-        tried = fit_session_model(features, reduced, validation, known, network, progress=progress)
-        weights, value = tune_weights(FusedModel(tried, memory, FusionWeights()), check)
-        say(f"{network.layers} layers: {weights}, validation P@20 + MRR@20 {value:.4f}")
-        if best is None or value > best.value:
-            best = FusionTuning(network, memory_config, weights, value)
+    for number, network in enumerate(config.networks):
+        found = store.load(number) if store is not None else None
+        if found is None:
+            tried = fit_session_model(features, reduced, validation, known, network, **options)
+            weights, value = tune_weights(FusedModel(tried, memory, FusionWeights()), check)
+            exploration = _explored(FusedModel(tried, memory, weights), check)
+            found = FusionTuning(network, memory_config, weights, value, exploration)
+            say(f"{network.layers} layers: {weights}, validation P@20 + MRR@20 {value:.4f}")
+            if store is not None:
+                store.save(number, found)
+        if best is None or found.value > best.value:
+            best = found
     assert best is not None
     return best
+
+
+def _explored(model: FusedModel, check: _Validation) -> Exploration | None:
+    """The cost of showing new items, with the weights of a model."""
+    without = FusedModel(model.network, model.memory, replace(model.weights, offset=0.0))
+    scores = without.scores(check.cases.prefixes)
+    check.mask(scores)
+    return measure_exploration(scores, check.cases.targets, ~check.clicked, model.weights.offset)
 
 
 def fit_tuned(
@@ -194,19 +276,20 @@ def fit_tuned(
     tuning: FusionTuning,
     *,
     seed: int | None = None,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> FusedModel:
     """Fit the fused recommender with chosen settings, on all training clicks.
 
     Args:
-        features, train, validation, warm, progress: as in `fit_fused`.
+        features, train, validation, warm: as in `fit_fused`.
         tuning: as `tune_fused` returns it.
         seed: of the network; by default that of the tuning.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
     """
     config = tuning.network if seed is None else replace(tuning.network, seed=seed)
-    network = fit_session_model(features, train, validation, warm, config, progress=progress)
+    network = fit_session_model(features, train, validation, warm, config, **options)
     memory = Memory.fit(train, len(features), tuning.memory, mask_seen=config.mask_seen)
-    return FusedModel(network, memory, tuning.weights)
+    return FusedModel(network, memory, tuning.weights, tuning.exploration)
 
 
 def validation_cases(

@@ -6,6 +6,7 @@ changed setting reruns exactly the stages that depend on it.
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def train(
             encoder=run.encoder(),
             embeddings=run.context["embeddings"],
             recommenders={name: model for name, (model, _) in fitted.items()},
-            tuned={name: tuning for name, (_, tuning) in fitted.items()},
+            tuned={name: asdict(tuning) for name, (_, tuning) in fitted.items()},
             config=config.as_json(),
             base=base.record,
             extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: log},
@@ -212,7 +213,7 @@ class Run:
             *inputs.texts,
             reads_pictures=config.reads_pictures,
             layers=knowledge.chosen_layers(config.knowledge, self.mllm),
-            recommender=config.recommender,
+            recommender=config.recommender.content,
             max_new_tokens=config.knowledge.max_new_tokens,
             seed=config.seed,
             fields=inputs.field_table,
@@ -255,7 +256,7 @@ def _recommenders(
     """The graph of the recommenders' stages; their cache keys depend on the embeddings."""
     specs, fingerprints = [], dict(inputs.fingerprints)
     for name, features in embedded.items():
-        specs += recommender.stages_of(name, features.shape[1], config.pca_sizes)
+        specs += recommender.stages_of(name)
         fingerprints[name] = fingerprint(features)
     return Graph(specs, config, fingerprints)
 

@@ -54,7 +54,8 @@ class Stage:
         if not processes.is_main():
             return
         self.save_json("done", facts)
-        for left in (*self.folder.glob("epoch.*"), *self.folder.glob("partial.*")):
+        self.drop_state()
+        for left in self.folder.glob("partial.*"):
             left.unlink()
 
     def facts(self) -> dict[str, Any]:
@@ -158,6 +159,11 @@ class Stage:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+
+    def drop_state(self) -> None:
+        """Remove what `save_state` stored."""
+        for left in self.folder.glob("epoch.*"):
+            left.unlink()
 
     # --- progress --------------------------------------------------------------------------------
 

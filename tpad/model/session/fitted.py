@@ -1,28 +1,22 @@
-"""A trained session recommender: scores and vectors, new items, saving and loading."""
+"""A trained session network: scores and vectors, new items, and its state."""
 
 import copy
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from tpad.errors import BundleError, DataError, one_line
+from tpad.errors import BundleError, DataError
 from tpad.io.saved_state import built, under
-from tpad.io.tensor_files import write_arrays
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.batching import pad_sessions
 from tpad.model.session.network import SessionModel, SessionModelConfig
-from tpad.settings import from_json
 
 CHUNK = 512  # prefixes scored at once
 ITEMS = 65_536  # items whose vectors are computed at once
 MERGE = 4  # tables are merged when the added items exceed this fraction (1/4) of the first ones
-FORMAT = "1"
 
 
 @dataclass(frozen=True)
@@ -185,45 +179,30 @@ class FittedSessionModel:
         state |= {f"scaler.{name}": value for name, value in self.scaler.state_dict().items()}
         return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
-    def save(self, path: str | Path) -> None:
-        """Write weights, scaler and settings to a safetensors file, without the features."""
-        header = {
-            "format": FORMAT,
-            "config": json.dumps(asdict(self.config)),
-            "history": json.dumps([asdict(report) for report in self.history]),
-        }
-        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
-        write_arrays(Path(path), arrays, header)
-
     @classmethod
-    def load(cls, path: str | Path, features: np.ndarray) -> "FittedSessionModel":
-        """Load a file that `save` wrote.
+    def restored(
+        cls,
+        state: dict[str, Tensor],
+        config: SessionModelConfig,
+        features: np.ndarray,
+        history: Sequence[EpochReport] = (),
+    ) -> "FittedSessionModel":
+        """The model whose `state_dict` was saved.
 
         Args:
-            path: the safetensors file.
-            features: (n_items, n_features), the features of training, and optionally of new items.
+            state: the tensors.
+            config: settings.
+            features: (n_items, n_features), the features of training.
+            history: reports of the training epochs.
 
         Raises:
-            BundleError: the file is missing, has another format, or does not match the features.
+            BundleError: the features do not match.
+            RuntimeError, ValueError: the tensors do not match the settings, or are not finite.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = file.metadata() or {}
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if header.get("format") != FORMAT:
-                raise BundleError(f"It is not a session model of format {FORMAT}; train it again.")
-            config = from_json(SessionModelConfig, json.loads(header["config"]))
-            history = [EpochReport(**report) for report in json.loads(header["history"])]
-            network, scaler = _restored(state, config)
-            model = cls(network, scaler, features, history)
-            model._check_numbers()
-            return model
-        except BundleError as error:
-            raise BundleError(f"{path} cannot be used: {one_line(error)}.") from error
-        except Exception as error:  # a damaged file can raise anything
-            raise BundleError(
-                f"{path} cannot be read as a session model ({one_line(error)}); train it again."
-            ) from error
+        network, scaler = _restored(state, config)
+        model = cls(network, scaler, features, history)
+        model._check_numbers()
+        return model
 
     def _check_numbers(self) -> None:
         """Raise a `ValueError` if vectors of items with features, or of a session, are not finite."""

@@ -5,7 +5,7 @@
     score(j | s) = network(s, j) + w_m · ln(1 + sharpness · memory(s, j)) + w_c · cosine(s, j)
                    + offset · [j has no click]
 
-- network: scores of the session network, less their mean over the items.
+- network: scores of the session network.
 - memory: what shoppers clicked next (`tpad.model.session.memory`); stand-ins give unclicked items a row and
   a column (`tpad.model.session.stand_ins`).
 - cosine: similarity to the recency-weighted mean of the session in the embedding set.
@@ -14,17 +14,24 @@ The memory enters by its logarithm, as the network's scores are log-probabilitie
 `ln(memory)`, the term is zero where the memory is, so it stays sparse.
 """
 
+import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
-from tpad.model.session.fitted import CHUNK, FittedSessionModel
+from tpad.errors import ConfigError
+from tpad.model.session.content_space import ContentSpace
+from tpad.model.session.exploration import Exploration, check_share
+from tpad.model.session.fitted import CHUNK, MERGE, EpochReport, FittedSessionModel
 from tpad.model.session.memory import Memory
-from tpad.model.session.session_matrix import decayed_rows
-from tpad.model.session.stand_ins import stand_ins, unit_vectors
-from tpad.settings import Positive, Weight, settings
+from tpad.model.session.session_matrix import decayed_rows, decayed_weights
+from tpad.model.session.sparse_rows import entries_of, values_at, weighted_sum
+from tpad.model.session.stand_ins import of_new_items, stand_ins
+from tpad.settings import Finite, Positive, Weight, settings
 
 
 @settings
@@ -41,7 +48,7 @@ class FusionWeights:
     """w_c, weight of the cosine similarity."""
     recency: Positive = 2.0
     """Number of steps back over which the weight of a session's item decays by e in the cosine."""
-    offset: float = 0.0
+    offset: Finite = 0.0
     """Added to the scores of items without training clicks."""
 
 
@@ -50,7 +57,7 @@ class Parts:
     """The parts of the scores of n sessions.
 
     Attributes:
-        network: (n, n_items) float32, less the mean of each row.
+        network: (n, n_items) float32.
         memory: (n, n_items) float32, at least 0.
         cosine: (n, n_items) float32 in [−1, 1].
     """
@@ -77,6 +84,67 @@ class Parts:
         return scores
 
 
+@dataclass(frozen=True, eq=False)
+class SessionQuery:
+    """What the scores of one session are computed from.
+
+    Attributes:
+        network: (h + 1,) float32, the session vector of the network.
+        content: (d',) float32, weighted mean of the unit vectors.
+        known: rows of clicked items with a memory score, ascending, and their scores.
+        memory: the same for all items, by way of their stand-ins.
+        offset: added to the scores of items without training clicks; −inf excludes them.
+    """
+
+    network: np.ndarray
+    content: np.ndarray
+    known: tuple[np.ndarray, np.ndarray]
+    memory: tuple[np.ndarray, np.ndarray]
+    offset: float
+
+
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """The items of one session as the memory and the cosine read them.
+
+    Attributes:
+        units: (n, d'), their unit vectors.
+        owner: (m,), for each stand-in of an element, the place of the element in the session.
+        items: (m,), row of the stand-in; a clicked item stands for itself.
+        weights: (m,), weight of the stand-in.
+    """
+
+    units: np.ndarray
+    owner: np.ndarray
+    items: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Consecutive items: what the memory and the cosine need of them."""
+
+    units: np.ndarray  # (n, d')
+    clicked: np.ndarray  # (n,) bool
+    stand_ins: sparse.csr_array  # (n, n_known)
+
+    @cached_property
+    def spread(self) -> sparse.csr_array:
+        """(n_known, n): the unclicked items that each clicked item stands for."""
+        matrix = sparse.csr_array(
+            sparse.diags_array(~self.clicked * np.float32(1)) @ self.stand_ins
+        )
+        matrix.eliminate_zeros()
+        return matrix.T.tocsr()
+
+    def followed_by(self, other: "_Table") -> "_Table":
+        return _Table(
+            np.concatenate([self.units, other.units]),
+            np.concatenate([self.clicked, other.clicked]),
+            sparse.csr_array(sparse.vstack([self.stand_ins, other.stand_ins], "csr")),
+        )
+
+
 class FusedModel:
     """Scores all items as the next item of a session.
 
@@ -84,22 +152,66 @@ class FusedModel:
         network: a trained session network with the features of all items.
         memory: counts of the same training sessions.
         weights: of the parts.
-
-    Attributes:
-        clicked: (n_items,) bool, items of the training sessions.
-        stand_ins: (n_items, n_items), see `tpad.model.session.stand_ins`.
-        units: (n_items, d), centred features of length 1.
+        exploration: the offset for each share of new items; None if it was not measured.
+        space: in which items are compared by content; by default it is fitted to the clicked items.
+        weights_of_stand_ins: see `tpad.model.session.stand_ins`; computed by default.
     """
 
-    def __init__(self, network: FittedSessionModel, memory: Memory, weights: FusionWeights) -> None:
+    def __init__(
+        self,
+        network: FittedSessionModel,
+        memory: Memory,
+        weights: FusionWeights,
+        exploration: Exploration | None = None,
+        *,
+        space: ContentSpace | None = None,
+        weights_of_stand_ins: sparse.csr_array | None = None,
+    ) -> None:
         self.network, self.memory, self.weights = network, memory, weights
-        self.clicked: np.ndarray = network.network.warm.cpu().numpy()
-        self.units = unit_vectors(network.features, self.clicked)
-        self.stand_ins: sparse.csr_array = stand_ins(self.units, self.clicked)
+        self.exploration = exploration
+        clicked: np.ndarray = network.network.warm.cpu().numpy()
+        self.space = space or ContentSpace.fit(network.features, clicked)
+        units = self.space.units(network.features)
+        if weights_of_stand_ins is None:
+            weights_of_stand_ins = stand_ins(units, clicked)
+        # Added items have a table of their own, so that adding an item does not copy a large table.
+        self._tables: tuple[_Table, ...] = (_Table(units, clicked, weights_of_stand_ins),)
 
     @property
     def n_items(self) -> int:
-        return len(self.clicked)
+        return sum(len(table.clicked) for table in self._tables)
+
+    @property
+    def history(self) -> tuple[EpochReport, ...]:
+        """Reports of the network's training epochs."""
+        return self.network.history
+
+    @property
+    def clicked(self) -> np.ndarray:
+        """(n_items,) bool, items of the training sessions."""
+        return _joined([table.clicked for table in self._tables])
+
+    @property
+    def units(self) -> np.ndarray:
+        """(n_items, d') float32, vectors of length 1 in the content space."""
+        return _joined([table.units for table in self._tables])
+
+    def units_of(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of `units`: (n,) -> (n, d') float32."""
+        return _take([table.units for table in self._tables], rows)
+
+    @cached_property
+    def mean_vector(self) -> np.ndarray:
+        """(h + 1,) float64, mean of the network's vectors of all items with features."""
+        return np.nanmean(self.network.item_vectors, axis=0, dtype=np.float64)
+
+    @property
+    def stand_ins(self) -> sparse.csr_array:
+        """(n_items, n_known), see `tpad.model.session.stand_ins`."""
+        tables = [table.stand_ins for table in self._tables]
+        return tables[0] if len(tables) == 1 else sparse.csr_array(sparse.vstack(tables, "csr"))
+
+    # --- many sessions ----------------------------------------------------------------------------
 
     def scores(self, prefixes: Sequence[np.ndarray]) -> np.ndarray:
         """Scores of all items as the next item: (n, n_items) float32, without masking."""
@@ -117,7 +229,6 @@ class FusedModel:
             recency: of the cosine; by default that of `weights`.
         """
         network = self.network.scores(prefixes)  # (n, n_items)
-        network -= network.mean(1, keepdims=True)
         memory = self.memory.scores(prefixes, self.stand_ins).toarray()  # (n, n_items)
         return Parts(network, memory, self.cosine(prefixes, recency or self.weights.recency))
 
@@ -125,3 +236,174 @@ class FusedModel:
         """Similarity of all items to the weighted mean of each session: (n, n_items) float32."""
         mean = decayed_rows(prefixes, self.n_items, recency)  # (n, n_items)
         return (mean @ self.units) @ self.units.T
+
+    # --- one session ------------------------------------------------------------------------------
+
+    def query(
+        self, rows: np.ndarray, new: np.ndarray | None = None, exploration: float | None = None
+    ) -> SessionQuery:
+        """Read one session.
+
+        Args:
+            rows: (n,) rows of its items, at least one, the most recent last.
+            new: (n_new, n_features) features of elements that are not candidates, such as an uploaded
+                picture; in `rows`, their rows start at `n_items`.
+            exploration: share of new items in the lists; by default the tuned offset is used.
+
+        Raises:
+            ConfigError: the share is not between 0 and 1, or its offset is not known.
+        """
+        elements = self.elements(rows, new)
+        recent = decayed_weights(len(rows), self.memory.config.recency)[elements.owner]
+        known = self.memory.row(elements.items, elements.weights * recent)
+        mean = decayed_weights(len(rows), self.weights.recency)
+        return SessionQuery(
+            self.network.session_vectors([rows], new)[0],
+            ((mean / mean.sum()) @ elements.units).astype(np.float32),
+            known,
+            self._spread(*known),
+            self.offset_for(exploration),
+        )
+
+    def elements(self, rows: np.ndarray, new: np.ndarray | None = None) -> Elements:
+        """The items of one session; arguments as in `query`."""
+        n_items = self.n_items
+        units = np.empty((len(rows), self.space.width), np.float32)
+        own, others = np.flatnonzero(rows < n_items), np.flatnonzero(rows >= n_items)
+        units[own] = self.units_of(rows[own])
+        found = []  # of each table: elements, their stand-ins, and rows among these
+        for table, start in self._starts():
+            place = rows[own] - start
+            inside = (place >= 0) & (place < len(table.clicked))
+            found.append((own[inside], table.stand_ins, place[inside]))
+        if len(others):
+            assert new is not None  # rows from `n_items` on are those of `new`
+            units[others] = self.space.units(new)[rows[others] - n_items]
+            found.append((others, self._stand_ins_of(units[others]), np.arange(len(others))))
+        places = [entries_of(matrix, place) for _, matrix, place in found]
+        return Elements(
+            units,
+            np.concatenate([of[p[1]] for (of, _, _), p in zip(found, places, strict=True)]),
+            np.concatenate([m.indices[p[0]] for (_, m, _), p in zip(found, places, strict=True)]),
+            np.concatenate([m.data[p[0]] for (_, m, _), p in zip(found, places, strict=True)]),
+        )
+
+    def offset_for(self, exploration: float | None) -> float:
+        """The offset for a share of new items; that of `weights` for None.
+
+        Raises:
+            ConfigError: the share is not between 0 and 1, or its offset is not known.
+        """
+        if exploration is None:
+            return self.weights.offset
+        check_share(exploration)
+        if exploration == 0:
+            return -math.inf
+        if self.exploration is None:
+            raise ConfigError(
+                "This recommender was tuned without validation sessions, so the share of new items "
+                "cannot be chosen; leave exploration out, or set it to 0."
+            )
+        return self.exploration.offset_for(exploration)
+
+    def match(self, query: SessionQuery) -> np.ndarray:
+        """Scores (n_items,) float32 of all items; −inf for excluded items and those without features."""
+        weights = self.weights
+        scores = np.zeros(self.n_items, np.float32)
+        if weights.network:
+            scores += np.float32(weights.network) * self.network.match(query.network)
+        if weights.cosine:
+            content = np.float32(weights.cosine) * query.content
+            scores += _joined([table.units @ content for table in self._tables])
+        items, memory = query.memory
+        scores[items] += self._of_memory(memory).astype(np.float32)
+        scores[~self.clicked] += np.float32(query.offset)
+        scores[np.isnan(scores)] = -np.inf
+        return scores
+
+    def scores_at(self, query: SessionQuery, rows: np.ndarray) -> np.ndarray:
+        """Exact scores of some items, which do not depend on the others: (m,) float64."""
+        scores = self._of_memory(values_at(*query.memory, rows))
+        scores[~self._clicked_at(rows)] += query.offset
+        return scores + self._dense(query, self.network.vectors_of(rows), self.units_of(rows))
+
+    def scores_of_new(self, query: SessionQuery, features: np.ndarray) -> np.ndarray:
+        """Scores that new items would have: (n, n_features) -> (n,) float64."""
+        units = self.space.units(features)
+        nearest = self._stand_ins_of(units)  # (n, n_known)
+        place, owner = entries_of(nearest, np.arange(len(units)))
+        memory = values_at(*query.known, nearest.indices[place]) * nearest.data[place]
+        scores = self._of_memory(np.bincount(owner, memory, len(units)))
+        return scores + query.offset + self._dense(query, self.network.encode_new(features), units)
+
+    def with_new_items(self, features: np.ndarray) -> "FusedModel":
+        """A copy with new items appended to those that it ranks; nothing is refitted.
+
+        Args:
+            features: (n, n_features); rows of NaN are items without features, which get no score.
+        """
+        model = copy.copy(self)
+        vars(model).pop("mean_vector", None)  # of fewer items
+        model.network = self.network.with_new_items(features)
+        units = self.space.units(features)
+        new = _Table(units, np.zeros(len(units), bool), self._stand_ins_of(units))
+        first, more = self._tables[0], [*self._tables[1:], new]
+        added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
+        joined = len(added.clicked) > len(first.clicked) // MERGE
+        model._tables = (first.followed_by(added),) if joined else (first, added)
+        return model
+
+    def _spread(self, items: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Memory scores of clicked items, and of all items that these stand for."""
+        rows, scores = [items], [values]
+        for table, start in self._starts():
+            if not table.clicked.all():
+                new, score = weighted_sum(table.spread, items, values)
+                rows.append(new + start)
+                scores.append(score)
+        row = np.concatenate(rows)
+        order = np.argsort(row, kind="stable")
+        return row[order], np.concatenate(scores)[order]
+
+    def _of_memory(self, memory: np.ndarray) -> np.ndarray:
+        """What memory scores add to the score: float64."""
+        return self.weights.memory * np.log1p(self.weights.sharpness * memory)
+
+    def _dense(self, query: SessionQuery, vectors: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """What network and cosine add to the scores of (n, h + 1) vectors and (n, d') units: (n,) float64.
+
+        Summed row by row, so that a score does not depend on the other rows.
+        """
+        network = (vectors * query.network.astype(np.float64)).sum(1)
+        cosine = (units * query.content.astype(np.float64)).sum(1)
+        return self.weights.network * network + self.weights.cosine * cosine
+
+    def _stand_ins_of(self, units: np.ndarray) -> sparse.csr_array:
+        """Stand-ins of new items: (n, n_known)."""
+        first, n_known = self._tables[0], self.memory.n_items
+        return of_new_items(units, first.units[:n_known], first.clicked[:n_known])
+
+    def _starts(self) -> list[tuple[_Table, int]]:
+        """The tables, with the row of their first item."""
+        starts = [0, *np.cumsum([len(table.clicked) for table in self._tables])]
+        return list(zip(self._tables, starts, strict=False))
+
+    def _clicked_at(self, rows: np.ndarray) -> np.ndarray:
+        return _take([table.clicked for table in self._tables], rows)
+
+
+def _joined(tables: Sequence[np.ndarray]) -> np.ndarray:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)
+
+
+def _take(tables: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Rows of consecutive tables, without concatenating them."""
+    if len(tables) == 1:
+        return tables[0][rows]
+    found = np.empty((len(rows), *tables[0].shape[1:]), tables[0].dtype)
+    start = 0
+    for table in tables:
+        inside = (rows >= start) & (rows < start + len(table))
+        found[inside] = table[rows[inside] - start]
+        start += len(table)
+    return found

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from tpad.data.sessions import Sessions
 from tpad.model.session.session_matrix import decayed_rows
+from tpad.model.session.sparse_rows import restored, state_of, weighted_sum
 from tpad.settings import Positive, Weight, settings
 
 NEGLIGIBLE = 0.02  # pairs that are so far apart that their weight is below this are not counted
@@ -114,22 +115,37 @@ class Memory:
             return elements @ self.matrix
         return ((elements @ stand_ins) @ self.matrix) @ stand_ins.T
 
+    def row(self, items: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of one session from its weighted items.
+
+        Args:
+            items: (m,) item rows; they may be repeated.
+            weights: (m,).
+
+        Returns:
+            Items with a score above 0, in ascending order, and their scores (float64).
+        """
+        return weighted_sum(self.matrix, items, weights)
+
     def state(self) -> dict[str, np.ndarray]:
         """Arrays to be saved."""
-        matrix = self.matrix
-        return {
-            "data": matrix.data,
-            "indices": matrix.indices.astype(np.int32),
-            "indptr": matrix.indptr.astype(np.int64),
-        }
+        return state_of(self.matrix)
 
     @classmethod
-    def restored(cls, state: dict[str, Any], config: MemoryConfig) -> "Memory":
-        """The memory whose `state` was saved."""
-        n_items = len(state["indptr"]) - 1
-        arrays = (state["data"], state["indices"], state["indptr"])
-        matrix = sparse.csr_array(arrays, shape=(n_items, n_items))
-        matrix.check_format()
+    def restored(cls, state: dict[str, Any], n_items: int, config: MemoryConfig) -> "Memory":
+        """The memory whose `state` was saved.
+
+        Args:
+            state: the arrays.
+            n_items: number of items.
+            config: settings.
+
+        Raises:
+            ValueError: the arrays are no memory of so many items.
+        """
+        matrix = restored(state, n_items, "memory")
+        if matrix.shape[0] != n_items:
+            raise ValueError(f"the memory has {matrix.shape[0]} items, not {n_items}")
         return cls(matrix, config)
 
 

@@ -18,13 +18,10 @@ from torch.nn import functional as F
 from tpad.errors import ConfigError
 from tpad.settings import Count, CountOrZero, Share, Weight, settings
 
-PCA_SIZES: tuple[int | None, ...] = (None, 256, 96)
-"""PCA sizes to try for each embedding set; None keeps all features."""
-
 
 @settings
 class SessionModelConfig:
-    """Settings of the session recommender and its training; the same for every embedding set."""
+    """Settings of the network and its training; the same for every embedding set."""
 
     width: Count = 96
     """Size h of states and projected items."""
@@ -45,8 +42,6 @@ class SessionModelConfig:
     item_bias: bool = False
     """Whether each warm item has a learned bias. Without it, popularity is predicted from the features,
     which works for cold items too."""
-    cold_offset: float = 0.0
-    """Added to the scores of items without training clicks; see `tpad.training.tuning`."""
     id_embedding: bool = False
     """Whether each warm item has a learned ID embedding, in addition to its features."""
     id_dropout: Share = 0.5
@@ -245,12 +240,12 @@ class SessionModel(nn.Module):
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
     def _biases(self, n_items: int, first: int, new: bool) -> Tensor:
-        """Biases (n_items,); items without clicks get that of the mean popularity, and the cold offset."""
-        unclicked = self.log_scale.new_tensor(self.config.cold_offset)
+        """Biases (n_items,); items without clicks get that of the mean popularity."""
+        unclicked = self.log_scale.new_zeros(())
         biases = self.log_scale.new_zeros(len(self.warm))
         if self.config.item_bias:
             known = self.bias[self.warm]
-            unclicked = unclicked + torch.logsumexp(known, 0) - math.log(len(known))
+            unclicked = torch.logsumexp(known, 0) - math.log(len(known))
             biases = self.bias
         if new:
             return unclicked.expand(n_items)

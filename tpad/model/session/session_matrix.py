@@ -42,3 +42,9 @@ def decayed_rows(
     total = np.asarray(x.sum(1)).ravel()  # (n,)
     scale = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
     return sparse.csr_array(sparse.diags_array(scale) @ x).astype(np.float32)
+
+
+def decayed_weights(n: int, decay: float) -> np.ndarray:
+    """Weights of the clicks of one session, see `decayed_rows`: (n,), 0 for those that are left out."""
+    weight = np.exp(-np.arange(n - 1, -1, -1) / decay)
+    return np.where(weight >= LEAST_WEIGHT, weight, 0.0)

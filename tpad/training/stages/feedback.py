@@ -1,9 +1,9 @@
 """Downstream feedback [ours; the paper lists its absence as a limitation].
 
-A session recommender is trained together with the item representations: the gradient of its loss
+The network of a recommender is trained together with the item representations: the gradient of its loss
 reaches the heads in every step, and the student's adapter every `adapter_every` steps. The heads and the
-adapter are kept. The recommender is discarded: afterwards every embedding set gets a new one, trained
-from scratch.
+adapter are kept. The network is discarded: afterwards every embedding set gets a recommender of its own,
+trained from scratch.
 """
 
 from dataclasses import replace
@@ -174,7 +174,7 @@ STAGE = StageSpec(
     "feedback",
     run,
     config="feedback",
-    settings=("feedback", "recommender", "fields", "seed"),
+    settings=("feedback", "recommender.content", "fields", "seed"),
     needs=("pictures", "distillation"),
     wanted=lambda config: config.feedback.epochs > 0,
 )

@@ -1,118 +1,123 @@
-"""Tunes and trains the session recommender of one embedding set.
+"""Tunes and trains the fused recommender of one embedding set.
 
-Every set gets the same budget and the same tuning; see `tpad.training.tuning`. The recommender is small:
+Every set gets the same budget and the same tuning; see `tpad.training.fusion`. The recommender is small:
 with several processes, the main process trains it and the others wait.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
 from tpad.distributed import processes
-from tpad.model.session.fitted import EpochReport, FittedSessionModel
-from tpad.model.session.network import SessionModelConfig
-from tpad.model.session.tuned import SessionTuning
+from tpad.model.session.fitted import EpochReport
+from tpad.model.session.fused import FusedModel
+from tpad.model.session.saving import load_recommender, save_recommender
 from tpad.training.context import Context
-from tpad.training.fitting import fit_session_model
+from tpad.training.fusion import FusionConfig, FusionTuning, fit_tuned, tune_fused
 from tpad.training.stage import StageSpec
-from tpad.training.tuning import SizeTry, best_size, size_label, sizes_to_try, try_size
 from tpad.training.workspace import Stage
 
 TUNING = "tuning, "
-"""Start of the titles of the stages that try a PCA size."""
+"""Start of the titles of the tuning stages."""
 
 
-def stages_of(name: str, n_features: int, sizes: Sequence[int | None]) -> list[StageSpec]:
-    """The stages of one embedding set: one for each PCA size, and one for the recommender.
+def stages_of(name: str) -> list[StageSpec]:
+    """The stages of one embedding set: one for the tuning, and one for the recommender.
 
     Args:
         name: name of the set.
-        n_features: number of features.
-        sizes: PCA sizes to try; None keeps all features.
     """
-    tries = {f"tuning-{name}-{size_label(size)}": size for size in sizes_to_try(n_features, sizes)}
     inputs = ("dataset", name)  # the set's name stands for its embeddings
-    specs = [
-        StageSpec(
-            stage,
-            partial(_try, name, size),
-            inputs=inputs,
-            title=f"{TUNING}{name}, PCA {size_label(size)}",
-            config="recommender",
-            settings=("recommender", "seed"),
-        )
-        for stage, size in tries.items()
-    ]
+    settings = ("recommender", "seed")
     return [
-        *specs,
+        StageSpec(
+            f"tuning-{name}",
+            partial(_tune, name),
+            inputs=inputs,
+            title=f"{TUNING}{name}",
+            config="recommender",
+            settings=settings,
+        ),
         StageSpec(
             f"recommender-{name}",
-            partial(_fit, name, {size: stage for stage, size in tries.items()}),
-            needs=tuple(tries),
+            partial(_fit, name),
+            needs=(f"tuning-{name}",),
             inputs=inputs,
             title=f"recommender, {name}",
             config="recommender",
-            settings=("recommender", "seed"),
+            settings=settings,
         ),
     ]
 
 
-def _try(
-    name: str, size: int | None, config: SessionModelConfig, context: Context, stage: Stage
-) -> SizeTry:
-    """Train and validate with one PCA size."""
+class _Store:
+    """The results of finished networks, in the folder of a tuning stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def load(self, number: int) -> FusionTuning | None:
+        name = f"network-{number}"
+        if not self.stage.has_json(name):
+            return None
+        return FusionTuning.from_json(self.stage.load_json(name))
+
+    def save(self, number: int, tuning: FusionTuning) -> None:
+        self.stage.drop_state()  # of this network; the next one starts from the beginning
+        self.stage.save_json(f"network-{number}", asdict(tuning))
+
+
+def _tune(name: str, config: FusionConfig, context: Context, stage: Stage) -> FusionTuning:
+    """Choose the settings of the recommender of a set."""
     if not stage.done:
         if processes.is_main():
             dataset = context.dataset
-            result = try_size(
+            tuning = tune_fused(
                 context["embeddings"][name],
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
                 replace(config, seed=context.seed),
-                size,
+                say=stage.say,
+                store=_Store(stage),
                 progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
                 device=str(context.mllm.device),
             )
-            stage.save_json("reached", asdict(result))
+            stage.save_json("chosen", asdict(tuning))
         stage.finish()
-    return SizeTry(**stage.load_json("reached"))
+    return FusionTuning.from_json(stage.load_json("chosen"))
 
 
 def _fit(
-    name: str,
-    tries: dict[int | None, str],
-    config: SessionModelConfig,
-    context: Context,
-    stage: Stage,
-) -> tuple[FittedSessionModel, SessionTuning]:
-    """Train the recommender with the tuned settings; returns it and the tuning."""
-    tuning = best_size({size: context[tried] for size, tried in tries.items()})
+    name: str, config: FusionConfig, context: Context, stage: Stage
+) -> tuple[FusedModel, FusionTuning]:
+    """Fit the recommender with the chosen settings; returns it and the settings."""
+    tuning: FusionTuning = context[f"tuning-{name}"]
     features: np.ndarray = context["embeddings"][name]  # (n_items, d)
     path = stage.folder / "recommender.safetensors"
     if not stage.done:
         facts = {}
         if processes.is_main():
             dataset = context.dataset
-            fitted = fit_session_model(
+            fitted = fit_tuned(
                 features,
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
-                tuning.apply(replace(config, seed=context.seed)),
+                tuning,
                 progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
                 device=str(context.mllm.device),
             )
-            fitted.save(path)
+            save_recommender(fitted, path)
             facts["validation"] = max(report.validation for report in fitted.history)
         stage.finish(**facts)
-    return FittedSessionModel.load(path, features), tuning
+    return load_recommender(path, features), tuning
 
 
 def epoch_reporter(stage: Stage) -> Callable[[EpochReport], None]:
