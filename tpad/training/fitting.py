@@ -138,7 +138,7 @@ class _Task:
         of_table = set(self.table_fn.parameters()) if self.table_fn is not None else set()
         ids = [p for name, p in self.network.named_parameters() if name.endswith("_ids")]
         rate = self.config.learning_rate
-        lazy: list[dict[str, Any]] = []
+        tables: list[dict[str, Any]] = []
         if self.samples:
             self.sampler = SessionSampler(
                 windows,
@@ -148,8 +148,8 @@ class _Task:
                 self.rng,
             )
             ids, by_item = [], self.network.by_item
-            lazy = [{"params": by_item, "lr": rate}] if by_item else []
-        apart = of_table | set(ids) | {p for group in lazy for p in group["params"]}
+            tables = [{"params": by_item, "lr": rate}] if by_item else []
+        apart = of_table | set(ids) | {p for group in tables for p in group["params"]}
         network = [p for p in parameters if p not in apart]
         table = [p for p in parameters if p in of_table]
         return Trainer(
@@ -165,7 +165,7 @@ class _Task:
             self._loss,
             self._validate,
             no_cases="No training case has a warm target; check the sessions.",
-            lazy=lazy,
+            tables=tables,
             rng=self.rng,
             device=self.device,
         )

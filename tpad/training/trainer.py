@@ -1,7 +1,7 @@
 """The trainer of all networks that learn from sessions: the recommender and the neural baselines.
 
 It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. Large
-tables, of which a step uses a few rows, are updated by `LazyAdam`. The trainer
+tables, of which a step uses a few rows, are updated by `RowAdam`. The trainer
 keeps the epoch with the best validation value, and stops when that value no longer improves.
 """
 
@@ -18,8 +18,8 @@ from tpad.errors import DataError
 from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
 from tpad.model.session.batching import shuffled_batches
 from tpad.model.session.fitted import EpochReport
-from tpad.training.lazy_adam import LazyAdam, clip_sparse
 from tpad.training.optimisation import adamw, warm_up_cosine
+from tpad.training.row_adam import RowAdam, clip_gradients
 
 Progress = Callable[[EpochReport], None]
 """Called after each epoch."""
@@ -74,7 +74,7 @@ class Trainer:
         validate: returns the validation value of the module, larger is better; NaN if there is no
             validation data, in which case the last epoch is kept.
         no_cases: error message if no batch has a case.
-        lazy: parameters whose gradients are sparse, in groups with peak `lr`; not in `groups`.
+        tables: parameters whose gradients are sparse, in groups with peak `lr`; not in `groups`.
         rng: draws the order of the sessions; by default it is seeded with `config.seed`. A loss may
             draw from it too, because checkpoints store its state.
         device: device of the batches.
@@ -93,7 +93,7 @@ class Trainer:
         validate: Callable[[], float],
         *,
         no_cases: str,
-        lazy: Sequence[dict[str, Any]] = (),
+        tables: Sequence[dict[str, Any]] = (),
         rng: np.random.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -104,8 +104,8 @@ class Trainer:
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "optimizer": adamw(groups, config.weight_decay)
         }
-        if lazy:
-            self.optimizers["lazy"] = LazyAdam(lazy)
+        if tables:
+            self.optimizers["tables"] = RowAdam(tables)
         self.peaks = [group["lr"] for group in self._groups]
         self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
         self.rng = rng or np.random.default_rng(config.seed)
@@ -180,7 +180,7 @@ class Trainer:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
         loss.backward()
-        clip = clip_sparse if "lazy" in self.optimizers else nn.utils.clip_grad_norm_
+        clip = clip_gradients if "tables" in self.optimizers else nn.utils.clip_grad_norm_
         clip(self.parameters, 1.0)
         for optimizer in self.optimizers.values():
             optimizer.step()
