@@ -17,6 +17,7 @@ from tpad.training.sampled_softmax import (
     SessionSampler,
     correction,
     positions,
+    some_cases,
 )
 
 N = 60
@@ -38,7 +39,7 @@ def windows_over(rng: np.random.Generator, count: int = 300) -> list[np.ndarray]
 def test_the_corrected_normaliser_is_unbiased_for_each_case(masked):
     rng = np.random.default_rng(0)
     windows = windows_over(rng)
-    sampler = SessionSampler(windows, np.arange(N), N, SAMPLING.negatives, rng)
+    sampler = SessionSampler(windows, np.arange(N), N, SAMPLING.negatives)
     # A case prefers its own family, as after training: the items that share its window count most.
     scores = torch.randn(N, N, generator=torch.manual_seed(0))
     scores += 3.0 * (torch.arange(N)[:, None] // 6 == torch.arange(N) // 6)
@@ -130,7 +131,9 @@ def test_the_mean_gradient_is_that_of_the_full_softmax(mask_seen, network):
     # The batch holds all windows, so all their targets are certain to be in the sample.
     targets = batch[:, 1:]
     columns, log_q = sampler.draw(
-        (batch >= 0).sum(1).numpy(), task._columns(targets)[targets >= 0].clamp(min=0).numpy()
+        (batch >= 0).sum(1).numpy(),
+        task._columns(targets)[targets >= 0].clamp(min=0).numpy(),
+        np.random.default_rng(0),
     )
     held = np.isin(columns.numpy(), targets.numpy())
     assert held.any() and not log_q[torch.from_numpy(held)].any()
@@ -216,6 +219,17 @@ def test_gradients_are_clipped_jointly():
     torch.testing.assert_close(sparse.grad.to_dense()[1, 0], torch.tensor(0.8))
     clip_gradients([dense, sparse], 10.0)
     torch.testing.assert_close(dense.grad, torch.tensor([0.6, 0.0]))
+
+
+def test_validation_cases_beyond_the_size_are_a_fixed_sample(shop):  # noqa: F811
+    chosen = some_cases(100, 30)
+    assert len(set(chosen.tolist())) == 30 and (np.diff(chosen) > 0).all() and chosen.max() < 100
+    np.testing.assert_array_equal(chosen, some_cases(100, 30))
+    np.testing.assert_array_equal(some_cases(5, 30), np.arange(5))
+    features, cold, _, validation = shop
+    arguments = (features, validation, ~cold, CONFIG, None, 1e-3)
+    tasks = [_Task(*arguments, one, torch.device("cpu")) for one in (Sampling(), SAMPLING)]
+    assert len(tasks[0].cases) > 30 == len(tasks[1].cases)
 
 
 def test_there_are_fewer_negatives_than_items():

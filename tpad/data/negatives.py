@@ -89,7 +89,7 @@ class BatchTargets:
         self._total: dict[int, int] = {}
         self._held: dict[int, np.ndarray] = {}
         for length in np.unique(lengths).tolist():
-            some = [windows[number] for number in np.flatnonzero(lengths == length)]
+            some = [windows[number] for number in np.flatnonzero(lengths == length).tolist()]
             self._total[length], self._held[length] = len(some), _windows_with(some, n)
 
     def absent(self, lengths: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -23,10 +23,14 @@ from tpad.model.session.batching import PADDING
 from tpad.model.session.fitted import FittedSessionModel, chunks
 from tpad.model.session.network import SessionModel, SessionModelConfig
 from tpad.training.ranking import reciprocal_ranks
-from tpad.training.sampled_softmax import Sampling, SessionSampler, correction, positions
+from tpad.training.sampled_softmax import (
+    Sampling,
+    SessionSampler,
+    correction,
+    positions,
+    some_cases,
+)
 from tpad.training.trainer import Bar, Checkpoint, Progress, Trainer
-
-VALIDATION_SEED = 23  # of the sample of validation cases
 
 
 def fit_session_model(
@@ -120,10 +124,11 @@ class _Task:
             validation, warm, max_length=config.max_length, mask_seen=config.mask_seen
         )
         self.rng = np.random.default_rng(config.seed)
-        self.sampling, self.sampler = sampling, None
+        self.sampling = sampling
+        self.sampler: SessionSampler | None = None
         self.samples = len(self.warm_rows) > sampling.full_softmax_items
-        if self.samples and len(self.cases) > sampling.validation_cases:
-            self.cases = _some(self.cases, sampling.validation_cases)
+        if self.samples:
+            self.cases = _some(self.cases, some_cases(len(self.cases), sampling.validation_cases))
         self.trained = nn.ModuleList([self.network] + ([table_fn] if table_fn is not None else []))
 
     def trainer(self, windows: list[np.ndarray]) -> Trainer:
@@ -145,7 +150,6 @@ class _Task:
                 self.warm_rows.cpu().numpy(),
                 len(self.column),
                 self.sampling.negatives,
-                self.rng,
             )
             ids, by_item = [], self.network.by_item
             tables = [{"params": by_item, "lr": rate}] if by_item else []
@@ -215,7 +219,9 @@ class _Task:
         columns, log_q = (
             part.to(self.device)
             for part in self.sampler.draw(
-                (sessions >= 0).sum(1).cpu().numpy(), targets[targets >= 0].cpu().numpy()
+                (sessions >= 0).sum(1).cpu().numpy(),
+                targets[targets >= 0].cpu().numpy(),
+                self.rng,
             )
         )  # (C,) each
         rows = self.warm_rows[columns]
@@ -226,7 +232,7 @@ class _Task:
             seen = self._columns(inputs)[row].masked_fill(later, PADDING)
             seen = positions(columns, seen)
         subtracted = correction(log_q, positions(columns, targets)[row], seen)  # (n, C)
-        return F.cross_entropy(scores - subtracted, positions(columns, answer))
+        return F.cross_entropy(scores.sub_(subtracted), positions(columns, answer))
 
     def _columns(self, items: Tensor) -> Tensor:
         """Columns of items; `PADDING` for cold ones and for padding."""
@@ -255,8 +261,6 @@ class _Task:
         return found / len(self.cases)
 
 
-def _some(cases: Cases, most: int) -> Cases:
-    """A sample of validation cases."""
-    chosen = np.sort(np.random.default_rng(VALIDATION_SEED).permutation(len(cases))[:most])
-    prefixes = [cases.prefixes[number] for number in chosen]
-    return Cases(cases.session[chosen], prefixes, cases.targets[chosen])
+def _some(cases: Cases, numbers: np.ndarray) -> Cases:
+    prefixes = [cases.prefixes[number] for number in numbers]
+    return Cases(cases.session[numbers], prefixes, cases.targets[numbers])

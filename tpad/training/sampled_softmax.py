@@ -20,6 +20,7 @@ from torch import Tensor
 from tpad.data.negatives import BatchTargets, sample_items
 from tpad.model.session.batching import PADDING
 
+VALIDATION_SEED = 23
 MASKED = 1e9  # subtracted from the scores of items that are no candidates
 
 
@@ -47,7 +48,6 @@ class SessionSampler:
         warm_rows: (n_warm,) ascending rows of the items that may be targets and negatives.
         n_items: number of all items.
         negatives: items drawn in each step, fewer than n_warm.
-        rng: draws them.
     """
 
     def __init__(
@@ -56,17 +56,19 @@ class SessionSampler:
         warm_rows: np.ndarray,
         n_items: int,
         negatives: int,
-        rng: np.random.Generator,
     ) -> None:
         self.batch_targets = BatchTargets(windows, n_items)
-        self.warm_rows, self.negatives, self.rng = warm_rows, negatives, rng
+        self.warm_rows, self.negatives = warm_rows, negatives
 
-    def draw(self, lengths: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, lengths: np.ndarray, targets: np.ndarray, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         """The candidates of a batch.
 
         Args:
             lengths: (B,) lengths of the windows.
             targets: (t,) columns of the warm items in the windows, except their first ones.
+            rng: random generator.
 
         Returns:
             Ascending columns (C,), positions in `warm_rows`, and log π of each, (C,) float32.
@@ -74,12 +76,19 @@ class SessionSampler:
         sample = sample_items(
             len(self.warm_rows),
             self.negatives,
-            self.rng,
+            rng,
             targets=targets,
             absent=lambda columns: self.batch_targets.absent(lengths, self.warm_rows[columns]),
         )
         assert sample is not None  # there are more items than negatives
         return torch.from_numpy(sample.columns), torch.from_numpy(sample.log_q).float()
+
+
+def some_cases(n: int, most: int) -> np.ndarray:
+    """Ascending numbers of a sample of validation cases, or of all n if there are at most `most`."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(VALIDATION_SEED).permutation(n)[:most])
 
 
 def correction(log_q: Tensor, own: Tensor, seen: Tensor | None) -> Tensor:
@@ -88,7 +97,7 @@ def correction(log_q: Tensor, own: Tensor, seen: Tensor | None) -> Tensor:
     Args:
         log_q: (C,).
         own: (n, L) positions in the sample of the targets of each case's window, or `PADDING`.
-        seen: (n, L) positions in the sample of the items that the case may not recommend, or `PADDING`.
+        seen: (n, M) positions in the sample of the items that are masked, or `PADDING`.
     """
     result = log_q.repeat(len(own), 1)
     for places, value in ((own, 0.0), (seen, MASKED)):
