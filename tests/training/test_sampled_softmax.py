@@ -47,9 +47,8 @@ def test_the_corrected_normaliser_is_unbiased_for_each_case(masked):
     for _ in range(40):
         for batch in shuffled_batches(windows, 16, rng):
             inputs, targets = batch[:, :-1], batch[:, 1:]
-            columns, log_q = sampler.draw(
-                (batch >= 0).sum(1).numpy(), targets[targets >= 0].numpy()
-            )
+            lengths = (batch >= 0).sum(1).numpy()
+            columns, log_q = sampler.draw(lengths, targets[targets >= 0].numpy(), rng)
             own = positions(columns, targets)  # (B, L)
             seen = positions(columns, inputs[:, :1]) if masked else None  # of the first case
             every, sampled = scores[inputs[:, 0]], scores[inputs[:, 0]][:, columns]
