@@ -11,6 +11,8 @@ from eval.metrics.ranking import rank_all
 from eval.metrics.ranks import case_values
 from eval.protocol import TestCases
 from tpad.bundle import Bundle
+from tpad.model.session.fused import FusionWeights
+from tpad.training.fusion import FusionTuning
 from tpad.training.inputs import contents
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,10 @@ def test_documentation_and_model_card_say_what_the_bundle_itself_reaches(bundle,
 
 def test_every_recommender_is_tuned(bundle):
     for name in bundle.sets:
-        config, tuned = bundle.recommenders[name].config, bundle.info["tuned"][name]
-        assert (config.pca, config.cold_offset) == (tuned["pca"], tuned["cold_offset"])
-        assert set(tuned["values"]) >= {"all", "96"} and config.cold_offset != 0.0
+        model, tuning = (
+            bundle.recommenders[name],
+            FusionTuning.from_json(bundle.info["tuned"][name]),
+        )
+        assert (model.network.config, model.memory.config) == (tuning.network, tuning.memory)
+        assert model.weights == tuning.weights != FusionWeights()
+        assert model.exploration == tuning.exploration is not None

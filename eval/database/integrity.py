@@ -104,4 +104,6 @@ def _is_complete(tuned: dict) -> bool:
             return False
         printed = [weights.get(name) for name in ("network", "memory", "cosine", "offset")]
         return all(isinstance(number, (int, float)) for number in [*printed, network.get("layers")])
+    if "pca" in tuned:  # of the recommender of tpad 0.1.0
+        return isinstance(tuned.get("cold_offset"), (int, float))
     return isinstance(tuned.get("settings"), dict)

@@ -301,4 +301,6 @@ def _tuned_settings(tuned: dict | None) -> str:
             f"memory ×{weights['memory']:g}, cosine ×{weights['cosine']:g}, "
             f"offset {weights['offset']:+.2f}"
         )
+    if "pca" in tuned:  # of the recommender of tpad 0.1.0
+        return f"PCA {tuned['pca'] or 'all'}, cold offset {tuned['cold_offset']:+.2f}"
     return ", ".join(f"{name} {value}" for name, value in tuned["settings"].items())

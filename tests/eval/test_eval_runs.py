@@ -71,11 +71,15 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(shop, entries, tmp_pa
     store.close()
 
 
+def made(entry, shop, seed):
+    return entry.make(seed, entry.tune(shop, seed, None), None)
+
+
 def test_same_seed_same_ranks(shop, entries):
     entry = select(entries, ["tpad"])[0]
     cases = TestCases.of(shop)
     first, second = (
-        rank_all(entry.make(1, None, None).fit(shop), cases, 24).ranks.expected for _ in "ab"
+        rank_all(made(entry, shop, 1).fit(shop), cases, 24).ranks.expected for _ in "ab"
     )
     np.testing.assert_array_equal(first, second)
 
@@ -84,7 +88,7 @@ def test_only_attributes_rank_cold_items(shop, entries):
     cases = TestCases.of(shop)
     by_name = {entry.name: entry for entry in entries}
     ranks = {
-        name: rank_all(by_name[name].make(0, None, None).fit(shop), cases, 24).ranks.expected
+        name: rank_all(made(by_name[name], shop, 0).fit(shop), cases, 24).ranks.expected
         for name in ("popularity", "markov", "attributes", "oracle")
     }
     assert np.isinf(ranks["popularity"][cases.cold]).all()

@@ -1,6 +1,5 @@
 """Why an item has its score: what each part adds, and which clicks of other shoppers speak for it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -148,5 +147,5 @@ def _pairs(
 def _strongest(
     source: np.ndarray, target: np.ndarray, share: np.ndarray, mask: np.ndarray
 ) -> tuple[Evidence, ...]:
-    places: Sequence[int] = np.flatnonzero(mask)[np.argsort(-share[mask], kind="stable")][:MOST]
+    places = np.flatnonzero(mask)[np.argsort(-share[mask], kind="stable")][:MOST]
     return tuple(Evidence(int(source[p]), int(target[p]), float(share[p])) for p in places)

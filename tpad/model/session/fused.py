@@ -203,7 +203,7 @@ class FusedModel:
     @cached_property
     def mean_vector(self) -> np.ndarray:
         """(h + 1,) float64, mean of the network's vectors of all items with features."""
-        return np.nanmean(self.network.item_vectors, axis=0, dtype=np.float64)
+        return np.asarray(np.nanmean(self.network.item_vectors, axis=0, dtype=np.float64))
 
     @property
     def stand_ins(self) -> sparse.csr_array:
