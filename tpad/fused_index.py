@@ -1,12 +1,12 @@
 """Finds the items with the highest fused score: exactly, or among candidates in a large catalogue.
 
-Without the memory, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]` with a
+Without the memories of clicks, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]` with a
 vector of the session, plus the offset of unclicked items. So the candidates are the best items of an index
-over these vectors, once for clicked and once for unclicked items, and the items with the highest memory
-scores. Then each candidate gets its exact fused score.
+over these vectors, once for clicked and once for unclicked items, and the items with the highest scores
+of each memory. Then each candidate gets its exact fused score.
 
-An item without a memory score is ranked by the inner product alone. So nothing is lost by the memory: the
-recall of the list is that of the index.
+An item without a score of a memory is ranked by the inner product alone. So nothing is lost by the memories:
+the recall of the list is that of the index.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from tpad.model.session.fused import FusedModel, SessionQuery
 CANDIDATES = 200
 """Candidates of each index, in addition to the wanted items."""
 OF_MEMORY = 4_000
-"""Candidates with the highest memory scores."""
+"""Candidates with the highest scores of each memory."""
 CHUNK = 65_536  # items whose vectors are joined at once
 
 
@@ -129,10 +129,12 @@ class FusedIndex:
 
     def _candidates(self, query: SessionQuery, k: int, left_out: np.ndarray) -> np.ndarray:
         """Candidates for the best k items: unique rows."""
-        items, memory = query.memory
-        if len(items) > OF_MEMORY:
-            items = items[np.argpartition(-memory, OF_MEMORY)[:OF_MEMORY]]
-        found, vector = [items], _joined_query(self.model, query)
+        found, vector = [], _joined_query(self.model, query)
+        for one in query.clicks:
+            items, values = one.all
+            if len(items) > OF_MEMORY:
+                items = items[np.argpartition(-values, OF_MEMORY)[:OF_MEMORY]]
+            found.append(items)
         for part in self._parts:
             if not (part.unclicked and query.offset == -np.inf):
                 place, _ = part.index.search(vector, k + CANDIDATES + len(left_out))
