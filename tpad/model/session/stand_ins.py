@@ -14,7 +14,8 @@ COUNT = 10
 """Stand-ins of each unclicked item."""
 POWER = 3.0
 """Exponent of the cosine similarity in the weights."""
-CHUNK = 1024  # unclicked items compared with all clicked ones at once
+CHUNK = 1024  # unclicked items compared with all clicked ones at once, at most
+COSINES = 2**25  # cosines computed at once, at most, if there are many clicked items
 
 
 def unit_vectors(features: np.ndarray, clicked: np.ndarray) -> np.ndarray:
@@ -45,8 +46,9 @@ def stand_ins(units: np.ndarray, clicked: np.ndarray, count: int = COUNT) -> spa
     known, new = np.flatnonzero(clicked), np.flatnonzero(~clicked)
     count = min(count, len(known))
     rows, columns, weights = [known], [known], [np.ones(len(known))]
-    for start in range(0, len(new), CHUNK):
-        part = new[start : start + CHUNK]
+    chunk = max(1, min(CHUNK, COSINES // max(1, len(known))))
+    for start in range(0, len(new), chunk):
+        part = new[start : start + chunk]
         cosine = units[part] @ units[known].T  # (chunk, n_known)
         nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
         weight = np.take_along_axis(cosine, nearest, 1).astype(np.float64).clip(min=0) ** POWER
