@@ -8,7 +8,7 @@ Zipf's law, sessions have five clicks on average and mostly stay in a family, an
 clicked. Training runs one epoch with the default settings, with everything before and after it: scaling of
 the features, batches and validation. Each size runs in a process of its own.
 
-Exponents are those of `bench_growth.py`: the slope between the last two sizes. Memory is the peak of the
+The exponent is the slope between the last two sizes, as in `bench_growth.py`. Memory is the peak of the
 process while a part runs, with the data.
 """
 
@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from bench_growth import exponent, seconds_text
 from clocks import CLOCKS
+from growth_table import print_table
 from own_process import in_process
 from stage_meter import Meter, resident
 
@@ -115,27 +115,6 @@ def measure(
     return found
 
 
-def print_table(
-    factors: list[float],
-    sizes: list[tuple[int, int]],
-    found: list[dict[str, tuple[float, float]]],
-) -> None:
-    """Seconds and MiB by part and size."""
-    times = [f"×{factor:g}" for factor in factors]
-    heads = ["part", "works on", *(f"{t} s" for t in times), "exponent"]
-    heads += [*(f"{t} MiB" for t in times), "exponent"]
-    print(f"| {' | '.join(heads)} |")
-    print(f"| --- | --- |{' ---: |' * (len(heads) - 2)}")
-    for number, name in enumerate(("items", "sessions")):
-        counts = " | ".join(f"{size[number]:,}" for size in sizes)
-        print(f"| *{name}* | | {counts} |" + " |" * (len(factors) + 2))
-    for name, what in ROWS.items():
-        seconds, used = ([one[name][part] for one in found] for part in (0, 1))
-        cells = [name, what, *map(seconds_text, seconds), exponent(seconds, factors, 0.001)]
-        cells += [*(f"{mib:,.0f}" for mib in used), exponent(used, factors, 1.0)]
-        print(f"| {' | '.join(cells)} |", flush=True)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -157,14 +136,15 @@ def parser() -> argparse.ArgumentParser:
 
 def each_size(
     options: argparse.Namespace,
-) -> Iterator[tuple[tuple[int, int], dict[str, tuple[float, float]]]]:
+) -> Iterator[tuple[dict[str, int], dict[str, tuple[float, float]]]]:
     """Numbers of items and sessions, and the figures of each size."""
     # BLAS reads this when numpy is imported, which happens in the processes below.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
     for factor in options.factors:
         size = round(factor * options.items), round(factor * options.sessions)
         print(f"×{factor:g}", file=sys.stderr, flush=True)
-        yield size, in_process(measure, *size, options.threads, options.clock, options.seed)
+        counts = {"items": size[0], "sessions": size[1]}
+        yield counts, in_process(measure, *size, options.threads, options.clock, options.seed)
 
 
 def main() -> int:
@@ -173,7 +153,7 @@ def main() -> int:
     if options.factors != sorted(set(options.factors)):
         parser().error("--factors must ascend, such as 1 10 100")
     sizes, found = zip(*each_size(options), strict=True)
-    print_table(options.factors, sizes, found)
+    print_table(options.factors, sizes, found, ROWS)
     return 0
 
 
