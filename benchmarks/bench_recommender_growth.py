@@ -1,15 +1,15 @@
 """How time and memory of the recommender's parts grow with the shop: items and sessions ×1, ×10, ×30, ×100.
 
-    python benchmarks/bench_recommender_growth.py                   # half an hour of one core
-    python benchmarks/bench_recommender_growth.py --factors 1 10    # two minutes
+    python benchmarks/bench_recommender_growth.py                   # a quarter of an hour of one core
+    python benchmarks/bench_recommender_growth.py --factors 1 10    # one minute
 
 Catalogue and sessions are synthetic: items belong to families with similar features, popularity follows
 Zipf's law, sessions have five clicks on average and mostly stay in a family, and a tenth of the items is not
 clicked. Training runs one epoch with the default settings, with everything before and after it: scaling of
 the features, batches and validation. Each size runs in a process of its own.
 
-The exponent is the slope between the last two sizes, as in `bench_growth.py`. Memory is the peak of the
-process while a part runs, with the data.
+Exponents and memory are those of `bench_growth.py`: the slope between the last two sizes, and what a part
+needs beyond what the process held when it began.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 from clocks import CLOCKS
 from growth_table import print_table
 from own_process import in_process
-from stage_meter import Meter, resident
+from stage_meter import Meter
 
 FAMILY = 20  # items
 WIDTH = 96  # features of an item
@@ -71,7 +71,7 @@ def sessions(n_sessions: int, unclicked: np.ndarray, rng: np.random.Generator) -
 def measure(
     n_items: int, n_sessions: int, threads: int, clock: str, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Seconds and peak MiB of each part."""
+    """Seconds and MiB of each part."""
     import torch
 
     from tpad.data.sessions import Sessions
@@ -91,28 +91,16 @@ def measure(
     )
     warm = np.zeros(n_items, bool)
     warm[train.clicks] = True
-    meter, found = Meter(CLOCKS[clock]), {}
-
-    def run(name: str, call: Any) -> None:
-        before = resident()
-        call = meter.wrap(name, call)
-        call()
-        seconds, used = meter.found[name]
-        found[name] = seconds, before + used
-
-    run("memory: fit", lambda: Memory.fit(every, n_items, MemoryConfig(), mask_seen=True))
-    run(
-        "stand-ins of unclicked items",
-        lambda: stand_ins(unit_vectors(features, ~unclicked), ~unclicked),
-    )
+    meter = Meter(CLOCKS[clock])
+    with meter.stage("memory: fit"):
+        Memory.fit(every, n_items, MemoryConfig(), mask_seen=True)
+    with meter.stage("stand-ins of unclicked items"):
+        stand_ins(unit_vectors(features, ~unclicked), ~unclicked)
     networks = {"content": CONTENT_NETWORK, "ID": ID_NETWORK}
     for name, config in networks.items():
-        once = replace(config, epochs=1)
-        run(
-            f"{name} network: one epoch",
-            lambda once=once: fit_session_model(features, train, validation, warm, once),
-        )
-    return found
+        with meter.stage(f"{name} network: one epoch"):
+            fit_session_model(features, train, validation, warm, replace(config, epochs=1))
+    return meter.found
 
 
 def parser() -> argparse.ArgumentParser:
