@@ -1,33 +1,34 @@
-"""How time and memory of every stage grow with the shop: items and sessions ×1, ×10, ×100.
+"""How time and memory of each stage grow with the shop: items and sessions ×1, ×10, ×100.
 
     python benchmarks/bench_growth.py                  # twenty minutes of one core
     python benchmarks/bench_growth.py --factors 1 4    # two minutes
 
-A demo shop of each size, with small pictures, is trained on, opened, asked and judged in a process of
-its own, with the embedded model, settings that are the same at all sizes, and one epoch of whatever has
-epochs. A stage's row goes to stderr as soon as it is done, and `--keep FOLDER` keeps what each size came
-to: after a stop, the same command goes on with the next size. Seconds are those of the processor unless
-`--clock wall` is given, so that a busy machine tells the same.
+For each size, a demo shop with small pictures is trained, opened, asked for recommendations and evaluated, in
+a process of its own. All sizes use the embedded model, the same settings, and one epoch per stage. A stage's
+row goes to stderr when it is done. `--keep FOLDER` keeps the figures of each size: after an interruption, the
+same command goes on with the next size. Seconds are those of the processor unless `--clock wall` is given, so
+that other programs on the machine do not change them.
 
-The exponent is the slope between the last two sizes, log(b / a) / log(factor): at the first, fixed costs
-hide growth. Items and sessions grow together, so a stage that works on each item, or on each click, has
-1, and one that compares every click with every item has 2, as ranking all items has to.
+The exponent is the slope between the last two sizes, log(b / a) / log(factor); at the first size, fixed costs
+hide growth. Items and sessions grow together, so a stage that works on each item, or on each click, has the
+exponent 1, and one that compares each click with all items has 2.
 
-Memory is what a stage needs above what the process held when it began: Linux can reset the peak of a
-process (`/proc/self/clear_refs`). Elsewhere it is by how much the stage raised the peak of the process
-so far, and the last line says so. It includes the holes that freed memory leaves in the heap, so that a
-stage after a hungry one shows more than it holds; with MALLOC_MMAP_THRESHOLD_=1048576 in the environment
-glibc gives them back, which takes time. What is below 1 MiB or a thousandth of a second gets no exponent.
+Memory is what a stage needs beyond what the process held when it began. Linux can reset the peak of a process
+(`/proc/self/clear_refs`). Elsewhere it is by how much the stage raised the peak of the process, and the last
+line says so. It includes freed memory that the heap has not returned, so a stage after one that needed much
+memory shows more than it holds; with MALLOC_MMAP_THRESHOLD_=1048576 in the environment, glibc returns it,
+which takes time. Values below 1 MiB or a thousandth of a second have no exponent.
+
+`bench_recommender_growth.py` measures the parts of the recommender alone, on larger shops.
 """
 
 import argparse
 import json
-import math
 import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from typing import Any
 from unittest.mock import patch
 
 from clocks import CLOCKS
+from growth_table import exponent, print_table, seconds_text
 from own_process import in_process
 from rows import Row
 from stage_meter import Meter, can_reset
@@ -43,9 +45,9 @@ from tpad.errors import TpadError
 from tpad.io.files import replacing
 
 PICTURE_SIZE = 96  # pixels a side, as the embedded model reads them
-ASKED = 20  # sessions recommended for, one at a time
-JUDGED = 400  # prefixes that the teacher judges, about as many as there are at ×1
-TRAINING, REST = "the training in all", "of it in no stage"
+ASKED = 20  # sessions, one at a time
+SCORED = 400  # prefixes that the teacher scores, about as many as there are at ×1
+TRAINING, REST = "the whole training", "outside of the stages"
 STAGES = {
     "read the tables": "rows",
     "check the pictures": "items",
@@ -54,7 +56,7 @@ STAGES = {
     "knowledge": "items",
     "transfer": "clicks",
     "imagined": "items",
-    "teacher": f"{JUDGED} prefixes, items",
+    "teacher": f"{SCORED} prefixes, items",
     "describing": "items",
     "student": "items",
     "distillation": "items × clicks",
@@ -66,20 +68,20 @@ STAGES = {
     "open the bundle": "items, clicks",
     "index and first recommendation": "items",
     "recommend, one session": "items",
-    "judge: tune the recommender": "items × clicks",
-    "judge: fit it": "items × clicks",
-    "judge: TF-IDF for diversity": "items",
-    "judge: rank all items": "items × cases",
-    "judge: intervals": "sessions",
+    "evaluate: tune the recommender": "items × clicks",
+    "evaluate: fit it": "items × clicks",
+    "evaluate: TF-IDF for diversity": "items",
+    "evaluate: rank all items": "items × cases",
+    "evaluate: intervals": "sessions",
     "store ranks and figures": "cases",
     "read them back": "cases",
 }
-"""Name of a row -> what it works on."""
+"""Name of each row -> what it works on."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a shop."""
+    """Size of a shop."""
 
     items: int
     sessions: int
@@ -103,7 +105,7 @@ def make_shop(size: Size, folder: Path) -> None:
 
 
 def settings() -> Any:
-    """One epoch of what has epochs, one imagined item for each, and no other embedding set."""
+    """Settings with one epoch per stage, one imagined item per item, and no other embedding set."""
     from tpad.training.config import preset
 
     config = preset("demo")
@@ -111,7 +113,7 @@ def settings() -> Any:
         config,
         transfer=replace(config.transfer, epochs=1),
         imagined=replace(config.imagined, per_item=1),
-        teacher=replace(config.teacher, sessions=JUDGED, candidates=16),
+        teacher=replace(config.teacher, sessions=SCORED, candidates=16),
         describing=replace(config.describing, epochs=1),
         distillation=replace(config.distillation, epochs=1),
         recommender=replace(config.recommender, epochs=1),
@@ -122,7 +124,7 @@ def settings() -> Any:
 def run_size(
     work: Path, threads: int, clock: str
 ) -> tuple[dict[str, int], dict[str, tuple[float, float]]]:
-    """All stages on one shop: how large it is, and seconds and MiB by stage."""
+    """Run all stages on one shop; returns its counts, and seconds and MiB by stage."""
     import torch
 
     torch.set_num_threads(threads)
@@ -135,7 +137,7 @@ def run_size(
         dataset = check_images(dataset, workers=1)
     train_and_write(meter, dataset, work)
     recommend(meter, work / "bundle")
-    cases = judge(meter, dataset, work)
+    cases = evaluate_model(meter, dataset, work)
     counts = {
         "items": len(dataset),
         "training sessions": len(dataset.train),
@@ -146,7 +148,7 @@ def run_size(
 
 
 def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
-    """The training, its stages measured one by one."""
+    """Train and write the bundle, and measure each stage."""
     from tpad.cli.job import default_base
     from tpad.training import pipeline
     from tpad.training.base import Base
@@ -172,12 +174,12 @@ def train_and_write(meter: Meter, dataset: Any, work: Path) -> None:
         stack.enter_context(patch.object(pipeline, "write_bundle", write))
         with meter.stage(TRAINING):
             pipeline.train(dataset, base, settings(), work / "bundle", device="cpu", quiet=True)
-    told = sum(meter.found[name][0] for name in names if name in meter.found)
-    meter.found[REST] = meter.found[TRAINING][0] - told, 0.0
+    in_stages = sum(meter.found[name][0] for name in names if name in meter.found)
+    meter.found[REST] = meter.found[TRAINING][0] - in_stages, 0.0
 
 
 def recommend(meter: Meter, bundle: Path) -> None:
-    """Opens the bundle and asks it."""
+    """Open the bundle and recommend."""
     import tpad
 
     with meter.stage("open the bundle"):
@@ -195,8 +197,8 @@ def recommend(meter: Meter, bundle: Path) -> None:
     meter.found["recommend, one session"] = statistics.median(seconds), used
 
 
-def judge(meter: Meter, dataset: Any, work: Path) -> int:
-    """What `python -m eval run` does with one embedding set; returns the number of cases."""
+def evaluate_model(meter: Meter, dataset: Any, work: Path) -> int:
+    """Evaluate one embedding set as `python -m eval run` does; returns the number of cases."""
     from eval.database.store import Store
     from eval.metrics.calibration import validation_cases
     from eval.metrics.slice_metrics import slice_metrics
@@ -209,15 +211,15 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
     features = Bundle.load(work / "bundle", verify="fast").embeddings["tpad"]
     entry = embedding_entry("tpad", "tpad", lambda seed: features, settings().recommender)
     cases, validation = TestCases.of(dataset), validation_cases(dataset)
-    with meter.stage("judge: tune the recommender"):
+    with meter.stage("evaluate: tune the recommender"):
         tuned = entry.tune(dataset, 0, None)
-    with meter.stage("judge: fit it"):
+    with meter.stage("evaluate: fit it"):
         model = entry.make(0, tuned, None).fit(dataset)
-    with meter.stage("judge: TF-IDF for diversity"):
+    with meter.stage("evaluate: TF-IDF for diversity"):
         texts = text_features(dataset)
-    with meter.stage("judge: rank all items"):
+    with meter.stage("evaluate: rank all items"):
         found = evaluate(model, dataset, cases, validation, texts)
-    with meter.stage("judge: intervals"):
+    with meter.stage("evaluate: intervals"):
         known = list(slice_metrics(found.ranks, cases))
     store = Store(work / "results.db")
     with (
@@ -230,48 +232,8 @@ def judge(meter: Meter, dataset: Any, work: Path) -> int:
         ranks, table = store.rank_matrix([run.id])[0], store.figures([run.id])
     store.close()
     if (ranks.expected != found.ranks.expected).any() or not len(table):
-        raise SystemExit("The database does not give back what was written.")
+        raise SystemExit("The database returned other ranks than were stored.")
     return len(cases)
-
-
-def exponent(values: Sequence[float], factors: Sequence[float], least: float) -> str:
-    """Slope between the last two sizes; nothing where there is one, or too little to tell."""
-    if len(values) < 2 or min(values[-2:]) < least:
-        return ""
-    return f"{math.log(values[-1] / values[-2]) / math.log(factors[-1] / factors[-2]):.2f}"
-
-
-def seconds_text(seconds: float) -> str:
-    """With what digits tell something."""
-    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:,.1f}"
-
-
-def print_table(
-    factors: Sequence[float],
-    sizes: Sequence[dict[str, int]],
-    found: Sequence[dict[str, tuple[float, float]]],
-) -> None:
-    """Seconds and MiB by stage and size."""
-    times = [f"×{factor:g}" for factor in factors]
-    heads = ["stage", "works on", *(f"{t} s" for t in times), "exponent"]
-    heads += [*(f"{t} MiB" for t in times), "exponent"]
-    print(f"| {' | '.join(heads)} |")
-    print(f"| --- | --- |{' ---: |' * (len(heads) - 2)}")
-    for name in sizes[0]:
-        print(
-            f"| *{name}* | | {' | '.join(f'{size[name]:,}' for size in sizes)} |"
-            + " |" * (len(factors) + 2)
-        )
-    for name, what in STAGES.items():
-        seconds, used = ([one[name][part] for one in found] for part in (0, 1))
-        cells = [name, what, *map(seconds_text, seconds), exponent(seconds, factors, 0.001)]
-        cells += [*("" if name == REST else f"{mib:,.1f}" for mib in used)]
-        cells.append("" if name == REST else exponent(used, factors, 1.0))
-        print(f"| {' | '.join(cells)} |")
-    if not can_reset():
-        print(
-            "A peak cannot be reset here: MiB tell by how much a stage raised that of the process."
-        )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -288,22 +250,21 @@ def parser() -> argparse.ArgumentParser:
         "--clock",
         choices=CLOCKS,
         default="cpu",
-        help="cpu counts a process's own time, for a machine that others use (%(default)s)",
+        help="cpu counts the time of the process, for a machine that others use (%(default)s)",
     )
     result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
     result.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
-        help="keep what each size came to, and take from there what an earlier run of the same code "
-        "kept",
+        help="keep the figures of each size, and reuse those of an earlier run of the same code",
     )
     result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
 
 
 def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:
-    """What `run_size` gives; it is taken from the folder `keep` where an earlier run left it."""
+    """The result of `run_size`, from the folder `keep` if an earlier run left it there."""
     name = f"{size.items}-{size.sessions}-seed-{size.seed}-{threads}-{clock}.json"
     if keep is not None and (keep / name).is_file():
         return json.loads((keep / name).read_text("utf-8"))
@@ -319,7 +280,7 @@ def measured(size: Size, threads: int, clock: str, keep: Path | None) -> Any:
 
 
 def each_size(options: argparse.Namespace) -> Iterator[tuple[float, Any]]:
-    """The factors, and what `run_size` gives for each."""
+    """Each factor, and the result of `run_size`."""
     # BLAS reads this when numpy is imported, which happens in the processes below.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
     os.environ["TQDM_DISABLE"] = "1"
@@ -331,22 +292,22 @@ def each_size(options: argparse.Namespace) -> Iterator[tuple[float, Any]]:
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
-    """What the largest size takes, and the exponents."""
+    """Figures of the largest size, and the exponents."""
     factors, each = zip(*each_size(options), strict=True)
     for name in STAGES:
         if name == REST:
             continue
         seconds, used = ([found[name][part] for _, found in each] for part in (0, 1))
-        told = exponent(seconds, factors, 0.001), exponent(used, factors, 1.0)
+        exponents = exponent(seconds, factors, 0.001), exponent(used, factors, 1.0)
         yield Row(
             f"growth: {name}, at ×{factors[-1]:g}, and exponents of both",
             f"{seconds_text(seconds[-1])} s, {used[-1]:,.0f} MiB",
-            ", ".join(text or "–" for text in told),
+            ", ".join(text or "–" for text in exponents),
         )
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     options = parser().parse_args()
     if options.factors != sorted(set(options.factors)):
         parser().error("--factors must ascend, such as 1 10 100")
@@ -361,7 +322,11 @@ def main() -> int:
     except TpadError as error:
         print(error, file=sys.stderr)
     if found:
-        print_table(factors, sizes, found)
+        print_table(factors, sizes, found, STAGES, only_seconds=(REST,))
+        if not can_reset():
+            print(
+                "The peak cannot be reset here: MiB are by how much a stage raised that of the process."
+            )
     return 0 if len(found) == len(options.factors) else 1
 
 

@@ -32,6 +32,8 @@ from tpad.training.sampled_softmax import (
 )
 from tpad.training.trainer import Bar, Checkpoint, Progress, Trainer
 
+VALIDATION_SCORES = 2**26  # of the validation cases that are scored at once, at most
+
 
 def fit_session_model(
     features: np.ndarray,
@@ -250,7 +252,7 @@ class _Task:
         model = FittedSessionModel(self.network, self.scaler, features.cpu().numpy())
         found, start = 0.0, 0
         cold = (self.column < 0).cpu().numpy()
-        for prefixes in chunks(self.cases.prefixes):
+        for prefixes in chunks(self.cases.prefixes, max(1, VALIDATION_SCORES // len(cold))):
             scores = model.scores(prefixes)  # (n, n_items)
             scores[:, cold] = -np.inf
             if self.config.mask_seen:

@@ -28,7 +28,7 @@ MASKED = 1e9  # subtracted from the scores of items that are no candidates
 class Sampling:
     """When training samples the items that it compares a click with, and how many."""
 
-    full_softmax_items: int = 10_000
+    full_softmax_items: int = 5_000
     """Number of warm items up to which each click is compared with all of them."""
     negatives: int = 2_048
     """Items drawn in each step beyond that size."""

@@ -1,8 +1,8 @@
 """The trainer of all networks that learn from sessions: the recommender and the neural baselines.
 
-It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. Large
-tables, of which a step uses a few rows, are updated by `RowAdam`. The trainer
-keeps the epoch with the best validation value, and stops when that value no longer improves.
+It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. Large tables
+of which a step uses a few rows are updated by `RowAdam`. The trainer keeps the epoch with the best validation
+value, and stops when that value no longer improves.
 """
 
 import math

@@ -282,5 +282,7 @@ def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
     return found
 
 
-def chunks(prefixes: Sequence[np.ndarray]) -> list[Sequence[np.ndarray]]:
-    return [prefixes[start : start + CHUNK] for start in range(0, len(prefixes), CHUNK)]
+def chunks(prefixes: Sequence[np.ndarray], most: int = CHUNK) -> list[Sequence[np.ndarray]]:
+    """Consecutive parts of at most `most` prefixes, and never more than `CHUNK`."""
+    size = min(most, CHUNK)
+    return [prefixes[start : start + size] for start in range(0, len(prefixes), size)]

@@ -228,7 +228,7 @@ class _Training:
         both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
         tau, nu = both_tau[:n_warm], both_nu[:n_warm]
         losses = {}
-        losses["next"] = config.next_weight * self._next_loss(rows, targets, both_tau, items)
+        losses["next"] = config.next_weight * self._next_loss(rows, targets, tau, items)
         if scored is not None:
             losses["kd"] = config.kd_weight * self._distil(both_tau, every, *scored)
         drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
@@ -253,13 +253,14 @@ class _Training:
         Args:
             rows: (B,) numbers of the prefixes.
             targets: (B,) columns of their next items.
-            tau: (n, h_tau), of the items of the step.
+            tau: (n_warm, h_tau), of the training items of the step.
             items: of the step.
         """
         t_tau, _ = self.transfer_heads(self.t[torch.from_numpy(rows).to(tau.device)])  # (B, h_tau)
-        scores = self._scores(t_tau, tau[items.candidates], 0)  # (B, C)
-        if items.log_q is None:
+        if items.candidates is None:
+            scores = self._scores(t_tau, tau, 0)  # (B, n_warm)
             return info_nce(scores, targets, exclude=self._seen(self.train, rows))
+        scores = self._scores(t_tau, tau[items.candidates], 0)  # (B, C)
         padded, _ = pad_sessions([self.train.prefix(row) for row in rows])
         prefixes = padded.to(tau.device)  # (B, L)
         seen = torch.where(prefixes >= 0, self.column[prefixes.clamp(min=0)], PADDING)

@@ -24,13 +24,14 @@ class StepItems:
     Attributes:
         every: (n,) ascending columns of training and imagined items.
         n_warm: how many of them, the first ones, are training items.
-        candidates: positions in `every` of the C candidates for the next item.
+        candidates: positions in `every` of the C candidates for the next item; None if these are all
+            training items.
         log_q: (C,) log of the probability that a candidate is in the step; None if all are.
     """
 
     every: Tensor
     n_warm: int
-    candidates: slice | Tensor
+    candidates: Tensor | None = None
     log_q: Tensor | None = None
 
 
@@ -82,7 +83,7 @@ class StepSampler:
         others = torch.unique(others)
         if self.sampler is None:
             warm = torch.arange(self.n_warm, device=device)
-            return StepItems(torch.cat([warm, others]), self.n_warm, slice(self.n_warm))
+            return StepItems(torch.cat([warm, others]), self.n_warm)
         lengths = np.full(len(targets), 2)
         columns, log_q = self.sampler.draw(lengths, targets.cpu().numpy(), rng)
         columns = warm = columns.to(device)
@@ -104,7 +105,7 @@ def sampled_next_loss(scores: Tensor, targets: Tensor, seen: Tensor, items: Step
             even if it is among them.
         items: of the step.
     """
-    assert items.log_q is not None, "the items are not sampled"
+    assert items.candidates is not None and items.log_q is not None, "the items are not sampled"
     columns = items.every[items.candidates]  # (C,)
     own = positions(columns, targets)  # (B,)
     masked = positions(columns, seen.masked_fill(seen == targets[:, None], PADDING))
