@@ -5,8 +5,9 @@ vector of the session, plus the offset of unclicked items. So the candidates are
 over these vectors, once for clicked and once for unclicked items, and the items with the highest memory
 scores. Then each candidate gets its exact fused score.
 
-An item without a memory score is ranked by the inner product alone. So nothing is lost by the memory: the
-recall of the list is that of the index.
+The memory only adds to a score. So an item without a memory score that is among the best k has no more than
+k − 1 items above it in its index: the best k of each index suffice, and the recall of the list is that of the
+indices.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,8 @@ from tpad.index import Index, IndexSettings
 from tpad.index.index import check_k
 from tpad.index.parts import AUTO_SIZE, TOLERANCE, within
 from tpad.model.session.fused import FusedModel, SessionQuery
+from tpad.model.session.sparse_rows import values_at
 
-CANDIDATES = 200
-"""Candidates of each index, in addition to the wanted items."""
 OF_MEMORY = 4_000
 """Candidates with the highest memory scores."""
 CHUNK = 65_536  # items whose vectors are joined at once
@@ -38,14 +38,15 @@ class FusedIndex:
     def __init__(
         self, model: FusedModel, method: str = "auto", settings: IndexSettings | None = None
     ) -> None:
-        self.model, self.method, self.settings = model, method, settings
+        self.model, self.method = model, method
+        self.settings = settings or IndexSettings()
         self._longest = _longest(model, np.arange(model.n_items))
         self._parts: tuple[_Part, ...] = ()
         if self.used != "exact":
             clicked = model.clicked
             groups = np.flatnonzero(clicked), np.flatnonzero(~clicked)
             self._parts = tuple(
-                _Part(rows, Index(_vectors(model, rows), self.used, settings), bool(unclicked))
+                _Part(rows, Index(_vectors(model, rows), self.used, self.settings), bool(unclicked))
                 for unclicked, rows in enumerate(groups)
             )
 
@@ -129,15 +130,44 @@ class FusedIndex:
 
     def _candidates(self, query: SessionQuery, k: int, left_out: np.ndarray) -> np.ndarray:
         """Candidates for the best k items: unique rows."""
-        items, memory = query.memory
-        if len(items) > OF_MEMORY:
-            items = items[np.argpartition(-memory, OF_MEMORY)[:OF_MEMORY]]
-        found, vector = [items], _joined_query(self.model, query)
+        vector = _joined_query(self.model, query)
+        found: list[tuple[np.ndarray, np.ndarray]] = []  # rows and their scores without memory
         for part in self._parts:
             if not (part.unclicked and query.offset == -np.inf):
-                place, _ = part.index.search(vector, k + CANDIDATES + len(left_out))
-                found.append(part.rows[place])
-        return np.setdiff1d(np.concatenate(found), left_out)
+                place, scores = part.index.search(vector, k + len(left_out))
+                found.append((part.rows[place], scores + part.unclicked * query.offset))
+        rows, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        items = self._of_memory(query, rows, scores, k, left_out)
+        return np.setdiff1d(np.concatenate([rows, items]), left_out)
+
+    def _of_memory(
+        self,
+        query: SessionQuery,
+        rows: np.ndarray,
+        scores: np.ndarray,
+        k: int,
+        left_out: np.ndarray,
+    ) -> np.ndarray:
+        """Items whose memory score could bring them among the best k.
+
+        Args:
+            query, k, left_out: of the search.
+            rows: (m,), the best items without memory.
+            scores: (m,), their scores without memory.
+        """
+        items, memory = query.memory
+        gain = self.model.of_memory(memory)
+        if len(items) > OF_MEMORY:
+            best = np.argpartition(-gain, OF_MEMORY)[:OF_MEMORY]
+            best.sort()
+            items, gain = items[best], gain[best]
+        others = ~np.isin(rows, left_out)
+        if others.sum() < k:
+            return items
+        whole = (scores + values_at(items, gain, rows))[others]
+        least = np.partition(whole, len(whole) - k)[len(whole) - k]
+        # Without memory, no item scores higher than the best one of the indices.
+        return items[gain + scores.max() >= least]
 
 
 class _Part:

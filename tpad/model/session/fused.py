@@ -316,14 +316,14 @@ class FusedModel:
             content = np.float32(weights.cosine) * query.content
             scores += _joined([table.units @ content for table in self._tables])
         items, memory = query.memory
-        scores[items] += self._of_memory(memory).astype(np.float32)
+        scores[items] += self.of_memory(memory).astype(np.float32)
         scores[~self.clicked] += np.float32(query.offset)
         scores[np.isnan(scores)] = -np.inf
         return scores
 
     def scores_at(self, query: SessionQuery, rows: np.ndarray) -> np.ndarray:
         """Exact scores of some items, which do not depend on the others: (m,) float64."""
-        scores = self._of_memory(values_at(*query.memory, rows))
+        scores = self.of_memory(values_at(*query.memory, rows))
         scores[~self._clicked_at(rows)] += query.offset
         return scores + self._dense(query, self.network.vectors_of(rows), self.units_of(rows))
 
@@ -333,7 +333,7 @@ class FusedModel:
         nearest = self._stand_ins_of(units)  # (n, n_known)
         place, owner = entries_of(nearest, np.arange(len(units)))
         memory = values_at(*query.known, nearest.indices[place]) * nearest.data[place]
-        scores = self._of_memory(np.bincount(owner, memory, len(units)))
+        scores = self.of_memory(np.bincount(owner, memory, len(units)))
         return scores + query.offset + self._dense(query, self.network.encode_new(features), units)
 
     def with_new_items(self, features: np.ndarray) -> "FusedModel":
@@ -365,7 +365,7 @@ class FusedModel:
         order = np.argsort(row, kind="stable")
         return row[order], np.concatenate(scores)[order]
 
-    def _of_memory(self, memory: np.ndarray) -> np.ndarray:
+    def of_memory(self, memory: np.ndarray) -> np.ndarray:
         """What memory scores add to the score: float64."""
         return self.weights.memory * np.log1p(self.weights.sharpness * memory)
 
