@@ -135,7 +135,8 @@ class FusedIndex:
         for part in self._parts:
             if not (part.unclicked and query.offset == -np.inf):
                 place, scores = part.index.search(vector, k + len(left_out))
-                found.append((part.rows[place], scores + part.unclicked * query.offset))
+                offset = query.offset if part.unclicked else 0.0
+                found.append((part.rows[place], scores + offset))
         rows, scores = (np.concatenate(column) for column in zip(*found, strict=True))
         items = self._of_memory(query, rows, scores, k, left_out)
         return np.setdiff1d(np.concatenate([rows, items]), left_out)
