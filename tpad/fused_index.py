@@ -1,11 +1,11 @@
 """Finds the items with the highest fused score: exactly, or among candidates in a large catalogue.
 
-Without the memory, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]` with a
-vector of the session, plus the offset of unclicked items. So the candidates are the best items of an index
-over these vectors, once for clicked and once for unclicked items, and the items with the highest memory
-scores. Then each candidate gets its exact fused score.
+Without the memories of clicks, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]`
+with a vector of the session, plus the offset of unclicked items. So the candidates are the best items of an
+index over these vectors, once for clicked and once for unclicked items, and the items that a memory could
+bring among the best. Then each candidate gets its exact fused score.
 
-The memory only adds to a score. So an item without a memory score that is among the best k has no more than
+Memories only add to a score. So an item without a score of a memory that is among the best k has no more than
 k − 1 items above it in its index: the best k of each index suffice, and the recall of the list is that of the
 indices.
 """
@@ -22,7 +22,7 @@ from tpad.model.session.fused import FusedModel, SessionQuery
 from tpad.model.session.sparse_rows import values_at
 
 OF_MEMORY = 4_000
-"""Candidates with the highest memory scores."""
+"""Most candidates from the memories, those with the highest scores."""
 CHUNK = 65_536  # items whose vectors are joined at once
 
 
@@ -131,44 +131,15 @@ class FusedIndex:
     def _candidates(self, query: SessionQuery, k: int, left_out: np.ndarray) -> np.ndarray:
         """Candidates for the best k items: unique rows."""
         vector = _joined_query(self.model, query)
-        found: list[tuple[np.ndarray, np.ndarray]] = []  # rows and their scores without memory
+        found: list[tuple[np.ndarray, np.ndarray]] = []  # rows and their scores without memories
         for part in self._parts:
             if not (part.unclicked and query.offset == -np.inf):
                 place, scores = part.index.search(vector, k + len(left_out))
                 offset = query.offset if part.unclicked else 0.0
                 found.append((part.rows[place], scores + offset))
         rows, scores = (np.concatenate(column) for column in zip(*found, strict=True))
-        items = self._of_memory(query, rows, scores, k, left_out)
+        items = _raised(query, rows, scores, k, left_out)
         return np.setdiff1d(np.concatenate([rows, items]), left_out)
-
-    def _of_memory(
-        self,
-        query: SessionQuery,
-        rows: np.ndarray,
-        scores: np.ndarray,
-        k: int,
-        left_out: np.ndarray,
-    ) -> np.ndarray:
-        """Items whose memory score could bring them among the best k.
-
-        Args:
-            query, k, left_out: of the search.
-            rows: (m,), the best items without memory.
-            scores: (m,), their scores without memory.
-        """
-        items, memory = query.memory
-        gain = self.model.of_memory(memory)
-        if len(items) > OF_MEMORY:
-            best = np.argpartition(-gain, OF_MEMORY)[:OF_MEMORY]
-            best.sort()
-            items, gain = items[best], gain[best]
-        others = ~np.isin(rows, left_out)
-        if others.sum() < k:
-            return items
-        whole = (scores + values_at(items, gain, rows))[others]
-        least = np.partition(whole, len(whole) - k)[len(whole) - k]
-        # Without memory, no item scores higher than the best one of the indices.
-        return items[gain + scores.max() >= least]
 
 
 class _Part:
@@ -182,6 +153,29 @@ class _Part:
 
     def __init__(self, rows: np.ndarray, index: Index, unclicked: bool) -> None:
         self.rows, self.index, self.unclicked = rows, index, unclicked
+
+
+def _raised(
+    query: SessionQuery, rows: np.ndarray, scores: np.ndarray, k: int, left_out: np.ndarray
+) -> np.ndarray:
+    """Items that the memories of clicks could bring among the best k.
+
+    Args:
+        query, k, left_out: of the search.
+        rows: (m,), the best items without memories.
+        scores: (m,), their scores without memories.
+    """
+    items, gain = query.gains
+    others = ~np.isin(rows, left_out)
+    if others.sum() >= k:
+        whole = (scores + values_at(items, gain, rows))[others]
+        least = np.partition(whole, len(whole) - k)[len(whole) - k]
+        # Without memories, no item scores higher than the best one of the indices.
+        kept = gain + scores.max() >= least
+        items, gain = items[kept], gain[kept]
+    if len(items) > OF_MEMORY:
+        items = items[np.argpartition(-gain, OF_MEMORY)[:OF_MEMORY]]
+    return items
 
 
 def _vectors(model: FusedModel, rows: np.ndarray) -> np.ndarray:

@@ -11,7 +11,11 @@ from tpad.mllm.collator import collate
 from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import Turn
 from tpad.model.heads import HeadsConfig
+from tpad.training.information.bounds import info_nce
+from tpad.training.ranking import contained
+from tpad.training.sampled_softmax import Sampling
 from tpad.training.stages import distillation, imagined, teacher
+from tpad.training.stages.distillation_steps import StepSampler, sampled_next_loss
 
 
 def distilled(context, config, folder, **change):
@@ -128,3 +132,56 @@ def test_an_ablation_leaves_its_loss_out(distil_context, config, tmp_path, chang
 def test_every_estimator_aligns(distil_context, config, tmp_path, name):
     training, _, log = distilled(distil_context, config.distillation, tmp_path, lower_bound=name)
     assert type(training.networks.bound).__name__.lower() == name and np.isfinite(log["align"])
+
+
+def test_a_step_has_the_targets_a_sample_and_the_candidates_of_the_teacher():
+    rng = np.random.default_rng(0)
+    sampling = Sampling(full_softmax_items=40, negatives=10)
+    sampler = StepSampler(rng.integers(0, 50, 500), 50, 30, 6, sampling)
+    targets, candidates = torch.tensor([3, 3, 44]), torch.tensor([[7, 50, -1], [49, 79, 3]])
+    items = sampler.draw(targets, candidates, rng)
+    warm, others = items.every[: items.n_warm], items.every[items.n_warm :]
+    assert torch.equal(items.every, items.every.unique())
+    assert warm.max() < 50 <= others.min() and 6 <= len(others) <= 8
+    assert {3, 44, 7, 49} <= set(warm.tolist()) and {50, 79} <= set(others.tolist())
+    columns = items.every[items.candidates]
+    assert {3, 44} <= set(columns.tolist()) and 10 <= len(columns) == len(items.log_q) <= 12
+    whole = StepSampler(rng.integers(0, 50, 500), 50, 30, 6, Sampling()).draw(targets, None, rng)
+    assert whole.every[:50].tolist() == list(range(50)) and whole.log_q is None
+
+
+def test_the_mean_sampled_loss_of_the_next_item_is_about_that_over_all_items():
+    rng, n, batch = np.random.default_rng(0), 80, 32
+    every_target = rng.zipf(1.5, 2_000) % n
+    sampler = StepSampler(every_target, n, 0, 1, Sampling(full_softmax_items=70, negatives=50))
+    scores = torch.randn(n, n, generator=torch.manual_seed(0))  # of a target, after each item
+    sampled, whole = [], []
+    for numbers in rng.permutation(len(every_target))[:1_984].reshape(-1, batch):
+        targets = torch.from_numpy(every_target[numbers])
+        prefixes = torch.stack([(targets * 7 + 1) % n, (targets * 3) % n], dim=1)
+        items = sampler.draw(targets, None, rng)
+        mine = scores[prefixes[:, 0]]
+        chosen = mine[:, items.every[items.candidates]]
+        sampled.append(sampled_next_loss(chosen, targets, prefixes, items))
+        seen = contained(list(prefixes.numpy()), torch.arange(n))
+        whole.append(info_nce(mine, targets, exclude=seen))
+    assert float(torch.stack(sampled).mean()) == pytest.approx(
+        float(torch.stack(whole).mean()), abs=0.03
+    )
+
+
+def test_distillation_on_samples_of_the_items_is_reproducible(
+    distil_context, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(distillation, "SAMPLING", Sampling(10, 8, 5))
+    found = [distilled(distil_context, config.distillation, tmp_path / n) for n in ("1", "2")]
+    training, _, log = found[0]
+    assert training.step_items.sampler is not None and len(training.validation_cases) <= 5
+    assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))
+    assert {"next", "kd", "align", "apart", "intrinsic"} <= set(log)
+    one, same = (training.heads.state_dict() for training, _, _ in found)
+    assert all(torch.equal(value, same[name]) for name, value in one.items())
+    training, _, log = distilled(
+        distil_context, config.distillation, tmp_path / "3", adapter_every=3
+    )
+    assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))

@@ -9,9 +9,11 @@ from safetensors.numpy import load_file, save_file
 
 from tpad.data.sessions import Sessions
 from tpad.errors import BundleError, ConfigError
+from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.exploration import Exploration
 from tpad.model.session.fused import FusedModel, FusionWeights
 from tpad.model.session.memory import Memory, MemoryConfig
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.network import SessionModelConfig
 from tpad.model.session.saving import load_recommender, save_recommender
 from tpad.training.fitting import fit_session_model
@@ -20,7 +22,11 @@ N, WIDTH = 14, 5
 EXPLORATION = Exploration((-1.0, 0.0, 2.0), (0.0, 0.2, 0.6), (0.4, 0.4, 0.3), (0.0, 0.1, 0.2))
 
 
-@pytest.fixture(scope="module", params=[1.0, 0.0], ids=["all parts", "without the network"])
+@pytest.fixture(
+    scope="module",
+    params=[(1.0, 0.7), (0.0, 0.0)],
+    ids=["all parts", "without network and neighbours"],
+)
 def model(request) -> FusedModel:
     rng = np.random.default_rng(0)
     items = [rng.integers(0, N - 3, 4).astype(np.int32) for _ in range(30)]
@@ -30,8 +36,16 @@ def model(request) -> FusedModel:
     clicked = np.arange(N) < N - 3
     network = fit_session_model(features, train, train.take(np.arange(5)), clicked, config)
     memory = Memory.fit(train, N, MemoryConfig(), mask_seen=True)
-    weights = FusionWeights(network=request.param, cosine=2.0, offset=0.5)
-    return FusedModel(network, memory, weights, EXPLORATION)
+    of_network, of_neighbours = request.param
+    weights = FusionWeights(network=of_network, neighbours=of_neighbours, cosine=2.0, offset=0.5)
+    return FusedModel(
+        network,
+        memory,
+        weights,
+        EXPLORATION,
+        neighbours=SessionNeighbours.fit(train, N, NeighboursConfig()) if of_neighbours else None,
+        space=ContentSpace.fit(features, clicked, 0.25),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from tpad.data.sessions import Sessions
 from tpad.errors import ConfigError
 from tpad.model.session.fused import FusedModel, FusionWeights, Parts
 from tpad.model.session.memory import Memory, MemoryConfig
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.network import SessionModelConfig
 from tpad.training.fusion import (
     ID_NETWORK,
@@ -18,9 +19,10 @@ from tpad.training.fusion import (
     fit_fused,
     fit_tuned,
     tune_fused,
-    tune_weights,
-    validation_cases,
 )
+from tpad.training.fusion.pools import Pools, exact_gains, pools_of, smooth_gains
+from tpad.training.fusion.validation import ENOUGH, SHARE, Validation
+from tpad.training.fusion.weights import STARTS, tune_weights
 
 N, COLOURS = 40, 8
 SMALL = {"width": 16, "hidden": 16, "epochs": 6, "batch_size": 16}
@@ -65,11 +67,12 @@ def test_it_ranks_clicked_and_new_items(shop, fitted):
     prefixes = [np.array([(target - COLOURS) % N]) for target in targets]
     scores = model.scores(prefixes)
     scores[:, cold] = -np.inf
+    scores[np.arange(len(prefixes)), np.concatenate(prefixes)] = -np.inf  # as in ranking
     first = scores.argmax(1) == targets
     assert first[~cold[[prefix[0] for prefix in prefixes]]].mean() > 0.9
     for new in np.flatnonzero(cold):
         (scores,) = model.scores([np.array([(new - COLOURS) % N])])
-        assert (scores > scores[new]).sum() < 8
+        assert (scores > scores[new]).sum() < 9
 
 
 def test_the_result_is_reproducible(shop, fitted):
@@ -83,41 +86,101 @@ def test_the_result_is_reproducible(shop, fitted):
 def test_scores_are_the_formula():
     rng = np.random.default_rng(1)
     network, memory, cosine = rng.random((3, 2, 5)).astype(np.float32)
-    parts = Parts(network, memory, cosine)
+    near = rng.random((2, 5)).astype(np.float32)
+    parts = Parts(network, memory, cosine, near)
     unclicked = np.array([False, True, False, False, True])
-    weights = FusionWeights(network=0.5, memory=2.0, sharpness=10.0, cosine=3.0, offset=-1.5)
+    weights = FusionWeights(
+        network=0.5, memory=2.0, sharpness=10.0, neighbours=1.5, cosine=3.0, offset=-1.5
+    )
     expected = 0.5 * network + 2 * np.log(1 + 10 * memory) + 3 * cosine - 1.5 * unclicked
+    expected += 1.5 * np.log(1 + near)
     np.testing.assert_allclose(parts.fused(weights, unclicked), expected, rtol=1e-5)
     assert parts.memory is memory  # not changed
     np.testing.assert_array_equal(memory, Parts(network, memory, cosine).memory)
 
 
-def test_tuning_never_lowers_the_value_and_drops_a_useless_part(shop, fitted):
-    _features, cold, train, validation = shop
-    model, _ = fitted
-    check = validation_cases(train, validation, ~cold, mask_seen=True)
-    empty = Memory.fit(sessions_of([[0]]), N, MemoryConfig(), mask_seen=True)
-    bare = FusedModel(model.network, empty, FusionWeights())
-    parts = bare.parts(check.cases.prefixes)
-    start = check.value(parts.fused(bare.weights, cold))
-    weights, value = tune_weights(bare, check)
-    assert value >= start
-    chosen = bare.parts(check.cases.prefixes, weights.recency)
-    assert check.value(chosen.fused(weights, cold)) == pytest.approx(value)
+@pytest.fixture(scope="module")
+def pooled(shop, fitted):
+    features, cold, train, validation = shop
+    check = Validation.of(train, validation, ~cold, mask_seen=True)
+    memory = Memory.fit(check.train, N, MemoryConfig(), mask_seen=True)
+    near = SessionNeighbours.fit(check.train, N, NeighboursConfig())
+    return check, pools_of(features, fitted[0].network, memory, near, check), memory, near
+
+
+def test_the_tuned_weights_are_no_worse_than_any_start(pooled):
+    _, pools, *_ = pooled
+    chosen = tune_weights(pools)
+    for start in STARTS:
+        assert chosen.value >= smooth_gains(pools.scores(start, 0.0)).mean()
+
+
+def test_the_offset_is_the_largest_one_that_costs_little(pooled):
+    _, pools, *_ = pooled
+    chosen = tune_weights(pools)
+
+    def value(offset):
+        weights = replace(chosen.weights, offset=offset)
+        return exact_gains(pools.scores(weights, chosen.whitening)).mean()
+
+    assert value(chosen.weights.offset) >= max(map(value, np.arange(-2, 6, 0.25))) - 0.1
+    assert value(6.0) < value(chosen.weights.offset)
+
+
+def test_pools_hold_the_scores_of_the_likely_items(shop, fitted, pooled):
+    """With fewer items than a pool is wide, a pool holds all candidates."""
+    features = shop[0]
+    check, pools, memory, near = pooled
+    clicked_model = FusedModel(
+        fitted[0].network, memory, FusionWeights(neighbours=2.0), neighbours=near
+    )
+    assert clicked_model.weights.neighbours == 2.0
+    prefixes = check.cases.prefixes
+    for row, (prefix, target) in enumerate(zip(prefixes, check.cases.targets, strict=True)):
+        items = pools.items[row][pools.items[row] >= 0]
+        wanted = check.candidates.copy()
+        wanted[prefix] = False
+        assert items[0] == target and sorted(items) == np.flatnonzero(wanted).tolist()
+    cosine = clicked_model.network.scores(prefixes)
+    at = np.maximum(pools.items, 0)
+    expected = np.take_along_axis(cosine, at, 1)
+    np.testing.assert_allclose(pools.parts["network", 0.0], expected, rtol=1e-5, atol=1e-6)
+    assert features.shape[0] == N
+
+
+def test_smooth_gains_follow_the_rank():
+    scores = np.array([[2, 1, 0], [1, 2, 0], [1, 1, 1]], np.float32)
+    ranks = np.array([1, 2, 2])
+    expected = 1 / (1 + (ranks / 20) ** 2) + 1 / ranks
+    np.testing.assert_allclose(smooth_gains(scores), expected)
+
+
+def test_a_pool_without_cases_keeps_the_defaults():
+    none = Pools(np.zeros((0, 1), int), {}, np.zeros((0, 1), bool), np.zeros(0, int))
+    assert tune_weights(none).weights == FusionWeights()
 
 
 def test_validation_counts_new_targets_and_ranks_only_what_was_seen(shop):
     _features, cold, train, _ = shop
     new = 12
     validation = sessions_of([[4, new], [4, 12, 4], [0, 8]])
-    check = validation_cases(train, validation, ~cold, mask_seen=True)
-    assert sorted(check.cases.targets) == [8, 12, 12]  # a repeated item is no target
-    assert check.candidates[new]
-    assert not check.candidates[3]
-    scores = np.zeros((3, N), np.float32)
-    scores[:, 3] = 9.0  # no candidate
-    scores[np.arange(3), check.cases.targets] = 1.0
-    assert check.value(scores) == pytest.approx(2.0)
+    check = Validation.of(train, validation, ~cold, mask_seen=True)
+    own = check.cases.session >= len(train) * SHARE
+    assert sorted(check.cases.targets[own]) == [8, 12, 12]  # a repeated item is no target
+    assert check.candidates[new] and not check.candidates[3]
+    assert not check.clicked[[new, 3]].any()
+
+
+def test_training_sessions_are_added_to_a_small_validation_split(shop):
+    _features, cold, train, validation = shop
+    check = Validation.of(train, validation, ~cold, mask_seen=True)
+    added = int(SHARE * len(train))
+    assert len(check.train) <= len(train) - added
+    assert len(np.unique(check.cases.session)) > len(validation)
+    last = {item_id for item_id in train.ids[-added:]}
+    assert not last & set(check.train.ids)
+    many = sessions_of([[0, 8]] * ENOUGH)
+    assert len(np.unique(Validation.of(train, many, ~cold, mask_seen=True).cases.session)) <= ENOUGH
 
 
 def test_without_validation_sessions_the_defaults_are_kept(shop):

@@ -1,5 +1,6 @@
 """Sampled negatives: the inclusion probability that the loss corrects by is the true one."""
 
+from functools import partial
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -13,6 +14,11 @@ from tpad.training.information.bounds import info_nce
 from tpad.training.stages import transfer
 
 MOST, BATCH = 4_096, 32
+
+
+def absent_of(chance: BatchTargets, batch: list) -> partial:
+    lengths = np.array([len(window) for window in batch])
+    return partial(chance.absent, lengths)
 
 
 def windows_over(n: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -49,11 +55,11 @@ def test_log_q_is_the_log_of_the_simulated_inclusion_probability(n):
     met, expected, weighted, spread, rounds = *np.zeros((4, n)), 0
     for _ in range(2):
         for batch in batches_of_an_epoch(windows, rng):
-            targets, absent = np.concatenate([w[1:] for w in batch]), chance.absent(batch)
+            targets, absent = np.concatenate([w[1:] for w in batch]), absent_of(chance, batch)
             sample = sample_items(n, MOST, rng, targets=targets, absent=absent)
             met[sample.columns] += 1
             weighted[sample.columns] += np.exp(-sample.log_q)
-            included = 1 - (1 - MOST / n) * absent
+            included = 1 - (1 - MOST / n) * absent(np.arange(n))
             expected += included
             spread += 1 / included - 1  # variance of the weights
             rounds += 1
@@ -70,7 +76,11 @@ def test_popular_items_are_corrected_by_what_is_right_not_by_their_share():
     n, rng = 5_000, np.random.default_rng(0)
     windows = [np.array([4_999, i % n]) for i in range(20_000)] + [np.array([1, 0])] * 10_000
     sample = sample_items(
-        n, MOST, rng, targets=np.array([0]), absent=BatchTargets(windows, n).absent(windows[:32])
+        n,
+        MOST,
+        rng,
+        targets=np.array([0]),
+        absent=absent_of(BatchTargets(windows, n), windows[:32]),
     )
     assert sample.log_q[0] == pytest.approx(0, abs=1e-3)  # a target of a third of the windows
     assert np.median(sample.log_q) == pytest.approx(np.log(MOST / n), abs=0.01)
@@ -87,7 +97,7 @@ def test_the_probability_is_exact_where_all_outcomes_can_be_counted():
             targets = np.concatenate([w[1:] for w in (*two, one)])
             for drawn in combinations(range(n), most):
                 outcomes.append(np.isin(np.arange(n), [*drawn, *targets]))
-    absent = chance.absent([short[0], short[1], long[0]])
+    absent = absent_of(chance, [short[0], short[1], long[0]])
     found = np.full(n, np.nan)
     for seed in range(30):
         rng = np.random.default_rng(seed)
@@ -98,21 +108,23 @@ def test_the_probability_is_exact_where_all_outcomes_can_be_counted():
 
 def test_an_item_that_no_batch_can_miss_is_included_for_certain():
     windows = [np.array([0, 1]), np.array([2, 1]), np.array([1, 3])]
-    absent = BatchTargets(windows, 5).absent(windows[:2])
-    np.testing.assert_allclose(absent, [1, 0, 1, 1 / 3, 1])
+    absent = absent_of(BatchTargets(windows, 5), windows[:2])
+    np.testing.assert_allclose(absent(np.arange(5)), [1, 0, 1, 1 / 3, 1])
 
 
 def test_without_more_items_than_are_wanted_all_compete_and_nothing_is_drawn():
     rng = np.random.default_rng(0)
     state = rng.bit_generator.state
     assert sample_items(10, 10, rng) is None
-    assert sample_items(10, 64, rng, targets=np.array([1]), absent=np.ones(10)) is None
+    assert sample_items(10, 64, rng, targets=np.array([1]), absent=np.ones_like) is None
     assert rng.bit_generator.state == state
 
 
 def test_a_sample_is_sorted_distinct_and_holds_the_targets():
-    rng, absent = np.random.default_rng(0), np.full(100, 0.9)
-    sample = sample_items(100, 20, rng, targets=np.array([7, 7, 99]), absent=absent)
+    rng = np.random.default_rng(0)
+    sample = sample_items(
+        100, 20, rng, targets=np.array([7, 7, 99]), absent=lambda columns: 0.9 + 0 * columns
+    )
     assert np.array_equal(sample.columns, np.unique(sample.columns))
     assert np.isin([7, 99], sample.columns).all() and 20 <= len(sample.columns) <= 22
     plain = sample_items(100, 20, rng)
@@ -132,7 +144,7 @@ def test_the_corrected_loss_is_nearly_that_over_all_items():
     found, by_popularity = [], []
     for batch in batches_of_an_epoch(windows, rng)[:60]:
         targets = np.concatenate([w[1:] for w in batch])
-        sample = sample_items(n, 1_024, rng, targets=targets, absent=chance.absent(batch))
+        sample = sample_items(n, 1_024, rng, targets=targets, absent=absent_of(chance, batch))
         row = torch.from_numpy(scores[sample.columns])[None]
         place = torch.tensor([0])
         own = float(row[0, 0] - sample.log_q[0])

@@ -13,6 +13,7 @@ from tpad.errors import BundleError, ConfigError, DataError
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.network import SessionModel, SessionModelConfig
 from tpad.training.fitting import fit_session_model
+from tpad.training.sampled_softmax import Sampling
 
 KINDS, COLOURS = 6, 8
 CONFIG = SessionModelConfig(
@@ -279,7 +280,7 @@ def resumed(shop, config, folder, stops, told=None, **options):
     return resumed_once(shop, config, folder, tell, **options)
 
 
-def resumed_once(shop, config, folder, tell, table=False):
+def resumed_once(shop, config, folder, tell, table=False, sampling=None):
     """One start, as in a new process."""
     features, cold, train, validation = shop
     torch.manual_seed(np.random.default_rng().integers(2**31))  # nothing may depend on it
@@ -293,6 +294,7 @@ def resumed_once(shop, config, folder, tell, table=False):
         checkpoint=new_stage(folder),
         table_fn=Table(features) if table else None,
         table_learning_rate=1e-3,
+        sampling=sampling,
     )
 
 
@@ -304,9 +306,10 @@ def assert_equal_models(one: FittedSessionModel, other: FittedSessionModel) -> N
 
 
 @pytest.mark.parametrize("table", [False, True])
-def test_a_killed_training_ends_where_an_uninterrupted_one_does(shop, tmp_path, table):
+@pytest.mark.parametrize("sampling", [None, Sampling(20, 15, 30)])
+def test_a_killed_training_ends_where_an_uninterrupted_one_does(shop, tmp_path, table, sampling):
     features, cold, train, validation = shop
-    config = replace(CONFIG, epochs=5, id_embedding=True)
+    config = replace(CONFIG, epochs=5, id_embedding=True, item_bias=sampling is not None)
     whole = fit_session_model(
         features,
         train,
@@ -315,9 +318,12 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_does(shop, tmp_path, 
         config,
         table_fn=Table(features) if table else None,
         table_learning_rate=1e-3,
+        sampling=sampling,
     )
     told = []
-    parts = resumed(shop, config, tmp_path / "parts", [1, 3, 5], told, table=table)
+    parts = resumed(
+        shop, config, tmp_path / "parts", [1, 3, 5], told, table=table, sampling=sampling
+    )
     assert_equal_models(whole, parts)
     assert [report.epoch for report in told] == [1, 2, 3, 4, 5]  # no epoch is run twice
 

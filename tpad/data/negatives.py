@@ -17,7 +17,7 @@ The sample is the union of `most` items drawn uniformly without replacement and 
 is exact. Sampling in proportion to popularity without replacement has no such closed form.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ def sample_items(
     rng: np.random.Generator,
     *,
     targets: np.ndarray | None = None,
-    absent: np.ndarray | None = None,
+    absent: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Sample | None:
     """Draw `most` of n items and add the targets of the batch.
 
@@ -51,8 +51,8 @@ def sample_items(
         most: how many are drawn.
         rng: random generator; not used if all items are in the sample.
         targets: (t,) columns that are always in the sample; None for none.
-        absent: (n,) probability that an item is no target of the batch, see `BatchTargets`; needed
-            with `targets`.
+        absent: takes columns (C,) and returns the probability (C,) that each item is no target of
+            the batch, see `BatchTargets`; needed with `targets`.
 
     Returns:
         The sample, or None if n is at most `most`: all items are used, without a correction.
@@ -68,7 +68,7 @@ def sample_items(
     if targets is None or absent is None:
         return Sample(columns, np.full(most, np.log(most / n)))
     columns = np.union1d(columns, targets)
-    return Sample(columns, np.log1p((most / n - 1) * absent[columns]))
+    return Sample(columns, np.log1p((most / n - 1) * absent(columns)))
 
 
 class BatchTargets:
@@ -85,26 +85,35 @@ class BatchTargets:
     """
 
     def __init__(self, windows: Sequence[np.ndarray], n: int) -> None:
-        by_length: dict[int, list[np.ndarray]] = {}
-        for window in windows:
-            by_length.setdefault(len(window), []).append(window)
-        self._total = {length: len(some) for length, some in by_length.items()}
-        self._held = {length: _windows_with(some, n) for length, some in by_length.items()}
+        lengths = np.fromiter(map(len, windows), np.int64, len(windows))
+        self._total: dict[int, int] = {}
+        self._held: dict[int, np.ndarray] = {}
+        for length in np.unique(lengths).tolist():
+            some = [windows[number] for number in np.flatnonzero(lengths == length).tolist()]
+            self._total[length], self._held[length] = len(some), _windows_with(some, n)
 
-    def absent(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """(n,) float64, for a batch of windows of the same lengths as these."""
-        result: np.ndarray | float = 0.0
-        lengths, counts = np.unique([len(window) for window in batch], return_counts=True)
-        for length, chosen in zip(lengths.tolist(), counts.tolist(), strict=True):
-            total, without = self._total[length], self._total[length] - self._held[length]
+    def absent(self, lengths: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """The probability that items are no targets of a batch: (C,) float64.
+
+        Args:
+            lengths: (B,) lengths of the batch's windows.
+            items: (C,).
+        """
+        result = np.zeros(len(items))
+        for length, chosen in zip(*np.unique(lengths, return_counts=True), strict=True):
+            total = self._total[length]
+            without = total - self._held[length][items]
             log_share = _log_choose(without, chosen) - _log_choose(total, chosen)
             result = result + np.where(without >= chosen, log_share, -np.inf)
         return np.exp(result)
 
 
 def _windows_with(windows: Sequence[np.ndarray], n: int) -> np.ndarray:
-    """(n,) int64, number of windows in which each item is a target."""
-    return np.bincount(np.concatenate([np.unique(window[1:]) for window in windows]), minlength=n)
+    """(n,) int32, number of windows of equal length in which each item is a target."""
+    targets = np.sort(np.stack(windows)[:, 1:], axis=1)  # (W, length - 1)
+    first = np.ones(targets.shape, bool)  # an item that occurs twice in a window counts once
+    first[:, 1:] = targets[:, 1:] != targets[:, :-1]
+    return np.bincount(targets[first], minlength=n).astype(np.int32)
 
 
 def _log_choose(n: np.ndarray | int, k: int) -> np.ndarray:

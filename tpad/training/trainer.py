@@ -1,6 +1,7 @@
 """The trainer of all networks that learn from sessions: the recommender and the neural baselines.
 
-It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. It
+It runs epochs of shuffled batches with AdamW, linear warm-up, cosine decay and gradient clipping. Large
+tables, of which a step uses a few rows, are updated by `RowAdam`. The trainer
 keeps the epoch with the best validation value, and stops when that value no longer improves.
 """
 
@@ -18,6 +19,7 @@ from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
 from tpad.model.session.batching import shuffled_batches
 from tpad.model.session.fitted import EpochReport
 from tpad.training.optimisation import adamw, warm_up_cosine
+from tpad.training.row_adam import RowAdam, clip_gradients
 
 Progress = Callable[[EpochReport], None]
 """Called after each epoch."""
@@ -72,6 +74,7 @@ class Trainer:
         validate: returns the validation value of the module, larger is better; NaN if there is no
             validation data, in which case the last epoch is kept.
         no_cases: error message if no batch has a case.
+        tables: parameters whose gradients are sparse, in groups with peak `lr`; not in `groups`.
         rng: draws the order of the sessions; by default it is seeded with `config.seed`. A loss may
             draw from it too, because checkpoints store its state.
         device: device of the batches.
@@ -90,6 +93,7 @@ class Trainer:
         validate: Callable[[], float],
         *,
         no_cases: str,
+        tables: Sequence[dict[str, Any]] = (),
         rng: np.random.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -97,8 +101,12 @@ class Trainer:
         self.loss, self.validate, self.no_cases = loss, validate, no_cases
         self.device = torch.device(device)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = adamw(groups, config.weight_decay)
-        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "optimizer": adamw(groups, config.weight_decay)
+        }
+        if tables:
+            self.optimizers["tables"] = RowAdam(tables)
+        self.peaks = [group["lr"] for group in self._groups]
         self.per_epoch = math.ceil(len(windows) / config.batch_size)  # steps
         self.rng = rng or np.random.default_rng(config.seed)
         self.taken = 0  # steps
@@ -160,21 +168,30 @@ class Trainer:
             raise DataError(self.no_cases)
         return total / count
 
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of all optimisers; restoring an optimiser's state replaces its groups."""
+        return [group for one in self.optimizers.values() for group in one.param_groups]
+
     def _step(self, loss: Tensor) -> None:
         rate = warm_up_cosine(self.taken, self.config.epochs * self.per_epoch)
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+        for group, peak in zip(self._groups, self.peaks, strict=True):
             group["lr"] = peak * rate
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
+        clip = clip_gradients if "tables" in self.optimizers else nn.utils.clip_grad_norm_
+        clip(self.parameters, 1.0)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         self.taken += 1
 
     def _state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and plain values that determine the remaining epochs and the result."""
         tensors = {f"weights.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
-        tensors |= {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
+        for name, optimizer in self.optimizers.items():
+            tensors |= {f"{name}.{k}": v for k, v in optimizer_tensors(optimizer).items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -188,7 +205,8 @@ class Trainer:
     def _restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         self.module.load_state_dict(under("weights.", tensors))
         self.best_state = under("best.", tensors)
-        restore_optimizer(self.optimizer, under("optimizer.", tensors))
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, under(f"{name}.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)

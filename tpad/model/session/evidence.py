@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tpad.model.session.fused import FusedModel
+from tpad.model.session.fused import FusedModel, damped
 from tpad.model.session.session_matrix import decayed_weights
 from tpad.model.session.sparse_rows import entries_of, values_at
 
@@ -38,6 +38,7 @@ class ScoreParts:
         total: the score, relative to the network's mean score over all items.
         network: what the network adds, relative to its mean over all items.
         memory: what the memory adds, at least 0.
+        neighbours: what the session neighbours add, at least 0.
         cosine: what the similarity of content adds.
         offset: the offset of items without training clicks; 0 for others.
         memory_of: (n,), what each element of the session adds to the memory's part.
@@ -48,6 +49,7 @@ class ScoreParts:
     total: float
     network: float
     memory: float
+    neighbours: float
     cosine: float
     offset: float
     memory_of: np.ndarray
@@ -96,12 +98,17 @@ def score_parts(
     total = value.sum()
     memory = weights.memory * float(np.log1p(weights.sharpness * total))
     share = value / total if total > 0 else value
+    neighbours = sum(
+        float(damped(values_at(*one.all, place), one.weight, one.sharpness)[0])
+        for one in query.clicks[1:]
+    )
     offset = 0.0 if model.clicked[item] else query.offset
     cosine = float(cosine_of.sum())
     return ScoreParts(
-        network + memory + cosine + offset,
+        network + memory + neighbours + cosine + offset,
         network,
         memory,
+        neighbours,
         cosine,
         offset,
         memory * np.bincount(owner, share, len(rows)),

@@ -1,17 +1,20 @@
-"""The fused recommender: a network, a memory of clicks and content, in one score.
+"""The fused recommender: a network, two memories of clicks, and content, in one score.
 
 **[ours]**
 
-    score(j | s) = network(s, j) + w_m · ln(1 + sharpness · memory(s, j)) + w_c · cosine(s, j)
+    score(j | s) = w_n · network(s, j) + w_m · ln(1 + sharpness · memory(s, j))
+                   + w_s · ln(1 + neighbour_sharpness · neighbours(s, j)) + w_c · cosine(s, j)
                    + offset · [j has no click]
 
 - network: scores of the session network.
-- memory: what shoppers clicked next (`tpad.model.session.memory`); stand-ins give unclicked items a row and
-  a column (`tpad.model.session.stand_ins`).
-- cosine: similarity to the recency-weighted mean of the session in the embedding set.
+- memory: what shoppers clicked next (`tpad.model.session.memory`).
+- neighbours: what shoppers with similar sessions clicked (`tpad.model.session.neighbours`).
+- cosine: similarity to the recency-weighted mean of the session in the content space
+  (`tpad.model.session.content_space`).
 
-The memory enters by its logarithm, as the network's scores are log-probabilities up to a constant. Unlike
-`ln(memory)`, the term is zero where the memory is, so it stays sparse.
+Stand-ins give unclicked items a row and a column in both memories (`tpad.model.session.stand_ins`). The
+memories enter by their logarithm, as the network's scores are log-probabilities up to a constant. Unlike
+`ln(memory)`, the terms are zero where the memories are, so they stay sparse.
 """
 
 import copy
@@ -28,6 +31,7 @@ from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.exploration import Exploration, check_share
 from tpad.model.session.fitted import CHUNK, MERGE, EpochReport, FittedSessionModel
 from tpad.model.session.memory import Memory
+from tpad.model.session.neighbours import SessionNeighbours
 from tpad.model.session.session_matrix import decayed_rows, decayed_weights
 from tpad.model.session.sparse_rows import entries_of, values_at, weighted_sum
 from tpad.model.session.stand_ins import of_new_items, stand_ins
@@ -44,6 +48,10 @@ class FusionWeights:
     """w_m, weight of the memory."""
     sharpness: Positive = 300.0
     """Factor of the memory inside the logarithm."""
+    neighbours: Weight = 0.0
+    """w_s, weight of the session neighbours; 0 leaves them out."""
+    neighbour_sharpness: Positive = 1.0
+    """Factor of the session neighbours inside the logarithm."""
     cosine: Weight = 1.0
     """w_c, weight of the cosine similarity."""
     recency: Positive = 2.0
@@ -60,11 +68,13 @@ class Parts:
         network: (n, n_items) float32.
         memory: (n, n_items) float32, at least 0.
         cosine: (n, n_items) float32 in [−1, 1].
+        neighbours: (n, n_items) float32, at least 0; None without session neighbours.
     """
 
     network: np.ndarray
     memory: np.ndarray
     cosine: np.ndarray
+    neighbours: np.ndarray | None = None
 
     def fused(self, weights: FusionWeights, unclicked: np.ndarray) -> np.ndarray:
         """The scores above: (n, n_items) float32.
@@ -73,15 +83,39 @@ class Parts:
             weights: of the parts.
             unclicked: (n_items,) bool.
         """
-        scores = np.float32(weights.sharpness) * self.memory
-        np.log1p(scores, out=scores)
-        scores *= np.float32(weights.memory)
+        scores = damped(self.memory, weights.memory, weights.sharpness)
+        if weights.neighbours and self.neighbours is not None:
+            scores += damped(self.neighbours, weights.neighbours, weights.neighbour_sharpness)
         if weights.network:
             scores += np.float32(weights.network) * self.network
         if weights.cosine:
             scores += np.float32(weights.cosine) * self.cosine
         scores[:, unclicked] += np.float32(weights.offset)
         return scores
+
+
+def damped(values: np.ndarray, weight: float, sharpness: float) -> np.ndarray:
+    """`weight · ln(1 + sharpness · values)`, of the same shape and type."""
+    result = values * values.dtype.type(sharpness)
+    np.log1p(result, out=result)
+    result *= values.dtype.type(weight)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class ClickScores:
+    """Scores of one session from a memory of clicks; other items have the score 0.
+
+    Attributes:
+        weight, sharpness: of the memory in the fused score.
+        known: rows of clicked items in ascending order, and their scores (float64).
+        all: the same for all items, unclicked ones by way of their stand-ins.
+    """
+
+    weight: float
+    sharpness: float
+    known: tuple[np.ndarray, np.ndarray]
+    all: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,16 +125,24 @@ class SessionQuery:
     Attributes:
         network: (h + 1,) float32, the session vector of the network.
         content: (d',) float32, weighted mean of the unit vectors.
-        known: rows of clicked items with a memory score, ascending, and their scores.
-        memory: the same for all items, by way of their stand-ins.
+        clicks: scores of the memory, and of the session neighbours if there are any.
         offset: added to the scores of items without training clicks; −inf excludes them.
     """
 
     network: np.ndarray
     content: np.ndarray
-    known: tuple[np.ndarray, np.ndarray]
-    memory: tuple[np.ndarray, np.ndarray]
+    clicks: tuple[ClickScores, ...]
     offset: float
+
+    @property
+    def gains(self) -> tuple[np.ndarray, np.ndarray]:
+        """Items that the memories of clicks know, in ascending order, and what these add to their scores."""
+        found = [one.all[0] for one in self.clicks]
+        added = [damped(one.all[1], one.weight, one.sharpness) for one in self.clicks]
+        if len(found) == 1:
+            return found[0], added[0]
+        items, inverse = np.unique(np.concatenate(found), return_inverse=True)
+        return items, np.bincount(inverse, np.concatenate(added), len(items))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +195,7 @@ class FusedModel:
         memory: counts of the same training sessions.
         weights: of the parts.
         exploration: the offset for each share of new items; None if it was not measured.
+        neighbours: the same training sessions, searched for similar ones; None if they have no weight.
         space: in which items are compared by content; by default it is fitted to the clicked items.
         weights_of_stand_ins: see `tpad.model.session.stand_ins`; computed by default.
     """
@@ -164,11 +207,12 @@ class FusedModel:
         weights: FusionWeights,
         exploration: Exploration | None = None,
         *,
+        neighbours: SessionNeighbours | None = None,
         space: ContentSpace | None = None,
         weights_of_stand_ins: sparse.csr_array | None = None,
     ) -> None:
         self.network, self.memory, self.weights = network, memory, weights
-        self.exploration = exploration
+        self.exploration, self.neighbours = exploration, neighbours
         clicked: np.ndarray = network.network.warm.cpu().numpy()
         self.space = space or ContentSpace.fit(network.features, clicked)
         units = self.space.units(network.features)
@@ -230,7 +274,11 @@ class FusedModel:
         """
         network = self.network.scores(prefixes)  # (n, n_items)
         memory = self.memory.scores(prefixes, self.stand_ins).toarray()  # (n, n_items)
-        return Parts(network, memory, self.cosine(prefixes, recency or self.weights.recency))
+        neighbours = None
+        if self.neighbours is not None:
+            neighbours = self.neighbours.scores(prefixes, self.stand_ins).toarray()
+        cosine = self.cosine(prefixes, recency or self.weights.recency)
+        return Parts(network, memory, cosine, neighbours)
 
     def cosine(self, prefixes: Sequence[np.ndarray], recency: float) -> np.ndarray:
         """Similarity of all items to the weighted mean of each session: (n, n_items) float32."""
@@ -254,16 +302,26 @@ class FusedModel:
             ConfigError: the share is not between 0 and 1, or its offset is not known.
         """
         elements = self.elements(rows, new)
-        recent = decayed_weights(len(rows), self.memory.config.recency)[elements.owner]
-        known = self.memory.row(elements.items, elements.weights * recent)
         mean = decayed_weights(len(rows), self.weights.recency)
         return SessionQuery(
             self.network.session_vectors([rows], new)[0],
             ((mean / mean.sum()) @ elements.units).astype(np.float32),
-            known,
-            self._spread(*known),
+            self._clicks(elements),
             self.offset_for(exploration),
         )
+
+    def _clicks(self, elements: Elements) -> tuple[ClickScores, ...]:
+        """Scores of the memories of clicks for one session."""
+        n, items, weights = len(elements.units), elements.items, elements.weights
+        recent = decayed_weights(n, self.memory.config.recency)[elements.owner]
+        known = self.memory.row(items, weights * recent)
+        factors = self.weights.memory, self.weights.sharpness
+        found = [ClickScores(*factors, known, self._spread(*known))]
+        if self.neighbours is not None and self.weights.neighbours:
+            known = self.neighbours.row(items, n - 1 - elements.owner, weights)
+            factors = self.weights.neighbours, self.weights.neighbour_sharpness
+            found.append(ClickScores(*factors, known, self._spread(*known)))
+        return tuple(found)
 
     def elements(self, rows: np.ndarray, new: np.ndarray | None = None) -> Elements:
         """The items of one session; arguments as in `query`."""
@@ -315,15 +373,18 @@ class FusedModel:
         if weights.cosine:
             content = np.float32(weights.cosine) * query.content
             scores += _joined([table.units @ content for table in self._tables])
-        items, memory = query.memory
-        scores[items] += self.of_memory(memory).astype(np.float32)
+        for one in query.clicks:
+            items, values = one.all
+            scores[items] += damped(values, one.weight, one.sharpness).astype(np.float32)
         scores[~self.clicked] += np.float32(query.offset)
         scores[np.isnan(scores)] = -np.inf
         return scores
 
     def scores_at(self, query: SessionQuery, rows: np.ndarray) -> np.ndarray:
         """Exact scores of some items, which do not depend on the others: (m,) float64."""
-        scores = self.of_memory(values_at(*query.memory, rows))
+        scores = np.zeros(len(rows))
+        for one in query.clicks:
+            scores += damped(values_at(*one.all, rows), one.weight, one.sharpness)
         scores[~self._clicked_at(rows)] += query.offset
         return scores + self._dense(query, self.network.vectors_of(rows), self.units_of(rows))
 
@@ -332,8 +393,11 @@ class FusedModel:
         units = self.space.units(features)
         nearest = self._stand_ins_of(units)  # (n, n_known)
         place, owner = entries_of(nearest, np.arange(len(units)))
-        memory = values_at(*query.known, nearest.indices[place]) * nearest.data[place]
-        scores = self.of_memory(np.bincount(owner, memory, len(units)))
+        scores = np.zeros(len(units))
+        for one in query.clicks:
+            values = values_at(*one.known, nearest.indices[place]) * nearest.data[place]
+            summed = np.bincount(owner, values, len(units)).astype(np.float64)  # int if empty
+            scores += damped(summed, one.weight, one.sharpness)
         return scores + query.offset + self._dense(query, self.network.encode_new(features), units)
 
     def with_new_items(self, features: np.ndarray) -> "FusedModel":
@@ -354,7 +418,7 @@ class FusedModel:
         return model
 
     def _spread(self, items: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Memory scores of clicked items, and of all items that these stand for."""
+        """Scores of clicked items, and of all items that these stand for."""
         rows, scores = [items], [values]
         for table, start in self._starts():
             if not table.clicked.all():
@@ -364,10 +428,6 @@ class FusedModel:
         row = np.concatenate(rows)
         order = np.argsort(row, kind="stable")
         return row[order], np.concatenate(scores)[order]
-
-    def of_memory(self, memory: np.ndarray) -> np.ndarray:
-        """What memory scores add to the score: float64."""
-        return self.weights.memory * np.log1p(self.weights.sharpness * memory)
 
     def _dense(self, query: SessionQuery, vectors: np.ndarray, units: np.ndarray) -> np.ndarray:
         """What network and cosine add to the scores of (n, h + 1) vectors and (n, d') units: (n,) float64.

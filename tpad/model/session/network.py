@@ -166,6 +166,12 @@ class SessionModel(nn.Module):
         if config.id_embedding:
             self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
 
+    @property
+    def by_item(self) -> list[nn.Parameter]:
+        """Parameters with one row for each item."""
+        names = ("input_ids", "output_ids", "bias")
+        return [getattr(self, name) for name in names if hasattr(self, name)]
+
     def item_inputs(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
         """Project items as elements of a session: (n_items, d) -> (n_items, h).
 
@@ -176,7 +182,19 @@ class SessionModel(nn.Module):
         """
         x = self.input_projection(table)
         if self.config.id_embedding and not new:
-            x = self._add_ids(x, self.output_ids if self.config.tied else self.input_ids, first)
+            x = self._add_ids(x, self._input_ids, first)
+        return F.dropout(self.input_norm(x), self.config.dropout, self.training)
+
+    def some_inputs(self, table: Tensor, rows: Tensor) -> Tensor:
+        """`item_inputs` of some items; the gradients of ID embeddings are sparse.
+
+        Args:
+            table: (n, d) scaled features.
+            rows: (n,) int64, rows of the items.
+        """
+        x = self.input_projection(table)  # (n, h)
+        if self.config.id_embedding:
+            x = x + self._ids_of(self._input_ids, rows)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
     def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
@@ -188,6 +206,21 @@ class SessionModel(nn.Module):
         if self.config.id_embedding and not new:
             x = self._add_ids(x, self.output_ids, first)
         return torch.cat([x, self._biases(len(x), first, new)[:, None]], dim=1)
+
+    def some_vectors(self, table: Tensor, rows: Tensor) -> Tensor:
+        """`item_vectors` of some warm items; the gradients of ID embeddings and biases are sparse.
+
+        Args:
+            table: (n, d) scaled features.
+            rows: (n,) int64, rows of the items.
+        """
+        x = self.output_projection(table)  # (n, h)
+        if self.config.id_embedding:
+            x = x + self._ids_of(self.output_ids, rows)
+        biases = x.new_zeros(len(x))
+        if self.config.item_bias:
+            biases = self.bias.gather(0, rows, sparse_grad=True)
+        return torch.cat([x, biases[:, None]], dim=1)
 
     def session_vectors(self, states: Tensor) -> Tensor:
         """States (…, h) -> session vectors (…, h + 1); their dot products with item vectors are the scores."""
@@ -232,12 +265,23 @@ class SessionModel(nn.Module):
         distance = (step[:, None] - step[None, :]).clamp(min=0)  # (L, L)
         return torch.exp(-F.softplus(self.decay) * distance).tril() @ elements  # (B, L, h)
 
+    @property
+    def _input_ids(self) -> Tensor:
+        return self.output_ids if self.config.tied else self.input_ids
+
     def _add_ids(self, x: Tensor, ids: Tensor, first: int) -> Tensor:
-        keep = self.warm
-        if self.training:
-            keep = keep & (torch.rand(len(keep), device=keep.device) >= self.config.id_dropout)
-        ids = (ids * keep[:, None])[first : first + len(x)]  # (n_known, h)
+        ids = (ids * self._keep(self.warm)[:, None])[first : first + len(x)]  # (n_known, h)
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
+
+    def _ids_of(self, ids: Tensor, rows: Tensor) -> Tensor:
+        """ID embeddings of some items; zero if dropped, or if the item is cold: (n,) -> (n, h)."""
+        return F.embedding(rows, ids, sparse=True) * self._keep(self.warm[rows])[:, None]
+
+    def _keep(self, warm: Tensor) -> Tensor:
+        """Which ID embeddings are used: (n,) bool -> (n,) bool."""
+        if not self.training:
+            return warm
+        return warm & (torch.rand(len(warm), device=warm.device) >= self.config.id_dropout)
 
     def _biases(self, n_items: int, first: int, new: bool) -> Tensor:
         """Biases (n_items,); items without clicks get that of the mean popularity."""

@@ -21,6 +21,7 @@ from tpad.model.session.exploration import Exploration
 from tpad.model.session.fitted import EpochReport, FittedSessionModel
 from tpad.model.session.fused import FusedModel, FusionWeights
 from tpad.model.session.memory import Memory, MemoryConfig
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.network import SessionModelConfig
 from tpad.model.session.sparse_rows import restored, state_of
 from tpad.model.session.stand_ins import with_own_rows
@@ -41,12 +42,14 @@ def save_recommender(model: FusedModel, path: str | Path) -> None:
     states: dict[str, Mapping[str, Any]] = {
         "": {name: tensor.numpy() for name, tensor in model.network.state_dict().items()},
         "memory.": model.memory.state(),
+        "neighbours.": {} if model.neighbours is None else model.neighbours.state(),
         "content.": model.space.state(),
         "stand_ins.": state_of(new),
     }
     settings = {
         "network": asdict(model.network.config),
         "memory": asdict(model.memory.config),
+        "neighbours": None if model.neighbours is None else asdict(model.neighbours.config),
         "weights": asdict(model.weights),
         "exploration": None if model.exploration is None else asdict(model.exploration),
         "history": [asdict(report) for report in model.history],
@@ -101,7 +104,7 @@ def _restored(
     new = restored(_arrays("stand_ins.", state), n_items, "list of stand-ins")
     if new.shape[0] != n_items - clicked.sum() or not clicked[new.indices].all():
         raise ValueError("its stand-ins are not those of the items without clicks")
-    exploration = settings["exploration"]
+    exploration, neighbours = settings["exploration"], settings["neighbours"]
     model = FusedModel(
         network,
         Memory.restored(
@@ -109,6 +112,11 @@ def _restored(
         ),
         from_json(FusionWeights, settings["weights"]),
         None if exploration is None else from_json(Exploration, exploration),
+        neighbours=None
+        if neighbours is None
+        else SessionNeighbours.restored(
+            _arrays("neighbours.", state), n_items, from_json(NeighboursConfig, neighbours)
+        ),
         space=ContentSpace.restored(_arrays("content.", state), features.shape[1]),
         weights_of_stand_ins=with_own_rows(new, clicked),
     )

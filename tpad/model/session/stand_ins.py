@@ -8,7 +8,7 @@ row and column of a new item are the weighted means of those of its stand-ins.
 import numpy as np
 from scipy import sparse
 
-COUNT = 10
+COUNT = 30
 """Stand-ins of each unclicked item."""
 POWER = 3.0
 """Exponent of the cosine similarity in the weights."""

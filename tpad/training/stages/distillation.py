@@ -25,13 +25,16 @@ from tpad.model.heads import (
     word_loss,
 )
 from tpad.model.scaler import FeatureScaler
+from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.training.context import Context
 from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import contained, reciprocal_ranks
+from tpad.training.sampled_softmax import Sampling, some_cases
 from tpad.training.stage import StageSpec
 from tpad.training.stages.distillation_data import training_data
 from tpad.training.stages.distillation_networks import DistillationConfig, Networks
+from tpad.training.stages.distillation_steps import StepItems, StepSampler, sampled_next_loss
 from tpad.training.stages.prefixes import Prefixes
 from tpad.training.stages.student import GivenOnly, Student
 from tpad.training.stages.teacher import TeacherScores, relative
@@ -41,6 +44,7 @@ from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # prefixes with teacher scores in each step
 ALIGN_BATCH = 256  # items on which each step estimates mutual information
+SAMPLING = Sampling()
 MASKED = -1e4  # score of masked candidates; finite, because KL of two infinities is undefined
 
 
@@ -101,6 +105,16 @@ class _Training:
             np.flatnonzero(np.isin(prefixes.target, self.rows))
             for prefixes in (self.train, self.validation)
         )  # numbers of the prefixes whose target is in the table
+        self.step_items = StepSampler(
+            data.column.cpu().numpy()[self.train.target[self.train_cases]],
+            self.n_warm,
+            len(self.imagined),
+            config.imagined_batch,
+            SAMPLING,
+        )
+        if self.step_items.sampler is not None:
+            cases = self.validation_cases
+            self.validation_cases = cases[some_cases(len(cases), SAMPLING.validation_cases)]
         self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
         last = f"last.{context.mllm.num_layers}"
         self.t_items = torch.from_numpy(transfer.items[last][self.rows]).to(device)  # (n_warm, d)
@@ -206,39 +220,50 @@ class _Training:
     def _losses(self, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Tensor]:
         config, device = self.config, self.table.device
         scored = self._draw_teacher_scores(rng)
-        # Only some imagined items are used: the candidates of this step, and a random choice.
-        some = rng.permutation(len(self.imagined))[: config.imagined_batch] + self.n_warm
-        others = torch.from_numpy(some).to(device)
-        if scored is not None:
-            others = torch.cat([others, scored[1][scored[1] >= self.n_warm]])
-        others = torch.unique(others)
-        table = torch.cat([self.table, self.imagined[others - self.n_warm]])  # (n, D)
-        every = torch.cat([torch.arange(self.n_warm, device=device), others])  # (n,), ascending
-        both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
-        tau, nu = both_tau[: self.n_warm], both_nu[: self.n_warm]
-        losses = {}
-        chosen = torch.from_numpy(rows).to(device)
-        t_tau, _ = self.transfer_heads(self.t[chosen])  # (B, h_tau)
         targets = self.column[torch.from_numpy(self.train.target[rows]).to(device)]  # (B,)
-        scores = self._scores(t_tau, tau, 0)  # (B, n_warm)
-        losses["next"] = config.next_weight * info_nce(
-            scores, targets, exclude=self._seen(self.train, rows)
-        )
+        items = self.step_items.draw(targets, None if scored is None else scored[1], rng)
+        every, n_warm = items.every, items.n_warm
+        own = self.table if items.log_q is None else F.embedding(every[:n_warm], self.table)
+        table = torch.cat([own, self.imagined[every[n_warm:] - self.n_warm]])  # (n, D)
+        both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
+        tau, nu = both_tau[:n_warm], both_nu[:n_warm]
+        losses = {}
+        losses["next"] = config.next_weight * self._next_loss(rows, targets, both_tau, items)
         if scored is not None:
             losses["kd"] = config.kd_weight * self._distil(both_tau, every, *scored)
         drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
         aligned = torch.from_numpy(drawn).to(device)  # (b,)
-        i_tau, i_nu = self.transfer_heads(self.t_items[aligned])  # (b, h_tau) each
+        i_tau, i_nu = self.transfer_heads(self.t_items[every[aligned]])  # (b, h_tau) each
         if config.align:
             losses["align"] = config.align_weight * self.networks.bound.loss(tau[aligned], i_tau)
         of_items = self.networks.apart_k(tau[aligned], nu[aligned])
         losses["apart"] = of_items.loss + self.networks.apart_t(i_tau, i_nu).loss
         if self.networks.intrinsic is None:
-            own = word_loss(self.heads.words(table), self.words[every])
+            described = word_loss(self.heads.words(table), self.words[every])
         else:
-            own = self.networks.intrinsic(both_nu, self.words[every], table.detach())
-        losses["intrinsic"] = config.describe_weight * own
+            described = self.networks.intrinsic(both_nu, self.words[every], table.detach())
+        losses["intrinsic"] = config.describe_weight * described
         return losses
+
+    def _next_loss(
+        self, rows: np.ndarray, targets: Tensor, tau: Tensor, items: StepItems
+    ) -> Tensor:
+        """Cross-entropy of the next items of some prefixes.
+
+        Args:
+            rows: (B,) numbers of the prefixes.
+            targets: (B,) columns of their next items.
+            tau: (n, h_tau), of the items of the step.
+            items: of the step.
+        """
+        t_tau, _ = self.transfer_heads(self.t[torch.from_numpy(rows).to(tau.device)])  # (B, h_tau)
+        scores = self._scores(t_tau, tau[items.candidates], 0)  # (B, C)
+        if items.log_q is None:
+            return info_nce(scores, targets, exclude=self._seen(self.train, rows))
+        padded, _ = pad_sessions([self.train.prefix(row) for row in rows])
+        prefixes = padded.to(tau.device)  # (B, L)
+        seen = torch.where(prefixes >= 0, self.column[prefixes.clamp(min=0)], PADDING)
+        return sampled_next_loss(scores, targets, seen, items)
 
     def _draw_teacher_scores(
         self, rng: np.random.Generator

@@ -269,13 +269,13 @@ class _Training:
     ) -> tuple[Tensor, Tensor | None]:
         """Ascending rows (C,) of the candidates of a batch of windows, and the log-probability with
         which each one is sampled; None if all warm items are candidates."""
-        warm = self.shop.warm_rows
+        warm, lengths = self.shop.warm_rows, np.array([len(window) for window in batch])
         sample = sample_items(
             len(warm),
             self.config.max_negatives,
             rng,
             targets=np.searchsorted(warm, places(batch)[2]),
-            absent=self.batch_targets.absent(batch)[warm],
+            absent=lambda columns: self.batch_targets.absent(lengths, warm[columns]),
         )
         if sample is None:
             return self.warm, None

@@ -11,33 +11,31 @@ SHARES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6,
 """Shares of new items in the first K places to be measured."""
 
 
-def measure_exploration(
-    scores: np.ndarray, targets: np.ndarray, new: np.ndarray, offset: float
-) -> Exploration | None:
+def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> Exploration | None:
     """The share of new items and P@20 at the chosen offset and at those that give `SHARES`.
 
     Args:
-        scores: (n, n_items) float32 without an offset; −inf for items that are not candidates.
-        targets: (n,) item rows.
-        new: (n_items,) bool, the items whose scores the offset is added to.
+        scores: (n, width) float32 of candidates without an offset, the target first; −inf at unused
+            places.
+        new: (n, width) bool, the candidates whose scores the offset is added to.
         offset: the chosen offset.
 
     Returns:
         The curve; None if there are no cases or no new candidates.
     """
-    if not len(targets) or not np.isfinite(scores[:, new]).any():
+    if not np.isfinite(scores[new]).any():
         return None
     entering = _entering(scores, new)  # (n · K,)
     wanted = entering[[int(share * len(entering)) for share in SHARES]]
     offsets = np.unique(np.append(wanted[np.isfinite(wanted)], offset).astype(np.float32))
     known, of_new = (np.zeros(len(offsets)) for _ in range(2))
-    is_new, place = new[targets], torch.from_numpy(targets).long()
-    moved = scores.copy()
+    is_new = new[:, 0]
+    first = torch.zeros(len(scores), dtype=torch.long)
     for number, one in enumerate(offsets):
-        moved[:, new] = scores[:, new] + one
-        hits = expected_gains(torch.from_numpy(moved), place, torch.ones(K, dtype=torch.float64))
+        moved = torch.from_numpy(scores + one * new)
+        hits = expected_gains(moved, first, torch.ones(K, dtype=torch.float64)).numpy()
         for column, some in ((known, ~is_new), (of_new, is_new)):
-            column[number] = hits.numpy()[some].mean() if some.any() else 0.0
+            column[number] = hits[some].mean() if some.any() else 0.0
     share = np.searchsorted(entering, offsets) / len(entering)
     columns = (offsets, share, known, of_new)
     return Exploration(*(tuple(map(float, column)) for column in columns))
@@ -48,7 +46,8 @@ def _entering(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
 
     The i-th best new item is there if its score is above that of the (K + 1 − i)-th best other item.
     """
-    others, own = _best(scores[:, ~new]), _best(scores[:, new])  # (n, K)
+    others = _best(np.where(new, -np.inf, scores))  # (n, K)
+    own = _best(np.where(new, scores, -np.inf))  # (n, K)
     with np.errstate(invalid="ignore"):
         gaps = others[:, ::-1] - own
     gaps[own == -np.inf] = np.inf

@@ -1,0 +1,89 @@
+"""Chooses the settings of the memories of clicks, each alone, on validation cases with clicked targets."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from tpad.data.cases import mask_history
+from tpad.data.sessions import Cases, Sessions
+from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
+from tpad.training.fusion.validation import Validation, sampled
+from tpad.training.ranking import expected_gains
+
+MAX_CASES = 3_000
+K = 20
+GAINS = 1 + 1 / torch.arange(1, K + 1, dtype=torch.float64)
+"""What a target at each rank adds to P@20 + MRR@20."""
+MEMORY_GRID = {
+    "decay": (1.0, 2.0, 4.0, 8.0),
+    "back": (0.5, 1.0),
+    "shrinkage": (3.0, 10.0, 30.0),
+    "popularity": (0.0, 0.25, 0.5),
+}
+RECENCY_FACTORS = (0.5, 1.0)
+"""Recencies of the memory that are tried, as multiples of its decay."""
+NEIGHBOUR_GRID = {"recency": (2.0, 4.0, 8.0), "rarity": (0.0, 1.0, 5.0)}
+CHUNK = 512  # cases scored at once
+
+Model = TypeVar("Model", Memory, SessionNeighbours)
+
+
+def tune_memory(check: Validation) -> Memory:
+    """The memory with the settings of `MEMORY_GRID` that have the highest P@20 + MRR@20."""
+    return _best(_memories(check.train, len(check.clicked), check.mask_seen), check)
+
+
+def tune_neighbours(check: Validation) -> SessionNeighbours:
+    """The session neighbours with the settings of `NEIGHBOUR_GRID` that have the highest P@20 + MRR@20."""
+    one = SessionNeighbours.fit(check.train, len(check.clicked), NeighboursConfig())
+    tries = product(*NEIGHBOUR_GRID.values())
+    configs = [
+        replace(one.config, **dict(zip(NEIGHBOUR_GRID, each, strict=True))) for each in tries
+    ]
+    return _best((one.with_config(config) for config in configs), check)
+
+
+def _best(models: Iterator[Model], check: Validation) -> Model:
+    cases = sampled(check.on_clicked().cases, MAX_CASES)
+    best: tuple[float, Model] | None = None
+    for model in models:
+        value = _value(model, cases, check)
+        if best is None or value > best[0]:
+            best = value, model
+    assert best is not None
+    return best[1]
+
+
+def _value(model: Memory | SessionNeighbours, cases: Cases, check: Validation) -> float:
+    """Sum of the gains over the cases."""
+    total = 0.0
+    for start in range(0, len(cases), CHUNK):
+        part = slice(start, start + CHUNK)
+        prefixes = cases.prefixes[part]
+        scores: np.ndarray = sparse.csr_array(model.scores(prefixes)).toarray()  # (n, n_items)
+        scores[:, ~check.candidates] = -np.inf
+        if check.mask_seen:
+            mask_history(scores, prefixes)
+        targets = torch.from_numpy(cases.targets[part]).long()
+        total += float(expected_gains(torch.from_numpy(scores), targets, GAINS).sum())
+    return total
+
+
+def _memories(train: Sessions, n_items: int, mask_seen: bool) -> Iterator[Memory]:
+    """Memories of all settings of the grid; those with the same decay share their counts."""
+    clicks = clicks_of(train, n_items)
+    names = [name for name in MEMORY_GRID if name != "decay"]
+    for decay in MEMORY_GRID["decay"]:
+        counts = count_pairs(train.items, n_items, decay)
+        for values in product(*(MEMORY_GRID[name] for name in names)):
+            config = replace(MemoryConfig(decay=decay), **dict(zip(names, values, strict=True)))
+            memory = Memory.of_counts(counts, clicks, config, mask_seen=mask_seen)
+            for factor in RECENCY_FACTORS:
+                recency = max(1.0, factor * decay)
+                yield Memory(memory.matrix, replace(config, recency=recency))

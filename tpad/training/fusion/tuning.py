@@ -1,0 +1,145 @@
+"""Fits the fused recommender, and chooses the settings of its parts on validation sessions.
+
+1. The settings of the memory and of the session neighbours are those of a grid with the best value of each
+   alone (`tpad.training.fusion.clicks`).
+2. Each network is trained without the clicks of the validation sessions and of the pseudo-cold items
+   (`tpad.training.fusion.validation`). The weights of the parts, the whitening of the content space and the
+   offset of new items are chosen by rank metrics: weights that maximise the likelihood show too few new
+   items (`tpad.training.fusion.weights`). The best network is kept.
+3. Network, memory and session neighbours are fitted with all training clicks.
+
+Test sessions are not used.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tpad.data.sessions import Sessions
+from tpad.model.session.content_space import ContentSpace
+from tpad.model.session.fused import FusedModel
+from tpad.model.session.memory import Memory
+from tpad.model.session.neighbours import SessionNeighbours
+from tpad.training.fitting import fit_session_model
+from tpad.training.fusion.clicks import tune_memory, tune_neighbours
+from tpad.training.fusion.config import FusionConfig, FusionTuning, TuningStore
+from tpad.training.fusion.exploration import measure_exploration
+from tpad.training.fusion.pools import pools_of
+from tpad.training.fusion.validation import Validation
+from tpad.training.fusion.weights import tune_weights
+from tpad.training.trainer import Progress
+
+
+def fit_fused(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: FusionConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> tuple[FusedModel, FusionTuning]:
+    """Tune and fit the fused recommender on one embedding set.
+
+    Args:
+        features: (n_items, d), finite.
+        train, validation: sessions.
+        warm: (n_items,) bool, items of the training sessions.
+        config: settings.
+        progress: called after each epoch of the network.
+        say: called with a line for each step.
+    """
+    tuning = tune_fused(features, train, validation, warm, config, progress=progress, say=say)
+    return fit_tuned(features, train, validation, warm, tuning, progress=progress), tuning
+
+
+def tune_fused(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    config: FusionConfig | None = None,
+    *,
+    say: Callable[[str], None] | None = None,
+    store: TuningStore | None = None,
+    **options: Any,
+) -> FusionTuning:
+    """Choose the settings of the parts.
+
+    Args:
+        features, train, validation, warm, config, say: as in `fit_fused`.
+        store: keeps the results of finished networks.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`. The state in the
+            checkpoint is that of the first network that the store lacks.
+    """
+    config = config or FusionConfig()
+    say = say or (lambda line: None)
+    check = Validation.of(train, validation, warm, mask_seen=config.mask_seen)
+    memory, neighbours = tune_memory(check), tune_neighbours(check)
+    say(f"memory: {memory.config}; {neighbours.config}")
+    best: FusionTuning | None = None
+    for number, network in enumerate(config.networks):
+        found = store.load(number) if store is not None else None
+        if found is None:
+            tried = fit_session_model(
+                features, check.train, validation, check.clicked, network, **options
+            )
+            pools = pools_of(features, tried, memory, neighbours, check)
+            chosen = tune_weights(pools)
+            scores = pools.scores(replace(chosen.weights, offset=0.0), chosen.whitening)
+            found = FusionTuning(
+                network,
+                memory.config,
+                chosen.weights,
+                chosen.value,
+                chosen.whitening,
+                neighbours.config,
+                measure_exploration(scores, pools.unclicked, chosen.weights.offset),
+            )
+            say(
+                f"{network.layers} layers: {chosen.weights}, whitening {chosen.whitening}, "
+                f"value {chosen.value:.4f}"
+            )
+            if store is not None:
+                store.save(number, found)
+        if best is None or found.value > best.value:
+            best = found
+    assert best is not None
+    return best
+
+
+def fit_tuned(
+    features: np.ndarray,
+    train: Sessions,
+    validation: Sessions,
+    warm: np.ndarray,
+    tuning: FusionTuning,
+    *,
+    seed: int | None = None,
+    **options: Any,
+) -> FusedModel:
+    """Fit the fused recommender with chosen settings, on all training clicks.
+
+    Args:
+        features, train, validation, warm: as in `fit_fused`.
+        tuning: as `tune_fused` returns it.
+        seed: of the network; by default that of the tuning.
+        options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
+    """
+    config = tuning.network if seed is None else replace(tuning.network, seed=seed)
+    network = fit_session_model(features, train, validation, warm, config, **options)
+    n_items = len(features)
+    neighbours = None
+    if tuning.weights.neighbours:
+        neighbours = SessionNeighbours.fit(train, n_items, tuning.neighbours)
+    return FusedModel(
+        network,
+        Memory.fit(train, n_items, tuning.memory, mask_seen=config.mask_seen),
+        tuning.weights,
+        tuning.exploration,
+        neighbours=neighbours,
+        space=ContentSpace.fit(features, warm, tuning.whitening),
+    )
