@@ -3,23 +3,32 @@
     path = make_large_bundle(tmp_path / "large", 1_000_000)
     recommender = tpad.load(path, encoder=WideEncoder())
 
-It has the demo's trained session model, its sessions and its items; the further items lie around them
-in families of look-alikes, as the colours and sizes of one product do.
+It has the demo's items, sessions and trained network. The further items lie around them in families of
+look-alikes, as the colours and sizes of one product do. A tenth of them has no clicks; the others have rows
+in a made-up memory.
 """
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from fake_bundle import FakeEncoder
+from scipy import sparse
 
 from tpad import Bundle, Dataset
 from tpad.bundle import write_bundle
+from tpad.model.session.fitted import FittedSessionModel
+from tpad.model.session.fused import FusedModel
+from tpad.model.session.memory import Memory
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 WIDTH = 192  # of the demo's embeddings
 FAMILY = 50  # items of a family, on average
 CHUNK = 50_000
+UNCLICKED = 0.1  # share of the further items
+FOLLOWED_BY = 50  # entries of each row of the memory
+STAND_INS = 10
 # Of the demo's own spread: how far a family lies from a demo item, and an item from its family.
 FAMILY_SPREAD, ITEM_SPREAD = 0.4, 0.2
 
@@ -64,7 +73,7 @@ def make_large_bundle(folder: str | Path, n_items: int, seed: int = 0) -> Path:
         dataset=dataset,
         encoder=WideEncoder(),
         embeddings={"tpad": features},
-        recommenders={"tpad": demo.recommenders["tpad"]},
+        recommenders={"tpad": large_model(demo.recommenders["tpad"], features, seed)},
         config={"preset": "large", "seed": seed},
     )
 
@@ -86,3 +95,41 @@ def large_features(own: np.ndarray, n_items: int, seed: int = 0) -> np.ndarray:
         of = families[rng.integers(n_families, size=n)]
         features[start : start + n] = of + ITEM_SPREAD * noise(n)
     return features
+
+
+def large_model(own: FusedModel, features: np.ndarray, seed: int = 0) -> FusedModel:
+    """The demo's recommender over more items, with a made-up memory of popular items.
+
+    Args:
+        own: the demo's recommender.
+        features: (n_items, d), those of the demo first.
+        seed: of all random numbers.
+    """
+    rng, n_items = np.random.default_rng(seed), len(features)
+    clicked = np.concatenate([own.clicked, rng.random(n_items - own.n_items) >= UNCLICKED])
+    known, new = np.flatnonzero(clicked), np.flatnonzero(~clicked)
+    state = own.network.state_dict() | {"network.warm": torch.from_numpy(clicked)}
+    for name in ("network.bias", "network.input_ids", "network.output_ids"):
+        if name in state:  # further items have those of an item of the demo
+            state[name] = state[name][rng.integers(own.n_items, size=n_items)]
+    network = FittedSessionModel.restored(state, own.network.config, features)
+    # The square of a uniform number: popular items follow more often.
+    place = (len(known) * rng.random(len(known) * FOLLOWED_BY) ** 2).astype(np.int64)
+    indices = rng.permutation(known)[place].astype(np.int32)
+    data = rng.choice(own.memory.matrix.data, len(indices))
+    indptr = np.concatenate([[0], np.cumsum(clicked * FOLLOWED_BY)])
+    memory = sparse.csr_array((data, indices, indptr), shape=(n_items, n_items))
+    of_new = rng.choice(known, len(new) * STAND_INS)
+    rows = np.concatenate([known, np.repeat(new, STAND_INS)])
+    weights = np.concatenate([np.ones(len(known)), np.full(len(of_new), 1 / STAND_INS)])
+    stand_ins = sparse.csr_array(
+        (weights.astype(np.float32), (rows, np.concatenate([known, of_new]))), shape=memory.shape
+    )
+    return FusedModel(
+        network,
+        Memory(memory, own.memory.config),
+        own.weights,
+        own.exploration,
+        space=own.space,
+        weights_of_stand_ins=stand_ins,
+    )

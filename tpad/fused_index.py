@@ -1,12 +1,13 @@
 """Finds the items with the highest fused score: exactly, or among candidates in a large catalogue.
 
-Without the memories of clicks, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]` with a
-vector of the session, plus the offset of unclicked items. So the candidates are the best items of an index
-over these vectors, once for clicked and once for unclicked items, and the items with the highest scores
-of each memory. Then each candidate gets its exact fused score.
+Without the memories of clicks, a fused score is the inner product of `[w_n · network vector ; w_c · unit vector]`
+with a vector of the session, plus the offset of unclicked items. So the candidates are the best items of an
+index over these vectors, once for clicked and once for unclicked items, and the items that a memory could
+bring among the best. Then each candidate gets its exact fused score.
 
-An item without a score of a memory is ranked by the inner product alone. So nothing is lost by the memories:
-the recall of the list is that of the index.
+Memories only add to a score. So an item without a score of a memory that is among the best k has no more than
+k − 1 items above it in its index: the best k of each index suffice, and the recall of the list is that of the
+indices.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,10 @@ from tpad.index import Index, IndexSettings
 from tpad.index.index import check_k
 from tpad.index.parts import AUTO_SIZE, TOLERANCE, within
 from tpad.model.session.fused import FusedModel, SessionQuery
+from tpad.model.session.sparse_rows import values_at
 
-CANDIDATES = 200
-"""Candidates of each index, in addition to the wanted items."""
 OF_MEMORY = 4_000
-"""Candidates with the highest scores of each memory."""
+"""Most candidates from the memories, those with the highest scores."""
 CHUNK = 65_536  # items whose vectors are joined at once
 
 
@@ -38,14 +38,15 @@ class FusedIndex:
     def __init__(
         self, model: FusedModel, method: str = "auto", settings: IndexSettings | None = None
     ) -> None:
-        self.model, self.method, self.settings = model, method, settings
+        self.model, self.method = model, method
+        self.settings = settings or IndexSettings()
         self._longest = _longest(model, np.arange(model.n_items))
         self._parts: tuple[_Part, ...] = ()
         if self.used != "exact":
             clicked = model.clicked
             groups = np.flatnonzero(clicked), np.flatnonzero(~clicked)
             self._parts = tuple(
-                _Part(rows, Index(_vectors(model, rows), self.used, settings), bool(unclicked))
+                _Part(rows, Index(_vectors(model, rows), self.used, self.settings), bool(unclicked))
                 for unclicked, rows in enumerate(groups)
             )
 
@@ -129,17 +130,16 @@ class FusedIndex:
 
     def _candidates(self, query: SessionQuery, k: int, left_out: np.ndarray) -> np.ndarray:
         """Candidates for the best k items: unique rows."""
-        found, vector = [], _joined_query(self.model, query)
-        for one in query.clicks:
-            items, values = one.all
-            if len(items) > OF_MEMORY:
-                items = items[np.argpartition(-values, OF_MEMORY)[:OF_MEMORY]]
-            found.append(items)
+        vector = _joined_query(self.model, query)
+        found: list[tuple[np.ndarray, np.ndarray]] = []  # rows and their scores without memories
         for part in self._parts:
             if not (part.unclicked and query.offset == -np.inf):
-                place, _ = part.index.search(vector, k + CANDIDATES + len(left_out))
-                found.append(part.rows[place])
-        return np.setdiff1d(np.concatenate(found), left_out)
+                place, scores = part.index.search(vector, k + len(left_out))
+                offset = query.offset if part.unclicked else 0.0
+                found.append((part.rows[place], scores + offset))
+        rows, scores = (np.concatenate(column) for column in zip(*found, strict=True))
+        items = _raised(query, rows, scores, k, left_out)
+        return np.setdiff1d(np.concatenate([rows, items]), left_out)
 
 
 class _Part:
@@ -153,6 +153,29 @@ class _Part:
 
     def __init__(self, rows: np.ndarray, index: Index, unclicked: bool) -> None:
         self.rows, self.index, self.unclicked = rows, index, unclicked
+
+
+def _raised(
+    query: SessionQuery, rows: np.ndarray, scores: np.ndarray, k: int, left_out: np.ndarray
+) -> np.ndarray:
+    """Items that the memories of clicks could bring among the best k.
+
+    Args:
+        query, k, left_out: of the search.
+        rows: (m,), the best items without memories.
+        scores: (m,), their scores without memories.
+    """
+    items, gain = query.gains
+    others = ~np.isin(rows, left_out)
+    if others.sum() >= k:
+        whole = (scores + values_at(items, gain, rows))[others]
+        least = np.partition(whole, len(whole) - k)[len(whole) - k]
+        # Without memories, no item scores higher than the best one of the indices.
+        kept = gain + scores.max() >= least
+        items, gain = items[kept], gain[kept]
+    if len(items) > OF_MEMORY:
+        items = items[np.argpartition(-gain, OF_MEMORY)[:OF_MEMORY]]
+    return items
 
 
 def _vectors(model: FusedModel, rows: np.ndarray) -> np.ndarray:

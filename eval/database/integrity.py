@@ -102,7 +102,9 @@ def _is_complete(tuned: dict) -> bool:
         weights, network = tuned["weights"], tuned.get("network")
         if not (isinstance(weights, dict) and isinstance(network, dict)):
             return False
-        printed = [weights.get(name) for name in ("network", "memory", "cosine", "offset")]
+        printed = [
+            weights.get(name) for name in ("network", "memory", "neighbours", "cosine", "offset")
+        ]
         return all(isinstance(number, (int, float)) for number in [*printed, network.get("layers")])
     if "pca" in tuned:  # of the recommender of tpad 0.1.0
         return isinstance(tuned.get("cold_offset"), (int, float))

@@ -298,7 +298,7 @@ def _tuned_settings(tuned: dict | None) -> str:
         weights, layers = tuned["weights"], tuned["network"]["layers"]
         return (
             f"{'content' if layers else 'ID'} network ×{weights['network']:g}, "
-            f"memory ×{weights['memory']:g}, cosine ×{weights['cosine']:g}, "
+            f"memory ×{weights['memory']:g}, neighbours ×{weights['neighbours']:g}, cosine ×{weights['cosine']:g}, "
             f"offset {weights['offset']:+.2f}"
         )
     if "pca" in tuned:  # of the recommender of tpad 0.1.0

@@ -41,6 +41,11 @@ class TestRecommend:
         assert [row["item_id"] for row in rows] == expected["item_id"].tolist()
         assert list(rows[0]) == ["rank", "item_id", "score", "is_cold", "title", "category"]
 
+    def test_exploration(self, run):
+        never = ["--session", "item-0001", "-k", "60", "--format", "json", "--exploration", "0"]
+        found = json.loads(run("recommend", *never))
+        assert len(found) > 20 and not any(row["is_cold"] for row in found)
+
     def test_a_picture_with_a_title(self, run, recommender, tmp_path):
         path = tmp_path / "new.png"
         picture("blue", 2).save(path)

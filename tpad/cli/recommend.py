@@ -42,6 +42,13 @@ def add_options(parser: ArgumentParser) -> None:
         "--include-seen", action="store_true", help="also recommend items of the session"
     )
     parser.add_argument(
+        "--exploration",
+        type=float,
+        metavar="SHARE",
+        help="wanted share of new items in the lists, from 0 (never) to 1 (default: the best one for "
+        "clicked and new items together)",
+    )
+    parser.add_argument(
         "--format", choices=FORMATS, default="table", help="output format (default: %(default)s)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the hub id")
@@ -59,7 +66,11 @@ def run(args: Namespace) -> None:
     recommender = load(args.bundle, args.revision, device=args.device)
     session = _session(recommender, args.session, args.title)
     found = recommender.recommend(
-        session, k=args.k, exclude_seen=not args.include_seen, model=args.model
+        session,
+        k=args.k,
+        exclude_seen=not args.include_seen,
+        model=args.model,
+        exploration=args.exploration,
     )
     table = _with_titles(found, recommender)
     print(_formatted(table, args.format), end="")

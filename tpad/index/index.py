@@ -29,7 +29,7 @@ class Index:
     Args:
         vectors: (n, d). A row that is not finite is never returned. A float32 array is not copied
             and must not be changed afterwards.
-        method: "exact" (numpy), "faiss" (`IndexFlatIP`), "ivf" (`IndexIVFFlat`) or "hnsw"
+        method: "exact" (numpy), "faiss" (`IndexFlatIP`), "ivf" (`IndexIVFScalarQuantizer`) or "hnsw"
             (`IndexHNSWFlat`), both approximate from 1,000 vectors on; or "auto": "exact" below
             `AUTO_SIZE` vectors and "ivf" from there.
         settings: of the approximate methods.

@@ -13,6 +13,7 @@ TOLERANCE = 1e-5  # of |query| · |item|; above the error of float32 sums of som
 BLOCK = 256  # scores whose maximum is compared first
 CHUNK = 65_536  # vectors processed at once
 KMEANS_STEPS = 10
+LANES = 8  # numbers that FAISS decodes at once
 POINTS_PER_LIST = 39  # FAISS warns of fewer
 
 
@@ -130,7 +131,9 @@ class Part:
 class _Faiss:
     """A FAISS index by inner product.
 
-    The centroids of "ivf" come from spherical k-means on a bounded sample. The graph of "hnsw" is built
+    "ivf" stores vectors in half precision, which halves the time of a search; the vectors that it finds are
+    scored again. They are divided by their largest value, which half precision can represent, and their
+    width is a multiple of `LANES`, without which FAISS is ten times slower. The centroids of "ivf" come from spherical k-means on a bounded sample. The graph of "hnsw" is built
     by one thread, because several threads would not build the same graph twice. Equal vectors share a
     node, since a node whose neighbours are all equal to itself is a dead end. With the inner product, a
     graph would link all nodes to the longest vectors. Therefore each vector gets one more dimension that
@@ -143,17 +146,25 @@ class _Faiss:
         n, d = vectors.shape
         self.is_flat, self._parameters = method == "faiss", None
         self._vectors, self._groups = vectors, None
+        self._padding = 0
         if method == "ivf":
             nlist = min(settings.nlist or round(n**0.5), max(1, n // POINTS_PER_LIST))
-            self._quantizer = faiss.IndexFlatIP(d)  # FAISS does not own it
-            self.index: Any = faiss.IndexIVFFlat(
-                self._quantizer, d, nlist, faiss.METRIC_INNER_PRODUCT
+            self._padding = -d % LANES
+            self._quantizer = faiss.IndexFlatIP(d + self._padding)  # FAISS does not own it
+            self.index: Any = faiss.IndexIVFScalarQuantizer(
+                self._quantizer,
+                d + self._padding,
+                nlist,
+                faiss.ScalarQuantizer.QT_fp16,
+                faiss.METRIC_INNER_PRODUCT,
+                False,  # store the vectors themselves, not their distance from the centroid
             )
             self.index.cp.niter, self.index.cp.seed = KMEANS_STEPS, settings.seed
             self.index.cp.max_points_per_centroid = n  # the sample is drawn here
             size = min(n, nlist * max(settings.sample, POINTS_PER_LIST))
             drawn = np.random.default_rng(settings.seed).choice(n, size, replace=False)
-            self.index.train(vectors[np.sort(drawn)])
+            largest = np.float32(np.abs(vectors).max(initial=0.0) or 1.0)
+            self.index.train(self._padded(vectors[np.sort(drawn)] / largest))
             self._parameters = faiss.SearchParametersIVF(nprobe=min(settings.nprobe, nlist))
         elif method == "hnsw":
             self.index = faiss.IndexHNSWFlat(d + 1, settings.links)
@@ -166,14 +177,18 @@ class _Faiss:
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1 if method == "hnsw" else threads)
         try:
-            self.index.add(vectors)
+            if method == "ivf":
+                for start in range(0, n, CHUNK):
+                    self.index.add(self._padded(vectors[start : start + CHUNK] / largest))
+            else:
+                self.index.add(vectors)
         finally:
             faiss.omp_set_num_threads(threads)
 
     def search(self, query: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """Scores and positions of the best `reach` vectors and their duplicates, and whether the
         search can find no more."""
-        parameters, asked = self._parameters, query[None]
+        parameters, asked = self._parameters, self._padded(query[None])
         if self._groups is not None:
             parameters = _faiss().SearchParametersHNSW(efSearch=max(self._ef_search, reach))
             asked = np.append(query, np.float32(0))[None]
@@ -183,8 +198,13 @@ class _Faiss:
         everything = len(found) < reach or reach == self.index.ntotal
         if self._groups is not None:
             found = self._groups.members(found)
-            scores = self._vectors[found] @ query  # the graph returns distances
+        if not self.is_flat:  # the graph returns distances, and the lists are in half precision
+            scores = self._vectors[found] @ query
         return scores, found, everything
+
+    def _padded(self, vectors: np.ndarray) -> np.ndarray:
+        """Append zeros: (n, d) -> (n, d + padding)."""
+        return np.pad(vectors, ((0, 0), (0, self._padding))) if self._padding else vectors
 
 
 class _Groups:

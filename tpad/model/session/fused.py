@@ -134,6 +134,16 @@ class SessionQuery:
     clicks: tuple[ClickScores, ...]
     offset: float
 
+    @property
+    def gains(self) -> tuple[np.ndarray, np.ndarray]:
+        """Items that the memories of clicks know, in ascending order, and what these add to their scores."""
+        found = [one.all[0] for one in self.clicks]
+        added = [damped(one.all[1], one.weight, one.sharpness) for one in self.clicks]
+        if len(found) == 1:
+            return found[0], added[0]
+        items, inverse = np.unique(np.concatenate(found), return_inverse=True)
+        return items, np.bincount(inverse, np.concatenate(added), len(items))
+
 
 @dataclass(frozen=True, eq=False)
 class Elements:

@@ -23,7 +23,8 @@ def weighted_sum(
     """
     place, owner = entries_of(matrix, rows)
     columns, inverse = np.unique(matrix.indices[place], return_inverse=True)
-    return columns, np.bincount(inverse, matrix.data[place] * weights[owner], len(columns))
+    total = np.bincount(inverse, matrix.data[place] * weights[owner], len(columns))
+    return columns, total.astype(np.float64, copy=False)  # integers if there are none
 
 
 def entries_of(matrix: sparse.csr_array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
