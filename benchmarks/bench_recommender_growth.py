@@ -75,8 +75,9 @@ def measure(
     import torch
 
     from tpad.data.sessions import Sessions
+    from tpad.model.session.content_space import ContentSpace
     from tpad.model.session.memory import Memory, MemoryConfig
-    from tpad.model.session.stand_ins import stand_ins, unit_vectors
+    from tpad.model.session.stand_ins import stand_ins
     from tpad.training.fitting import fit_session_model
     from tpad.training.fusion import CONTENT_NETWORK, ID_NETWORK
 
@@ -95,7 +96,8 @@ def measure(
     with meter.stage("memory: fit"):
         Memory.fit(every, n_items, MemoryConfig(), mask_seen=True)
     with meter.stage("stand-ins of unclicked items"):
-        stand_ins(unit_vectors(features, ~unclicked), ~unclicked)
+        units = ContentSpace.fit(features, ~unclicked).units(features)
+        stand_ins(units, ~unclicked)
     networks = {"content": CONTENT_NETWORK, "ID": ID_NETWORK}
     for name, config in networks.items():
         with meter.stage(f"{name} network: one epoch"):

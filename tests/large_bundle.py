@@ -21,6 +21,7 @@ from tpad.bundle import write_bundle
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.fused import FusedModel
 from tpad.model.session.memory import Memory
+from tpad.model.session.stand_ins import COUNT
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
 WIDTH = 192  # of the demo's embeddings
@@ -28,7 +29,7 @@ FAMILY = 50  # items of a family, on average
 CHUNK = 50_000
 UNCLICKED = 0.1  # share of the further items
 FOLLOWED_BY = 50  # entries of each row of the memory
-STAND_INS = 10
+STAND_INS = COUNT  # of each item without clicks
 # Of the demo's own spread: how far a family lies from a demo item, and an item from its family.
 FAMILY_SPREAD, ITEM_SPREAD = 0.4, 0.2
 

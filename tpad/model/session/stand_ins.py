@@ -8,55 +8,87 @@ row and column of a new item are the weighted means of those of its stand-ins.
 import numpy as np
 from scipy import sparse
 
-from tpad.errors import DataError
-
 COUNT = 30
 """Stand-ins of each unclicked item."""
 POWER = 3.0
 """Exponent of the cosine similarity in the weights."""
-CHUNK = 1024  # unclicked items compared with all clicked ones at once, at most
-COSINES = 2**25  # cosines computed at once, at most, if there are many clicked items
-
-
-def unit_vectors(features: np.ndarray, clicked: np.ndarray) -> np.ndarray:
-    """Centred on the clicked items, with length 1: (n_items, d) float32; a zero vector stays zero.
-
-    Args:
-        features: (n_items, d).
-        clicked: (n_items,) bool, at least one.
-    """
-    if not clicked.any():
-        raise DataError("No item occurs in a training session; give at least one session.")
-    centred = features.astype(np.float64) - features[clicked].mean(0, dtype=np.float64)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return (centred / np.where(length > 0, length, 1.0)).astype(np.float32)
+CHUNK = 256  # unclicked items compared at once
+BLOCK = 65_536  # clicked items that they are compared with at once
 
 
 def stand_ins(units: np.ndarray, clicked: np.ndarray, count: int = COUNT) -> sparse.csr_array:
     """Weights of the items that stand for each item: (n_items, n_items) float32, rows sum to 1.
-
-    Weights are `cosine ** POWER`, divided by their sum. The row of an unclicked item is empty if no
-    clicked item has a positive cosine with it.
 
     Args:
         units: (n_items, d) vectors of length 1.
         clicked: (n_items,) bool.
         count: stand-ins of each unclicked item.
     """
-    known, new = np.flatnonzero(clicked), np.flatnonzero(~clicked)
-    count = min(count, len(known))
-    rows, columns, weights = [known], [known], [np.ones(len(known))]
-    chunk = max(1, min(CHUNK, COSINES // max(1, len(known))))
-    for start in range(0, len(new), chunk):
-        part = new[start : start + chunk]
-        cosine = units[part] @ units[known].T  # (chunk, n_known)
-        nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
-        weight = np.take_along_axis(cosine, nearest, 1).astype(np.float64).clip(min=0) ** POWER
+    return with_own_rows(of_new_items(units[~clicked], units, clicked, count), clicked)
+
+
+def of_new_items(
+    new: np.ndarray, units: np.ndarray, clicked: np.ndarray, count: int = COUNT
+) -> sparse.csr_array:
+    """Weights of the clicked items that stand for each new item: (n_new, n_items) float32.
+
+    Weights are `cosine ** POWER`, divided by their sum. A row is empty if no clicked item has a
+    positive cosine with the new item, or if its vector is NaN.
+
+    Args:
+        new: (n_new, d) vectors of length 1.
+        units: (n_items, d) vectors of length 1.
+        clicked: (n_items,) bool.
+        count: stand-ins of each new item.
+    """
+    count = min(count, int(clicked.sum()))
+    rows, columns, weights = [], [], []
+    for start in range(0, len(new), CHUNK):
+        part = np.nan_to_num(new[start : start + CHUNK])
+        cosine, nearest = _nearest(part, units, clicked, count)  # (chunk, count)
+        weight = cosine.astype(np.float64).clip(min=0) ** POWER
         total = weight.sum(1, keepdims=True)
-        rows.append(np.repeat(part, count))
-        columns.append(known[nearest].ravel())
+        rows.append(np.repeat(np.arange(start, start + len(part)), count))
+        columns.append(nearest.ravel())
         weights.append((weight / np.where(total > 0, total, 1.0)).ravel())
-    found = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
-    matrix = sparse.csr_array(found, shape=(len(units), len(units)), dtype=np.float32)
+    none = np.zeros(0, np.int64)
+    place = np.concatenate([none, *rows]), np.concatenate([none, *columns])
+    shape = (len(new), len(units))
+    matrix = sparse.csr_array((np.concatenate([np.zeros(0), *weights]), place), shape=shape)
     matrix.eliminate_zeros()
-    return matrix
+    return matrix.astype(np.float32)
+
+
+def with_own_rows(new: sparse.csr_array, clicked: np.ndarray) -> sparse.csr_array:
+    """Insert the rows of clicked items, which stand for themselves: (n_items, n_items).
+
+    Args:
+        new: (n_unclicked, n_items), rows of the unclicked items.
+        clicked: (n_items,) bool.
+    """
+    lengths = np.ones(len(clicked), np.int64)
+    lengths[~clicked] = np.diff(new.indptr)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    own = np.repeat(clicked, lengths)  # entries of the clicked items
+    indices, data = np.empty(len(own), np.int32), np.ones(len(own), np.float32)
+    indices[own] = np.flatnonzero(clicked)
+    indices[~own], data[~own] = new.indices, new.data
+    return sparse.csr_array((data, indices, indptr), shape=new.shape[1:] * 2)
+
+
+def _nearest(
+    new: np.ndarray, units: np.ndarray, clicked: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and rows of the nearest clicked items: (n, count) each, in no order."""
+    cosines, rows = [], []
+    for start in range(0, len(units), BLOCK):
+        part = slice(start, start + BLOCK)
+        cosine = new @ units[part].T  # (n, block)
+        cosine[:, ~clicked[part]] = -np.inf
+        most = min(count, cosine.shape[1])
+        best = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
+        cosines.append(np.take_along_axis(cosine, best, 1))
+        rows.append(best + start)
+    cosine, row = np.concatenate(cosines, 1), np.concatenate(rows, 1)
+    best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(cosine, best, 1), np.take_along_axis(row, best, 1)
