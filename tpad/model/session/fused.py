@@ -6,7 +6,7 @@ The formula is in `tpad.model.session.score`.
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -278,6 +278,12 @@ class FusedModel:
             summed = np.bincount(owner, values, len(units)).astype(np.float64)  # int if empty
             scores += damped(summed, one.weight, one.sharpness)
         return scores + query.offset + self._dense(query, self.network.encode_new(features), units)
+
+    def without_neighbours(self) -> "FusedModel":
+        """A copy without session neighbours, and so without training sessions."""
+        model = copy.copy(self)
+        model.neighbours, model.weights = None, replace(self.weights, neighbours=0.0)
+        return model
 
     def with_new_items(self, features: np.ndarray) -> "FusedModel":
         """A copy with new items appended to those that it ranks; nothing is refitted.
