@@ -1,10 +1,10 @@
-"""Given item vectors, which a shop already has, as input features of TPAD [ours].
+"""Given item vectors, which a shop already has, as features of its items [ours].
 
-They are used in addition to the student's features, or instead of them. In the latter case, alignment
-and distillation train on the given vectors alone, and a new item needs nothing else.
+They are used in addition to the student's features, or instead of them. In the latter case, no base model
+is used: the vectors themselves are the embeddings, and a new item needs nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError, DataError, shown
+from tpad.items import NewItem
 
 TFIDF = "tfidf"
 """Name of TF-IDF features of the text, which need no file: the encoder computes them."""
@@ -72,6 +73,27 @@ class GivenFeatures:
         """
         rows = [self._row(vectors or {}) for vectors in items]
         return np.stack(rows) if rows else np.zeros((0, self.width), np.float32)
+
+    def of_items(
+        self, items: Sequence[NewItem], tfidf: Callable[[Sequence[NewItem]], np.ndarray]
+    ) -> np.ndarray:
+        """Rows of features of items: (n, width) float32.
+
+        Args:
+            items: contents of the items.
+            tfidf: computes TF-IDF of the items' text, (n, d), if the features include it.
+
+        Raises:
+            DataError: as for a call.
+        """
+        vectors = [item.vectors or {} for item in items]
+        if TFIDF in self.sizes:
+            vectors = [{**own, TFIDF: x} for own, x in zip(vectors, tfidf(items), strict=True)]
+        return self(vectors)
+
+    def example(self) -> dict[str, np.ndarray]:
+        """Vectors of zeros, such as an item could bring."""
+        return {n: np.zeros(size, np.float32) for n, size in self.sizes.items() if n != TFIDF}
 
     def _row(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         known = ", ".join(f"{name} ({size} numbers)" for name, size in self.sizes.items())
@@ -137,7 +159,8 @@ def check_complete(tables: Mapping[str, ItemVectors], item_ids: Sequence[str]) -
     """
     if not tables:
         raise ConfigError(
-            "--features-only uses nothing but given vectors; give --features NAME=FILE."
+            "--features-only uses nothing but given vectors; give --features NAME=FILE, or --features "
+            "tfidf."
         )
     missing = np.flatnonzero(~np.any([table.present for table in tables.values()], axis=0))
     if len(missing):
