@@ -133,9 +133,17 @@ class GivenFeatures:
 
     @classmethod
     def restore(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "GivenFeatures":
-        """Restore from the results of `as_json` and `arrays`."""
+        """Restore from the results of `as_json` and `arrays`.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged or inconsistent.
+        """
         sizes = {name: int(size) for name, size in facts["sizes"].items()}
-        return cls(sizes, tuple(facts["optional"]), {n: arrays[f"given.{n}"] for n in sizes})
+        means = {name: arrays[f"given.{name}"] for name in sizes}
+        for name, mean in means.items():
+            if mean.shape != (sizes[name],) or not np.isfinite(mean).all():
+                raise ValueError("the means of the given vectors have a wrong shape or value")
+        return cls(sizes, tuple(facts["optional"]), means)
 
 
 def vectors_by_item(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, np.ndarray]]:
