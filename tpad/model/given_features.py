@@ -174,5 +174,5 @@ def check_complete(tables: Mapping[str, ItemVectors], item_ids: Sequence[str]) -
     if len(missing):
         raise DataError(
             f"{len(missing):,} items, such as '{shown(item_ids[missing[0]])}', have no vector in any "
-            "file of --features; add their vectors, or leave out --features-only."
+            "file of --features; add their vectors, or add --features tfidf, which every item has."
         )
