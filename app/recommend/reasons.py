@@ -95,18 +95,15 @@ def pairs_of(
     evidence = [(one, number) for number, group in enumerate(parts.evidence) for one in group]
     evidence.sort(key=lambda pair: -pair[0].share)
     found = []
-    for one, number in evidence[:MOST_PAIRS]:
+    for one, number in evidence:
         first, sessions = _counted(one, clicks, owners)
-        found.append(
-            Pair(
-                number,
-                title(one.source),
-                one.source != places[number],
-                "" if one.target == row else title(one.target),
-                first,
-                sessions,
-            )
-        )
+        if sessions == 0:  # the memory was fitted to other sessions
+            continue
+        item = "" if one.target == row else title(one.target)
+        stands_in = one.source != places[number]
+        found.append(Pair(number, title(one.source), stands_in, item, first, sessions))
+        if len(found) == MOST_PAIRS:
+            break
     return found
 
 

@@ -115,6 +115,12 @@ def test_pairs_name_stand_ins_and_the_order_of_the_clicks():
     ]
 
 
+def test_clicks_that_no_training_session_has_are_no_evidence():
+    none = np.zeros(0, np.int64)
+    found = pairs_of(parts(), [4, None], 9, "t{}".format, none, none)
+    assert [pair.other for pair in found] == ["t4", "t6"]
+
+
 def test_without_training_sessions_nothing_is_counted():
     evidence = ((Evidence(4, 9, 1.0),), ())
     none = np.zeros(0, np.int64)
