@@ -1,11 +1,13 @@
 """Bundles: written whole, exported whole or in part, described by a card."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from fake_bundle import FakeEncoder, load, make_fake_bundle
+from safetensors.numpy import load_file
 
 import tpad
 from tpad.bundle import export_bundle, write_bundle
@@ -13,6 +15,7 @@ from tpad.bundle.card import model_card
 from tpad.bundle.files import read_info
 from tpad.errors import BundleError, ConfigError
 from tpad.model.embedding_sets import as_stored
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 
 
 class TestWrite:
@@ -153,6 +156,19 @@ class TestExport:
         # A copy of the copy still knows the clicks.
         export_bundle(copy, tmp_path / "again", sessions=False)
         assert load(tmp_path / "again").popularity.tolist() == bundle.popularity.tolist()
+
+    def test_a_copy_without_sessions_has_no_session_neighbours(self, fake_bundle, tmp_path):
+        """They are the training sessions."""
+        bundle = load(fake_bundle)
+        model = bundle.recommenders["tpad"]
+        near = SessionNeighbours.fit(bundle.dataset.train, len(bundle.dataset), NeighboursConfig())
+        model.neighbours, model.weights = near, replace(model.weights, neighbours=2.0)
+        export_bundle(bundle, tmp_path / "out", sets=["tpad"], sessions=False)
+        copy = load(tmp_path / "out", verify="full").recommenders["tpad"]
+        assert copy.neighbours is None and copy.weights.neighbours == 0
+        assert "neighbours.indices" not in load_file(
+            tmp_path / "out" / "recommenders" / "tpad.safetensors"
+        )
 
     def test_a_changed_picture_is_not_passed_on(self, bundle_copy, tmp_path):
         path = bundle_copy / "images" / "item-0003.webp"

@@ -132,8 +132,8 @@ def export_bundle(
         bundle: the bundle to copy.
         folder: the folder of the copy; an existing bundle is replaced, anything else is an error.
         sets: embedding sets to copy, at least one; None for all.
-        sessions: whether to copy the sessions of the shoppers. Recommendations do not need them; the
-            number of clicks of each item is copied in any case.
+        sessions: whether to copy the sessions of the shoppers. Without them, recommenders work without
+            session neighbours. The number of clicks of each item is copied in any case.
 
     Raises:
         ConfigError: there is no such set, or the folder contains something other than a bundle.
@@ -162,7 +162,7 @@ def export_bundle(
         if (bundle.path / CARD_FILE).is_file():
             _copy(bundle.path / CARD_FILE, part / CARD_FILE)
         if not sessions:
-            _drop_sessions(bundle, part)
+            _drop_sessions(bundle, part, keep)
         tuned = {k: v for k, v in bundle.info.get("tuned", {}).items() if k in keep}
         write_info(part, {**bundle.info, "sets": list(keep), "tuned": tuned})
         check_files(part, read_info(part), "full")
@@ -209,8 +209,17 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _drop_sessions(bundle: Bundle, part: Path) -> None:
-    """Remove the sessions from a copy, and store the number of clicks of each item."""
+def _drop_sessions(bundle: Bundle, part: Path, sets: Sequence[str]) -> None:
+    """Remove the sessions from a copy, and store the number of clicks of each item.
+
+    Session neighbours are the training sessions, so the recommenders of the copy work without them.
+    """
+    from tpad.model.session.saving import save_recommender
+
+    for name in sets:
+        model = bundle.recommenders[name]
+        if model.neighbours is not None:
+            save_recommender(model.without_neighbours(), part / set_file("recommenders", name))
     dataset = bundle.dataset
     none = Sessions(np.zeros(0, object), [], np.zeros(0, np.int64))
     Dataset(dataset.items, dataset.image_root, none, none, none).save(part)

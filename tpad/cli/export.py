@@ -26,7 +26,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--without-sessions",
         action="store_true",
-        help="leave the sessions out of the copy; its recommendations are the same",
+        help="leave the sessions out of the copy; its recommenders then work without session neighbours",
     )
     parser.add_argument(
         "--embeddings",

@@ -22,7 +22,7 @@ GAINS = 1 + 1 / torch.arange(1, K + 1, dtype=torch.float64)
 """What a target at each rank adds to P@20 + MRR@20."""
 MEMORY_GRID = {
     "decay": (1.0, 2.0, 4.0, 8.0),
-    "back": (0.5, 1.0),
+    "back": (0.0, 0.25, 0.5, 1.0),
     "shrinkage": (3.0, 10.0, 30.0),
     "popularity": (0.0, 0.25, 0.5),
 }
@@ -42,10 +42,8 @@ def tune_memory(check: Validation) -> Memory:
 def tune_neighbours(check: Validation) -> SessionNeighbours:
     """The session neighbours with the settings of `NEIGHBOUR_GRID` that have the highest P@20 + MRR@20."""
     one = SessionNeighbours.fit(check.train, len(check.clicked), NeighboursConfig())
-    tries = product(*NEIGHBOUR_GRID.values())
-    configs = [
-        replace(one.config, **dict(zip(NEIGHBOUR_GRID, each, strict=True))) for each in tries
-    ]
+    tries = product(NEIGHBOUR_GRID["recency"], NEIGHBOUR_GRID["rarity"])
+    configs = (replace(one.config, recency=recency, rarity=rarity) for recency, rarity in tries)
     return _best((one.with_config(config) for config in configs), check)
 
 

@@ -130,6 +130,8 @@ def fit_tuned(
         options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
     """
     config = tuning.network if seed is None else replace(tuning.network, seed=seed)
+    if not tuning.weights.network:
+        config = replace(config, epochs=1)  # its scores are not used
     network = fit_session_model(features, train, validation, warm, config, **options)
     n_items = len(features)
     neighbours = None
