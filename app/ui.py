@@ -284,21 +284,21 @@ def _wire_recommendations(shop: Shop, page: Page, share: gr.HTML, restored: gr.S
 
 def _wire_comparison(shop: Shop, page: Page) -> None:
     """Redraw the Compare tab when it opens, a setting changes, or the session does."""
-    right = page.compare
+    right, new_items = page.compare, page.recommend.settings.new_items
 
     @guarded(3)
-    def show_comparison(present: VisitorSession, models: list[str], k: int) -> Any:
-        return compare.render(shop, present, models, k)
+    def show_comparison(present: VisitorSession, models: list[str], k: int, new: str) -> Any:
+        return compare.render(shop, present, models, k, new)
 
     @guarded(3)
-    def show_map(present: VisitorSession, name: str, k: int) -> Any:
-        figure, note, clock = compare.render_map(shop, right.maps, present, name, k)
+    def show_map(present: VisitorSession, name: str, k: int, new: str) -> Any:
+        figure, note, clock = compare.render_map(shop, right.maps, present, name, k, new)
         return gr.update(value=figure, visible=figure is not None), note, clock
 
     gr.on(
         [right.models.input, right.k.input, page.session_changes.change],
         show_comparison,
-        [page.session, right.models, right.k],
+        [page.session, right.models, right.k, new_items],
         [right.columns, right.chart, right.legend],
         **NEWEST,
         **QUIET,
@@ -311,7 +311,7 @@ def _wire_comparison(shop: Shop, page: Page) -> None:
             page.session_changes.change,
         ],
         show_map,
-        [page.session, right.map_model, right.k],
+        [page.session, right.map_model, right.k, new_items],
         [right.map, right.map_note, right.clock],
         **NEWEST,
         **QUIET,

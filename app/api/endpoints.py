@@ -23,6 +23,7 @@ from app.api.inputs import (
     read_elements,
     read_flag,
     read_model,
+    read_share,
     read_text,
 )
 from app.shell.session import MAX_ELEMENTS
@@ -61,7 +62,11 @@ def add_api(shop: Shop) -> None:
 
 def _recommend(shop: Shop) -> Callable:
     def recommend(
-        session: list[Item], model: str = shop.models[0], k: int = 20, exclude_seen: bool = True
+        session: list[Item],
+        model: str = shop.models[0],
+        k: int = 20,
+        exclude_seen: bool = True,
+        exploration: float | None = None,
     ) -> list[dict[str, Any]]:
         """Rank what a shopper looks at next, given what was looked at before.
 
@@ -74,14 +79,16 @@ def _recommend(shop: Shop) -> Callable:
             model: Name of the embeddings used for ranking, one of the bundle's; the first is TPAD.
             k: How many items to return, 1 to 100.
             exclude_seen: Leave out items that the session names by id.
+            exploration: Wanted share of items that nobody clicked in training, on average over sessions: 0 never shows them, 1 shows as many as possible; the share that was best in training if left out.
 
         Returns:
             The items, best first: item_id, title, score (comparable within one call), rank (from 1), is_cold (nobody clicked it in training).
         """
         elements = read_elements(shop, session, MAX_ELEMENTS)
         count, exclude, name = read_count(k), read_flag(exclude_seen), read_model(shop, model)
+        share = read_share(exploration)
         with _turn_for(elements):
-            found = shop.recommender.recommend(elements, count, exclude, name)
+            found = shop.recommender.recommend(elements, count, exclude, name, share)
         return _recommended(shop, found)
 
     return recommend
@@ -93,6 +100,7 @@ def _compare(shop: Shop) -> Callable:
         models: list[str] | None = None,
         k: int = 20,
         exclude_seen: bool = True,
+        exploration: float | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
         """Rank what comes next with several embeddings, for the same session.
 
@@ -101,6 +109,7 @@ def _compare(shop: Shop) -> Callable:
             models: Names of embeddings of the bundle; all of them if left out.
             k: How many items per list, 1 to 100.
             exclude_seen: Leave out items that the session names by id.
+            exploration: Wanted share of items that nobody clicked in training, as in recommend.
 
         Returns:
             For each model its list, as recommend returns it.
@@ -110,9 +119,9 @@ def _compare(shop: Shop) -> Callable:
         if not isinstance(names, (list, tuple)):
             raise DataError("models must be a list of names.")
         names = list(dict.fromkeys(read_model(shop, name) for name in names))
-        count, exclude = read_count(k), read_flag(exclude_seen)
+        count, exclude, share = read_count(k), read_flag(exclude_seen), read_share(exploration)
         with _turn_for(elements):
-            table = shop.recommender.compare(elements, names, count, exclude)
+            table = shop.recommender.compare(elements, names, count, exclude, share)
         return {name: _recommended(shop, table[table["model"] == name]) for name in names}
 
     return compare

@@ -130,6 +130,15 @@ def read_flag(sent: Any) -> bool:
     return sent
 
 
+def read_share(sent: Any) -> float | None:
+    """The value of exploration."""
+    if sent is None:
+        return None
+    if isinstance(sent, bool) or not isinstance(sent, (int, float)) or not 0 <= sent <= 1:
+        raise ConfigError("exploration must be a share from 0 to 1, or left out.")
+    return float(sent)
+
+
 def read_model(shop: Shop, name: Any) -> str:
     """The name of a model."""
     if name not in shop.models:

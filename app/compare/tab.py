@@ -11,6 +11,7 @@ from app.compare import views
 from app.compare.bump_chart import bump_chart, chart_lines
 from app.compare.map_figure import MAX_DOTS, map_figure
 from app.compare.maps import Maps
+from app.shell import exploration
 from app.shell.address_fields import AddressPart, Field, choice, several
 from app.shell.events import html, static_html
 from app.shell.ranking import rank_table
@@ -18,7 +19,7 @@ from app.shell.ranking_settings import model_menu
 from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
 from app.shell.static_files import script
-from app.shell.templates import fragment, macros
+from app.shell.templates import macros
 from app.shell.views import no_session
 from tpad.data.columns import Columns
 from tpad.errors import ConfigError
@@ -97,7 +98,8 @@ def build(shop: Shop) -> CompareTab:
 def _settings(shop: Shop) -> tuple[gr.Dropdown, gr.Radio]:
     first, others = shop.titles[shop.models[0]], shop.models[1:]
     with gr.Row(elem_classes="tp-settings tp-compared"):
-        static_html(fragment("compare/settings_label.html", title=first), min_width=80, scale=0)
+        label = macros("macros.html").control_label(f"{first} compared with")
+        static_html(label, min_width=80, scale=0)
         models = gr.Dropdown(
             [(shop.titles[name], name) for name in others],
             value=list(others[:MAX_OTHERS]),
@@ -123,9 +125,22 @@ def _settings(shop: Shop) -> tuple[gr.Dropdown, gr.Radio]:
 
 
 def render_map(
-    shop: Shop, maps: Maps, session: VisitorSession, model: str, k: int
+    shop: Shop,
+    maps: Maps,
+    session: VisitorSession,
+    model: str,
+    k: int,
+    new_items: str = exploration.TUNED,
 ) -> tuple[Any, str, gr.Timer]:
     """The map of one embedding set, how to read it, and whether to ask again soon.
+
+    Args:
+        shop: the open bundle.
+        maps: computes the maps.
+        session: the visitor's.
+        model: name of the embedding set.
+        k: number of recommendations to show.
+        new_items: how many new items are shown, see `app.shell.exploration`.
 
     Raises:
         TpadError: there is no such set, or its map could not be computed.
@@ -137,7 +152,9 @@ def render_map(
     if points is None:
         progress = views.map_progress(len(items), maps.seconds(model))
         return None, progress, gr.Timer(active=True)
-    path, recommended = on_map(shop, maps, session, model, points, int(k))
+    path, recommended = on_map(
+        shop, maps, session, model, points, int(k), exploration.share_of(new_items)
+    )
     target = session.now.target if session.now.revealed else ""
     row = shop.catalogue.rows[target] if target else None
     figure = map_figure(items, points, path, recommended, row)
@@ -147,7 +164,13 @@ def render_map(
 
 
 def on_map(
-    shop: Shop, maps: Maps, session: VisitorSession, model: str, points: np.ndarray, k: int
+    shop: Shop,
+    maps: Maps,
+    session: VisitorSession,
+    model: str,
+    points: np.ndarray,
+    k: int,
+    share: float | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Where a session and its recommendations are on a map.
 
@@ -158,6 +181,7 @@ def on_map(
         model: name of the embedding set.
         points: (n_items, 2).
         k: number of recommendations to show.
+        share: of new items among them, as the recommender's `exploration`.
 
     Returns:
         title, x and y of each element; row and rank of each recommendation.
@@ -175,16 +199,27 @@ def on_map(
     )
     if not len(session):
         return path, pd.DataFrame({"row": [], "rank": []})
-    found = shop.recommender.recommend(session.values, k, True, model)
+    found = shop.recommender.recommend(session.values, k, True, model, share)
     found = found[found[Columns.ITEM_ID].isin(rows)]
     recommended = pd.DataFrame({"row": found[Columns.ITEM_ID].map(rows), "rank": found["rank"]})
     return path, recommended
 
 
 def render(
-    shop: Shop, session: VisitorSession, others: list[str] | None, k: int
+    shop: Shop,
+    session: VisitorSession,
+    others: list[str] | None,
+    k: int,
+    new_items: str = exploration.TUNED,
 ) -> tuple[str, Any, str]:
     """The lists and the bump chart of a session, and the chart's legend.
+
+    Args:
+        shop: the open bundle.
+        session: the visitor's.
+        others: names of the embedding sets that are compared with the first.
+        k: number of items per list.
+        new_items: how many new items are shown, see `app.shell.exploration`.
 
     Raises:
         TpadError: the recommender cannot rank.
@@ -192,9 +227,10 @@ def render(
     if not len(session):
         return no_session(), None, ""
     models = [shop.models[0], *[name for name in others or [] if name in shop.models][:MAX_OTHERS]]
-    table, target = _ranks(shop, session, models)
+    table, target = _ranks(shop, session, models, exploration.share_of(new_items))
     items = shop.catalogue.items
-    columns = views.comparison(table, items, shop.titles, int(k), target)
+    news = "" if new_items == exploration.TUNED else exploration.label(new_items)
+    columns = views.comparison(table, items, shop.titles, int(k), target, news)
     if len(models) < 2:
         return columns, None, ""
     chart = bump_chart(table, items, shop.titles, min(int(k), 10), target=target)
@@ -203,10 +239,10 @@ def render(
 
 
 def _ranks(
-    shop: Shop, session: VisitorSession, models: list[str]
+    shop: Shop, session: VisitorSession, models: list[str], share: float | None
 ) -> tuple[pd.DataFrame, int | None]:
     """Ranks of every item under each model, and the row of the true next item if revealed."""
-    scores = {model: shop.recommender.scores(session.values, model) for model in models}
+    scores = {model: shop.recommender.scores(session.values, model, share) for model in models}
     known = len(shop.catalogue.items)
     table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
     target = session.now.target if session.now.revealed else ""

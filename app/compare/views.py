@@ -16,6 +16,7 @@ def comparison(
     titles: dict[str, str],
     k: int,
     target: int | None = None,
+    new_items: str = "",
 ) -> str:
     """The first `k` items of each model side by side, marked where they agree.
 
@@ -26,6 +27,7 @@ def comparison(
         titles: human name of each model.
         k: number of items shown per model.
         target: row of the true next item, if it is known.
+        new_items: the setting of new items in words; "" if it is the default.
     """
     models = list(table.columns)
     lists = {model: top(table, model, k) for model in models}
@@ -55,7 +57,13 @@ def comparison(
                 "cards": cards,
             }
         )
-    return render("compare/comparison.html", columns=columns, k=k, has_target=target is not None)
+    return render(
+        "compare/comparison.html",
+        columns=columns,
+        k=k,
+        has_target=target is not None,
+        new_items=new_items,
+    )
 
 
 def bump_legend(

@@ -1,5 +1,5 @@
-"""Why an item was recommended: the contribution of each element of the session, the match of each part
-of the item, and its nearest items. Pure computation on an open bundle."""
+"""Why an item was recommended: what each part of the recommender and each element of the session added,
+the match of each part of the item, and its nearest items. Pure computation on an open bundle."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from app.recommend.reasons import Reason, pairs_of, reasons_of
 from app.shell.ranking import ranks
 from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
@@ -18,6 +19,7 @@ from tpad.model.parts import PARTS_OF, Parts, read_parts
 
 if TYPE_CHECKING:
     from tpad.model.session.fitted import FittedSessionModel
+    from tpad.model.session.fused import FusedModel
 
 NEIGHBOURS = 5
 CHUNK = 8192  # items standardised at once
@@ -34,6 +36,7 @@ class Explanation:
         weight: the model's softmax weight of the item among the items that are not in the session.
             The weights add up to 1 but are not calibrated, so they are not probabilities.
         even: the weight of each of these items if all had the same.
+        reasons: what each part of the recommender adds, see `reasons_of`.
         elements: one row for each element of the session: title, picture, gain (in nats, see
             `leave_one_out`; NaN for the only element of a session).
         parts: one row for each part of the item: part ("tau", "nu" or "fields"), fall, share (see
@@ -48,6 +51,7 @@ class Explanation:
     rank: int
     weight: float
     even: float
+    reasons: list[Reason]
     elements: pd.DataFrame
     parts: pd.DataFrame | None
     similarity: dict[str, float]
@@ -55,13 +59,26 @@ class Explanation:
 
 
 def explain(
-    shop: Shop, session: VisitorSession, item_id: str, model: str, exclude_seen: bool = True
+    shop: Shop,
+    session: VisitorSession,
+    item_id: str,
+    model: str,
+    exclude_seen: bool = True,
+    exploration: float | None = None,
 ) -> Explanation:
     """The content of the panel “Why this item?”.
 
+    Args:
+        shop: the open bundle.
+        session: the visitor's.
+        item_id: of the item to explain.
+        model: name of the embedding set that ranks.
+        exclude_seen: whether items of the session are left out.
+        exploration: share of new items in the lists, as in `Recommender.recommend`.
+
     Raises:
         DataError: the item is not in the catalogue.
-        ConfigError: the session is empty, or there is no such model.
+        ConfigError: the session is empty, there is no such model, or the settings never show the item.
     """
     if item_id not in shop.catalogue.rows:
         raise DataError(f"There is no item '{item_id[:80]}' in the catalogue; reload the page.")
@@ -69,27 +86,54 @@ def explain(
         raise ConfigError("The session is empty; add an item to it first.")
     row, seen = shop.catalogue.rows[item_id], seen_rows(shop, session)
     known = len(shop.catalogue.items)
-    scores = shop.recommender.scores(session.values, model)[:known]
+    scores = shop.recommender.scores(session.values, model, exploration)[:known]
+    if not np.isfinite(scores[row]):
+        raise ConfigError("This item is never shown with these settings; show more new items.")
     candidates = _candidates(known, seen, row)
-    fitted = shop.recommender.bundle.recommenders[model].network
+    fused = shop.recommender.bundle.recommenders[model]
+    features = fused.network.features
+    rows, new = _session_rows(shop, session, model, fused)
     parts, similarity = None, {}
     layout = _parts(shop.recommender.bundle.path) if model == PARTS_OF else None
-    if layout is not None and layout.width == fitted.features.shape[1]:
-        parts = occlusion(fitted, _session_vector(shop, session, model, fitted), row, layout)
+    if layout is not None and layout.width == features.shape[1]:
+        parts = occlusion(fused, rows, new, row, layout)
         last = shop.recommender.encode(session.values[-1:], model)[0]  # (d,)
-        similarity = part_cosines(fitted.features, fitted.features[row], last, layout)
-    near, cosines = nearest(fitted, row)
+        similarity = part_cosines(features, features[row], last, layout)
+    near, cosines = nearest(fused.network, row)
     return Explanation(
         item=shop.catalogue.items.iloc[row],
         model=model,
         rank=int(ranks(scores, seen if exclude_seen else [])[row]),
         weight=float(np.exp(log_weight(scores, row, candidates))),
         even=1 / int(candidates.sum()),
-        elements=_elements(shop, session, model, row, candidates, scores),
+        reasons=_reasons(
+            shop, session, model, row, exploration, network_gains(fused, rows, new, row)
+        ),
+        elements=_elements(shop, session, model, row, candidates, scores, exploration),
         parts=parts,
         similarity=similarity,
         neighbours=shop.catalogue.items.iloc[near].assign(cosine=cosines),
     )
+
+
+def network_gains(model: "FusedModel", rows: np.ndarray, new: np.ndarray, item: int) -> np.ndarray:
+    """What each element of a session adds to the network's part of an item's score: (n,) nats.
+
+    The gain is the fall of the network's score, relative to its mean over all items, if the element is
+    left out; 0 for the only element of a session.
+
+    Args:
+        model: the recommender.
+        rows, new: of the session, as in `FusedModel.query`.
+        item: row of the item.
+    """
+    if len(rows) < 2:
+        return np.zeros(len(rows))
+    sessions = [rows, *(np.delete(rows, place) for place in range(len(rows)))]
+    vectors = model.network.session_vectors(sessions, new)  # (n + 1, h + 1)
+    relative = model.network.vectors_of(np.array([item]))[0] - model.mean_vector
+    scores = model.weights.network * (vectors.astype(np.float64) @ relative)
+    return scores[0] - scores[1:]
 
 
 def log_weight(scores: np.ndarray, row: int, candidates: np.ndarray) -> float:
@@ -130,35 +174,36 @@ def leave_one_out(
 
 
 def occlusion(
-    fitted: "FittedSessionModel", session: np.ndarray, row: int, parts: Parts
+    model: "FusedModel", rows: np.ndarray, new: np.ndarray, item: int, parts: Parts
 ) -> pd.DataFrame:
     """How far an item's score falls when one of its parts is replaced by that of the average item.
 
-    The session is unchanged; only the candidate is changed, and projected as a new item by the
-    session model. As the scores of the other items stay the same, the fall in score equals the fall
-    of the log-odds of the item's weight. Learned biases and IDs of warm items are not part of the
-    features; they are left out on both sides of the difference.
+    The item is scored as a new one in both cases, as clicks belong to the whole item and not to a part
+    of it: network and cosine read its features, and its nearest clicked items stand in for it in the
+    memory. The session is unchanged. As the scores of the other items stay the same, the fall in score
+    equals the fall of the log-odds of the item's weight.
 
     Args:
-        fitted: session model; its features are the catalogue.
-        session: (h + 1,), the session's vector.
-        row: of the item.
+        model: the recommender; the features of its network are the catalogue.
+        rows, new: of the session, as in `FusedModel.query`.
+        item: row of the item.
         parts: position of each part in the features.
 
     Returns:
         part ("tau", "nu", and "fields" if there are any), fall (nats), share. The share of a part
         is its fall as a share of all positive falls. A part with a negative fall speaks against the
         item and has the share NaN. Falls need not add up to the fall of all parts together, because
-        the projection is not linear.
+        the score is not linear.
     """
+    features = model.network.features
     places = {"tau": parts.tau, "nu": parts.nu, "fields": parts.fields}
     names = [name for name, at in places.items() if at.stop > at.start]
-    variants = np.repeat(fitted.features[row : row + 1], len(names) + 1, axis=0)
-    center = fitted.features.mean(0)  # (d,)
+    variants = np.repeat(features[item : item + 1], len(names) + 1, axis=0)
+    center = features.mean(0)  # (d,)
     for number, name in enumerate(names, 1):
         variants[number, places[name]] = center[places[name]]
-    scores = fitted.encode_new(variants) @ session  # (n_parts + 1,), the unchanged item first
-    falls = (scores[0] - scores[1:]).astype(np.float64)
+    scores = model.scores_of_new(model.query(rows, new), variants)  # the unchanged item first
+    falls = scores[0] - scores[1:]
     return pd.DataFrame({"part": names, "fall": falls, "share": shares(falls)})
 
 
@@ -226,11 +271,13 @@ def _elements(
     row: int,
     candidates: np.ndarray,
     whole: np.ndarray,
+    exploration: float | None,
 ) -> pd.DataFrame:
     values, gains = session.values, np.full(len(session), np.nan)
     if len(values) > 1:
         rest = [values[:i] + values[i + 1 :] for i in range(len(values))]
-        scores = [shop.recommender.scores(part, model)[: len(candidates)] for part in rest]
+        known = len(candidates)
+        scores = [shop.recommender.scores(part, model, exploration)[:known] for part in rest]
         gains = leave_one_out(whole, scores, row, candidates)
     return pd.DataFrame(
         {
@@ -241,17 +288,32 @@ def _elements(
     )
 
 
-def _session_vector(
-    shop: Shop, session: VisitorSession, model: str, fitted: "FittedSessionModel"
-) -> np.ndarray:
-    """(h + 1,)."""
+def _reasons(
+    shop: Shop,
+    session: VisitorSession,
+    model: str,
+    row: int,
+    exploration: float | None,
+    network_of: np.ndarray,
+) -> list[Reason]:
+    items, rows = shop.catalogue.items, shop.catalogue.rows
+    item_id, titles = items[Columns.ITEM_ID].iat[row], items[Columns.TITLE]
+    parts = shop.recommender.score_parts(session.values, item_id, model, exploration)
+    train = shop.recommender.bundle.dataset.train
+    places = [rows.get(element.item_id) for element in session.elements]
+    pairs = pairs_of(parts, places, row, lambda r: str(titles.iat[r]), train.clicks, train.owners)
+    return reasons_of(parts, network_of, pairs)
+
+
+def _session_rows(
+    shop: Shop, session: VisitorSession, model: str, fused: "FusedModel"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (n,) of the elements, and features (n_new, d) of those that are not in the catalogue."""
     rows = shop.catalogue.rows
     new = [element.value for element in session.elements if element.is_new]
-    guests = iter(range(fitted.n_items, fitted.n_items + len(new)))
+    guests = iter(range(fused.n_items, fused.n_items + len(new)))
     places = [next(guests) if e.is_new else rows[e.item_id] for e in session.elements]
-    return fitted.session_vectors(
-        [np.array(places, dtype=np.int64)], shop.recommender.encode(new, model)
-    )[0]
+    return np.array(places, dtype=np.int64), shop.recommender.encode(new, model)
 
 
 @lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ import gradio as gr
 from app.recommend import explain_views, views
 from app.recommend.explain import explain
 from app.recommend.recommendations import recommendations_html
+from app.shell import exploration
 from app.shell.actions import uploaded
 from app.shell.address_fields import AddressPart, Field, choice, flag, words
 from app.shell.catalogue import ALL
@@ -72,11 +73,13 @@ class RecommendTab:
             return kind_menu(shop, places(values.get("department", ""), values), text)
 
         settings, filters = self.settings, self.filters
+        news = exploration.choices(shop)
         return AddressPart(
             [
                 Field("model", settings.model, shop.models[0], choice(shop.models)),
                 Field("k", settings.k, str(COUNTS[0]), choice(COUNTS)),
                 Field("seen", settings.exclude_seen, "1", flag),
+                Field("new", settings.new_items, exploration.TUNED, choice(news)),
                 Field("q", filters.query, "", words),
                 Field("department", filters.place, ALL, places),
                 Field("type", filters.kind, ALL, read_kind),
@@ -128,8 +131,11 @@ def _recommendations(shop: Shop, first: VisitorSession) -> tuple[RankingSettings
         exclude_seen = gr.Checkbox(
             True, label="leave out seen items", container=False, elem_classes="tp-check"
         )
+    with gr.Row(elem_classes="tp-settings tp-new-items"):
+        static_html(macros("macros.html").control_label("New items"), min_width=70, scale=0)
+        new_items = exploration.radio(shop)
     cards = html(recommendations_html(shop, first, shop.models[0], COUNTS[0], True), elem_id="next")
-    return RankingSettings(model, k, exclude_seen), cards
+    return RankingSettings(model, k, exclude_seen, new_items), cards
 
 
 def _filters(shop: Shop) -> CatalogueFilters:
@@ -173,11 +179,15 @@ def _wire_explanation(
     dialog = html("", script("dialog.js"), elem_id="why")
 
     @guarded(1)
-    def explained(present: VisitorSession, name: str, exclude: bool, event: gr.EventData) -> str:
-        found = explain(shop, present, clicked_button(event)[1], name, exclude)
+    def explained(
+        present: VisitorSession, name: str, exclude: bool, new_items: str, event: gr.EventData
+    ) -> str:
+        item, share = clicked_button(event)[1], exploration.share_of(new_items)
+        found = explain(shop, present, item, name, exclude, share)
         return explain_views.panel(found, shop.titles[name])
 
-    cards.why(explained, [session, settings.model, settings.exclude_seen], dialog, **_QUIET)
+    controls = [settings.model, settings.exclude_seen, settings.new_items]
+    cards.why(explained, [session, *controls], dialog, **_QUIET)
 
 
 def _wire_search(shop: Shop, filters: CatalogueFilters, catalogue: gr.HTML) -> Callable[..., str]:

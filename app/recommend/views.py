@@ -2,16 +2,33 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from app.shell.exploration import Cost
 from app.shell.templates import render
 from tpad.data.columns import Columns
 
 PAGE = 48  # cards of the catalogue that are sent at once
 _CARD_COLUMNS = [Columns.ITEM_ID, Columns.TITLE, Columns.PRICE, Columns.IS_COLD, "picture"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The true next item of a session.
+
+    Attributes:
+        item_id: its id.
+        rank: among all items; 0 if it was left out as seen.
+        is_shown: False if the settings never show it.
+    """
+
+    item_id: str
+    rank: int
+    is_shown: bool = True
 
 
 def gallery(items: pd.DataFrame, page: int = 0, search: Mapping[str, Any] | None = None) -> str:
@@ -38,8 +55,8 @@ def recommendations(
     model_title: str,
     n_items: int,
     milliseconds: float | None = None,
-    target: str = "",
-    target_rank: int | None = None,
+    cost: Cost | None = None,
+    target: Target | None = None,
 ) -> str:
     """The recommendations as cards.
 
@@ -48,8 +65,8 @@ def recommendations(
         model_title: human name of the model that ranked.
         n_items: size of the catalogue.
         milliseconds: how long the ranking took.
-        target: item_id of the true next item, once revealed.
-        target_rank: its rank among all items; 0 if it was left out as seen.
+        cost: what the setting of new items costs, if it is known.
+        target: the true next item, once revealed.
     """
     columns = [*_CARD_COLUMNS, Columns.SCORE, Columns.RANK]
     cards = found[columns].assign(weight=relative_weight(found[Columns.SCORE]))
@@ -59,9 +76,9 @@ def recommendations(
         model_title=model_title,
         n_items=n_items,
         milliseconds=milliseconds,
+        cost=cost,
         target=target,
-        target_rank=target_rank,
-        target_shown=target in set(found[Columns.ITEM_ID]),
+        is_hit=target is not None and target.item_id in set(found[Columns.ITEM_ID]),
     )
 
 

@@ -10,16 +10,17 @@ from app.shell.shop import Shop
 
 @dataclass(frozen=True)
 class RankingSettings:
-    """Model, number of recommendations, and whether seen items are left out."""
+    """Model, number of recommendations, whether seen items are left out, and how many new ones are shown."""
 
     model: gr.Dropdown
     k: gr.Dropdown
     exclude_seen: gr.Checkbox
+    new_items: gr.Radio
 
     @property
     def all(self) -> list[Any]:
-        """The controls in the order of the recommender's arguments."""
-        return [self.model, self.k, self.exclude_seen]
+        """The controls in the order of the arguments of `recommendations_html`."""
+        return [self.model, self.k, self.exclude_seen, self.new_items]
 
 
 def model_menu(shop: Shop, label: str, elem_id: str, *, scale: int, min_width: int) -> gr.Dropdown:

@@ -6,6 +6,7 @@ import gradio as gr
 
 from app.shell.actions import strip_html
 from app.shell.events import guarded, html, skip_all
+from app.shell.exploration import share_of
 from app.shell.ranking_settings import RankingSettings
 from app.shell.session import VisitorSession
 from app.shell.sharing import MAX_FILE, TOO_LARGE, Shared, left_out, link, read_file, save
@@ -61,9 +62,10 @@ def build(
         return opened, strip_html(shop, opened), shared.model, None
 
     @guarded(1)
-    def to_file(present: VisitorSession, model: str, k: int, exclude: bool) -> str:
-        found = shop.recommender.recommend(present.values, int(k), exclude, model)
-        options = {"k": int(k), "exclude_seen": bool(exclude)}
+    def to_file(present: VisitorSession, model: str, k: int, exclude: bool, new_items: str) -> str:
+        share = share_of(new_items)
+        found = shop.recommender.recommend(present.values, int(k), exclude, model, share)
+        options = {"k": int(k), "exclude_seen": bool(exclude), "exploration": share}
         return save(shop, present, model, options, with_item_facts(shop, found))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

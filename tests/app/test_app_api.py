@@ -78,8 +78,9 @@ def test_nothing_but_the_endpoints_can_be_called_and_each_is_documented(client):
         for parameter in endpoint["parameters"]:
             assert parameter["python_type"]["type"] not in ("", "Any")
     first = found["named_endpoints"]["/recommend"]["parameters"]
-    assert [p["parameter_name"] for p in first] == ["session", "model", "k", "exclude_seen"]
-    assert [p["parameter_default"] for p in first[1:]] == ["tpad", 20, True]
+    names = ["session", "model", "k", "exclude_seen", "exploration"]
+    assert [p["parameter_name"] for p in first] == names
+    assert [p["parameter_default"] for p in first[1:]] == ["tpad", 20, True, None]
 
 
 def test_recommendations_are_those_of_the_recommender(ask, recommender):
@@ -98,6 +99,19 @@ def test_items_of_the_session_may_be_ranked_too(ask):
     names = {row["item_id"] for row in ask("recommend", PAIR, k=60, exclude_seen=False)}
     assert len(names) == 60
     assert not set(PAIR) & {row["item_id"] for row in ask("recommend", PAIR, k=60)}
+
+
+def test_exploration_sets_the_share_of_new_items(ask, recommender):
+    def cold(share) -> list[bool]:
+        return [row["is_cold"] for row in ask("recommend", PAIR, k=30, exploration=share)]
+
+    assert not any(cold(0))
+    assert sum(cold(1)) > sum(cold(0.05))
+    expected = recommender.recommend(PAIR, 30, exploration=0.3)["is_cold"].tolist()
+    assert cold(0.3) == expected
+    assert cold(None) == [row["is_cold"] for row in ask("recommend", PAIR, k=30)]
+    lists = ask("compare", PAIR, k=30, exploration=0)
+    assert not any(row["is_cold"] for found in lists.values() for row in found)
 
 
 def test_a_picture_is_the_same_as_a_file_a_data_url_and_base64(ask, file):
@@ -151,6 +165,9 @@ def test_comparison_is_one_list_a_model(ask):
         ({"session": PAIR, "k": 1e9}, "k must be"),
         ({"session": PAIR, "k": 2.5}, "whole number"),
         ({"session": PAIR, "k": "many"}, "whole number"),
+        ({"session": PAIR, "exploration": 1.5}, "share from 0 to 1"),
+        ({"session": PAIR, "exploration": True}, "share from 0 to 1"),
+        ({"session": PAIR, "exploration": "much"}, "share from 0 to 1"),
         ({"session": PAIR, "model": "best"}, "choose from tpad"),
         ({"session": PAIR, "model": ["tpad"]}, "no model"),
         ({"session": PAIR, "exclude_seen": "maybe"}, "exclude_seen must be true or false"),

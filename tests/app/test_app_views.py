@@ -128,7 +128,7 @@ def test_recommendations_carry_rank_score_and_cold_badge():
 def test_the_verdict_tells_the_place_of_the_true_next_item(rank, kind):
     target = "i1" if kind == "tp-hit" else "elsewhere"
     html = recommend_views.recommendations(
-        found(), model_title="TPAD", n_items=60, target=target, target_rank=rank
+        found(), model_title="TPAD", n_items=60, target=recommend_views.Target(target, rank)
     )
     assert f"at rank {rank} of 60" in Reader(html).text
     assert f"tp-verdict {kind}" in html
@@ -137,7 +137,7 @@ def test_the_verdict_tells_the_place_of_the_true_next_item(rank, kind):
 
 def test_a_true_next_item_that_was_seen_has_no_place():
     html = recommend_views.recommendations(
-        found(), model_title="TPAD", n_items=60, target="x", target_rank=0
+        found(), model_title="TPAD", n_items=60, target=recommend_views.Target("x", 0)
     )
     assert "already in the session" in Reader(html).text
 

@@ -15,6 +15,7 @@ from app.recommend.explain import (
     leave_one_out,
     log_weight,
     nearest,
+    network_gains,
     occlusion,
     part_cosines,
     shares,
@@ -26,6 +27,7 @@ from tpad.bundle.card import LIMITS
 from tpad.errors import BundleError, ConfigError, DataError
 from tpad.items import NewItem
 from tpad.model.parts import Parts, read_parts
+from tpad.model.session.evidence import score_parts
 from tpad.recommender import Recommender
 
 
@@ -97,20 +99,46 @@ def test_faults_are_told_in_a_sentence(shop, session):
         explain(shop, VisitorSession(), "item-0001", "tpad")
 
 
+def test_an_item_that_is_never_shown_is_not_explained(shop, session):
+    cold = shop.catalogue.items.query("is_cold")["item_id"].iat[0]
+    with pytest.raises(ConfigError, match="never shown"):
+        explain(shop, session, cold, "tpad", exploration=0.0)
+    assert explain(shop, session, cold, "tpad", exploration=1.0).rank > 0
+
+
+def test_the_panel_follows_the_share_of_new_items(shop, session):
+    cold = shop.catalogue.items.query("is_cold")["item_id"].iat[0]
+    few, many = (explain(shop, session, cold, "tpad", exploration=s) for s in (0.1, 0.5))
+    offsets = [{r.part: r.value for r in one.reasons}.get("offset", 0.0) for one in (few, many)]
+    assert offsets == pytest.approx([0.0, 2.0])
+    assert few.weight < many.weight
+    assert few.elements["gain"].notna().all()
+
+
 PARTS = Parts(slice(0, 10), slice(10, 20), slice(20, 24))
 
 
 def test_a_part_is_put_at_the_mean_of_the_catalogue(shop):
-    fitted = shop.recommender.bundle.recommenders["tpad"].network
-    vector = fitted.session_vectors([np.array([1, 3])])[0]
-    table = occlusion(fitted, vector, 7, PARTS).set_index("part")
-    changed = fitted.features[[7, 7]].copy()
-    changed[1, 10:20] = fitted.features.mean(0)[10:20]
-    one, other = fitted.encode_new(changed) @ vector
-    assert table["fall"]["tau"] == pytest.approx(one - other, abs=1e-5)
+    model, rows = shop.recommender.bundle.recommenders["tpad"], np.array([1, 3])
+    features, none = model.network.features, np.zeros((0, 24), np.float32)
+    table = occlusion(model, rows, none, 7, PARTS).set_index("part")
+    changed = features[[7, 7]].copy()
+    changed[1, 10:20] = features.mean(0)[10:20]
+    one, other = model.scores_of_new(model.query(rows), changed)
+    assert table["fall"]["tau"] == pytest.approx(one - other)
     assert list(table.index) == ["tau", "nu", "fields"]
-    without = occlusion(fitted, vector, 7, Parts(slice(0, 10), slice(10, 24), slice(24, 24)))
+    assert table["fall"].abs().min() > 0
+    without = occlusion(model, rows, none, 7, Parts(slice(0, 10), slice(10, 24), slice(24, 24)))
     assert list(without["part"]) == ["tau", "nu"]
+
+
+def test_the_network_gains_by_what_leaving_an_element_out_does(shop):
+    model, rows = shop.recommender.bundle.recommenders["tpad"], np.array([1, 3, 4])
+    none = np.zeros((0, 24), np.float32)
+    gains = network_gains(model, rows, none, 7)
+    whole, without = (score_parts(model, r, 7).network for r in (rows, np.array([1, 4])))
+    assert gains[1] == pytest.approx(whole - without, abs=1e-5)
+    assert network_gains(model, rows[:1], none, 7).tolist() == [0]
 
 
 def test_shares_are_those_of_the_parts_that_speak_for_the_item():
@@ -141,9 +169,8 @@ def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, 
     upload = Element("", "mine", content=NewItem(title="red case"), key="upload:1")
     mixed = session.add(upload).add(shop.catalogue.element("item-0009"))
     found = explain(shop, mixed, "item-0020", "tpad")
-    network, places = shop.recommender.bundle.recommenders["tpad"].network, [1, 3, 4, 60, 9]
-    vector = network.session_vectors([np.array(places)], shop.recommender.encode([upload.value]))[0]
-    expected = occlusion(network, vector, 20, PARTS)
+    model, places = shop.recommender.bundle.recommenders["tpad"], np.array([1, 3, 4, 60, 9])
+    expected = occlusion(model, places, shop.recommender.encode([upload.value]), 20, PARTS)
     np.testing.assert_allclose(found.parts["fall"], expected["fall"], atol=1e-3)
     assert set(found.similarity) == {"tau", "nu"}
     assert explain(shop, mixed, "item-0020", "vision").parts is None
@@ -172,6 +199,7 @@ def explanation(**changes) -> Explanation:
         "rank": 3,
         "weight": 0.02,
         "even": 0.001,
+        "reasons": [],
         "elements": pd.DataFrame(
             {"title": [HOSTILE, "b", "c"], "picture": "", "gain": np.log([4.0, 0.5, 1.01])}
         ),

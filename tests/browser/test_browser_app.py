@@ -132,6 +132,31 @@ def test_reveal_and_compare(visit):
     expect(page.locator("#compare")).to_contain_text("Start with one product.")
 
 
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
+def test_choose_how_many_new_items_are_shown(visit, size):
+    page = visit(viewport=size)
+    cost, cold = page.locator("#next .tp-cost"), page.locator("#next .tp-badge-cold")
+    setting = page.locator("#new-items")
+    setting.get_by_text("most").click()
+    expect(page).to_have_url(re.compile("new=most"))
+    expect(cost).to_contain_text("50% of the first 20 places")
+    expect(cold.first).to_be_attached()
+    setting.locator("input:checked").focus()
+    for _ in range(5):  # to the first
+        page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("new=never"))
+    expect(cost).to_contain_text("New items are left out")
+    expect(cold).to_have_count(0)
+    page.reload()
+    expect(setting.locator("input:checked")).to_have_value("never")
+    expect(cost).to_contain_text("New items are left out")
+    box = setting.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator("#compare")).to_contain_text("as set under Recommend: never")
+
+
 def test_ask_why_with_the_keyboard(visit):
     page = visit()
     why = page.locator("#next .tp-why").nth(1)
@@ -141,7 +166,8 @@ def test_ask_why_with_the_keyboard(visit):
     panel = page.get_by_role("dialog", name="Why this item?")
     expect(panel).to_contain_text(title)
     expect(panel).to_contain_text("of the model’s weight")
-    expect(panel.locator(".tp-gains li")).to_have_count(elements(page).count())
+    expect(panel.locator(".tp-elements > li")).to_have_count(elements(page).count())
+    expect(panel.locator(".tp-reasons > li").first).to_contain_text("the weight")
     expect(panel.locator(".tp-near li")).to_have_count(5)
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)

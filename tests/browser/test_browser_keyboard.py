@@ -62,7 +62,7 @@ def test_the_results_come_before_the_catalogue_and_can_be_skipped_to(visit):
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Recommendations")).to_be_focused()
-    for _ in range(4):  # three settings, then the first card
+    for _ in range(5):  # four settings, then the first card
         page.keyboard.press("Tab")
     expect(page.locator("#next .tp-card").first).to_be_focused()
     expect(page.locator("[role=option]")).to_have_count(0)  # no menu stays open behind
@@ -209,6 +209,7 @@ def test_words_are_told_from_what_is_behind_them(visit, mode):
     for words in (
         "#tabs [role=tab][aria-selected=true]",
         ".tp-note",
+        ".tp-cost",
         ".tp-source",
         ".tp-price",
         ".tp-score",
