@@ -123,7 +123,9 @@ def _check_bundle(split: Split, bundle: Bundle) -> list[str]:
 
 def _check_pretraining(split: Split, bundle: Bundle) -> str:
     """Checks that the base model was not pretrained on held-out products, if that is known."""
-    base = bundle.info.get("base", {})
+    base = bundle.info.get("base", {"path": "base"})
+    if not base:
+        return "the bundle has no base model"
     if not (bundle.path / str(base.get("path", "")) / PRETRAINING_RECORD).is_file():
         name = base.get("hub_id") or "of the bundle"
         return (
