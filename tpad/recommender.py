@@ -109,7 +109,7 @@ class Recommender:
         session: Sequence[Element],
         k: int = 20,
         exclude_seen: bool = True,
-        model: str = "tpad",
+        model: str | None = None,
         exploration: float | None = None,
     ) -> pd.DataFrame:
         """Recommend the items that are most likely to be clicked next.
@@ -119,7 +119,7 @@ class Recommender:
                 mixed.
             k: number of items; fewer are returned if the catalogue has fewer.
             exclude_seen: whether to exclude the items whose ids are in the session.
-            model: one of `models`.
+            model: one of `models`; by default the first.
             exploration: wanted share of new items (without training clicks) in the lists, on average
                 over sessions: 0 never shows them; 1 shows as many as possible. By default, the share
                 that was best for clicked and new items together in training.
@@ -172,7 +172,7 @@ class Recommender:
     def scores(
         self,
         session: Sequence[Element],
-        model: str = "tpad",
+        model: str | None = None,
         exploration: float | None = None,
     ) -> np.ndarray:
         """Scores of all items as the next item, in the order of `items`: (n_items,) float32.
@@ -188,7 +188,7 @@ class Recommender:
         self,
         session: Sequence[Element],
         items: Sequence[Element],
-        model: str = "tpad",
+        model: str | None = None,
         exploration: float | None = None,
     ) -> np.ndarray:
         """Scores of some items as the next item: (n,) float32, comparable with those of `scores`.
@@ -215,7 +215,7 @@ class Recommender:
         self,
         session: Sequence[Element],
         item_id: str,
-        model: str = "tpad",
+        model: str | None = None,
         exploration: float | None = None,
     ) -> "ScoreParts":
         """What network, memory and content add to the score of an item, and the memory's evidence.
@@ -237,7 +237,7 @@ class Recommender:
         clicks, owners = self._training_clicks
         return parts.with_sessions(clicks, owners) if len(clicks) else parts
 
-    def encode(self, items: Sequence[Element], model: str = "tpad") -> np.ndarray:
+    def encode(self, items: Sequence[Element], model: str | None = None) -> np.ndarray:
         """Embeddings of items: (n, d) float32.
 
         Args:
@@ -298,7 +298,7 @@ class Recommender:
         items: str | Path | pd.DataFrame | None = None,
         *,
         image_root: str | Path | None = None,
-        model: str = "tpad",
+        model: str | None = None,
     ) -> int:
         """Add items with existing embeddings, without forward passes.
 
@@ -308,8 +308,8 @@ class Recommender:
             items: item table with titles, pictures and other fields of these items. Other rows are
                 ignored, and invalid rows are repaired. Without it, only the ids are known.
             image_root: as in `add_items`.
-            model: name of the embedding set; ignored for a folder, which stores the name. Other models
-                do not rank these items, and cannot read sessions that contain them.
+            model: one of `models`, by default the first; ignored for a folder, which stores the name.
+                Other models do not rank these items, and cannot read sessions that contain them.
 
         Returns:
             The number of added items.
@@ -326,16 +326,16 @@ class Recommender:
             ids, vectors, model = load_encoded(encoded, self.bundle)
         else:
             ids, vectors = list(encoded[0]), np.asarray(encoded[1], dtype=np.float32)
-        self._model_name(model)
-        vectors = check_encoded(ids, vectors, self.bundle.embeddings[model].shape[1], model)
+        name = self._model_name(model)
+        vectors = check_encoded(ids, vectors, self.bundle.embeddings[name].shape[1], name)
         frame, root = rows_of(ids, items, image_root)
         with self._adding:
-            block = Block(len(ids), {model: vectors}, image_root=root)
+            block = Block(len(ids), {name: vectors}, image_root=root)
             self._catalogue = self._catalogue.with_items(frame, block)
         return len(ids)
 
     def recall(
-        self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str = "tpad"
+        self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str | None = None
     ) -> float:
         """Mean share of the k best items that an approximate search finds.
 
@@ -435,7 +435,10 @@ class Recommender:
                 catalogue.rankers[model] = ranker
         return ranker
 
-    def _model_name(self, model: str) -> str:
+    def _model_name(self, model: str | None) -> str:
+        """The name of a model, after checking it; by default the bundle's main model."""
+        if model is None:
+            return self.models[0]
         if model not in self.models:
             raise ConfigError(
                 f"There is no model {model!r} in this bundle; choose from {', '.join(self.models)}."

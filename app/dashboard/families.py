@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.shell.evaluation import Evaluation
-from eval.models.naming import SUBJECT, VARIANT
+from eval.models.naming import VARIANT
 from eval.runs.slice_comparison import best_baseline
 
 IDS, CONTENT, OURS, ABLATION, REFERENCE, ORACLE = (
@@ -42,7 +42,7 @@ def suggested_models(evaluation: Evaluation) -> list[str]:
     by_id = [r for r in evaluation.results if _uses_ids(r.name)]
     others = [r for r in evaluation.results if not _uses_ids(r.name)]
     best = [best_baseline(some, everything, "MRR", 20) for some in (others, by_id)]
-    names = [SUBJECT, *(r.name for r in best if r is not None), "oracle"]
+    names = [evaluation.subject, *(r.name for r in best if r is not None), "oracle"]
     chosen = [name for name in names if name in evaluation.by_name]
     return chosen or list(evaluation.by_name)[:MAX_MODELS]
 

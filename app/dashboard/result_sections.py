@@ -16,7 +16,6 @@ from app.shell.views import csv_link
 from eval.metrics.averaging import SESSION
 from eval.metrics.ranks import parse_metric
 from eval.metrics.slices import KINDS
-from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES
 from eval.runs.slice_comparison import SliceComparison
 
@@ -28,7 +27,7 @@ def draw_leaderboard(view: View, evaluation: Evaluation) -> Iterator[Section | N
     """
     metric, k = parse_metric(view.metric)
     rows = tables.leaderboard(evaluation, view.part, metric, k, extras=view.extras)
-    subject = SUBJECT if SUBJECT in evaluation.by_name else ""
+    subject = evaluation.subject if evaluation.subject in evaluation.by_name else ""
     others = [name for name in rows.model if name != subject] if subject else []
     plot = _oracle_shares(rows, view.metric)
 

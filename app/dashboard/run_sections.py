@@ -6,10 +6,10 @@ from app.dashboard.run_tables import run_table, worst_cases
 from app.dashboard.run_views import CaseItem, RunCase, run_list, run_page, worst
 from app.dashboard.slices import part_title
 from app.shell.evaluation import Evaluation
+from app.shell.names import model_title
 from app.shell.results import Results
 from app.shell.shop import Shop
 from eval.database.records import CaseTable, RunInfo
-from eval.models.naming import SUBJECT
 from eval.runs.results import HEADLINES, Result
 from eval.runs.slice_comparison import best_baseline
 
@@ -58,7 +58,7 @@ def cases_of(
     other = _reference(evaluation, run)
     if other is not None:
         place = other.seeds.index(run.seed) if run.seed in other.seeds else 0
-        title = "TPAD" if other.name == SUBJECT else "best baseline"
+        title = model_title(other.name) if other.name == evaluation.subject else "best baseline"
         ranks.append((title, other.ranks.expected[place]))
     known = has_data(shop, run)
     found = []
@@ -85,8 +85,8 @@ def has_data(shop: Shop, run: RunInfo) -> bool:
 
 def _reference(evaluation: Evaluation, run: RunInfo) -> Result | None:
     """The model to compare with: TPAD, or for TPAD itself the best baseline."""
-    if run.model != SUBJECT:
-        return evaluation.by_name.get(SUBJECT)
+    if run.model != evaluation.subject:
+        return evaluation.by_name.get(evaluation.subject)
     return best_baseline(evaluation.results, evaluation.masks["all"], *HEADLINES[-1])
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from app.shell.cache import Cache
 from eval.metrics.averaging import CASE
-from eval.models.naming import SUBJECT
+from eval.models.naming import subject_of
 from eval.reports.tables import results_frame
 from eval.runs.comparison import Comparison, compare_runs, corrected
 from eval.runs.results import Result
@@ -48,6 +48,11 @@ class Evaluation:
         """The results by model name."""
         return {result.name: result for result in self.results}
 
+    @cached_property
+    def subject(self) -> str:
+        """The model that is compared with the others: "tpad", or the main set of the bundle."""
+        return subject_of({result.name: result.role for result in self.results})
+
     @property
     def seeds(self) -> list[int]:
         """Seeds of the models that were run more than once; empty if none was."""
@@ -81,13 +86,14 @@ class Evaluation:
         )
 
     def against(
-        self, others: Sequence[str], part: str, metric: str, k: int, subject: str = SUBJECT
+        self, others: Sequence[str], part: str, metric: str, k: int, subject: str | None = None
     ) -> list[SliceComparison]:
         """Compare `subject` with each of `others` on a slice.
 
         The p-values are corrected over these comparisons. Returns an empty list if there is no
-        such subject.
+        such subject, which is `self.subject` by default.
         """
+        subject = subject or self.subject
         if subject not in self.by_name:
             return []
         mask = self.masks[part]
@@ -108,9 +114,10 @@ class Evaluation:
         ]
 
     def is_compared(
-        self, other: str, part: str, metric: str, k: int, subject: str = SUBJECT
+        self, other: str, part: str, metric: str, k: int, subject: str | None = None
     ) -> bool:
         """Whether `against` has already computed the comparison with a model."""
+        subject = subject or self.subject
         return self._comparisons.has(self._key(other, part, metric, k, subject))
 
     def _key(self, other: str, part: str, metric: str, k: int, subject: str) -> Hashable:

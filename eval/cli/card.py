@@ -11,7 +11,7 @@ from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
 from eval.metrics.ranks import metric_names
 from eval.metrics.significance import over_seeds
-from eval.models.naming import SUBJECT, VARIANT
+from eval.models.naming import SUBJECT, VARIANT, subject_of
 from eval.reports.report import about, by_other_mean, section_text
 from eval.reports.sections import at_a_glance, main_slices
 from eval.reports.tables import MARK, results_frame
@@ -99,9 +99,10 @@ def _of_the_bundle(result: Result, bundle: Bundle) -> Result:
 
 
 def _over_seeds(results: Sequence[Result]) -> str:
-    """How much TPAD's figures vary with the seed of its recommender; empty where one seed was run."""
+    """How much the main model's figures vary with the seed; empty where one seed was run."""
+    subject = subject_of({one.name: one.role for one in results})
     for result in results:
-        if result.name == SUBJECT and len(result.seeds) > 1:
+        if result.name == subject and len(result.seeds) > 1:
             every = np.ones(result.ranks.shape[1], bool)
             mean, deviation = over_seeds(result.values(every))
             told = [
@@ -110,5 +111,6 @@ def _over_seeds(results: Sequence[Result]) -> str:
                 for place in [metric_names().index((metric, k))]
             ]
             seeds = ", ".join(map(str, result.seeds))
-            return f" Over the seeds {seeds} of the recommender, TPAD has {' and '.join(told)}."
+            title = "TPAD" if subject == SUBJECT else subject
+            return f" Over the seeds {seeds} of the recommender, {title} has {' and '.join(told)}."
     return ""

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from eval.database.reader import Reader
 from eval.metrics.averaging import CASE, MEANS
-from eval.models.naming import SUBJECT
 from eval.runs.selection import Selection, select_runs
 from eval.splits.split import SplitConfig
 from tpad import ConfigError
@@ -43,8 +42,7 @@ def add_subject(parser: ArgumentParser) -> None:
     """Add the option that names the model a report is about."""
     parser.add_argument(
         "--subject",
-        default=SUBJECT,
-        help="model that is tested against the others (default: %(default)s)",
+        help="model that is tested against the others (default: tpad, or the main set of the bundle)",
     )
 
 

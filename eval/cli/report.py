@@ -6,6 +6,7 @@ from pathlib import Path
 from eval.cli.choosing import add_mean, add_selection, add_subject, selection
 from eval.cli.sources import add_database, database_of
 from eval.database.store import Store
+from eval.models.naming import subject_of
 from eval.reports.report import ReportData
 from eval.reports.writing import SUFFIXES, check_report, write_report
 from eval.runs.selection import results_of
@@ -38,7 +39,7 @@ def run(options: Namespace) -> None:
         chosen.masks(),
         chosen.title,
         notes=[f"Package version {version}." for version in versions],
-        subject=options.subject,
+        subject=options.subject or subject_of({one.name: one.role for one in results}),
         mean=options.mean,
     )
     write_report(options.out, data)

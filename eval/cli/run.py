@@ -22,6 +22,7 @@ from eval.cli.sources import (
 )
 from eval.database.store import Store
 from eval.models.entries import TRIES, Entry, all_entries, select, too_large_for
+from eval.models.naming import subject_of
 from eval.models.shipped import Shipped, config_of, shipped_recommenders
 from eval.reports.report import ReportData
 from eval.reports.writing import SUFFIXES, check_report, write_report
@@ -111,7 +112,14 @@ def run(options: Namespace) -> None:
     ]
     write_report(
         options.report,
-        ReportData(results, cases, masks, title, notes=notes, subject=options.subject),
+        ReportData(
+            results,
+            cases,
+            masks,
+            title,
+            notes=notes,
+            subject=options.subject or subject_of({one.name: one.role for one in results}),
+        ),
     )
 
 

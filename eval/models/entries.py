@@ -16,7 +16,7 @@ from eval.baselines import BASELINES
 from eval.baselines.registry import Baseline, content_baseline, ensemble_baseline
 from eval.baselines.tuning import tune
 from eval.models.features import attribute_features, random_features, text_features
-from eval.models.naming import ENSEMBLES, NEIGHBOURS, SUBJECT, VARIANT, Role, order_of
+from eval.models.naming import ENSEMBLES, NEIGHBOURS, SUBJECT, VARIANT, Role, main_set, order_of
 from eval.models.session_recommender import EmbeddingModel, Progress, ScoringModel
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
@@ -168,8 +168,9 @@ def all_entries(
 
     Args:
         dataset: items and sessions.
-        embeddings: sets of a bundle, name -> (n_items, n). Names that start with "tpad" are TPAD and
-            its variants, all others are baselines. Without sets, "random" and "tfidf" are computed.
+        embeddings: sets of a bundle, name -> (n_items, n). The main set (see `naming.main_set`) and
+            names that start with "tpad" are TPAD and its variants, all others are baselines. Without
+            sets, "random" and "tfidf" are computed.
         config: settings of the recommender, the same for all; neural baselines get the epochs of its
             network over the features.
         oracle: the exact law of the shop, if it is known.
@@ -200,8 +201,10 @@ def all_entries(
         entries.append(embedding_entry(one.name, one.role, features, budgeted, shipped=own))
         if one.name != "random" and not one.is_ablation:
             near = content_baseline(one.values, f"Nearest neighbours, {one.name}")
-            name = one.name + NEIGHBOURS
-            entries.append(baseline_entry(name, one.role, near, features=features, **budget))
+            name, role = one.name + NEIGHBOURS, one.role
+            if role == "tpad" and not name.startswith(SUBJECT):  # given vectors are no part of TPAD
+                role = "baseline"
+            entries.append(baseline_entry(name, role, near, features=features, **budget))
     if oracle is not None:
         entries.append(Entry("oracle", "oracle", lambda *_: ScoringModel(oracle)))
     return sorted(entries, key=lambda entry: order_of(entry.name))
@@ -261,8 +264,9 @@ def _embedding_sets(
         if name in taken:
             raise ConfigError(f"There is already a model {name}; choose another name for the set.")
         add(name, "baseline", values)
+    main = main_set(embeddings)
     for name, values in embeddings.items():
-        add(name, "tpad" if name.startswith(SUBJECT) else "baseline", values)
+        add(name, "tpad" if name.startswith(SUBJECT) or name == main else "baseline", values)
     for name, values in variants.items():
         add(name, "tpad", values, is_ablation=True)
     attributes = attribute_features(dataset)

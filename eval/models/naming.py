@@ -1,5 +1,6 @@
 """Names, roles and table order of the compared models."""
 
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from tpad.model.embedding_sets import EMBEDDING_SETS
@@ -16,6 +17,23 @@ NEIGHBOURS = "_neighbours"
 """Suffix of the names of models that recommend nearest neighbours in an embedding set."""
 ENSEMBLES = {"vsknn_tfidf": "vsknn", "ease_tfidf": "ease"}
 """Name of an ensemble with nearest neighbours by TF-IDF -> its baseline by item id."""
+
+
+def main_set(sets: Iterable[str]) -> str:
+    """The main one of several sets: "tpad", or else the first, such as the given vectors of a bundle that
+    was trained on them alone."""
+    names = list(sets)
+    return SUBJECT if SUBJECT in names or not names else names[0]
+
+
+def subject_of(roles: Mapping[str, str]) -> str:
+    """The model that a report is about by default.
+
+    Args:
+        roles: name -> role of each model.
+    """
+    ours = (name for name, role in roles.items() if role == "tpad")
+    return main_set(name for name in ours if not name.startswith(VARIANT))
 
 
 def order_of(name: str) -> tuple[int, int, str]:

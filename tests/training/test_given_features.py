@@ -7,19 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 
-import tpad
 from tpad import Bundle, ConfigError, DataError, NewItem
 from tpad.data.pseudo_cold import pseudo_cold
 from tpad.data.vectors import ItemVectors
-from tpad.errors import TpadError
-from tpad.model import item_encoder
 from tpad.model.given_features import TFIDF, GivenFeatures
 from tpad.model.heads import KnowledgeHeads, word_loss
 from tpad.training.inputs import contents
 from tpad.training.pipeline import train
-from tpad.training.stages import describing, distillation_data
+from tpad.training.stages import distillation_data
 from tpad.training.stages.distillation_data import raw_features
 from tpad.training.stages.imagined import ImaginedConfig
 from tpad.training.stages.word_prediction import fit_word_predictions
@@ -112,26 +108,6 @@ def joined(dataset, trained, vectors, work, tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="module")
-def alone(dataset, trained, work, tmp_path_factory):
-    """In place of what the student would read; every item has a vector."""
-    values = attribute_table(dataset.items).astype(np.float32)
-    own = {"attributes": ItemVectors(values, np.ones(len(values), bool))}
-    config = replace(
-        trained.config,
-        features=("attributes",),
-        features_only=True,
-        baselines=("tfidf",),
-        imagined=ImaginedConfig(),
-        feedback=replace(trained.config.feedback, epochs=0),
-    )
-    out = tmp_path_factory.mktemp("alone") / "bundle"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(describing, "run", None)  # there is no student to teach
-        train(dataset, trained.base, config, out, work=work, vectors=own, quiet=True)
-    return Bundle.load(out)
-
-
 def test_a_bundle_gives_its_items_the_embeddings_that_it_stores(joined, dataset, vectors):
     items = [
         replace(item, image=dataset.image(row))
@@ -146,39 +122,9 @@ def test_a_bundle_gives_its_items_the_embeddings_that_it_stores(joined, dataset,
     assert np.isfinite(joined.encoder.encode([blank], ["tpad"])["tpad"]).all()
 
 
-def test_a_new_item_needs_its_vector_alone(alone, dataset, monkeypatch):
-    monkeypatch.setattr(item_encoder, "encode_items", None)  # the model reads nothing
-    monkeypatch.setattr(item_encoder, "encode_images", lambda mllm, images: list(images))
-    vector = attribute_table(dataset.items)[5].astype(np.float32)
-    shop = tpad.Recommender(alone)
-    new = NewItem(
-        vectors={"attributes": vector},
-        category=str(dataset.items["category"][5]),
-        price=float(dataset.items["price"][5]),
-    )
-    assert np.allclose(shop.encode([new])[0], alone.embeddings["tpad"][5], atol=2e-2)
-    assert len(shop.recommend([new], k=3)) == 3
-    with pytest.raises(DataError, match=r"attributes \(\d+ numbers\)"):
-        shop.recommend([NewItem(title="red phone")])
-    for wrong in ("x", [[1.0]], [float("nan")], []):
-        with pytest.raises(TpadError):
-            shop.encode([NewItem(vectors={"attributes": wrong})])
-
-
 def test_a_bundle_without_vectors_says_that_it_reads_none(trained):
     with pytest.raises(DataError, match="uses no item vectors"):
         Bundle.load(trained.bundle).encoder.encode([NewItem(vectors={"a": VALUES[0]})], ["tpad"])
-
-
-def test_items_are_added_with_a_file_of_their_vectors(alone, dataset, tmp_path):
-    values = attribute_table(dataset.items).astype(np.float32)
-    save_file({"new-1": values[3], "new-2": values[4]}, tmp_path / "new.safetensors")
-    rows = dataset.items.iloc[[3, 4]].assign(item_id=["new-1", "new-2"], image="")
-    shop = tpad.Recommender(alone)
-    with pytest.raises(DataError, match="attributes"):
-        shop.add_items(rows)
-    assert shop.add_items(rows, vectors={"attributes": tmp_path / "new.safetensors"}) == 2
-    assert np.allclose(shop.encode(["new-2"]), alone.embeddings["tpad"][[4]], atol=2e-2)
 
 
 def test_other_vectors_are_another_distillation_and_nothing_else(trained, joined, work):
@@ -195,21 +141,10 @@ def test_settings_that_cannot_work_are_told(dataset, trained, vectors, work, tmp
             dataset, trained.base, config, tmp_path / "bundle", work=work, vectors=given, quiet=True
         )
 
-    alone = {
-        "imagined": ImaginedConfig(),
-        "features_only": True,
-        "feedback": replace(trained.config.feedback, epochs=0),
-    }
     with pytest.raises(ConfigError, match="features names none"):
         attempt(vectors)
     with pytest.raises(ConfigError, match=r"set imagined\.per_item to 0"):
         attempt(vectors, features=("attributes",))
-    with pytest.raises(DataError, match="leave out --features-only"):
-        attempt(vectors, features=("attributes",), **alone)
-    with pytest.raises(ConfigError, match="--features-only uses nothing but given vectors"):
-        attempt({}, **alone)
-    with pytest.raises(ConfigError, match=r"set feedback\.epochs to 0"):
-        attempt(vectors, **{**alone, "feedback": replace(trained.config.feedback, epochs=1)})
     assert not (tmp_path / "bundle").exists()
 
 

@@ -45,7 +45,9 @@ def model_card(
     """
     data = info["dataset"]
     base = info.get("base") or {}
-    where = f"`{base['hub_id']}`" if "hub_id" in base else "in the folder `base`"
+    where = "in the folder `base`" if base else "none; items are embedded as their given vectors"
+    if "hub_id" in base:
+        where = f"`{base['hub_id']}`"
     revision = f", revision `{base['revision']}`" if base.get("revision") else ""
     public = f"base_model: {base['hub_id']}\n" if "hub_id" in base else ""
     seeds = ", ".join(map(str, info.get("seeds", []))) or "not recorded"

@@ -2,33 +2,19 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
-from safetensors.numpy import load_file
+from typing import TYPE_CHECKING
 
 from tpad.bundle.contents import ListedFiles, read_json, reading
-from tpad.bundle.files import HUB_ID
-from tpad.errors import BundleError
-from tpad.io.saved_state import built
-from tpad.mllm.loading import COMMIT
-from tpad.mllm.model import MLLM
-from tpad.mllm.precision import choose_device
-from tpad.mllm.quantisation import check_4bit
-from tpad.mllm.settings import ModelSettings
-from tpad.model.given_features import GivenFeatures
-from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_encoder import ItemEncoder, ReadingConfig
-from tpad.model.plain_features import FieldFeatures, TextFeatures
-from tpad.model.scaler import FeatureScaler
-from tpad.settings import from_json
+
+if TYPE_CHECKING:  # transformers and scikit-learn take seconds to import
+    from tpad.model.item_encoder import ItemEncoder
+    from tpad.model.vector_encoder import VectorEncoder
 
 
 def load_encoder(
     folder: Path, *, device: str = "auto", listed: Collection[str] | None = None
-) -> ItemEncoder:
-    """Load an encoder that `ItemEncoder.save` wrote, and test it on a dummy item.
+) -> "ItemEncoder | VectorEncoder":
+    """Load an encoder that its `save` wrote, and test it on a dummy item.
 
     Args:
         folder: folder of the bundle.
@@ -44,101 +30,12 @@ def load_encoder(
     file = files.file("encoder.json")
     with reading(file):
         facts = read_json(file)
-        base, settings = facts["base"], from_json(ModelSettings, facts["model"])
-        how = from_json(ReadingConfig, facts["reading"])
-        sizes = from_json(HeadsConfig, facts["heads"])
-        categories = facts["categories"]
-        if categories is not None and not all(isinstance(one, str) for one in list(categories)):
-            raise ValueError("the categories are not a list of texts")
-    mllm = _load_base(files, base, settings, device)
-    with reading(file):
-        for name in how.adapters:
-            with reading(files.checked_folder(f"adapters/{name}")):
-                mllm.adapters.load(name, files.folder / "adapters" / name)
-        encoder = _assembled(files, facts, mllm, how, sizes)
-        encoder.check()
-    return encoder
+        if not isinstance(facts, dict):
+            raise ValueError("it is not an object")
+    if "base" not in facts:
+        from tpad.bundle.vector_encoder import load_vector_encoder
 
+        return load_vector_encoder(files, facts)
+    from tpad.bundle.model_encoder import load_model_encoder
 
-def _load_base(files: ListedFiles, base: Any, settings: ModelSettings, device: str) -> MLLM:
-    """Load the base model from the bundle, or from the hub if the bundle refers to it."""
-    file = files.folder / "encoder.json"
-    if not isinstance(base, dict) or not (base.keys() == {"path"} or "hub_id" in base):
-        raise BundleError(f"{file} names no base model; export the bundle again.")
-    if "path" in base:
-        folder = files.checked_folder(base["path"] if isinstance(base["path"], str) else "")
-        choose_device(device)  # outside `reading`: a missing device is not an error of the bundle
-        if settings.load_in_4bit:
-            check_4bit(choose_device(device))
-        for file in sorted(folder.glob("*.json")):
-            if file.name != "tokenizer.json":  # large, and checked by its own library
-                with reading(file):
-                    read_json(file)
-        with reading(folder):
-            return MLLM.load(folder, settings, device=device)
-    hub_id, revision = base["hub_id"], base.get("revision")
-    if not isinstance(hub_id, str) or not HUB_ID.fullmatch(hub_id) or Path(hub_id).exists():
-        raise BundleError(
-            f"{file} names the base model {hub_id!r}, which is not a hub id OWNER/NAME, or is a path on "
-            "this machine; export the bundle again."
-        )
-    if not isinstance(revision, str) or not COMMIT.fullmatch(revision):
-        raise BundleError(
-            f"{file} names the base model {hub_id} without a commit (40 hexadecimal digits); export the "
-            "bundle again."
-        )
-    return MLLM.load(hub_id, settings, revision=revision, device=device)
-
-
-def _assembled(
-    files: ListedFiles, facts: dict[str, Any], mllm: MLLM, how: ReadingConfig, sizes: HeadsConfig
-) -> ItemEncoder:
-    """Assemble the encoder from the loaded base model and the other files."""
-    heads_file = files.file("heads.safetensors")
-    with reading(heads_file):
-        arrays = load_file(heads_file)
-    text = _read_text(files)
-    with reading(heads_file):
-        scaler = built(
-            lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler.")
-        )
-        words = arrays["heads.describe.weight"].shape[0] if sizes.words else 0
-        given = None
-        if facts["given"] is not None:
-            given = GivenFeatures.restore(facts["given"], arrays)
-        size, width = 0 if how.given_only else mllm.hidden_size, 0 if given is None else given.width
-        heads = built(
-            lambda: KnowledgeHeads(scaler.n_features, size, words, sizes, width),
-            _tensors(arrays, "heads."),
-        )
-        fields = None
-        if facts["categories"] is not None:
-            fields = FieldFeatures(
-                facts["categories"], arrays["fields.means"], arrays["fields.deviations"]
-            )
-    return ItemEncoder(
-        mllm,
-        how,
-        text,
-        fields,
-        scaler.to(mllm.device),
-        heads.to(mllm.device),
-        facts["sets"],
-        facts["base"],
-        given,
-    )
-
-
-def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        k.removeprefix(prefix): torch.from_numpy(v)
-        for k, v in arrays.items()
-        if k.startswith(prefix)
-    }
-
-
-def _read_text(files: ListedFiles) -> TextFeatures:
-    file = files.file("text.json")
-    with reading(file):
-        vocabularies = read_json(file)
-        return TextFeatures.restore(vocabularies, load_file(files.file("text.safetensors")))
+    return load_model_encoder(files, facts, device)

@@ -23,7 +23,13 @@ INFO_FILE = "bundle.json"
 CARD_FILE = "README.md"
 IMAGES = "images"
 PICTURE_FOLDERS = (IMAGES, "arrivals")
-ENCODER_FILES = ("encoder.json", "heads.safetensors", "text.json", "text.safetensors")
+ENCODER_FILES = (
+    "encoder.json",
+    "heads.safetensors",
+    "vectors.safetensors",
+    "text.json",
+    "text.safetensors",
+)
 ENCODER_FOLDERS = ("base", "adapters")
 """Folders in which libraries open every file that they know."""
 OPENED_FILES = (

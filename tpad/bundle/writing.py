@@ -63,8 +63,8 @@ def write_bundle(
         config: settings of the training run, as JSON values.
         tuned: name of the set -> tuned settings of its recommender, as JSON values.
         seeds: seeds of the training run; by default `config["seed"]`.
-        base: the base model, {"path": …} or {"hub_id": …, "revision": …}; by default the folder
-            `base` that the encoder writes.
+        base: the base model, {"path": …} or {"hub_id": …, "revision": …}, or {} if there is none; by
+            default the folder `base` that the encoder writes.
         extra_files: relative path in the bundle -> file or folder to copy.
         card: text of the model card; by default one without results.
 
@@ -100,7 +100,7 @@ def write_bundle(
         "seeds": [int(seed) for seed in seeds],
         "sets": list(embeddings),
         "tuned": {name: dict(found) for name, found in (tuned or {}).items()},
-        "base": dict(base or {"path": "base"}),
+        "base": {"path": "base"} if base is None else dict(base),
     }
     with replacing_folder(folder) as part:
         encoder.save(part)

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from tpad.cli.training_options import add_training_options
+from tpad.errors import ConfigError
 from tpad.training.ablations.definitions import ABLATIONS, check_ablation
 
 
@@ -43,6 +44,8 @@ def run(args: Namespace) -> None:
         say = tqdm.write if processes.is_main() else lambda _: None
         with processes.main_first():
             job = read_job(args)
+            if job.base is None:
+                raise ConfigError("Ablations need a base model; leave out --features-only.")
         files = train_sets(
             job.dataset,
             job.base,

@@ -41,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--format", default="parquet", help="parquet or safetensors (default: %(default)s)"
     )
     parser.add_argument(
-        "--model", default="tpad", help="embedding set to compute (default: %(default)s)"
+        "--model", help="embedding set to compute (default: the main set of the bundle)"
     )
     parser.add_argument(
         "--features",

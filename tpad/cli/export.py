@@ -35,7 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
         help="write item_id and vector of every item to a .parquet or .safetensors file",
     )
     parser.add_argument(
-        "--model", default="tpad", help="embedding set for --embeddings (default: %(default)s)"
+        "--model", help="embedding set for --embeddings (default: the main set of the bundle)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the hub id")
     hub = parser.add_argument_group("Hugging Face Hub")
@@ -65,7 +65,7 @@ def run(args: Namespace) -> None:
         export_bundle(bundle, args.out, sets=args.sets, sessions=not args.without_sessions)
         print(f"Wrote the bundle to {args.out}.")
     if args.embeddings is not None:
-        write_vectors(bundle, args.model, args.embeddings)
+        write_vectors(bundle, args.model or bundle.sets[0], args.embeddings)
         print(f"Wrote {bundle.dataset.n_items:,} vectors to {args.embeddings}.")
     if args.push is not None:
         push(bundle, args)

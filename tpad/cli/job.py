@@ -3,7 +3,7 @@
 import ast
 import json
 from argparse import Namespace
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ class Job:
     """The arguments of `tpad.training.pipeline.train`."""
 
     dataset: "Dataset"
-    base: "Base"
+    base: "Base | None"
     config: "TrainingConfig"
     work: Path
     extra_files: dict[str, Path]
@@ -65,8 +65,9 @@ def read_job(args: Namespace) -> Job:
             f"--features {TFIDF} is TF-IDF of the shop's text; give your file another name."
         )
     config = config.override("features", names)
-    config = config.override("features_only", args.features_only)
-    base = Base.find(args.mllm or default_base(), args.revision)
+    base = None
+    if not config.features_only:
+        base = Base.find(args.mllm or default_base(), args.revision)
     work = args.work or args.out.with_name(args.out.name + ".work")
     dataset, extra_files = _dataset(args, work, preset_name)
     if str(dataset.report) and processes.is_main():
@@ -97,6 +98,9 @@ def _config(args: Namespace, preset_name: str) -> "TrainingConfig":
     from tpad.training.config import preset
 
     config = preset(preset_name).override("seed", args.seed)
+    if args.features_only:
+        _check_features_only(args)
+        config = replace(config, features_only=True, baselines=())
     for option in fields(config.model):
         if getattr(args, option.name) is not None:
             config = config.override(f"model.{option.name}", getattr(args, option.name))
@@ -110,6 +114,18 @@ def _config(args: Namespace, preset_name: str) -> "TrainingConfig":
     for setting in args.settings:
         config = config.override(*_parse_setting(setting))
     return config
+
+
+def _check_features_only(args: Namespace) -> None:
+    """Raise a `ConfigError` if --features-only comes without vectors or with options of a base model."""
+    if not args.features:
+        raise ConfigError(
+            "--features-only uses nothing but given vectors; give --features NAME=FILE, or --features "
+            "tfidf."
+        )
+    for option in ("mllm", "revision", "ablation"):
+        if getattr(args, option, None):
+            raise ConfigError(f"--features-only uses no base model; leave out --{option}.")
 
 
 def _dataset(args: Namespace, work: Path, preset_name: str) -> tuple["Dataset", dict[str, Path]]:

@@ -36,7 +36,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument("-k", type=int, default=20, help="number of items (default: %(default)s)")
     parser.add_argument(
-        "--model", default="tpad", help="embedding set to use (default: %(default)s)"
+        "--model", help="embedding set to use (default: the main set of the bundle)"
     )
     parser.add_argument(
         "--include-seen", action="store_true", help="also recommend items of the session"

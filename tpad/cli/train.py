@@ -44,7 +44,7 @@ def run(args: Namespace) -> None:
             needs = f"   after {', '.join(one.needs)}" if one.needs else ""
             print(f"{one.name:{width}}   {one.state:11}{needs}".rstrip())
         if planned[-1].name == pipeline.STAGES[-1].name:
-            print("The recommenders of the embedding sets follow the embeddings.")
+            print(f"The recommenders follow the embeddings: {', '.join(job.config.sets)}.")
         return
 
     with processes.processes(args.device) as device:

@@ -80,7 +80,11 @@ def _add_data_options(group: _ArgumentGroup) -> None:
         ".parquet file, by item_id or in the order of the item table; `tfidf` without a file is "
         "TF-IDF of the text; may be repeated",
     )
-    group.add_argument("--features-only", action="store_true", help="use only these vectors")
+    group.add_argument(
+        "--features-only",
+        action="store_true",
+        help="use only these vectors, and no base model; takes minutes",
+    )
 
 
 def _add_model_options(group: _ArgumentGroup) -> None:

@@ -65,7 +65,7 @@ def encode_table(
     table: str | Path,
     folder: str | Path,
     *,
-    model: str = "tpad",
+    model: str | None = None,
     shard_size: int = 10_000,
     form: str = "parquet",
     workers: int = 1,
@@ -80,7 +80,7 @@ def encode_table(
         table: CSV or Parquet; the paths of pictures are relative to its folder. Invalid rows are
             repaired or skipped, and reported.
         folder: where the shards are written; an unfinished run is resumed.
-        model: name of the embedding set.
+        model: name of the embedding set; by default the main set of the bundle.
         shard_size: rows of the table in one shard.
         form: "parquet" or "safetensors".
         workers: number of processes; with 1, this process encodes. Under a launcher it must be 1:
@@ -106,6 +106,7 @@ def encode_table(
         _check_features(list(files), bundle)
         scan = scan_table(table)
         vectors = {name: _with_ids(VectorFile.read(path), table) for name, path in files.items()}
+        model = bundle.sets[0] if model is None else model
         plan = make_plan(bundle, table, scan.n_rows, model, shard_size, form, files)
         _check_folder(folder, plan)
     processes.check_shared(folder)

@@ -1,10 +1,10 @@
-"""Given item vectors, which a shop already has, as input features of TPAD [ours].
+"""Given item vectors, which a shop already has, as features of its items [ours].
 
-They are used in addition to the student's features, or instead of them. In the latter case, alignment
-and distillation train on the given vectors alone, and a new item needs nothing else.
+They are used in addition to the student's features, or instead of them. In the latter case, no base model
+is used: the vectors themselves are the embeddings, and a new item needs nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError, DataError, shown
+from tpad.items import NewItem
 
 TFIDF = "tfidf"
 """Name of TF-IDF features of the text, which need no file: the encoder computes them."""
@@ -73,6 +74,27 @@ class GivenFeatures:
         rows = [self._row(vectors or {}) for vectors in items]
         return np.stack(rows) if rows else np.zeros((0, self.width), np.float32)
 
+    def of_items(
+        self, items: Sequence[NewItem], tfidf: Callable[[Sequence[NewItem]], np.ndarray]
+    ) -> np.ndarray:
+        """Rows of features of items: (n, width) float32.
+
+        Args:
+            items: contents of the items.
+            tfidf: computes TF-IDF of the items' text, (n, d), if the features include it.
+
+        Raises:
+            DataError: as for a call.
+        """
+        vectors = [item.vectors or {} for item in items]
+        if TFIDF in self.sizes:
+            vectors = [{**own, TFIDF: x} for own, x in zip(vectors, tfidf(items), strict=True)]
+        return self(vectors)
+
+    def example(self) -> dict[str, np.ndarray]:
+        """Vectors of zeros, such as an item could bring."""
+        return {n: np.zeros(size, np.float32) for n, size in self.sizes.items() if n != TFIDF}
+
     def _row(self, vectors: Mapping[str, np.ndarray]) -> np.ndarray:
         known = ", ".join(f"{name} ({size} numbers)" for name, size in self.sizes.items())
         unknown = [name for name in vectors if name not in self.sizes]
@@ -111,9 +133,17 @@ class GivenFeatures:
 
     @classmethod
     def restore(cls, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "GivenFeatures":
-        """Restore from the results of `as_json` and `arrays`."""
+        """Restore from the results of `as_json` and `arrays`.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged or inconsistent.
+        """
         sizes = {name: int(size) for name, size in facts["sizes"].items()}
-        return cls(sizes, tuple(facts["optional"]), {n: arrays[f"given.{n}"] for n in sizes})
+        means = {name: arrays[f"given.{name}"] for name in sizes}
+        for name, mean in means.items():
+            if mean.shape != (sizes[name],) or not np.isfinite(mean).all():
+                raise ValueError("the means of the given vectors have a wrong shape or value")
+        return cls(sizes, tuple(facts["optional"]), means)
 
 
 def vectors_by_item(tables: Mapping[str, ItemVectors], n_items: int) -> list[dict[str, np.ndarray]]:
@@ -137,11 +167,12 @@ def check_complete(tables: Mapping[str, ItemVectors], item_ids: Sequence[str]) -
     """
     if not tables:
         raise ConfigError(
-            "--features-only uses nothing but given vectors; give --features NAME=FILE."
+            "--features-only uses nothing but given vectors; give --features NAME=FILE, or --features "
+            "tfidf."
         )
     missing = np.flatnonzero(~np.any([table.present for table in tables.values()], axis=0))
     if len(missing):
         raise DataError(
             f"{len(missing):,} items, such as '{shown(item_ids[missing[0]])}', have no vector in any "
-            "file of --features; add their vectors, or leave out --features-only."
+            "file of --features; add their vectors, or add --features tfidf, which every item has."
         )

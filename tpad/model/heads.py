@@ -59,8 +59,7 @@ class KnowledgeHeads(nn.Module):
 
     Args:
         d: size of the concatenated, standardised item features.
-        d_last: size of the last token's feature, which is last among them, before given vectors; 0 if
-            given vectors are the only features.
+        d_last: size of the last token's feature, which is last among them, before given vectors.
         n_words: size W of the vocabulary.
         config: sizes.
         n_given: size of the given vectors, which are the last features.

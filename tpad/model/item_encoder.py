@@ -4,7 +4,6 @@ Only the passes of the language model that the requested sets need are made (one
 TF-IDF), and the vision tower runs once for all sets.
 """
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -16,6 +15,7 @@ import torch
 from PIL import Image
 
 from tpad.errors import ConfigError, DataError
+from tpad.io.json_files import write_json
 from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
 from tpad.mllm.features import encode_images, encode_items
@@ -24,7 +24,7 @@ from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import EMBEDDING_SETS
-from tpad.model.given_features import TFIDF, GivenFeatures
+from tpad.model.given_features import GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_features import concatenated, named_features
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
@@ -45,7 +45,6 @@ class ReadingConfig:
         max_text: maximum characters of title and description.
         max_title: maximum characters of a title in a session.
         knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base model.
-        given_only: whether TPAD uses given vectors alone; then there is no student.
     """
 
     layers: tuple[int, ...]
@@ -53,13 +52,11 @@ class ReadingConfig:
     max_text: Count
     max_title: Count
     knowledge_adapter: str | None
-    given_only: bool = False
 
     @property
     def adapters(self) -> list[str]:
         """Names of the adapters that a bundle stores."""
-        own = [] if self.given_only else [STUDENT]
-        return [*own, TRANSFER, *filter(None, [self.knowledge_adapter])]
+        return [STUDENT, TRANSFER, *filter(None, [self.knowledge_adapter])]
 
 
 class ItemEncoder:
@@ -124,9 +121,11 @@ class ItemEncoder:
                 )
         if images is None:
             # Pictures that no set uses are not read.
-            used = self.reading.inputs != "text" and any(map(self._uses_pictures, sets))
+            used = self.reading.inputs != "text" and any(
+                EMBEDDING_SETS[name].reads_pictures for name in sets
+            )
             images = encode_images(self.mllm, (item.image if used else None for item in items))
-        extra = self._fields(items)
+        extra = None if self.fields is None else self.fields.of_items(items)
         result = {}
         for name in sets:
             known = EMBEDDING_SETS[name]
@@ -140,26 +139,15 @@ class ItemEncoder:
     # --- one method for each part -------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        parts = []
-        if not self.reading.given_only:
-            parts.append(concatenated(self.read(items, images, STUDENT)))  # (n, D)
+        parts = [concatenated(self.read(items, images, STUDENT))]  # (n, D)
         if self.given is None and any(item.vectors for item in items):
             raise DataError("This bundle uses no item vectors; leave out `vectors`.")
         if self.given is not None:
-            vectors = [item.vectors or {} for item in items]
-            if TFIDF in self.given.sizes:
-                texts = self._tfidf(items, images)  # (n, d)
-                vectors = [{**own, TFIDF: row} for own, row in zip(vectors, texts, strict=True)]
-            parts.append(torch.from_numpy(self.given(vectors)))  # (n, g)
+            given = self.given.of_items(items, lambda some: self._tfidf(some, images))  # (n, g)
+            parts.append(torch.from_numpy(given))
         joined = torch.cat(parts, dim=1).to(self.scaler.mean.device)
         with torch.no_grad():
             return self.heads.represent(self.scaler(joined)).cpu().numpy()
-
-    def _uses_pictures(self, name: str) -> bool:
-        """Whether a set uses pictures."""
-        if name == "tpad" and self.reading.given_only:
-            return False
-        return EMBEDDING_SETS[name].reads_pictures
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return concatenated(self.read(items, images, self.reading.knowledge_adapter)).numpy()
@@ -222,12 +210,6 @@ class ItemEncoder:
             )
         return named_features(encoded)
 
-    def _fields(self, items: Sequence[NewItem]) -> np.ndarray | None:
-        if self.fields is None:
-            return None
-        prices = np.array([np.nan if i.price is None else i.price for i in items], np.float64)
-        return self.fields([i.category for i in items], prices)
-
     # --- saving ------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
@@ -241,14 +223,11 @@ class ItemEncoder:
         arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
         arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
         if self.fields is not None:
-            arrays |= {
-                "fields.means": self.fields.means,
-                "fields.deviations": self.fields.deviations,
-            }
+            arrays |= self.fields.arrays()
         if self.given is not None:
             arrays |= self.given.arrays()
         write_arrays(folder / "heads.safetensors", arrays)
-        write_arrays(folder / "text.safetensors", self.text.arrays())
+        self.text.save(folder)
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
@@ -260,8 +239,7 @@ class ItemEncoder:
             "given": None if self.given is None else self.given.as_json(),
             "model": self.mllm.settings.as_json(),
         }
-        _write_json(folder / "encoder.json", facts)
-        _write_json(folder / "text.json", self.text.as_json())
+        write_json(folder / "encoder.json", facts)
 
     def check(self) -> None:
         """Encode a dummy item in all sets, as a check.
@@ -269,13 +247,7 @@ class ItemEncoder:
         Raises:
             ValueError: an embedding is not finite.
         """
-        vectors = None
-        if self.given is not None:
-            vectors = {
-                name: np.zeros(size, np.float32)
-                for name, size in self.given.sizes.items()
-                if name != TFIDF
-            }
+        vectors = None if self.given is None else self.given.example()
         item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
         for name, vector in self.encode([item]).items():
             if not np.isfinite(vector).all():
@@ -287,7 +259,3 @@ def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:
     weights = (w for w in mllm.adapters.base_state().values() if w.is_floating_point())
     exact = all(torch.equal(w.to(torch.bfloat16).to(w.dtype), w) for w in weights)
     return torch.bfloat16 if exact else None
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -3,7 +3,8 @@
 Both are stored as JSON and arrays, never as pickles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.utils.extmath import randomized_svd
 
 from tpad.data.columns import Columns
+from tpad.io.json_files import write_json
+from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
 from tpad.mllm.instructions import item_text
 
@@ -68,6 +71,11 @@ class TextFeatures:
             "letters.idf": self.letters.idf_.astype(np.float32),
             "components": self.components.astype(np.float16),
         }
+
+    def save(self, folder: Path) -> None:
+        """Write the two files of the features to a folder."""
+        write_arrays(folder / "text.safetensors", self.arrays())
+        write_json(folder / "text.json", self.as_json())
 
     @classmethod
     def restore(cls, vocabularies: dict, arrays: dict[str, np.ndarray]) -> "TextFeatures":
@@ -174,6 +182,30 @@ class FieldFeatures:
             if place is not None:
                 result[row, 3 + place] = 1.0
         return np.clip(result, -5.0, 5.0)
+
+    def of_items(self, items: Sequence[NewItem]) -> np.ndarray:
+        """Features of items, (n, size) float32."""
+        prices = np.array([np.nan if i.price is None else i.price for i in items], np.float64)
+        return self([i.category for i in items], prices)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Means and deviations, for `restore`."""
+        return {"fields.means": self.means, "fields.deviations": self.deviations}
+
+    @classmethod
+    def restore(
+        cls, categories: Sequence[str] | None, arrays: Mapping[str, np.ndarray]
+    ) -> "FieldFeatures | None":
+        """Restore from the categories and the result of `arrays`; None without categories.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged or inconsistent.
+        """
+        if categories is None:
+            return None
+        if not all(isinstance(one, str) for one in list(categories)):
+            raise ValueError("the categories are not a list of texts")
+        return cls(categories, arrays["fields.means"], arrays["fields.deviations"])
 
 
 def field_count(categories: Sequence[str]) -> int:

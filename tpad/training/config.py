@@ -1,5 +1,6 @@
 """Settings of a training run: the settings of each stage, shared settings, and the presets."""
 
+import re
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,9 @@ BASELINES = (
     "random",
 )
 
+
+_SET_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+_BY_CONTENT = ("tfidf", "random")  # embedding sets that need no base model
 
 DERIVED = {"reads_pictures": "inputs", "model.changes": "model"}
 """Values that stages depend on in place of a setting: path of the value -> path of the setting."""
@@ -66,23 +70,53 @@ class TrainingConfig:
     """Names of given item vectors, which are used in addition to what the model reads. The vectors
     themselves come from files."""
     features_only: bool = False
-    """Whether TPAD uses the given vectors alone, without pictures and texts."""
+    """Whether the given vectors are the embeddings of the items. Then there is no base model, and only
+    recommenders are trained."""
     baselines: tuple[Annotated[str, AfterValidator(_baseline)], ...] = BASELINES
     """Further embedding sets of the bundle, for comparison with TPAD; each gets its own recommender."""
     seed: CountOrZero = 0
     """Seed of all random numbers."""
 
     def __post_init__(self) -> None:
+        if self.features_only:
+            self._check_features_only()
+            return
         if self.imagined.per_item and (self.features or self.distillation.exclude_pseudo_cold):
             raise ConfigError(
                 "Imagined items mix all training items and have no given vectors; set "
                 "imagined.per_item to 0 to use --features or distillation.exclude_pseudo_cold."
             )
-        if self.feedback.epochs and (self.features_only or self.distillation.exclude_pseudo_cold):
+        if self.feedback.epochs and self.distillation.exclude_pseudo_cold:
             raise ConfigError(
                 "Feedback needs a student that reads every training item; set feedback.epochs to 0 "
-                "to use --features-only or distillation.exclude_pseudo_cold."
+                "to use distillation.exclude_pseudo_cold."
             )
+
+    def _check_features_only(self) -> None:
+        """Check that the settings use nothing but given vectors.
+
+        Raises:
+            ConfigError: another setting needs a base model, or the set of the vectors has no usable name.
+        """
+        if self.baselines or self.inputs != "both" or self.representation != "full":
+            raise ConfigError(
+                "--features-only uses nothing but given vectors; set baselines to [], and leave `inputs` "
+                "and `representation` as they are."
+            )
+        (name,) = self.sets
+        taken = name.startswith("tpad") or (name in EMBEDDING_SETS and name not in _BY_CONTENT)
+        if taken or (name and not _SET_NAME.fullmatch(name)):
+            raise ConfigError(
+                f"{name!r} is no usable name of an embedding set; give your vectors another name in "
+                "--features NAME=FILE."
+            )
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the embedding sets of a bundle, the main one first."""
+        if self.features_only:
+            return ("_".join(self.features),)  # all vectors are concatenated
+        return ("tpad", *self.baselines)
 
     @property
     def reads_pictures(self) -> bool:

@@ -12,6 +12,7 @@ from tpad.items import NewItem
 from tpad.mllm.model import MLLM
 from tpad.model.item_encoder import ItemEncoder
 from tpad.model.session.network import SessionModelConfig
+from tpad.model.vector_encoder import VectorEncoder
 from tpad.training.shop import Shop
 
 
@@ -21,7 +22,7 @@ class Context:
 
     Attributes:
         dataset: items and sessions.
-        mllm: the base model; stages add their adapters to it.
+        base: the base model, to which stages add their adapters; None if it is not used.
         texts: (n_items,) text of each item when it is read alone.
         titles: (n_items,) text of each item when it is read in a session.
         reads_pictures: whether the model reads pictures.
@@ -32,12 +33,13 @@ class Context:
         fields: (n_items, n_fields) float32, price and category; None if they are not used.
         given: (n_items, g) float32, given item vectors; None if there are none.
         contents: (n_items,) contents of the items, without pictures.
-        encoder: makes the item encoder; available after the stage `distillation`.
+        encoder: makes the item encoder; with a base model, available after the stage `distillation`.
+        device: device of the recommenders.
         results: results of finished stages by name.
     """
 
     dataset: Dataset
-    mllm: MLLM
+    base: MLLM | None
     texts: list[str]
     titles: list[str]
     reads_pictures: bool
@@ -48,12 +50,19 @@ class Context:
     fields: np.ndarray | None = None
     given: np.ndarray | None = None
     contents: list[NewItem] = field(default_factory=list)
-    encoder: Callable[[], ItemEncoder] | None = None
+    encoder: Callable[[], ItemEncoder | VectorEncoder] | None = None
+    device: str = "cpu"
     results: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, stage: str) -> Any:
         """The result of a stage; None if the settings disable the stage."""
         return self.results[stage]
+
+    @property
+    def mllm(self) -> MLLM:
+        """The base model, for stages that run only with one."""
+        assert self.base is not None, "there is no base model"
+        return self.base
 
     @cached_property
     def shop(self) -> Shop:

@@ -108,7 +108,7 @@ class Inputs:
             return None, None, ""
         given = GivenFeatures.fit(vectors, self.warm)
         rows = given(vectors_by_item(vectors, len(self.dataset)))
-        return given, rows, digest(list(vectors), config.features_only, fingerprint(rows))
+        return given, rows, digest(list(vectors), fingerprint(rows))
 
 
 def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:

@@ -18,15 +18,18 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
 from tpad.distributed import processes
 from tpad.errors import ConfigError
-from tpad.mllm.model import MLLM
+from tpad.mllm.precision import choose_device
 from tpad.model.embedding_sets import as_stored
+from tpad.model.given_features import TFIDF
 from tpad.model.heads import description_words
 from tpad.model.item_encoder import ItemEncoder, ReadingConfig
+from tpad.model.vector_encoder import VectorEncoder
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
 from tpad.training.context import Context
 from tpad.training.graph import Graph, PlannedStage
 from tpad.training.inputs import Inputs, fingerprint
+from tpad.training.loading import load_base
 from tpad.training.stage import StageSpec
 from tpad.training.stages import (
     adaptation,
@@ -60,13 +63,15 @@ STAGES: tuple[StageSpec, ...] = (
     embeddings.STAGE,
 )
 """All stages up to the embeddings; the stages of each recommender follow, see `recommender.stages_of`."""
+STAGES_OF_VECTORS: tuple[StageSpec, ...] = (embeddings.OF_VECTORS,)
+"""The same if the embeddings are given vectors: no stage needs a base model."""
 TRAINING_LOG = "training.jsonl"
 """File of a bundle with the training log, one JSON object per line."""
 
 
 def train(
     dataset: Dataset,
-    base: Base,
+    base: Base | None,
     config: TrainingConfig,
     out: Path,
     *,
@@ -80,7 +85,7 @@ def train(
 
     Args:
         dataset: items and sessions; its pictures must have been checked.
-        base: the multimodal LLM.
+        base: the multimodal LLM; None with `config.features_only`, which needs none.
         config: all settings.
         out: folder of the bundle.
         work: workspace, the folder of the stages' results; by default `out` + ".work".
@@ -106,8 +111,8 @@ def train(
         run.graph.run(run.context, workspace)
         later = run.recommenders()
         later.run(run.context, workspace)
-        if "path" in base.record:
-            processes.gather_base(run.mllm)  # the bundle stores a copy
+        if base is not None and "path" in base.record:
+            processes.gather_base(run.context.mllm)  # the bundle stores a copy
         if not processes.is_main():
             return out
         fitted = {name: run.context[f"recommender-{name}"] for name in run.context["embeddings"]}
@@ -115,12 +120,12 @@ def train(
         return write_bundle(
             out,
             dataset=dataset,
-            encoder=run.encoder(),
+            encoder=run.make_encoder(),
             embeddings=run.context["embeddings"],
             recommenders={name: model for name, (model, _) in fitted.items()},
             tuned={name: asdict(tuning) for name, (_, tuning) in fitted.items()},
             config=config.as_json(),
-            base=base.record,
+            base={} if base is None else base.record,
             extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: log},
         )
 
@@ -159,7 +164,7 @@ def embed(
 
 def plan(
     dataset: Dataset,
-    base: Base,
+    base: Base | None,
     config: TrainingConfig,
     work: Path,
     vectors: Mapping[str, ItemVectors] | None = None,
@@ -170,7 +175,7 @@ def plan(
     keys depend on the embeddings.
     """
     inputs = Inputs(dataset, config, vectors or {})
-    graph = Graph(STAGES, config, inputs.fingerprints | {"base": base.fingerprint})
+    graph = _graph(base, config, inputs)
     workspace = Workspace(work, quiet=True)
     planned = graph.plan(workspace)
     if planned[-1].state == "cached":
@@ -190,57 +195,67 @@ class Run:
     def __init__(
         self,
         dataset: Dataset,
-        base: Base,
+        base: Base | None,
         config: TrainingConfig,
         vectors: Mapping[str, ItemVectors] | None = None,
         device: str = "auto",
     ) -> None:
-        self.base, self.config = base, config
+        self.base, self.config, self.device = base, config, str(choose_device(device))
         self.mllm = load_base(dataset, base, config, device)
-        # Each process has measured which number format is faster; use the main process's choice.
-        self.mllm.fast_dtype = processes.from_main(self.mllm.fast_dtype)
+        if self.mllm is not None:
+            # Each process has measured which number format is faster; use the main process's choice.
+            self.mllm.fast_dtype = processes.from_main(self.mllm.fast_dtype)
         self.inputs = Inputs(dataset, config, vectors or {})
-        fingerprints = self.inputs.fingerprints | {"base": base.fingerprint}
-        self.graph = Graph(STAGES, config, fingerprints)
+        self.graph = _graph(base, config, self.inputs)
 
     @cached_property
     def context(self) -> Context:
         """The data of the stages."""
-        config, inputs = self.config, self.inputs
+        config, inputs, mllm = self.config, self.inputs, self.mllm
         return Context(
             inputs.dataset,
-            self.mllm,
+            mllm,
             *inputs.texts,
             reads_pictures=config.reads_pictures,
-            layers=knowledge.chosen_layers(config.knowledge, self.mllm),
+            layers=() if mllm is None else knowledge.chosen_layers(config.knowledge, mllm),
             recommender=config.recommender.content,
             max_new_tokens=config.knowledge.max_new_tokens,
             seed=config.seed,
             fields=inputs.field_table,
             given=inputs.given_rows,
             contents=inputs.contents,
-            encoder=self.encoder,
+            encoder=self.make_encoder,
+            device=self.device,
         )
 
+    def make_encoder(self) -> ItemEncoder | VectorEncoder:
+        """The item encoder of a bundle; with a base model, available after the stage `distillation`."""
+        if not self.config.features_only:
+            return self.encoder()
+        inputs, (name,) = self.inputs, self.config.sets
+        assert inputs.given is not None, "there are no vectors"
+        text = inputs.text if TFIDF in inputs.given.sizes else None
+        return VectorEncoder(name, inputs.given, text, inputs.fields)
+
     def encoder(self) -> ItemEncoder:
-        """The item encoder of a bundle; available after the stage `distillation`."""
+        """The item encoder with a base model."""
         config, distilled = self.config, self.context["distillation"]
+        assert self.base is not None
         reading = ReadingConfig(
             self.context.layers,
             config.inputs,
             config.knowledge.max_text,
             config.transfer.max_title,
             self.context["adaptation"],
-            config.features_only,
         )
         return ItemEncoder(
-            self.mllm,
+            self.context.mllm,
             reading,
             self.inputs.text,
             self.inputs.fields,
             distilled.scaler,
             distilled.heads,
-            ("tpad", *config.baselines),
+            config.sets,
             self.base.record,
             self.inputs.given,
         )
@@ -273,34 +288,19 @@ def _captions(context: Context) -> np.ndarray:
     return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)
 
 
-@processes.main_first()
-def load_base(dataset: Dataset, base: Base, config: TrainingConfig, device: str) -> MLLM:
-    """Load the base model, after checking the dataset and the settings.
+def _graph(base: Base | None, config: TrainingConfig, inputs: Inputs) -> Graph:
+    """The graph of the stages up to the embeddings.
 
     Raises:
-        ConfigError: there are no training sessions, or a setting does not fit the model.
-        ModelError: the model cannot be loaded.
+        ConfigError: there is no base model, but the settings need one, or vice versa.
     """
-    if not len(dataset.train):
-        raise ConfigError("There are no training sessions; give sessions of at least two clicks.")
-    if processes.size() > len(dataset):
-        raise ConfigError(
-            f"There are {processes.size()} processes but {len(dataset)} items; start fewer."
-        )
-    mllm = MLLM.load(
-        base.path,
-        config.model,
-        revision=base.revision,
-        device=device,
-        split=processes.splitter(),
-    )
-    layers = knowledge.chosen_layers(config.knowledge, mllm)
-    if config.distillation.words and mllm.num_layers not in layers:
-        raise ConfigError(
-            f"The words are read from the last layer, {mllm.num_layers}; add it to knowledge.layers "
-            "or set distillation.words to false."
-        )
-    return mllm
+    if config.features_only:
+        if base is not None:
+            raise ConfigError("--features-only uses no base model; leave it out.")
+        return Graph(STAGES_OF_VECTORS, config, inputs.fingerprints)
+    if base is None:
+        raise ConfigError("There is no base model; give one, or set features_only.")
+    return Graph(STAGES, config, inputs.fingerprints | {"base": base.fingerprint})
 
 
 def _training_log(workspace: Workspace) -> Path:
@@ -319,8 +319,10 @@ def _training_log(workspace: Workspace) -> Path:
     return file
 
 
-def _pretraining_record(base: Base) -> dict[str, Path]:
+def _pretraining_record(base: Base | None) -> dict[str, Path]:
     """The pretraining record of a base model that the bundle copies: path in the bundle -> file."""
+    if base is None:
+        return {}
     record = Path(base.path) / PRETRAINING_RECORD
     if "path" not in base.record or not record.is_file():
         return {}

@@ -130,5 +130,4 @@ STAGE = StageSpec(
     config="describing",
     settings=("describing", "seed"),
     needs=("pictures", "adaptation", "descriptions", "imagined"),
-    wanted=lambda config: not config.features_only,
 )

@@ -36,7 +36,7 @@ from tpad.training.stages.distillation_data import training_data
 from tpad.training.stages.distillation_networks import DistillationConfig, Networks
 from tpad.training.stages.distillation_steps import StepItems, StepSampler, sampled_next_loss
 from tpad.training.stages.prefixes import Prefixes
-from tpad.training.stages.student import GivenOnly, Student
+from tpad.training.stages.student import Student
 from tpad.training.stages.teacher import TeacherScores, relative
 from tpad.training.stages.transfer import Transfer
 from tpad.training.stages.word_prediction import fit_word_predictions
@@ -62,7 +62,7 @@ class Distilled:
     scaler: FeatureScaler
     heads: KnowledgeHeads
     transfer_heads: TransferHeads
-    student: Student | GivenOnly
+    student: Student
 
 
 def run(config: DistillationConfig, context: Context, stage: Stage) -> Distilled:

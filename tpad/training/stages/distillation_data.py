@@ -1,6 +1,6 @@
 """The training data of distillation: features and words of each item.
 
-The features are those of the student, given vectors, or both.
+The features are those of the student, followed by given vectors if there are any.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tpad.data.pseudo_cold import pseudo_cold
 from tpad.model.heads import description_words
 from tpad.model.scaler import FeatureScaler
 from tpad.training.context import Context
-from tpad.training.stages.student import GivenOnly, Student
+from tpad.training.stages.student import Student
 from tpad.training.stages.student_features import StudentFeatures
 
 
@@ -29,7 +29,7 @@ class RawFeatures:
     """
 
     rows: np.ndarray
-    student: Student | GivenOnly
+    student: Student
     features: Tensor
     imagined: Tensor
 
@@ -37,7 +37,7 @@ class RawFeatures:
 def raw_features(context: Context, exclude_pseudo_cold: bool) -> RawFeatures:
     """Collect the features of all training items, or of those that are not pseudo-cold."""
     shop = context.shop
-    features: StudentFeatures | None = context["student"]
+    features: StudentFeatures = context["student"]
     rows = shop.warm_rows
     is_used = np.ones(len(rows), bool)
     if exclude_pseudo_cold:
@@ -46,9 +46,6 @@ def raw_features(context: Context, exclude_pseudo_cold: bool) -> RawFeatures:
     given = None
     if context.given is not None:
         given = torch.from_numpy(context.given[rows])  # (n, g)
-    if features is None:
-        assert given is not None, "there are no features"
-        return RawFeatures(rows, GivenOnly(given), given, given[:0])
     items = shop.items(rows.tolist())
     student = Student(context.mllm, items, shop.images, context.layers, given=given)
     own, imagined = features.warm[kept], features.imagined
@@ -74,7 +71,7 @@ class TrainingData:
     """
 
     rows: np.ndarray
-    student: Student | GivenOnly
+    student: Student
     scaler: FeatureScaler
     table: Tensor
     imagined: Tensor

@@ -71,10 +71,9 @@ class Networks(nn.Module):
         super().__init__()
         d, d_t, n_words = data.table.shape[1], context.mllm.hidden_size, data.words.shape[1]
         n_given = 0 if context.given is None else context.given.shape[1]
-        d_last = 0 if context["student"] is None else d_t
-        self.heads = KnowledgeHeads(d, d_last, n_words, config, n_given)
-        if config.words and context["describing"] is not None:
-            token = slice(d - n_given - d_last, d - n_given)
+        self.heads = KnowledgeHeads(d, d_t, n_words, config, n_given)
+        if config.words:
+            token = slice(d - n_given - d_t, d - n_given)
             self._initialise_words(context["describing"], data, token)
         tau, nu = self.heads.tau_width, self.heads.nu_width
         self.transfer_heads = TransferHeads(d_t, config)

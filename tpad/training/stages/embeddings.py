@@ -1,6 +1,7 @@
 """Computes the embeddings of all items in every set, with the numbers that a bundle stores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,15 @@ def run(config: Any, context: Context, stage: Stage) -> dict[str, np.ndarray]:
     """Embeddings of all items: name of the set -> (n_items, d) float32."""
     if not stage.done:
         assert context.encoder is not None
-        encoded = encode(context.encoder(), context.contents, context["pictures"])
+        encoder = context.encoder()
+        if isinstance(encoder, ItemEncoder):
+            encoded = encode(encoder, context.contents, context["pictures"])
+        else:
+            encoded = encoder.encode(context.contents)
         stage.save_arrays("embeddings", {name: as_stored(name, x) for name, x in encoded.items()})
         stage.finish()
     kept = stage.load_arrays("embeddings")
-    return {name: kept[name] for name in ("tpad", *config.baselines)}
+    return {name: kept[name] for name in config.sets}
 
 
 def encode(
@@ -55,3 +60,6 @@ STAGE = StageSpec(
     needs=("pictures", "knowledge", "transfer", "distillation", "feedback"),
     inputs=("dataset", "vectors"),
 )
+OF_VECTORS = replace(
+    STAGE, settings=("features", "text_components", "fields", "seed"), needs=()
+)  # the embeddings are given vectors: no other stage is needed

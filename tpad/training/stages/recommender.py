@@ -85,7 +85,7 @@ def _tune(name: str, config: FusionConfig, context: Context, stage: Stage) -> Fu
                 progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
-                device=str(context.mllm.device),
+                device=context.device,
             )
             stage.save_json("chosen", asdict(tuning))
         stage.finish()
@@ -112,7 +112,7 @@ def _fit(
                 progress=epoch_reporter(stage),
                 bar=stage.bar,
                 checkpoint=stage,
-                device=str(context.mllm.device),
+                device=context.device,
             )
             save_recommender(fitted, path)
             facts["validation"] = max(report.validation for report in fitted.history)

@@ -26,33 +26,6 @@ from tpad.mllm.prompts import ItemInput, Turn
 ADAPTER = "student"
 
 
-class GivenOnly:
-    """Replaces the student if items are represented by given vectors alone.
-
-    Args:
-        vectors: (n, g) given vectors.
-    """
-
-    def __init__(self, vectors: Tensor) -> None:
-        self.vectors = vectors
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Nothing: given vectors are not trained."""
-        return []
-
-    def run_on_main(self, work: Callable[[], None]) -> None:
-        """Run `work` on the main process; the others have nothing to do."""
-        if processes.is_main():
-            work()
-
-    def features(self) -> Tensor:
-        """The given vectors, (n, g)."""
-        return self.vectors
-
-    def backward(self, gradient: Tensor) -> None:
-        """Ignore the gradient."""
-
-
 class Student:
     """Computes the features of items as `encode_items` does, and passes gradients to the adapter.
 

@@ -50,5 +50,4 @@ STAGE = StageSpec(
     run,
     settings=("knowledge.layers",),
     needs=("pictures", "imagined", "describing"),
-    wanted=lambda config: not config.features_only,
 )
