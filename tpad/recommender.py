@@ -473,6 +473,6 @@ def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any
         >>> shop
         Recommender('assets/demo', 1,200 items)
         >>> shop.recommend(["item-0011"], k=3)["item_id"].tolist()
-        ['item-0578', 'item-0424', 'item-1020']
+        ['item-0578', 'item-1020', 'item-0424']
     """
     return Recommender.load(path_or_hub_id, revision, **options)
