@@ -5,7 +5,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 
+from tpad.data.cases import mask_history
 from tpad.data.sessions import Sessions
 from tpad.errors import ConfigError
 from tpad.model.session.content_space import ContentSpace
@@ -18,6 +20,7 @@ from tpad.training.fusion import (
     ID_NETWORK,
     FusionConfig,
     FusionTuning,
+    clicks,
     fit_fused,
     fit_tuned,
     tune_fused,
@@ -25,6 +28,7 @@ from tpad.training.fusion import (
 from tpad.training.fusion.pools import Pools, exact_gains, pools_of, smooth_gains
 from tpad.training.fusion.validation import ENOUGH, SHARE, Validation
 from tpad.training.fusion.weights import STARTS, tune_weights
+from tpad.training.ranking import expected_gains
 
 N, COLOURS = 40, 8
 SMALL = {"width": 16, "hidden": 16, "epochs": 6, "batch_size": 16}
@@ -149,6 +153,24 @@ def test_pools_hold_the_scores_of_the_fused_model(shop, pooled):
         scores = found[row, : len(items)]
         np.testing.assert_allclose(scores, expected[row, items], rtol=1e-4, atol=1e-5)
         assert (found[row, len(items) :] == -np.inf).all()
+
+
+@pytest.mark.parametrize("mask_seen", [True, False])
+def test_memories_are_valued_as_dense_scores_are(shop, mask_seen):
+    _features, cold, train, validation = shop
+    check = Validation.of(train, validation, ~cold, mask_seen=mask_seen)
+    gains = 1 + 1 / torch.arange(1, 21, dtype=torch.float64)
+    for model in (
+        Memory.fit(check.train.take(np.arange(20)), N, MemoryConfig(), mask_seen=mask_seen),
+        SessionNeighbours.fit(check.train, N, NeighboursConfig()),
+    ):
+        scores = model.scores(check.cases.prefixes).toarray()
+        scores[:, ~check.candidates] = -np.inf
+        if mask_seen:
+            mask_history(scores, check.cases.prefixes)
+        targets = torch.from_numpy(check.cases.targets).long()
+        expected = expected_gains(torch.from_numpy(scores), targets, gains).sum()
+        assert clicks._value(model, check.cases, check) == pytest.approx(float(expected))
 
 
 def test_smooth_gains_follow_the_rank():

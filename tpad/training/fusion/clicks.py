@@ -6,19 +6,17 @@ from itertools import product
 from typing import TypeVar
 
 import numpy as np
-import torch
 from scipy import sparse
 
-from tpad.data.cases import mask_history
 from tpad.data.sessions import Cases, Sessions
 from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
 from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
+from tpad.model.session.session_matrix import decayed_rows
 from tpad.training.fusion.validation import Validation, sampled
-from tpad.training.ranking import expected_gains
 
 MAX_CASES = 3_000
 K = 20
-GAINS = 1 + 1 / torch.arange(1, K + 1, dtype=torch.float64)
+GAINS = 1 + 1 / np.arange(1, K + 1)
 """What a target at each rank adds to P@20 + MRR@20."""
 MEMORY_GRID = {
     "decay": (1.0, 2.0, 4.0, 8.0),
@@ -59,18 +57,35 @@ def _best(models: Iterator[Model], check: Validation) -> Model:
 
 
 def _value(model: Memory | SessionNeighbours, cases: Cases, check: Validation) -> float:
-    """Sum of the gains over the cases."""
-    total = 0.0
+    """Sum of the gains over the cases; ties as in `expected_gains`.
+
+    The scores are counted in their sparse form: most items have the score 0.
+    """
+    total, worth = 0.0, np.append(0.0, np.cumsum(GAINS))  # (K + 1,), sum over all ranks up to each
     for start in range(0, len(cases), CHUNK):
         part = slice(start, start + CHUNK)
-        prefixes = cases.prefixes[part]
-        scores: np.ndarray = sparse.csr_array(model.scores(prefixes)).toarray()  # (n, n_items)
-        scores[:, ~check.candidates] = -np.inf
+        targets, scores = cases.targets[part], sparse.csr_array(model.scores(cases.prefixes[part]))
+        n_candidates = np.full(len(targets), check.candidates.sum())  # (n,)
         if check.mask_seen:
-            mask_history(scores, prefixes)
-        targets = torch.from_numpy(cases.targets[part]).long()
-        total += float(expected_gains(torch.from_numpy(scores), targets, GAINS).sum())
+            seen = _items_of(cases.prefixes[part], len(check.candidates))  # (n, n_items)
+            scores = scores - scores * seen
+            n_candidates -= seen[:, check.candidates].sum(1).astype(int)
+        scores.eliminate_zeros()
+        own = np.asarray(scores[np.arange(len(targets)), targets]).ravel()  # (n,)
+        case = np.repeat(np.arange(len(targets)), np.diff(scores.indptr))
+        above = np.bincount(case[scores.data > own[case]], minlength=len(targets))
+        equal = np.bincount(case[scores.data == own[case]], minlength=len(targets))
+        ties = np.where(own > 0, equal, n_candidates - above)
+        gained = worth[np.minimum(above + ties, K)] - worth[np.minimum(above, K)]
+        total += float((gained / ties).sum())
     return total
+
+
+def _items_of(prefixes: list[np.ndarray], n_items: int) -> sparse.csr_array:
+    """(n, n_items), 1 for the items of each prefix."""
+    items = decayed_rows(prefixes, n_items, None, mean=False)
+    items.data[:] = 1.0
+    return items
 
 
 def _memories(train: Sessions, n_items: int, mask_seen: bool) -> Iterator[Memory]:
@@ -82,6 +97,5 @@ def _memories(train: Sessions, n_items: int, mask_seen: bool) -> Iterator[Memory
         for values in product(*(MEMORY_GRID[name] for name in names)):
             config = replace(MemoryConfig(decay=decay), **dict(zip(names, values, strict=True)))
             memory = Memory.of_counts(counts, clicks, config, mask_seen=mask_seen)
-            for factor in RECENCY_FACTORS:
-                recency = max(1.0, factor * decay)
+            for recency in dict.fromkeys(max(1.0, factor * decay) for factor in RECENCY_FACTORS):
                 yield Memory(memory.matrix, replace(config, recency=recency))
