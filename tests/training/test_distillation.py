@@ -86,7 +86,8 @@ def test_words_begin_with_what_the_reader_says_of_raw_last_tokens(distil_context
     training = begun(distil_context, settings, tmp_path)
     with torch.no_grad():
         said = training.heads.words(training.table[:9])
-        other = begun(with_results(distil_context, describing=None), settings, tmp_path)
+        blank = torch.zeros_like(weight), torch.zeros_like(bias)
+        other = begun(with_results(distil_context, describing=blank), settings, tmp_path)
         unread = other.heads.words(training.table[:9])
     assert said.shape == (9, training.words.shape[1])
     # Features may be kept in half precision.

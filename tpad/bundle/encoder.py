@@ -32,6 +32,9 @@ def load_encoder(
         facts = read_json(file)
         if not isinstance(facts, dict):
             raise ValueError("it is not an object")
+        categories = facts["categories"]
+        if categories is not None and not all(isinstance(one, str) for one in list(categories)):
+            raise ValueError("the categories are not a list of texts")
     if "base" not in facts:
         from tpad.bundle.vector_encoder import load_vector_encoder
 

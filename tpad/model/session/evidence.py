@@ -1,12 +1,16 @@
 """Why an item has its score: what each part adds, and which clicks of other shoppers speak for it."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tpad.model.session.fused import FusedModel, damped
+from tpad.model.session.score import damped
 from tpad.model.session.session_matrix import decayed_weights
 from tpad.model.session.sparse_rows import entries_of, values_at
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from tpad.model.session.fused import FusedModel
 
 MOST = 5
 """Pieces of evidence for each element of the session."""
@@ -73,7 +77,7 @@ class ScoreParts:
 
 
 def score_parts(
-    model: FusedModel,
+    model: "FusedModel",
     rows: np.ndarray,
     item: int,
     new: np.ndarray | None = None,
@@ -131,7 +135,7 @@ def sessions_with(clicks: np.ndarray, owners: np.ndarray, earlier: int, later: i
 
 
 def _pairs(
-    model: FusedModel, rows: np.ndarray, item: int, new: np.ndarray | None
+    model: "FusedModel", rows: np.ndarray, item: int, new: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The pairs of clicked items that give the item its memory score.
 
