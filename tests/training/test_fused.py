@@ -111,7 +111,7 @@ def test_exploration_moves_new_items_alone(model):
 
 
 def test_an_unusable_exploration_is_refused(model):
-    for share in (-0.1, 1.5, math.nan):
+    for share in (-0.1, 1.5, math.nan, "0.2"):
         with pytest.raises(ConfigError, match="from 0 to 1"):
             model.query(SESSIONS[0], exploration=share)
     bare = FusedModel(model.network, model.memory, model.weights)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 
 import numpy as np
 
@@ -59,5 +60,5 @@ class Exploration:
 
 def check_share(share: float) -> None:
     """Raise a `ConfigError` if this is not a share of new items."""
-    if not 0.0 <= share <= 1.0:  # False for NaN
+    if not isinstance(share, Real) or not 0.0 <= share <= 1.0:  # False for NaN
         raise ConfigError(f"exploration is a share from 0 to 1, not {share!r}.")
