@@ -36,7 +36,7 @@ from typing import Any
 from unittest.mock import patch
 
 from clocks import CLOCKS
-from growth_table import exponent, print_table, seconds_text
+from growth_table import add_growth_options, exponent, print_table, seconds_text
 from own_process import in_process
 from rows import Row
 from stage_meter import Meter, can_reset
@@ -243,23 +243,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--sessions", type=int, default=150, help="to train on, at ×1 (%(default)s)"
     )
-    result.add_argument(
-        "--factors", type=float, nargs="+", default=[1, 10, 100], help="ascending (%(default)s)"
-    )
-    result.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="cpu",
-        help="cpu counts the time of the process, for a machine that others use (%(default)s)",
-    )
-    result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
+    add_growth_options(result, [1, 10, 100], "shops")
     result.add_argument(
         "--keep",
         type=Path,
         metavar="FOLDER",
         help="keep the figures of each size, and reuse those of an earlier run of the same code",
     )
-    result.add_argument("--seed", type=int, default=7, help="of the shops (%(default)s)")
     return result
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from clocks import CLOCKS
-from growth_table import print_table
+from growth_table import add_growth_options, print_table
 from own_process import in_process
 from stage_meter import Meter
 
@@ -110,17 +110,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     result.add_argument("--items", type=int, default=1_000, help="at ×1 (%(default)s)")
     result.add_argument("--sessions", type=int, default=10_000, help="at ×1 (%(default)s)")
-    result.add_argument(
-        "--factors", type=float, nargs="+", default=[1, 10, 30, 100], help="ascending (%(default)s)"
-    )
-    result.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="cpu",
-        help="cpu counts the time of the process, for a machine that others use (%(default)s)",
-    )
-    result.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
-    result.add_argument("--seed", type=int, default=7, help="of the data (%(default)s)")
+    add_growth_options(result, [1, 10, 30, 100], "data")
     return result
 
 

@@ -1,7 +1,33 @@
 """The table of a benchmark that measures how time and memory grow."""
 
+import argparse
 import math
 from collections.abc import Sequence
+
+from clocks import CLOCKS
+
+
+def add_growth_options(
+    parser: argparse.ArgumentParser, factors: Sequence[float], seeded: str
+) -> None:
+    """Add the options of benchmarks of growth.
+
+    Args:
+        parser: the command line.
+        factors: default sizes, as multiples of the smallest one.
+        seeded: what the seed is for.
+    """
+    parser.add_argument(
+        "--factors", type=float, nargs="+", default=factors, help="ascending (%(default)s)"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="cpu",
+        help="cpu counts the time of the process, for a machine that others use (%(default)s)",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help=f"of the {seeded} (%(default)s)")
 
 
 def exponent(values: Sequence[float], factors: Sequence[float], least: float) -> str:

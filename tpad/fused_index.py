@@ -16,7 +16,7 @@ import numpy as np
 
 from tpad.errors import ConfigError
 from tpad.index import Index, IndexSettings
-from tpad.index.index import check_k
+from tpad.index.index import check_k, mean_recall
 from tpad.index.parts import AUTO_SIZE, TOLERANCE, within
 from tpad.model.session.fused import FusedModel, SessionQuery
 from tpad.model.session.sparse_rows import values_at
@@ -100,12 +100,10 @@ class FusedIndex:
         """
         if not queries:
             raise ConfigError("There are no sessions; give at least one.")
-        shares = []
-        for query in queries:
-            best, _ = self._search(query, k, (), exact=True)
-            found, _ = self.search(query, k)
-            shares.append(np.isin(best, found).mean() if len(best) else 1.0)
-        return float(np.mean(shares))
+        return mean_recall(
+            (self._search(query, k, (), exact=True)[0], self.search(query, k)[0])
+            for query in queries
+        )
 
     def _search(
         self, query: SessionQuery, k: int, exclude: Sequence[int] | np.ndarray, exact: bool

@@ -21,6 +21,7 @@ from tpad.data.images import fit_square
 from tpad.errors import ConfigError
 from tpad.index import METHODS, IndexSettings
 from tpad.new_items import Added, ItemTable, read_new_items
+from tpad.rankers import Rankers
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from tpad.model.session.evidence import ScoreParts
@@ -74,8 +75,8 @@ class Recommender:
         self.models: tuple[str, ...] = bundle.sets
         self._catalogue = Catalogue.of(bundle)
         self._encodings = EncodingCache(bundle)
-        self._own: dict[str, Ranker] = {}  # by set, over the bundle's items alone
-        self._lock, self._adding = threading.RLock(), threading.Lock()
+        self._rankers = Rankers(bundle, search, search_settings)
+        self._adding = threading.Lock()
 
     @classmethod
     def load(
@@ -232,7 +233,7 @@ class Recommender:
         catalogue, name = self._catalogue, self._model_name(model)
         item = catalogue.row_for(item_id, name)
         rows, new = self._rows(catalogue, elements_of(session), name)
-        ranker = self._ranker(catalogue, name)
+        ranker = self._rankers.of(catalogue, name)
         parts = score_parts(ranker.model, rows, item, new, exploration)
         clicks, owners = self._training_clicks
         return parts.with_sessions(clicks, owners) if len(clicks) else parts
@@ -252,7 +253,7 @@ class Recommender:
         rows, new = self._rows(catalogue, elements, name)
         known = rows < len(catalogue)
         features = np.empty((len(rows), new.shape[1]), np.float32)
-        features[known] = self._ranker(catalogue, name).model.network.features_of(rows[known])
+        features[known] = self._rankers.of(catalogue, name).model.network.features_of(rows[known])
         features[~known] = new
         return features
 
@@ -345,7 +346,7 @@ class Recommender:
         """
         catalogue, name = self._catalogue, self._model_name(model)
         queries = [self._query(catalogue, elements_of(each), name)[0] for each in sessions]
-        return self._ranker(catalogue, name).index.recall(queries, k)
+        return self._rankers.of(catalogue, name).index.recall(queries, k)
 
     def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
         """The picture of an item, RGB; None if it has none.
@@ -393,7 +394,7 @@ class Recommender:
     ) -> tuple["SessionQuery", np.ndarray, Ranker]:
         """A session as the model reads it, rows of its elements (n,), and the ranker of the model."""
         rows, new = self._rows(catalogue, elements, model)
-        ranker = self._ranker(catalogue, model)
+        ranker = self._rankers.of(catalogue, model)
         return ranker.model.query(rows, new, exploration), rows, ranker
 
     @cached_property
@@ -418,22 +419,6 @@ class Recommender:
     def _encoded(self, batch: Sequence[Added], strict: bool) -> dict[str, np.ndarray]:
         """Embeddings of added items in all sets."""
         return self._encodings.encode([item.content(strict) for item in batch], self.models)
-
-    def _ranker(self, catalogue: Catalogue, model: str) -> Ranker:
-        """The ranker of a set over the whole catalogue."""
-        ranker = catalogue.rankers.get(model)
-        if ranker is None or ranker.n_blocks < len(catalogue.blocks):
-            with self._lock:
-                if model not in self._own:
-                    from tpad.fused_index import FusedIndex
-
-                    fitted = self.bundle.recommenders[model]
-                    index = FusedIndex(fitted, self.search, self.search_settings)
-                    self._own[model] = Ranker(0, index)
-                ranker = catalogue.rankers.get(model, self._own[model])
-                ranker = ranker.with_blocks(catalogue.blocks, model)
-                catalogue.rankers[model] = ranker
-        return ranker
 
     def _model_name(self, model: str | None) -> str:
         """The name of a model, after checking it; by default the bundle's main model."""

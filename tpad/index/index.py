@@ -11,7 +11,7 @@ On vectors of a trained session model (97 dimensions, in clusters of similar ite
 `benchmarks/bench_recommend.py` measures this, and `Index.recall` measures it on your own vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -117,12 +117,10 @@ class Index:
         queries = _matrix(queries)
         if not len(queries):
             raise ConfigError("There are no queries; give at least one.")
-        shares = []
-        for query in queries:
-            best, _ = self._search(query, k, (), exact=True)
-            found, _ = self.search(query, k)
-            shares.append(np.isin(best, found).mean() if len(best) else 1.0)
-        return float(np.mean(shares))
+        return mean_recall(
+            (self._search(query, k, (), exact=True)[0], self.search(query, k)[0])
+            for query in queries
+        )
 
     def _search(
         self, query: np.ndarray, k: int, exclude: Sequence[int] | np.ndarray, exact: bool
@@ -143,6 +141,16 @@ class Index:
         all_rows, all_scores = np.concatenate(rows), np.concatenate(scores).astype(np.float32)
         order = np.lexsort((all_rows, -all_scores))[:k]
         return all_rows[order], all_scores[order]
+
+
+def mean_recall(lists: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Mean share of the best items that were found; 1 where there are none.
+
+    Args:
+        lists: at least one pair of rows: the best ones, and those that were found.
+    """
+    shares = [np.isin(best, found).mean() if len(best) else 1.0 for best, found in lists]
+    return float(np.mean(shares))
 
 
 def top_k(

@@ -16,6 +16,7 @@ from tpad.errors import ConfigError
 from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.exploration import Exploration, check_share
 from tpad.model.session.fitted import CHUNK, MERGE, EpochReport, FittedSessionModel
+from tpad.model.session.item_tables import ItemTable, joined, take
 from tpad.model.session.memory import Memory
 from tpad.model.session.neighbours import SessionNeighbours
 from tpad.model.session.score import ClickScores, FusionWeights, Parts, SessionQuery, damped
@@ -39,31 +40,6 @@ class Elements:
     owner: np.ndarray
     items: np.ndarray
     weights: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Consecutive items: what the memory and the cosine need of them."""
-
-    units: np.ndarray  # (n, d')
-    clicked: np.ndarray  # (n,) bool
-    stand_ins: sparse.csr_array  # (n, n_known)
-
-    @cached_property
-    def spread(self) -> sparse.csr_array:
-        """(n_known, n): the unclicked items that each clicked item stands for."""
-        matrix = sparse.csr_array(
-            sparse.diags_array(~self.clicked * np.float32(1)) @ self.stand_ins
-        )
-        matrix.eliminate_zeros()
-        return matrix.T.tocsr()
-
-    def followed_by(self, other: "_Table") -> "_Table":
-        return _Table(
-            np.concatenate([self.units, other.units]),
-            np.concatenate([self.clicked, other.clicked]),
-            sparse.csr_array(sparse.vstack([self.stand_ins, other.stand_ins], "csr")),
-        )
 
 
 class FusedModel:
@@ -98,7 +74,7 @@ class FusedModel:
         if weights_of_stand_ins is None:
             weights_of_stand_ins = stand_ins(units, clicked)
         # Added items have a table of their own, so that adding an item does not copy a large table.
-        self._tables: tuple[_Table, ...] = (_Table(units, clicked, weights_of_stand_ins),)
+        self._tables: tuple[ItemTable, ...] = (ItemTable(units, clicked, weights_of_stand_ins),)
 
     @property
     def n_items(self) -> int:
@@ -112,16 +88,16 @@ class FusedModel:
     @property
     def clicked(self) -> np.ndarray:
         """(n_items,) bool, items of the training sessions."""
-        return _joined([table.clicked for table in self._tables])
+        return joined([table.clicked for table in self._tables])
 
     @property
     def units(self) -> np.ndarray:
         """(n_items, d') float32, vectors of length 1 in the content space."""
-        return _joined([table.units for table in self._tables])
+        return joined([table.units for table in self._tables])
 
     def units_of(self, rows: np.ndarray) -> np.ndarray:
         """Rows of `units`: (n,) -> (n, d') float32."""
-        return _take([table.units for table in self._tables], rows)
+        return take([table.units for table in self._tables], rows)
 
     @cached_property
     def mean_vector(self) -> np.ndarray:
@@ -251,7 +227,7 @@ class FusedModel:
             scores += np.float32(weights.network) * self.network.match(query.network)
         if weights.cosine:
             content = np.float32(weights.cosine) * query.content
-            scores += _joined([table.units @ content for table in self._tables])
+            scores += joined([table.units @ content for table in self._tables])
         for one in query.clicks:
             items, values = one.all
             scores[items] += damped(values, one.weight, one.sharpness).astype(np.float32)
@@ -295,11 +271,11 @@ class FusedModel:
         vars(model).pop("mean_vector", None)  # of fewer items
         model.network = self.network.with_new_items(features)
         units = self.space.units(features)
-        new = _Table(units, np.zeros(len(units), bool), self._stand_ins_of(units))
+        new = ItemTable(units, np.zeros(len(units), bool), self._stand_ins_of(units))
         first, more = self._tables[0], [*self._tables[1:], new]
         added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
-        joined = len(added.clicked) > len(first.clicked) // MERGE
-        model._tables = (first.followed_by(added),) if joined else (first, added)
+        merged = len(added.clicked) > len(first.clicked) // MERGE
+        model._tables = (first.followed_by(added),) if merged else (first, added)
         return model
 
     def _spread(self, items: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -328,27 +304,10 @@ class FusedModel:
         first, n_known = self._tables[0], self.memory.n_items
         return of_new_items(units, first.units[:n_known], first.clicked[:n_known])
 
-    def _starts(self) -> list[tuple[_Table, int]]:
+    def _starts(self) -> list[tuple[ItemTable, int]]:
         """The tables, with the row of their first item."""
         starts = [0, *np.cumsum([len(table.clicked) for table in self._tables])]
         return list(zip(self._tables, starts, strict=False))
 
     def _clicked_at(self, rows: np.ndarray) -> np.ndarray:
-        return _take([table.clicked for table in self._tables], rows)
-
-
-def _joined(tables: Sequence[np.ndarray]) -> np.ndarray:
-    return tables[0] if len(tables) == 1 else np.concatenate(tables)
-
-
-def _take(tables: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Rows of consecutive tables, without concatenating them."""
-    if len(tables) == 1:
-        return tables[0][rows]
-    found = np.empty((len(rows), *tables[0].shape[1:]), tables[0].dtype)
-    start = 0
-    for table in tables:
-        inside = (rows >= start) & (rows < start + len(table))
-        found[inside] = table[rows[inside] - start]
-        start += len(table)
-    return found
+        return take([table.clicked for table in self._tables], rows)

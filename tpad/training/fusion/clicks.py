@@ -12,12 +12,9 @@ from tpad.data.sessions import Cases, Sessions
 from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
 from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.session_matrix import decayed_rows
-from tpad.training.fusion.validation import Validation, sampled
+from tpad.training.fusion.validation import GAINS, K, Validation, sampled
 
 MAX_CASES = 3_000
-K = 20
-GAINS = 1 + 1 / np.arange(1, K + 1)
-"""What a target at each rank adds to P@20 + MRR@20."""
 MEMORY_GRID = {
     "decay": (1.0, 2.0, 4.0, 8.0),
     "back": (0.0, 0.25, 0.5, 1.0),

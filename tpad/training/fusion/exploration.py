@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from tpad.model.session.exploration import Exploration
+from tpad.training.fusion.validation import K
 from tpad.training.ranking import expected_gains
 
-K = 20
 SHARES = (0.0, 0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75)
 """Shares of new items in the first K places to be measured."""
 

@@ -2,7 +2,7 @@
 
 A pool holds the target and, for each part and for clicked and unclicked items, the candidates with the
 highest values. An item outside has at least `WIDTH` items of its kind before it in every part, so it
-hardly reaches the first 20 places with any weights.
+rarely reaches the first 20 places with any weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,10 +19,9 @@ from tpad.model.session.memory import Memory
 from tpad.model.session.neighbours import SessionNeighbours
 from tpad.model.session.session_matrix import decayed_rows
 from tpad.model.session.stand_ins import stand_ins
-from tpad.training.fusion.validation import Validation
+from tpad.training.fusion.validation import GAINS, K, Validation
 from tpad.training.ranking import expected_gains
 
-K = 20
 WIDTH = 60
 """Items of each part and kind in a pool."""
 WHITENINGS = (0.0, 0.25, 0.5)
@@ -85,9 +84,10 @@ def smooth_gains(scores: np.ndarray) -> np.ndarray:
 
 def exact_gains(scores: np.ndarray) -> np.ndarray:
     """What each target adds to P@20 + MRR@20: (n, width), the target first -> (n,) float64."""
-    gains = 1 + 1 / torch.arange(1, K + 1, dtype=torch.float64)
     targets = torch.zeros(len(scores), dtype=torch.long)
-    return expected_gains(torch.from_numpy(scores), targets, gains).double().numpy()
+    return (
+        expected_gains(torch.from_numpy(scores), targets, torch.from_numpy(GAINS)).double().numpy()
+    )
 
 
 def pools_of(

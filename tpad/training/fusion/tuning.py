@@ -78,11 +78,13 @@ def tune_fused(
     config = config or FusionConfig()
     say = say or (lambda line: None)
     check = Validation.of(train, validation, warm, mask_seen=config.mask_seen)
-    memory, neighbours = tune_memory(check), tune_neighbours(check)
-    say(f"memory: {memory.config}; {neighbours.config}")
+    numbers = range(len(config.networks))
+    finished = [None if store is None else store.load(number) for number in numbers]
+    if None in finished:
+        memory, neighbours = tune_memory(check), tune_neighbours(check)
+        say(f"memory: {memory.config}; {neighbours.config}")
     best: FusionTuning | None = None
-    for number, network in enumerate(config.networks):
-        found = store.load(number) if store is not None else None
+    for number, (network, found) in enumerate(zip(config.networks, finished, strict=True)):
         if found is None:
             tried = fit_session_model(
                 features, check.train, validation, check.clicked, network, **options

@@ -14,6 +14,9 @@ from tpad.data.cases import known_cases
 from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Cases, Sessions
 
+K = 20
+GAINS = 1 + 1 / np.arange(1, K + 1)
+"""What a target at each rank adds to P@20 + MRR@20."""
 ENOUGH = 1_000
 """Validation sessions; if there are fewer, training sessions are added."""
 SHARE = 0.2

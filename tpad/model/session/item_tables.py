@@ -1,0 +1,50 @@
+"""Tables of consecutive items, so that adding items does not copy a large table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTable:
+    """Consecutive items: what the memory and the cosine need of them."""
+
+    units: np.ndarray  # (n, d')
+    clicked: np.ndarray  # (n,) bool
+    stand_ins: sparse.csr_array  # (n, n_known)
+
+    @cached_property
+    def spread(self) -> sparse.csr_array:
+        """(n_known, n): the unclicked items that each clicked item stands for."""
+        matrix = sparse.csr_array(
+            sparse.diags_array(~self.clicked * np.float32(1)) @ self.stand_ins
+        )
+        matrix.eliminate_zeros()
+        return matrix.T.tocsr()
+
+    def followed_by(self, other: "ItemTable") -> "ItemTable":
+        return ItemTable(
+            np.concatenate([self.units, other.units]),
+            np.concatenate([self.clicked, other.clicked]),
+            sparse.csr_array(sparse.vstack([self.stand_ins, other.stand_ins], "csr")),
+        )
+
+
+def joined(tables: Sequence[np.ndarray]) -> np.ndarray:
+    return tables[0] if len(tables) == 1 else np.concatenate(tables)
+
+
+def take(tables: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Rows of consecutive tables, without concatenating them."""
+    if len(tables) == 1:
+        return tables[0][rows]
+    found = np.empty((len(rows), *tables[0].shape[1:]), tables[0].dtype)
+    start = 0
+    for table in tables:
+        inside = (rows >= start) & (rows < start + len(table))
+        found[inside] = table[rows[inside] - start]
+        start += len(table)
+    return found
