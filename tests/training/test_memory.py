@@ -80,6 +80,22 @@ def test_new_items_have_row_and_column_of_their_stand_ins():
     np.testing.assert_allclose(scores[1], scores[2])
 
 
+def test_a_large_catalogue_finds_its_stand_ins_by_an_index(monkeypatch):
+    rng = np.random.default_rng(0)
+    units = np.repeat(rng.standard_normal((200, 16)), 10, axis=0)  # families of ten
+    units += 0.3 * rng.standard_normal(units.shape)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    units[0] = np.nan
+    clicked = np.arange(len(units)) % 4 > 0
+    exact = stand_ins(units.astype(np.float32), clicked)
+    monkeypatch.setattr("tpad.model.session.stand_ins.MOST_PAIRS", 0)
+    found = stand_ins(units.astype(np.float32), clicked)
+    assert (found[[0]].nnz, exact[[0]].nnz) == (0, 0)
+    assert np.allclose(found.sum(1)[1:], 1, atol=1e-5)
+    same = np.minimum(found.toarray(), exact.toarray()).sum(1)[1:]  # overlap of weights
+    assert same[~clicked[1:]].mean() > 0.95
+
+
 def test_weights_of_stand_ins_are_powers_of_the_cosine():
     units = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0, 0]], np.float32)
     weights = stand_ins(units, np.array([True, True, False, False, False])).toarray()

@@ -8,12 +8,16 @@ row and column of a new item are the weighted means of those of its stand-ins.
 import numpy as np
 from scipy import sparse
 
+from tpad.index import Index
+
 COUNT = 30
 """Stand-ins of each unclicked item."""
 POWER = 3.0
 """Exponent of the cosine similarity in the weights."""
 CHUNK = 256  # unclicked items compared at once
 BLOCK = 65_536  # clicked items that they are compared with at once
+MOST_PAIRS = 2_000_000_000
+"""Pairs of new and clicked items beyond which an approximate index finds the stand-ins."""
 
 
 def stand_ins(units: np.ndarray, clicked: np.ndarray, count: int = COUNT) -> sparse.csr_array:
@@ -33,7 +37,8 @@ def of_new_items(
     """Weights of the clicked items that stand for each new item: (n_new, n_items) float32.
 
     Weights are `cosine ** POWER`, divided by their sum. A row is empty if no clicked item has a
-    positive cosine with the new item, or if its vector is NaN.
+    positive cosine with the new item, or if its vector is NaN. In large catalogues an index finds the
+    stand-ins, and may miss a few.
 
     Args:
         new: (n_new, d) vectors of length 1.
@@ -42,10 +47,17 @@ def of_new_items(
         count: stand-ins of each new item.
     """
     count = min(count, int(clicked.sum()))
+    of_clicked, index = np.flatnonzero(clicked), None
+    if len(new) * len(of_clicked) > MOST_PAIRS:
+        index = Index(units[of_clicked], "ivf")
     rows, columns, weights = [], [], []
     for start in range(0, len(new), CHUNK):
         part = np.nan_to_num(new[start : start + CHUNK])
-        cosine, nearest = _nearest(part, units, clicked, count)  # (chunk, count)
+        if index is not None:
+            cosine, place = _found(part, index, count)  # (chunk, count)
+            nearest = of_clicked[place]
+        else:
+            cosine, nearest = _nearest(part, units, clicked, count)  # (chunk, count)
         weight = cosine.astype(np.float64).clip(min=0) ** POWER
         total = weight.sum(1, keepdims=True)
         rows.append(np.repeat(np.arange(start, start + len(part)), count))
@@ -92,3 +104,12 @@ def _nearest(
     cosine, row = np.concatenate(cosines, 1), np.concatenate(rows, 1)
     best = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
     return np.take_along_axis(cosine, best, 1), np.take_along_axis(row, best, 1)
+
+
+def _found(new: np.ndarray, index: Index, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and rows of an index: (n, count) each; a cosine of 0 where it found fewer."""
+    cosines, rows = np.zeros((len(new), count), np.float32), np.zeros((len(new), count), np.int64)
+    for number, vector in enumerate(new):
+        found, values = index.search(vector, count)
+        rows[number, : len(found)], cosines[number, : len(found)] = found, values
+    return cosines, rows
