@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tpad.model.plain_features import (
+    FIELD_SCALE as SCALE,
     FieldFeatures,
     TextFeatures,
     field_table,
@@ -113,10 +114,10 @@ def test_prices_are_judged_in_the_shop_and_in_the_category(fields):
 def test_missing_prices_and_unknown_categories_are_no_nan(fields):
     x = fields(["jam", "hats", "", "phones"], np.array([np.nan, np.nan, 3.0, np.inf]))
     assert np.isfinite(x).all()
-    assert x[0, 2] == 1.0 and (x[0, :2] == 0).all() and x[0, 3:].sum() == 1.0
-    assert x[1, 2] == 1.0 and x[1, 3:].sum() == 0.0
+    assert x[0, 2] == SCALE and (x[0, :2] == 0).all() and x[0, 3:].sum() == SCALE
+    assert x[1, 2] == SCALE and x[1, 3:].sum() == 0.0
     assert x[2, 2] == 0.0 and x[2, 3:].sum() == 0.0 and x[2, 0] == x[2, 1] != 0
-    assert x[3, 2] == 1.0
+    assert x[3, 2] == SCALE
 
 
 def test_a_category_without_prices_is_judged_as_the_shop(fields):
@@ -126,7 +127,7 @@ def test_a_category_without_prices_is_judged_as_the_shop(fields):
 
 def test_extreme_prices_stay_in_bounds(fields):
     x = fields(["jam"] * 3, np.array([1e12, 0.0, -5.0]))
-    assert np.abs(x).max() <= 5.0
+    assert np.abs(x).max() <= 5.0 * SCALE
 
 
 @pytest.mark.parametrize("prices", [[np.nan, np.nan], [5.0, 5.0]])

@@ -20,6 +20,9 @@ from tpad.mllm.instructions import item_text
 
 TEXT_SIZE = 256
 MOST_TERMS = 20_000  # words and word pairs, and as many character n-grams
+FIELD_SCALE = 0.1
+"""Factor of the field features. They must not outweigh text vectors of length 1 in a cosine; the network
+standardises all features."""
 FEW_TEXTS = 50  # with at most this many texts, terms that occur only once are kept
 
 
@@ -127,7 +130,8 @@ class FieldFeatures:
     """Price and category as features [ours; the paper names further modalities as a limitation].
 
     The logarithm of the price is standardised over the shop and within the category; a missing price
-    gives zeros and sets a flag. Categories are one-hot; an unknown category gives zeros.
+    gives zeros and sets a flag. Categories are one-hot; an unknown category gives zeros. All are multiplied
+    by `FIELD_SCALE`.
 
     Args:
         categories: known categories.
@@ -181,7 +185,7 @@ class FieldFeatures:
                 result[row, 2] = 1.0
             if place is not None:
                 result[row, 3 + place] = 1.0
-        return np.clip(result, -5.0, 5.0)
+        return np.clip(result, -5.0, 5.0) * np.float32(FIELD_SCALE)
 
     def of_items(self, items: Sequence[NewItem]) -> np.ndarray:
         """Features of items, (n, size) float32."""

@@ -54,8 +54,8 @@ def of_new_items(
     for start in range(0, len(new), CHUNK):
         part = np.nan_to_num(new[start : start + CHUNK])
         if index is not None:
-            cosine, place = _found(part, index, count)  # (chunk, count)
-            nearest = of_clicked[place]
+            cosine, found = _found(part, index, count)  # (chunk, count)
+            nearest = of_clicked[found]
         else:
             cosine, nearest = _nearest(part, units, clicked, count)  # (chunk, count)
         weight = cosine.astype(np.float64).clip(min=0) ** POWER

@@ -1,56 +1,74 @@
 """Chooses the settings of the memories of clicks, each alone, on validation cases with clicked targets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import product
 from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
 
-from tpad.data.sessions import Cases, Sessions
+from tpad.data.sessions import Cases
 from tpad.model.session.memory import Memory, MemoryConfig, clicks_of, count_pairs
 from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.session_matrix import decayed_rows
 from tpad.training.fusion.validation import GAINS, K, Validation, sampled
 
 MAX_CASES = 3_000
+ROUNDS = 3
 MEMORY_GRID = {
     "decay": (1.0, 2.0, 4.0, 8.0),
+    "recency": (0.5, 1.0, 2.0, 4.0, 8.0),
     "back": (0.0, 0.25, 0.5, 1.0),
     "shrinkage": (3.0, 10.0, 30.0),
     "popularity": (0.0, 0.25, 0.5),
 }
-RECENCY_FACTORS = (0.5, 1.0)
-"""Recencies of the memory that are tried, as multiples of its decay."""
 NEIGHBOUR_GRID = {"recency": (2.0, 4.0, 8.0), "rarity": (0.0, 1.0, 5.0)}
 CHUNK = 512  # cases scored at once
 
-Model = TypeVar("Model", Memory, SessionNeighbours)
+Config = TypeVar("Config", bound=MemoryConfig | NeighboursConfig)
 
 
 def tune_memory(check: Validation) -> Memory:
-    """The memory with the settings of `MEMORY_GRID` that have the highest P@20 + MRR@20."""
-    return _best(_memories(check.train, len(check.clicked), check.mask_seen), check)
+    """The memory whose settings have the highest P@20 + MRR@20; one of `MEMORY_GRID` at a time is tuned."""
+    n_items = len(check.clicked)
+    clicks = clicks_of(check.train, n_items)
+    counts = {
+        decay: count_pairs(check.train.items, n_items, decay) for decay in MEMORY_GRID["decay"]
+    }
+
+    def memory(config: MemoryConfig) -> Memory:
+        return Memory.of_counts(counts[config.decay], clicks, config, mask_seen=check.mask_seen)
+
+    return memory(_climb(MemoryConfig(), MEMORY_GRID, memory, check))
 
 
 def tune_neighbours(check: Validation) -> SessionNeighbours:
-    """The session neighbours with the settings of `NEIGHBOUR_GRID` that have the highest P@20 + MRR@20."""
+    """The session neighbours, tuned in the same way over `NEIGHBOUR_GRID`."""
     one = SessionNeighbours.fit(check.train, len(check.clicked), NeighboursConfig())
-    tries = product(NEIGHBOUR_GRID["recency"], NEIGHBOUR_GRID["rarity"])
-    configs = (replace(one.config, recency=recency, rarity=rarity) for recency, rarity in tries)
-    return _best((one.with_config(config) for config in configs), check)
+    return one.with_config(_climb(one.config, NEIGHBOUR_GRID, one.with_config, check))
 
 
-def _best(models: Iterator[Model], check: Validation) -> Model:
+def _climb(
+    start: Config,
+    grid: Mapping[str, tuple[float, ...]],
+    make: Callable[[Config], Memory | SessionNeighbours],
+    check: Validation,
+) -> Config:
+    """Improve one setting at a time, until none improves the value."""
     cases = sampled(check.on_clicked().cases, MAX_CASES)
-    best: tuple[float, Model] | None = None
-    for model in models:
-        value = _value(model, cases, check)
-        if best is None or value > best[0]:
-            best = value, model
-    assert best is not None
-    return best[1]
+    known: dict[Config, float] = {}
+    best: Config = start
+    for _ in range(ROUNDS):
+        before = best
+        for name, tries in grid.items():
+            tried: list[Config] = [best, *(replace(best, **{name: value}) for value in tries)]
+            for config in tried:
+                if config not in known:
+                    known[config] = _value(make(config), cases, check)
+            best = max(tried, key=lambda config: known[config])  # the first of equal ones
+        if best == before:
+            break
+    return best
 
 
 def _value(model: Memory | SessionNeighbours, cases: Cases, check: Validation) -> float:
@@ -83,16 +101,3 @@ def _items_of(prefixes: list[np.ndarray], n_items: int) -> sparse.csr_array:
     items = decayed_rows(prefixes, n_items, None, mean=False)
     items.data[:] = 1.0
     return items
-
-
-def _memories(train: Sessions, n_items: int, mask_seen: bool) -> Iterator[Memory]:
-    """Memories of all settings of the grid; those with the same decay share their counts."""
-    clicks = clicks_of(train, n_items)
-    names = [name for name in MEMORY_GRID if name != "decay"]
-    for decay in MEMORY_GRID["decay"]:
-        counts = count_pairs(train.items, n_items, decay)
-        for values in product(*(MEMORY_GRID[name] for name in names)):
-            config = replace(MemoryConfig(decay=decay), **dict(zip(names, values, strict=True)))
-            memory = Memory.of_counts(counts, clicks, config, mask_seen=mask_seen)
-            for recency in dict.fromkeys(max(1.0, factor * decay) for factor in RECENCY_FACTORS):
-                yield Memory(memory.matrix, replace(config, recency=recency))

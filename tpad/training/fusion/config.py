@@ -13,7 +13,7 @@ from tpad.model.session.neighbours import NeighboursConfig
 from tpad.model.session.network import SessionModelConfig
 from tpad.settings import CountOrZero, from_json, settings
 
-CONTENT_NETWORK = SessionModelConfig(pca=96)
+CONTENT_NETWORK = SessionModelConfig(pca=96, dropout=0.2, epochs=30)
 """A transformer over the features alone: best where the content says what follows."""
 ID_NETWORK = SessionModelConfig(
     layers=0,
