@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -61,7 +61,8 @@ def _climb(
     for _ in range(ROUNDS):
         before = best
         for name, tries in grid.items():
-            tried: list[Config] = [best, *(replace(best, **{name: value}) for value in tries)]
+            changes: list[dict[str, Any]] = [{name: value} for value in tries]
+            tried = [best, *(replace(best, **change) for change in changes)]
             for config in tried:
                 if config not in known:
                     known[config] = _value(make(config), cases, check)
