@@ -120,7 +120,8 @@ def test_the_tuned_weights_are_no_worse_than_any_start(pooled):
     _, pools, *_ = pooled
     chosen = tune_weights(pools)
     for start in STARTS:
-        assert chosen.value >= smooth_gains(pools.scores(start, 0.0)).mean()
+        gains = smooth_gains(pools.scores(start, 0.0))
+        assert chosen.value >= np.average(gains, weights=pools.weight) - 1e-12
 
 
 def test_the_offset_is_the_best_one(pooled):
@@ -129,11 +130,20 @@ def test_the_offset_is_the_best_one(pooled):
 
     def value(offset):
         weights = replace(chosen.weights, offset=offset)
-        return exact_gains(pools.scores(weights, chosen.whitening)).mean()
+        return np.average(
+            exact_gains(pools.scores(weights, chosen.whitening)), weights=pools.weight
+        )
 
     best = max(map(value, np.arange(-2, 6.01, 0.25)))
     assert value(chosen.weights.offset) == pytest.approx(best)
     assert value(6.0) < best
+
+
+def test_long_sessions_weigh_by_the_root_of_their_cases(pooled):
+    pools = replace(pooled[1], session=np.array([7] * 9 + [3] * 4 + [5]))
+    whole = [pools.weight[pools.session == session].sum() for session in (7, 3, 5)]
+    np.testing.assert_allclose(whole, np.array([3, 2, 1]) * whole[2])
+    assert pools.weight.mean() == pytest.approx(1)
 
 
 def test_pools_hold_the_scores_of_the_fused_model(shop, pooled):

@@ -7,6 +7,7 @@ rarely reaches the first 20 places with any weights.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -50,6 +51,16 @@ class Pools:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """Weight of each case, one over the square root of the cases of its session: (n,), their mean is 1.
+
+        The cases of a session are alike, so a few long sessions would otherwise decide **[ours]**.
+        """
+        _, session, cases = np.unique(self.session, return_inverse=True, return_counts=True)
+        weight = cases[session] ** -0.5
+        return weight / weight.mean() if len(weight) else weight
 
     def scores(self, weights: FusionWeights, whitening: float) -> np.ndarray:
         """Fused scores: (n, width) float32, −inf at unused places."""

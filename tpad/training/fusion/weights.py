@@ -3,6 +3,8 @@
 1. From several starts, one weight at a time is improved over a grid by the smooth gain, until none improves
    it; the best result is kept.
 2. The offset of new items is chosen by P@20 + MRR@20 over all targets.
+
+Both are weighted means over the cases, see `Pools.weight`.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +37,7 @@ STARTS = (
 
 @dataclass(frozen=True)
 class Chosen:
-    """Weights, the whitening of the content space, and their mean smooth gain."""
+    """Weights, the whitening of the content space, and the mean of their smooth gains."""
 
     weights: FusionWeights
     whitening: float
@@ -55,7 +57,7 @@ def _climb(start: FusionWeights, pools: Pools) -> Chosen:
 
     def of(weights: FusionWeights, whitening: float) -> Chosen:
         gains = smooth_gains(pools.scores(weights, whitening))
-        return Chosen(weights, whitening, float(gains.mean()))
+        return Chosen(weights, whitening, float((pools.weight * gains).mean()))
 
     best = of(start, WHITENINGS[0])
     for _ in range(ROUNDS):
@@ -77,6 +79,7 @@ def _offset(chosen: Chosen, pools: Pools) -> float:
     """The offset with the highest P@20 + MRR@20."""
     scores = pools.scores(replace(chosen.weights, offset=0.0), chosen.whitening)
     gains = [
-        exact_gains(scores + np.float32(offset) * pools.unclicked).mean() for offset in OFFSETS
+        (pools.weight * exact_gains(scores + np.float32(offset) * pools.unclicked)).mean()
+        for offset in OFFSETS
     ]
     return float(OFFSETS[int(np.argmax(gains))])
