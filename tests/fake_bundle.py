@@ -120,7 +120,7 @@ def make_fake_bundle(
     encoder = FakeEncoder(sets)
     embeddings = encoder.encode(contents(dataset))
     config = SessionModelConfig(width=16, hidden=16, layers=1, heads=2, epochs=1, seed=seed)
-    curve = Exploration((-2.0, 0.0, 2.0), (0.0, 0.1, 0.5), (0.3, 0.3, 0.2), (0.0, 0.1, 0.2))
+    curve = Exploration((-2.0, 0.0, 2.0), (0.0, 0.1, 0.5), (0.3, 0.3, 0.2), (0.0, 0.1, 0.2), 0.1)
     tuning = FusionTuning(
         config, MemoryConfig(), FusionWeights(sharpness=30.0), 0.5, exploration=curve
     )

@@ -29,7 +29,7 @@ def model() -> FusedModel:
     nothing = train.take(np.arange(0))
     network = fit_session_model(features, train, nothing, clicked, config)
     memory = Memory.fit(train, N, MemoryConfig(), mask_seen=True)
-    curve = Exploration((-3.0, 0.0, 3.0), (0.0, 0.3, 0.7), (0.0,) * 3, (0.0,) * 3)
+    curve = Exploration((-3.0, 0.0, 3.0), (0.0, 0.3, 0.7), (0.0,) * 3, (0.0,) * 3, 0.0)
     return FusedModel(network, memory, FusionWeights(cosine=2.0, offset=-0.5), curve)
 
 

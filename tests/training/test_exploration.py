@@ -23,6 +23,7 @@ def test_shares_and_gains_are_those_of_a_plain_count(cases):
     scores, new_items = cases
     curve = measure_exploration(scores, new_items, 0.3)
     assert np.float32(0.3) in np.float32(curve.offset) and len(curve.offset) > 8
+    assert curve.clicked == pytest.approx(new_items[:, 0].mean())
     is_new = new_items[:, 0]
     for offset, share, known, new in zip(
         curve.offset, curve.share, curve.known, curve.new, strict=True

@@ -19,7 +19,7 @@ from tpad.model.session.saving import load_recommender, save_recommender
 from tpad.training.fitting import fit_session_model
 
 N, WIDTH = 14, 5
-EXPLORATION = Exploration((-1.0, 0.0, 2.0), (0.0, 0.2, 0.6), (0.4, 0.4, 0.3), (0.0, 0.1, 0.2))
+EXPLORATION = Exploration((-1.0, 0.0, 2.0), (0.0, 0.2, 0.6), (0.4, 0.4, 0.3), (0.0, 0.1, 0.2), 0.3)
 
 
 @pytest.fixture(
@@ -121,7 +121,7 @@ def test_an_unusable_exploration_is_refused(model):
 
 
 def test_of_equal_shares_the_nearest_offset_is_taken():
-    flat = Exploration((0.0, 1.0, 2.0, 3.0), (0.0, 0.0, 0.4, 0.4), (0.0,) * 4, (0.0,) * 4)
+    flat = Exploration((0.0, 1.0, 2.0, 3.0), (0.0, 0.0, 0.4, 0.4), (0.0,) * 4, (0.0,) * 4, 0.0)
     assert flat.offset_for(0.2) == pytest.approx(1.5)
     assert flat.offset_for(0.4) == 2.0 and flat.offset_for(1.0) == 3.0
 
@@ -139,7 +139,7 @@ def test_of_equal_shares_the_nearest_offset_is_taken():
 )
 def test_an_exploration_that_is_no_curve_is_refused(columns):
     with pytest.raises(ConfigError):
-        Exploration(*columns)
+        Exploration(*columns, 0.1)
 
 
 def test_saved_and_loaded_scores_are_equal(model, new, tmp_path):

@@ -21,15 +21,18 @@ class Exploration:
         share: of new items in the first 20 places.
         known: P@20 on clicked targets.
         new: P@20 on new targets.
+        clicked: share of new items among the targets: as often as shoppers click on them.
     """
 
     offset: tuple[float, ...]
     share: tuple[float, ...]
     known: tuple[float, ...]
     new: tuple[float, ...]
+    clicked: float
 
     def __post_init__(self) -> None:
-        columns = [getattr(self, field.name) for field in fields(self)]
+        columns = [getattr(self, field.name) for field in fields(self)[:-1]]
+        check_share(self.clicked)
         if not self.offset or any(len(column) != len(self.offset) for column in columns):
             raise ConfigError("The exploration needs as many shares and gains as offsets.")
         for column in columns:

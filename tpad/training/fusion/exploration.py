@@ -38,7 +38,7 @@ def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> E
             column[number] = hits[some].mean() if some.any() else 0.0
     share = np.searchsorted(entering, offsets) / len(entering)
     columns = (offsets, share, known, of_new)
-    return Exploration(*(tuple(map(float, column)) for column in columns))
+    return Exploration(*(tuple(map(float, column)) for column in columns), float(is_new.mean()))
 
 
 def _entering(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
