@@ -37,8 +37,8 @@ def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> E
         for column, some in ((known, ~is_new), (of_new, is_new)):
             column[number] = hits[some].mean() if some.any() else 0.0
     share = np.searchsorted(entering, offsets) / len(entering)
-    columns = (offsets, share, known, of_new)
-    return Exploration(*(tuple(map(float, column)) for column in columns), float(is_new.mean()))
+    columns = [tuple(map(float, column)) for column in (offsets, share, known, of_new)]
+    return Exploration(*columns, clicked=float(is_new.mean()))
 
 
 def _entering(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
