@@ -37,8 +37,9 @@ def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> E
         for column, some in ((known, ~is_new), (of_new, is_new)):
             column[number] = hits[some].mean() if some.any() else 0.0
     share = np.searchsorted(entering, offsets) / len(entering)
-    columns = [tuple(map(float, column)) for column in (offsets, share, known, of_new)]
-    return Exploration(*columns, clicked=float(is_new.mean()))
+    rising = tuple(map(float, offsets)), tuple(map(float, share))
+    gains = tuple(map(float, known)), tuple(map(float, of_new))
+    return Exploration(*rising, *gains, clicked=float(is_new.mean()))
 
 
 def _entering(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
