@@ -124,6 +124,16 @@ def test_the_tuned_weights_are_no_worse_than_any_start(pooled):
         assert chosen.value >= np.average(gains, weights=pools.weight) - 1e-12
 
 
+def test_the_network_is_used_only_if_it_helps(pooled):
+    _, pools, *_ = pooled
+    noise = np.random.default_rng(0).normal(size=pools.items.shape).astype(np.float32)
+    told = noise.copy()
+    told[:, 0] += 9  # the target
+    for network, helps in ((noise, False), (told, True)):
+        other = replace(pools, parts=pools.parts | {("network", 0.0): network})
+        assert (tune_weights(other).weights.network > 0) == helps
+
+
 def test_the_offset_is_the_best_one(pooled):
     _, pools, *_ = pooled
     chosen = tune_weights(pools)

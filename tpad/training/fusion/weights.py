@@ -2,11 +2,14 @@
 
 1. From several starts, one weight at a time is improved over a grid by the smooth gain, until none improves
    it; the best result is kept.
-2. The offset of new items is chosen by P@20 + MRR@20 over all targets.
+2. The same is done without the network. The network is used only if it raises the gain by more than one
+   standard error over the sessions: otherwise, the few weights of the other parts generalise better **[ours]**.
+3. The offset of new items is chosen by P@20 + MRR@20 over all targets.
 
 Both are weighted means over the cases, see `Pools.weight`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,12 +51,25 @@ def tune_weights(pools: Pools) -> Chosen:
     """The best weights; the defaults if there are no cases."""
     if not len(pools):
         return Chosen(FusionWeights(), 0.0, 0.0)
-    best = max((_climb(start, pools) for start in STARTS), key=lambda found: found.value)
+    whole = max((_climb(start, pools, GRID) for start in STARTS), key=lambda found: found.value)
+    few = {name: grid for name, grid in GRID.items() if name != "network"}
+    bare = (replace(start, network=0.0) for start in STARTS if start.memory)
+    without = max((_climb(start, pools, few) for start in bare), key=lambda found: found.value)
+    best = whole if _is_better(whole, without, pools) else without
     return replace(best, weights=replace(best.weights, offset=_offset(best, pools)))
 
 
-def _climb(start: FusionWeights, pools: Pools) -> Chosen:
-    """Improve one weight at a time, over `GRID`, until none improves the value."""
+def _is_better(one: Chosen, other: Chosen, pools: Pools) -> bool:
+    """Whether the gain of one is higher by more than a standard error, sessions being independent."""
+    gains = [smooth_gains(pools.scores(each.weights, each.whitening)) for each in (one, other)]
+    difference = pools.weight * (gains[0] - gains[1])  # (n,)
+    _, session = np.unique(pools.session, return_inverse=True)
+    sums = np.bincount(session, difference - difference.mean())
+    return bool(difference.sum() > np.sqrt((sums**2).sum()))
+
+
+def _climb(start: FusionWeights, pools: Pools, grids: Mapping[str, tuple[float, ...]]) -> Chosen:
+    """Improve one weight at a time, over its grid, until none improves the value."""
 
     def of(weights: FusionWeights, whitening: float) -> Chosen:
         gains = smooth_gains(pools.scores(weights, whitening))
@@ -62,7 +78,7 @@ def _climb(start: FusionWeights, pools: Pools) -> Chosen:
     best = of(start, WHITENINGS[0])
     for _ in range(ROUNDS):
         before = best
-        for name, grid in GRID.items():
+        for name, grid in grids.items():
             for one in grid:
                 if name == "whitening":
                     found = of(best.weights, one)
