@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from tpad import Bundle, Dataset, NewItem
 from tpad.bundle import write_bundle
 from tpad.bundle.files import summarise
+from tpad.model.embedding_sets import as_stored
 
 SETS = ("tpad", "vision_tfidf", "knowledge", "vision")
 WIDTHS = {"tpad": 24, "vision_tfidf": 20, "knowledge": 16, "vision": 12, "tfidf": 10, "random": 8}
@@ -118,7 +119,8 @@ def make_fake_bundle(
     shop = folder.with_name(folder.name + "-shop")
     dataset = make_fake_dataset(shop, n_items, with_images=with_images, seed=seed)
     encoder = FakeEncoder(sets)
-    embeddings = encoder.encode(contents(dataset))
+    # The recommenders are fitted to the rounded vectors that the bundle stores, as `train` does.
+    embeddings = {n: as_stored(n, x) for n, x in encoder.encode(contents(dataset)).items()}
     config = SessionModelConfig(width=16, hidden=16, layers=1, heads=2, epochs=1, seed=seed)
     curve = Exploration((-2.0, 0.0, 2.0), (0.0, 0.1, 0.5), (0.3, 0.3, 0.2), (0.0, 0.1, 0.2), 0.1)
     tuning = FusionTuning(

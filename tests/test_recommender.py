@@ -1,5 +1,6 @@
 """Recommending from ids, pictures and new items; adding items without training."""
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ import tpad
 from tpad import Bundle, NewItem, Recommender
 from tpad.content import Content, EncodingCache
 from tpad.errors import ConfigError, DataError, ImageError, ModelError
+from tpad.model.session.session_matrix import LEAST_WEIGHT
 
 
 @pytest.fixture
@@ -65,8 +67,9 @@ class TestRecommend:
         )
         for session in ([same], ["item-0002", same], [same, "item-0002"]):
             by_id = [item.item_id if element is same else element for element in session]
+            # The vectors are equal; float32 sums over one item and over many round differently.
             np.testing.assert_allclose(
-                recommender.scores(session), recommender.scores(by_id), rtol=1e-3, atol=1e-3
+                recommender.scores(session), recommender.scores(by_id), rtol=1e-5, atol=1e-5
             )
         np.testing.assert_array_equal(*recommender.encode([same, item.item_id]))
 
@@ -85,10 +88,16 @@ class TestRecommend:
 
     def test_only_recent_items_of_a_long_session_count(self, recommender):
         session = [f"item-{i % 60:04d}" for i in range(200)]
-        length = recommender.bundle.recommenders["tpad"].network.config.max_length
+        model = recommender.bundle.recommenders["tpad"]
+        # The memory and the cosine look further back than the network, until weights are negligible.
+        recency = max(model.memory.config.recency, model.weights.recency)
+        length = math.ceil(-recency * math.log(LEAST_WEIGHT))
+        assert length > model.network.config.max_length
         np.testing.assert_allclose(
-            recommender.scores(session), recommender.scores(session[-length:]), atol=1e-3
+            recommender.scores(session), recommender.scores(session[-length:]), atol=1e-6
         )
+        shorter = recommender.scores(session[1 - length :])
+        assert not np.allclose(recommender.scores(session), shorter, rtol=0, atol=1e-6)
 
     def test_seen_items(self, recommender):
         session = ["item-0001", "item-0001", picture()]

@@ -152,9 +152,8 @@ def render_map(
     if points is None:
         progress = views.map_progress(len(items), maps.seconds(model))
         return None, progress, gr.Timer(active=True)
-    path, recommended = on_map(
-        shop, maps, session, model, points, int(k), exploration.share_of(new_items)
-    )
+    share = exploration.share_of(shop, model, new_items)
+    path, recommended = on_map(shop, maps, session, model, points, int(k), share)
     target = session.now.target if session.now.revealed else ""
     row = shop.catalogue.rows[target] if target else None
     figure = map_figure(items, points, path, recommended, row)
@@ -227,7 +226,7 @@ def render(
     if not len(session):
         return no_session(), None, ""
     models = [shop.models[0], *[name for name in others or [] if name in shop.models][:MAX_OTHERS]]
-    table, target = _ranks(shop, session, models, exploration.share_of(new_items))
+    table, target = _ranks(shop, session, models, new_items)
     items = shop.catalogue.items
     news = "" if new_items == exploration.TUNED else exploration.label(new_items)
     columns = views.comparison(table, items, shop.titles, int(k), target, news)
@@ -239,10 +238,11 @@ def render(
 
 
 def _ranks(
-    shop: Shop, session: VisitorSession, models: list[str], share: float | None
+    shop: Shop, session: VisitorSession, models: list[str], new_items: str
 ) -> tuple[pd.DataFrame, int | None]:
     """Ranks of every item under each model, and the row of the true next item if revealed."""
-    scores = {model: shop.recommender.scores(session.values, model, share) for model in models}
+    shares = {model: exploration.share_of(shop, model, new_items) for model in models}
+    scores = {m: shop.recommender.scores(session.values, m, shares[m]) for m in models}
     known = len(shop.catalogue.items)
     table = rank_table({m: s[:known] for m, s in scores.items()}, seen_rows(shop, session))
     target = session.now.target if session.now.revealed else ""

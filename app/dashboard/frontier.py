@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from app.dashboard import views
 from app.dashboard.families import ORACLE, REFERENCE, family, shown_models
-from app.dashboard.plot_style import DASHES, MARKS, apply_style
+from app.dashboard.plot_style import apply_style
 from app.dashboard.view import Section, View
 from app.dashboard.views import Column
 from app.shell.evaluation import Evaluation
@@ -17,6 +17,7 @@ from app.shell.figures import PALETTE, TRUTH
 from app.shell.names import model_title
 from app.shell.text import plot_text
 from eval.models.naming import SUBJECT
+from eval.reports.frontier_figure import frontier_figure
 from eval.reports.unclicked import (
     chosen_points,
     frontier_frame,
@@ -64,56 +65,14 @@ def draw_frontier(view: View, evaluation: Evaluation) -> Section:
         "share": "Share of new items",
     }
     bottom += views.data_table(curves, heads, "frontier", "Points of each frontier")
-    return Section(top, frontier_figure(curves, chosen), bottom, "frontier")
+    return Section(top, _figure(curves, chosen), bottom, "frontier")
 
 
-def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
-    """P@20 on warm against cold targets, one curve per model, with a marker at its own choice.
-
-    Args:
-        curves: model, title, warm, cold, share; a model with one row is a marker only.
-        chosen: model, warm, cold.
-    """
-    figure = go.Figure()
-    own_choice = chosen.set_index("model")
-    for number, (model, own) in enumerate(curves.groupby("model", sort=False)):
-        colour = TRUTH if model == SUBJECT else PALETTE[number % len(PALETTE)]
-        title = plot_text(own.title.iat[0])
-        group = {"name": title, "legendgroup": str(model)}
-        if len(own) > 1:
-            figure.add_scatter(
-                x=own.warm,
-                y=own.cold,
-                mode="lines",
-                line={
-                    "color": colour,
-                    "width": 3.5 if model == SUBJECT else 2,
-                    "dash": DASHES[number % len(DASHES)],
-                },
-                customdata=own.share,
-                hovertemplate=f"<b>{title}</b><br>warm %{{x:.3f}}, cold %{{y:.3f}}<br>"
-                "%{customdata:.0%} of the lists are new items<extra></extra>",
-                **group,
-            )
-        figure.add_scatter(
-            x=[own_choice.warm[model]],
-            y=[own_choice.cold[model]],
-            mode="markers",
-            marker={
-                "size": 13 if model == SUBJECT else 11,
-                "symbol": MARKS[number % len(MARKS)],
-                "color": colour,
-                "line": {"width": 1, "color": "rgba(255,255,255,.75)"},
-            },
-            cliponaxis=False,  # many lie on the axis
-            showlegend=len(own) == 1,
-            hovertemplate=f"<b>{title}</b>, own choice<br>warm %{{x:.3f}}, cold %{{y:.3f}}"
-            "<extra></extra>",
-            **group,
-        )
+def _figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
+    """The plot in the style of the dashboard; arguments as in `frontier_figure`."""
+    curves = curves.assign(title=curves.title.map(plot_text))
+    figure = frontier_figure(curves, chosen, TRUTH, PALETTE)
     apply_style(figure, 470, zoom=True)
-    figure.update_xaxes(title_text="P@20 on warm targets", rangemode="tozero")
-    figure.update_yaxes(title_text="P@20 on cold targets", rangemode="tozero")
     return figure
 
 

@@ -31,8 +31,6 @@ SHAPES = {
     REFERENCE: "triangle-up",
     ORACLE: "cross",
 }
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 INK = "#6B7686"  # text in exported pictures; on the page, CSS sets the colour
 NAMED = (SUBJECT, "oracle")  # models that a plot labels
 BAR = 26  # pixels per bar, gap included

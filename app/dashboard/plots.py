@@ -10,8 +10,6 @@ from app.dashboard.families import FAMILIES, MAX_MODELS
 from app.dashboard.plot_style import (
     BAR,
     COLOURS,
-    DASHES,
-    MARKS,
     NAMED,
     SHAPES,
     apply_style,
@@ -21,6 +19,7 @@ from app.dashboard.tables import MIN_SECONDS
 from app.shell.figures import PALETTE, TRUTH
 from app.shell.text import plot_text
 from eval.models.naming import SUBJECT
+from eval.reports.frontier_figure import DASHES, MARKS
 
 
 def scatter(

@@ -3,10 +3,11 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.dashboard.plot_style import DASHES, apply_style, panels
+from app.dashboard.plot_style import apply_style, panels
 from app.shell.figures import PALETTE, TRUTH
 from app.shell.text import plot_text
 from eval.models.naming import SUBJECT
+from eval.reports.frontier_figure import DASHES
 
 
 def curves(table: pd.DataFrame) -> go.Figure:

@@ -35,7 +35,7 @@ def recommendations_html(
     """
     if not len(session):
         return no_session()
-    share = exploration.share_of(new_items)
+    share = exploration.share_of(shop, model, new_items)
     started = time.perf_counter()
     found = shop.recommender.recommend(session.values, int(k), exclude_seen, model, share)
     milliseconds = 1000 * (time.perf_counter() - started)

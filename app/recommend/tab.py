@@ -182,8 +182,8 @@ def _wire_explanation(
     def explained(
         present: VisitorSession, name: str, exclude: bool, new_items: str, event: gr.EventData
     ) -> str:
-        item, share = clicked_button(event)[1], exploration.share_of(new_items)
-        found = explain(shop, present, item, name, exclude, share)
+        share = exploration.share_of(shop, name, new_items)
+        found = explain(shop, present, clicked_button(event)[1], name, exclude, share)
         return explain_views.panel(found, shop.titles[name])
 
     controls = [settings.model, settings.exclude_seen, settings.new_items]

@@ -63,7 +63,7 @@ def build(
 
     @guarded(1)
     def to_file(present: VisitorSession, model: str, k: int, exclude: bool, new_items: str) -> str:
-        share = share_of(new_items)
+        share = share_of(shop, model, new_items)
         found = shop.recommender.recommend(present.values, int(k), exclude, model, share)
         options = {"k": int(k), "exclude_seen": bool(exclude), "exploration": share}
         return save(shop, present, model, options, with_item_facts(shop, found))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from eval.models.naming import SUBJECT
+from eval.reports.frontier_figure import frontier_figure
 from eval.reports.sections import Section, main_slices
 from eval.reports.tables import MARK, shares, wide
 from eval.reports.unclicked import HOW_TO_READ, METRIC, WHAT_IT_IS, K
@@ -25,7 +25,6 @@ ROLE_TITLES = {
     "oracle": "knows the law",
 }
 LINES = ("#0284c7", "#d97706", "#0d9488", "#db2777", "#65a30d", "#78350f", "#64748b", "#b91c1c")
-DASHES = ("solid", "dash", "dot")
 HEADLINES = (("P", 20), ("MRR", 20), ("NDCG", 20))
 
 
@@ -91,44 +90,17 @@ def slice_figure(frame: pd.DataFrame, metric: str, k: int) -> go.Figure:
     return figure
 
 
-def frontier_figure(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
-    """The frontiers of models, with a marker at the offset 0.
+def frontier_chart(curves: pd.DataFrame, chosen: pd.DataFrame) -> go.Figure:
+    """The frontiers of models.
 
     Args:
         curves: from `eval.reports.unclicked.frontier_frame`.
         chosen: from `eval.reports.unclicked.chosen_points`.
     """
-    figure = go.Figure()
-    points = chosen.set_index("model")
-    for number, (model, own) in enumerate(curves.groupby("model", sort=False)):
-        ours = model == SUBJECT
-        colour = ROLE_COLOURS["tpad"] if ours else LINES[number % len(LINES)]
-        dash = "solid" if ours else DASHES[number // len(LINES) % len(DASHES)]
-        group = {"legendgroup": str(model), "name": str(model)}
-        if len(own) > 1:
-            figure.add_scatter(
-                x=own.warm,
-                y=own.cold,
-                mode="lines",
-                line={"color": colour, "dash": dash, "width": 3 if ours else 1.6},
-                customdata=100 * own.share,
-                hovertemplate="warm %{x:.3f}, cold %{y:.3f}, %{customdata:.0f} % of the lists unclicked",
-                **group,
-            )
-        figure.add_scatter(
-            x=[points.warm[model]],
-            y=[points.cold[model]],
-            mode="markers",
-            marker={"color": colour, "size": 9, "line": {"color": "white", "width": 1}},
-            hovertemplate="warm %{x:.3f}, cold %{y:.3f}, offset 0",
-            cliponaxis=False,  # many lie on the axis
-            showlegend=len(own) == 1,
-            **group,
-        )
+    curves = curves.assign(title=curves.model)
+    figure = frontier_figure(curves, chosen, ROLE_COLOURS["tpad"], LINES)
     _style(figure, f"{METRIC}@{K} of warm and of cold targets", 14)
     figure.update_layout(legend={"orientation": "v", "y": 1})
-    figure.update_xaxes(title_text=f"{METRIC}@{K}, warm targets", rangemode="tozero")
-    figure.update_yaxes(title_text=f"{METRIC}@{K}, cold targets", rangemode="tozero")
     return figure
 
 
@@ -151,7 +123,7 @@ def page(
         title, notes: at the top of the page.
         metrics: columns of the tables of a slice; there are figures of the first two.
         first, last: sections before and after those of the slices.
-        frontier: from `frontier_figure`, if any model has one.
+        frontier: from `frontier_chart`, if any model has one.
     """
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in notes)]
     parts += [_section_html(section) for section in first]

@@ -6,7 +6,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from eval.metrics.slices import informative
-from eval.reports.charts import frontier_figure, page
+from eval.reports.charts import frontier_chart, page
 from eval.reports.report import (
     ReportData,
     about,
@@ -77,7 +77,7 @@ def _frontier(data: ReportData) -> go.Figure | None:
     if curves.empty:
         return None
     models = curves.model.unique().tolist()
-    return frontier_figure(curves, chosen_points(data.results, data.masks, models))
+    return frontier_chart(curves, chosen_points(data.results, data.masks, models))
 
 
 def write_text(path: Path, text: str) -> None:

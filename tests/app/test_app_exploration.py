@@ -1,6 +1,7 @@
 """The setting of new items: what it offers, what it shows, and what it says of the cost."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,12 +44,13 @@ def n_cold(html: str) -> int:
 
 
 def test_without_figures_there_are_only_two_choices(shop):
-    assert exploration.choices(shop) == list(exploration.SHARES)
+    assert exploration.choices(shop) == list(exploration.ALL)
     bare = shop_without_curve()
     assert exploration.choices(bare) == ["tuned", "never"]
     assert exploration.cost(bare, "tpad", "never") is None
-    labels = [label for label, _ in exploration.radio(bare).choices]
-    assert labels == ["never", "as tuned"]
+    assert [label for label, _ in exploration.radio(bare).choices] == ["never", "as tuned"]
+    labels = [label for label, _ in exploration.radio(shop).choices]
+    assert labels == ["never", "as tuned", "as clicked", "5%", "20%", "50%", "most"]
     assert exploration.radio(bare).value == "tuned"
 
 
@@ -57,7 +59,7 @@ def test_the_list_has_more_new_items_at_a_larger_share(shop, session):
         return n_cold(recommendations_html(shop, session, "tpad", 48, True, name))
 
     assert cold("never") == 0
-    assert 0 < cold("5") <= cold("50") <= cold("most")
+    assert 0 < cold("5") <= cold("clicked") <= cold("50") <= cold("most")
     html = recommendations_html(shop, session, "tpad", 48, True)
     assert cold("tuned") == n_cold(html)
 
@@ -76,6 +78,31 @@ def test_the_cost_is_that_of_the_offset(shop):
     assert fifth.known == pytest.approx(np.interp(0.2, curve.share, curve.known))
 
 
+def with_clicked(shop, monkeypatch, clicked: float) -> None:
+    """Set how often shoppers click on new items."""
+    fitted = shop.recommender.bundle.recommenders["vision"]
+    curve = replace(fitted.exploration, clicked=clicked)
+    monkeypatch.setattr(fitted, "exploration", curve)
+
+
+def test_new_items_can_be_shown_as_often_as_they_are_clicked(shop, monkeypatch):
+    with_clicked(shop, monkeypatch, 0.3)
+    assert exploration.share_of(shop, "vision", "clicked") == 0.3
+    assert exploration.share_of(shop, "tpad", "clicked") == 0.1
+    cost = exploration.cost(shop, "vision", "clicked")
+    assert cost.as_clicked and cost.share == pytest.approx(0.3)
+    assert not exploration.cost(shop, "vision", "20").as_clicked
+
+
+@pytest.mark.parametrize(("clicked", "share"), [(0.9, 0.5), (0.0, 0.0)])
+def test_a_share_of_clicks_outside_the_measured_ones_is_not_claimed(
+    shop, monkeypatch, clicked, share
+):
+    with_clicked(shop, monkeypatch, clicked)
+    cost = exploration.cost(shop, "vision", "clicked")
+    assert cost.share == share and not cost.as_clicked
+
+
 @pytest.mark.parametrize(
     ("cost", "says"),
     [
@@ -89,6 +116,10 @@ def test_the_cost_is_that_of_the_offset(shop):
             "New items are left out. P@20 in validation: clicked items 67.1%, new items 0.0%.",
         ),
         (Cost(0.004, 0.671, 0.0, 0.671), "New items take less than 1% of the first 20 places."),
+        (
+            Cost(0.12, 0.65, 0.7, 0.671, as_clicked=True),
+            "New items are shown as often as shoppers click on them (about 12%). P@20",
+        ),
     ],
 )
 def test_the_cost_in_words(shop, session, cost, says):
@@ -114,6 +145,8 @@ def test_the_comparison_follows_the_setting_and_says_so(shop, session):
     never = compare.render(shop, session, ["vision"], 20, "never")[0]
     assert "tp-coldword" not in never
     assert "new items in the lists, as set under Recommend: <b>never</b>" in never
+    as_clicked = compare.render(shop, session, ["vision"], 20, "clicked")[0]
+    assert "as set under Recommend: <b>as clicked</b>" in as_clicked
     usual = compare.render(shop, session, ["vision"], 20)[0]
     assert "as set under Recommend" not in usual
 

@@ -8,7 +8,7 @@ import pytest
 from fake_bundle import FakeEncoder
 from fake_results import add_run, begin, fill, made_up_ranks
 
-from app.dashboard.frontier import draw_frontier, frontier_figure
+from app.dashboard.frontier import draw_frontier
 from app.dashboard.plot_style import plot_json
 from app.dashboard.sections import Sections
 from app.dashboard.view import FRONTIER, View
@@ -17,7 +17,6 @@ from app.ui import open_shop
 from eval.database.store import Store
 from eval.metrics.frontier import Frontier
 from eval.metrics.slice_metrics import MetricValue
-from eval.reports.unclicked import chosen_points, frontier_frame
 from tpad.bundle import Bundle
 from tpad.recommender import Recommender
 
@@ -113,12 +112,12 @@ def test_cases_of_one_kind_have_no_frontier(data):
 
 def test_the_plot_is_for_both_modes_and_names_its_axes(data):
     _, evaluation = drawn(data)
-    result = evaluation.by_name["tpad"]
-    tricky = replace(result, name="<b>x</b>")
-    curves = frontier_frame([result, tricky]).assign(title=lambda table: table.model)
-    chosen = chosen_points([result, tricky], evaluation.masks, ["tpad", "<b>x</b>"])
-    content = json.loads(plot_json(frontier_figure(curves, chosen), "frontier"))
+    tricky = replace(evaluation.by_name["tpad"], name="<b>x</b>")
+    evaluation.by_name[tricky.name] = tricky
+    section = draw_frontier(View(section=FRONTIER, models=("tpad", tricky.name)), evaluation)
+    content = json.loads(plot_json(section.figure, section.name))
     assert content["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
     for axis in ("xaxis", "yaxis"):
         assert "P@20" in content["layout"][axis]["title"]["text"]
-    assert all("<b>x" not in trace["name"] for trace in content["data"])
+    assert {trace["name"] for trace in content["data"]} == {"TPAD", "‹b›x‹/b›"}
+    assert all("<b>x" not in trace["hovertemplate"] for trace in content["data"])

@@ -142,7 +142,7 @@ def test_choose_how_many_new_items_are_shown(visit, size):
     expect(cost).to_contain_text("50% of the first 20 places")
     expect(cold.first).to_be_attached()
     setting.locator("input:checked").focus()
-    for _ in range(5):  # to the first
+    for _ in range(6):  # to the first
         page.keyboard.press("ArrowLeft")
     expect(page).to_have_url(re.compile("new=never"))
     expect(cost).to_contain_text("New items are left out")
