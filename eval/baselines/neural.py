@@ -57,8 +57,9 @@ class NeuralConfig:
     """Peak learning rate of AdamW (linear warm-up, then cosine decay)."""
     weight_decay: Weight = 0.01
     """Weight decay of AdamW on matrices, but not on norms and biases."""
-    patience: Count = 5
-    """Number of epochs without a better validation MRR@20 after which training stops."""
+    patience: Count = 30
+    """Number of epochs without a better validation MRR@20 after which training stops. A small number would stop
+    it before the learning rate has decayed."""
     seed: CountOrZero = 0
     """Seed of initialisation, order, negatives and dropout."""
 

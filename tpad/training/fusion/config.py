@@ -13,7 +13,8 @@ from tpad.model.session.neighbours import NeighboursConfig
 from tpad.model.session.network import SessionModelConfig
 from tpad.settings import CountOrZero, from_json, settings
 
-CONTENT_NETWORK = SessionModelConfig(pca=96, dropout=0.2, epochs=30)
+# Both train to the end: the validation MRR is noisy until the learning rate has decayed.
+CONTENT_NETWORK = SessionModelConfig(pca=96, dropout=0.2, epochs=30, patience=30)
 """A transformer over the features alone: best where the content says what follows."""
 ID_NETWORK = SessionModelConfig(
     layers=0,
@@ -23,7 +24,7 @@ ID_NETWORK = SessionModelConfig(
     id_dropout=0.1,
     dropout=0.4,
     epochs=12,
-    patience=2,
+    patience=12,
     learning_rate=1e-2,
     weight_decay=2.0,
 )
