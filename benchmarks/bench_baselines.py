@@ -8,8 +8,8 @@ releases it, and titles), `yoochoose-100k/yoochoose-clicks-100k_{train_full,test
 `movielens-posters/{items,interactions}.csv`.
 
 All models of a table are treated alike: the same number of tries of the declared search
-(`eval.baselines.SEARCH`) on the validation sessions, then a fit on the training sessions alone. Nothing
-reads the test part but the last figures. With --keep each row is kept as soon as it is done; the same
+(`eval.baselines.SEARCH`) on the validation sessions, then a fit on the training sessions alone, or with
+--refit on training and validation sessions. Nothing reads the test part but the last figures. With --keep each row is kept as soon as it is done; the same
 command prints the rows that are there and goes on with the others.
 """
 
@@ -18,8 +18,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from eval.models.features import random_features, text_features
 from eval.models.naming import ENSEMBLES
 from eval.protocol import SLICES, Protocol, TestCases
 from tpad import ConfigError, Dataset, TpadError
+from tpad.data.sessions import Sessions
 from tpad.model.session.fitted import EpochReport
-from tpad.training.fusion import FusionConfig, fit_fused
+from tpad.training.fusion import FusionConfig, fit_tuned, tune_fused
 
 METRICS = ("P", "MRR", "NDCG")
 FUSED = "fused"
@@ -72,6 +73,23 @@ class Task:
     baselines: dict[str, Baseline] = field(default_factory=lambda: dict(BASELINES))
 
     @cached_property
+    def whole(self) -> Dataset:
+        """The dataset with the validation clicks in its training sessions."""
+        train, validation = self.dataset.train, self.dataset.validation
+        if self.name != "beauty":  # there, the validation sessions contain the training sessions
+            times = None
+            if train.times is not None and validation.times is not None:
+                times = train.times + validation.times
+            both = Sessions(
+                np.concatenate([train.ids, validation.ids]),
+                train.items + validation.items,
+                np.concatenate([train.starts, validation.starts]),
+                times,
+            )
+            return replace(self.dataset, train=both)
+        return replace(self.dataset, train=replace(validation, history=None))
+
+    @cached_property
     def features(self) -> np.ndarray:
         if (self.dataset.items["title"] == "").all():
             return random_features(self.dataset, 0)
@@ -87,8 +105,8 @@ class Task:
         history = "masked" if self.mask_seen else "kept"
         return (
             f"{self.name}: every model is fitted on {len(train):,} training sessions "
-            f"({train.lengths.sum():,} clicks) and chosen on {len(validation):,} validation sessions, "
-            f"which none is fitted on; {len(self.cases):,} test cases, all {len(self.dataset):,} "
+            f"({train.lengths.sum():,} clicks) and chosen on {len(validation):,} validation sessions; "
+            f"{len(self.cases):,} test cases, all {len(self.dataset):,} "
             f"items ranked, history {history}"
         )
 
@@ -147,7 +165,8 @@ def measure(name: str, task: Task, options: argparse.Namespace) -> dict[str, Any
         progress=progress,
     )
     searched = time.perf_counter()
-    model = baseline.make(options.seed, found.settings, progress).fit(task.dataset)
+    fitted_on = task.whole if options.refit else task.dataset
+    model = baseline.make(options.seed, found.settings, progress).fit(fitted_on)
     fitted = time.perf_counter()
     values = values_of(model, task)
     scored = time.perf_counter()
@@ -164,15 +183,14 @@ def measure_fused(
 ) -> dict[str, Any]:
     """Tunes, fits and asks the fused recommender with its default settings."""
     begin, dataset = time.perf_counter(), task.dataset
-    model, tuning = fit_fused(
-        task.features,
-        dataset.train,
-        dataset.validation,
-        ~dataset.cold,
-        FusionConfig(mask_seen=task.mask_seen, seed=options.seed),
-        progress=progress,
-        say=lambda line: print(f"  {line}", file=sys.stderr, flush=True),
-    )
+    config = FusionConfig(mask_seen=task.mask_seen, seed=options.seed)
+    sessions = dataset.train, dataset.validation, ~dataset.cold
+    say = partial(print, file=sys.stderr, flush=True)
+    tuning = tune_fused(task.features, *sessions, config, progress=progress, say=say)
+    tuned = time.perf_counter()
+    if options.refit:
+        sessions = task.whole.train, dataset.validation, ~task.whole.cold
+    model = fit_tuned(task.features, *sessions, tuning, progress=progress)
     fitted = time.perf_counter()
     values = values_of(model, task)
     scored = time.perf_counter()
@@ -184,7 +202,7 @@ def measure_fused(
         },
         "values": values,
         "tried": [],
-        "seconds": [0, round(fitted - begin), round(scored - fitted)],
+        "seconds": [round(tuned - begin), round(fitted - tuned), round(scored - fitted)],
     }
 
 
@@ -213,7 +231,7 @@ def rows_of(task: Task, options: argparse.Namespace) -> Iterator[tuple[str, dict
         lines = options.keep.read_text().splitlines()
         kept = {json.dumps(row["key"]): row for row in map(json.loads, lines)}
     for name in options.only or (*task.baselines, FUSED):
-        key = [task.name, name, options.seed, options.tries, options.epochs]
+        key = [task.name, name, options.seed, options.tries, options.epochs, options.refit]
         row = kept.get(json.dumps(key))
         if row is None:
             try:
@@ -234,6 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", help="only these models")
     parser.add_argument("--tries", type=int, default=3, help="settings tried of each (%(default)s)")
     parser.add_argument("--keep", type=Path, help="file (JSON lines) that keeps finished rows")
+    parser.add_argument("--refit", action="store_true", help="fit on the validation sessions too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="another budget for the neural models")
     parser.add_argument("--threads", type=int, default=2)
@@ -251,6 +270,8 @@ def main(arguments: list[str] | None = None) -> int:
     except TpadError as error:
         print(error, file=sys.stderr)
         return 2
+    if options.refit:
+        print("The chosen models are fitted on training and validation sessions.")
     print(f"{task}; at most {options.tries} settings tried of each, seed {options.seed}\n")
     head = None
     for name, row in rows_of(task, options):

@@ -56,6 +56,13 @@ def test_no_model_is_fitted_on_validation_sessions(folder, monkeypatch):
     assert {sessions for _, sessions in fitted} == {90}
 
 
+def test_refit_adds_the_validation_sessions(folder, capsys):
+    whole = bench_baselines.yoochoose(folder).whole
+    assert len(whole.train) == 100 and len(whole.validation) == 10
+    assert run(folder, "--only", "markov", "--refit") == 0
+    assert "fitted on training and validation sessions" in capsys.readouterr().out
+
+
 def test_rows_that_are_kept_are_not_computed_again(folder, tmp_path, monkeypatch, capsys):
     keep = tmp_path / "rows.jsonl"
     assert run(folder, "--only", "markov", "--keep", str(keep)) == 0
