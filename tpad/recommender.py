@@ -51,7 +51,7 @@ class Recommender:
         >>> shop = tpad.load("assets/demo")
         >>> cover = tpad.NewItem(title="back cover for Orbit5", price=12.0)
         >>> shop.recommend(["item-0011", cover], k=2)["item_id"].tolist()
-        ['item-0958', 'item-0622']
+        ['item-0175', 'item-0470']
         >>> shop.compare(["item-0011"], ["tpad", "random"], k=2)["model"].tolist()
         ['tpad', 'tpad', 'random', 'random']
         >>> shop.encode([cover]).shape
@@ -458,6 +458,6 @@ def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any
         >>> shop
         Recommender('assets/demo', 1,200 items)
         >>> shop.recommend(["item-0011"], k=3)["item_id"].tolist()
-        ['item-1020', 'item-0578', 'item-0424']
+        ['item-0578', 'item-1020', 'item-0737']
     """
     return Recommender.load(path_or_hub_id, revision, **options)
