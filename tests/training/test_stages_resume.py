@@ -192,7 +192,8 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
     whole, tuning = fit("whole")
     # Within the second network, and before the last file.
     assert stopped(Stage, "say", 5) == [1, 2, 1]
-    assert stopped(recommender, "save_recommender", 1) == [2, 1, 2]
+    last = [1, 2] if tuning.weights.network else [1]  # a network that is not used is hardly trained
+    assert stopped(recommender, "save_recommender", 1) == [2, *last]
     # All epochs, those of the tuning included, are done: none is run again.
     monkeypatch.setattr(Trainer, "_epoch", None)
     parts, again = fit("parts")
