@@ -201,7 +201,7 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, weights[name]), name
     assert again == tuning and parts.weights == tuning.weights
-    assert parts.network.config == tuning.network
+    assert parts.network.config == replace(tuning.network, epochs=len(last))
     assert not list((tmp_path / "parts").glob("*/epoch.*"))
 
 
