@@ -8,7 +8,7 @@ row and column of a new item are the weighted means of those of its stand-ins.
 import numpy as np
 from scipy import sparse
 
-from tpad.index import Index
+from tpad.index import Index, IndexSettings
 
 COUNT = 30
 """Stand-ins of each unclicked item."""
@@ -18,6 +18,8 @@ CHUNK = 256  # unclicked items compared at once
 BLOCK = 65_536  # clicked items that they are compared with at once
 MOST_PAIRS = 2_000_000_000
 """Pairs of new and clicked items beyond which an approximate index finds the stand-ins."""
+PROBES = 128
+"""Lists of this index that are read for each new item."""
 
 
 def stand_ins(units: np.ndarray, clicked: np.ndarray, count: int = COUNT) -> sparse.csr_array:
@@ -49,7 +51,7 @@ def of_new_items(
     count = min(count, int(clicked.sum()))
     of_clicked, index = np.flatnonzero(clicked), None
     if len(new) * len(of_clicked) > MOST_PAIRS:
-        index = Index(units[of_clicked], "ivf")
+        index = Index(units[of_clicked], "ivf", IndexSettings(nprobe=PROBES))
     rows, columns, weights = [], [], []
     for start in range(0, len(new), CHUNK):
         part = np.nan_to_num(new[start : start + CHUNK])
