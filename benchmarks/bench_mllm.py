@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from clocks import CLOCKS, Clock
+from clocks import CLOCKS, Clock, add_clock_option
 from rows import Row, table
 
 from tpad import Bundle
@@ -50,9 +50,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--items", type=int, default=512, help="encoded (%(default)s)")
     result.add_argument("--sessions", type=int, default=256, help="trained on (%(default)s)")
     result.add_argument("--rounds", type=int, default=15, help="of each side (%(default)s)")
-    result.add_argument(
-        "--clock", choices=tuple(CLOCKS), default="wall", help="cpu: for a shared machine"
-    )
+    add_clock_option(result, "wall")
     return result
 
 

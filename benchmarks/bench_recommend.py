@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from clocks import CLOCKS, Clock
+from clocks import CLOCKS, Clock, add_clock_option
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -54,12 +54,7 @@ def parser() -> argparse.ArgumentParser:
         help="searches (%(default)s)",
     )
     result.add_argument("--sessions", type=int, default=200, help="asked of each (%(default)s)")
-    result.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="wall",
-        help="cpu counts the process's own time, for a machine that others use (%(default)s)",
-    )
+    add_clock_option(result, "wall")
     result.add_argument("--threads", type=int, default=1, help="of torch (%(default)s)")
     return result
 

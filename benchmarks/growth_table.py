@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from clocks import CLOCKS
+from clocks import add_clock_option
 
 
 def add_growth_options(
@@ -20,12 +20,7 @@ def add_growth_options(
     parser.add_argument(
         "--factors", type=float, nargs="+", default=factors, help="ascending (%(default)s)"
     )
-    parser.add_argument(
-        "--clock",
-        choices=CLOCKS,
-        default="cpu",
-        help="cpu counts the time of the process, for a machine that others use (%(default)s)",
-    )
+    add_clock_option(parser, "cpu")
     parser.add_argument("--threads", type=int, default=1, help="of torch and BLAS (%(default)s)")
     parser.add_argument("--seed", type=int, default=7, help=f"of the {seeded} (%(default)s)")
 

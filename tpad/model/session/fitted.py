@@ -12,6 +12,7 @@ from tpad.errors import BundleError, DataError
 from tpad.io.saved_state import built, under
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.batching import pad_sessions
+from tpad.model.session.item_tables import take
 from tpad.model.session.network import SessionModel, SessionModelConfig
 
 CHUNK = 512  # prefixes scored at once
@@ -101,11 +102,16 @@ class FittedSessionModel:
 
     def features_of(self, rows: np.ndarray) -> np.ndarray:
         """Features of some items: (n,) -> (n, n_features) float32."""
-        return _take([torch.from_numpy(part.features) for part in self._parts], rows).numpy()
+        return take([part.features for part in self._parts], rows)
 
     def vectors_of(self, rows: np.ndarray) -> np.ndarray:
         """Rows of `item_vectors`: (n,) -> (n, h + 1) float32."""
-        return _take([part.vectors for part in self._parts], rows).cpu().numpy()
+        vectors = [part.vectors for part in self._parts]
+        return (
+            take(vectors, torch.as_tensor(rows, dtype=torch.long).to(vectors[0].device))
+            .cpu()
+            .numpy()
+        )
 
     def match(self, session_vector: np.ndarray) -> np.ndarray:
         """Scores (n_items,) float32 of a session vector (h + 1,); −inf for an item without features."""
@@ -243,7 +249,8 @@ class FittedSessionModel:
         with torch.inference_mode():
             rows, last = pad_sessions([p[-self.config.max_length :] for p in prefixes])
             shape, device = rows.shape, inputs[0].device
-            elements = _take(inputs, rows.clamp(min=0).flatten()).view(*shape, -1)  # (n, L, h)
+            known = rows.clamp(min=0).flatten().to(device)
+            elements = take(inputs, known).view(*shape, -1)  # (n, L, h)
             states = self.network.encode(elements)  # (n, L, h)
             final = states[torch.arange(len(rows), device=device), last.to(device)]  # (n, h)
             return self.network.session_vectors(final)
@@ -266,20 +273,6 @@ def _restored(
         raise ValueError("network.warm is not a list of bools")
     network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
     return network, scaler
-
-
-def _take(parts: Sequence[Tensor], rows: np.ndarray | Tensor) -> Tensor:
-    """Rows of consecutive tables, without concatenating them: (n,) -> (n, width)."""
-    rows = torch.as_tensor(rows, dtype=torch.long).to(parts[0].device)
-    if len(parts) == 1:
-        return parts[0][rows]
-    found = parts[0].new_empty(len(rows), parts[0].shape[1])
-    start = 0
-    for part in parts:
-        inside = (rows >= start) & (rows < start + len(part))
-        found[inside] = part[rows[inside] - start]
-        start += len(part)
-    return found
 
 
 def chunks(prefixes: Sequence[np.ndarray], most: int = CHUNK) -> list[Sequence[np.ndarray]]:

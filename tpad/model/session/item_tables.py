@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy import sparse
+from torch import Tensor
+
+Table = TypeVar("Table", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +41,18 @@ def joined(tables: Sequence[np.ndarray]) -> np.ndarray:
     return tables[0] if len(tables) == 1 else np.concatenate(tables)
 
 
-def take(tables: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Rows of consecutive tables, without concatenating them."""
+def take(tables: Sequence[Table], rows: Table) -> Table:
+    """Rows of consecutive tables, all arrays or all tensors, without concatenating them.
+
+    Args:
+        tables: the first one is not empty.
+        rows: (n,) integers, of the kind of the tables and on their device.
+    """
     if len(tables) == 1:
         return tables[0][rows]
-    found = np.empty((len(rows), *tables[0].shape[1:]), tables[0].dtype)
-    start = 0
-    for table in tables:
+    found = tables[0][rows.clip(max=len(tables[0]) - 1)]
+    start = len(tables[0])
+    for table in tables[1:]:
         inside = (rows >= start) & (rows < start + len(table))
         found[inside] = table[rows[inside] - start]
         start += len(table)
