@@ -21,7 +21,6 @@ from tpad.training.fusion import (
     FusionConfig,
     FusionTuning,
     clicks,
-    fit_fused,
     fit_tuned,
     tune_fused,
 )
@@ -35,6 +34,11 @@ SMALL = {"width": 16, "hidden": 16, "epochs": 6, "batch_size": 16}
 CONFIG = FusionConfig(
     SessionModelConfig(heads=2, learning_rate=5e-3, **SMALL), replace(ID_NETWORK, **SMALL)
 )
+
+
+def fit_fused(features, train, validation, warm, config):
+    tuning = tune_fused(features, train, validation, warm, config)
+    return fit_tuned(features, train, validation, warm, tuning), tuning
 
 
 def sessions_of(items: list) -> Sessions:

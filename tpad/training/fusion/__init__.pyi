@@ -5,4 +5,4 @@ from .config import (
     FusionTuning as FusionTuning,
     TuningStore as TuningStore,
 )
-from .tuning import fit_fused as fit_fused, fit_tuned as fit_tuned, tune_fused as tune_fused
+from .tuning import fit_tuned as fit_tuned, tune_fused as tune_fused

@@ -29,31 +29,6 @@ from tpad.training.fusion.exploration import measure_exploration
 from tpad.training.fusion.pools import pools_of
 from tpad.training.fusion.validation import Validation
 from tpad.training.fusion.weights import tune_weights
-from tpad.training.trainer import Progress
-
-
-def fit_fused(
-    features: np.ndarray,
-    train: Sessions,
-    validation: Sessions,
-    warm: np.ndarray,
-    config: FusionConfig | None = None,
-    *,
-    progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
-) -> tuple[FusedModel, FusionTuning]:
-    """Tune and fit the fused recommender on one embedding set.
-
-    Args:
-        features: (n_items, d), finite.
-        train, validation: sessions.
-        warm: (n_items,) bool, items of the training sessions.
-        config: settings.
-        progress: called after each epoch of the network.
-        say: called with a line for each step.
-    """
-    tuning = tune_fused(features, train, validation, warm, config, progress=progress, say=say)
-    return fit_tuned(features, train, validation, warm, tuning, progress=progress), tuning
 
 
 def tune_fused(
@@ -70,7 +45,11 @@ def tune_fused(
     """Choose the settings of the parts.
 
     Args:
-        features, train, validation, warm, config, say: as in `fit_fused`.
+        features: (n_items, d), finite.
+        train, validation: sessions.
+        warm: (n_items,) bool, items of the training sessions.
+        config: settings.
+        say: called with a line for each step.
         store: keeps the results of finished networks.
         options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`. The state in the
             checkpoint is that of the first network that the store lacks.
@@ -126,7 +105,7 @@ def fit_tuned(
     """Fit the fused recommender with chosen settings, on all training clicks.
 
     Args:
-        features, train, validation, warm: as in `fit_fused`.
+        features, train, validation, warm: as in `tune_fused`.
         tuning: as `tune_fused` returns it.
         seed: of the network; by default that of the tuning.
         options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`.
