@@ -197,7 +197,12 @@ def elements_of(session: Sequence[Element]) -> list[str | Content]:
     """The elements of a session: ids unchanged, other elements checked."""
     if isinstance(session, (str, Image.Image, NewItem)):
         raise ConfigError("A session is a list of elements; put a single element into a list.")
-    elements = [each if isinstance(each, str) else Content.of(each) for each in session]
+    elements = checked(session)
     if not elements:
         raise ConfigError("The session is empty; give at least one item id, picture or NewItem.")
     return elements
+
+
+def checked(elements: Sequence[Element]) -> list[str | Content]:
+    """Ids unchanged, other elements checked; there may be none."""
+    return [each if isinstance(each, str) else Content.of(each) for each in elements]

@@ -1,27 +1,21 @@
-"""The public interface of a trained model: recommends items for sessions of ids, pictures and new items.
+"""The public interface of a trained model: recommends items for sessions of ids, pictures and new items."""
 
-This file is long because the docstrings of the public methods describe all arguments and errors.
-"""
-
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from tpad.bundle import Bundle
-from tpad.catalogue import Block, Catalogue, Ranker
-from tpad.content import BATCH, Content, Element, EncodingCache, elements_of
+from tpad.catalogue import Catalogue, Ranker
+from tpad.content import Content, Element, checked, elements_of
 from tpad.data.columns import Columns
-from tpad.data.images import fit_square
 from tpad.errors import ConfigError
 from tpad.index import METHODS, IndexSettings
-from tpad.new_items import Added, ItemTable, read_new_items
 from tpad.rankers import Rankers
+from tpad.shop_items import ShopItems
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from tpad.model.session.evidence import ScoreParts
@@ -30,7 +24,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
 MODEL = "model"
 
 
-class Recommender:
+class Recommender(ShopItems):
     """Recommends the next item of a session; use `tpad.load` to create one.
 
     It is thread-safe: each call works on the catalogue as it was when the call began, even if another
@@ -71,12 +65,9 @@ class Recommender:
     ) -> None:
         if search not in METHODS:
             raise ConfigError(f"There is no search {search!r}; choose one of {', '.join(METHODS)}.")
-        self.bundle, self.search, self.search_settings = bundle, search, search_settings
-        self.models: tuple[str, ...] = bundle.sets
-        self._catalogue = Catalogue.of(bundle)
-        self._encodings = EncodingCache(bundle)
+        super().__init__(bundle)
+        self.search, self.search_settings = search, search_settings
         self._rankers = Rankers(bundle, search, search_settings)
-        self._adding = threading.Lock()
 
     @classmethod
     def load(
@@ -94,16 +85,6 @@ class Recommender:
 
     def __repr__(self) -> str:
         return f"Recommender({str(self.bundle.path)!r}, {len(self.items):,} items)"
-
-    @property
-    def items(self) -> pd.DataFrame:
-        """All items; added ones come last. Do not modify the table."""
-        return self._catalogue.items
-
-    @property
-    def cold(self) -> np.ndarray:
-        """(n_items,) bool, True for items that occur in no training session."""
-        return self._catalogue.cold
 
     def recommend(
         self,
@@ -161,7 +142,7 @@ class Recommender:
         names = self.models if models is None else [self._model_name(name) for name in models]
         if not names:
             raise ConfigError("There are no models to compare; name at least one.")
-        self._encodings.encode(_contents(elements), names)  # one forward pass for all models
+        self._encode_new(elements, names)  # one forward pass for all models
         options = k, exclude_seen
         frames = [
             self._recommend(catalogue, elements, *options, name, exploration) for name in names
@@ -204,8 +185,7 @@ class Recommender:
         """
         catalogue, name = self._catalogue, self._model_name(model)
         query, _, ranker = self._query(catalogue, elements_of(session), name, exploration)
-        elements = [item if isinstance(item, str) else Content.of(item) for item in items]
-        rows, new = self._rows(catalogue, elements, name)
+        rows, new = self._rows(catalogue, checked(items), name)
         known = rows < len(catalogue)
         scores = np.empty(len(rows), np.float32)
         scores[known] = ranker.model.scores_at(query, rows[known])
@@ -249,91 +229,12 @@ class Recommender:
             ConfigError, DataError, ImageError: as in `recommend`.
         """
         catalogue, name = self._catalogue, self._model_name(model)
-        elements = [item if isinstance(item, str) else Content.of(item) for item in items]
-        rows, new = self._rows(catalogue, elements, name)
+        rows, new = self._rows(catalogue, checked(items), name)
         known = rows < len(catalogue)
         features = np.empty((len(rows), new.shape[1]), np.float32)
         features[known] = self._rankers.of(catalogue, name).model.network.features_of(rows[known])
         features[~known] = new
         return features
-
-    def add_items(
-        self,
-        table: ItemTable,
-        *,
-        image_root: str | Path | None = None,
-        vectors: Mapping[str, str | Path] | None = None,
-        strict: bool = True,
-    ) -> int:
-        """Add items to the catalogue. Each one needs one forward pass per model, and no training.
-
-        Args:
-            table: path of an item table, a data frame with the same columns, or `NewItem`s by item_id
-                (a mapping, or pairs).
-            image_root: folder that the pictures' paths are relative to; by default that of the table.
-                Pictures of a data frame are read only if it is given.
-            vectors: name -> file of vectors of these items, for a bundle that was trained with
-                `--features`; see `tpad.data.vectors.VectorFile` for the formats.
-            strict: raise an error at the first invalid row. Otherwise invalid rows are repaired or
-                skipped, as in training, and unreadable pictures count as missing.
-
-        Returns:
-            The number of added items.
-
-        Raises:
-            DataError: the table is invalid, or an item_id is already in the catalogue. No item is added.
-            ImageError: a picture cannot be used. No item is added.
-        """
-        with self._adding:
-            catalogue = self._catalogue
-            frame, added = read_new_items(table, image_root, strict, vectors)
-            catalogue.check_new(frame[Columns.ITEM_ID])  # before the items are encoded
-            encoded = [self._encoded(batch, strict) for batch in _batches(added)]
-            joined = {name: np.concatenate([e[name] for e in encoded]) for name in self.models}
-            self._catalogue = catalogue.with_items(frame, Block(len(frame), joined, added))
-            return len(frame)
-
-    def add_encoded(
-        self,
-        encoded: str | Path | tuple[Sequence[str], np.ndarray],
-        items: str | Path | pd.DataFrame | None = None,
-        *,
-        image_root: str | Path | None = None,
-        model: str | None = None,
-    ) -> int:
-        """Add items with existing embeddings, without forward passes.
-
-        Args:
-            encoded: a folder of shards that `python -m tpad encode` wrote with this bundle, or a pair of
-                item_ids (n,) and embeddings (n, d).
-            items: item table with titles, pictures and other fields of these items. Other rows are
-                ignored, and invalid rows are repaired. Without it, only the ids are known.
-            image_root: as in `add_items`.
-            model: one of `models`, by default the first; ignored for a folder, which stores the name.
-                Other models do not rank these items, and cannot read sessions that contain them.
-
-        Returns:
-            The number of added items.
-
-        Raises:
-            ConfigError: there is no such model, or another bundle encoded the shards.
-            DataError: shards are missing or damaged, the embeddings have the wrong shape or are not
-                finite, or an item_id is repeated or already in the catalogue. No item is added.
-        """
-        # Imported here, because it is slow and rarely needed.
-        from tpad.encoding.serving import check_encoded, load_encoded, rows_of
-
-        if isinstance(encoded, (str, Path)):
-            ids, vectors, model = load_encoded(encoded, self.bundle)
-        else:
-            ids, vectors = list(encoded[0]), np.asarray(encoded[1], dtype=np.float32)
-        name = self._model_name(model)
-        vectors = check_encoded(ids, vectors, self.bundle.embeddings[name].shape[1], name)
-        frame, root = rows_of(ids, items, image_root)
-        with self._adding:
-            block = Block(len(ids), {name: vectors}, image_root=root)
-            self._catalogue = self._catalogue.with_items(frame, block)
-        return len(ids)
 
     def recall(
         self, sessions: Sequence[Sequence[Element]], k: int = 20, model: str | None = None
@@ -347,20 +248,6 @@ class Recommender:
         catalogue, name = self._catalogue, self._model_name(model)
         queries = [self._query(catalogue, elements_of(each), name)[0] for each in sessions]
         return self._rankers.of(catalogue, name).index.recall(queries, k)
-
-    def image(self, item_id: str, size: int | None = None) -> Image.Image | None:
-        """The picture of an item, RGB; None if it has none.
-
-        Args:
-            item_id: id of an item of the catalogue.
-            size: fit the picture into a white square with sides of this many pixels.
-        """
-        catalogue = self._catalogue
-        row = catalogue.row(item_id)
-        if row < self.bundle.dataset.n_items:
-            return self.bundle.dataset.image(row, size)
-        image = catalogue.image(row)
-        return image if image is None or size is None else fit_square(image, size)
 
     def _recommend(
         self,
@@ -402,42 +289,6 @@ class Recommender:
         """Items and sessions of all training clicks; none if the sessions were not exported."""
         train = self.bundle.dataset.train
         return train.clicks, train.owners
-
-    def _rows(
-        self, catalogue: Catalogue, elements: Sequence[str | Content], model: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (n,) int64 of the elements, and embeddings (n_new, d) of the new ones among them, whose
-        rows start at the length of the catalogue."""
-        new_rows = iter(range(len(catalogue), len(catalogue) + len(elements)))
-        rows = [
-            catalogue.row_for(element, model) if isinstance(element, str) else next(new_rows)
-            for element in elements
-        ]
-        features = self._encodings.encode(_contents(elements), [model])[model]
-        return np.array(rows, dtype=np.int64), features
-
-    def _encoded(self, batch: Sequence[Added], strict: bool) -> dict[str, np.ndarray]:
-        """Embeddings of added items in all sets."""
-        return self._encodings.encode([item.content(strict) for item in batch], self.models)
-
-    def _model_name(self, model: str | None) -> str:
-        """The name of a model, after checking it; by default the bundle's main model."""
-        if model is None:
-            return self.models[0]
-        if model not in self.models:
-            raise ConfigError(
-                f"There is no model {model!r} in this bundle; choose from {', '.join(self.models)}."
-            )
-        return model
-
-
-def _contents(elements: Sequence[str | Content]) -> list[Content]:
-    return [element for element in elements if isinstance(element, Content)]
-
-
-def _batches(items: Sequence[Added]) -> list[Sequence[Added]]:
-    """Batches, to bound the number of pictures in memory."""
-    return [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
 
 def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any) -> Recommender:
