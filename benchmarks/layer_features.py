@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 from tpad.data.columns import Columns
 from tpad.data.items import read_items
 from tpad.data.report import ReportBuilder
-from tpad.errors import TpadError
+from tpad.errors import ConfigError, TpadError
 from tpad.mllm.instructions import item_text
 from tpad.model.embedding_sets import write_with_ids
 
@@ -35,12 +35,18 @@ def layer_means(model: str, texts: Sequence[str], layer: int, prompt: str) -> np
         texts: n texts.
         layer: number of the layer, from 1.
         prompt: text in which each of them is placed at `{}`.
+
+    Raises:
+        ConfigError: the model has no such layer.
+        OSError: there is no such model.
     """
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     network = AutoModel.from_pretrained(model, dtype=torch.float32).eval()
+    if not 1 <= layer <= len(network.layers):
+        raise ConfigError(f"There is no layer {layer}; choose one from 1 to {len(network.layers)}.")
     network.layers = network.layers[:layer]
     network.norm = torch.nn.Identity()  # of the last layer
     found: np.ndarray | None = None
@@ -82,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         texts = [item_text(*row) for row in rows]
         vectors = layer_means(options.model, texts, options.layer, options.prompt)
         write_with_ids(options.out, items[Columns.ITEM_ID].tolist(), vectors)
-    except TpadError as error:
+    except (TpadError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{options.out}: {len(vectors):,} vectors of {vectors.shape[1]} numbers")
