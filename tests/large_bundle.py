@@ -5,9 +5,10 @@
 
 It has the demo's items, sessions and trained network. The further items lie around them in families of
 look-alikes, as the colours and sizes of one product do. A tenth of them has no clicks; the others have rows
-in a made-up memory.
+in a made-up memory, and the session neighbours are walks along it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tpad.bundle import write_bundle
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.fused import FusedModel
 from tpad.model.session.memory import Memory
+from tpad.model.session.neighbours import NeighboursConfig, SessionNeighbours
 from tpad.model.session.stand_ins import COUNT
 
 DEMO = Path(__file__).parents[1] / "assets" / "demo"
@@ -29,6 +31,7 @@ FAMILY = 50  # items of a family, on average
 CHUNK = 50_000
 UNCLICKED = 0.1  # share of the further items
 FOLLOWED_BY = 50  # entries of each row of the memory
+SESSION_LENGTH = 5  # clicks of each training session; there are as many sessions as items
 STAND_INS = COUNT  # of each item without clicks
 # Of the demo's own spread: how far a family lies from a demo item, and an item from its family.
 FAMILY_SPREAD, ITEM_SPREAD = 0.4, 0.2
@@ -129,8 +132,32 @@ def large_model(own: FusedModel, features: np.ndarray, seed: int = 0) -> FusedMo
     return FusedModel(
         network,
         Memory(memory, own.memory.config),
-        own.weights,
+        replace(own.weights, neighbours=1.0),
         own.exploration,
+        neighbours=large_neighbours(memory, known, rng),
         space=own.space,
         weights_of_stand_ins=stand_ins,
     )
+
+
+def large_neighbours(
+    memory: sparse.csr_array, known: np.ndarray, rng: np.random.Generator
+) -> SessionNeighbours:
+    """Session neighbours whose sessions are walks along the memory.
+
+    Args:
+        memory: (n_items, n_items), with `FOLLOWED_BY` entries in the rows of `known`.
+        known: rows of clicked items.
+        rng: of the walks.
+    """
+    n_sessions = memory.shape[0]
+    steps = [rng.choice(known, n_sessions)]
+    while len(steps) < SESSION_LENGTH:
+        place = memory.indptr[steps[-1]] + rng.integers(FOLLOWED_BY, size=n_sessions)
+        steps.append(memory.indices[place])
+    clicked = np.stack(steps, axis=1).ravel()  # (n_sessions · SESSION_LENGTH,)
+    row = np.repeat(np.arange(n_sessions), SESSION_LENGTH)
+    items = sparse.csr_array((np.ones(len(row), np.float32), (row, clicked)), shape=memory.shape)
+    items.sum_duplicates()
+    clicks = np.bincount(clicked, minlength=memory.shape[1]).astype(np.float64)
+    return SessionNeighbours(items, clicks, NeighboursConfig())

@@ -49,11 +49,18 @@ def take(tables: Sequence[Table], rows: Table) -> Table:
         rows: (n,) integers, of the kind of the tables and on their device.
     """
     if len(tables) == 1:
-        return tables[0][rows]
-    found = tables[0][rows.clip(max=len(tables[0]) - 1)]
+        return _rows(tables[0], rows)
+    found = _rows(tables[0], rows.clip(max=len(tables[0]) - 1))
     start = len(tables[0])
     for table in tables[1:]:
         inside = (rows >= start) & (rows < start + len(table))
-        found[inside] = table[rows[inside] - start]
+        found[inside] = _rows(table, rows[inside] - start)
         start += len(table)
     return found
+
+
+def _rows(table: Table, rows: Table) -> Table:
+    """`table[rows]`, several times faster for wide tables."""
+    if isinstance(table, Tensor):
+        return table.index_select(0, rows)
+    return table.take(rows, axis=0)
