@@ -130,7 +130,7 @@ def network_gains(model: "FusedModel", rows: np.ndarray, new: np.ndarray, item: 
     if len(rows) < 2:
         return np.zeros(len(rows))
     sessions = [rows, *(np.delete(rows, place) for place in range(len(rows)))]
-    vectors = model.network.session_vectors(sessions, new)  # (n + 1, h + 1)
+    vectors = model.session_vectors(sessions, new)  # (n + 1, h + 1)
     relative = model.network.vectors_of(np.array([item]))[0] - model.mean_vector
     scores = model.weights.network * (vectors.astype(np.float64) @ relative)
     return scores[0] - scores[1:]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from tpad.errors import BundleError, DataError
@@ -120,7 +121,10 @@ class FittedSessionModel:
         return scores
 
     def session_vectors(
-        self, prefixes: Sequence[np.ndarray], new: np.ndarray | None = None
+        self,
+        prefixes: Sequence[np.ndarray],
+        new: np.ndarray | None = None,
+        stand_ins: sparse.csr_array | None = None,
     ) -> np.ndarray:
         """Vectors of sessions.
 
@@ -128,6 +132,7 @@ class FittedSessionModel:
             prefixes: arrays of item rows, not empty, the most recent item last.
             new: (n_new, n_features) features of elements that are not candidates, such as an
                 uploaded picture; in `prefixes`, their rows start at `n_items`.
+            stand_ins: of the new elements, as in `with_new_items`.
 
         Returns:
             (n, h + 1) float32.
@@ -135,7 +140,8 @@ class FittedSessionModel:
         inputs = [part.inputs for part in self._parts]
         if new is not None and len(new):
             with torch.inference_mode():
-                inputs.append(self.network.item_inputs(self._new_table(new), new=True))
+                table, (ids, _) = self._new_table(new), self._ids_of(stand_ins)
+                inputs.append(self.network.item_inputs(table, new=True, ids=ids))
         parts = [np.zeros((0, self._parts[0].vectors.shape[1]), np.float32)]
         parts += [self._session_vectors(chunk, inputs).cpu().numpy() for chunk in chunks(prefixes)]
         return np.concatenate(parts)
@@ -155,23 +161,47 @@ class FittedSessionModel:
                 start += len(chunk)
         return result
 
-    def encode_new(self, features: np.ndarray) -> np.ndarray:
-        """Vectors of new items: (n, n_features) -> (n, h + 1) float32."""
+    def encode_new(
+        self, features: np.ndarray, stand_ins: sparse.csr_array | None = None
+    ) -> np.ndarray:
+        """Vectors of new items: (n, n_features) -> (n, h + 1) float32; arguments as in `with_new_items`."""
         with torch.inference_mode():
-            return self.network.item_vectors(self._new_table(features), new=True).cpu().numpy()
+            table, (_, ids) = self._new_table(features), self._ids_of(stand_ins)
+            return self.network.item_vectors(table, new=True, ids=ids).cpu().numpy()
 
     def standardised(self, features: np.ndarray) -> np.ndarray:
         """Standardised features, the input of the network: (n, n_features) -> (n, n_outputs) float32."""
         with torch.inference_mode():
             return self._new_table(features).cpu().numpy()
 
-    def with_new_items(self, features: np.ndarray) -> "FittedSessionModel":
+    def with_stand_ins(self, stand_ins: sparse.csr_array) -> "FittedSessionModel":
+        """A copy in which unclicked items have the mean ID embeddings of clicked ones **[ours]**.
+
+        Without it, they have none, and are scored by their features alone.
+
+        Args:
+            stand_ins: (n_items, n_items) weights of clicked items, see `tpad.model.session.stand_ins`.
+        """
+        if not self.config.id_embedding:
+            return self
+        network = copy.deepcopy(self.network)
+        rows = np.flatnonzero(~network.warm.cpu().numpy())
+        with torch.no_grad():
+            for table in network.ids:
+                table[rows] = _means(stand_ins[rows], table)
+        return FittedSessionModel(network, self.scaler, self.features, self.history)
+
+    def with_new_items(
+        self, features: np.ndarray, stand_ins: sparse.csr_array | None = None
+    ) -> "FittedSessionModel":
         """A copy with new items appended to those that it ranks; nothing is retrained.
 
         Args:
             features: (n, n_features).
+            stand_ins: (n, n_known) weights of clicked items, whose mean ID embedding a new item gets; by
+                default it has none.
         """
-        new = self._items(self._checked(features), new=True)
+        new = self._items(self._checked(features), new=True, ids=self._ids_of(stand_ins))
         first, more = self._parts[0], [*self._parts[1:], new]
         added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
         model = copy.copy(self)  # shares the network and the scaler
@@ -217,7 +247,20 @@ class FittedSessionModel:
         if not np.isfinite(self.item_vectors[known]).all() or not np.isfinite(sessions).all():
             raise ValueError("its vectors contain NaN or infinity")
 
-    def _items(self, features: np.ndarray, *, new: bool = False) -> _Items:
+    def _ids_of(self, stand_ins: sparse.csr_array | None) -> tuple[Tensor | None, Tensor | None]:
+        """Mean ID embeddings, for sessions and for candidates: (n, n_known) -> (n, h) each."""
+        if stand_ins is None or not self.config.id_embedding:
+            return None, None
+        of_inputs, of_outputs = self.network.ids
+        return _means(stand_ins, of_inputs), _means(stand_ins, of_outputs)
+
+    def _items(
+        self,
+        features: np.ndarray,
+        *,
+        new: bool = False,
+        ids: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> _Items:
         """Compute the tables of items in chunks, to limit the memory of hidden layers."""
         n, device = len(features), self.network.log_scale.device
         width = self.config.width
@@ -227,8 +270,9 @@ class FittedSessionModel:
             for start in range(0, n, ITEMS):
                 part = slice(start, start + ITEMS)
                 table = self.scaler(torch.from_numpy(features[part]).to(device))  # (chunk, d)
-                inputs[part] = self.network.item_inputs(table, first=start, new=new)
-                vectors[part] = self.network.item_vectors(table, first=start, new=new)
+                own = [None if one is None else one[part] for one in ids]
+                inputs[part] = self.network.item_inputs(table, first=start, new=new, ids=own[0])
+                vectors[part] = self.network.item_vectors(table, first=start, new=new, ids=own[1])
         return _Items(features, inputs, vectors)
 
     def _checked(self, features: np.ndarray) -> np.ndarray:
@@ -273,6 +317,11 @@ def _restored(
         raise ValueError("network.warm is not a list of bools")
     network = built(lambda: SessionModel(scaler.n_outputs, warm, config), under("network.", state))
     return network, scaler
+
+
+def _means(stand_ins: sparse.csr_array, ids: Tensor) -> Tensor:
+    """Weighted means of ID embeddings: (n, n_known), (n_known, h) -> (n, h)."""
+    return torch.from_numpy(stand_ins @ ids.detach().cpu().numpy()).to(ids)
 
 
 def chunks(prefixes: Sequence[np.ndarray], most: int = CHUNK) -> list[Sequence[np.ndarray]]:

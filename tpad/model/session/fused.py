@@ -46,7 +46,8 @@ class FusedModel:
     """Scores all items as the next item of a session.
 
     Args:
-        network: a trained session network with the features of all items.
+        network: a trained session network with the features of all items. Its unclicked items get the mean
+            ID embeddings of their stand-ins, unless `weights_of_stand_ins` are given.
         memory: counts of the same training sessions.
         weights: of the parts.
         exploration: the offset for each share of new items; None if it was not measured.
@@ -66,13 +67,15 @@ class FusedModel:
         space: ContentSpace | None = None,
         weights_of_stand_ins: sparse.csr_array | None = None,
     ) -> None:
-        self.network, self.memory, self.weights = network, memory, weights
+        self.memory, self.weights = memory, weights
         self.exploration, self.neighbours = exploration, neighbours
         clicked: np.ndarray = network.network.warm.cpu().numpy()
         self.space = space or ContentSpace.fit(network.features, clicked)
         units = self.space.units(network.features)
         if weights_of_stand_ins is None:
             weights_of_stand_ins = stand_ins(units, clicked)
+            network = network.with_stand_ins(weights_of_stand_ins)
+        self.network = network
         # Added items have a table of their own, so that adding an item does not copy a large table.
         self._tables: tuple[ItemTable, ...] = (ItemTable(units, clicked, weights_of_stand_ins),)
 
@@ -156,10 +159,13 @@ class FusedModel:
         Raises:
             ConfigError: the share is not between 0 and 1, or its offset is not known.
         """
-        elements = self.elements(rows, new)
+        guests = None if new is None else self._table_of(new)
+        elements = self._elements(rows, guests)
         mean = decayed_weights(len(rows), self.weights.recency)
         return SessionQuery(
-            self.network.session_vectors([rows], new)[0],
+            self.network.session_vectors([rows], new, None if guests is None else guests.stand_ins)[
+                0
+            ],
             ((mean / mean.sum()) @ elements.units).astype(np.float32),
             self._clicks(elements),
             self.offset_for(exploration),
@@ -178,8 +184,20 @@ class FusedModel:
             found.append(ClickScores(*factors, known, self._spread(*known)))
         return tuple(found)
 
+    def session_vectors(
+        self, prefixes: Sequence[np.ndarray], new: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Vectors of sessions for the network: (n, h + 1) float32; `new` as in `query`."""
+        guests = None if new is None else self._table_of(new)
+        return self.network.session_vectors(
+            prefixes, new, None if guests is None else guests.stand_ins
+        )
+
     def elements(self, rows: np.ndarray, new: np.ndarray | None = None) -> Elements:
         """The items of one session; arguments as in `query`."""
+        return self._elements(rows, None if new is None else self._table_of(new))
+
+    def _elements(self, rows: np.ndarray, guests: ItemTable | None) -> Elements:
         n_items = self.n_items
         units = np.empty((len(rows), self.space.width), np.float32)
         own, others = np.flatnonzero(rows < n_items), np.flatnonzero(rows >= n_items)
@@ -190,9 +208,9 @@ class FusedModel:
             inside = (place >= 0) & (place < len(table.clicked))
             found.append((own[inside], table.stand_ins, place[inside]))
         if len(others):
-            assert new is not None  # rows from `n_items` on are those of `new`
-            units[others] = self.space.units(new)[rows[others] - n_items]
-            found.append((others, self._stand_ins_of(units[others]), np.arange(len(others))))
+            assert guests is not None  # rows from `n_items` on are those of `new`
+            units[others] = guests.units[rows[others] - n_items]
+            found.append((others, guests.stand_ins, rows[others] - n_items))
         places = [entries_of(matrix, place) for _, matrix, place in found]
         return Elements(
             units,
@@ -245,15 +263,15 @@ class FusedModel:
 
     def scores_of_new(self, query: SessionQuery, features: np.ndarray) -> np.ndarray:
         """Scores that new items would have: (n, n_features) -> (n,) float64."""
-        units = self.space.units(features)
-        nearest = self._stand_ins_of(units)  # (n, n_known)
-        place, owner = entries_of(nearest, np.arange(len(units)))
-        scores = np.zeros(len(units))
+        new = self._table_of(features)
+        place, owner = entries_of(new.stand_ins, np.arange(len(features)))
+        scores = np.zeros(len(features))
         for one in query.clicks:
-            values = values_at(*one.known, nearest.indices[place]) * nearest.data[place]
-            summed = np.bincount(owner, values, len(units)).astype(np.float64)  # int if empty
+            values = values_at(*one.known, new.stand_ins.indices[place]) * new.stand_ins.data[place]
+            summed = np.bincount(owner, values, len(features)).astype(np.float64)  # int if empty
             scores += damped(summed, one.weight, one.sharpness)
-        return scores + query.offset + self._dense(query, self.network.encode_new(features), units)
+        vectors = self.network.encode_new(features, new.stand_ins)
+        return scores + query.offset + self._dense(query, vectors, new.units)
 
     def without_neighbours(self) -> "FusedModel":
         """A copy without session neighbours, and so without training sessions."""
@@ -269,9 +287,8 @@ class FusedModel:
         """
         model = copy.copy(self)
         vars(model).pop("mean_vector", None)  # of fewer items
-        model.network = self.network.with_new_items(features)
-        units = self.space.units(features)
-        new = ItemTable(units, np.zeros(len(units), bool), self._stand_ins_of(units))
+        new = self._table_of(features)
+        model.network = self.network.with_new_items(features, new.stand_ins)
         first, more = self._tables[0], [*self._tables[1:], new]
         added = more[0] if len(more) == 1 else more[0].followed_by(more[1])
         merged = len(added.clicked) > len(first.clicked) // MERGE
@@ -299,10 +316,11 @@ class FusedModel:
         cosine = (units * query.content.astype(np.float64)).sum(1)
         return self.weights.network * network + self.weights.cosine * cosine
 
-    def _stand_ins_of(self, units: np.ndarray) -> sparse.csr_array:
-        """Stand-ins of new items: (n, n_known)."""
-        first, n_known = self._tables[0], self.memory.n_items
-        return of_new_items(units, first.units[:n_known], first.clicked[:n_known])
+    def _table_of(self, features: np.ndarray) -> ItemTable:
+        """Table of new items: (n, n_features) features."""
+        units, first, n_known = self.space.units(features), self._tables[0], self.memory.n_items
+        nearest = of_new_items(units, first.units[:n_known], first.clicked[:n_known])
+        return ItemTable(units, np.zeros(len(units), bool), nearest)
 
     def _starts(self) -> list[tuple[ItemTable, int]]:
         """The tables, with the row of their first item."""

@@ -2,7 +2,9 @@
 
 **[paper: a session model over the item representations; ours: its architecture]** The score of item j is
 the scaled dot product of the session's state with the projected features `x_j`. Optionally, warm items
-have an ID embedding, which is dropped at random, so that cold items are not at a disadvantage.
+have an ID embedding, which is dropped at random, so that cold items are not at a disadvantage. After
+training, a cold item can be given the mean ID embedding of warm items like it
+(`FittedSessionModel.with_stand_ins`).
 
 There are two projections of `x`: one for items *in* the session, and one for *candidates*. Transitions
 between items are directed, so the two may differ. With few clicks an item, one shared ID embedding
@@ -162,9 +164,19 @@ class SessionModel(nn.Module):
         if config.item_bias:
             self.bias = nn.Parameter(torch.zeros(len(warm)))
         if config.id_embedding and not config.tied:
-            self.input_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
+            self.input_ids = nn.Parameter(self._first_ids())
         if config.id_embedding:
-            self.output_ids = nn.Parameter(0.02 * torch.randn(len(warm), config.width))
+            self.output_ids = nn.Parameter(self._first_ids())
+
+    def _first_ids(self) -> Tensor:
+        """Random ID embeddings, zero for cold items: (n_items, h)."""
+        ids = 0.02 * torch.randn(len(self.warm), self.config.width)
+        return ids * self.warm[:, None].to(ids.device)
+
+    @property
+    def ids(self) -> list[nn.Parameter]:
+        """The ID embeddings of items in sessions and as candidates, (n_items, h) each; empty without them."""
+        return [self._input_ids, self.output_ids] if self.config.id_embedding else []
 
     @property
     def by_item(self) -> list[nn.Parameter]:
@@ -172,16 +184,21 @@ class SessionModel(nn.Module):
         names = ("input_ids", "output_ids", "bias")
         return [getattr(self, name) for name in names if hasattr(self, name)]
 
-    def item_inputs(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
+    def item_inputs(
+        self, table: Tensor, *, first: int = 0, new: bool = False, ids: Tensor | None = None
+    ) -> Tensor:
         """Project items as elements of a session: (n_items, d) -> (n_items, h).
 
         Args:
             table: scaled features of consecutive items.
             first: row of the first of these items.
             new: whether these are new items, which the model was not trained on.
+            ids: (n_items, h) ID embeddings of new items; zero by default.
         """
         x = self.input_projection(table)
-        if self.config.id_embedding and not new:
+        if ids is not None:
+            x = x + ids
+        elif self.config.id_embedding and not new:
             x = self._add_ids(x, self._input_ids, first)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
@@ -197,13 +214,17 @@ class SessionModel(nn.Module):
             x = x + self._ids_of(self._input_ids, rows)
         return F.dropout(self.input_norm(x), self.config.dropout, self.training)
 
-    def item_vectors(self, table: Tensor, *, first: int = 0, new: bool = False) -> Tensor:
+    def item_vectors(
+        self, table: Tensor, *, first: int = 0, new: bool = False, ids: Tensor | None = None
+    ) -> Tensor:
         """Project items as candidates: (n_items, d) -> (n_items, h + 1); the last column is the bias.
 
         Arguments as in `item_inputs`.
         """
         x = self.output_projection(table)  # (n_items, h)
-        if self.config.id_embedding and not new:
+        if ids is not None:
+            x = x + ids
+        elif self.config.id_embedding and not new:
             x = self._add_ids(x, self.output_ids, first)
         return torch.cat([x, self._biases(len(x), first, new)[:, None]], dim=1)
 
@@ -266,7 +287,7 @@ class SessionModel(nn.Module):
         return torch.exp(-F.softplus(self.decay) * distance).tril() @ elements  # (B, L, h)
 
     @property
-    def _input_ids(self) -> Tensor:
+    def _input_ids(self) -> nn.Parameter:
         return self.output_ids if self.config.tied else self.input_ids
 
     def _add_ids(self, x: Tensor, ids: Tensor, first: int) -> Tensor:
@@ -274,13 +295,13 @@ class SessionModel(nn.Module):
         return x + F.pad(ids, (0, 0, 0, len(x) - len(ids)))
 
     def _ids_of(self, ids: Tensor, rows: Tensor) -> Tensor:
-        """ID embeddings of some items; zero if dropped, or if the item is cold: (n,) -> (n, h)."""
+        """ID embeddings of some items; zero if dropped: (n,) -> (n, h)."""
         return F.embedding(rows, ids, sparse=True) * self._keep(self.warm[rows])[:, None]
 
     def _keep(self, warm: Tensor) -> Tensor:
         """Which ID embeddings are used: (n,) bool -> (n,) bool."""
         if not self.training:
-            return warm
+            return torch.ones_like(warm)  # those of cold items are zero, or means of warm ones
         return warm & (torch.rand(len(warm), device=warm.device) >= self.config.id_dropout)
 
     def _biases(self, n_items: int, first: int, new: bool) -> Tensor:

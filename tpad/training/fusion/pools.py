@@ -38,7 +38,7 @@ class Pools:
 
     Attributes:
         items: (n, width) rows; −1 at unused places.
-        parts: (n, width) float32 for each part: ("network",), ("memory", whitening),
+        parts: (n, width) float32 for each part: ("network", whitening), ("memory", whitening),
             ("neighbours", whitening), ("cosine", whitening, recency).
         unclicked: (n, width) bool.
         session: (n,) the session of each case.
@@ -70,7 +70,7 @@ class Pools:
             values = parts["neighbours", whitening]
             scores += damped(values, weights.neighbours, weights.neighbour_sharpness)
         if weights.network:
-            scores += np.float32(weights.network) * parts["network", 0.0]
+            scores += np.float32(weights.network) * parts["network", whitening]
         if weights.cosine:
             scores += np.float32(weights.cosine) * parts["cosine", whitening, weights.recency]
         scores += np.float32(weights.offset) * self.unclicked
@@ -145,10 +145,11 @@ def _sources(
     clicked: np.ndarray,
 ) -> dict[Key, Source]:
     """A function for each part: n prefixes -> (n, n_items) float32."""
-    sources: dict[Key, Source] = {("network", 0.0): network.scores}
+    sources: dict[Key, Source] = {}
     for whitening in WHITENINGS:
         units = ContentSpace.fit(features, clicked, whitening).units(features)
         near = stand_ins(units, clicked)
+        sources["network", whitening] = network.with_stand_ins(near).scores
 
         def of_memory(prefixes: list[np.ndarray], near=near) -> np.ndarray:
             return memory.scores(prefixes, near).toarray()

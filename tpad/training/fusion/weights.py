@@ -4,7 +4,9 @@
    it; the best result is kept.
 2. The same is done without the network. The network is used only if it raises the gain by more than one
    standard error over the sessions: otherwise, the few weights of the other parts generalise better **[ours]**.
-3. The offset of new items is chosen by P@20 + MRR@20 over all targets.
+3. The offset of new items is chosen by P@20 + MRR@20 over all targets. Of the offsets that cost no more than
+   a standard error and a hundredth of the best value, it is the largest: new items are shown as far as it
+   costs nothing that can be measured **[ours]**.
 
 Both are weighted means over the cases, see `Pools.weight`.
 """
@@ -27,14 +29,22 @@ GRID: dict[str, tuple[float, ...]] = {
     "recency": RECENCIES,
     "whitening": WHITENINGS,
     "offset": (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0),
-    "network": (0.0, 0.5, 1.0),
+    "network": (0.5, 1.0),
 }
-OFFSETS = np.arange(-2.0, 6.01, 0.25)
+OFFSETS = np.arange(-2.0, 6.01, 0.125)
+MOST_LOST = 0.01  # of the best P@20 + MRR@20, for a larger offset
 STARTS = (
     FusionWeights(),
     FusionWeights(network=0.5, memory=3.0, sharpness=30.0, cosine=4.0, recency=4.0),
-    FusionWeights(network=0.0, memory=3.0, sharpness=30.0, cosine=4.0, recency=4.0),
     FusionWeights(network=1.0, memory=0.0, cosine=0.0),
+)
+# Without the network, the memory sets the scale of the scores, and of the offsets.
+GRID_WITHOUT = {name: grid for name, grid in GRID.items() if name != "network"} | {
+    "memory": (0.0, 1.0)
+}
+STARTS_WITHOUT = (
+    FusionWeights(network=0.0),
+    FusionWeights(network=0.0, sharpness=30.0, cosine=2.0, recency=4.0),
 )
 
 
@@ -51,10 +61,10 @@ def tune_weights(pools: Pools) -> Chosen:
     """The best weights; the defaults if there are no cases."""
     if not len(pools):
         return Chosen(FusionWeights(), 0.0, 0.0)
-    whole = max((_climb(start, pools, GRID) for start in STARTS), key=lambda found: found.value)
-    few = {name: grid for name, grid in GRID.items() if name != "network"}
-    bare = (replace(start, network=0.0) for start in STARTS if start.memory)
-    without = max((_climb(start, pools, few) for start in bare), key=lambda found: found.value)
+    whole, without = (
+        max((_climb(start, pools, grid) for start in starts), key=lambda found: found.value)
+        for starts, grid in ((STARTS, GRID), (STARTS_WITHOUT, GRID_WITHOUT))
+    )
     best = whole if _is_better(whole, without, pools) else without
     return replace(best, weights=replace(best.weights, offset=_offset(best, pools)))
 
@@ -63,9 +73,13 @@ def _is_better(one: Chosen, other: Chosen, pools: Pools) -> bool:
     """Whether the gain of one is higher by more than a standard error, sessions being independent."""
     gains = [smooth_gains(pools.scores(each.weights, each.whitening)) for each in (one, other)]
     difference = pools.weight * (gains[0] - gains[1])  # (n,)
+    return bool(difference.sum() > _standard_error(difference, pools))
+
+
+def _standard_error(values: np.ndarray, pools: Pools) -> float:
+    """Standard error of the sum of values of the cases, (n,); sessions are independent, cases are not."""
     _, session = np.unique(pools.session, return_inverse=True)
-    sums = np.bincount(session, difference - difference.mean())
-    return bool(difference.sum() > np.sqrt((sums**2).sum()))
+    return float(np.linalg.norm(np.bincount(session, values - values.mean())))
 
 
 def _climb(start: FusionWeights, pools: Pools, grids: Mapping[str, tuple[float, ...]]) -> Chosen:
@@ -92,10 +106,16 @@ def _climb(start: FusionWeights, pools: Pools, grids: Mapping[str, tuple[float, 
 
 
 def _offset(chosen: Chosen, pools: Pools) -> float:
-    """The offset with the highest P@20 + MRR@20."""
+    """The largest offset whose P@20 + MRR@20 is about as high as the best; see above."""
     scores = pools.scores(replace(chosen.weights, offset=0.0), chosen.whitening)
     gains = [
-        (pools.weight * exact_gains(scores + np.float32(offset) * pools.unclicked)).mean()
+        pools.weight * exact_gains(scores + np.float32(offset) * pools.unclicked)
         for offset in OFFSETS
     ]
-    return float(OFFSETS[int(np.argmax(gains))])
+    best = max(range(len(gains)), key=lambda number: gains[number].sum())  # the first of equal ones
+    highest = gains[best].sum()
+    if not highest or not pools.unclicked.any():
+        return 0.0
+    lost = [gains[best] - one for one in gains]  # (n,) each
+    free = [one.sum() <= min(_standard_error(one, pools), MOST_LOST * highest) for one in lost]
+    return float(OFFSETS[np.flatnonzero(free)[-1]])
