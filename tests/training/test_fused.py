@@ -98,6 +98,20 @@ def test_items_without_features_get_no_score(model):
     assert scores[-1] == -np.inf and np.isfinite(scores[:-1]).all()
 
 
+def test_an_unclicked_item_has_the_mean_embedding_of_its_stand_ins(model):
+    network = model.network
+    (ids,) = {id(table): table.detach().numpy() for table in network.network.ids}.values()  # tied
+    bare = network.encode_new(network.features)[:, :-1]  # (N, h), without embeddings
+    found = network.item_vectors[:, :-1] - bare
+    np.testing.assert_allclose(found, model.stand_ins @ ids, atol=1e-5)
+    new = ~model.clicked
+    assert np.abs(found[new]).max() > 0.005
+    assert (
+        np.abs(network.with_stand_ins(model.stand_ins).item_vectors - network.item_vectors).max()
+        < 1e-6
+    )
+
+
 def test_exploration_moves_new_items_alone(model):
     plain = model.match(model.query(SESSIONS[0]))
     new = ~model.clicked

@@ -24,9 +24,9 @@ from tpad.training.fusion import (
     fit_tuned,
     tune_fused,
 )
-from tpad.training.fusion.pools import Pools, exact_gains, pools_of, smooth_gains
+from tpad.training.fusion.pools import WHITENINGS, Pools, exact_gains, pools_of, smooth_gains
 from tpad.training.fusion.validation import ENOUGH, SHARE, Validation
-from tpad.training.fusion.weights import STARTS, tune_weights
+from tpad.training.fusion.weights import MOST_LOST, STARTS, tune_weights
 from tpad.training.ranking import expected_gains
 
 N, COLOURS = 40, 8
@@ -109,11 +109,11 @@ def test_scores_are_the_formula():
     np.testing.assert_array_equal(memory, Parts(network, memory, cosine).memory)
 
 
-@pytest.fixture(scope="module")
-def pooled(shop):
+@pytest.fixture(scope="module", params=["content", "ids"])
+def pooled(shop, request):
     features, cold, train, validation = shop
     check = Validation.of(train, validation, ~cold, mask_seen=True)
-    config = replace(CONFIG.content, epochs=1)
+    config = replace(getattr(CONFIG, request.param), epochs=1)
     network = fit_session_model(features, check.train, validation, check.clicked, config)
     memory = Memory.fit(check.train, N, MemoryConfig(), mask_seen=True)
     near = SessionNeighbours.fit(check.train, N, NeighboursConfig())
@@ -134,23 +134,38 @@ def test_the_network_is_used_only_if_it_helps(pooled):
     told = noise.copy()
     told[:, 0] += 9  # the target
     for network, helps in ((noise, False), (told, True)):
-        other = replace(pools, parts=pools.parts | {("network", 0.0): network})
+        other = replace(
+            pools, parts=pools.parts | {("network", one): network for one in WHITENINGS}
+        )
         assert (tune_weights(other).weights.network > 0) == helps
 
 
-def test_the_offset_is_the_best_one(pooled):
+def test_a_larger_offset_costs_nothing_that_can_be_measured(pooled):
     _, pools, *_ = pooled
     chosen = tune_weights(pools)
 
-    def value(offset):
+    def gains(offset):
         weights = replace(chosen.weights, offset=offset)
-        return np.average(
-            exact_gains(pools.scores(weights, chosen.whitening)), weights=pools.weight
-        )
+        return pools.weight * exact_gains(pools.scores(weights, chosen.whitening))
 
-    best = max(map(value, np.arange(-2, 6.01, 0.25)))
-    assert value(chosen.weights.offset) == pytest.approx(best)
-    assert value(6.0) < best
+    def lost(offset):
+        """What it costs, and what it may cost."""
+        cost = best - gains(offset)
+        of_session = np.bincount(pools.session, cost - cost.mean())
+        error = np.sqrt((of_session**2).sum())
+        return cost.sum(), min(error, MOST_LOST * best.sum())
+
+    offsets = np.arange(-2, 6.01, 0.125)
+    best = max(map(gains, offsets), key=np.sum)
+    cost, most = lost(chosen.weights.offset)
+    assert cost <= most
+    larger = offsets[offsets > chosen.weights.offset]
+    assert len(larger) and all(np.greater(*lost(offset)) for offset in larger)
+
+
+def test_without_new_items_there_is_no_offset(pooled):
+    pools = replace(pooled[1], unclicked=np.zeros_like(pooled[1].unclicked))
+    assert tune_weights(pools).weights.offset == 0
 
 
 def test_long_sessions_weigh_by_the_root_of_their_cases(pooled):
