@@ -25,7 +25,7 @@ def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> E
     """
     if not np.isfinite(scores[new]).any():
         return None
-    entering = _entering(scores, new)  # (n · K,)
+    entering = np.sort(entering_offsets(scores, new), axis=None)  # (n · K,)
     wanted = entering[[int(share * len(entering)) for share in SHARES]]
     offsets = np.unique(np.append(wanted[np.isfinite(wanted)], offset).astype(np.float32))
     known, of_new = (np.zeros(len(offsets)) for _ in range(2))
@@ -42,17 +42,20 @@ def measure_exploration(scores: np.ndarray, new: np.ndarray, offset: float) -> E
     return Exploration(*rising, *gains, clicked=float(is_new.mean()))
 
 
-def _entering(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """The offsets above which one more new item is in the first K places, ascending: (n · K,).
+def entering_offsets(scores: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The offsets above which one more new item is in the first K places: (n, K).
 
     The i-th best new item is there if its score is above that of the (K + 1 − i)-th best other item.
+
+    Args:
+        scores, new: as in `measure_exploration`.
     """
     others = _best(np.where(new, -np.inf, scores))  # (n, K)
     own = _best(np.where(new, scores, -np.inf))  # (n, K)
     with np.errstate(invalid="ignore"):
         gaps = others[:, ::-1] - own
     gaps[own == -np.inf] = np.inf
-    return np.sort(gaps, axis=None)
+    return gaps
 
 
 def _best(scores: np.ndarray) -> np.ndarray:

@@ -4,9 +4,8 @@
    it; the best result is kept.
 2. The same is done without the network. The network is used only if it raises the gain by more than one
    standard error over the sessions: otherwise, the few weights of the other parts generalise better **[ours]**.
-3. The offset of new items is chosen by P@20 + MRR@20 over all targets. Of the offsets that cost no more than
-   a standard error and a hundredth of the best value, it is the largest: new items are shown as far as it
-   costs nothing that can be measured **[ours]**.
+3. The offset of new items is the one with the best P@20 + MRR@20 over all targets, or a larger one within
+   one standard error of it, with which lists hold new items no more often than shoppers click on them **[ours]**.
 
 Both are weighted means over the cases, see `Pools.weight`.
 """
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tpad.model.session.fused import FusionWeights
+from tpad.training.fusion.exploration import entering_offsets
 from tpad.training.fusion.pools import RECENCIES, WHITENINGS, Pools, exact_gains, smooth_gains
 
 ROUNDS = 3
@@ -32,7 +32,6 @@ GRID: dict[str, tuple[float, ...]] = {
     "network": (0.5, 1.0),
 }
 OFFSETS = np.arange(-2.0, 6.01, 0.125)
-MOST_LOST = 0.01  # of the best P@20 + MRR@20, for a larger offset
 STARTS = (
     FusionWeights(),
     FusionWeights(network=0.5, memory=3.0, sharpness=30.0, cosine=4.0, recency=4.0),
@@ -106,16 +105,20 @@ def _climb(start: FusionWeights, pools: Pools, grids: Mapping[str, tuple[float, 
 
 
 def _offset(chosen: Chosen, pools: Pools) -> float:
-    """The largest offset whose P@20 + MRR@20 is about as high as the best; see above."""
+    """The offset of new items; see above."""
+    if not pools.unclicked.any():
+        return 0.0
     scores = pools.scores(replace(chosen.weights, offset=0.0), chosen.whitening)
     gains = [
         pools.weight * exact_gains(scores + np.float32(offset) * pools.unclicked)
         for offset in OFFSETS
     ]
     best = max(range(len(gains)), key=lambda number: gains[number].sum())  # the first of equal ones
-    highest = gains[best].sum()
-    if not highest or not pools.unclicked.any():
-        return 0.0
-    lost = [gains[best] - one for one in gains]  # (n,) each
-    free = [one.sum() <= min(_standard_error(one, pools), MOST_LOST * highest) for one in lost]
-    return float(OFFSETS[np.flatnonzero(free)[-1]])
+    entering = entering_offsets(scores, pools.unclicked)  # (n, K)
+    clicked = np.average(pools.unclicked[:, 0], weights=pools.weight)
+    for number in reversed(range(best + 1, len(OFFSETS))):
+        lost = gains[best] - gains[number]  # (n,)
+        shown = np.average((entering < OFFSETS[number]).mean(1), weights=pools.weight)
+        if lost.sum() <= _standard_error(lost, pools) and shown <= clicked:
+            return float(OFFSETS[number])
+    return float(OFFSETS[best])
