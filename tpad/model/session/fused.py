@@ -162,10 +162,9 @@ class FusedModel:
         guests = None if new is None else self._table_of(new)
         elements = self._elements(rows, guests)
         mean = decayed_weights(len(rows), self.weights.recency)
+        nearest = None if guests is None else guests.stand_ins
         return SessionQuery(
-            self.network.session_vectors([rows], new, None if guests is None else guests.stand_ins)[
-                0
-            ],
+            self.network.session_vectors([rows], new, nearest)[0],
             ((mean / mean.sum()) @ elements.units).astype(np.float32),
             self._clicks(elements),
             self.offset_for(exploration),
@@ -188,10 +187,8 @@ class FusedModel:
         self, prefixes: Sequence[np.ndarray], new: np.ndarray | None = None
     ) -> np.ndarray:
         """Vectors of sessions for the network: (n, h + 1) float32; `new` as in `query`."""
-        guests = None if new is None else self._table_of(new)
-        return self.network.session_vectors(
-            prefixes, new, None if guests is None else guests.stand_ins
-        )
+        nearest = None if new is None else self._table_of(new).stand_ins
+        return self.network.session_vectors(prefixes, new, nearest)
 
     def elements(self, rows: np.ndarray, new: np.ndarray | None = None) -> Elements:
         """The items of one session; arguments as in `query`."""
