@@ -116,7 +116,7 @@ def settings() -> Any:
         teacher=replace(config.teacher, sessions=SCORED, candidates=16),
         describing=replace(config.describing, epochs=1),
         distillation=replace(config.distillation, epochs=1),
-        recommender=replace(config.recommender, epochs=1),
+        recommender=config.recommender.with_epochs(1),
         baselines=(),
     )
 
