@@ -28,7 +28,9 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 )
 
 
-def fit(sessions: list[np.ndarray], n_items: int, epochs: int, seed: int, **settings: Any):
+def fit(
+    sessions: list[np.ndarray], n_items: int, epochs: int, seed: int, **settings: Any
+) -> tuple[Any, np.ndarray]:
     """cornac's model, and the number that it gives each of our items (−1: none)."""
     from cornac.data import SequentialDataset
     from cornac.models import GRU4Rec
@@ -42,7 +44,9 @@ def fit(sessions: list[np.ndarray], n_items: int, epochs: int, seed: int, **sett
     return model.fit(data), theirs
 
 
-def ranks_of(model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray) -> Ranks:
+def ranks_of(
+    model: Any, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.ndarray
+) -> Ranks:
     """Ranks of the n targets; an item that the model does not know is never found."""
     known = theirs >= 0
     ranks = Ranks.empty(len(prefixes))
@@ -56,7 +60,7 @@ def ranks_of(model, theirs: np.ndarray, prefixes: list[np.ndarray], targets: np.
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--epochs", type=int, default=10, help="as ours (%(default)s)")
     parser.add_argument("--seed", type=int, default=0)
@@ -64,10 +68,11 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     task = yoochoose(args.data)
-    dataset, prefixes, targets = task.dataset, task.prefixes, task.targets
+    dataset, asked = task.dataset, task.cases
     print(task, flush=True)
     cases = ValidationCases.of(dataset, mask_seen=task.mask_seen)
-    best, judged = None, -1.0
+    best: tuple[Any, np.ndarray] | None = None
+    judged, chosen = -1.0, SETTINGS[0]
     for settings in SETTINGS:
         begin = time.perf_counter()
         fitted = fit(dataset.train.items, len(dataset), args.epochs, args.seed, **settings)
@@ -78,7 +83,7 @@ def main() -> int:
             best, judged, chosen = fitted, mrr, settings
     assert best is not None
     begin = time.perf_counter()
-    ranks = ranks_of(*best, prefixes, targets)
+    ranks = ranks_of(*best, asked.prefixes, asked.targets)
     values = " ".join(
         f"{m}@20 {case_values(ranks, m, 20).mean():.4f}" for m in ("P", "MRR", "NDCG")
     )

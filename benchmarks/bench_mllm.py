@@ -133,7 +133,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
         shop.titles,
         reads_pictures=True,
         layers=(0,),
-        recommender=preset("demo").recommender,
+        recommender=preset("demo").recommender.content,
         max_new_tokens=preset("demo").knowledge.max_new_tokens,
         results={
             "pictures": shop.images,

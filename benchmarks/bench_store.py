@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -70,7 +71,7 @@ def main() -> int:
     cases, rng = make_cases(n, n_items), np.random.default_rng(1)
     ranks = rng.integers(1, n_items + 1, (models, n)).astype(np.float32)  # (n_models, n)
     # All that the store asks of a dataset.
-    dataset = SimpleNamespace(
+    dataset: Any = SimpleNamespace(
         fingerprint=cases.dataset, items=range(n_items), train=(), validation=(), test=()
     )
     with tempfile.TemporaryDirectory() as folder:
