@@ -7,7 +7,7 @@
 3. The offset of new items is the one with the best P@20 + MRR@20 over all targets, or a larger one within
    one standard error of it, with which lists hold new items no more often than shoppers click on them **[ours]**.
 
-Both are weighted means over the cases, see `Pools.weight`.
+Gains and P@20 + MRR@20 are weighted means over the cases, see `Pools.weight`.
 """
 
 from collections.abc import Mapping
