@@ -15,9 +15,8 @@ import sys
 from own_process import in_process
 from rows import Row, table
 
-BENCHMARKS: dict[
-    str, tuple[list[str], list[str]]
-] = {  # module -> arguments, and those of a quick run
+# Module -> arguments, and those of a quick run.
+BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "bench_mllm": ([], ["--items", "64", "--sessions", "32", "--rounds", "2"]),
     "bench_recbole": ([], ["--cases", "512", "--sessions", "500"]),
     "bench_recommend": ([], ["--items", "1200", "20000", "--sessions", "50"]),

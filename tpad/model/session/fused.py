@@ -159,7 +159,7 @@ class FusedModel:
         Raises:
             ConfigError: the share is not between 0 and 1, or its offset is not known.
         """
-        guests = None if new is None else self._table_of(new)
+        guests = self._guests(new)
         elements = self._elements(rows, guests)
         mean = decayed_weights(len(rows), self.weights.recency)
         nearest = None if guests is None else guests.stand_ins
@@ -187,12 +187,13 @@ class FusedModel:
         self, prefixes: Sequence[np.ndarray], new: np.ndarray | None = None
     ) -> np.ndarray:
         """Vectors of sessions for the network: (n, h + 1) float32; `new` as in `query`."""
-        nearest = None if new is None else self._table_of(new).stand_ins
+        guests = self._guests(new)
+        nearest = None if guests is None else guests.stand_ins
         return self.network.session_vectors(prefixes, new, nearest)
 
     def elements(self, rows: np.ndarray, new: np.ndarray | None = None) -> Elements:
         """The items of one session; arguments as in `query`."""
-        return self._elements(rows, None if new is None else self._table_of(new))
+        return self._elements(rows, self._guests(new))
 
     def _elements(self, rows: np.ndarray, guests: ItemTable | None) -> Elements:
         n_items = self.n_items
@@ -312,6 +313,10 @@ class FusedModel:
         network = (vectors * query.network.astype(np.float64)).sum(1)
         cosine = (units * query.content.astype(np.float64)).sum(1)
         return self.weights.network * network + self.weights.cosine * cosine
+
+    def _guests(self, new: np.ndarray | None) -> ItemTable | None:
+        """Table of the elements of a session that are not candidates; None if there are none."""
+        return None if new is None or not len(new) else self._table_of(new)
 
     def _table_of(self, features: np.ndarray) -> ItemTable:
         """Table of new items: (n, n_features) features."""

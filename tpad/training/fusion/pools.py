@@ -53,13 +53,17 @@ class Pools:
         return len(self.items)
 
     @cached_property
+    def session_number(self) -> np.ndarray:
+        """The sessions of the cases, numbered from 0: (n,)."""
+        return np.unique(self.session, return_inverse=True)[1]
+
+    @cached_property
     def weight(self) -> np.ndarray:
         """Weight of each case, one over the square root of the cases of its session: (n,), their mean is 1.
 
         The cases of a session are alike, so a few long sessions would otherwise decide **[ours]**.
         """
-        _, session, cases = np.unique(self.session, return_inverse=True, return_counts=True)
-        weight = cases[session] ** -0.5
+        weight = np.bincount(self.session_number)[self.session_number] ** -0.5
         return weight / weight.mean() if len(weight) else weight
 
     def scores(self, weights: FusionWeights, whitening: float) -> np.ndarray:
@@ -187,7 +191,8 @@ def _pool(
     allowed[:, ~check.candidates] = -np.inf
     if check.mask_seen:
         mask_history(allowed, prefixes)
-    scores = {key: source(prefixes) for key, source in sources.items()}  # (n, n_items) each
+    # A network without ID embeddings is one source under several keys.
+    scores = {source: source(prefixes) for source in dict.fromkeys(sources.values())}
     inside = np.zeros(allowed.shape, bool)
     kinds = [np.flatnonzero(check.clicked), np.flatnonzero(~check.clicked)]
     for values in scores.values():
@@ -206,4 +211,5 @@ def _pool(
     items[:, 0] = targets
     items[case, 1 + np.arange(len(case)) - np.repeat(np.cumsum(counts) - counts, counts)] = item
     at = np.maximum(items, 0)
-    return items, {key: np.take_along_axis(values, at, 1) for key, values in scores.items()}
+    found = {source: np.take_along_axis(values, at, 1) for source, values in scores.items()}
+    return items, {key: found[source] for key, source in sources.items()}

@@ -4,8 +4,9 @@
    it; the best result is kept.
 2. The same is done without the network. The network is used only if it raises the gain by more than one
    standard error over the sessions: otherwise, the few weights of the other parts generalise better **[ours]**.
-3. The offset of new items is the one with the best P@20 + MRR@20 over all targets, or a larger one within
-   one standard error of it, with which lists hold new items no more often than shoppers click on them **[ours]**.
+3. The offset of new items maximises P@20 + MRR@20 over all targets. A larger offset is preferred if it costs
+   at most one standard error and the share of new items in the lists is at most their share of the clicks
+   **[ours]**.
 
 Gains and P@20 + MRR@20 are weighted means over the cases, see `Pools.weight`.
 """
@@ -77,8 +78,8 @@ def _is_better(one: Chosen, other: Chosen, pools: Pools) -> bool:
 
 def _standard_error(values: np.ndarray, pools: Pools) -> float:
     """Standard error of the sum of values of the cases, (n,); sessions are independent, cases are not."""
-    _, session = np.unique(pools.session, return_inverse=True)
-    return float(np.linalg.norm(np.bincount(session, values - values.mean())))
+    sums = np.bincount(pools.session_number, values - values.mean())
+    return float(np.linalg.norm(sums))
 
 
 def _climb(start: FusionWeights, pools: Pools, grids: Mapping[str, tuple[float, ...]]) -> Chosen:
