@@ -110,7 +110,12 @@ class FusedIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         check_k(k)
         left_out = np.asarray(exclude, dtype=np.int64)
-        rows = self._near(query, k, left_out) if exact else self._candidates(query, k, left_out)
+        if exact:
+            rows = self._near(query, k, left_out)
+        else:
+            rows = self._candidates(query, k, left_out)
+            rough = self.model.scores_at(query, rows, rough=True)
+            rows = within(rows, rough, k, self._slack(query, rough))
         scores = self.model.scores_at(query, rows)
         kept = scores > -np.inf  # False for NaN
         rows, scores = rows[kept], scores[kept].astype(np.float32)
@@ -121,10 +126,14 @@ class FusedIndex:
         """The best k items, and a few more if their scores are nearly equal."""
         scores = self.model.match(query)
         scores[left_out] = -np.inf
+        return within(np.arange(len(scores)), scores, k, self._slack(query, scores))
+
+    def _slack(self, query: SessionQuery, scores: np.ndarray) -> float:
+        """Upper bound of the rounding errors of scores in float32."""
         weights = self.model.weights
         size = weights.network * np.linalg.norm(query.network) * self._longest + weights.cosine
         largest = np.abs(scores[np.isfinite(scores)]).max(initial=0.0)
-        return within(np.arange(len(scores)), scores, k, TOLERANCE * float(size + largest))
+        return TOLERANCE * float(size + largest)
 
     def _candidates(self, query: SessionQuery, k: int, left_out: np.ndarray) -> np.ndarray:
         """Candidates for the best k items: unique rows."""

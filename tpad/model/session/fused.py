@@ -251,13 +251,27 @@ class FusedModel:
         scores[np.isnan(scores)] = -np.inf
         return scores
 
-    def scores_at(self, query: SessionQuery, rows: np.ndarray) -> np.ndarray:
-        """Exact scores of some items, which do not depend on the others: (m,) float64."""
+    def scores_at(
+        self, query: SessionQuery, rows: np.ndarray, *, rough: bool = False
+    ) -> np.ndarray:
+        """Scores of some items: (m,) float64.
+
+        Args:
+            query: of the session.
+            rows: (m,) rows of the items.
+            rough: whether the inner products are computed in float32, which is faster. The rounding
+                errors then depend on the other rows.
+        """
         scores = np.zeros(len(rows))
         for one in query.clicks:
             scores += damped(values_at(*one.all, rows), one.weight, one.sharpness)
         scores[~self._clicked_at(rows)] += query.offset
-        return scores + self._dense(query, self.network.vectors_of(rows), self.units_of(rows))
+        vectors, units = self.network.vectors_of(rows), self.units_of(rows)
+        if rough:
+            weights = self.weights
+            scores += weights.network * (vectors @ query.network)
+            return scores + weights.cosine * (units @ query.content)
+        return scores + self._dense(query, vectors, units)
 
     def scores_of_new(self, query: SessionQuery, features: np.ndarray) -> np.ndarray:
         """Scores that new items would have: (n, n_features) -> (n,) float64."""
