@@ -4,9 +4,12 @@ import functools
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     CLIPVisionConfig,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
@@ -29,8 +32,8 @@ from transformers.processing_utils import ProcessorMixin
 
 from tpad.mllm.processors import FAMILIES
 
-# As in SmolVLM-Instruct, llava-1.5-hf, Qwen2.5-VL-Instruct and Qwen3-VL-Instruct, without tools and
-# videos.
+# As in SmolVLM-Instruct, llava-1.5-hf, Qwen2.5-VL-Instruct, Qwen3-VL-Instruct, SmolLM2-Instruct, Llama 3.2
+# and Gemma, without tools and videos.
 IDEFICS3_TEMPLATE = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
     "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
@@ -59,6 +62,36 @@ QWEN3_TEMPLATE = QWEN2_5_TEMPLATE.replace(
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}",
     "",
 )
+SMOLLM2_TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA3_TEMPLATE = (
+    "{{- bos_token }}{%- if messages[0]['role'] == 'system' %}"
+    "{%- set system_message = messages[0]['content']|trim %}{%- set messages = messages[1:] %}"
+    "{%- else %}{%- set system_message = '' %}{%- endif %}"
+    "{{- '<|start_header_id|>system<|end_header_id|>\n\nToday Date: 26 Jul 2024\n\n' }}"
+    "{{- system_message }}{{- '<|eot_id|>' }}{%- for message in messages %}"
+    "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'"
+    " + message['content'] | trim + '<|eot_id|>' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}"
+    "{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+)
+GEMMA_TEMPLATE = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{% endif %}"
+    "{% if message['role'] == 'assistant' %}{% set role = 'model' %}"
+    "{% else %}{% set role = message['role'] %}{% endif %}"
+    "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
+)
+LLAMA3_TOKENS = ("<|start_header_id|>", "<|end_header_id|>")
+GEMMA_TOKENS = ("<start_of_turn>", "<end_of_turn>")
+QWEN3_TEXT_TEMPLATE = SMOLLM2_TEMPLATE.replace("messages[0]['role'] != 'system'", "false")
 QWEN_TOKENS = (
     "<|im_start|>",
     "<|im_end|>",
@@ -235,13 +268,43 @@ def make_qwen(family: str):
     return model, FAMILIES[family](image_processor, tokenizer, chat_template=template)
 
 
+TEXT_ONLY = {
+    "llama": (LLAMA3_TEMPLATE, LLAMA3_TOKENS, "<|begin_of_text|>", "<|eot_id|>"),
+    "qwen2": (SMOLLM2_TEMPLATE, QWEN_TOKENS, None, "<|im_end|>"),
+    "qwen3": (QWEN3_TEXT_TEMPLATE, QWEN_TOKENS, None, "<|im_end|>"),
+    "smollm3": (None, (), None, "<|end_of_text|>"),
+    "gemma": (GEMMA_TEMPLATE, GEMMA_TOKENS, "<bos>", "<eos>"),
+    "gemma2": (GEMMA_TEMPLATE, GEMMA_TOKENS, "<bos>", "<eos>"),
+    "gemma3_text": (GEMMA_TEMPLATE, GEMMA_TOKENS, "<bos>", "<eos>"),
+}
+"""Families without pictures: template (None: a base model without one), special tokens, BOS and EOS."""
+
+
+def make_text(family: str):
+    """A language model, and its tokenizer. Windows are shorter than the prompts of the tests."""
+    template, special, bos, eos = TEXT_ONLY[family]
+    tokenizer = make_tokenizer(special, bos, eos)
+    tokenizer.chat_template = template
+    options: dict = {}
+    if family in ("gemma2", "gemma3_text"):
+        kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+        options = {"sliding_window": 12, "layer_types": kinds, "query_pre_attn_scalar": 8}
+    config = AutoConfig.for_model(family, **TEXT, **_ids(tokenizer), **options)
+    return AutoModelForCausalLM.from_config(config), tokenizer
+
+
 MAKERS = {
     "idefics3": make_idefics3,
     "smolvlm": functools.partial(make_idefics3, "smolvlm"),
     "llava": make_llava,
     "qwen2_5_vl": functools.partial(make_qwen, "qwen2_5_vl"),
     "qwen3_vl": functools.partial(make_qwen, "qwen3_vl"),
+    **{family: functools.partial(make_text, family) for family in TEXT_ONLY},
 }
+
+_SEEING = [family for family in MAKERS if family not in TEXT_ONLY]
+seeing = pytest.mark.parametrize("folder", _SEEING, indirect=True)
+"""Marks a test of pictures: it runs only with the families that see them."""
 
 
 def save(made: tuple[PreTrainedModel, ProcessorMixin], folder: Path) -> Path:

@@ -16,13 +16,16 @@ from tpad.mllm.tokenizer_bounds import check_tokenizer
 
 
 def edit(file, **changes):
-    """Change a JSON file; a name may be a path, such as text_config__hidden_size."""
+    """Change a JSON file; a name may be a path, such as text_config__hidden_size.
+
+    The config of a model without pictures has no text_config: it is one itself.
+    """
     content = json.loads(file.read_text())
     for path, value in changes.items():
         *parents, name = path.split("__")
         part = content
         for parent in parents:
-            part = part[parent]
+            part = part if parent == "text_config" and parent not in part else part[parent]
         part[name] = value
     file.write_text(json.dumps(content))
 

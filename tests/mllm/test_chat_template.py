@@ -1,11 +1,19 @@
 """Common chat templates render as in transformers; templates that do too much work are rejected."""
 
 import pytest
-from mllm_models import IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE
+from mllm_models import (
+    GEMMA_TEMPLATE,
+    IDEFICS3_TEMPLATE,
+    LLAMA3_TEMPLATE,
+    LLAVA_TEMPLATE,
+    QWEN2_5_TEMPLATE,
+    QWEN3_TEMPLATE,
+    SMOLLM2_TEMPLATE,
+)
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from tpad.errors import ModelError
-from tpad.mllm.chat_template import ChatTemplate
+from tpad.mllm.chat_template import DEFAULT_TEMPLATE, ChatTemplate
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 WITH_TOOLS = """
@@ -37,6 +45,20 @@ WITH_TOOLS = """
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
 """
+THINKING = """
+{%- for message in messages %}
+  {{- '<|im_start|>' + message.role + '\\n' }}
+  {%- if message.role == 'assistant' and loop.last %}{{- '<think>\\n\\n</think>\\n\\n' }}{% endif %}
+  {{- message.content.lstrip('\\n') + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+  {{- '<|im_start|>assistant\\n' }}
+  {%- if enable_thinking is defined and enable_thinking is false %}
+    {{- '<think>\\n\\n</think>\\n\\n' }}
+  {%- endif %}
+{%- endif %}
+"""  # as in Qwen3
+TEXT_ONLY = [SMOLLM2_TEMPLATE, LLAMA3_TEMPLATE, GEMMA_TEMPLATE, THINKING, DEFAULT_TEMPLATE]
 COMMON = [IDEFICS3_TEMPLATE, LLAVA_TEMPLATE, QWEN2_5_TEMPLATE, QWEN3_TEMPLATE, WITH_TOOLS]
 
 
@@ -59,6 +81,22 @@ def test_a_common_template_renders_as_in_transformers(source, open_ended):
             [messages], chat_template=source, add_generation_prompt=open_ended, **TOKENS
         )
         assert template(messages, open_ended) == expected[0]
+
+
+@pytest.mark.parametrize("source", TEXT_ONLY)
+@pytest.mark.parametrize("open_ended", [True, False])
+def test_a_template_of_text_renders_as_in_transformers(source, open_ended):
+    template = ChatTemplate(source, TOKENS)
+    messages = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    options = {"add_generation_prompt": open_ended, "enable_thinking": False, **TOKENS}
+    for some in (messages, messages[:2], messages[:1]):
+        expected, _ = render_jinja_template([some], chat_template=source, **options)
+        assert template(some, open_ended) == expected[0]
+
+
+def test_the_date_is_always_the_same():
+    template = ChatTemplate("Today: {{ strftime_now('%d %B %Y') }}", TOKENS)
+    assert template(conversation(1), True) == "Today: 01 January 2025"
 
 
 @pytest.mark.parametrize("source", COMMON)

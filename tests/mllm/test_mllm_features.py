@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mllm_models import picture
+from mllm_models import picture, seeing
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -35,19 +35,19 @@ def encode(mllm, items, batch_size=8, **kwargs):
 
 def test_features_have_the_stated_shapes_and_masks(loaded, items):
     features = encode(loaded, items)
+    shown = [item.image is not None and loaded.sees for item in items]
     assert features.vision.shape == (5, loaded.vision_size)
-    assert features.has_image.tolist() == [True, True, False, True, True]
+    assert features.has_image.tolist() == shown
     assert features.has_text.tolist() == [True, True, True, False, True]
     assert set(features.last) == {0, 1, 2, 3}
-    for layer in features.last:
-        for part in (features.image[layer], features.text[layer], features.last[layer]):
-            assert part.shape == (5, loaded.hidden_size)
-            assert part.dtype == np.float32
-        nonzero = np.abs(features.image[layer]).sum(1) > 0
-        np.testing.assert_array_equal(nonzero, features.has_image)
-        nonzero = np.abs(features.text[layer]).sum(1) > 0
-        np.testing.assert_array_equal(nonzero, features.has_text)
-    assert not features.vision[2].any() and features.vision[[0, 1, 3, 4]].any(1).all()
+    assert set(features.image) == (set(features.last) if loaded.sees else set())
+    for part in (features.image, features.text, features.last):
+        for values in part.values():
+            assert values.shape == (5, loaded.hidden_size) and values.dtype == np.float32
+    for part, given in ((features.image, features.has_image), (features.text, features.has_text)):
+        for values in part.values():
+            np.testing.assert_array_equal(np.abs(values).sum(1) > 0, given)
+    np.testing.assert_array_equal(features.vision.any(1), shown)
 
 
 def test_a_saved_model_gives_equal_features(loaded, items, tmp_path):
@@ -126,7 +126,7 @@ def test_cached_images_give_equal_features(loaded, items, tmp_path):
 
 def test_a_missing_image_has_no_tokens(loaded):
     cache = encode_images(loaded, [picture(0), None, picture(1)])
-    assert cache.has_image.tolist() == [True, False, True]
+    assert cache.has_image.tolist() == [loaded.sees, False, loaded.sees]
     assert cache.counts[1] == 0 and cache.counts.sum() == len(cache.flat)
     assert not cache.tower[1].any()
 
@@ -144,6 +144,7 @@ def test_an_empty_item_is_read_all_the_same(loaded):
     np.testing.assert_allclose(features.last[3][0], features.last[3][1], atol=TOLERANCE)
 
 
+@seeing
 @pytest.mark.parametrize(
     "image",
     [
@@ -160,7 +161,8 @@ def test_unusual_images_are_read(loaded, image):
     assert np.isfinite(features.vision).all() and features.has_image.all()
 
 
-def test_invalid_images_and_layers_are_rejected(loaded):
+@seeing
+def test_invalid_images_are_rejected(loaded):
     cache = encode_images(loaded, [picture(0)])
     with pytest.raises(ModelError, match="row of the cache"):
         collate(loaded, [[Turn(ItemInput(picture(0)))]], images=cache)
@@ -168,12 +170,16 @@ def test_invalid_images_and_layers_are_rejected(loaded):
         collate(loaded, [[Turn(ItemInput(0))]])
     with pytest.raises(ImageError, match="PIL"):
         encode_images(loaded, [np.zeros((8, 8, 3))])
+
+
+def test_invalid_layers_and_long_texts_are_rejected(loaded):
     with pytest.raises(ConfigError, match="layer 9"):
         encode_items(loaded, [ItemInput(None, "red")], layers=[9])
     with pytest.raises(ModelError, match="longer than"):
         collate(loaded, [[Turn(ItemInput(None, "Nova 7 " * 2000))]])
 
 
+@seeing
 def test_torchvision_is_not_needed(loaded, items):
     encode(loaded, items[:1])
     assert "torchvision" not in sys.modules

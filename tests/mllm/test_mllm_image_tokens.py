@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from mllm_models import MAKERS, TEXT, make_llava, make_tokenizer, picture, save
+from mllm_models import MAKERS, TEXT, make_llava, make_tokenizer, picture, save, seeing
 from transformers import (
     CLIPVisionConfig,
     Dinov2Config,
@@ -114,6 +114,7 @@ def test_qwen_follows_patches_and_merging_of_the_tower(family, tmp_path):
     assert encode_images(mllm, [picture(0)]).counts.tolist() == expected
 
 
+@seeing
 def test_a_different_image_token_is_rejected(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
@@ -123,6 +124,7 @@ def test_a_different_image_token_is_rejected(folder, tmp_path):
         MLLM.load(copy, device="cpu")
 
 
+@seeing
 def test_a_wrong_number_of_image_tokens_is_rejected(folder, monkeypatch):
     cls = type(MLLM.load(folder, device="cpu").processor)
     real = cls.replace_image_token

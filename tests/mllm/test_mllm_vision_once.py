@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from fake_bundle import make_fake_dataset
+from mllm_models import seeing
 
 from tpad.mllm import MLLM, ModelSettings
 from tpad.training import pipeline
@@ -41,6 +42,7 @@ def stages(folder, dataset, workspace, config=CONFIG):
     return run.context["pictures"], len(calls)
 
 
+@seeing
 def test_one_pass_for_two_stages_and_the_runs_after(folder, tmp_path):
     dataset = make_fake_dataset(tmp_path / "shop", n_items=12, n_sessions=16)
     workspace = Workspace(tmp_path / "work", quiet=True)

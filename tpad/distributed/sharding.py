@@ -12,7 +12,6 @@ makes empty passes together with the others, until none has work left; then the 
 """
 
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import parse_flag_from_env
-from torch import Tensor, distributed as dist, nn
+from torch import Tensor, distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -91,14 +90,14 @@ class Sharding:
         # Otherwise transformers would load the weights only in the first process.
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
-    def split(self, model: nn.Module) -> None:
+    def split(self, model: Any) -> None:
         """Shard the layers of the language model and move them to the device, one by one.
 
         All processes must call it, after the weights have their final number format and before adapters
-        are added. The rest of the model is not moved.
+        are added. The rest of the model, a `PreTrainedModel`, is not moved.
         """
         self.language_model = None  # frees the memory of an earlier model
-        language_model: Any = find_language_model(model)
+        language_model: Any = model.get_decoder()
         kind = type(language_model)
         layers = list(language_model.layers)
         for layer in layers:
@@ -160,11 +159,3 @@ class _Gather:
     ) -> Any:
         with collective_errors():
             return dist.all_gather_single(output_tensor, input_tensor, group, async_op)
-
-
-def find_language_model(model: nn.Module) -> nn.Module:
-    """The module of a multimodal model that contains the layers of the language model."""
-    for name, module in model.named_modules():
-        if re.fullmatch(r"(.*\.)?(text_model|language_model)", name) and hasattr(module, "layers"):
-            return module
-    raise AssertionError(f"{type(model).__name__} has no language model")

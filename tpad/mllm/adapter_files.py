@@ -24,8 +24,8 @@ PROJECTIONS = (
     (r"(self_attn\.(qkv|o)_proj|mlp\.(gate_up|down)_proj)", 4),  # Phi-3: partly fused
 )
 """By type of language model: the modules of a layer that adapters are added to, and their number."""
-LANGUAGE_LAYERS = r".*\.(text_model|language_model)\.layers\.\d+\."
-"""The layers of the language model. It does not match the vision tower, whose projections have the same
+LANGUAGE_LAYERS = r"(model|.*\.(text_model|language_model))\.layers\.\d+\."
+"""The layers of the language model, which may be the whole model. It does not match the vision tower, whose projections have the same
 names in some families."""
 # Settings that do not affect a forward pass, or that follow from the weights.
 _WITHOUT_EFFECT = {

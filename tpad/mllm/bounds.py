@@ -15,7 +15,6 @@ from tpad.mllm.hugging_face import (
     SAFE_WEIGHTS_INDEX_NAME,
     SAFE_WEIGHTS_NAME,
     AutoConfig,
-    AutoModelForImageTextToText,
     cached_file,
 )
 
@@ -63,12 +62,8 @@ def check_config(config: dict[str, Any], path: str) -> None:
             )
 
 
-def check_size(
-    config: dict[str, Any], path: str, kind: Any = AutoModelForImageTextToText, **hub: Any
-) -> None:
+def check_size(config: dict[str, Any], path: str, kind: Any, **hub: Any) -> None:
     """Reject a config that describes a larger model than the weights beside it.
-
-    The model is built on the meta device, which takes no memory, to count its parameters.
 
     Args:
         config: the content of `config.json`, after `check_config`.
@@ -81,10 +76,15 @@ def check_size(
             a file in another folder.
         Exception: anything that transformers raises for an invalid config.
     """
-    files = _weight_files(path, **hub)
-    if not files:
-        return  # missing files are reported later
-    stored = sum(map(_count_parameters, files))
+    if files := _weight_files(path, **hub):  # missing files are reported later
+        check_parameters(config, path, kind, sum(map(_count_parameters, files)))
+
+
+def check_parameters(config: dict[str, Any], path: str, kind: Any, stored: int) -> None:
+    """Reject a config that describes a larger model than `stored` parameters; see `check_size`.
+
+    The model is built on the meta device, which takes no memory, to count its parameters.
+    """
     plain = {name: value for name, value in config.items() if name != "quantization_config"}
     with torch.device("meta"):
         model = kind.from_config(
@@ -93,7 +93,7 @@ def check_size(
     wanted = sum(weight.numel() for weight in (*model.parameters(), *model.buffers()))
     if wanted > 2 * stored:  # tied weights are stored only once
         raise ModelError(
-            f"The config.json of {path} describes {wanted:,} parameters, but the weights contain "
+            f"The config of {path} describes {wanted:,} parameters, but the weights contain "
             f"{stored:,}; the files do not belong together."
         )
 

@@ -12,6 +12,12 @@ from tpad.mllm.template_sandbox import LimitedEnvironment, TemplateLimitError, W
 
 MAX_LENGTH = 200_000
 """Most characters of a template."""
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+"""For a language model without a template of its own."""
 
 
 class ChatTemplate:
@@ -53,7 +59,8 @@ class ChatTemplate:
             ModelError: the template fails, or needs too many steps or too much memory.
         """
         parts, size = [], 0
-        values = {"messages": messages, "tools": None, "documents": None}
+        values: dict[str, Any] = {"messages": messages, "tools": None, "documents": None}
+        values["enable_thinking"] = False  # Qwen3, SmolLM3: the answer follows at once
         with self._meter:
             try:
                 for part in self._template.generate(

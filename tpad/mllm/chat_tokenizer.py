@@ -19,7 +19,7 @@ class ChatTokenizer:
     """Converts conversations and answers to tokens and back.
 
     Args:
-        processor: the model's processor.
+        processor: the model's processor, or its tokenizer if it sees no pictures.
         end_ids: further tokens that end an answer, from the model's generation config.
 
     Attributes:
@@ -29,7 +29,7 @@ class ChatTokenizer:
     """
 
     def __init__(self, processor: Any, end_ids: Sequence[int]) -> None:
-        tokenizer = processor.tokenizer
+        tokenizer = getattr(processor, "tokenizer", processor)
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 "The model's tokenizer has no character offsets; use a checkpoint with a fast one."
@@ -40,11 +40,16 @@ class ChatTokenizer:
         self._backend.no_truncation()
         pad = tokenizer.pad_token_id
         self.pad_id: int = tokenizer.eos_token_id if pad is None else pad
+        if self.pad_id is None:
+            raise ModelError(
+                "The model's tokenizer has neither a padding token nor an end token; use the "
+                "tokenizer that the model was published with."
+            )
         start = tokenizer("")["input_ids"][:1]
         self._bos: list[int] = start if start == [tokenizer.bos_token_id] else []
         self.renderer = PromptRenderer(
             ChatTemplate(_default_template(processor), tokenizer.special_tokens_map),
-            processor.image_token,
+            None if tokenizer is processor else processor.image_token,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
         )

@@ -11,7 +11,7 @@ from tpad.errors import ModelError
 from tpad.mllm.batches import IGNORED, Batch
 from tpad.mllm.image_cache import ImageCache
 from tpad.mllm.model import MLLM
-from tpad.mllm.processors import Pixels, is_qwen, preprocess
+from tpad.mllm.processors import Pixels, is_qwen_vl, preprocess
 from tpad.mllm.prompts import Conversation, Rendered
 
 
@@ -62,7 +62,8 @@ def _find_images(
     mllm: MLLM, conversations: Sequence[Conversation], images: ImageCache | None
 ) -> tuple[Pixels | ImageCache | None, list[list[str | None]]]:
     """The images in order of appearance, and the string for the image of each turn, if any."""
-    shown = [turn.item.image for conversation in conversations for turn in conversation]
+    turns = [turn for conversation in conversations for turn in conversation]
+    shown = [turn.item.image if mllm.sees else None for turn in turns]
     given = [image for image in shown if image is not None]
     vision: Pixels | ImageCache | None = None
     if images is not None:
@@ -140,7 +141,7 @@ def _positions(
 ) -> torch.Tensor:
     """Positions of the tokens, padding not counted: (B, L), Qwen (3, B, L) with image grids."""
     plain = (attention_mask.cumsum(-1) - 1).clamp(min=0)  # (B, L)
-    if not is_qwen(mllm.family):
+    if not is_qwen_vl(mllm.family):
         return plain
     if vision is None:
         return plain.expand(3, *plain.shape)

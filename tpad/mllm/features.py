@@ -23,7 +23,8 @@ class ItemFeatures:
 
     Attributes:
         vision: (n, d_vision) float32, mean over the vision tower's output patches.
-        image: layer -> (n, d) float32, mean over the item's image tokens.
+        image: layer -> (n, d) float32, mean over the item's image tokens; no layers if the model sees
+            no pictures.
         text: layer -> (n, d) float32, mean over the tokens of the item's own text.
         last: layer -> (n, d) float32, last token of the prompt.
         has_image: (n,) bool; without an image, `vision` and `image` are zero.
@@ -43,7 +44,8 @@ def encode_images(
 ) -> ImageCache:
     """Run the vision tower and the connector over images.
 
-    The result stays valid as long as tower and connector are frozen.
+    The result stays valid as long as tower and connector are frozen. If the model sees no pictures, all
+    images are missing.
 
     Args:
         mllm: the model.
@@ -53,7 +55,7 @@ def encode_images(
     Returns:
         One row per image, in the order of `images`, on the CPU.
     """
-    stream = iter(images)
+    stream = (image if mllm.sees else None for image in images)
     parts: list[ImageCache] = []
     counts: list[int] = []
     with mllm.inference():
@@ -123,7 +125,7 @@ def encode_items(
     n, d = len(items), mllm.hidden_size
     features = ItemFeatures(
         np.zeros((n, mllm.vision_size), np.float32),
-        {layer: np.zeros((n, d), np.float32) for layer in layers},
+        {layer: np.zeros((n, d), np.float32) for layer in (layers if mllm.sees else ())},
         {layer: np.zeros((n, d), np.float32) for layer in layers},
         {layer: np.zeros((n, d), np.float32) for layer in layers},
         np.zeros(n, bool),
@@ -161,7 +163,8 @@ def _encode_batch(
     for layer in layers:
         states = hidden[layer].float()  # (B, L, d)
         last = states[torch.arange(len(rows)), batch.markers[:, 0]]  # (B, d)
-        features.image[layer][rows] = masked_mean(states, batch.image_mask).cpu().numpy()
+        if mllm.sees:
+            features.image[layer][rows] = masked_mean(states, batch.image_mask).cpu().numpy()
         features.text[layer][rows] = masked_mean(states, batch.text_mask).cpu().numpy()
         features.last[layer][rows] = last.cpu().numpy()
 

@@ -13,7 +13,7 @@ from PIL import Image
 from tpad.errors import ModelError, one_line
 from tpad.mllm.hugging_face import PreTrainedConfig, ProcessorMixin
 from tpad.mllm.image_cache import ImageCache
-from tpad.mllm.processors import Pixels, is_qwen, preprocess
+from tpad.mllm.processors import Pixels, is_qwen_vl, preprocess
 
 _PROBE = (96, 64)  # pixels; not square, like most images
 
@@ -31,7 +31,7 @@ def follow_model(processor: ProcessorMixin, config: PreTrainedConfig) -> None:
         ModelError: the processor and the model use different image tokens.
     """
     _check_image_token(processor, config)
-    if is_qwen(config.model_type):
+    if is_qwen_vl(config.model_type):
         _follow_merging(processor, config)
     elif config.model_type == "llava":
         _follow_tower(processor, config)

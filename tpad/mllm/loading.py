@@ -1,4 +1,4 @@
-"""Read a checkpoint from a folder or from the hub."""
+"""Read a checkpoint from a folder, from the hub, or from a GGUF file."""
 
 import re
 from collections.abc import Iterator
@@ -9,22 +9,24 @@ from typing import Any
 import torch
 
 from tpad.errors import ModelError, TpadError, one_line
+from tpad.mllm.attention import attention_of
 from tpad.mllm.bounds import check_size
+from tpad.mllm.gguf_files import is_gguf, unpacked
 from tpad.mllm.hugging_face import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForImageTextToText,
     PreTrainedConfig,
     PreTrainedModel,
-    ProcessorMixin,
     cached_file,
     extract_commit_hash,
 )
 from tpad.mllm.image_tokens import follow_model
 from tpad.mllm.precision import choose_dtypes
-from tpad.mllm.processors import FAMILIES, load_processor
+from tpad.mllm.processors import FAMILIES, check_family, load_processor, sees
 from tpad.mllm.quantisation import check_4bit, loading_options
-from tpad.mllm.resolution import check_edges, set_resolution
-from tpad.mllm.safety import check_checkpoint
+from tpad.mllm.resolution import check_edges, refuse_resolution, set_resolution
+from tpad.mllm.safety import check_checkpoint, read_settings
 from tpad.mllm.settings import ModelSettings
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -37,11 +39,19 @@ def read_checkpoint(
     revision: str | None,
     device: torch.device,
     local_files_only: bool,
-) -> tuple[PreTrainedModel, ProcessorMixin]:
+) -> tuple[PreTrainedModel, Any]:
     """Read model and processor; arguments and errors as in `MLLM.load`."""
     path = str(path_or_hub_id)
+    if is_gguf(path):
+        with unpacked(Path(path)) as folder:
+            model, processor = read_checkpoint(
+                folder, settings, revision=None, device=device, local_files_only=True
+            )
+        return model, processor
     if not Path(path).is_dir() and not is_hub_id(path):
-        raise ModelError(f"There is no model folder {path}; give a folder or a hub id.")
+        raise ModelError(
+            f"There is no model folder {path}; give a folder, a hub id or a GGUF file."
+        )
     compute, _, weights = choose_dtypes(settings.dtype, device)
     hub: dict[str, Any] = {"local_files_only": local_files_only}
     if revision is not None:
@@ -64,15 +74,24 @@ def read_checkpoint(
         options = loading_options(device, compute)
         if packed:  # keep the quantisation of the checkpoint
             del options["quantization_config"]
+    kind = AutoModelForImageTextToText if sees(family) else AutoModelForCausalLM
     with loading(path):
-        check_size(plain, path, **hub)
+        check_size(plain, path, kind, **hub)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
-        follow_model(processor, config)
-        config._attn_implementation = "sdpa"  # overrides the file, for all parts of the model
-        set_resolution(processor, config, settings)
-        check_edges(processor.image_processor, f"The image processor of {path}")
-        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        if getattr(config, "use_bidirectional_attention", False):
+            raise ModelError(
+                f"The model {path} reads texts in both directions, so it writes none; use a language "
+                "model, or give its vectors with --features."
+            )
+        config._attn_implementation = attention_of(family)  # overrides the file, for all parts
+        if sees(family):
+            follow_model(processor, config)
+            set_resolution(processor, config, settings)
+            check_edges(processor.image_processor, f"The image processor of {path}")
+        else:
+            refuse_resolution(settings)
+        loaded: Any = kind.from_pretrained(
             path,
             config=config,
             trust_remote_code=False,
@@ -90,8 +109,33 @@ def read_checkpoint(
 
 
 def is_hub_id(path: str) -> bool:
-    """Whether a path has the form OWNER/NAME and is not an existing folder."""
-    return path.count("/") == 1 and not Path(path).is_absolute() and not Path(path).exists()
+    """Whether a path has the form OWNER/NAME, and is neither a folder nor a file."""
+    named = path.count("/") == 1 and not Path(path).is_absolute() and not is_gguf(path)
+    return named and not Path(path).exists()
+
+
+def may_see(path: str, revision: str | None = None) -> bool:
+    """Whether a checkpoint sees pictures, according to its `config.json` alone.
+
+    True as well for a checkpoint that cannot be loaded: `read_checkpoint` reports the reason.
+
+    Args:
+        path: folder, hub id or GGUF file.
+        revision: commit on the hub.
+
+    Raises:
+        ModelError: the hub cannot be reached, or the file is damaged.
+    """
+    if is_gguf(path):
+        return False
+    if not Path(path).is_dir() and not is_hub_id(path):
+        return True
+    with loading(path):
+        file = cached_file(
+            path, "config.json", revision=revision, _raise_exceptions_for_missing_entries=False
+        )
+        family = read_settings(Path(file)).get("model_type") if file else None
+    return family not in FAMILIES or sees(family)
 
 
 def pinned_revision(hub_id: str, revision: str | None = None) -> str:
@@ -108,20 +152,6 @@ def pinned_revision(hub_id: str, revision: str | None = None) -> str:
     if commit is None:
         raise ModelError(f"The hub names no commit for {hub_id}; set the revision to a commit.")
     return commit
-
-
-def check_family(model_type: str, subject: str) -> str:
-    """The family of a model.
-
-    Raises:
-        ModelError: the family is not supported.
-    """
-    if model_type not in FAMILIES:
-        raise ModelError(
-            f"{subject} is of the family {model_type!r}, which is not supported; "
-            f"use one of {', '.join(FAMILIES)}."
-        )
-    return model_type
 
 
 @contextmanager

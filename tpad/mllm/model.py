@@ -1,4 +1,4 @@
-"""Load a supported vision-language model and run its forward passes."""
+"""Load a supported language model, most of which see pictures, and run its forward passes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,20 +10,21 @@ import torch
 from tpad.errors import ConfigError
 from tpad.io.files import replacing_folder
 from tpad.mllm.adapters import Adapters
+from tpad.mllm.attention import masks_after
 from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.chat_tokenizer import ChatTokenizer
-from tpad.mllm.hugging_face import PreTrainedModel, ProcessorMixin
+from tpad.mllm.hugging_face import DynamicCache, PreTrainedModel
 from tpad.mllm.image_tokens import check_image_tokens
-from tpad.mllm.loading import check_family, loading, read_checkpoint
+from tpad.mllm.loading import loading, read_checkpoint
 from tpad.mllm.precision import choose_device, choose_dtypes
-from tpad.mllm.processors import Pixels, is_qwen
+from tpad.mllm.processors import Pixels, check_family, is_qwen_vl, sees
 from tpad.mllm.quantisation import prepare_4bit, save_4bit
 from tpad.mllm.settings import ModelSettings
 from tpad.mllm.vision import run_vision
 
 
 class MLLM:
-    """A multimodal language model: Idefics3, SmolVLM, LLaVA, Qwen2.5-VL or Qwen3-VL.
+    """A language model of one of `FAMILIES`, most of which see pictures.
 
     The functions of this package take it as their first argument: `collate` turns conversations into
     batches, `encode_images` and `encode_items` compute features, `score_answers` and `generate`
@@ -38,8 +39,8 @@ class MLLM:
     float32.
 
     Args:
-        model: a supported `…ForConditionalGeneration`.
-        processor: its processor.
+        model: a supported `…ForConditionalGeneration` or `…ForCausalLM`.
+        processor: its processor, or the tokenizer of a model that sees no pictures.
         settings: the settings that the model was loaded with.
         device: "auto" (CUDA if available), or a name that torch knows.
         split: splits the layers of the language model over several processes and puts the part of
@@ -49,29 +50,33 @@ class MLLM:
     Attributes:
         settings: as given.
         family: one of `FAMILIES`.
+        sees: whether the model sees pictures. If not, it ignores those of items.
         model, processor, tokenizer: the Hugging Face objects.
         chat_tokenizer: the tokenizer together with the chat template.
         adapters: the LoRA adapters.
         device: the device of the model.
         dtype: the precision of features, scores and generation.
         fast_dtype: the precision within `autocast()`.
-        hidden_size, vision_size: widths of the language model and of the vision tower's output.
+        hidden_size, vision_size: widths of the language model and of the vision tower's output, 0
+            without a tower.
         num_layers: number of layers of the language model.
         vocab_size: number of tokens in the vocabulary.
         max_length: the longest prompt, in tokens; None if the config does not limit it.
-        image_token_id: the token that represents a part of an image.
+        image_token_id: the token that represents a part of an image; -1, which is no token, if the
+            model sees none.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        processor: ProcessorMixin,
+        processor: Any,
         settings: ModelSettings,
         *,
         device: str = "auto",
         split: Callable[[PreTrainedModel], None] | None = None,
     ) -> None:
         self.family = check_family(model.config.model_type, "This model")
+        self.sees = sees(self.family)
         self.settings = settings
         self.device = choose_device(device)
         self.dtype, self.fast_dtype, weights = choose_dtypes(settings.dtype, self.device)
@@ -84,16 +89,16 @@ class MLLM:
         if settings.gradient_checkpointing:
             model.activation_checkpointing_enable()
         self.model: Any = model.eval()
-        self.processor: Any = processor
-        self.tokenizer = processor.tokenizer
+        self.processor = processor
+        self.tokenizer: Any = getattr(processor, "tokenizer", processor)
         self.adapters = Adapters(self.model, settings.lora_targets)
         text_config = model.config.get_text_config()
         self.hidden_size: int = text_config.hidden_size
         self.num_layers: int = text_config.num_hidden_layers
         self.vocab_size: int = text_config.vocab_size
         self.max_length: int | None = getattr(text_config, "max_position_embeddings", None)
-        self.vision_size: int = model.config.vision_config.hidden_size
-        self.image_token_id: int = model.config.image_token_id
+        self.vision_size: int = model.config.vision_config.hidden_size if self.sees else 0
+        self.image_token_id: int = model.config.image_token_id if self.sees else -1
         ends = model.generation_config.eos_token_id
         with loading(model.config.name_or_path or ""):
             self.chat_tokenizer = ChatTokenizer(
@@ -114,14 +119,14 @@ class MLLM:
         """Load a checkpoint with its processor. Code in the checkpoint is never run.
 
         Args:
-            path_or_hub_id: a local folder, or an id on the Hugging Face hub.
+            path_or_hub_id: a local folder, an id on the Hugging Face hub, or a GGUF file.
             settings: precision, resolution of images and so on.
             revision: branch, tag or commit on the hub.
             device, split: as in the class.
             local_files_only: do not access the hub; use files that were downloaded before.
 
         Raises:
-            ModelError: the folder or the id does not exist, the hub cannot be reached, files are
+            ModelError: the folder, the file or the id does not exist, the hub cannot be reached, files are
                 missing or damaged, or the family is not supported.
             ConfigError: a setting does not work with this family or on this machine.
         """
@@ -139,13 +144,14 @@ class MLLM:
             local_files_only=local_files_only,
         )
         mllm = cls(model, processor, settings, device=device, split=split)
-        with mllm.inference():
-            check_image_tokens(
-                processor,
-                mllm.family,
-                lambda pixels: run_vision(mllm.model, pixels.to(mllm.device)),
-                f"The model {path_or_hub_id}",
-            )
+        if mllm.sees:
+            with mllm.inference():
+                check_image_tokens(
+                    processor,
+                    mllm.family,
+                    lambda pixels: run_vision(mllm.model, pixels.to(mllm.device)),
+                    f"The model {path_or_hub_id}",
+                )
         return mllm
 
     def save(self, folder: str | Path, *, dtype: torch.dtype | None = None) -> None:
@@ -192,6 +198,7 @@ class MLLM:
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
+            cache=DynamicCache() if use_cache else None,  # of all tokens, also in a sliding window
             use_cache=use_cache,
             return_dict=True,
             **options,
@@ -229,11 +236,12 @@ class MLLM:
             attention_mask: (B, P + N), or (B, 1, N, P + N) bool.
             cache: keys and values of the P tokens; the new ones are added to it.
         """
-        if is_qwen(self.family):
+        masks = masks_after(self.model.config, attention_mask, position_ids)
+        if is_qwen_vl(self.family):
             position_ids = position_ids.expand(3, *position_ids.shape)
         return self.model.model(
             input_ids=input_ids,
-            attention_mask=attention_mask,
+            attention_mask=masks,
             position_ids=position_ids,
             cache=cache,
             use_cache=True,
@@ -242,7 +250,9 @@ class MLLM:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """The product of states (…, d) with the vocabulary: (…, V)."""
-        return self.model.lm_head(states)
+        logits = self.model.lm_head(states)
+        cap = getattr(self.model.config, "final_logit_softcapping", None)  # Gemma 2
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def autocast(self) -> AbstractContextManager:
         """A context that computes in `fast_dtype`; for training and bulk scoring."""

@@ -1,4 +1,4 @@
-"""The processors of the supported families, without their video processors.
+"""The supported families and their processors, without their video processors.
 
 Transformers also loads the video processor of a checkpoint, which needs torchvision, even if no video
 is read. `ProcessorMixin.get_attributes()` takes the parts to load from the signature of `__init__`, so
@@ -18,6 +18,7 @@ import torch
 from PIL import Image, ImageOps
 
 from tpad.errors import ImageError, ModelError
+from tpad.mllm.chat_template import DEFAULT_TEMPLATE
 from tpad.mllm.hugging_face import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -58,23 +59,52 @@ class SmolVLMProcessor(_SmolVLM):
     apply_chat_template = ProcessorMixin.apply_chat_template
 
 
-FAMILIES: dict[str, type[ProcessorMixin]] = {
+FAMILIES: dict[str, type[ProcessorMixin] | None] = {
     "idefics3": Idefics3Processor,
     "smolvlm": SmolVLMProcessor,
     "llava": LlavaProcessor,
     "qwen2_5_vl": Qwen2_5_VLProcessor,
     "qwen3_vl": Qwen3VLProcessor,
+    "llama": None,
+    "qwen2": None,
+    "qwen3": None,
+    "smollm3": None,
+    "gemma": None,
+    "gemma2": None,
+    "gemma3_text": None,
 }
-"""The processor class for each supported `model_type` in a checkpoint's config."""
+"""The processor class for each supported `model_type` in a checkpoint's config; None for a language model
+that sees no pictures, whose processor is its tokenizer."""
 
 
-def is_qwen(family: str) -> bool:
-    """Whether it is a Qwen family, where image tokens form a grid with three-dimensional positions."""
-    return family.startswith("qwen")
+def check_family(model_type: str, subject: str) -> str:
+    """The family of a model.
+
+    Raises:
+        ModelError: the family is not supported.
+    """
+    if model_type not in FAMILIES:
+        raise ModelError(
+            f"{subject} is of the family {model_type!r}, which is not supported; "
+            f"use one of {', '.join(FAMILIES)}."
+        )
+    return model_type
 
 
-def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
-    """Load the processor of a checkpoint.
+def sees(family: str) -> bool:
+    """Whether models of a family see pictures."""
+    return FAMILIES[family] is not None
+
+
+def is_qwen_vl(family: str) -> bool:
+    """Whether it is a Qwen-VL family, where image tokens form a grid with three-dimensional positions."""
+    return family in ("qwen2_5_vl", "qwen3_vl")
+
+
+def load_processor(path: str | Path, family: str, **hub: Any) -> Any:
+    """Load the processor of a checkpoint, or the tokenizer of a language model that sees no pictures.
+
+    A language model without a chat template gets a plain one.
 
     Args:
         path: folder or hub id.
@@ -82,10 +112,13 @@ def load_processor(path: str | Path, family: str, **hub: Any) -> ProcessorMixin:
         **hub: options of `from_pretrained`, such as revision and local_files_only.
 
     Raises:
-        ModelError: the checkpoint has no chat template.
+        ModelError: a checkpoint that sees pictures has no chat template.
     """
     cls = FAMILIES[family]
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **hub)
+    if cls is None:
+        tokenizer.chat_template = tokenizer.chat_template or DEFAULT_TEMPLATE
+        return tokenizer
     image_processor = AutoImageProcessor.from_pretrained(
         path, trust_remote_code=False, backend="pil", **hub
     )

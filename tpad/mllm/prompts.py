@@ -91,7 +91,8 @@ class PromptRenderer:
 
     Args:
         apply_template: (messages, add_generation_prompt) -> string, the model's own chat template.
-        image_token: what the template writes for an image.
+        image_token: what the template writes for an image; None if the model sees no pictures. Its
+            template then gets each content as a string, not as a list of parts.
         reserved: the special tokens. They are broken up in texts, so that a title such as "<image>"
             is read as text.
         fallback_end: the end token of an answer if the template writes none (LLaVA).
@@ -100,7 +101,7 @@ class PromptRenderer:
     def __init__(
         self,
         apply_template: Callable[[list[dict], bool], str],
-        image_token: str,
+        image_token: str | None,
         reserved: Sequence[str],
         fallback_end: str,
     ) -> None:
@@ -110,6 +111,11 @@ class PromptRenderer:
         longest_first = sorted((s for s in reserved if len(s.strip()) > 1), key=len, reverse=True)
         self._reserved = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._layouts: dict[tuple[_Shapes, bool], list[_Piece]] = {}
+        self._must_alternate = False
+        try:
+            self._skeleton(((False, True, False, False),) * 2, False)
+        except ModelError:  # Gemma: user and assistant must take turns
+            self._must_alternate = True
 
     def clean(self, text: str | None) -> str:
         """Strip a text, and break up special tokens with a space."""
@@ -205,16 +211,24 @@ class PromptRenderer:
         for turn, (image, text, instruction, answer) in enumerate(shapes):
             kinds = [k for k, there in (("text", text), ("instruction", instruction)) if there]
             words = "\n".join(_slot(turn, kind) for kind in kinds)
-            content: list[dict] = [{"type": "image"}] if image else []
-            if words or not image:
-                content.append({"type": "text", "text": words})
-            messages.append({"role": "user", "content": content})
+            if self._must_alternate and messages and messages[-1]["role"] == "user":
+                messages.append(self._message("assistant", ""))
+            messages.append(self._message("user", words, image))
             if answer:
-                reply = {"type": "text", "text": _slot(turn, "answer")}
-                messages.append({"role": "assistant", "content": [reply]})
+                messages.append(self._message("assistant", _slot(turn, "answer")))
         string = self._apply_template(messages, open_ended)
+        if self._image_token is None:
+            return string
         turns = iter([turn for turn, shape in enumerate(shapes) if shape[0]])
         return re.sub(re.escape(self._image_token), lambda _: _slot(next(turns), "image"), string)
+
+    def _message(self, role: str, words: str, image: bool = False) -> dict:
+        if self._image_token is None:
+            return {"role": role, "content": words}
+        content: list[dict] = [{"type": "image"}] if image else []
+        if words or not image:
+            content.append({"type": "text", "text": words})
+        return {"role": role, "content": content}
 
     @staticmethod
     def _fill(pieces: list[_Piece], contents: list[tuple]) -> Rendered:

@@ -51,6 +51,17 @@ def set_resolution(
         _set_area(processor, settings)
 
 
+def refuse_resolution(settings: ModelSettings) -> None:
+    """Refuse settings of pictures for a model that sees none.
+
+    Raises:
+        ConfigError: one of them is set.
+    """
+    for name in ("max_pixels", "visual_tokens", "split_images"):
+        if getattr(settings, name):
+            raise ConfigError(f"This base model sees no pictures; leave out {name}.")
+
+
 def check_edges(images: Any, subject: str) -> None:
     """Reject an image processor that makes images far larger than any model reads.
 

@@ -28,6 +28,8 @@ MAX_SIZE = 200_000
 template."""
 ELEMENT_SIZE = 20
 """The size of an element of a list, in characters."""
+TODAY = datetime(2025, 1, 1)
+"""The date that templates write, so that a model reads an item in the same way every day."""
 MAX_DEPTH = 200
 """Most levels of nested values."""
 _FILTERS = (
@@ -304,7 +306,7 @@ def _raise_exception(message: str) -> None:
 
 
 def _strftime_now(format: str) -> str:  # templates may name the argument
-    return datetime.now().strftime(format[:100])
+    return TODAY.strftime(format[:100])
 
 
 def _tojson(

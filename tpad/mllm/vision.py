@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from tpad.mllm.image_cache import ImageCache
-from tpad.mllm.processors import Pixels, is_qwen
+from tpad.mllm.processors import Pixels, is_qwen_vl
 from tpad.mllm.resolution import RESIZABLE_TOWERS
 
 
@@ -26,7 +26,7 @@ def run_vision(model: Any, pixels: Pixels) -> ImageCache:
     outputs = model.model.get_image_features(**pixels.tensors, **options, return_dict=True)
     tokens = list(outputs.pooler_output)  # n tensors of shape (tokens, d)
     patches = outputs.last_hidden_state
-    if is_qwen(family):  # (all patches, d_vision)
+    if is_qwen_vl(family):  # (all patches, d_vision)
         sizes = pixels.tensors["image_grid_thw"].prod(-1).tolist()
         tower = torch.stack([part.mean(0) for part in patches.split(sizes)])
     else:  # (tiles, patches, d_vision); an image has one tile or more, all with as many tokens
