@@ -50,7 +50,7 @@ def start(folder: Path, *more: str, processes: int = 2) -> list[tuple[int, str, 
         for one in free:
             one.bind(("127.0.0.1", 0))
         ports = [str(one.getsockname()[1]) for one in free]
-    places = [HERE.parent, HERE.parent / "mllm", HERE.parents[1]]
+    places = [HERE.parent, HERE.parents[1]]
     common = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": ports[0],

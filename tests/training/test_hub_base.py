@@ -69,7 +69,8 @@ def bundle(cache, dataset, config, tmp_path_factory):
 
 
 def test_a_branch_is_pinned_to_its_commit(cache, bundle):
-    assert bundle.info["base"] == {"hub_id": HUB_ID, "revision": FIRST}
+    place, family = {"hub_id": HUB_ID, "revision": FIRST}, {"family": "idefics3", "sees": True}
+    assert bundle.info["base"] == place | family
     assert pinned_revision(HUB_ID) == pinned_revision(HUB_ID, "main") == SECOND
     assert pinned_revision(HUB_ID, FIRST) == FIRST
     assert Base.find(HUB_ID, FIRST).fingerprint != Base.find(HUB_ID).fingerprint

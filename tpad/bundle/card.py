@@ -45,10 +45,6 @@ def model_card(
     """
     data = info["dataset"]
     base = info.get("base") or {}
-    where = "in the folder `base`" if base else "none; items are embedded as their given vectors"
-    if "hub_id" in base:
-        where = f"`{base['hub_id']}`"
-    revision = f", revision `{base['revision']}`" if base.get("revision") else ""
     public = f"base_model: {base['hub_id']}\n" if "hub_id" in base else ""
     seeds = ", ".join(map(str, info.get("seeds", []))) or "not recorded"
     sessions = ", ".join(f"{count:,} {split}" for split, count in data["n_sessions"].items())
@@ -59,7 +55,7 @@ def model_card(
         measured = _table(metrics)
     parts = [
         f"{_FRONT_MATTER.format(base=public)}\n# {title}",
-        "Recommends the next item of an anonymous session from the items' pictures and texts, including "
+        f"Recommends the next item of an anonymous session from the items' {_content(base)}, including "
         "items that nobody has clicked yet. It follows the method of *Distilling Transitional "
         "Pattern to Large Language Models for Multimodal Session-based Recommendation* "
         "(arXiv 2504.10538), as far as the abstract describes it. It is not an official implementation, "
@@ -69,7 +65,7 @@ def model_card(
         "## Training",
         f"- Data: {data['n_items']:,} items, {data['n_cold']:,} of them cold (in no training session); "
         f"sessions: {sessions}. Fingerprint `{data['fingerprint']}`.\n"
-        f"- Base model: {where}{revision}.\n"
+        f"- Base model: {_base_model(base)}.\n"
         f"- Seeds: {seeds}.\n"
         f"- tpad {info['package_version']}, commit `{info.get('git_commit') or 'not recorded'}`, "
         f"{info['created']}.",
@@ -84,6 +80,25 @@ def model_card(
         "\n".join(f"- {limit}" for limit in LIMITS),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _content(base: Mapping[str, Any]) -> str:
+    return "pictures and texts" if base.get("sees", True) else "texts"
+
+
+def _base_model(base: Mapping[str, Any]) -> str:
+    """Name, place and family of the base model; older bundles do not record all of them."""
+    if not base:
+        return "none; items are embedded as their given vectors"
+    parts = [f"`{base['name']}`"] if "name" in base else []
+    parts += [f"`{base['hub_id']}`" if "hub_id" in base else "in the folder `base`"]
+    if base.get("revision"):
+        parts.append(f"revision `{base['revision']}`")
+    if "family" in base:
+        parts.append(f"a model of the family `{base['family']}`")
+    if not base.get("sees", True):
+        parts.append("which reads no pictures")
+    return ", ".join(parts)
 
 
 def _table(frame: pd.DataFrame) -> str:

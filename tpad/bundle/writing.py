@@ -47,7 +47,7 @@ def write_bundle(
     config: Mapping[str, Any],
     tuned: Mapping[str, Mapping[str, Any]] | None = None,
     seeds: Sequence[int] = (),
-    base: Mapping[str, str] | None = None,
+    base: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, Path] | None = None,
     card: str | None = None,
 ) -> Path:
@@ -64,7 +64,8 @@ def write_bundle(
         tuned: name of the set -> tuned settings of its recommender, as JSON values.
         seeds: seeds of the training run; by default `config["seed"]`.
         base: the base model, {"path": …} or {"hub_id": …, "revision": …}, or {} if there is none; by
-            default the folder `base` that the encoder writes.
+            default the folder `base` that the encoder writes. The model card also shows its "name" and
+            "family", and whether it "sees" pictures.
         extra_files: relative path in the bundle -> file or folder to copy.
         card: text of the model card; by default one without results.
 

@@ -57,7 +57,10 @@ def read_job(args: Namespace) -> Job:
     from tpad.training.base import Base
 
     preset_name = args.preset or ("shop" if args.interactions else "demo")
-    config = _config(args, preset_name)
+    base = None
+    if not args.features_only:
+        base = Base.find(args.mllm or default_base(), args.revision)
+    config = _config(args, preset_name, base)
     files = parse_named_files(feature for feature in args.features if feature != TFIDF)
     names = tuple(dict.fromkeys(feature.partition("=")[0] for feature in args.features))
     if TFIDF in files:
@@ -65,9 +68,7 @@ def read_job(args: Namespace) -> Job:
             f"--features {TFIDF} is TF-IDF of the shop's text; give your file another name."
         )
     config = config.override("features", names)
-    base = None
-    if not config.features_only:
-        base = Base.find(args.mllm or default_base(), args.revision)
+    base = None if config.features_only else base
     work = args.work or args.out.with_name(args.out.name + ".work")
     dataset, extra_files = _dataset(args, work, preset_name)
     if str(dataset.report) and processes.is_main():
@@ -92,8 +93,8 @@ def default_base() -> str:
     return str(assets.EMBEDDED_BASE)
 
 
-def _config(args: Namespace, preset_name: str) -> "TrainingConfig":
-    """The settings of the preset, changed by the options."""
+def _config(args: Namespace, preset_name: str, base: "Base | None") -> "TrainingConfig":
+    """The settings of the preset, fitted to the base model and changed by the options."""
     from tpad.training.ablations.definitions import apply_ablation
     from tpad.training.config import preset
 
@@ -101,6 +102,8 @@ def _config(args: Namespace, preset_name: str) -> "TrainingConfig":
     if args.features_only:
         _check_features_only(args)
         config = replace(config, features_only=True, baselines=())
+    if base is not None and not base.may_see:
+        config = config.without_pictures()
     for option in fields(config.model):
         if getattr(args, option.name) is not None:
             config = config.override(f"model.{option.name}", getattr(args, option.name))

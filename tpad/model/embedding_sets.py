@@ -33,6 +33,11 @@ class EmbeddingSet:
     reads_pictures: bool = True
     has_fields: bool = True
 
+    @property
+    def needs_tower(self) -> bool:
+        """Whether it has features of the vision tower alone."""
+        return "vision" in self.parts
+
 
 EMBEDDING_SETS = {
     one.name: one

@@ -112,6 +112,10 @@ class ItemEncoder:
 
         Returns:
             name -> (n, d) float32.
+
+        Raises:
+            ConfigError: there is no such set.
+            DataError: an item has only a picture, and the bundle reads none; or vectors do not fit.
         """
         sets = self.sets if sets is None else tuple(sets)
         for name in sets:
@@ -120,10 +124,13 @@ class ItemEncoder:
                     f"There is no embedding set {name!r}; choose from {', '.join(self.sets)}."
                 )
         if images is None:
+            reads = self.mllm.sees and self.reading.inputs != "text"
+            if not reads and any(map(_is_only_picture, items)):
+                raise DataError(
+                    "This bundle reads no pictures; give the new item a title or a description."
+                )
             # Pictures that no set uses are not read.
-            used = self.reading.inputs != "text" and any(
-                EMBEDDING_SETS[name].reads_pictures for name in sets
-            )
+            used = reads and any(EMBEDDING_SETS[name].reads_pictures for name in sets)
             images = encode_images(self.mllm, (item.image if used else None for item in items))
         extra = None if self.fields is None else self.fields.of_items(items)
         result = {}
@@ -252,6 +259,11 @@ class ItemEncoder:
         for name, vector in self.encode([item]).items():
             if not np.isfinite(vector).all():
                 raise ValueError(f"the embedding {name!r} of a test item contains NaN or infinity")
+
+
+def _is_only_picture(item: NewItem) -> bool:
+    text = item.title.strip() or item.description.strip()
+    return item.image is not None and not text and not item.vectors
 
 
 def _smallest_dtype(mllm: MLLM) -> torch.dtype | None:

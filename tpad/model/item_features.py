@@ -12,7 +12,7 @@ KINDS = ("vision", "image", "text", "last")
 
 def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
     """`ItemFeatures` as a flat mapping in a fixed order: name -> (n, d) float32."""
-    named = {"vision": features.vision}
+    named = {"vision": features.vision} if features.vision.shape[1] else {}
     for kind in KINDS[1:]:
         layers: dict[int, np.ndarray] = getattr(features, kind)
         named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}

@@ -123,6 +123,31 @@ class TrainingConfig:
         """Whether the model reads pictures."""
         return self.inputs != "text"
 
+    def without_pictures(self) -> "TrainingConfig":
+        """A copy for a base model that sees no pictures: it reads text, imagines no items with other
+        pictures, and leaves out the embedding sets of the vision tower."""
+        kept = tuple(name for name in self.baselines if not EMBEDDING_SETS[name].needs_tower)
+        imagined = replace(self.imagined, per_item=0)
+        return replace(self, inputs="text", imagined=imagined, baselines=kept)
+
+    def check_without_pictures(self) -> None:
+        """Check that a base model that sees no pictures is enough.
+
+        Raises:
+            ConfigError: the settings read pictures alone, or ask for features of a vision tower.
+        """
+        if self.inputs == "image":
+            raise ConfigError(
+                "The base model sees no pictures, so it cannot read them alone; set inputs to "
+                '"text", or choose a vision-language model with --mllm.'
+            )
+        for name in self.baselines:
+            if EMBEDDING_SETS[name].needs_tower:
+                raise ConfigError(
+                    f"The embedding set {name!r} needs a vision tower, and the base model has none; "
+                    "leave it out of baselines, or give picture vectors with --features NAME=FILE."
+                )
+
     def as_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)

@@ -27,6 +27,8 @@ def load_base(
         )
     if base is None:
         return None
+    if not base.may_see:  # before the weights are loaded
+        config.check_without_pictures()
     mllm = MLLM.load(
         base.path,
         config.model,

@@ -85,7 +85,7 @@ def train(
 
     Args:
         dataset: items and sessions; its pictures must have been checked.
-        base: the multimodal LLM; None with `config.features_only`, which needs none.
+        base: the language model; None with `config.features_only`, which needs none.
         config: all settings.
         out: folder of the bundle.
         work: workspace, the folder of the stages' results; by default `out` + ".work".
@@ -125,7 +125,7 @@ def train(
             recommenders={name: model for name, (model, _) in fitted.items()},
             tuned={name: asdict(tuning) for name, (_, tuning) in fitted.items()},
             config=config.as_json(),
-            base={} if base is None else base.record,
+            base={} if base is None else base.facts(run.context.mllm),
             extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: log},
         )
 
@@ -216,7 +216,7 @@ class Run:
             inputs.dataset,
             mllm,
             *inputs.texts,
-            reads_pictures=config.reads_pictures,
+            reads_pictures=config.reads_pictures and (mllm is None or mllm.sees),
             layers=() if mllm is None else knowledge.chosen_layers(config.knowledge, mllm),
             recommender=config.recommender.content,
             max_new_tokens=config.knowledge.max_new_tokens,

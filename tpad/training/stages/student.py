@@ -49,6 +49,7 @@ class Student:
     ) -> None:
         self.mllm, self.layers, self.images, self.n = mllm, sorted(layers), images, len(items)
         self.given = given
+        self.seen_layers = self.layers if mllm.sees else []  # those with features of image tokens
         self.vision = images.tower.float()  # (n_images, d_vision)
         self.items = items
         order = sorted(range(self.n), key=lambda i: (items[i].image is None, len(items[i].text)))
@@ -106,7 +107,8 @@ class Student:
     def width(self) -> int:
         """Number of features, without given vectors."""
         lasts = sum(1 for layer in self.layers if layer)
-        return self.vision.shape[1] + (2 * len(self.layers) + lasts) * self.mllm.hidden_size
+        means = len(self.layers) + len(self.seen_layers)
+        return self.vision.shape[1] + (means + lasts) * self.mllm.hidden_size
 
     def _features(self) -> Tensor:
         result = torch.zeros(self.n, self.width, device=self.mllm.device)
@@ -139,7 +141,7 @@ class Student:
         each = torch.arange(len(tower), device=self.mllm.device)
         states = {layer: hidden[layer].float() for layer in self.layers}  # each (B, L, d)
         parts = [tower.to(self.mllm.device)]
-        parts += [masked_mean(states[layer], batch.image_mask) for layer in self.layers]
+        parts += [masked_mean(states[layer], batch.image_mask) for layer in self.seen_layers]
         parts += [masked_mean(states[layer], batch.text_mask) for layer in self.layers]
         parts += [states[layer][each, batch.markers[:, 0]] for layer in self.layers if layer]
         return torch.cat(parts, dim=1)  # (B, D)
