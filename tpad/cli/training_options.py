@@ -90,7 +90,9 @@ def _add_data_options(group: _ArgumentGroup) -> None:
 def _add_model_options(group: _ArgumentGroup) -> None:
     """Those without a default become the settings of `tpad.mllm.ModelSettings`."""
     group.add_argument(
-        "--mllm", help="base model: a folder or a hub id (default: the embedded model)"
+        "--mllm",
+        help="base model: a folder, a hub id or a GGUF file of a vision-language model, or of a language "
+        "model that reads text only (default: the embedded model)",
     )
     group.add_argument("--revision", help="branch, tag or commit of the hub id")
     group.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")

@@ -1,4 +1,4 @@
-"""Vision-language models from the Hugging Face hub: load, prompt, encode, score, generate.
+"""Language models, most of which see pictures: load, prompt, encode, score, generate.
 
 ```python
 from PIL import Image
