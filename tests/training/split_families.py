@@ -43,7 +43,7 @@ def _results(family: str, split: Any) -> dict[str, np.ndarray]:
         for weight in weights:
             weight.copy_(torch.randn_like(weight) * 0.02)
     results = {f"last.{layer}": features.last[layer] for layer in layers}
-    results |= {f"image.{layer}": features.image[layer] for layer in layers}
+    results |= {f"image.{layer}": means for layer, means in features.image.items()}
     with mllm.adapters.use("own"):
         if processes.is_main():
             chat = [Turn(items[1], "")]

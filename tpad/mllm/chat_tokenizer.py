@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Encoding
 
 from tpad.errors import ModelError, one_line
-from tpad.mllm.chat_template import ChatTemplate
+from tpad.mllm.chat_template import DEFAULT_TEMPLATE, ChatTemplate
 from tpad.mllm.prompts import PromptRenderer
 
 MAX_SEQUENTIAL = 64
@@ -19,7 +19,8 @@ class ChatTokenizer:
     """Converts conversations and answers to tokens and back.
 
     Args:
-        processor: the model's processor, or its tokenizer if it sees no pictures.
+        processor: the model's processor, or its tokenizer if it sees no pictures. A tokenizer without a
+            chat template gets a plain one, which is saved with it.
         end_ids: further tokens that end an answer, from the model's generation config.
 
     Attributes:
@@ -47,9 +48,12 @@ class ChatTokenizer:
             )
         start = tokenizer("")["input_ids"][:1]
         self._bos: list[int] = start if start == [tokenizer.bos_token_id] else []
+        sees = tokenizer is not processor
+        if not sees and not tokenizer.chat_template:
+            tokenizer.chat_template = DEFAULT_TEMPLATE
         self.renderer = PromptRenderer(
             ChatTemplate(_default_template(processor), tokenizer.special_tokens_map),
-            None if tokenizer is processor else processor.image_token,
+            processor.image_token if sees else None,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
         )

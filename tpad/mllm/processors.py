@@ -18,7 +18,6 @@ import torch
 from PIL import Image, ImageOps
 
 from tpad.errors import ImageError, ModelError
-from tpad.mllm.chat_template import DEFAULT_TEMPLATE
 from tpad.mllm.hugging_face import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -104,8 +103,6 @@ def is_qwen_vl(family: str) -> bool:
 def load_processor(path: str | Path, family: str, **hub: Any) -> Any:
     """Load the processor of a checkpoint, or the tokenizer of a language model that sees no pictures.
 
-    A language model without a chat template gets a plain one.
-
     Args:
         path: folder or hub id.
         family: one of `FAMILIES`.
@@ -117,7 +114,6 @@ def load_processor(path: str | Path, family: str, **hub: Any) -> Any:
     cls = FAMILIES[family]
     tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **hub)
     if cls is None:
-        tokenizer.chat_template = tokenizer.chat_template or DEFAULT_TEMPLATE
         return tokenizer
     image_processor = AutoImageProcessor.from_pretrained(
         path, trust_remote_code=False, backend="pil", **hub
