@@ -56,23 +56,13 @@ def read_checkpoint(
     hub: dict[str, Any] = {"local_files_only": local_files_only}
     if revision is not None:
         hub["revision"] = revision
-    with loading(path):
-        check_checkpoint(path, **hub)
-        plain, _ = PreTrainedConfig.get_config_dict(path, **hub)
-    if "model_type" not in plain:
-        raise ModelError(f"The model {path} has no config.json that names its model_type.")
-    family = check_family(plain["model_type"], f"The model {path}")
-    packed = plain.get("quantization_config")
-    if packed and not settings.load_in_4bit:
-        raise ModelError(
-            f"The weights of {path} are quantised ({packed.get('quant_method')}); use the checkpoint "
-            "in full precision, or set load_in_4bit."
-        )
+    plain = _checked_config(path, settings, hub)
+    family: str = plain["model_type"]
     options: dict[str, Any] = {}
     if settings.load_in_4bit:
         check_4bit(device)
         options = loading_options(device, compute)
-        if packed:  # keep the quantisation of the checkpoint
+        if plain.get("quantization_config"):  # keep the quantisation of the checkpoint
             del options["quantization_config"]
     kind = AutoModelForImageTextToText if sees(family) else AutoModelForCausalLM
     with loading(path):
@@ -106,6 +96,23 @@ def read_checkpoint(
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"The model {path} lacks weights ({some}, …); download it again.")
     return model, processor
+
+
+def _checked_config(path: str, settings: ModelSettings, hub: dict[str, Any]) -> dict[str, Any]:
+    """The content of `config.json`, of a supported model that is quantised only if the settings say so."""
+    with loading(path):
+        check_checkpoint(path, **hub)
+        plain, _ = PreTrainedConfig.get_config_dict(path, **hub)
+    if "model_type" not in plain:
+        raise ModelError(f"The model {path} has no config.json that names its model_type.")
+    check_family(plain["model_type"], f"The model {path}")
+    packed = plain.get("quantization_config")
+    if packed and not settings.load_in_4bit:
+        raise ModelError(
+            f"The weights of {path} are quantised ({packed.get('quant_method')}); use the checkpoint "
+            "in full precision, or set load_in_4bit."
+        )
+    return plain
 
 
 def is_hub_id(path: str) -> bool:
