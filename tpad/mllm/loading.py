@@ -69,11 +69,6 @@ def read_checkpoint(
         check_size(plain, path, kind, **hub)
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
         processor = load_processor(path, family, **hub)
-        if getattr(config, "use_bidirectional_attention", False):
-            raise ModelError(
-                f"The model {path} reads texts in both directions, so it writes none; use a language "
-                "model, or give its vectors with --features."
-            )
         config._attn_implementation = attention_of(family)  # overrides the file, for all parts
         if sees(family):
             follow_model(processor, config)
@@ -106,6 +101,11 @@ def _checked_config(path: str, settings: ModelSettings, hub: dict[str, Any]) -> 
     if "model_type" not in plain:
         raise ModelError(f"The model {path} has no config.json that names its model_type.")
     check_family(plain["model_type"], f"The model {path}")
+    if plain.get("use_bidirectional_attention"):
+        raise ModelError(
+            f"The model {path} reads texts in both directions, so it writes none; use a language model, "
+            "or give its vectors with --features."
+        )
     packed = plain.get("quantization_config")
     if packed and not settings.load_in_4bit:
         raise ModelError(
