@@ -26,8 +26,7 @@ def example(tmp_path_factory):
     )
     world.item_table().to_csv(shop / "items.csv", index=False)
     world.interaction_table().to_csv(shop / "interactions.csv", index=False)
-    facts = {"law": world.law.as_json(), "popularity": world.law.popularity.tolist()}
-    (shop / "world.json").write_text(json.dumps(facts))
+    (shop / "world.json").write_text(json.dumps(world.facts()))
     main = runpy.run_path(str(EXAMPLES / "import_peer.py"))["main"]
     assert main(["--folder", str(folder)]) == 0
     return folder
