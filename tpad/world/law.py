@@ -121,7 +121,7 @@ class LawConfig:
     zipf_shift: Weight = 0.08
     """Shift q of that law, as a share of the items. It flattens the top, so that no item has a large share
     of all clicks."""
-    brand_spread: Weight = 1.5
+    brand_spread: Weight = 3.0
     """Influence of the brand on the popularity order, in standard deviations of the random part."""
 
 
