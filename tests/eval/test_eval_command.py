@@ -119,8 +119,7 @@ def test_a_demo_shop_is_compared_with_its_oracle(tmp_path, capsys):
     )
     world.item_table().to_csv(shop_folder / "items.csv", index=False)
     world.interaction_table().to_csv(shop_folder / "interactions.csv", index=False)
-    facts = {"law": world.law.as_json(), "popularity": world.law.popularity.tolist()}
-    (shop_folder / "world.json").write_text(json.dumps(facts))
+    (shop_folder / "world.json").write_text(json.dumps(world.facts()))
     arguments = ["--world", str(shop_folder), "--database", str(tmp_path / "r.db")]
     assert command.main([*arguments, "--models", "popularity", "oracle", "--seeds", "3"]) == 0
     page = capsys.readouterr().out

@@ -20,8 +20,7 @@ def shop(tmp_path_factory):
     )
     world.item_table().to_csv(folder / "items.csv", index=False)
     world.interaction_table().to_csv(folder / "interactions.csv", index=False)
-    facts = {"law": world.law.as_json(), "popularity": world.law.popularity.tolist()}
-    (folder / "world.json").write_text(json.dumps(facts))
+    (folder / "world.json").write_text(json.dumps(world.facts()))
     return folder
 
 

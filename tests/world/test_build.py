@@ -78,8 +78,9 @@ def test_the_folder_has_all_files(folder):
     assert len(arrivals) == 24
     assert all((folder / "arrivals" / path).is_file() for path in arrivals.image)
     world = json.loads((folder / "world.json").read_text())
-    assert world["seed"] == 3 and world["version"] == 1 and world["config"]["items"] == 48
+    assert world["seed"] == 3 and world["version"] == 2 and world["config"]["items"] == 48
     assert world["law"]["noise"] == 0.05 and len(world["popularity"]) == 48
+    assert len(world["partners"]["rows"]) == 48
     cold = (folder / "cold_items.txt").read_text().split()
     assert len(cold) == round(0.15 * 48)
 

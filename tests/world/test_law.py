@@ -26,7 +26,7 @@ def phone_case(
     colour: str = "red", spec: str = "nova 5", kind: str = "phone case", **look
 ) -> Product:
     facts = {"type": kind, "colour": colour, "pattern": "striped", "emblem": "none"} | look
-    return Product(Look(**facts), spec, "Kipo", "standard")
+    return Product(Look(**facts), spec, "Kipo", "standard", "travel")
 
 
 def test_probabilities_sum_to_one_and_never_repeat_an_item(world):
@@ -53,6 +53,15 @@ def test_items_that_do_not_exist_yet_have_no_chance(world):
     assert (world.law.next_item(np.array([], np.int64), allowed)[world.cold] == 0).all()
 
 
+def test_where_nothing_follows_popularity_decides(world):
+    session = np.array([7])
+    allowed = world.law.transition[7] == 0
+    chance = world.law.next_item(session, allowed)
+    likely = np.where(allowed, world.law.popularity, 0.0)
+    likely[7] = 0.0
+    assert chance == pytest.approx(likely / likely.sum())
+
+
 def test_a_type_that_the_session_has_is_dampened(world):
     kinds = np.array([p.look.type for p in world.products])
     lively = Law(replace(world.law.config, seen_type=1.0), *_rest(world.law))
@@ -66,11 +75,13 @@ def _rest(law: Law) -> tuple:
 
 
 def test_what_follows_what_has_a_direction(world):
+    """Without partners, the type of an item decides which types follow."""
     kinds = np.array([p.look.type for p in world.products])
+    transition = Law.of(world.products, world.law.popularity, world.law.config).transition
     mass = np.zeros((len(ALL_TYPES), len(ALL_TYPES)))
     for i, first in enumerate(ALL_TYPES):
         for j, then in enumerate(ALL_TYPES):
-            mass[i, j] = world.law.transition[np.ix_(kinds == first, kinds == then)].sum(1).mean()
+            mass[i, j] = transition[np.ix_(kinds == first, kinds == then)].sum(1).mean()
             assert mass[i, j] == pytest.approx(COMPLEMENTS[first].get(then, 0.0), abs=1e-9)
     phone, case = ALL_TYPES.index("phone"), ALL_TYPES.index("phone case")
     assert mass[phone, case] == pytest.approx(0.5) and mass[case, phone] == 0
@@ -93,6 +104,7 @@ def test_every_type_leads_on_to_others_and_every_colour_goes_with_itself():
         ("no_emblem", phone_case()),
         ("other_pattern", phone_case(emblem="star", pattern="checked")),
         ("other_tier", replace(phone_case(emblem="star"), tier="premium")),
+        ("other_occasion", replace(phone_case(emblem="star"), occasion="gift")),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")  # nothing follows a case in this tiny shop
@@ -118,11 +130,12 @@ def test_an_early_item_still_matters(world):
     assert first[cases].sum() > middle[cases].sum()
 
 
-def test_popularity_is_zipfian_and_favours_famous_brands(world):
+def test_popularity_follows_the_zipf_mandelbrot_law_and_favours_famous_brands(world):
     weights = popularity_weights(world.products, world.law.config, 7)
     assert weights.sum() == pytest.approx(1.0)
     ranked = np.sort(weights)[::-1]
-    slope = np.polyfit(np.log(np.arange(1, 97)), np.log(ranked), 1)[0]
+    ranks = np.arange(1, 97) + 96 * world.law.config.zipf_shift
+    slope = np.polyfit(np.log(ranks), np.log(ranked), 1)[0]
     assert slope == pytest.approx(-world.law.config.zipf, abs=1e-6)
     # The favourite brand of each department is clicked more than the last one.
     big = World(WorldConfig(items=1200))

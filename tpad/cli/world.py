@@ -11,7 +11,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="new folder to write the shop to")
     _add_number(parser, "--seed", 7, "seed of every random draw")
     _add_number(parser, "--items", 1200, "items in the catalogue")
-    _add_number(parser, "--train", 14_000, "training sessions")
+    _add_number(parser, "--train", 8_000, "training sessions")
     _add_number(parser, "--validation", 1_500, "validation sessions")
     _add_number(parser, "--test", 3_000, "test sessions")
     _add_number(parser, "--workers", 2, "processes that draw pictures")

@@ -1,7 +1,8 @@
 """The attributes of the demo shop's products, and the combinations that shops may use.
 
 Colour, pattern and emblem can only be *seen* in the picture; the spec (a compatible phone series, a
-flavour or a size) can only be *read* in the text. The type can be seen and is usually named as well.
+flavour or a size) can only be *read* in the text. The type can be seen and is usually named as well. The
+occasion (what the product is for) is read too, but never named; see `tpad.world.occasions`.
 """
 
 import zlib
@@ -70,6 +71,7 @@ BRANDS: dict[str, tuple[str, ...]] = {
     "sports": ("Stride", "Peakline", "Corsa", "Vento", "Fjell", "Rally"),
 }
 TIERS = ("budget", "standard", "premium")
+OCCASIONS = ("travel", "children", "gift", "office", "party")
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Product:
-    """All attributes of a product: its look, and those that only text and price show."""
+    """All attributes of a product: its look, and those that only text and price show.
+
+    Only the products of a shop have an occasion. It is "" in pretraining, and in shops of version 1.
+    """
 
     look: Look
     spec: str
     brand: str
     tier: str
+    occasion: str = ""
 
     @property
     def department(self) -> str:

@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +22,7 @@ from tpad.world.attributes import (
     ALL_TYPES,
     BRANDS,
     DEPARTMENT_OF,
+    OCCASIONS,
     SPECS,
     TIERS,
     Look,
@@ -31,10 +32,11 @@ from tpad.world.attributes import (
 from tpad.world.drawing.product import draw
 from tpad.world.language import ShopText, describe, write
 from tpad.world.law import Law, LawConfig, popularity_weights
-from tpad.world.oracle import ATTRIBUTE_PREFIX
+from tpad.world.occasions import with_occasion
+from tpad.world.oracle import ATTRIBUTE_PREFIX, VERSION
+from tpad.world.partners import Partners, draw_partners
 from tpad.world.shoppers import draw_sessions
 
-VERSION = 1
 PICTURE_SIZE = 256
 WEBP_QUALITY = 82
 START = 1_767_225_600  # 2026-01-01 00:00 UTC
@@ -77,7 +79,7 @@ class WorldConfig:
     """Determines everything."""
     items: Annotated[int, Field(ge=2 * len(ALL_TYPES))] = 1200
     """Number of items in the catalogue."""
-    train_sessions: Count = 14_000
+    train_sessions: Count = 8_000
     """Training sessions; none has a cold item."""
     validation_sessions: Count = 1_500
     """Validation sessions; none has a cold item."""
@@ -112,7 +114,9 @@ class World:
         rng.shuffle(kinds)
         products = [_product(rng.choice(owned[kind]), rng) for kind in kinds]
         kinds = [ALL_TYPES[i % len(ALL_TYPES)] for i in range(self.config.arrivals)]
-        return products + [_product(rng.choice(fresh[kind]), rng) for kind in kinds]
+        products += [_product(rng.choice(fresh[kind]), rng) for kind in kinds]
+        rng = random.Random(f"{self.config.seed}/occasion")
+        return [replace(product, occasion=rng.choice(OCCASIONS)) for product in products]
 
     @cached_property
     def products(self) -> list[Product]:
@@ -127,16 +131,26 @@ class World:
     @cached_property
     def texts(self) -> list[ShopText]:
         """Title and description of each product, by row."""
-        return [
-            write(product, random.Random(f"{self.config.seed}/text/{row}"))
-            for row, product in enumerate(self.products)
-        ]
+        return self._texts(self.products, "text")
+
+    def _texts(self, products: list[Product], salt: str) -> list[ShopText]:
+        written = []
+        for row, product in enumerate(products):
+            text = write(product, random.Random(f"{self.config.seed}/{salt}/{row}"))
+            rng = random.Random(f"{self.config.seed}/{salt}-occasion/{row}")
+            written.append(with_occasion(text, product.occasion, rng))
+        return written
 
     @cached_property
     def law(self) -> Law:
         """The law of the shoppers."""
         popularity = popularity_weights(self.products, self.law_config, self.config.seed)
-        return Law.of(self.products, popularity, self.law_config)
+        return Law.of(self.products, popularity, self.law_config, self.partners)
+
+    @cached_property
+    def partners(self) -> Partners:
+        """The partners of each item."""
+        return draw_partners(self.products, self.config.seed)
 
     @cached_property
     def cold(self) -> np.ndarray:
@@ -169,10 +183,7 @@ class World:
 
     def arrivals_table(self) -> pd.DataFrame:
         """The new arrivals as in `arrivals.csv`."""
-        texts = [
-            write(product, random.Random(f"{self.config.seed}/arrival/{row}"))
-            for row, product in enumerate(self.arrivals)
-        ]
+        texts = self._texts(self.arrivals, "arrival")
         ids = [f"arrival-{row:02d}" for row in range(len(texts))]
         return self._table(self.arrivals, texts, ids, "arrival-price", "arrivals")
 
@@ -201,6 +212,7 @@ class World:
             "spec": [p.spec for p in products],
             "brand": [p.brand for p in products],
             "tier": [p.tier for p in products],
+            "occasion": [p.occasion for p in products],
         }
         return table.assign(**{ATTRIBUTE_PREFIX + name: values for name, values in facts.items()})
 
@@ -226,8 +238,22 @@ class World:
             }
         )
 
+    def facts(self) -> dict:
+        """What `world.json` holds: everything about the law that the item table does not tell."""
+        return {
+            "version": VERSION,
+            "seed": self.config.seed,
+            "config": asdict(self.config),
+            "law": self.law.as_json(),
+            "popularity": self.law.popularity.tolist(),
+            "partners": self.partners.as_json(),
+        }
+
     def describe(self, row: int) -> str:
-        """The plain description of what picture and text of one item together show."""
+        """The plain description of what picture and text of one item together show.
+
+        It leaves the occasion out: the embedded model never learns to name it.
+        """
         text = self.texts[row]
         return describe(self.products[row], text.tells_spec, text.tells_brand)
 
@@ -267,14 +293,7 @@ def _write_files(
     _write_table(world.interaction_table(), folder / "interactions.csv")
     cold_ids = items[Columns.ITEM_ID][world.cold]
     (folder / "cold_items.txt").write_text("".join(f"{i}\n" for i in cold_ids), "utf-8")
-    facts = {
-        "version": VERSION,
-        "seed": world.config.seed,
-        "config": asdict(world.config),
-        "law": world.law.as_json(),
-        "popularity": world.law.popularity.tolist(),
-    }
-    (folder / "world.json").write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    (folder / "world.json").write_text(json.dumps(world.facts(), indent=1) + "\n", "utf-8")
 
     jobs = [
         (product.look, f"{world.config.seed}/{path}", folder / path)

@@ -3,11 +3,13 @@
 The probability of the next item j after a session s = (i1 … in) is
 
     P(j | s) = noise · pop(j) + (1 − noise) · Σ_k w_k · T(j | i_k) · fresh(j, s)      (each renormalised)
+    T(j | i) = (1 − partner_share) · A(j | i) + partner_share · B(j | i)
 
-where `T(j | i)` is large for *complements* of i: the graph of types is directed, and the spec, colour,
-emblem, pattern and price tier of j must match those of i; `w_k` is largest for the last item and second
-largest for the first one, so that early items have a lasting effect; `fresh` reduces the weight of types
-that the session already has. No item occurs twice in a session.
+where `A(j | i)` is large for *complements* of i: the graph of types is directed, and the spec, colour,
+emblem, pattern, price tier and occasion of j must match those of i; within a type it is proportional to the
+popularity. `B(j | i)` is the weight of j among the *partners* of i, which no attribute shows. `w_k` is largest
+for the last item and second largest for the first one, so that early items have a lasting effect; `fresh`
+reduces the weight of types that the session already has. No item occurs twice in a session.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tpad.settings import Share, Weight, settings
-from tpad.world.attributes import BRANDS, COLOURS, EMBLEMS, PATTERNS, SPECS, TIERS, Product
+from tpad.world.attributes import (
+    BRANDS,
+    COLOURS,
+    EMBLEMS,
+    OCCASIONS,
+    PATTERNS,
+    SPECS,
+    TIERS,
+    Product,
+)
+from tpad.world.partners import Partners
 
 COMPLEMENTS: dict[str, dict[str, float]] = {
     "phone": {"phone case": 0.5, "charger": 0.2, "headphones": 0.15, "smartwatch": 0.15},
@@ -97,16 +109,24 @@ class LawConfig:
     """Weight of an item whose pattern does not match that of the earlier item."""
     other_tier: Weight = 0.5
     """Weight of an item of another price tier."""
+    other_occasion: Weight = 0.2
+    """Weight of an item for another occasion."""
+    partner_share: Share = 0.25
+    """Share of the transitions that follow from the two items and not from their attributes."""
     seen_type: Weight = 0.15
     """Weight of an item of a type that the session already has."""
-    zipf: Weight = 0.6
-    """Exponent of Zipf's law for the popularity."""
-    brand_spread: Weight = 1.5
+    zipf: Weight = 3.0
+    """Exponent z of the Zipf–Mandelbrot law: the r-th of n items has a popularity proportional to
+    1 / (r + q n)^z."""
+    zipf_shift: Weight = 0.08
+    """Shift q of that law, as a share of the items. It flattens the top, so that no item has a large share
+    of all clicks."""
+    brand_spread: Weight = 3.0
     """Influence of the brand on the popularity order, in standard deviations of the random part."""
 
 
 def popularity_weights(products: Sequence[Product], law: LawConfig, seed: int) -> np.ndarray:
-    """Zipfian popularity (n_items,), summing to 1.
+    """Popularity (n_items,) by the Zipf–Mandelbrot law, summing to 1.
 
     The order depends on the brand (the first brand of a department is the most popular) and on chance,
     so the popularity of a new item can partly be predicted.
@@ -115,8 +135,9 @@ def popularity_weights(products: Sequence[Product], law: LawConfig, seed: int) -
     fame = np.array([-BRANDS[p.department].index(p.brand) for p in products], dtype=np.float64)
     fame *= law.brand_spread / 1.7  # six equally frequent brands have a standard deviation of 1.7
     order = np.argsort(-(fame + rng.standard_normal(len(products))), kind="stable")
-    weights = np.empty(len(products))
-    weights[order] = 1.0 / np.arange(1, len(products) + 1) ** law.zipf
+    n = len(products)
+    weights = np.empty(n)
+    weights[order] = 1.0 / (np.arange(1, n + 1) + law.zipf_shift * n) ** law.zipf
     return weights / weights.sum()
 
 
@@ -135,10 +156,10 @@ def _goes_with(
     return matrix
 
 
-def transition_matrix(
+def complement_matrix(
     products: Sequence[Product], popularity: np.ndarray, law: LawConfig
 ) -> np.ndarray:
-    """`T[i, j]`, the probability that a complement of item i is item j: (n_items, n_items), rows sum to 1."""
+    """`A[i, j]`, the probability that a complement of item i is item j: (n_items, n_items), rows sum to 1."""
     types = tuple(COMPLEMENTS)
     kind = _codes([p.look.type for p in products], types)
     colour = _codes([p.look.colour for p in products], COLOURS)
@@ -147,6 +168,8 @@ def transition_matrix(
     tier = _codes([p.tier for p in products], TIERS)
     specs = tuple(s for group in SPECS.values() for s in group)
     spec = _codes([p.spec for p in products], specs)
+    occasions = (*OCCASIONS, "")
+    occasion = _codes([p.occasion for p in products], occasions)
 
     same_spec = {s: FLAVOUR_GOES_WITH.get(s, (s,)) for s in specs}
     spec_fit = _goes_with(same_spec, specs, law.other_spec)
@@ -158,6 +181,9 @@ def transition_matrix(
     emblem_fit[none, :] = emblem_fit[:, none] = law.no_emblem
     tier_fit = np.full((len(TIERS), len(TIERS)), law.other_tier)
     np.fill_diagonal(tier_fit, 1.0)
+    occasion_fit = np.full((len(occasions), len(occasions)), law.other_occasion)
+    np.fill_diagonal(occasion_fit, 1.0)
+    occasion_fit[-1, :] = occasion_fit[:, -1] = 1.0  # an item without an occasion suits all of them
 
     pair = np.ix_
     fit = (
@@ -166,6 +192,7 @@ def transition_matrix(
         * pattern_fit[pair(pattern, pattern)]
         * emblem_fit[pair(emblem, emblem)]
         * tier_fit[pair(tier, tier)]
+        * occasion_fit[pair(occasion, occasion)]
         * popularity[None, :]
     )  # (n_items, n_items)
     follows = np.zeros((len(types), len(types)))
@@ -200,16 +227,27 @@ class Law:
     kind: np.ndarray
 
     @classmethod
-    def of(cls, products: Sequence[Product], popularity: np.ndarray, config: LawConfig) -> "Law":
-        """The law for products with the given popularity (n_items,)."""
+    def of(
+        cls,
+        products: Sequence[Product],
+        popularity: np.ndarray,
+        config: LawConfig,
+        partners: Partners | None = None,
+    ) -> "Law":
+        """The law for products with the given popularity (n_items,); T is A if there are no partners."""
         kind = _codes([p.look.type for p in products], tuple(COMPLEMENTS))
-        return cls(config, popularity, transition_matrix(products, popularity, config), kind)
+        transition = complement_matrix(products, popularity, config)
+        if partners is not None:
+            share = config.partner_share
+            transition = (1.0 - share) * transition + share * partners.matrix()
+        return cls(config, popularity, transition, kind)
 
     def next_item(self, session: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
         """Exact probability of every next item.
 
         Args:
-            session: (n,) item rows in time order; if empty, the popularity decides.
+            session: (n,) item rows in time order; if empty, or if no allowed item follows any of them, the
+                popularity decides.
             allowed: (n_items,) bool, items that exist at that time; all by default.
 
         Returns:
@@ -226,6 +264,8 @@ class Law:
         mix[session] = 0.0
         if allowed is not None:
             mix[~allowed] = 0.0
+        if not mix.any():  # everything that may follow is in the session, or does not exist yet
+            return chance / chance.sum()
         noise = self.config.noise
         return noise * chance / chance.sum() + (1.0 - noise) * mix / mix.sum()
 

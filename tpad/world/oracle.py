@@ -10,9 +10,15 @@ import pandas as pd
 from tpad.errors import DataError
 from tpad.world.attributes import Look, Product
 from tpad.world.law import Law, LawConfig
+from tpad.world.partners import Partners
 
 ATTRIBUTES = ("type", "colour", "pattern", "emblem", "spec", "brand", "tier")
+OCCASION = "occasion"  # not in the tables of version 1
 ATTRIBUTE_PREFIX = "attr_"
+VERSION = 2
+"""Version of `world.json`. Shops of version 1 have no partners and no occasions."""
+NOT_IN_VERSION_1 = {"other_occasion": 1.0, "partner_share": 0.0, "zipf_shift": 0.0}
+"""Settings of the law that version 1 lacks -> the values at which they change nothing."""
 
 
 def products_of(items: pd.DataFrame) -> list[Product]:
@@ -23,11 +29,10 @@ def products_of(items: pd.DataFrame) -> list[Product]:
             f"The item table has no column {ATTRIBUTE_PREFIX}{missing[0]}: only the items.csv of "
             "a demo shop has an oracle."
         )
-    columns = (items[ATTRIBUTE_PREFIX + a].tolist() for a in ATTRIBUTES)
-    return [
-        Product(Look(kind, colour, pattern, emblem), spec, brand, tier)
-        for kind, colour, pattern, emblem, spec, brand, tier in zip(*columns, strict=True)
-    ]
+    columns = [items[ATTRIBUTE_PREFIX + a].tolist() for a in ATTRIBUTES]
+    occasion = ATTRIBUTE_PREFIX + OCCASION
+    columns.append(items[occasion].tolist() if occasion in items.columns else [""] * len(items))
+    return [Product(Look(*facts[:4]), *facts[4:]) for facts in zip(*columns, strict=True)]
 
 
 def attribute_table(items: pd.DataFrame) -> np.ndarray:
@@ -50,15 +55,34 @@ class Oracle:
 
     @classmethod
     def load(cls, items: pd.DataFrame, world_json: Path) -> "Oracle":
-        """Load the law from the item table (with `attr_*` columns) and `world.json`."""
+        """Load the law from the item table (with `attr_*` columns) and `world.json`.
+
+        Raises:
+            DataError: the file is of a newer version, or does not belong to the table.
+        """
         world = json.loads(Path(world_json).read_text("utf-8"))
+        if world["version"] > VERSION:
+            raise DataError(
+                f"{world_json} has version {world['version']}, but this version of tpad reads versions "
+                f"up to {VERSION}; update tpad."
+            )
         popularity = np.asarray(world["popularity"])
         if len(popularity) != len(items):
             raise DataError(
                 f"{world_json} describes {len(popularity)} items but the item table has {len(items)}; "
                 "make the shop again with `python -m tpad world`."
             )
-        return cls(Law.of(products_of(items), popularity, LawConfig(**world["law"])))
+        products = products_of(items)
+        if world["version"] == 1:
+            law = Law.of(products, popularity, LawConfig(**NOT_IN_VERSION_1 | world["law"]))
+            return cls(law)
+        if not all(product.occasion for product in products):
+            raise DataError(
+                f"{world_json} belongs to a table with the column {ATTRIBUTE_PREFIX}{OCCASION}; use "
+                "the items.csv beside it."
+            )
+        partners = Partners.from_json(world["partners"])
+        return cls(Law.of(products, popularity, LawConfig(**world["law"]), partners))
 
     def fit(self, dataset: object) -> "Oracle":
         """Does nothing: the law is known."""
