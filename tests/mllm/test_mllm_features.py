@@ -50,6 +50,24 @@ def test_features_have_the_stated_shapes_and_masks(loaded, items):
     np.testing.assert_array_equal(features.vision.any(1), shown)
 
 
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_layers_after_the_last_needed_one_are_not_run(loaded, items, layer):
+    run = []
+    layers = loaded.model.get_decoder().layers
+    handles = [
+        one.register_forward_hook(lambda *_, number=number: run.append(number))
+        for number, one in enumerate(layers, 1)
+    ]
+    some = encode_items(loaded, items, instruction="Describe it.", layers=[0, layer])
+    for handle in handles:
+        handle.remove()
+    assert run == list(range(1, layer + 1))
+    whole = encode(loaded, items)
+    for name in ("image", "text", "last"):
+        for number, values in getattr(some, name).items():
+            np.testing.assert_allclose(values, getattr(whole, name)[number], atol=TOLERANCE)
+
+
 def test_a_saved_model_gives_equal_features(loaded, items, tmp_path):
     loaded.save(tmp_path / "again")
     assert_equal(

@@ -67,7 +67,7 @@ class Output:
 
     Attributes:
         hidden: layer -> (B, L, d) states; 0 = input embeddings, `num_layers` = after the last norm.
-        last_hidden: (B, L, d), the same as hidden[num_layers].
+        last_hidden: (B, L, d), states of the last layer that was run, see `MLLM.forward`.
         logits: (B, L, V). If the batch has labels, (M, V) for the M label tokens only, since the
             product with the vocabulary is expensive. None if not needed.
         targets: (M,) the label tokens; None without labels.

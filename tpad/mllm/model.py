@@ -13,6 +13,7 @@ from tpad.mllm.adapters import Adapters
 from tpad.mllm.attention import masks_after
 from tpad.mllm.batches import IGNORED, Batch, Output
 from tpad.mllm.chat_tokenizer import ChatTokenizer
+from tpad.mllm.first_layers import first_layers
 from tpad.mllm.hugging_face import DynamicCache, PreTrainedModel
 from tpad.mllm.image_tokens import check_image_tokens
 from tpad.mllm.loading import loading, read_checkpoint
@@ -88,6 +89,7 @@ class MLLM:
             model = model.to(device=self.device, dtype=weights)  # type: ignore[call-arg]
         if settings.gradient_checkpointing:
             model.activation_checkpointing_enable()
+        self._is_split = split is not None
         self.model: Any = model.eval()
         self.processor = processor
         self.tokenizer: Any = getattr(processor, "tokenizer", processor)
@@ -179,6 +181,8 @@ class MLLM:
     ) -> Output:
         """Run a forward pass over a batch; gradients flow where they are enabled.
 
+        If only the states of some layers are needed, the layers after the last of these are not run.
+
         Args:
             batch: from `collate`.
             layers: the layers whose hidden states are returned.
@@ -186,26 +190,34 @@ class MLLM:
             use_cache: whether to return keys and values, for `forward_cached`.
         """
         batch = batch.to(self.device)
+        last = max(layers, default=self.num_layers)
+        if need_logits or use_cache or self._is_split:
+            last = self.num_layers
         options: dict[str, Any] = {}
-        if layers:
-            options["output_hidden_states"] = sorted(set(layers))
+        if captured := sorted({layer for layer in layers if layer < last}):
+            options["output_hidden_states"] = captured
         vision = batch.vision
         if isinstance(vision, Pixels):
             vision = run_vision(self.model, vision)
         if vision is not None:
             options["mm_encoder_outputs"] = {"image": vision.as_outputs()}
-        result = self.model.model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            cache=DynamicCache() if use_cache else None,  # of all tokens, also in a sliding window
-            use_cache=use_cache,
-            return_dict=True,
-            **options,
-        )
+        ends = last < self.num_layers
+        scope: AbstractContextManager[list[torch.Tensor]]
+        scope = first_layers(self.model, last) if ends else nullcontext([])
+        with scope as after_last:
+            result = self.model.model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=batch.position_ids,
+                cache=DynamicCache() if use_cache else None,  # of all tokens, also in a window
+                use_cache=use_cache,
+                return_dict=True,
+                **options,
+            )
+        states = after_last[-1] if ends else result.last_hidden_state  # (B, L, d)
         output = Output(
-            {layer: result.hidden_states[layer] for layer in layers},
-            result.last_hidden_state,
+            {layer: states if layer == last else result.hidden_states[layer] for layer in layers},
+            states,
             cache=result.cache if use_cache else None,
         )
         if need_logits:
