@@ -8,13 +8,16 @@ import torch
 from stage_runs import context_of, logged, new_stage
 
 from tpad.mllm import MLLM
+from tpad.mllm.adapters import LoraSettings
 from tpad.mllm.collator import collate
 from tpad.training.ablations.definitions import apply_ablation
+from tpad.training.optimisation import Optimisation
 from tpad.training.pipeline import Run
 from tpad.training.ranking import contained
 from tpad.training.shop import Shop, read_texts
 from tpad.training.stages import describing, imagined, knowledge, pictures, transfer
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
+from tpad.training.stages.session_reading import SessionReader
 from tpad.training.workspace import Workspace
 
 
@@ -62,6 +65,42 @@ def test_no_cold_item_is_a_target_or_a_negative_of_the_transfer_stage(
             least = np.log(most / len(shop.warm_rows))
             assert len(log_q) == len(candidates)
             assert ((log_q > least - 1e-6) & (log_q <= 0)).all()
+
+
+def test_a_transfer_step_has_the_same_gradient_in_any_number_of_passes(
+    distil_context, trained, tmp_path
+):
+    windows = distil_context["transfer"].train.windows
+    context = context_of(trained, transfer.STAGE)
+    adapters = context.mllm.adapters
+    adapters.add(transfer.ADAPTER, LoraSettings(rank=4, alpha=8.0))
+    parameters = list(adapters.parameters(transfer.ADAPTER))
+    gradients = []
+    for most in (5, 2):
+        config = replace(trained.config.transfer, sessions_per_pass=most)
+        stage = new_stage(tmp_path / "stage")
+        training = transfer._Training(config, context, stage, {"train": windows, "validation": []})
+        torch.manual_seed(0)
+        for parameter in training.heads.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+        training.heads.eval()  # no dropout
+        optimisation = Optimisation([{"params": parameters, "lr": 0.0}], 1, clip=1e9)
+        with adapters.use(transfer.ADAPTER):
+            losses = training._step(windows[:5], np.random.default_rng(0), optimisation)
+        gradients.append([parameter.grad.clone() for parameter in parameters])
+        assert (losses > 0).all()
+    assert any(gradient.abs().sum() > 0 for gradient in gradients[0])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_passes_hold_each_session_once(distil_context):
+    windows = distil_context["transfer"].train.windows[:7]
+    passes = SessionReader(distil_context.shop, None).passes(windows, 3)
+    assert [len(one.windows) for one in passes] == [3, 2, 2]
+    read = sorted(window.tolist() for one in passes for window in one.windows)
+    assert read == sorted(window.tolist() for window in windows)
+    assert sum(one.n_terms[1] for one in passes) == sum(len(window) - 1 for window in windows)
 
 
 def test_transfer_features_do_not_depend_on_the_batch(distil_context):

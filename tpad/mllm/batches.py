@@ -49,6 +49,11 @@ class Batch:
         return replace(self, **{k: v.to(device) for k, v in moved.items() if v is not None})
 
     @property
+    def n_labels(self) -> int:
+        """Number of label tokens that the loss averages over, see `Output.n_targets`."""
+        return 0 if self.labels is None else int((self.labels[:, 1:] != IGNORED).sum())
+
+    @property
     def last_tokens(self) -> torch.Tensor:
         """(B,) index of the last token of each conversation whose reply is open."""
         return self.markers.max(1).values

@@ -10,7 +10,6 @@ With several processes, each reads its share of a batch of sessions. All process
 so each knows the targets of the whole batch and uses them as negatives without communication.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,6 @@ from torch import Tensor, nn
 from tpad.data.negatives import BatchTargets, sample_items
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
-from tpad.mllm.batches import Output
-from tpad.mllm.collator import collate
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import Count, Weight, settings
 from tpad.training.context import Context
@@ -31,6 +28,7 @@ from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
 from tpad.training.stages.knowledge import encode
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
+from tpad.training.stages.session_reading import SessionPass, SessionReader, by_length
 from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
@@ -45,6 +43,9 @@ class TransferConfig:
     """Passes over the training sessions."""
     batch_size: Count = 32
     """Sessions per step."""
+    sessions_per_pass: Count = 8
+    """Sessions in a forward pass. A step adds up the gradients of its passes: without dropout, the result
+    is the same for any number."""
     learning_rate: Weight = 2e-3
     """Peak learning rate of AdamW."""
     rank: Count = 16
@@ -161,7 +162,8 @@ class _Training:
         shop = context.shop
         self.config, self.shop, self.stage, self.seed = config, shop, stage, context.seed
         self.mllm, self.windows = context.mllm, windows
-        self.descriptions: list[str] = context["descriptions"]
+        descriptions = context["descriptions"] if config.generation else None
+        self.reader = SessionReader(shop, descriptions)
         warm = ~shop.dataset.cold
         self.table = item_matrix(context["knowledge"], warm).to(self.mllm.device)  # (n_items, D)
         self.warm = torch.from_numpy(shop.warm_rows).to(self.mllm.device)  # (n_warm,)
@@ -202,14 +204,11 @@ class _Training:
         self.mllm.model.train()
         self.heads.train()
         sums = np.zeros(2)
-        batches = list(self._batches([windows[i] for i in chosen], rng))
+        batches = by_length([windows[i] for i in chosen], self.config.batch_size, rng)
         what = f"epoch {epoch + 1}/{self.config.epochs}"
         bar = self.stage.bar(batches, len(batches), what)
         for batch in bar:
-            with self.mllm.autocast():
-                generation, following = self._losses(batch, rng)
-            optimisation.step(generation + self.config.next_weight * following)
-            now = processes.summed(float(generation.detach()), float(following.detach()))
+            now = self._step(batch, rng, optimisation)
             sums += now
             if hasattr(bar, "set_postfix"):
                 bar.set_postfix(gen=f"{now[0]:.3f}", next=f"{now[1]:.3f}")
@@ -225,44 +224,39 @@ class _Training:
             **validation,
         )
 
-    def _batches(
-        self, windows: list[np.ndarray], rng: np.random.Generator | None = None
-    ) -> Iterator[list[np.ndarray]]:
-        """Batches of windows of similar length; in random order if `rng` is given."""
-        size = self.config.batch_size
-        order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        if rng is not None:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        for batch in batches:
-            yield [windows[i] for i in batch]
+    def _step(
+        self, batch: list[np.ndarray], rng: np.random.Generator, optimisation: Optimisation
+    ) -> np.ndarray:
+        """One step on a batch of windows; returns both losses of the whole batch, (2,)."""
+        candidates = self._candidates(batch, rng)
+        passes = self.reader.passes(batch, self.config.sessions_per_pass)
+        # Both losses are means over the batch, so a pass counts by its share of their terms.
+        terms = np.array([one.n_terms for one in passes])  # (passes, 2)
+        totals = np.maximum(processes.summed(*terms.sum(0).tolist()), 1)  # (2,)
+        optimisation.zero_grad()
+        sums = np.zeros(2)
+        for one, (of_generation, of_next) in zip(passes, terms / totals, strict=True):
+            with self.mllm.autocast():
+                generation, following = self._losses(one, candidates)
+            generation, following = of_generation * generation, of_next * following
+            (generation + self.config.next_weight * following).backward()
+            sums += float(generation.detach()), float(following.detach())
+        optimisation.step()
+        return np.array(processes.summed(*sums.tolist()))
 
-    def _read(self, windows: list[np.ndarray], labels: bool) -> tuple[Output, Tensor]:
-        """Output of the model for some windows, and feature t of all their prefixes (n, d), in order."""
-        answers = self.descriptions if self.config.generation else None
-        chats = []
-        for window in windows:
-            chat = self.shop.conversation(window, answers)
-            chats.append(chat[:-1])  # the last item is only a target
-        batch = collate(self.mllm, chats, images=self.shop.images, with_labels=labels)
-        output = self.mllm.forward(batch, need_logits=labels)
-        rows, turns = torch.nonzero(batch.markers >= 0, as_tuple=True)
-        places = batch.markers[rows, turns].to(self.mllm.device)
-        return output, output.last_hidden[rows.to(self.mllm.device), places]  # (n, d)
-
-    def _losses(self, batch: list[np.ndarray], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """This process's share of both losses of a batch of windows."""
-        windows, counts = processes.batch_share(batch)
-        output, t = self._read(windows, labels=self.config.generation)
-        session, place, target = places(windows)
-        weights = processes.weights(output.n_targets * counts, len(target) * counts)
-        generation = weights[0] * (output.loss if self.config.generation else t.new_zeros(()))
+    def _losses(
+        self, one: SessionPass, candidates: tuple[Tensor, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Both losses of some windows; `candidates` as `_candidates` returns them."""
+        output, t = self.reader.read(one.batch)
+        rows, log_q = candidates  # (C,)
+        session, place, target = places(one.windows)
         targets = torch.from_numpy(target).to(t.device)  # (n,)
-        candidates, log_q = self._candidates(batch, rng)  # (C,)
-        scores = self.heads(t.float(), self.table[candidates])  # (n, C)
-        column = torch.searchsorted(candidates, targets)  # (n,)
-        seen = contained(prefix_items(windows, session, place), candidates)  # (n, C)
-        return generation, weights[1] * info_nce(scores, column, log_q=log_q, exclude=seen)
+        scores = self.heads(t.float(), self.table[rows])  # (n, C)
+        column = torch.searchsorted(rows, targets)  # (n,)
+        seen = contained(prefix_items(one.windows, session, place), rows)  # (n, C)
+        generation = output.loss if self.config.generation else t.new_zeros(())
+        return generation, info_nce(scores, column, log_q=log_q, exclude=seen)
 
     def _candidates(
         self, batch: list[np.ndarray], rng: np.random.Generator
@@ -288,7 +282,8 @@ class _Training:
         if not windows:
             return {}
         with self.mllm.autocast():
-            results = processes.parallel_map(self._validate_batch, self._batches(windows))
+            batches = by_length(windows, self.config.batch_size)
+            results = processes.parallel_map(self._validate_batch, batches)
         reciprocal = [one for ranks, _ in results for one in ranks]
         values = {"MRR@20": round(float(np.mean(reciprocal)), 4)}
         if self.config.generation:
@@ -297,7 +292,7 @@ class _Training:
 
     def _validate_batch(self, batch: list[np.ndarray]) -> tuple[list[float], float]:
         """Reciprocal ranks of a batch's targets among warm items, and its L_gen; 0 if it is not used."""
-        output, t = self._read(batch, labels=self.config.generation)
+        output, t = self.reader.read(self.reader.collate(batch, labels=True))
         loss = float(output.loss) if self.config.generation else 0.0
         session, place, target = places(batch)
         scores = self.heads(t.float(), self.table[self.warm])  # (n, n_warm)
@@ -321,7 +316,7 @@ class _Training:
             chunks = processes.share(chunks)
             for chunk in self.stage.bar(chunks, len(chunks), f"reading {split} sessions"):
                 with self.mllm.autocast():
-                    _, t = self._read([windows[i] for i in chunk], labels=False)
+                    _, t = self.reader.read(self.reader.collate([windows[i] for i in chunk]))
                 rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chunk])
                 features[rows] = t.float().cpu().numpy()
             processes.sum_in_place(features)
