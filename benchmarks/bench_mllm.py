@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tpad.training.optimisation import Optimisation
 from tpad.training.shop import Shop, read_texts
 from tpad.training.stages import transfer
 from tpad.training.stages.descriptions import shop_descriptions
+from tpad.training.stages.session_reading import by_length
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 32
@@ -123,6 +125,7 @@ class _NoStage:
 def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> tuple[float, float]:
     """Seconds for steps over `count` sessions."""
     config = preset("demo").transfer
+    config = replace(config, sessions_per_pass=config.batch_size)  # as the bare model reads them
     windows = shop.dataset.train.windows(config.max_items)[:count]
     mllm.adapters.add(transfer.ADAPTER, LoraSettings(rank=config.rank, alpha=2.0 * config.rank))
     descriptions = shop_descriptions(shop, preset("demo").knowledge.max_new_tokens)
@@ -146,7 +149,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
     stage: Any = _NoStage()
     run = transfer._Training(config, context, stage, {"train": windows, "validation": []})
     adapter = mllm.adapters.parameters(transfer.ADAPTER)
-    batches = list(run._batches(windows))
+    batches = by_length(windows, config.batch_size)
     ours_by = Optimisation(
         [{"params": adapter, "lr": 1e-4}, {"params": run.heads.parameters(), "lr": 1e-4}],
         steps=10_000,
@@ -161,9 +164,7 @@ def training(mllm: MLLM, shop: Shop, count: int, rounds: int, clock: Clock) -> t
 
     def ours() -> None:
         for some in batches:
-            with mllm.autocast():
-                written, following = run._losses(some, rng)
-            ours_by.step(written + config.next_weight * following)
+            run._step(some, rng, ours_by)
 
     def bare() -> None:
         for inputs, labels in ready:
