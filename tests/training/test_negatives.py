@@ -2,7 +2,6 @@
 
 from functools import partial
 from itertools import combinations
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from eval.baselines.losses import cross_entropy
 from tpad.data.negatives import BatchTargets, sample_items
 from tpad.training.information.bounds import info_nce
-from tpad.training.stages import transfer
+from tpad.training.stages.session_reading import by_length
 
 MOST, BATCH = 4_096, 32
 
@@ -35,9 +34,7 @@ def windows_over(n: int, count: int, rng: np.random.Generator) -> list[np.ndarra
 
 def batches_of_an_epoch(windows: list, rng: np.random.Generator) -> list:
     """As the transfer stage makes them."""
-    stage = SimpleNamespace(config=SimpleNamespace(batch_size=BATCH))
-    chosen = [windows[i] for i in rng.permutation(len(windows))]
-    return list(transfer._Training._batches(stage, chosen, rng))
+    return by_length([windows[i] for i in rng.permutation(len(windows))], BATCH, rng)
 
 
 @pytest.mark.parametrize("n", [5_000, 10_000, 50_000])
