@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tpad import Bundle
-from tpad.errors import DataError
-from tpad.training.probes import accuracy, known_facts, probe_bundle
+from tpad.data.sessions import Cases, Sessions
+from tpad.training.probes.facts import accuracy, fact_table, known_facts
+from tpad.training.probes.features import probed_features
+from tpad.training.probes.transitions import COLUMNS, probe_transitions, transition_table
 
 COLOURS = np.array(["red", "green", "blue", "black"])
 
@@ -54,9 +56,10 @@ def test_known_facts_are_the_true_attributes_or_category_and_price(dataset):
     facts = known_facts(replace(dataset, items=plain))
     assert set(facts) == {"category", "price band"}
     assert len(set(facts["price band"])) == 4
-    bare = plain.assign(category="", price=np.nan)
-    with pytest.raises(DataError, match="no category, price or attr_"):
-        known_facts(replace(dataset, items=bare))
+    bare = replace(dataset, items=plain.assign(category="", price=np.nan))
+    assert known_facts(bare) == {}
+    table = fact_table(bare, {("embedding", "one"): np.zeros((len(bare), 2))})
+    assert table.shape == (2, 0)
 
 
 def test_missing_prices_make_no_band(dataset):
@@ -67,7 +70,9 @@ def test_missing_prices_make_no_band(dataset):
 
 
 def test_every_stage_of_a_bundle_is_probed(trained):
-    table = probe_bundle(Bundle.load(trained.bundle))
+    bundle = Bundle.load(trained.bundle)
+    features = probed_features(bundle)
+    table = fact_table(bundle.dataset, features)
     stages = set(table.index.get_level_values("stage"))
     assert stages == {"", "knowledge", "transfer", "student", "heads", "embedding"}
     assert {"type", "colour", "spec"} <= set(table.columns)
@@ -83,3 +88,82 @@ def test_every_stage_of_a_bundle_is_probed(trained):
     # A picture shows its colour, also to a model that was never trained; noise does not.
     colour = table["colour"]
     assert colour["embedding", "vision"] > 2 * colour["embedding", "random"]
+    transitions = transition_table(bundle.dataset, features)
+    assert list(transitions) == COLUMNS and len(transitions) == 1 + len(features)
+    assert set(transitions.index) == rows - {("", "most frequent")} | {("", "chance")}
+    assert ((transitions >= 0) & (transitions <= 1)).all(axis=None)
+
+
+# --- transitions -----------------------------------------------------------------------------------
+
+
+N, DIRECTIONS = 600, 16
+
+
+@pytest.fixture(scope="module")
+def chains():
+    """Items in a space where j follows i if z_j is near a rotation of z_i; a third of them is never clicked.
+
+    Returns features, a function that draws sessions, and which items are held out.
+    """
+    rng = np.random.default_rng(1)
+    z = rng.normal(size=(N, DIRECTIONS))
+    turn = np.linalg.qr(rng.normal(size=(DIRECTIONS, DIRECTIONS)))[0]
+    held_out = rng.random(N) < 1 / 3
+
+    def next_of(item: int, allowed: np.ndarray) -> int:
+        score = 3 * z[item] @ turn @ z.T / DIRECTIONS**0.5 + rng.gumbel(size=N)
+        score[~allowed] = -np.inf
+        score[item] = -np.inf
+        return int(np.argmax(score))
+
+    return z, next_of, held_out
+
+
+def of_pairs(chains):
+    _, next_of, held_out = chains
+    rng = np.random.default_rng(2)
+    warm = np.flatnonzero(~held_out)
+    pairs = [(first, next_of(first, ~held_out)) for first in rng.choice(warm, 3_000)]
+    items = [np.array(pair, np.int32) for pair in pairs]
+    ids = np.array([str(n) for n in range(len(items))], dtype=object)
+    train = Sessions(ids, items, np.arange(len(items)))
+    firsts = rng.choice(warm, 400)
+    targets = np.array([next_of(first, held_out) for first in firsts], np.int32)
+    prefixes = [np.array([first], np.int32) for first in firsts]
+    return train, Cases(np.arange(len(prefixes)), prefixes, targets), held_out
+
+
+def test_a_directed_transition_is_found_and_is_not_similarity(chains):
+    train, cases, held_out = of_pairs(chains)
+    similar, found, remaining = probe_transitions(chains[0], train, cases, held_out)
+    chance = 20 / held_out.sum()
+    assert similar < 2 * chance
+    assert found > 4 * chance
+    assert remaining > 0.9 * found
+
+
+def test_noise_holds_no_transition(chains):
+    train, cases, held_out = of_pairs(chains)
+    noise = np.random.default_rng(3).normal(size=(N, DIRECTIONS))
+    chance = 20 / held_out.sum()
+    assert max(probe_transitions(noise, train, cases, held_out)) < 2 * chance
+
+
+def test_without_similarity_nothing_remains_of_similar_items(chains):
+    z, _, held_out = chains
+    rng = np.random.default_rng(4)
+    units = z / np.linalg.norm(z, axis=1, keepdims=True)
+    near = units @ units.T
+    np.fill_diagonal(near, -np.inf)
+    rows, warm = np.flatnonzero(held_out), np.flatnonzero(~held_out)
+    firsts = rng.choice(warm, 2_000)
+    items = [np.array([f, warm[np.argmax(near[f, warm])]], np.int32) for f in firsts]
+    ids = np.array([str(n) for n in range(len(items))], dtype=object)
+    train = Sessions(ids, items, np.arange(len(items)))
+    prefixes = [np.array([f], np.int32) for f in firsts[:300]]
+    targets = np.array([rows[np.argmax(near[p[0], rows])] for p in prefixes], np.int32)
+    cases = Cases(np.arange(300), prefixes, targets)
+    similar, found, remaining = probe_transitions(z, train, cases, held_out)
+    assert similar > 0.9 and found > 0.6
+    assert remaining < found / 2

@@ -1,4 +1,4 @@
-"""`python -m tpad probe`: which facts a linear probe reads from each embedding set."""
+"""`python -m tpad probe`: which facts, and which transitions, linear probes read from the features."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -12,13 +12,24 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     """Run the command."""
+    import pandas as pd
+
     from tpad.bundle import Bundle
     from tpad.io.csv_files import csv_text
     from tpad.io.files import replacing
-    from tpad.training.probes import probe_bundle
+    from tpad.training.probes.facts import fact_table
+    from tpad.training.probes.features import probed_features
+    from tpad.training.probes.transitions import transition_table
 
-    table = probe_bundle(Bundle.load(args.bundle))
-    print(table.to_string(float_format=lambda value: f"{value:.3f}"))
+    bundle = Bundle.load(args.bundle)
+    features = probed_features(bundle)
+    tables = {
+        "Facts about cold items: share of right answers": fact_table(bundle.dataset, features),
+        "Next items: P@20 among items without clicks": transition_table(bundle.dataset, features),
+    }
+    for title, table in tables.items():
+        shown = table.to_string(float_format=lambda value: f"{value:.3f}")
+        print(f"{title}\n{shown if table.columns.size else 'There is none to probe for.'}\n")
     if args.csv:
         with replacing(args.csv) as part:
-            part.write_text(csv_text(table, index=True), "utf-8")
+            part.write_text(csv_text(pd.concat(tables.values(), axis=1), index=True), "utf-8")

@@ -146,15 +146,9 @@ class ItemEncoder:
     # --- one method for each part -------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        parts = [concatenated(self.read(items, images, STUDENT))]  # (n, D)
-        if self.given is None and any(item.vectors for item in items):
-            raise DataError("This bundle uses no item vectors; leave out `vectors`.")
-        if self.given is not None:
-            given = self.given.of_items(items, lambda some: self._tfidf(some, images))  # (n, g)
-            parts.append(torch.from_numpy(given))
-        joined = torch.cat(parts, dim=1).to(self.scaler.mean.device)
+        scaled = self.scaled(self.read(items, images, STUDENT), items, images)  # (n, D)
         with torch.no_grad():
-            return self.heads.represent(self.scaler(joined)).cpu().numpy()
+            return self.heads.represent(scaled).cpu().numpy()
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
         return concatenated(self.read(items, images, self.reading.knowledge_adapter)).numpy()
@@ -216,6 +210,26 @@ class ItemEncoder:
                 images=images,
             )
         return named_features(encoded)
+
+    def scaled(
+        self, features: dict[str, np.ndarray], items: Sequence[NewItem], images: ImageCache
+    ) -> torch.Tensor:
+        """The input of the heads: standardised features, with given vectors last: (n, D).
+
+        Args:
+            features: of the student, see `read`.
+            items, images: as in `read`.
+
+        Raises:
+            DataError: an item's vectors do not fit.
+        """
+        parts = [concatenated(features)]
+        if self.given is None and any(item.vectors for item in items):
+            raise DataError("This bundle uses no item vectors; leave out `vectors`.")
+        if self.given is not None:
+            given = self.given.of_items(items, lambda some: self._tfidf(some, images))  # (n, g)
+            parts.append(torch.from_numpy(given))
+        return self.scaler(torch.cat(parts, dim=1).to(self.scaler.mean.device))
 
     # --- saving ------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""What linear probes read from features: facts about items, and what follows what."""
