@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -187,8 +188,11 @@ def probes(folder, monkeypatch):
 
     index = pd.MultiIndex.from_tuples([("=a", "@b")], names=["stage", "features"])
     table = pd.DataFrame({"+fact": [0.5]}, index=index)
-    monkeypatch.setattr(Bundle, "load", lambda path: None)
-    monkeypatch.setattr("tpad.training.probes.probe_bundle", lambda bundle: table)
+    monkeypatch.setattr(Bundle, "load", lambda path: SimpleNamespace(dataset=None))
+    probes = "tpad.training.probes"
+    monkeypatch.setattr(f"{probes}.features.probed_features", lambda bundle: {})
+    monkeypatch.setattr(f"{probes}.facts.fact_table", lambda *_: table)
+    monkeypatch.setattr(f"{probes}.transitions.transition_table", lambda *_: table[[]])
     probe.run(argparse.Namespace(bundle=folder, csv=folder / "p.csv"))
     return (folder / "p.csv").read_text("utf-8")
 
