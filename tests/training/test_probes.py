@@ -59,7 +59,7 @@ def test_known_facts_are_the_true_attributes_or_category_and_price(dataset):
     bare = replace(dataset, items=plain.assign(category="", price=np.nan))
     assert known_facts(bare) == {}
     table = fact_table(bare, {("embedding", "one"): np.zeros((len(bare), 2))})
-    assert table.shape == (2, 0)
+    assert table.empty
 
 
 def test_missing_prices_make_no_band(dataset):
@@ -141,6 +141,13 @@ def test_a_directed_transition_is_found_and_is_not_similarity(chains):
     assert similar < 2 * chance
     assert found > 4 * chance
     assert remaining > 0.9 * found
+
+
+def test_without_test_sessions_there_are_no_transitions(dataset):
+    without = replace(dataset, test=dataset.test.take(np.zeros(0, np.int64)))
+    features = {("embedding", "one"): np.zeros((len(dataset), 2))}
+    assert transition_table(without, features).empty
+    assert not fact_table(without, features).empty
 
 
 def test_noise_holds_no_transition(chains):

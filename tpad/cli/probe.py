@@ -23,13 +23,23 @@ def run(args: Namespace) -> None:
 
     bundle = Bundle.load(args.bundle)
     features = probed_features(bundle)
-    tables = {
-        "Facts about cold items: share of right answers": fact_table(bundle.dataset, features),
-        "Next items: P@20 among items without clicks": transition_table(bundle.dataset, features),
-    }
-    for title, table in tables.items():
+    facts = fact_table(bundle.dataset, features)
+    transitions = transition_table(bundle.dataset, features)
+    for title, table, missing in (
+        (
+            "Facts about cold items: share of right answers",
+            facts,
+            "The items have no category, price or attr_* column.",
+        ),
+        (
+            "Next items: P@20 among items without clicks",
+            transitions,
+            "No test session leads to an item that can be held out.",
+        ),
+    ):
         shown = table.to_string(float_format=lambda value: f"{value:.3f}")
-        print(f"{title}\n{shown if table.columns.size else 'There is none to probe for.'}\n")
+        print(f"{title}\n{missing if table.empty else shown}\n")
     if args.csv:
         with replacing(args.csv) as part:
-            part.write_text(csv_text(pd.concat(tables.values(), axis=1), index=True), "utf-8")
+            whole = pd.concat([facts, transitions], axis=1)
+            part.write_text(csv_text(whole, index=True), "utf-8")

@@ -25,8 +25,8 @@ PROJECTIONS = (
 )
 """By type of language model: the modules of a layer that adapters are added to, and their number."""
 LANGUAGE_LAYERS = r"(model|.*\.(text_model|language_model))\.layers\.\d+\."
-"""The layers of the language model, which may be the whole model. It does not match the vision tower, whose projections have the same
-names in some families."""
+"""The layers of the language model, which may be the whole model. It does not match the vision tower, whose
+projections have the same names in some families."""
 # Settings that do not affect a forward pass, or that follow from the weights.
 _WITHOUT_EFFECT = {
     "auto_mapping",

@@ -52,8 +52,8 @@ def train_sets(
         config: settings of the full method.
         out: folder of the sets; it is created if missing.
         work: folder of the stages' results, such as the workspace of a bundle.
-        only: names of `ABLATIONS`; by default all that the base model can have. The full method is always trained; give its name
-            alone to train nothing else.
+        only: names of `ABLATIONS`; by default all that the base model supports. The full method is always
+            trained; give its name alone to train nothing else.
         say: called with a message about each set.
         quiet: show no progress bars.
 
@@ -64,7 +64,7 @@ def train_sets(
         ConfigError: there is no such ablation, settings are incompatible, `out` contains files of
             another run, or another run uses `work`.
     """
-    if only is None:  # without those that a base model without pictures cannot have
+    if only is None:  # a text-only base model has no ablation without text
         only = [one for one in ABLATIONS if base.may_see or one != "image-only"]
     wanted = [name for name in only if name != FULL]
     for name in wanted:

@@ -21,7 +21,7 @@ PRICE_BANDS = 4
 def fact_table(dataset: Dataset, features: Mapping[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     """Accuracy of probes on cold items: a row for each stage and feature set, a column for each fact.
 
-    The row `most frequent` is the accuracy of always predicting the most frequent value. If there are
+    There are no columns if the items have no facts. The row `most frequent` is the accuracy of always predicting the most frequent value. If there are
     fewer than ten cold items, a random fifth of all items is the test set.
 
     Args:
@@ -29,6 +29,8 @@ def fact_table(dataset: Dataset, features: Mapping[tuple[str, str], np.ndarray])
         features: (stage, name) -> (n_items, d), see `probed_features`.
     """
     labels = known_facts(dataset)
+    if not labels:
+        return pd.DataFrame()
     is_test = dataset.cold.copy()
     if is_test.sum() < 10:
         is_test = np.random.default_rng(0).random(len(dataset)) < 0.2

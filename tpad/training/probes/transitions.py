@@ -15,16 +15,18 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.linear_model import RidgeCV
 
 from tpad.data.cases import known_cases
 from tpad.data.dataset import Dataset
 from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.data.sessions import Cases, Sessions
-from tpad.errors import DataError
 from tpad.model.session.session_matrix import decayed_rows
+from tpad.training.ranking import expected_gains
 
 K = 20
+GAINS = torch.ones(K, dtype=torch.float64)  # of P@20
 AXES = 128  # most principal axes
 RECENCY = 3.0  # steps back over which the weight of an item decays by e
 PENALTIES = np.logspace(0, 6, 7)
@@ -40,14 +42,15 @@ def transition_table(
 ) -> pd.DataFrame:
     """P@20 among unclicked items: a row for each feature set, and the columns of `COLUMNS`.
 
+    There are no columns if no test session leads to an item that can be held out.
+
     Args:
         dataset: its sessions.
         features: (stage, name) -> (n_items, d).
-
-    Raises:
-        DataError: too few test sessions have a target that can be ranked.
     """
     train, cases, candidates = held_out_cases(dataset)
+    if not len(cases):
+        return pd.DataFrame()
     chance = min(1.0, K / candidates.sum())
     rows = {("", "chance"): dict.fromkeys(COLUMNS, chance)}
     for name, values in features.items():
@@ -63,9 +66,6 @@ def held_out_cases(dataset: Dataset) -> tuple[Sessions, Cases, np.ndarray]:
 
     The items are the cold ones, or if these have few test cases, a tenth of the training items, whose clicks
     are then removed from the training sessions.
-
-    Raises:
-        DataError: no test case has such an item as its target.
     """
     warm = ~dataset.cold
     train, candidates = dataset.train, dataset.cold
@@ -74,8 +74,6 @@ def held_out_cases(dataset: Dataset) -> tuple[Sessions, Cases, np.ndarray]:
         candidates = pseudo_cold(warm)
         train = hold_out(train, warm & ~candidates)
         cases = known_cases(dataset.test, candidates, max_length=None, mask_seen=True)
-    if not len(cases):
-        raise DataError("No test session leads to an item without clicks; use more test sessions.")
     return train, cases, candidates
 
 
@@ -99,7 +97,7 @@ def probe_transitions(
         _means([fitted.prefixes[n] for n in some], z), z[fitted.targets[some]]
     )
     rows = np.flatnonzero(candidates)
-    place = np.searchsorted(rows, cases.targets)
+    place = torch.from_numpy(np.searchsorted(rows, cases.targets))  # (n,)
     own, units = z[rows], _units(z[rows])  # (n_candidates, d')
     hits = np.zeros(3)
     for start in range(0, len(cases), CHUNK):
@@ -110,7 +108,8 @@ def probe_transitions(
         score = probe.predict(means) @ own.T  # (n, n_candidates)
         seen = np.stack([np.isin(rows, prefix) for prefix in prefixes])
         for column, values in enumerate((similarity, score, _residual(score, similarity))):
-            hits[column] += _hits(np.where(seen, -np.inf, values), place[part])
+            scores = torch.from_numpy(np.where(seen, -np.inf, values))
+            hits[column] += float(expected_gains(scores, place[part], GAINS).sum())
     similar, found, remaining = (hits / len(cases)).tolist()
     return similar, found, remaining
 
@@ -138,10 +137,3 @@ def _residual(score: np.ndarray, similarity: np.ndarray) -> np.ndarray:
     y = score - score.mean(1, keepdims=True)
     slope = (x * y).sum(1, keepdims=True) / np.maximum((x * x).sum(1, keepdims=True), 1e-12)
     return y - slope * x
-
-
-def _hits(scores: np.ndarray, place: np.ndarray) -> float:
-    """Number of targets among the first `K`; of equal scores, the target comes in the middle."""
-    own = np.take_along_axis(scores, place[:, None], 1)
-    rank = (scores > own).sum(1) + ((scores == own).sum(1) + 1) / 2
-    return float((rank <= K).sum())
