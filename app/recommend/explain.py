@@ -2,8 +2,6 @@
 the match of each part of the item, and its nearest items. Pure computation on an open bundle."""
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +12,8 @@ from app.shell.ranking import ranks
 from app.shell.session import VisitorSession
 from app.shell.shop import Shop, seen_rows
 from tpad.data.columns import Columns
-from tpad.errors import BundleError, ConfigError, DataError
-from tpad.model.parts import PARTS_OF, Parts, read_parts
+from tpad.errors import ConfigError, DataError
+from tpad.model.parts import NU, TAU, Parts, columns
 
 if TYPE_CHECKING:
     from tpad.model.session.fitted import FittedSessionModel
@@ -39,10 +37,10 @@ class Explanation:
         reasons: what each part of the recommender adds, see `reasons_of`.
         elements: one row for each element of the session: title, picture, gain (in nats, see
             `leave_one_out`; NaN for the only element of a session).
-        parts: one row for each part of the item: part ("tau", "nu" or "fields"), fall, share (see
-            `occlusion`); None if the model has no parts.
+        parts: one row for each part of the item: part, fall, share (see `occlusion`); None if the model
+            has no transitional part.
         similarity: of the item and the session's last element in each part, see `part_cosines`;
-            empty if the model has no parts.
+            empty if the model has no transitional part.
         neighbours: rows of the catalogue nearest to the item, with their cosine, see `nearest`.
     """
 
@@ -94,8 +92,8 @@ def explain(
     features = fused.network.features
     rows, new = _session_rows(shop, session, model, fused)
     parts, similarity = None, {}
-    layout = _parts(shop.recommender.bundle.path) if model == PARTS_OF else None
-    if layout is not None and layout.width == features.shape[1]:
+    layout = shop.recommender.bundle.parts.get(model, {})
+    if TAU in layout:
         parts = occlusion(fused, rows, new, row, layout)
         last = shop.recommender.encode(session.values[-1:], model)[0]  # (d,)
         similarity = part_cosines(features, features[row], last, layout)
@@ -187,17 +185,17 @@ def occlusion(
         model: the recommender; the features of its network are the catalogue.
         rows, new: of the session, as in `FusedModel.query`.
         item: row of the item.
-        parts: position of each part in the features.
+        parts: of the features.
 
     Returns:
-        part ("tau", "nu", and "fields" if there are any), fall (nats), share. The share of a part
+        part, fall (nats), share; one row for each part, in their order. The share of a part
         is its fall as a share of all positive falls. A part with a negative fall speaks against the
         item and has the share NaN. Falls need not add up to the fall of all parts together, because
         the score is not linear.
     """
     features = model.network.features
-    places = {"tau": parts.tau, "nu": parts.nu, "fields": parts.fields}
-    names = [name for name, at in places.items() if at.stop > at.start]
+    places = columns(parts)
+    names = list(places)
     variants = np.repeat(features[item : item + 1], len(names) + 1, axis=0)
     center = features.mean(0)  # (d,)
     for number, name in enumerate(names, 1):
@@ -225,9 +223,9 @@ def part_cosines(
     """
     center = features.mean(0)
     one, other = one - center, other - center
+    places = columns(parts)
     return {
-        name: float(cosine(one[None, at], other[at])[0])
-        for name, at in (("tau", parts.tau), ("nu", parts.nu))
+        name: float(cosine(one[None, places[name]], other[places[name]])[0]) for name in (TAU, NU)
     }
 
 
@@ -314,12 +312,3 @@ def _session_rows(
     guests = iter(range(fused.n_items, fused.n_items + len(new)))
     places = [next(guests) if e.is_new else rows[e.item_id] for e in session.elements]
     return np.array(places, dtype=np.int64), shop.recommender.encode(new, model)
-
-
-@lru_cache(maxsize=8)
-def _parts(folder: Path) -> Parts | None:
-    """The parts of a bundle's representation; None if there are none or the encoder is unreadable."""
-    try:
-        return read_parts(folder)
-    except BundleError:
-        return None

@@ -6,6 +6,7 @@ from app.recommend.explain import Explanation
 from app.recommend.reasons import Pair, Reason
 from app.shell.templates import render
 from tpad.data.columns import Columns
+from tpad.model.given_features import TFIDF
 
 THIS = "this product"
 LESS_FITTING = "Goes with this session less than the average product"
@@ -107,10 +108,16 @@ def _parts(found: Explanation) -> list[dict]:
     largest = max(float(found.parts["fall"].abs().max()), 1e-9)
     rows = []
     for row in found.parts.to_dict("records"):
-        name, meaning = PART_TITLES[row["part"]]
+        name, meaning = PART_TITLES.get(row["part"]) or _given(row["part"])
         width = _bar_width(row["fall"], largest)
         rows.append({**row, "name": name, "meaning": meaning, "width": width})
     return rows
+
+
+def _given(part: str) -> tuple[str, str]:
+    """Title and meaning of a part of given vectors."""
+    name = part.removeprefix("given:")
+    return name, "the words of its text" if name == TFIDF else "vectors that the shop gave"
 
 
 def _bar_width(value: float, largest: float) -> float:

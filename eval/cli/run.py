@@ -151,6 +151,7 @@ def _entries(options: Namespace, source: Source) -> tuple[list[Entry], int]:
         source.oracle,
         extra=source.extra,
         ablations=source.ablations,
+        parts=source.parts,
         shipped=shipped,
         tries=options.tries,
         protocol=protocol_of(options),

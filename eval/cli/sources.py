@@ -14,7 +14,7 @@ from eval.database.store import Store
 from eval.metrics.slices import slices
 from eval.models.embeddings import load_ablations, load_embeddings
 from eval.models.encoders import encode_items
-from eval.models.features import with_fields, with_text
+from eval.models.naming import VARIANT
 from eval.models.ranked_lists import SEPARATOR
 from eval.protocol import CASES, Protocol, RankingModel, TestCases
 from eval.splits.leaks import assert_no_leaks
@@ -22,6 +22,8 @@ from eval.splits.split import Split, SplitConfig, make_split
 from tpad import Bundle, Columns, ConfigError, DataError, Dataset
 from tpad.cli.shared import add_data_files
 from tpad.data.vectors import parse_named_file
+from tpad.model.parts import FIELDS, Parts, sizes
+from tpad.model.plain_features import field_table, text_table
 from tpad.world.oracle import Oracle
 
 WORLD_FILE = "world.json"
@@ -43,6 +45,7 @@ class Source:
         split: the split of `--split`, if any.
         proven: checks against leaks that passed, one clause each.
         ablations: sets written by `python -m tpad ablate`.
+        parts: name of a model -> parts of its embedding set, see `tpad.model.parts`.
         bundle: the bundle, if the dataset is the one that it was trained on.
     """
 
@@ -54,6 +57,7 @@ class Source:
     split: Split | None = None
     proven: Sequence[str] = ()
     ablations: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parts: Mapping[str, Parts] = field(default_factory=dict)
     bundle: Bundle | None = None
 
 
@@ -185,6 +189,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     """
     name, dataset, bundle, folders = _read_data(options)
     embeddings = {} if bundle is None else bundle.embeddings
+    parts = {} if bundle is None else dict(bundle.parts)
     split = None
     if options.split is not None:
         split = make_split(dataset, SplitConfig.parse(options.split))
@@ -195,17 +200,20 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
     ablations = {}
     if getattr(options, "ablations", None) is not None:
         ids = dataset.items[Columns.ITEM_ID].tolist()
-        ablations = load_ablations(options.ablations, ids, dataset.fingerprint, ~dataset.cold)
+        ablations, found = load_ablations(options.ablations, ids, dataset.fingerprint)
+        parts |= {VARIANT + name: one for name, one in found.items()}
         proven = [*proven, f"the ablations in {options.ablations.name} learned from this dataset"]
+    extra, found = _extra(options, dataset)
     return Source(
         name,
         dataset,
         embeddings,
-        _extra(options, dataset),
+        extra,
         _oracle(dataset, folders),
         split,
         proven,
         ablations,
+        parts | found,
         bundle,
     )
 
@@ -270,8 +278,10 @@ def store_split(store: Store, source: Source) -> int | None:
     )
 
 
-def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
-    """The sets that the options name; with `--with-text`, also each with TF-IDF of the text."""
+def _extra(
+    options: Namespace, dataset: Dataset
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]]:
+    """The sets that the options name, and their parts; with `--with-text`, also each with TF-IDF of the text."""
     ids = dataset.items[Columns.ITEM_ID].tolist()
 
     def load(path: Path) -> np.ndarray:
@@ -289,16 +299,22 @@ def _extra(options: Namespace, dataset: Dataset) -> dict[str, np.ndarray]:
     given = [(text, load) for text in getattr(options, "embeddings", [])]
     given += [(text, encode) for text in getattr(options, "encoder", [])]
     sets: dict[str, np.ndarray] = {}
+    parts: dict[str, dict[str, int]] = {}
+    fields = field_table(dataset.items, ~dataset.cold)
     for text, read in given:
         name, path = parse_named_file(text)
         for one in [name, name + TEXT] if options.with_text else [name]:
             if one in sets:
                 raise ConfigError(f"Two embedding sets are named {one}; give them different names.")
-        values = read(path)
-        sets[name] = with_fields(dataset, values)
+        own = {"vectors": read(path)}
+        joined = {name: own}
         if options.with_text:
-            sets[name + TEXT] = with_fields(dataset, with_text(dataset, values))
-    return sets
+            joined[name + TEXT] = own | {"tfidf": text_table(dataset.items, ~dataset.cold)}
+        for one, arrays in joined.items():
+            arrays = arrays | {FIELDS: fields}  # which all compared sets have
+            sets[one] = np.concatenate([*arrays.values()], axis=1)
+            parts[one] = sizes(arrays)
+    return sets, parts
 
 
 def _oracle(dataset: Dataset, folders: Sequence[Path]) -> RankingModel | None:

@@ -3,6 +3,7 @@
 `tpad.data.vectors.VectorFile` lists the kinds of files. `python -m tpad ablate` writes a folder of ablations.
 """
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from tpad import DataError
 from tpad.data.vectors import ItemVectors, VectorFile, load_vectors
+from tpad.model.embedding_sets import PARTS
 
 
 def load_embeddings(
@@ -62,15 +64,14 @@ def filled(vectors: ItemVectors, warm: np.ndarray, path: Path) -> np.ndarray:
 
 
 def load_ablations(
-    folder: Path, item_ids: Sequence[str], fingerprint: str, warm: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The sets of a folder written by `python -m tpad ablate`: file name -> (n_items, d).
+    folder: Path, item_ids: Sequence[str], fingerprint: str
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, int]]]:
+    """The sets of a folder written by `python -m tpad ablate`: file name -> (n_items, d), and -> parts.
 
     Args:
         folder: with one safetensors file per set.
         item_ids: of the dataset, in its order.
         fingerprint: of the dataset that is evaluated.
-        warm: (n_items,) bool, items of its training sessions.
 
     Raises:
         DataError: there is no set, a set was not trained on this dataset, or the sets belong to
@@ -81,10 +82,10 @@ def load_ablations(
         raise DataError(
             f"There is no embedding set in {folder}; make them with `python -m tpad ablate`."
         )
-    sets, runs = {}, set()
+    sets, parts, runs = {}, {}, set()
     for path in paths:
         facts = _metadata(path)
-        if not {"dataset", "base", "full_config"} <= facts.keys():
+        if not {"dataset", "base", "full_config", PARTS} <= facts.keys():
             raise DataError(
                 f"{path} does not say what it was trained on; make it with `python -m tpad ablate`, "
                 "or pass it as --embeddings NAME=FILE."
@@ -104,7 +105,8 @@ def load_ablations(
         if sorted(file.ids or []) != sorted(item_ids) or not file.of(item_ids).present.all():
             raise DataError(f"{path} has other items than the dataset; make it again.")
         sets[path.stem] = file.of(item_ids).values
-    return sets
+        parts[path.stem] = json.loads(facts[PARTS])
+    return sets, parts
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from eval.models.session_recommender import EmbeddingModel, Progress, ScoringMod
 from eval.models.shipped import Shipped
 from eval.protocol import CASES, Protocol, RankingModel
 from tpad import ConfigError, Dataset
+from tpad.model.parts import Parts
 from tpad.training.fusion import FusionConfig, FusionTuning, tune_fused
 
 Tuned = dict[str, Any]
@@ -66,6 +67,7 @@ def embedding_entry(
     features: Callable[[int], np.ndarray],
     config: FusionConfig,
     *,
+    parts: Parts | None = None,
     shipped: Shipped | None = None,
 ) -> Entry:
     """The fused recommender over an embedding set.
@@ -74,6 +76,7 @@ def embedding_entry(
         name, role: of the entry.
         features: (n_items, n_features) for a seed.
         config: settings of the recommender.
+        parts: of the features, see `tpad.model.parts`.
         shipped: the bundle's own recommender. It is evaluated as it is; for other seeds, recommenders
             with its settings are fitted, and nothing is tuned again.
     """
@@ -95,11 +98,12 @@ def embedding_entry(
                 dataset.validation,
                 ~dataset.cold,
                 replace(config, seed=seed),
+                parts=parts,
                 progress=progress,
             )
         )
 
-    settings: dict[str, Any] = asdict(config)
+    settings: dict[str, Any] = asdict(config) | {"parts": None if parts is None else dict(parts)}
     if shipped is not None:
         settings = {"shipped": shipped.checksum, "shipped_seed": shipped.seed}
     return Entry(name, role, make, tune_settings, features, settings, seeded=True)
@@ -158,6 +162,7 @@ def all_entries(
     *,
     extra: Mapping[str, np.ndarray] | None = None,
     ablations: Mapping[str, np.ndarray] | None = None,
+    parts: Mapping[str, Parts] | None = None,
     shipped: Mapping[str, Shipped] | None = None,
     tries: int = TRIES,
     protocol: Protocol | None = None,
@@ -177,6 +182,8 @@ def all_entries(
         extra: further embedding sets, such as those from files; baselines.
         ablations: embedding sets of `python -m tpad ablate`; variants of TPAD, named "tpad-…", with
             the network settings of TPAD and without nearest neighbours.
+        parts: name of a model -> parts of its embedding set, see `tpad.model.parts`; other sets are one
+            part.
         shipped: the recommenders of a bundle by set, which are evaluated as they are.
         tries: number of settings tried for each baseline.
         protocol: which cases are evaluated.
@@ -197,8 +204,16 @@ def all_entries(
     for one in _embedding_sets(dataset, embeddings, extra or {}, ablations or {}):
         features = _constant(one.values)
         budgeted = of_ablations if one.is_ablation else config
-        own = shipped.get(one.name)
-        entries.append(embedding_entry(one.name, one.role, features, budgeted, shipped=own))
+        entries.append(
+            embedding_entry(
+                one.name,
+                one.role,
+                features,
+                budgeted,
+                parts=(parts or {}).get(one.name),
+                shipped=shipped.get(one.name),
+            )
+        )
         if one.name != "random" and not one.is_ablation:
             near = content_baseline(one.values, f"Nearest neighbours, {one.name}")
             name, role = one.name + NEIGHBOURS, one.role

@@ -16,26 +16,16 @@ def random_features(dataset: Dataset, seed: int) -> np.ndarray:
 
 def text_features(dataset: Dataset) -> np.ndarray:
     """TF-IDF of the text, as in a bundle's set: (n_items, n) float32."""
-    return with_fields(dataset, _text(dataset))
+    return _with_fields(dataset, text_table(dataset.items, ~dataset.cold))
 
 
 def attribute_features(dataset: Dataset) -> np.ndarray | None:
     """True attributes of the demo shop: (n_items, n) float32; None for other data."""
     attributes = attribute_table(dataset.items)
-    return with_fields(dataset, attributes) if attributes.shape[1] else None
+    return _with_fields(dataset, attributes) if attributes.shape[1] else None
 
 
-def with_text(dataset: Dataset, features: np.ndarray) -> np.ndarray:
-    """Features with TF-IDF of the text appended, as in a bundle's vision_tfidf set."""
-    return np.concatenate([features, _text(dataset)], axis=1)
-
-
-def with_fields(dataset: Dataset, features: np.ndarray) -> np.ndarray:
+def _with_fields(dataset: Dataset, features: np.ndarray) -> np.ndarray:
     """Features with price and category appended, which all compared sets include."""
     fields = field_table(dataset.items, ~dataset.cold)
     return np.concatenate([features, fields], axis=1)
-
-
-def _text(dataset: Dataset) -> np.ndarray:
-    """TF-IDF of title and description, fitted on the training items: (n_items, n) float32."""
-    return text_table(dataset.items, ~dataset.cold)

@@ -1,7 +1,5 @@
 """Why this item: leave-one-out gains, occluded parts, neighbours, and the panel that shows them."""
 
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,9 +22,8 @@ from app.shell.session import Element, VisitorSession
 from app.ui import open_shop
 from tpad.bundle import Bundle
 from tpad.bundle.card import LIMITS
-from tpad.errors import BundleError, ConfigError, DataError
+from tpad.errors import ConfigError, DataError
 from tpad.items import NewItem
-from tpad.model.parts import Parts, read_parts
 from tpad.model.session.evidence import score_parts
 from tpad.recommender import Recommender
 
@@ -115,7 +112,7 @@ def test_the_panel_follows_the_share_of_new_items(shop, session):
     assert few.elements["gain"].notna().all()
 
 
-PARTS = Parts(slice(0, 10), slice(10, 20), slice(20, 24))
+PARTS = {"nu": 10, "tau": 10, "fields": 4}
 
 
 def test_a_part_is_put_at_the_mean_of_the_catalogue(shop):
@@ -126,9 +123,9 @@ def test_a_part_is_put_at_the_mean_of_the_catalogue(shop):
     changed[1, 10:20] = features.mean(0)[10:20]
     one, other = model.scores_of_new(model.query(rows), changed)
     assert table["fall"]["tau"] == pytest.approx(one - other)
-    assert list(table.index) == ["tau", "nu", "fields"]
+    assert list(table.index) == ["nu", "tau", "fields"]
     assert table["fall"].abs().min() > 0
-    without = occlusion(model, rows, none, 7, Parts(slice(0, 10), slice(10, 24), slice(24, 24)))
+    without = occlusion(model, rows, none, 7, {"tau": 10, "nu": 14})
     assert list(without["part"]) == ["tau", "nu"]
 
 
@@ -148,7 +145,7 @@ def test_shares_are_those_of_the_parts_that_speak_for_the_item():
 
 def test_parts_are_compared_around_the_mean():
     features = np.array([[10.0, 1, 0], [10, 0, 1], [10, -1, -1], [10, 0, 0]])
-    parts = Parts(slice(0, 1), slice(1, 3), slice(3, 3))
+    parts = {"nu": 1, "tau": 2}
     found = part_cosines(features, features[0], 2 * features[0], parts)
     assert found["tau"] == pytest.approx(1)
     assert part_cosines(features, features[0], features[0], parts)["nu"] == 0  # it never differs
@@ -165,7 +162,7 @@ def test_neighbours_leave_the_item_out_and_come_nearest_first(shop):
 
 
 def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, monkeypatch):
-    monkeypatch.setattr("app.recommend.explain._parts", lambda folder: PARTS)
+    monkeypatch.setitem(shop.recommender.bundle.info, "parts", {"tpad": PARTS})
     upload = Element("", "mine", content=NewItem(title="red case"), key="upload:1")
     mixed = session.add(upload).add(shop.catalogue.element("item-0009"))
     found = explain(shop, mixed, "item-0020", "tpad")
@@ -177,19 +174,11 @@ def test_parts_of_a_representation_with_the_session_of_an_upload(shop, session, 
     assert "Transitional" in explain_views.panel(found, "TPAD")
 
 
-def test_the_demo_bundle_says_where_its_parts_lie():
-    parts = read_parts("assets/demo")
-    assert (parts.nu.start, parts.nu.stop) == (0, parts.tau.start)
-    assert parts.tau.stop - parts.tau.start == 96
-    assert parts.fields.stop - parts.fields.start == 3 + 3
-    assert Bundle.load("assets/demo", verify="fast").embeddings["tpad"].shape[1] == parts.width
-
-
-def test_an_encoder_without_parts_has_none_and_a_damaged_one_says_so(fake_bundle, tmp_path):
-    assert read_parts(fake_bundle) is None
-    shutil.copy("assets/demo/encoder.json", tmp_path)
-    with pytest.raises(BundleError, match="export it again"):
-        read_parts(tmp_path)  # its heads are missing
+def test_the_demo_bundle_names_its_parts():
+    bundle = Bundle.load("assets/demo", verify="fast")
+    assert list(bundle.parts["tpad"]) == ["tau", "nu", "fields"]
+    for name in bundle.sets:
+        assert sum(bundle.parts[name].values()) == bundle.embeddings[name].shape[1]
 
 
 def explanation(**changes) -> Explanation:

@@ -20,7 +20,9 @@ def bundle(shop, embeddings, monkeypatch, tmp_path):
     """A bundle of the test shop, whatever folder is asked for."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    loaded = SimpleNamespace(dataset=shop, embeddings=embeddings, config={}, path=folder, sets=())
+    loaded = SimpleNamespace(
+        dataset=shop, embeddings=embeddings, config={}, path=folder, sets=(), parts={}
+    )
     monkeypatch.setattr(sources, "Bundle", SimpleNamespace(load=lambda path: loaded))
     monkeypatch.setattr(sources, "assert_no_leaks", lambda *_, **__: ["nothing leaks"])
     monkeypatch.setattr(run, "FusionConfig", lambda: FAST)
@@ -47,7 +49,7 @@ def ablations(shop, embeddings, tmp_path):
     """A folder as `python -m tpad ablate` leaves it: the full method, and a set that reads all."""
     folder = tmp_path / "ablations"
     ids = shop.items["item_id"].tolist()
-    facts = {"dataset": shop.fingerprint, "base": "b", "full_config": "{}"}
+    facts = {"dataset": shop.fingerprint, "base": "b", "full_config": "{}", "parts": "{}"}
     for name, values in (("full", embeddings["vision"]), ("no-words", embeddings["tpad"])):
         write_with_ids(folder / f"{name}.safetensors", ids, values, facts)
     return folder
@@ -76,7 +78,7 @@ def test_ablations_are_stored_and_reported_with_tpad(bundle, ablations, tmp_path
 
 def test_ablations_of_other_data_are_refused(bundle, ablations, shop, capsys, tmp_path):
     ids = shop.items["item_id"].tolist()
-    facts = {"dataset": "another", "base": "b", "full_config": "{}"}
+    facts = {"dataset": "another", "base": "b", "full_config": "{}", "parts": "{}"}
     write_with_ids(ablations / "mine.safetensors", ids, np.ones((len(ids), 2)), facts)
     arguments = ["--bundle", str(bundle), "--ablations", str(ablations), "--list"]
     assert command.main(arguments) == 2

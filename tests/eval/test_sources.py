@@ -26,18 +26,20 @@ def given(shop, tmp_path):
 
 def test_price_and_category_join_a_set_of_a_file_too(shop, given):
     options, vectors = given
-    sets = _extra(options("net"), shop)
+    sets, parts = _extra(options("net"), shop)
     fields = attribute_features(shop)[:, 10:]
     assert list(sets) == ["net"]
     np.testing.assert_allclose(sets["net"], np.concatenate([vectors, fields], 1))
+    assert parts == {"net": {"vectors": 7, "fields": fields.shape[1]}}
 
 
 def test_with_text_a_set_is_also_compared_with_tfidf_appended(shop, given):
     options, vectors = given
-    sets = _extra(options("net", with_text=True), shop)
+    sets, parts = _extra(options("net", with_text=True), shop)
     assert list(sets) == ["net", "net_tfidf"]
     joined = np.concatenate([vectors, text_features(shop)], 1)
     np.testing.assert_allclose(sets["net_tfidf"], joined)
+    assert list(parts["net_tfidf"]) == ["vectors", "tfidf", "fields"]
 
 
 @pytest.mark.parametrize("names", [("net", "net"), ("net_tfidf", "net")])

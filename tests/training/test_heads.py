@@ -28,7 +28,7 @@ def test_the_representation_is_both_parts_side_by_side():
     tau, nu = heads(k)
     assert heads.represent(k).shape == (7, 16)
     assert tau.shape == (7, 6) and nu.shape == (7, 10)
-    assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
+    assert torch.equal(heads.represent(k), torch.cat([tau, nu], 1))
 
 
 def test_words_are_probabilities_read_from_the_last_token_and_all_that_tau_knows():
@@ -36,7 +36,7 @@ def test_words_are_probabilities_read_from_the_last_token_and_all_that_tau_knows
     tau, nu = heads(k)
     assert tau.shape == (7, 6) and nu.shape == (7, 5) and heads.width == 11
     assert torch.equal(nu, heads.words(k).sigmoid())
-    assert torch.equal(heads.represent(k), torch.cat([nu, tau], 1))
+    assert torch.equal(heads.represent(k), torch.cat([tau, nu], 1))
     other = torch.cat([torch.randn(7, 12), k[:, 12:]], 1)  # another item with the same last token
     assert torch.equal(heads.represent(other), heads.represent(k))
 

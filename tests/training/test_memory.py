@@ -113,6 +113,52 @@ def test_unit_vectors_are_centred_on_clicked_items_and_need_one():
         ContentSpace.fit(features, np.zeros(3, bool))
 
 
+def test_each_part_has_a_space_of_its_own_and_counts_the_same():
+    rng = np.random.default_rng(0)
+    tau, nu = rng.standard_normal((N, 3)), 100 * rng.standard_normal((N, 2))
+    fields = rng.standard_normal((N, 1))
+    features, clicked = np.concatenate([tau, nu, fields], 1), np.arange(N) < N - 1
+    parts = {"tau": 3, "nu": 2, "fields": 1}
+    space = ContentSpace.fit(features, clicked, 0.25, parts)
+    units = space.units(features)
+    own = [ContentSpace.fit(x, clicked, 0.25).units(x) for x in (tau, features[:, 3:])]
+    np.testing.assert_allclose(units @ units.T, sum(u @ u.T for u in own) / 2, atol=1e-6)
+    # Stand-ins are found by the transitional part.
+    axes = space.of_behaviour
+    np.testing.assert_allclose(2 * units[:, axes] @ units[:, axes].T, own[0] @ own[0].T, atol=1e-6)
+    restored = ContentSpace.restored(space.state(), features.shape[1])
+    np.testing.assert_array_equal(restored.units(features), units)
+    assert restored.of_behaviour == axes
+    whole = ContentSpace.fit(features, clicked, 0.25, {"vision": 3, "tfidf": 3})
+    assert whole.of_behaviour == slice(0, whole.width)
+
+
+def test_an_item_that_is_average_in_one_part_is_compared_by_the_others():
+    features = np.array([[1.0, 0, 5], [-1, 0, 3], [0, 0, 9]])
+    space = ContentSpace.fit(features, np.array([True, True, False]), 0.0, {"a": 2, "b": 1})
+    np.testing.assert_allclose(np.linalg.norm(space.units(features), axis=1), 1)
+
+
+def test_parts_that_do_not_match_the_features_are_refused():
+    with pytest.raises(ConfigError, match="5 columns, but the embeddings 4"):
+        ContentSpace.fit(np.ones((2, 4)), np.ones(2, bool), 0.0, {"tau": 3, "nu": 2})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"behaviour": np.array([2])},
+        {"0.mean": np.zeros(2)},
+        {"1.matrix": np.zeros((3, 2), np.float32)},
+        {"1.mean": np.full(2, np.nan)},
+    ],
+)
+def test_a_damaged_space_is_refused(changes):
+    state = ContentSpace.fit(np.eye(5), np.ones(5, bool), 0.5, {"tau": 3, "nu": 2}).state()
+    with pytest.raises(ValueError):
+        ContentSpace.restored(state | changes, 5)
+
+
 def test_a_memory_survives_saving():
     memory = Memory.fit(sessions_of(SESSIONS), N, MemoryConfig(), mask_seen=False)
     again = Memory.restored(memory.state(), N, memory.config)

@@ -113,6 +113,12 @@ class Bundle:
         """Settings of the training run."""
         return self.info["config"]
 
+    @property
+    def parts(self) -> dict[str, dict[str, int]]:
+        """Name of each set -> parts of its embeddings, see `tpad.model.parts`; a set of one part may be
+        missing."""
+        return self.info.get("parts", {})
+
     @cached_property
     def dataset(self) -> Dataset:
         """Items and training data; the sessions are empty if they were not exported."""

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tpad.errors import BundleError, ConfigError, one_line
+from tpad.errors import BundleError, ConfigError, one_line, shown
 from tpad.io.files import remove_leftovers, sha256
 from tpad.io.git_lfs import refuse_pointer
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 PRETRAINING_RECORD = "pretraining.json"
 """Optional file next to the weights of a base model, which describes its pretraining."""
 INFO_FILE = "bundle.json"
@@ -68,6 +68,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "train or download the bundle again"
 _FIELDS: dict[str, Any] = {
     "sets": list,
+    "parts": dict,
     "checksums": dict,
     "sizes": dict,
     "config": dict,
@@ -148,6 +149,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{path} has no usable names of embedding sets; {_AGAIN}.")
     if len(set(sets)) != len(sets):
         raise BundleError(f"{path} has repeated names of embedding sets; {_AGAIN}.")
+    _check_parts(path, info["parts"])
     _check_dataset(path, info["dataset"])
     for name, digest in info["checksums"].items():
         safe_path(folder, name)
@@ -156,6 +158,12 @@ def read_info(folder: Path) -> dict[str, Any]:
         if type(info["sizes"].get(name)) is not int:
             raise BundleError(f"{path} has no usable size for '{name}'; {_AGAIN}.")
     return info
+
+
+def _check_parts(path: Path, parts: dict[str, Any]) -> None:
+    for name, sizes in parts.items():
+        if not isinstance(sizes, dict) or not all(type(n) is int and n > 0 for n in sizes.values()):
+            raise BundleError(f"{path} has no usable parts of the set {shown(name)!r}; {_AGAIN}.")
 
 
 def _check_dataset(path: Path, facts: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ from tpad.data.sessions import Sessions
 from tpad.errors import BundleError, ConfigError, ImageError
 from tpad.io.files import replacing_folder
 from tpad.model.embedding_sets import write_embeddings
+from tpad.model.parts import Parts
 from tpad.version import __version__
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a bundle can be copied without it
@@ -45,6 +46,7 @@ def write_bundle(
     embeddings: Mapping[str, np.ndarray],
     recommenders: Mapping[str, "FusedModel"],
     config: Mapping[str, Any],
+    parts: Mapping[str, Parts] | None = None,
     tuned: Mapping[str, Mapping[str, Any]] | None = None,
     seeds: Sequence[int] = (),
     base: Mapping[str, Any] | None = None,
@@ -61,6 +63,7 @@ def write_bundle(
             stored in half precision; see `tpad.model.embedding_sets.as_stored`.
         recommenders: name of the set -> recommender.
         config: settings of the training run, as JSON values.
+        parts: name of the set -> parts of its embeddings, see `tpad.model.parts`.
         tuned: name of the set -> tuned settings of its recommender, as JSON values.
         seeds: seeds of the training run; by default `config["seed"]`.
         base: the base model, {"path": …} or {"hub_id": …, "revision": …}, or {} if there is none; by
@@ -100,6 +103,7 @@ def write_bundle(
         },
         "seeds": [int(seed) for seed in seeds],
         "sets": list(embeddings),
+        "parts": {name: dict(sizes) for name, sizes in (parts or {}).items()},
         "tuned": {name: dict(found) for name, found in (tuned or {}).items()},
         "base": {"path": "base"} if base is None else dict(base),
     }
@@ -164,8 +168,11 @@ def export_bundle(
             _copy(bundle.path / CARD_FILE, part / CARD_FILE)
         if not sessions:
             _drop_sessions(bundle, part, keep)
-        tuned = {k: v for k, v in bundle.info.get("tuned", {}).items() if k in keep}
-        write_info(part, {**bundle.info, "sets": list(keep), "tuned": tuned})
+        by_set = {
+            key: {k: v for k, v in bundle.info.get(key, {}).items() if k in keep}
+            for key in ("parts", "tuned")
+        }
+        write_info(part, {**bundle.info, "sets": list(keep), **by_set})
         check_files(part, read_info(part), "full")
     return folder
 

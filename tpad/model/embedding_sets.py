@@ -76,6 +76,8 @@ EMBEDDING_SETS = {
     )
 }
 """All embedding sets by name, TPAD last."""
+PARTS = "parts"
+"""Metadata of a file with ids: the parts of the vectors as JSON, see `tpad.model.parts`."""
 LARGEST = float(np.finfo(np.float16).max)
 
 

@@ -62,6 +62,13 @@ class GivenFeatures:
         """Number of columns."""
         return sum(self.sizes.values()) + len(self.optional)
 
+    @property
+    def parts(self) -> dict[str, int]:
+        """Parts of the embeddings: "given:" and the name of the vectors -> number of columns."""
+        return {
+            f"given:{name}": size + (name in self.optional) for name, size in self.sizes.items()
+        }
+
     def __call__(self, items: Sequence[Mapping[str, np.ndarray] | None]) -> np.ndarray:
         """Rows of features: (n, width) float32.
 

@@ -96,9 +96,8 @@ class KnowledgeHeads(nn.Module):
         return self.describe(k[:, k.shape[1] - self.d_words :])
 
     def represent(self, k: Tensor) -> Tensor:
-        """The item representation `[k_nu ; k_tau]`, (n, width)."""
-        tau, nu = self(k)
-        return torch.cat([nu, tau], dim=-1)
+        """The item representation `[k_tau ; k_nu]`, (n, width)."""
+        return torch.cat(self(k), dim=-1)
 
 
 class TransferHeads(nn.Module):

@@ -27,6 +27,7 @@ from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.given_features import GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_features import concatenated, named_features
+from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
 from tpad.settings import Count, settings
@@ -132,42 +133,71 @@ class ItemEncoder:
             # Pictures that no set uses are not read.
             used = reads and any(EMBEDDING_SETS[name].reads_pictures for name in sets)
             images = encode_images(self.mllm, (item.image if used else None for item in items))
-        extra = None if self.fields is None else self.fields.of_items(items)
         result = {}
         for name in sets:
-            known = EMBEDDING_SETS[name]
-            parts = [getattr(self, f"_{part}")(items, images) for part in known.parts]
-            # All sets get price and category, so that none has an advantage.
-            if extra is not None and known.has_fields:
-                parts.append(extra)
-            result[name] = np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
+            parts = self._parts(name, items, images).values()
+            result[name] = np.ascontiguousarray(np.concatenate([*parts], axis=1), np.float32)
         return result
+
+    @property
+    def parts(self) -> dict[str, dict[str, int]]:
+        """Name of each set -> its parts, see `tpad.model.parts`."""
+        items = [self._example()]
+        images = encode_images(self.mllm, [items[0].image])
+        return {name: sizes(self._parts(name, items, images)) for name in self.sets}
+
+    def _parts(
+        self, name: str, items: Sequence[NewItem], images: ImageCache
+    ) -> dict[str, np.ndarray]:
+        """The parts of the embeddings in one set: name -> (n, d)."""
+        known = EMBEDDING_SETS[name]
+        parts: dict[str, np.ndarray] = {}
+        for part in known.parts:
+            parts |= getattr(self, f"_{part}")(items, images)
+        # All sets get price and category, so that none has an advantage.
+        if self.fields is not None and known.has_fields:
+            parts[FIELDS] = self.fields.of_items(items)
+        return parts
 
     # --- one method for each part -------------------------------------------------------------
 
-    def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+    def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
         scaled = self.scaled(self.read(items, images, STUDENT), items, images)  # (n, D)
         with torch.no_grad():
-            return self.heads.represent(scaled).cpu().numpy()
+            tau, nu = (part.cpu().numpy() for part in self.heads(scaled))
+        words = nu.shape[1] - self.heads.n_given
+        return {TAU: tau, NU: nu[:, :words], **self._given(nu[:, words:])}
 
-    def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return concatenated(self.read(items, images, self.reading.knowledge_adapter)).numpy()
+    def _given(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of given vectors, (n, g)."""
+        if self.given is None:
+            return {}
+        return {name: vectors[:, at] for name, at in columns(self.given.parts).items()}
 
-    def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return concatenated(self.read(items, images, TRANSFER, in_session=True)).numpy()
+    def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
+        features = self.read(items, images, self.reading.knowledge_adapter)
+        return {"knowledge": concatenated(features).numpy()}
 
-    def _vision(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        return images.tower.float().cpu().numpy()
+    def _transfer(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
+        features = self.read(items, images, TRANSFER, in_session=True)
+        return {"transfer": concatenated(features).numpy()}
 
-    def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
-        # TF-IDF uses the whole text, without the limits of the language model.
-        texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
-        return self.text(texts)
+    def _vision(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
+        return {"vision": images.tower.float().cpu().numpy()}
 
-    def _random(self, items: Sequence[NewItem], images: ImageCache) -> np.ndarray:
+    def _tfidf(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
+        return {"tfidf": self._words(items)}
+
+    def _random(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
         # Seeded by the content, so that an item always gets the same vector.
         seeds = [zlib.crc32(f"{i.title}\0{i.description}\0{i.price}".encode()) for i in items]
-        return np.stack([np.random.default_rng(s).standard_normal(RANDOM_SIZE) for s in seeds])
+        random = [np.random.default_rng(s).standard_normal(RANDOM_SIZE) for s in seeds]
+        return {"random": np.stack(random)}
+
+    def _words(self, items: Sequence[NewItem]) -> np.ndarray:
+        """TF-IDF of the whole text, without the limits of the language model: (n, d)."""
+        texts = item_texts(items) if self.reading.inputs != "image" else [""] * len(items)
+        return self.text(texts)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -227,7 +257,7 @@ class ItemEncoder:
         if self.given is None and any(item.vectors for item in items):
             raise DataError("This bundle uses no item vectors; leave out `vectors`.")
         if self.given is not None:
-            given = self.given.of_items(items, lambda some: self._tfidf(some, images))  # (n, g)
+            given = self.given.of_items(items, self._words)  # (n, g)
             parts.append(torch.from_numpy(given))
         return self.scaler(torch.cat(parts, dim=1).to(self.scaler.mean.device))
 
@@ -268,11 +298,13 @@ class ItemEncoder:
         Raises:
             ValueError: an embedding is not finite.
         """
-        vectors = None if self.given is None else self.given.example()
-        item = NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
-        for name, vector in self.encode([item]).items():
+        for name, vector in self.encode([self._example()]).items():
             if not np.isfinite(vector).all():
                 raise ValueError(f"the embedding {name!r} of a test item contains NaN or infinity")
+
+    def _example(self) -> NewItem:
+        vectors = None if self.given is None else self.given.example()
+        return NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
 
 
 def _is_only_picture(item: NewItem) -> bool:

@@ -1,64 +1,58 @@
-"""Columns of the parts of TPAD's representation, read from a bundle without loading a model."""
+"""The parts of an embedding: which of its columns hold what.
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+An embedding set concatenates parts, such as `tau`, `nu` and `fields` for TPAD, or `vision` and `tfidf`. The
+recommender compares items part by part, so that a part with more or larger numbers does not outweigh the
+others (`tpad.model.session.content_space`).
+"""
 
-from safetensors import SafetensorError, safe_open
+from collections.abc import Mapping
+from itertools import pairwise
 
-from tpad.errors import BundleError
+import numpy as np
 
-PARTS_OF = "tpad"  # the embedding set that has parts
+from tpad.errors import ConfigError
 
+TAU, NU, FIELDS = "tau", "nu", "fields"
+"""Names of TPAD's parts: transitional, intrinsic, and price and category."""
 
-@dataclass(frozen=True)
-class Parts:
-    """Columns of each part of `[k_nu ; k_tau ; fields]`.
-
-    Attributes:
-        nu: the intrinsic part, which represents the item's look and description.
-        tau: the transitional part, which represents what is clicked before and after the item.
-        fields: price and category; empty if they are not used.
-    """
-
-    nu: slice
-    tau: slice
-    fields: slice
-
-    @property
-    def width(self) -> int:
-        """Number of columns of all parts."""
-        return self.fields.stop
+Parts = Mapping[str, int]
+"""Name of each part -> number of its columns, in their order."""
 
 
-def read_parts(folder: str | Path) -> Parts | None:
-    """Read the parts of the embedding set `PARTS_OF` of a bundle.
+def columns(parts: Parts) -> dict[str, slice]:
+    """The columns of each part."""
+    bounds = np.cumsum([0, *parts.values()]).tolist()
+    return {name: slice(*ends) for name, ends in zip(parts, pairwise(bounds), strict=True)}
+
+
+def sizes(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """The parts whose columns are given: name -> (n, d)."""
+    return {name: array.shape[1] for name, array in arrays.items()}
+
+
+def compared(parts: Parts | None, width: int) -> dict[str, int]:
+    """The parts that are compared on their own: name -> number of columns, in their order.
+
+    Price and category are few numbers that many items share, so they are compared together with the part
+    before them.
 
     Args:
-        folder: folder of the bundle.
-
-    Returns:
-        The parts; None if the encoder is not an `ItemEncoder`.
+        parts: of the embeddings; None for one part.
+        width: number of columns of the embeddings.
 
     Raises:
-        BundleError: the encoder's files are missing or damaged.
+        ConfigError: the parts have another number of columns.
     """
-    from tpad.model.plain_features import field_count  # imports scikit-learn, which is slow
-
-    folder = Path(folder)
-    try:
-        facts = json.loads((folder / "encoder.json").read_text("utf-8"))
-        if "heads" not in facts:
-            return None
-        nu, tau = int(facts["heads"]["nu"]), int(facts["heads"]["tau"])
-        if facts["heads"]["words"]:  # then k_nu has one number per word of the vocabulary
-            with safe_open(folder / "heads.safetensors", framework="numpy") as file:
-                nu = file.get_slice("heads.describe.weight").get_shape()[0]
-            nu += (facts.get("given") or {}).get("width", 0)  # k_nu includes given vectors
-        categories = facts["categories"]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BundleError(
-            f"The encoder in {folder} is incomplete or damaged ({error}); export it again."
-        ) from error
-    fields = 0 if categories is None else field_count(categories)
-    return Parts(slice(0, nu), slice(nu, nu + tau), slice(nu + tau, nu + tau + fields))
+    if not parts:
+        return {"": width}
+    if sum(parts.values()) != width:
+        raise ConfigError(
+            f"The parts {dict(parts)} have {sum(parts.values())} columns, but the embeddings {width}."
+        )
+    result: dict[str, int] = {}
+    for name, size in parts.items():
+        if name == FIELDS and result:
+            result[next(reversed(result))] += size
+        elif size:
+            result[name] = size
+    return result

@@ -10,6 +10,7 @@ from tpad.io.json_files import write_json
 from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
 from tpad.model.given_features import GivenFeatures
+from tpad.model.parts import FIELDS
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 
 ARRAYS = "vectors.safetensors"
@@ -39,6 +40,12 @@ class VectorEncoder:
     def sets(self) -> tuple[str, ...]:
         """Names of the embedding sets: one name."""
         return (self.name,)
+
+    @property
+    def parts(self) -> dict[str, dict[str, int]]:
+        """Name of the set -> its parts, see `tpad.model.parts`."""
+        fields = {} if self.fields is None else {FIELDS: self.fields.size}
+        return {self.name: self.given.parts | fields}
 
     def encode(
         self, items: Sequence[NewItem], sets: Sequence[str] | None = None

@@ -1,6 +1,7 @@
 """The inputs of a training run: texts, price and category, and given vectors."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -12,10 +13,10 @@ from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError
 from tpad.items import NewItem
 from tpad.model.given_features import TFIDF, GivenFeatures, check_complete, vectors_by_item
+from tpad.model.parts import Parts
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.training.config import TrainingConfig
 from tpad.training.shop import read_texts
-from tpad.training.workspace import digest
 
 ROWS_AT_ONCE = 4_096  # rows of embeddings that are hashed at once
 
@@ -108,7 +109,7 @@ class Inputs:
             return None, None, ""
         given = GivenFeatures.fit(vectors, self.warm)
         rows = given(vectors_by_item(vectors, len(self.dataset)))
-        return given, rows, digest(list(vectors), fingerprint(rows))
+        return given, rows, fingerprint(rows, given.parts)
 
 
 def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None) -> list[NewItem]:
@@ -127,10 +128,9 @@ def contents(dataset: Dataset, vectors: Mapping[str, ItemVectors] | None = None)
     ]
 
 
-def fingerprint(features: np.ndarray) -> str:
-    """`digest([shape, numbers in hex])`, computed in parts, because the hex text is large."""
-    hashed = hashlib.sha256(f'[["{features.shape}", "'.encode())
+def fingerprint(features: np.ndarray, parts: Parts) -> str:
+    """sha256 (hex) of embeddings (n, d) and of their parts."""
+    hashed = hashlib.sha256(json.dumps([features.shape, list(parts.items())]).encode())
     for start in range(0, len(features), ROWS_AT_ONCE):
-        hashed.update(features[start : start + ROWS_AT_ONCE].tobytes().hex().encode())
-    hashed.update(b'"]]')
+        hashed.update(features[start : start + ROWS_AT_ONCE].tobytes())
     return hashed.hexdigest()

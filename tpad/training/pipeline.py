@@ -23,6 +23,7 @@ from tpad.model.embedding_sets import as_stored
 from tpad.model.given_features import TFIDF
 from tpad.model.heads import description_words
 from tpad.model.item_encoder import ItemEncoder, ReadingConfig
+from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.vector_encoder import VectorEncoder
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
@@ -115,13 +116,15 @@ def train(
             processes.gather_base(run.context.mllm)  # the bundle stores a copy
         if not processes.is_main():
             return out
-        fitted = {name: run.context[f"recommender-{name}"] for name in run.context["embeddings"]}
+        embedded = run.context["embeddings"]
+        fitted = {name: run.context[f"recommender-{name}"] for name in embedded.vectors}
         log = _training_log(workspace)
         return write_bundle(
             out,
             dataset=dataset,
             encoder=run.make_encoder(),
-            embeddings=run.context["embeddings"],
+            embeddings=embedded.vectors,
+            parts=embedded.parts,
             recommenders={name: model for name, (model, _) in fitted.items()},
             tuned={name: asdict(tuning) for name, (_, tuning) in fitted.items()},
             config=config.as_json(),
@@ -138,7 +141,7 @@ def embed(
     *,
     vectors: Mapping[str, ItemVectors] | None = None,
     device: str = "auto",
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict[str, int]]:
     """Train the representation without recommenders, and return TPAD's embeddings of all items.
 
     Args:
@@ -146,20 +149,23 @@ def embed(
         workspace: stores the stages' results; finished stages do not run again.
 
     Returns:
-        (n_items, d) float32, equal to the embeddings that a bundle of the same run would hold.
+        (n_items, d) float32, equal to the embeddings that a bundle of the same run would hold, and
+        their parts (`tpad.model.parts`).
     """
     run = Run(dataset, base, config, vectors, device)
     if config.representation == "captions":
         run.graph.run(run.context, workspace, ["descriptions"])
-        return as_stored("tpad", _captions(run.context))
+        captions = _captions(run.context)
+        return as_stored("tpad", np.concatenate([*captions.values()], axis=1)), sizes(captions)
     run.graph.run(run.context, workspace, embeddings.STAGE.needs)
     encoder, items = run.encoder(), run.inputs.contents
     encoded = embeddings.encode(encoder, items, run.context["pictures"], ["tpad"])
     x = as_stored("tpad", encoded["tpad"])  # (n_items, d)
+    parts = encoder.parts["tpad"]
     if config.representation == "intrinsic":
-        start = encoder.heads.nu_width  # [k_nu ; k_tau ; fields]
-        x = np.delete(x, np.s_[start : start + encoder.heads.tau_width], axis=1)
-    return x
+        x = np.delete(x, columns(parts)[TAU], axis=1)
+        del parts[TAU]
+    return x, parts
 
 
 def plan(
@@ -180,7 +186,7 @@ def plan(
     planned = graph.plan(workspace)
     if planned[-1].state == "cached":
         stage = workspace.stage("embeddings", graph.key("embeddings"), "embeddings")
-        cached = stage.load_arrays("embeddings")
+        cached = embeddings.load(stage, config.sets)
         planned += _recommenders(cached, config, inputs).plan(workspace)
     return planned
 
@@ -265,27 +271,25 @@ class Run:
         return _recommenders(self.context["embeddings"], self.config, self.inputs)
 
 
-def _recommenders(
-    embedded: Mapping[str, np.ndarray], config: TrainingConfig, inputs: Inputs
-) -> Graph:
+def _recommenders(embedded: embeddings.Embeddings, config: TrainingConfig, inputs: Inputs) -> Graph:
     """The graph of the recommenders' stages; their cache keys depend on the embeddings."""
     specs, fingerprints = [], dict(inputs.fingerprints)
-    for name, features in embedded.items():
+    for name, features in embedded.vectors.items():
         specs += recommender.stages_of(name)
-        fingerprints[name] = fingerprint(features)
+        fingerprints[name] = fingerprint(features, embedded.parts[name])
     return Graph(specs, config, fingerprints)
 
 
-def _captions(context: Context) -> np.ndarray:
+def _captions(context: Context) -> dict[str, np.ndarray]:
     """Caption features: the words that the base model writes about each item, and the fields.
 
     Returns:
-        (n_items, W + n_fields) float32, words as 0 or 1.
+        The parts: words (n_items, W) as 0 or 1, and fields (n_items, n_fields), float32.
     """
     answers = context.mllm.chat_tokenizer.tokenize_answers(context["descriptions"])
     _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
-    table = context.fields
-    return words.numpy() if table is None else np.concatenate([words.numpy(), table], axis=1)
+    fields = {} if context.fields is None else {FIELDS: context.fields}
+    return {NU: words.numpy(), **fields}
 
 
 def _graph(base: Base | None, config: TrainingConfig, inputs: Inputs) -> Graph:

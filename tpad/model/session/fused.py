@@ -73,7 +73,7 @@ class FusedModel:
         self.space = space or ContentSpace.fit(network.features, clicked)
         units = self.space.units(network.features)
         if weights_of_stand_ins is None:
-            weights_of_stand_ins = stand_ins(units, clicked)
+            weights_of_stand_ins = stand_ins(units[:, self.space.of_behaviour], clicked)
             network = network.with_stand_ins(weights_of_stand_ins)
         self.network = network
         # Added items have a table of their own, so that adding an item does not copy a large table.
@@ -335,7 +335,9 @@ class FusedModel:
     def _table_of(self, features: np.ndarray) -> ItemTable:
         """Table of new items: (n, n_features) features."""
         units, first, n_known = self.space.units(features), self._tables[0], self.memory.n_items
-        nearest = of_new_items(units, first.units[:n_known], first.clicked[:n_known])
+        axes = self.space.of_behaviour
+        known, clicked = first.units[:n_known, axes], first.clicked[:n_known]
+        nearest = of_new_items(units[:, axes], known, clicked)
         return ItemTable(units, np.zeros(len(units), bool), nearest)
 
     def _starts(self) -> list[tuple[ItemTable, int]]:

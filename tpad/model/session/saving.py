@@ -27,7 +27,7 @@ from tpad.model.session.sparse_rows import restored, state_of
 from tpad.model.session.stand_ins import with_own_rows
 from tpad.settings import from_json
 
-FORMAT = "2"
+FORMAT = "3"
 
 
 def save_recommender(model: FusedModel, path: str | Path) -> None:

@@ -16,7 +16,7 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors
 from tpad.distributed import processes
 from tpad.errors import ConfigError, DataError
-from tpad.model.embedding_sets import write_with_ids
+from tpad.model.embedding_sets import PARTS, write_with_ids
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation, check_ablation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
@@ -97,8 +97,10 @@ def train_sets(
                 say(f"{number}/{len(names)} {name}: already there")
                 continue
             say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
-            x = embed(dataset, base, settings[name], workspace, vectors=vectors, device=device)
-            metadata = facts[name] | {"version": __version__}
+            x, parts = embed(
+                dataset, base, settings[name], workspace, vectors=vectors, device=device
+            )
+            metadata = facts[name] | {"version": __version__, PARTS: json.dumps(parts)}
             if processes.is_main():
                 write_with_ids(files[-1], item_ids, x.astype(np.float16), metadata)  # (n_items, d)
     return files

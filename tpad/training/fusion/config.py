@@ -90,6 +90,8 @@ class FusionTuning:
     """Settings of the session neighbours; not used if they have no weight."""
     exploration: Exploration | None = None
     """The offset for each share of new items; None without validation cases or new items."""
+    parts: dict[str, int] | None = None
+    """Parts of the features, see `tpad.model.parts`; None if they are one part."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "FusionTuning":
@@ -107,6 +109,7 @@ class FusionTuning:
             float(values["whitening"]),
             from_json(NeighboursConfig, values["neighbours"]),
             None if exploration is None else from_json(Exploration, exploration),
+            values["parts"],
         )
 
 

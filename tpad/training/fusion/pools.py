@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from tpad.data.cases import mask_history
+from tpad.model.parts import Parts
 from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.fitted import FittedSessionModel
 from tpad.model.session.fused import FusionWeights, damped
@@ -111,6 +112,7 @@ def pools_of(
     memory: Memory,
     neighbours: SessionNeighbours,
     check: Validation,
+    of_features: Parts | None = None,
 ) -> Pools:
     """Score all candidates of the validation cases, and keep the likely ones.
 
@@ -118,8 +120,9 @@ def pools_of(
         features: (n_items, d).
         network, memory, neighbours: the parts, fitted to `check.train`.
         check: validation cases.
+        of_features: parts of the features; by default they are one part.
     """
-    sources = _sources(features, network, memory, neighbours, check.clicked)
+    sources = _sources(features, network, memory, neighbours, check.clicked, of_features)
     chunk = max(1, CHUNK_SCORES // len(features))
     found = [
         _pool(prefixes, targets, sources, check) for prefixes, targets in _chunks(check, chunk)
@@ -147,12 +150,14 @@ def _sources(
     memory: Memory,
     neighbours: SessionNeighbours,
     clicked: np.ndarray,
+    of_features: Parts | None,
 ) -> dict[Key, Source]:
     """A function for each part: n prefixes -> (n, n_items) float32."""
     sources: dict[Key, Source] = {}
     for whitening in WHITENINGS:
-        units = ContentSpace.fit(features, clicked, whitening).units(features)
-        near = stand_ins(units, clicked)
+        space = ContentSpace.fit(features, clicked, whitening, of_features)
+        units = space.units(features)
+        near = stand_ins(units[:, space.of_behaviour], clicked)
         sources["network", whitening] = network.with_stand_ins(near).scores
 
         def of_memory(prefixes: list[np.ndarray], near=near) -> np.ndarray:

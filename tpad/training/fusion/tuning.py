@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tpad.data.sessions import Sessions
+from tpad.model.parts import Parts
 from tpad.model.session.content_space import ContentSpace
 from tpad.model.session.fused import FusedModel
 from tpad.model.session.memory import Memory
@@ -38,6 +39,7 @@ def tune_fused(
     warm: np.ndarray,
     config: FusionConfig | None = None,
     *,
+    parts: Parts | None = None,
     say: Callable[[str], None] | None = None,
     store: TuningStore | None = None,
     **options: Any,
@@ -49,6 +51,7 @@ def tune_fused(
         train, validation: sessions.
         warm: (n_items,) bool, items of the training sessions.
         config: settings.
+        parts: of the features; by default they are one part.
         say: called with a line for each step.
         store: keeps the results of finished networks.
         options: `progress`, `bar`, `checkpoint` and `device` of `fit_session_model`. The state in the
@@ -68,7 +71,7 @@ def tune_fused(
             tried = fit_session_model(
                 features, check.train, validation, check.clicked, network, **options
             )
-            pools = pools_of(features, tried, memory, neighbours, check)
+            pools = pools_of(features, tried, memory, neighbours, check, parts)
             chosen = tune_weights(pools)
             scores = pools.scores(replace(chosen.weights, offset=0.0), chosen.whitening)
             found = FusionTuning(
@@ -79,6 +82,7 @@ def tune_fused(
                 chosen.whitening,
                 neighbours.config,
                 measure_exploration(scores, pools.unclicked, chosen.weights.offset),
+                None if parts is None else dict(parts),
             )
             say(
                 f"{network.layers} layers: {chosen.weights}, whitening {chosen.whitening}, "
@@ -124,5 +128,5 @@ def fit_tuned(
         tuning.weights,
         tuning.exploration,
         neighbours=neighbours,
-        space=ContentSpace.fit(features, warm, tuning.whitening),
+        space=ContentSpace.fit(features, warm, tuning.whitening, tuning.parts),
     )

@@ -1,7 +1,7 @@
 """Computes the embeddings of all items in every set, with the numbers that a bundle stores."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,21 @@ from tpad.training.stage import StageSpec
 from tpad.training.workspace import Stage
 
 
-def run(config: Any, context: Context, stage: Stage) -> dict[str, np.ndarray]:
-    """Embeddings of all items: name of the set -> (n_items, d) float32."""
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """The embeddings of all items.
+
+    Attributes:
+        vectors: name of each set -> (n_items, d) float32, as a bundle stores them.
+        parts: name of each set -> its parts, see `tpad.model.parts`.
+    """
+
+    vectors: dict[str, np.ndarray]
+    parts: dict[str, dict[str, int]]
+
+
+def run(config: Any, context: Context, stage: Stage) -> Embeddings:
+    """Compute and store the embeddings of all items in every set."""
     if not stage.done:
         assert context.encoder is not None
         encoder = context.encoder()
@@ -25,10 +38,16 @@ def run(config: Any, context: Context, stage: Stage) -> dict[str, np.ndarray]:
             encoded = encode(encoder, context.contents, context["pictures"])
         else:
             encoded = encoder.encode(context.contents)
+        stage.save_json("parts", encoder.parts)
         stage.save_arrays("embeddings", {name: as_stored(name, x) for name, x in encoded.items()})
         stage.finish()
+    return load(stage, config.sets)
+
+
+def load(stage: Stage, sets: Sequence[str]) -> Embeddings:
+    """The stored embeddings of a finished stage."""
     kept = stage.load_arrays("embeddings")
-    return {name: kept[name] for name in config.sets}
+    return Embeddings({name: kept[name] for name in sets}, stage.load_json("parts"))
 
 
 def encode(

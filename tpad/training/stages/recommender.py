@@ -75,11 +75,12 @@ def _tune(name: str, config: FusionConfig, context: Context, stage: Stage) -> Fu
         if processes.is_main():
             dataset = context.dataset
             tuning = tune_fused(
-                context["embeddings"][name],
+                context["embeddings"].vectors[name],
                 dataset.train,
                 dataset.validation,
                 ~dataset.cold,
                 replace(config, seed=context.seed),
+                parts=context["embeddings"].parts[name],
                 say=stage.say,
                 store=_Store(stage),
                 progress=epoch_reporter(stage),
@@ -97,7 +98,7 @@ def _fit(
 ) -> tuple[FusedModel, FusionTuning]:
     """Fit the recommender with the chosen settings; returns it and the settings."""
     tuning: FusionTuning = context[f"tuning-{name}"]
-    features: np.ndarray = context["embeddings"][name]  # (n_items, d)
+    features: np.ndarray = context["embeddings"].vectors[name]  # (n_items, d)
     path = stage.folder / "recommender.safetensors"
     if not stage.done:
         facts = {}
