@@ -50,6 +50,7 @@ def make_small_bundle(folder: Path, n_items: int = 20) -> Path:
         encoder=encoder,
         embeddings=embeddings,
         recommenders=recommenders,
+        parts=encoder.parts,
         config={"seed": 0},
     )
 
@@ -62,12 +63,11 @@ def _untrained(mllm: MLLM, dataset) -> ItemEncoder:
     def made(scaler: FeatureScaler) -> ItemEncoder:
         return ItemEncoder(
             mllm,
-            ReadingConfig((0, 2), "both", 40, 20, None),
+            ReadingConfig((0, 2), "both", 40, 20, None, "words", (STUDENT, TRANSFER)),
             TextFeatures.fit(item_texts(items), 6),
             FieldFeatures.fit(dataset.items["category"].tolist(), prices),
-            scaler,
-            KnowledgeHeads(scaler.n_features, mllm.hidden_size, WORDS, sizes),
             SETS,
+            heads=(scaler, KnowledgeHeads(scaler.n_features, mllm.hidden_size, WORDS, sizes)),
         )
 
     first = made(FeatureScaler(1))

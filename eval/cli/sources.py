@@ -197,7 +197,7 @@ def load_source(options: Namespace, *, evaluates: bool = True) -> Source:
             bundle = None  # its recommenders were trained on other sessions
         dataset = split.dataset
     proven = assert_no_leaks(split or dataset, bundle=options.bundle if evaluates else None)
-    ablations = {}
+    ablations: dict[str, np.ndarray] = {}
     if getattr(options, "ablations", None) is not None:
         ids = dataset.items[Columns.ITEM_ID].tolist()
         ablations, found = load_ablations(options.ablations, ids, dataset.fingerprint)

@@ -115,7 +115,7 @@ def test_a_bundle_gives_its_items_the_embeddings_that_it_stores(joined, dataset,
     ]
     made = joined.encoder.encode(items, ["tpad"])["tpad"]
     assert np.allclose(made, joined.embeddings["tpad"], atol=2e-2)
-    words = joined.encoder.heads.describe.weight.shape[0]
+    words = joined.encoder.heads[1].describe.weight.shape[0]
     tail = joined.encoder.given.width
     assert made.shape[1] > words + tail
     blank = replace(items[0], vectors=None)  # it may lack what others lacked in training

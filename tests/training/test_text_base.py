@@ -21,7 +21,7 @@ from tpad.training.config import TrainingConfig, preset
 from tpad.training.pipeline import train
 
 CLIP = np.random.default_rng(0).standard_normal((60, 6)).astype(np.float32)
-SMALL = {"transfer.max_sessions": 8, "knowledge.max_new_tokens": 6, "teacher.sessions": 8}
+SMALL = {"alignment.steps": 3, "alignment.batch_size": 8, "alignment.width": 8}
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_from_python_the_sets_must_fit(model, dataset, tmp_path):
     with pytest.raises(ConfigError, match="'vision_tfidf' needs a vision tower"):
         train(dataset, Base(str(model)), preset("smoke"), tmp_path / "bundle", quiet=True)
     fitted = TrainingConfig().without_pictures()
-    assert fitted.baselines == ("knowledge", "tfidf", "transfer", "random")
+    assert fitted.baselines == ("knowledge", "tfidf", "random")
     assert (fitted.inputs, fitted.imagined.per_item) == ("text", 0)
     fitted.check_without_pictures()
 

@@ -22,6 +22,7 @@ from tpad.model.heads import HeadsConfig, KnowledgeHeads
 from tpad.model.item_encoder import ItemEncoder, ReadingConfig
 from tpad.model.plain_features import FieldFeatures
 from tpad.model.scaler import FeatureScaler
+from tpad.model.whitening import Whitening
 from tpad.settings import from_json
 
 
@@ -32,7 +33,7 @@ def load_model_encoder(files: ListedFiles, facts: dict[str, Any], device: str) -
     with reading(file):
         base, settings = facts["base"], from_json(ModelSettings, facts["model"])
         how = from_json(ReadingConfig, facts["reading"])
-        sizes = from_json(HeadsConfig, facts["heads"])
+        sizes = None if facts["heads"] is None else from_json(HeadsConfig, facts["heads"])
     mllm = _load_base(files, base, settings, device)
     with reading(file):
         for name in how.adapters:
@@ -74,7 +75,11 @@ def _load_base(files: ListedFiles, base: Any, settings: ModelSettings, device: s
 
 
 def _assembled(
-    files: ListedFiles, facts: dict[str, Any], mllm: MLLM, how: ReadingConfig, sizes: HeadsConfig
+    files: ListedFiles,
+    facts: dict[str, Any],
+    mllm: MLLM,
+    how: ReadingConfig,
+    sizes: HeadsConfig | None,
 ) -> ItemEncoder:
     """Assemble the encoder from the loaded base model and the other files."""
     heads_file = files.file("heads.safetensors")
@@ -82,30 +87,41 @@ def _assembled(
         arrays = load_file(heads_file)
     text = read_text(files)
     with reading(heads_file):
-        scaler = built(
-            lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler.")
-        )
-        words = arrays["heads.describe.weight"].shape[0] if sizes.words else 0
         given = None
         if facts["given"] is not None:
             given = GivenFeatures.restore(facts["given"], arrays)
-        width = 0 if given is None else given.width
-        heads = built(
-            lambda: KnowledgeHeads(scaler.n_features, mllm.hidden_size, words, sizes, width),
-            _tensors(arrays, "heads."),
-        )
+        heads = None if sizes is None else _heads(arrays, mllm, sizes, given)
+        whitening = None
+        if "whitening.matrix" in arrays:
+            shape = arrays["whitening.matrix"].shape
+            whitening = built(lambda: Whitening(*shape), _tensors(arrays, "whitening."))
+            whitening.to(mllm.device)
         fields = FieldFeatures.restore(facts["categories"], arrays)
     return ItemEncoder(
         mllm,
         how,
         text,
         fields,
-        scaler.to(mllm.device),
-        heads.to(mllm.device),
         facts["sets"],
-        facts["base"],
-        given,
+        base=facts["base"],
+        given=given,
+        heads=heads,
+        whitening=whitening,
     )
+
+
+def _heads(
+    arrays: dict[str, np.ndarray], mllm: MLLM, sizes: HeadsConfig, given: GivenFeatures | None
+) -> tuple[FeatureScaler, KnowledgeHeads]:
+    """Scaler and heads with these weights."""
+    scaler = built(lambda: FeatureScaler(len(arrays["scaler.mean"])), _tensors(arrays, "scaler."))
+    words = arrays["heads.describe.weight"].shape[0] if sizes.words else 0
+    width = 0 if given is None else given.width
+    heads = built(
+        lambda: KnowledgeHeads(scaler.n_features, mllm.hidden_size, words, sizes, width),
+        _tensors(arrays, "heads."),
+    )
+    return scaler.to(mllm.device), heads.to(mllm.device)
 
 
 def _tensors(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, torch.Tensor]:

@@ -42,12 +42,17 @@ class LoraSettings:
         dropout: dropout on the adapter's input during training.
         targets: the modules to adapt, as a regular expression that matches whole module names; None
             for `ModelSettings.lora_targets` of the model.
+        layers: number of layers to adapt, the first ones; None for all.
     """
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
     targets: str | None = None
+    layers: int | None = None
+
+
+_LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
 class Adapters:
@@ -81,13 +86,14 @@ class Adapters:
         """
         settings = settings or LoraSettings()
         targets = settings.targets or self._targets
-        if targets == "auto":
-            targets = language_projections(self._model)
+        pattern = language_projections(self._model) if targets == "auto" else targets
+        only = settings.layers
+        modules = pattern if only is None else _of_first_layers(self._model, pattern, only)
         config = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number works
             lora_dropout=settings.dropout,
-            target_modules=targets,
+            target_modules=modules,
         )
         self._attach(name, config)
         self.set(self.active)
@@ -262,6 +268,24 @@ def language_projections(model: PreTrainedModel) -> str:
         "a regular expression that matches their whole module names, such as "
         f"{LANGUAGE_LAYERS + 'attention.query_key_value'!r}."
     )
+
+
+def _of_first_layers(model: PreTrainedModel, targets: str, count: int) -> list[str]:
+    """The names of the modules that a regular expression matches in the first layers.
+
+    Raises:
+        ModelError: there are none.
+    """
+    names = {name.removesuffix(".base_layer") for name, _ in model.named_modules()}
+    matches = ((name, _LAYER.search(name)) for name in sorted(names))
+    found = [
+        name
+        for name, layer in matches
+        if re.fullmatch(targets, name) and layer is not None and int(layer[1]) < count
+    ]
+    if not found:
+        raise ModelError(f"No module of the first {count} layers matches lora_targets {targets!r}.")
+    return found
 
 
 def _place(tensor: Tensor) -> tuple[int, torch.Size]:

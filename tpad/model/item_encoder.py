@@ -20,16 +20,17 @@ from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
 from tpad.mllm.features import encode_images, encode_items
 from tpad.mllm.image_cache import ImageCache
-from tpad.mllm.instructions import DESCRIBE, item_text
+from tpad.mllm.instructions import item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.given_features import GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_features import concatenated, named_features
+from tpad.model.item_features import concatenated, instruction, kinds, named_features
 from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
+from tpad.model.whitening import Whitening
 from tpad.settings import Count, settings
 
 RANDOM_SIZE = 128
@@ -46,6 +47,8 @@ class ReadingConfig:
         max_text: maximum characters of title and description.
         max_title: maximum characters of a title in a session.
         knowledge_adapter: name of the Knowledge-MLLM's adapter; None for the frozen base model.
+        tau: how `k_tau` is learned, "words" or "sessions" (see `TrainingConfig.tau`).
+        adapters: names of the adapters that a bundle stores.
     """
 
     layers: tuple[int, ...]
@@ -53,26 +56,25 @@ class ReadingConfig:
     max_text: Count
     max_title: Count
     knowledge_adapter: str | None
-
-    @property
-    def adapters(self) -> list[str]:
-        """Names of the adapters that a bundle stores."""
-        return [STUDENT, TRANSFER, *filter(None, [self.knowledge_adapter])]
+    tau: Literal["words", "sessions"]
+    adapters: tuple[str, ...]
 
 
 class ItemEncoder:
     """Computes embeddings from item contents.
 
     Args:
-        mllm: base model with the adapters `student` and `transfer`.
+        mllm: base model with the adapters of `reading`.
         reading: how the models read items.
         text: TF-IDF features.
         fields: features of price and category; None if they are not used.
-        scaler, heads: parts of TPAD's representation.
         sets: names of the sets, in display order.
         base: location of the base model: `{"path": "base"}` if `save` copies it, or `{"hub_id": …,
             "revision": …}` for a public checkpoint, which is not copied.
         given: features from given vectors; None if there are none.
+        heads: scaler of the features and heads, which compute TPAD's parts from the words; None if `k_tau`
+            is learned on sessions.
+        whitening: space of a `k_tau` that is learned on sessions; None if there is none.
     """
 
     def __init__(
@@ -81,11 +83,12 @@ class ItemEncoder:
         reading: ReadingConfig,
         text: TextFeatures,
         fields: FieldFeatures | None,
-        scaler: FeatureScaler,
-        heads: KnowledgeHeads,
         sets: Sequence[str],
+        *,
         base: dict[str, Any] | None = None,
         given: GivenFeatures | None = None,
+        heads: tuple[FeatureScaler, KnowledgeHeads] | None = None,
+        whitening: Whitening | None = None,
     ) -> None:
         unknown = [name for name in sets if name not in EMBEDDING_SETS]
         if unknown:
@@ -93,7 +96,8 @@ class ItemEncoder:
                 f"There is no embedding set {unknown[0]!r}; choose from {', '.join(EMBEDDING_SETS)}."
             )
         self.mllm, self.reading, self.text, self.fields = mllm, reading, text, fields
-        self.scaler, self.heads, self.sets = scaler, heads.eval(), tuple(sets)
+        self.sets, self.whitening = tuple(sets), whitening
+        self.heads = None if heads is None else (heads[0], heads[1].eval())
         self.base = base or {"path": "base"}
         self.given = given
 
@@ -162,16 +166,39 @@ class ItemEncoder:
     # --- one method for each part -------------------------------------------------------------
 
     def _tpad(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
-        scaled = self.scaled(self.read(items, images, STUDENT), items, images)  # (n, D)
+        given = self._given(items)
+        if self.heads is None:
+            return self._of_sessions(items, images) | given
+        scaler, heads = self.heads
+        features = [concatenated(self.read(items, images, STUDENT)).numpy(), *given.values()]
+        scaled = scaler(torch.from_numpy(np.concatenate(features, 1)).to(scaler.mean.device))
         with torch.no_grad():
-            tau, nu = (part.cpu().numpy() for part in self.heads(scaled))
-        words = nu.shape[1] - self.heads.n_given
-        return {TAU: tau, NU: nu[:, :words], **self._given(nu[:, words:])}
+            tau, nu = (part.cpu().numpy() for part in heads(scaled))  # given vectors end k_nu
+        width = nu.shape[1] - heads.n_given
+        standardised = columns(sizes(given))
+        return {TAU: tau, NU: nu[:, :width]} | {
+            name: nu[:, width:][:, at] for name, at in standardised.items()
+        }
 
-    def _given(self, vectors: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of given vectors, (n, g)."""
+    def _of_sessions(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
+        """The parts of a student that was tuned on sessions."""
+        parts = {}
+        if self.whitening is not None:
+            features = concatenated(self.read(items, images, STUDENT)).to(self.mllm.device)
+            parts[TAU] = self.whitening(features).cpu().numpy()
+        return parts | {NU: self._knowledge(items, images)["knowledge"]}
+
+    def _given(self, items: Sequence[NewItem]) -> dict[str, np.ndarray]:
+        """The given vectors as parts.
+
+        Raises:
+            DataError: an item's vectors do not fit.
+        """
         if self.given is None:
+            if any(item.vectors for item in items):
+                raise DataError("This bundle uses no item vectors; leave out `vectors`.")
             return {}
+        vectors = self.given.of_items(items, self._words)  # (n, g)
         return {name: vectors[:, at] for name, at in columns(self.given.parts).items()}
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
@@ -235,31 +262,11 @@ class ItemEncoder:
             encoded = encode_items(
                 self.mllm,
                 inputs,
-                instruction="" if in_session else DESCRIBE,
+                instruction="" if in_session else instruction(self.reading.tau),
                 layers=self.reading.layers,
                 images=images,
             )
-        return named_features(encoded)
-
-    def scaled(
-        self, features: dict[str, np.ndarray], items: Sequence[NewItem], images: ImageCache
-    ) -> torch.Tensor:
-        """The input of the heads: standardised features, with given vectors last: (n, D).
-
-        Args:
-            features: of the student, see `read`.
-            items, images: as in `read`.
-
-        Raises:
-            DataError: an item's vectors do not fit.
-        """
-        parts = [concatenated(features)]
-        if self.given is None and any(item.vectors for item in items):
-            raise DataError("This bundle uses no item vectors; leave out `vectors`.")
-        if self.given is not None:
-            given = self.given.of_items(items, self._words)  # (n, g)
-            parts.append(torch.from_numpy(given))
-        return self.scaler(torch.cat(parts, dim=1).to(self.scaler.mean.device))
+        return named_features(encoded, kinds(self.reading.tau))
 
     # --- saving ------------------------------------------------------------------------------
 
@@ -271,8 +278,16 @@ class ItemEncoder:
             self.mllm.save(folder / self.base["path"], dtype=_smallest_dtype(self.mllm))
         for name in self.reading.adapters:
             self.mllm.adapters.save(name, folder / "adapters" / name)
-        arrays = {f"scaler.{k}": v.cpu().numpy() for k, v in self.scaler.state_dict().items()}
-        arrays |= {f"heads.{k}": v.cpu().numpy() for k, v in self.heads.state_dict().items()}
+        modules: dict[str, torch.nn.Module] = {}
+        if self.heads is not None:
+            modules |= {"scaler": self.heads[0], "heads": self.heads[1]}
+        if self.whitening is not None:
+            modules["whitening"] = self.whitening
+        arrays = {
+            f"{prefix}.{name}": value.cpu().numpy()
+            for prefix, module in modules.items()
+            for name, value in module.state_dict().items()
+        }
         if self.fields is not None:
             arrays |= self.fields.arrays()
         if self.given is not None:
@@ -282,9 +297,7 @@ class ItemEncoder:
         facts = {
             "sets": list(self.sets),
             "reading": asdict(self.reading),
-            "heads": {
-                one.name: getattr(self.heads.config, one.name) for one in fields(HeadsConfig)
-            },
+            "heads": None if self.heads is None else _sizes(self.heads[1].config),
             "categories": None if self.fields is None else self.fields.categories,
             "base": self.base,
             "given": None if self.given is None else self.given.as_json(),
@@ -305,6 +318,11 @@ class ItemEncoder:
     def _example(self) -> NewItem:
         vectors = None if self.given is None else self.given.example()
         return NewItem(Image.new("RGB", (32, 32), "white"), "a", "b", "c", 1.0, vectors=vectors)
+
+
+def _sizes(config: HeadsConfig) -> dict[str, Any]:
+    """The fields of `HeadsConfig` alone, as JSON values."""
+    return {one.name: getattr(config, one.name) for one in fields(HeadsConfig)}
 
 
 def _is_only_picture(item: NewItem) -> bool:

@@ -1,24 +1,49 @@
 """Names and order of item features, and their concatenation to one vector."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from tpad.mllm.features import ItemFeatures
+from tpad.mllm.instructions import DESCRIBE
 
 KINDS = ("vision", "image", "text", "last")
 """Kinds of features in the order of concatenation; all but the first have one part per layer."""
 
 
-def named_features(features: ItemFeatures) -> dict[str, np.ndarray]:
-    """`ItemFeatures` as a flat mapping in a fixed order: name -> (n, d) float32."""
-    named = {"vision": features.vision} if features.vision.shape[1] else {}
-    for kind in KINDS[1:]:
+MEANS = ("image", "text")
+"""Those that are means over tokens of the item."""
+
+
+def named_features(features: ItemFeatures, kinds: Sequence[str] = KINDS) -> dict[str, np.ndarray]:
+    """`ItemFeatures` as a flat mapping in the order of `KINDS`: name -> (n, d) float32.
+
+    Args:
+        features: of n items.
+        kinds: those that are used.
+    """
+    named = {"vision": features.vision} if features.vision.shape[1] and "vision" in kinds else {}
+    for kind in [kind for kind in KINDS[1:] if kind in kinds]:
         layers: dict[int, np.ndarray] = getattr(features, kind)
         named |= {f"{kind}.{layer}": layers[layer] for layer in sorted(layers)}
     # At layer 0, the last token is the same for every item.
     named.pop("last.0", None)
     return named
+
+
+def kinds(tau: str) -> tuple[str, ...]:
+    """Kinds of features that are used, by how `k_tau` is learned ("words" or "sessions")."""
+    return KINDS if tau == "words" else MEANS
+
+
+def instruction(tau: str) -> str:
+    """The instruction with which items are read, by how `k_tau` is learned.
+
+    It follows the item, so it does not change the means over the item's tokens.
+    """
+    return DESCRIBE if tau == "words" else ""
 
 
 def sort_key(name: str) -> tuple[int, int]:

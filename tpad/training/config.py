@@ -11,6 +11,7 @@ from tpad.mllm.settings import ModelSettings
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.settings import Count, CountOrZero, override, settings
 from tpad.training.fusion import CONTENT_NETWORK, FusionConfig
+from tpad.training.stages.alignment import AlignmentConfig
 from tpad.training.stages.describing import DescribingConfig
 from tpad.training.stages.distillation_networks import DistillationConfig
 from tpad.training.stages.feedback import FeedbackConfig
@@ -53,12 +54,17 @@ class TrainingConfig:
     transfer: TransferConfig = Field(default_factory=TransferConfig)
     imagined: ImaginedConfig = Field(default_factory=ImaginedConfig)
     teacher: TeacherConfig = Field(default_factory=TeacherConfig)
+    alignment: AlignmentConfig = Field(default_factory=AlignmentConfig)
     describing: DescribingConfig = Field(default_factory=DescribingConfig)
     distillation: DistillationConfig = Field(default_factory=DistillationConfig)
     feedback: FeedbackConfig = Field(default_factory=FeedbackConfig)
     recommender: FusionConfig = Field(default_factory=FusionConfig)
+    tau: Literal["words", "sessions"] = "words"
+    """How `k_tau` is learned: "words" computes it from the words of the item's description, by
+    distillation from the Transfer-MLLM; "sessions" tunes the student on sessions, and `k_nu` holds the
+    base model's own features. A base model that reads text only uses "sessions"."""
     representation: Literal["full", "intrinsic", "captions"] = "full"
-    """Item representation: "full" is [k_nu ; k_tau ; fields]; "intrinsic" omits k_tau; "captions" uses
+    """Item representation: "full" is [k_tau ; k_nu ; fields]; "intrinsic" omits k_tau; "captions" uses
     the words of the caption that the base model writes, and the fields. Only ablations change it."""
     inputs: Literal["both", "image", "text"] = "both"
     """Which modalities of an item are read: "both", "image" or "text"."""
@@ -119,16 +125,38 @@ class TrainingConfig:
         return ("tpad", *self.baselines)
 
     @property
+    def has_transfer(self) -> bool:
+        """Whether a Transfer-MLLM is trained."""
+        taught = self.alignment.steps > 0 and self.alignment.teacher_weight > 0
+        return self.tau == "words" or taught or "transfer" in self.baselines
+
+    @property
+    def has_descriptions(self) -> bool:
+        """Whether items are described."""
+        needed = self.has_transfer and self.transfer.generation
+        return self.tau == "words" or needed or self.representation == "captions"
+
+    @property
     def reads_pictures(self) -> bool:
         """Whether the model reads pictures."""
         return self.inputs != "text"
 
     def without_pictures(self) -> "TrainingConfig":
-        """A copy for a base model that sees no pictures: it reads text, imagines no items with other
-        pictures, and leaves out the embedding sets of the vision tower."""
-        kept = tuple(name for name in self.baselines if not EMBEDDING_SETS[name].needs_tower)
-        imagined = replace(self.imagined, per_item=0)
-        return replace(self, inputs="text", imagined=imagined, baselines=kept)
+        """A copy for a base model that sees no pictures.
+
+        It reads text, and its student is tuned on sessions: descriptions say nothing that the text does not
+        say. The embedding sets of the vision tower and of the Transfer-MLLM, which nothing else needs, are
+        left out.
+        """
+        left_out = [name for name, one in EMBEDDING_SETS.items() if one.needs_tower] + ["transfer"]
+        return replace(
+            self,
+            inputs="text",
+            tau="sessions",
+            knowledge=replace(self.knowledge, adapt_epochs=0),
+            imagined=replace(self.imagined, per_item=0),
+            baselines=tuple(name for name in self.baselines if name not in left_out),
+        )
 
     def check_without_pictures(self) -> None:
         """Check that a base model that sees no pictures is enough.

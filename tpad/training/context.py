@@ -27,6 +27,7 @@ class Context:
         titles: (n_items,) text of each item when it is read in a session.
         reads_pictures: whether the model reads pictures.
         layers: layers of the language model whose features are used.
+        tau: how `k_tau` is learned, "words" or "sessions".
         recommender: settings of the network that reads item features; the stage `feedback` trains one.
         max_new_tokens: maximum number of tokens of a description.
         seed: seed of all random numbers.
@@ -46,6 +47,7 @@ class Context:
     layers: tuple[int, ...]
     recommender: SessionModelConfig
     max_new_tokens: int
+    tau: str = "words"
     seed: int = 0
     fields: np.ndarray | None = None
     given: np.ndarray | None = None

@@ -36,8 +36,8 @@ def load_base(
         device=device,
         split=processes.splitter(),
     )
-    layers = knowledge.chosen_layers(config.knowledge, mllm)
-    if config.distillation.words and mllm.num_layers not in layers:
+    layers = knowledge.chosen_layers(config.knowledge, mllm, config.tau)
+    if config.tau == "words" and config.distillation.words and mllm.num_layers not in layers:
         raise ConfigError(
             f"The words are read from the last layer, {mllm.num_layers}; add it to knowledge.layers "
             "or set distillation.words to false."

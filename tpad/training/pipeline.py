@@ -22,7 +22,7 @@ from tpad.mllm.precision import choose_device
 from tpad.model.embedding_sets import as_stored
 from tpad.model.given_features import TFIDF
 from tpad.model.heads import description_words
-from tpad.model.item_encoder import ItemEncoder, ReadingConfig
+from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, ReadingConfig
 from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.vector_encoder import VectorEncoder
 from tpad.training.base import Base
@@ -34,6 +34,7 @@ from tpad.training.loading import load_base
 from tpad.training.stage import StageSpec
 from tpad.training.stages import (
     adaptation,
+    alignment,
     describing,
     descriptions,
     distillation,
@@ -57,6 +58,7 @@ STAGES: tuple[StageSpec, ...] = (
     transfer.STAGE,
     imagined.STAGE,
     teacher.STAGE,
+    alignment.STAGE,
     describing.STAGE,
     student_features.STAGE,
     distillation.STAGE,
@@ -223,7 +225,10 @@ class Run:
             mllm,
             *inputs.texts,
             reads_pictures=config.reads_pictures and (mllm is None or mllm.sees),
-            layers=() if mllm is None else knowledge.chosen_layers(config.knowledge, mllm),
+            layers=(
+                () if mllm is None else knowledge.chosen_layers(config.knowledge, mllm, config.tau)
+            ),
+            tau=config.tau,
             recommender=config.recommender.content,
             max_new_tokens=config.knowledge.max_new_tokens,
             seed=config.seed,
@@ -245,25 +250,40 @@ class Run:
 
     def encoder(self) -> ItemEncoder:
         """The item encoder with a base model."""
-        config, distilled = self.config, self.context["distillation"]
+        config, context = self.config, self.context
         assert self.base is not None
+        adapters = [
+            name
+            for name, stage in (
+                (STUDENT, "alignment"),
+                (STUDENT, "describing"),
+                (TRANSFER, "transfer"),
+            )
+            if context[stage] is not None
+        ]
+        knowledge_adapter = context["adaptation"]
+        if knowledge_adapter is not None:
+            adapters.append(knowledge_adapter)
         reading = ReadingConfig(
-            self.context.layers,
+            context.layers,
             config.inputs,
             config.knowledge.max_text,
             config.transfer.max_title,
-            self.context["adaptation"],
+            knowledge_adapter,
+            config.tau,
+            tuple(adapters),
         )
+        distilled = context["distillation"]
         return ItemEncoder(
             self.context.mllm,
             reading,
             self.inputs.text,
             self.inputs.fields,
-            distilled.scaler,
-            distilled.heads,
             config.sets,
-            self.base.record,
-            self.inputs.given,
+            base=self.base.record,
+            given=self.inputs.given,
+            heads=None if distilled is None else (distilled.scaler, distilled.heads),
+            whitening=context["alignment"],
         )
 
     def recommenders(self) -> Graph:

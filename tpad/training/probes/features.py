@@ -1,11 +1,11 @@
 """The features of a bundle's items after each stage, for probes."""
 
 import numpy as np
-import torch
 
 from tpad.bundle import Bundle
 from tpad.mllm.features import encode_images
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder
+from tpad.model.parts import NU, TAU, columns
 from tpad.training.inputs import contents
 
 
@@ -23,10 +23,11 @@ def probed_features(bundle: Bundle) -> dict[tuple[str, str], np.ndarray]:
         encoder.mllm, (None if hidden else dataset.image(row) for row in range(len(dataset)))
     )
     found: dict[tuple[str, str], np.ndarray] = {}
-    passes = {
-        "knowledge": (encoder.reading.knowledge_adapter, False),
-        "transfer": (TRANSFER, True),
-        "student": (STUDENT, False),
+    passes = {"knowledge": (encoder.reading.knowledge_adapter, False)}
+    passes |= {
+        name: (name, name == TRANSFER)
+        for name in (TRANSFER, STUDENT)
+        if name in encoder.reading.adapters
     }
     for stage, (adapter, in_session) in passes.items():
         features = encoder.read(items, images, adapter, in_session)
@@ -34,11 +35,10 @@ def probed_features(bundle: Bundle) -> dict[tuple[str, str], np.ndarray]:
             if name == "vision" and stage != "knowledge":
                 continue  # the vision tower is frozen, so these are equal in all stages
             found[stage, name] = values
-        if stage == "student":
-            with torch.no_grad():
-                tau, nu = encoder.heads(encoder.scaled(features, items, images))
-            found["heads", "k_tau"] = tau.cpu().numpy()
-            found["heads", "k_nu"] = nu.cpu().numpy()
-    for name, values in encoder.encode(items, images=images).items():
+    encoded = encoder.encode(items, images=images)
+    for part, at in columns(encoder.parts["tpad"]).items():
+        if part in (TAU, NU):
+            found["heads", f"k_{part}"] = encoded["tpad"][:, at]
+    for name, values in encoded.items():
         found["embedding", name] = values
     return found

@@ -129,5 +129,6 @@ STAGE = StageSpec(
     run,
     config="describing",
     settings=("describing", "seed"),
+    wanted=lambda config: config.tau == "words",
     needs=("pictures", "adaptation", "descriptions", "imagined"),
 )

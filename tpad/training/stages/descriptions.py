@@ -94,4 +94,5 @@ STAGE = StageSpec(
         "knowledge.max_new_tokens",
     ),
     needs=("pictures", "adaptation"),
+    wanted=lambda config: config.has_descriptions,
 )

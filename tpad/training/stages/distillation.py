@@ -345,4 +345,5 @@ STAGE = StageSpec(
         "student",
     ),
     inputs=("vectors",),
+    wanted=lambda config: config.tau == "words",
 )

@@ -73,10 +73,11 @@ STAGE = StageSpec(
         "knowledge.max_text",
         "transfer.max_title",
         "inputs",
+        "tau",
         "fields",
         "seed",
     ),
-    needs=("pictures", "knowledge", "transfer", "distillation", "feedback"),
+    needs=("pictures", "knowledge", "transfer", "alignment", "distillation", "feedback"),
     inputs=("dataset", "vectors"),
 )
 OF_VECTORS = replace(

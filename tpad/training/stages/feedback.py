@@ -176,5 +176,5 @@ STAGE = StageSpec(
     config="feedback",
     settings=("feedback", "recommender.content", "fields", "seed"),
     needs=("pictures", "distillation"),
-    wanted=lambda config: config.feedback.epochs > 0,
+    wanted=lambda config: config.feedback.epochs > 0 and config.tau == "words",
 )

@@ -92,5 +92,6 @@ STAGE = StageSpec(
     run,
     config="imagined",
     settings=("imagined", "seed"),
+    wanted=lambda config: config.tau == "words",
     needs=("pictures", "adaptation", "descriptions"),
 )

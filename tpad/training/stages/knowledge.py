@@ -12,14 +12,17 @@ import numpy as np
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.features import encode_items
-from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
-from tpad.model.item_features import named_features, sort_key
+from tpad.model.item_features import KINDS, instruction, kinds, named_features, sort_key
 from tpad.settings import Count, CountOrZero, settings
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
 from tpad.training.workspace import Stage
+
+SESSION_DEPTH = 0.2
+"""Part of the layers that is run if `tau` is "sessions": in language models, the means over the tokens of early
+layers tell items apart best."""
 
 
 @settings
@@ -27,7 +30,8 @@ class KnowledgeConfig:
     """Settings of the Knowledge-MLLM."""
 
     layers: tuple[int, ...] | None = None
-    """Layers of the language model whose features are used; None: first, middle and last."""
+    """Layers of the language model whose features are used. None: first, middle and last, or a fifth of the
+    depth if `tau` is "sessions"."""
     targets: Literal["shop", "written"] = "shop"
     """Targets of the generation task: "shop" uses the shop's title and description, "written" a text
     that the Knowledge-MLLM writes about picture and text."""
@@ -47,7 +51,8 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np
             features = encode(
                 context.mllm,
                 context.shop.items(),
-                instruction=DESCRIBE,
+                kinds=kinds(context.tau),
+                instruction=instruction(context.tau),
                 layers=context.layers,
                 images=context.shop.images,
             )
@@ -59,10 +64,21 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np
     return {name: kept[name] for name in sorted(kept, key=sort_key)}
 
 
-def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
-    """Numbers of the selected layers, from 0 (input embeddings); negative settings count from the end."""
+def chosen_layers(config: KnowledgeConfig, mllm: MLLM, tau: str = "words") -> tuple[int, ...]:
+    """Numbers of the selected layers, from 0 (input embeddings).
+
+    Args:
+        config: its layers may be negative: they then count from the end.
+        mllm: the base model.
+        tau: how `k_tau` is learned; "sessions" uses one layer.
+    """
     last = mllm.num_layers
-    layers = config.layers if config.layers is not None else (0, last // 2, last)
+    usual = (0, last // 2, last) if tau == "words" else (max(1, round(last * SESSION_DEPTH)),)
+    layers = config.layers if config.layers is not None else usual
+    if tau == "sessions" and len(layers) != 1:
+        raise ConfigError(
+            f'knowledge.layers has {len(layers)} layers; give one if tau is "sessions".'
+        )
     for layer in layers:
         if not -last - 1 <= layer <= last:
             raise ConfigError(
@@ -71,22 +87,26 @@ def chosen_layers(config: KnowledgeConfig, mllm: MLLM) -> tuple[int, ...]:
     return tuple(sorted({layer % (last + 1) for layer in layers}))
 
 
-def encode(mllm: MLLM, items: Sequence[ItemInput], **options: Any) -> dict[str, np.ndarray]:
+def encode(
+    mllm: MLLM, items: Sequence[ItemInput], kinds: Sequence[str] = KINDS, **options: Any
+) -> dict[str, np.ndarray]:
     """`named_features` of items, which the processes share.
 
     Args:
         mllm: the model, with its active adapter.
         items: items to read.
+        kinds: of the features, see `named_features`.
         options: further arguments of `encode_items`.
     """
     own = processes.share(items)
-    return processes.gather_rows(named_features(encode_items(mllm, own, **options)), len(items))
+    features = named_features(encode_items(mllm, own, **options), kinds)
+    return processes.gather_rows(features, len(items))
 
 
 STAGE = StageSpec(
     "knowledge",
     run,
     config="knowledge",
-    settings=("inputs", "knowledge.layers", "knowledge.max_text"),
+    settings=("inputs", "tau", "knowledge.layers", "knowledge.max_text"),
     needs=("pictures", "adaptation"),
 )

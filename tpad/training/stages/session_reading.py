@@ -1,7 +1,8 @@
 """The Transfer-MLLM reads sessions as chats, a few of them in each forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from tpad.distributed import processes
 from tpad.mllm.batches import Batch, Output
 from tpad.mllm.collator import collate
 from tpad.training.shop import Shop
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,20 @@ class SessionPass:
 
 
 def by_length(
-    windows: list[np.ndarray], size: int, rng: np.random.Generator | None = None
-) -> list[list[np.ndarray]]:
-    """Batches of windows of similar length; in random order if `rng` is given."""
-    order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
+    windows: Sequence[T],
+    size: int,
+    rng: np.random.Generator | None = None,
+    length: Callable[[T], int] = len,  # type: ignore[assignment]  # windows are arrays by default
+) -> list[list[T]]:
+    """Batches of windows of similar length; in random order if `rng` is given.
+
+    Args:
+        windows: the windows, or what stands for them.
+        size: of a batch.
+        rng: random generator.
+        length: of a window.
+    """
+    order = sorted(range(len(windows)), key=lambda i: length(windows[i]))
     batches = [order[i : i + size] for i in range(0, len(order), size)]
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]

@@ -49,5 +49,6 @@ STAGE = StageSpec(
     "student",
     run,
     settings=("knowledge.layers",),
+    wanted=lambda config: config.tau == "words",
     needs=("pictures", "imagined", "describing"),
 )

@@ -170,5 +170,5 @@ STAGE = StageSpec(
     config="teacher",
     settings=("teacher", "seed"),
     needs=("pictures", "descriptions", "transfer", "imagined"),
-    wanted=lambda config: config.distillation.generative,
+    wanted=lambda config: config.distillation.generative and config.tau == "words",
 )

@@ -340,5 +340,6 @@ STAGE = StageSpec(
     run,
     config="transfer",
     settings=("inputs", "transfer", "seed"),
+    wanted=lambda config: config.has_transfer,
     needs=("pictures", "descriptions", "knowledge"),
 )
