@@ -12,7 +12,7 @@ from tpad.mllm.adapters import LoraSettings
 from tpad.model.item_encoder import STUDENT
 from tpad.model.item_features import concatenated
 from tpad.model.whitening import Whitening
-from tpad.training.pipeline import embed
+from tpad.training.embed import embed
 from tpad.training.stages import alignment
 from tpad.training.stages.alignment import AlignmentConfig
 from tpad.training.stages.item_reading import ItemReader

@@ -12,10 +12,11 @@ from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.prompts import Turn
 from tpad.model.heads import HeadsConfig
 from tpad.training.information.bounds import info_nce
+from tpad.training.information.disentangling import Disentangler
 from tpad.training.ranking import contained
 from tpad.training.sampled_softmax import Sampling
 from tpad.training.stages import distillation, imagined, teacher
-from tpad.training.stages.distillation_steps import StepSampler, sampled_next_loss
+from tpad.training.stages.distillation_steps import StepSampler, sampled_next_loss, words_seen
 
 
 def distilled(context, config, folder, **change):
@@ -186,3 +187,45 @@ def test_distillation_on_samples_of_the_items_is_reproducible(
         distil_context, config.distillation, tmp_path / "3", adapter_every=3
     )
     assert all(np.isfinite(value) for value in log.values() if isinstance(value, float))
+
+
+def test_words_of_all_items_of_a_session_count_once():
+    words = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0]])
+    columns = torch.tensor([[0, 1], [2, -1], [-1, -1]])
+    expected = torch.tensor([[1.0, 1, 0], [1, 1, 0], [0, 0, 0]])
+    assert torch.equal(words_seen(columns, words), expected)
+
+
+def test_the_alignment_bound_never_moves_the_teacher(distil_context, trained, tmp_path):
+    config = replace(
+        trained.config.distillation,
+        next_weight=0.0,
+        kd_weight=0.0,
+        seen_weight=0.0,
+        separate_weight=0.0,
+    )
+    training = distillation._Training(config, distil_context, new_stage(tmp_path / "stage"))
+    rows = training.train_cases[:16]
+    losses = training._losses(rows, np.random.default_rng(0))
+    losses["align"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in training.transfer_heads.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in training.heads.tau.parameters())
+
+
+def test_t_nu_learns_the_words_of_the_session(distil_context, trained, tmp_path):
+    training = distillation._Training(
+        trained.config.distillation, distil_context, new_stage(tmp_path / "stage")
+    )
+    rows = training.train_cases[:16]
+    training._losses(rows, np.random.default_rng(0))["seen"].backward()
+    assert any(p.grad is not None and p.grad.any() for p in training.transfer_heads.nu.parameters())
+
+
+def test_what_q_explains():
+    torch.manual_seed(0)
+    apart = Disentangler(4, 4, weight=1.0)
+    tau, noise = torch.randn(512, 4), torch.randn(512, 4)
+    for _ in range(60):
+        apart(tau, tau)
+    assert apart.eval().explained(tau, tau) > 0.8
+    assert apart.explained(noise, tau) < 0.1

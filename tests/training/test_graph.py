@@ -11,7 +11,8 @@ from tpad.training.pipeline import STAGES, plan, train
 from tpad.training.stage import StageSpec
 from tpad.training.workspace import Workspace
 
-NAMES = [spec.name for spec in STAGES if spec.name != "adaptation"]  # smoke keeps the base frozen
+NAMES = [spec.name for spec in STAGES if spec.name not in ("adaptation", "alignment")]
+"""Stages of the smoke preset: the base stays frozen, and k_tau comes from words."""
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -57,6 +58,27 @@ def test_a_changed_setting_reruns_what_depends_on_it(
 ):
     before = keys(dataset, base_folder, config)
     assert list(before) == NAMES
+    assert changed(before, keys(dataset, base_folder, config.override(setting, value))) == repeated
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "repeated"),
+    [
+        ("alignment.steps", 7, {"alignment", "embeddings"}),
+        ("alignment.teacher_weight", 0.1, {"descriptions", "transfer", "alignment", "embeddings"}),
+        ("baselines", ("transfer",), {"descriptions", "transfer", "alignment", "embeddings"}),
+        ("knowledge.layers", (3,), {"knowledge", "alignment", "embeddings"}),
+        ("describing.epochs", 2, set()),
+        ("distillation.tau", 20, set()),
+        ("seed", 1, {"alignment", "embeddings"}),
+    ],
+)
+def test_a_student_of_sessions_needs_few_stages(
+    dataset, base_folder, config, setting, value, repeated
+):
+    config = replace(config, tau="sessions", baselines=("knowledge",))
+    before = keys(dataset, base_folder, config)
+    assert list(before) == ["pictures", "knowledge", "alignment", "embeddings"]
     assert changed(before, keys(dataset, base_folder, config.override(setting, value))) == repeated
 
 

@@ -21,6 +21,7 @@ def collate(
     *,
     images: ImageCache | None = None,
     with_labels: bool = False,
+    plain: bool = False,
 ) -> Batch:
     """Turn conversations into one padded batch, on the CPU.
 
@@ -31,6 +32,7 @@ def collate(
         conversations: at least one.
         images: cached image features; items then name their image by its row.
         with_labels: whether the tokens of all given answers become labels, end tokens included.
+        plain: whether conversations of one turn are read as the item alone, without the chat template.
 
     Raises:
         ModelError: a prompt is longer than the model's context, or images and cache do not match.
@@ -38,10 +40,11 @@ def collate(
     if not len(conversations):
         raise ModelError("There is no conversation to read.")
     vision, expansions = _find_images(mllm, conversations, images)
+    renderer = mllm.chat_tokenizer.renderer
     rendered = [
-        mllm.chat_tokenizer.renderer.render(
-            conversation, conversation[-1].answer is None, replacements
-        )
+        renderer.render_item(conversation[0].item, replacements[0])
+        if plain
+        else renderer.render(conversation, conversation[-1].answer is None, replacements)
         for conversation, replacements in zip(conversations, expansions, strict=True)
     ]
     arrays = _tokenize(mllm, rendered)

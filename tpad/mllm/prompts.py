@@ -147,6 +147,21 @@ class PromptRenderer:
         shapes = tuple(tuple(part is not None for part in content) for content in contents)
         return self._fill(self._layout(shapes, open_ended), contents)
 
+    def render_item(self, item: ItemInput, expansion: str | None) -> Rendered:
+        """Picture and text of an item on their own, without the chat template.
+
+        A line break comes first: language models give the first token of a prompt a feature of its own kind,
+        which would not belong to the item.
+
+        Args:
+            item: the item.
+            expansion: the string that represents its picture; None without one.
+        """
+        text = self.clean(item.text)
+        start = "\n" if expansion is None else f"\n{expansion}\n"
+        span = (len(start), len(start) + len(text)) if text else None
+        return Rendered(start + text, (span,), (None,), (len(start + text) - 1,))
+
     def answer_parts(self) -> tuple[str, str, str]:
         """(context, lead, end): after `context`, an answer is written as `lead + answer + end`.
 

@@ -20,13 +20,13 @@ from tpad.io.tensor_files import write_arrays
 from tpad.items import NewItem
 from tpad.mllm.features import encode_images, encode_items
 from tpad.mllm.image_cache import ImageCache
-from tpad.mllm.instructions import item_text
+from tpad.mllm.instructions import DESCRIBE, item_text
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
 from tpad.model.embedding_sets import EMBEDDING_SETS
 from tpad.model.given_features import GivenFeatures
 from tpad.model.heads import HeadsConfig, KnowledgeHeads
-from tpad.model.item_features import concatenated, instruction, kinds, named_features
+from tpad.model.item_features import concatenated, kinds, named_features
 from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.plain_features import FieldFeatures, TextFeatures, item_texts
 from tpad.model.scaler import FeatureScaler
@@ -262,7 +262,8 @@ class ItemEncoder:
             encoded = encode_items(
                 self.mllm,
                 inputs,
-                instruction="" if in_session else instruction(self.reading.tau),
+                instruction="" if in_session else DESCRIBE,
+                plain=self.reading.tau == "sessions" and not in_session,
                 layers=self.reading.layers,
                 images=images,
             )

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from tpad.mllm.features import ItemFeatures
-from tpad.mllm.instructions import DESCRIBE
 
 KINDS = ("vision", "image", "text", "last")
 """Kinds of features in the order of concatenation; all but the first have one part per layer."""
@@ -36,14 +35,6 @@ def named_features(features: ItemFeatures, kinds: Sequence[str] = KINDS) -> dict
 def kinds(tau: str) -> tuple[str, ...]:
     """Kinds of features that are used, by how `k_tau` is learned ("words" or "sessions")."""
     return KINDS if tau == "words" else MEANS
-
-
-def instruction(tau: str) -> str:
-    """The instruction with which items are read, by how `k_tau` is learned.
-
-    It follows the item, so it does not change the means over the item's tokens.
-    """
-    return DESCRIBE if tau == "words" else ""
 
 
 def sort_key(name: str) -> tuple[int, int]:

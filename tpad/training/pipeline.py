@@ -10,8 +10,6 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from tpad.bundle import write_bundle
 from tpad.bundle.files import PRETRAINING_RECORD
 from tpad.data.dataset import Dataset
@@ -19,11 +17,8 @@ from tpad.data.vectors import ItemVectors
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.precision import choose_device
-from tpad.model.embedding_sets import as_stored
 from tpad.model.given_features import TFIDF
-from tpad.model.heads import description_words
 from tpad.model.item_encoder import STUDENT, TRANSFER, ItemEncoder, ReadingConfig
-from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.model.vector_encoder import VectorEncoder
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
@@ -133,41 +128,6 @@ def train(
             base={} if base is None else base.facts(run.context.mllm),
             extra_files={**(extra_files or {}), **_pretraining_record(base), TRAINING_LOG: log},
         )
-
-
-def embed(
-    dataset: Dataset,
-    base: Base,
-    config: TrainingConfig,
-    workspace: Workspace,
-    *,
-    vectors: Mapping[str, ItemVectors] | None = None,
-    device: str = "auto",
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Train the representation without recommenders, and return TPAD's embeddings of all items.
-
-    Args:
-        dataset, base, config, vectors, device: as in `train`.
-        workspace: stores the stages' results; finished stages do not run again.
-
-    Returns:
-        (n_items, d) float32, equal to the embeddings that a bundle of the same run would hold, and
-        their parts (`tpad.model.parts`).
-    """
-    run = Run(dataset, base, config, vectors, device)
-    if config.representation == "captions":
-        run.graph.run(run.context, workspace, ["descriptions"])
-        captions = _captions(run.context)
-        return as_stored("tpad", np.concatenate([*captions.values()], axis=1)), sizes(captions)
-    run.graph.run(run.context, workspace, embeddings.STAGE.needs)
-    encoder, items = run.encoder(), run.inputs.contents
-    encoded = embeddings.encode(encoder, items, run.context["pictures"], ["tpad"])
-    x = as_stored("tpad", encoded["tpad"])  # (n_items, d)
-    parts = encoder.parts["tpad"]
-    if config.representation == "intrinsic":
-        x = np.delete(x, columns(parts)[TAU], axis=1)
-        del parts[TAU]
-    return x, parts
 
 
 def plan(
@@ -298,18 +258,6 @@ def _recommenders(embedded: embeddings.Embeddings, config: TrainingConfig, input
         specs += recommender.stages_of(name)
         fingerprints[name] = fingerprint(features, embedded.parts[name])
     return Graph(specs, config, fingerprints)
-
-
-def _captions(context: Context) -> dict[str, np.ndarray]:
-    """Caption features: the words that the base model writes about each item, and the fields.
-
-    Returns:
-        The parts: words (n_items, W) as 0 or 1, and fields (n_items, n_fields), float32.
-    """
-    answers = context.mllm.chat_tokenizer.tokenize_answers(context["descriptions"])
-    _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
-    fields = {} if context.fields is None else {FIELDS: context.fields}
-    return {NU: words.numpy(), **fields}
 
 
 def _graph(base: Base | None, config: TrainingConfig, inputs: Inputs) -> Graph:

@@ -21,7 +21,10 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"distillation.separate_weight": 0.0},
     ),
     "no-tau": ("without k_tau: [k_nu; fields]", {"representation": "intrinsic"}),
-    "no-alignment": ("without alignment", {"distillation.align": False}),
+    "no-alignment": (
+        "without alignment",
+        {"distillation.align": False, "alignment.teacher_weight": 0.0},
+    ),
     "describing-only": (
         "describing only: no alignment, no distillation, no k_tau",
         {

@@ -20,7 +20,7 @@ from tpad.model.embedding_sets import PARTS, write_with_ids
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation, check_ablation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
-from tpad.training.pipeline import embed
+from tpad.training.embed import embed, outcome
 from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 
@@ -83,8 +83,8 @@ def train_sets(
         finished = _finished(Path(out), facts)
     names = [FULL]
     for name in ABLATIONS:
-        if name in wanted and settings[name] == config:
-            say(f"{name}: skipped, because it does not change these settings")
+        if name in wanted and outcome(base, settings[name]) == outcome(base, config):
+            say(f"{name}: skipped, because it changes nothing with these settings")
         elif name in wanted:
             names.append(name)
 

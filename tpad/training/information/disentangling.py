@@ -205,6 +205,15 @@ class Disentangler(nn.Module):
         self.inner_steps = inner_steps
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
+    @torch.no_grad()
+    def explained(self, tau: Tensor, nu: Tensor) -> float:
+        """R²: the part of the variance of nu (B, dim_nu), standardised per row, that q explains by tau."""
+        tau = F.layer_norm(tau, tau.shape[-1:])
+        nu = F.layer_norm(nu, nu.shape[-1:])
+        mean, _ = self.club.q(tau)  # (B, dim_nu)
+        total = (nu - nu.mean(0)).square().sum()
+        return float(1 - (nu - mean).square().sum() / total)
+
     def forward(self, tau: Tensor, nu: Tensor) -> Penalty:
         tau = F.layer_norm(tau, tau.shape[-1:])
         nu = F.layer_norm(nu, nu.shape[-1:])

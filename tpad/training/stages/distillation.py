@@ -1,11 +1,12 @@
 """Aligns and distils the transitional pattern into the student.
 
-    L = kd · L_kd + next · L_next + align · (−I_low(k_tau; t_tau))
-        + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic
+    L = kd · L_kd + next · L_next + align · (−I_low(k_tau(next item); t_tau(session)))
+        + λ · [I_up(k_tau; k_nu) + I_up(t_tau; t_nu)] + describe · L_intrinsic + seen · L_seen
 
 `I_low` and `I_up` form the paper's transitional pattern alignment [paper: mutual-information estimators
-tie the transitional parts]. The choice of estimators, `L_kd`, and `L_intrinsic` (predict the words of
-the item's description) are [ours].
+tie the transitional parts]. In `I_low`, the teacher's side is fixed, so that it cannot follow the student
+[ours]. The choice of estimators, `L_kd`, `L_intrinsic` (`k_nu` predicts the words of the item's description)
+and `L_seen` (`t_nu` predicts the words of the items in the session) are [ours].
 
 Teacher features are computed once. The heads train on them for many epochs, and the student's adapter
 takes a step every `adapter_every` steps (see `student.py`). With several processes, the main process
@@ -27,14 +28,20 @@ from tpad.model.heads import (
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.training.context import Context
-from tpad.training.information.bounds import info_nce
+from tpad.training.information.bounds import info_nce, repeated_targets
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.sampled_softmax import Sampling, some_cases
 from tpad.training.stage import StageSpec
 from tpad.training.stages.distillation_data import training_data
 from tpad.training.stages.distillation_networks import DistillationConfig, Networks
-from tpad.training.stages.distillation_steps import StepItems, StepSampler, sampled_next_loss
+from tpad.training.stages.distillation_steps import (
+    StepItems,
+    StepSampler,
+    kd_loss,
+    sampled_next_loss,
+    words_seen,
+)
 from tpad.training.stages.prefixes import Prefixes
 from tpad.training.stages.student import Student
 from tpad.training.stages.teacher import TeacherScores, relative
@@ -43,9 +50,8 @@ from tpad.training.stages.word_prediction import fit_word_predictions
 from tpad.training.workspace import Stage, named_tensors
 
 KD_BATCH = 32  # prefixes with teacher scores in each step
-ALIGN_BATCH = 256  # items on which each step estimates mutual information
+ALIGN_BATCH = 256  # prefixes, and items, on which each step estimates mutual information
 SAMPLING = Sampling()
-MASKED = -1e4  # score of masked candidates; finite, because KL of two infinities is undefined
 
 
 @dataclass
@@ -116,8 +122,6 @@ class _Training:
             cases = self.validation_cases
             self.validation_cases = cases[some_cases(len(cases), SAMPLING.validation_cases)]
         self.t = torch.from_numpy(self.train.features).to(device)  # (n_prefixes, d)
-        last = f"last.{context.mllm.num_layers}"
-        self.t_items = torch.from_numpy(transfer.items[last][self.rows]).to(device)  # (n_warm, d)
         self.teacher: TeacherScores | None = context["teacher"]
         if self.teacher is not None and config.relative:
             self.teacher = relative(self.teacher)
@@ -205,12 +209,23 @@ class _Training:
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / steps
         mrr = self._validate()
         means = ", ".join(f"{name} {value:.3f}" for name, value in sums.items())
+        explained = self._explained()
         self.stage.say(
-            f"{what}: {means}, validation MRR@20 {mrr:.4f}",
+            f"{what}: {means}, q explains {explained:.0%} of k_nu, validation MRR@20 {mrr:.4f}",
             epoch=epoch + 1,
             validation=mrr,
+            explained=explained,
             **sums,
         )
+
+    @torch.no_grad()
+    def _explained(self) -> float:
+        """Part of the variance of `k_nu` that q explains by `k_tau`.
+
+        `I_up` is an upper bound only if q is fitted. `python -m tpad probe` measures what can be explained.
+        """
+        self.networks.eval()
+        return self.networks.apart_k.explained(*self.heads(self.table))
 
     def _update_table(self) -> None:
         """Recompute the student's features after its adapter has changed."""
@@ -227,17 +242,25 @@ class _Training:
         table = torch.cat([own, self.imagined[every[n_warm:] - self.n_warm]])  # (n, D)
         both_tau, both_nu = self.heads(table)  # (n, h_tau), (n, h_nu)
         tau, nu = both_tau[:n_warm], both_nu[:n_warm]
+        t_tau, t_nu = self.transfer_heads(self.t[torch.from_numpy(rows).to(device)])  # (B, h_tau)
         losses = {}
-        losses["next"] = config.next_weight * self._next_loss(rows, targets, tau, items)
+        losses["next"] = config.next_weight * self._next_loss(rows, targets, t_tau, tau, items)
         if scored is not None:
             losses["kd"] = config.kd_weight * self._distil(both_tau, every, *scored)
-        drawn = rng.permutation(len(tau))[:ALIGN_BATCH]
-        aligned = torch.from_numpy(drawn).to(device)  # (b,)
-        i_tau, i_nu = self.transfer_heads(self.t_items[every[aligned]])  # (b, h_tau) each
         if config.align:
-            losses["align"] = config.align_weight * self.networks.bound.loss(tau[aligned], i_tau)
-        of_items = self.networks.apart_k(tau[aligned], nu[aligned])
-        losses["apart"] = of_items.loss + self.networks.apart_t(i_tau, i_nu).loss
+            ids = targets[:ALIGN_BATCH]  # (b,)
+            following = tau[torch.searchsorted(every[:n_warm], ids)]  # (b, h_tau)
+            teacher = t_tau[:ALIGN_BATCH].detach()  # (b, h_tau)
+            bound = self.networks.bound.loss(following, teacher, exclude=repeated_targets(ids))
+            losses["align"] = config.align_weight * bound
+        drawn = torch.from_numpy(rng.permutation(len(tau))[:ALIGN_BATCH]).to(device)  # (b,)
+        of_items = self.networks.apart_k(tau[drawn], nu[drawn])
+        of_sessions = self.networks.apart_t(t_tau[:ALIGN_BATCH], t_nu[:ALIGN_BATCH])
+        losses["apart"] = of_items.loss + of_sessions.loss
+        predicted = self.networks.seen(t_nu)  # (B, W)
+        losses["seen"] = config.seen_weight * word_loss(
+            predicted, words_seen(self._columns_seen(rows), self.words)
+        )
         if self.networks.intrinsic is None:
             described = word_loss(self.heads.words(table), self.words[every])
         else:
@@ -246,25 +269,28 @@ class _Training:
         return losses
 
     def _next_loss(
-        self, rows: np.ndarray, targets: Tensor, tau: Tensor, items: StepItems
+        self, rows: np.ndarray, targets: Tensor, t_tau: Tensor, tau: Tensor, items: StepItems
     ) -> Tensor:
         """Cross-entropy of the next items of some prefixes.
 
         Args:
             rows: (B,) numbers of the prefixes.
             targets: (B,) columns of their next items.
+            t_tau: (B, h_tau), of the prefixes.
             tau: (n_warm, h_tau), of the training items of the step.
             items: of the step.
         """
-        t_tau, _ = self.transfer_heads(self.t[torch.from_numpy(rows).to(tau.device)])  # (B, h_tau)
         if items.candidates is None:
             scores = self._scores(t_tau, tau, 0)  # (B, n_warm)
             return info_nce(scores, targets, exclude=self._seen(self.train, rows))
         scores = self._scores(t_tau, tau[items.candidates], 0)  # (B, C)
+        return sampled_next_loss(scores, targets, self._columns_seen(rows), items)
+
+    def _columns_seen(self, rows: np.ndarray) -> Tensor:
+        """Columns of the items of some prefixes: (B, L); PADDING where there is none."""
         padded, _ = pad_sessions([self.train.prefix(row) for row in rows])
-        prefixes = padded.to(tau.device)  # (B, L)
-        seen = torch.where(prefixes >= 0, self.column[prefixes.clamp(min=0)], PADDING)
-        return sampled_next_loss(scores, targets, seen, items)
+        prefixes = padded.to(self.column.device)  # (B, L)
+        return torch.where(prefixes >= 0, self.column[prefixes.clamp(min=0)], PADDING)
 
     def _draw_teacher_scores(
         self, rng: np.random.Generator
@@ -292,17 +318,10 @@ class _Training:
             columns: (S, C) columns of the candidates, all in `every`; −1 if not in the table.
             teacher: (S, C) log-likelihoods of the teacher.
         """
-        temperature = self.config.temperature
         t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
-        missing, columns = columns < 0, columns.clamp(min=0)
-        scores = self._scores(t_tau, tau, 1).gather(1, torch.searchsorted(every, columns))  # (S, C)
-        scores, teacher = (one.masked_fill(missing, MASKED) for one in (scores, teacher))
-        return F.kl_div(
-            F.log_softmax(scores / temperature, dim=1),
-            F.log_softmax(teacher / temperature, dim=1),
-            reduction="batchmean",
-            log_target=True,
-        )
+        place = torch.searchsorted(every, columns.clamp(min=0))  # (S, C)
+        scores = self._scores(t_tau, tau, 1).gather(1, place)
+        return kd_loss(scores, teacher, columns < 0, self.config.temperature)
 
     def _scores(self, t_tau: Tensor, tau: Tensor, which: int) -> Tensor:
         """Scaled dot products (n, n_warm); `which` selects the scale: 0 for clicks, 1 for likelihoods."""

@@ -56,6 +56,8 @@ class DistillationConfig(HeadsConfig):
     """λ, the weight of both `I_up` terms, after a linear warm-up."""
     describe_weight: Weight = 1.0
     """Weight of `L_intrinsic`."""
+    seen_weight: Weight = 0.1
+    """Weight of `L_seen`, the words of the session's items predicted from `t_nu`."""
 
 
 class Networks(nn.Module):
@@ -79,6 +81,7 @@ class Networks(nn.Module):
         self.transfer_heads = TransferHeads(d_t, config)
         # Words have their own loss; any other intrinsic part needs one.
         self.intrinsic = None if config.words else Intrinsic(nu, n_words, d)
+        self.seen = nn.Linear(config.tau, n_words)
         self.bound = make_lower_bound(config.lower_bound, tau, tau)
         self.apart_k, self.apart_t = (
             Disentangler(
@@ -112,6 +115,7 @@ class Networks(nn.Module):
             "heads": self.heads,
             "transfer_heads": self.transfer_heads,
             "bound": self.bound,
+            "seen": self.seen,
             "intrinsic": self.intrinsic,
         }
         return {name: part for name, part in parts.items() if part is not None}

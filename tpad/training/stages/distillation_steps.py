@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from tpad.model.session.batching import PADDING
 from tpad.training.sampled_softmax import Sampling, SessionSampler, correction, positions
 
+MASKED = -1e4  # score of masked candidates; finite, because KL of two infinities is undefined
+
 
 @dataclass(frozen=True, eq=False)
 class StepItems:
@@ -110,3 +112,34 @@ def sampled_next_loss(scores: Tensor, targets: Tensor, seen: Tensor, items: Step
     own = positions(columns, targets)  # (B,)
     masked = positions(columns, seen.masked_fill(seen == targets[:, None], PADDING))
     return F.cross_entropy(scores - correction(items.log_q, own[:, None], masked), own)
+
+
+def kd_loss(scores: Tensor, teacher: Tensor, missing: Tensor, temperature: float) -> Tensor:
+    """`KL(softmax(teacher / T) ‖ softmax(scores / T))`, mean over rows.
+
+    Args:
+        scores, teacher: (S, C).
+        missing: (S, C) bool, candidates that are left out.
+        temperature: T.
+    """
+    scores, teacher = (one.masked_fill(missing, MASKED) for one in (scores, teacher))
+    return F.kl_div(
+        F.log_softmax(scores / temperature, dim=1),
+        F.log_softmax(teacher / temperature, dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def words_seen(columns: Tensor, words: Tensor) -> Tensor:
+    """Which words describe an item of each prefix: (B, W) 0/1.
+
+    Args:
+        columns: (B, L) columns of the items of each prefix; negative where there is none.
+        words: (n, W) 0/1, words of each item.
+    """
+    found = torch.zeros(len(columns), words.shape[1], device=words.device)
+    for step in columns.T:  # (B,)
+        known = step >= 0
+        found[known] = torch.maximum(found[known], words[step[known]])
+    return found

@@ -69,7 +69,7 @@ class ItemReader:
     def _read(self, rows: np.ndarray) -> Tensor:
         mllm = self.mllm
         chats = [[Turn(self.shop.item(row), "")] for row in rows.tolist()]
-        batch = collate(mllm, chats, images=self.shop.images).to(mllm.device)
+        batch = collate(mllm, chats, images=self.shop.images, plain=True).to(mllm.device)
         with mllm.autocast():
             output = mllm.forward(batch, layers=[self.layer], need_logits=False)
         states = output.hidden[self.layer].float()  # (n, L, d)

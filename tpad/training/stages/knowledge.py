@@ -12,9 +12,10 @@ import numpy as np
 from tpad.distributed import processes
 from tpad.errors import ConfigError
 from tpad.mllm.features import encode_items
+from tpad.mllm.instructions import DESCRIBE
 from tpad.mllm.model import MLLM
 from tpad.mllm.prompts import ItemInput
-from tpad.model.item_features import KINDS, instruction, kinds, named_features, sort_key
+from tpad.model.item_features import KINDS, kinds, named_features, sort_key
 from tpad.settings import Count, CountOrZero, settings
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
@@ -52,7 +53,8 @@ def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np
                 context.mllm,
                 context.shop.items(),
                 kinds=kinds(context.tau),
-                instruction=instruction(context.tau),
+                instruction=DESCRIBE,
+                plain=context.tau == "sessions",
                 layers=context.layers,
                 images=context.shop.images,
             )

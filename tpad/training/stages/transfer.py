@@ -26,7 +26,6 @@ from tpad.training.information.bounds import info_nce
 from tpad.training.optimisation import Optimisation, epoch_generator
 from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
-from tpad.training.stages.knowledge import encode
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.stages.session_reading import SessionPass, SessionReader, by_length
 from tpad.training.workspace import Stage, named_tensors
@@ -93,7 +92,6 @@ class Transfer:
 
     Attributes:
         train, validation: prefixes with their features.
-        items: name -> (n_items, d), features of each item as a session of length one.
         session_vectors: (n_train_prefixes, h), projected features of the training prefixes.
         item_vectors: (n_items, h), projected items; the dot product with a session vector is the score
             of the next-item head.
@@ -101,7 +99,6 @@ class Transfer:
 
     train: Prefixes
     validation: Prefixes
-    items: dict[str, np.ndarray]
     session_vectors: np.ndarray
     item_vectors: np.ndarray
 
@@ -133,11 +130,9 @@ def run(config: TransferConfig, context: Context, stage: Stage) -> Transfer:
         split: Prefixes(*places(windows[split]), arrays[f"{split}.t"], windows[split])
         for split in windows
     }
-    items = {k.removeprefix("items."): v for k, v in arrays.items() if k.startswith("items.")}
     return Transfer(
         prefixes["train"],
         prefixes["validation"],
-        items,
         arrays["train.vectors"],
         arrays["item_vectors"],
     )
@@ -321,14 +316,6 @@ class _Training:
                 features[rows] = t.float().cpu().numpy()
             processes.sum_in_place(features)
             arrays[f"{split}.t"] = features
-        layers = sorted({0, self.mllm.num_layers // 2, self.mllm.num_layers})
-        from_titles = [
-            turn.item
-            for row in range(len(self.shop.titles))
-            for turn in self.shop.conversation(np.array([row]))
-        ]
-        encoded = encode(self.mllm, from_titles, layers=layers, images=self.shop.images)
-        arrays |= {f"items.{k}": v for k, v in encoded.items()}
         t = torch.from_numpy(arrays["train.t"]).to(self.mllm.device)
         arrays["train.vectors"] = (self.heads.session(t) * self.heads.scale).cpu().numpy()
         arrays["item_vectors"] = self.heads.item(self.table).cpu().numpy()

@@ -1,0 +1,71 @@
+"""Trains TPAD's representation without recommenders, whole or with a part left out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tpad.data.dataset import Dataset
+from tpad.data.vectors import ItemVectors
+from tpad.model.embedding_sets import as_stored
+from tpad.model.heads import description_words
+from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
+from tpad.training.base import Base
+from tpad.training.config import TrainingConfig
+from tpad.training.context import Context
+from tpad.training.graph import Graph
+from tpad.training.pipeline import STAGES, Run
+from tpad.training.stages import embeddings
+from tpad.training.workspace import Workspace, digest
+
+
+def embed(
+    dataset: Dataset,
+    base: Base,
+    config: TrainingConfig,
+    workspace: Workspace,
+    *,
+    vectors: Mapping[str, ItemVectors] | None = None,
+    device: str = "auto",
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Train the representation without recommenders, and return TPAD's embeddings of all items.
+
+    Args:
+        dataset, base, config, vectors, device: as in `train`.
+        workspace: stores the stages' results; finished stages do not run again.
+
+    Returns:
+        (n_items, d) float32, equal to the embeddings that a bundle of the same run would hold, and
+        their parts (`tpad.model.parts`).
+    """
+    run = Run(dataset, base, config, vectors, device)
+    if config.representation == "captions":
+        run.graph.run(run.context, workspace, ["descriptions"])
+        captions = _captions(run.context)
+        return as_stored("tpad", np.concatenate([*captions.values()], axis=1)), sizes(captions)
+    run.graph.run(run.context, workspace, embeddings.STAGE.needs)
+    encoder, items = run.encoder(), run.inputs.contents
+    encoded = embeddings.encode(encoder, items, run.context["pictures"], ["tpad"])
+    x = as_stored("tpad", encoded["tpad"])  # (n_items, d)
+    parts = encoder.parts["tpad"]
+    if config.representation == "intrinsic":
+        x = np.delete(x, columns(parts)[TAU], axis=1)
+        del parts[TAU]
+    return x, parts
+
+
+def outcome(base: Base, config: TrainingConfig) -> str:
+    """Digest of all settings on which the result of `embed` depends, for the same data and base model."""
+    graph = Graph(STAGES, config, {"dataset": "", "vectors": "", "base": base.fingerprint})
+    return digest(config.representation, graph.key(embeddings.STAGE.name))
+
+
+def _captions(context: Context) -> dict[str, np.ndarray]:
+    """Caption features: the words that the base model writes about each item, and the fields.
+
+    Returns:
+        The parts: words (n_items, W) as 0 or 1, and fields (n_items, n_fields), float32.
+    """
+    answers = context.mllm.chat_tokenizer.tokenize_answers(context["descriptions"])
+    _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
+    fields = {} if context.fields is None else {FIELDS: context.fields}
+    return {NU: words.numpy(), **fields}
