@@ -115,7 +115,7 @@ def _config(args: Namespace, preset_name: str, base: "Base | None") -> "Training
             )
         config = apply_ablation(config, ablation)
     for setting in args.settings:
-        config = config.override(*_parse_setting(setting))
+        config = config.override(*parse_setting(setting))
     return config
 
 
@@ -174,7 +174,7 @@ def _make_world(work: Path, preset_name: str) -> Path:
     return folder
 
 
-def _parse_setting(text: str) -> tuple[str, object]:
+def parse_setting(text: str) -> tuple[str, object]:
     """Split `name=value`; the value is written as in JSON or Python."""
     name, separator, value = text.partition("=")
     if not separator:
