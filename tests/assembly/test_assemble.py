@@ -6,9 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from fake_bundle import make_fake_dataset
 from mllm_models import picture
 from safetensors.torch import load_file
 
+from tpad import Bundle
+from tpad.__main__ import main
 from tpad.assembly import assemble as assembling, connecting
 from tpad.assembly.assemble import RECORD, assemble
 from tpad.assembly.config import AssemblyConfig
@@ -44,6 +47,18 @@ def test_the_checkpoint_loads_as_a_base_model_and_reads_a_picture(assembled):
     features = encode_items(mllm, items, layers=[2])
     assert features.has_image.all()
     assert abs(features.last[2][0] - features.last[2][1]).max() > 1e-4
+
+
+@pytest.mark.slow
+def test_train_takes_the_checkpoint_as_its_base_model(assembled, tmp_path):
+    make_fake_dataset(tmp_path)
+    tables = ["--items", tmp_path / "items.csv", "--interactions", tmp_path / "interactions.csv"]
+    words = ["train", *tables, "--preset", "smoke", "--mllm", assembled[0], "--device", "cpu"]
+    for setting in ("transfer.max_sessions=8", "knowledge.max_new_tokens=6", "teacher.sessions=8"):
+        words += ["--set", setting]
+    assert main([*map(str, words), "--out", str(tmp_path / "bundle")]) == 0
+    bundle = Bundle.load(tmp_path / "bundle", device="cpu")
+    assert "vision" in bundle.sets and bundle.info["base"]["sees"]
 
 
 def test_only_the_connector_is_trained(assembled):

@@ -76,7 +76,7 @@ def read_captioned(items: str | Path, max_text: int) -> Captioned:
     ids, images = table[Columns.ITEM_ID].tolist(), table[Columns.IMAGE].tolist()
     if not any(images):
         raise DataError(
-            f"{Path(items).name} has no pictures ({builder.evidence() or 'no item names one'}); give "
+            f"{Path(items).name} has no pictures ({_evidence(builder) or 'no item names one'}); give "
             f"their files in the column '{Columns.IMAGE}'."
         )
     invalid = find_invalid_images(root, images)
@@ -101,6 +101,11 @@ def read_captioned(items: str | Path, max_text: int) -> Captioned:
     if len(rows) < MIN_ITEMS:
         raise DataError(
             f"{Path(items).name} has {len(rows)} items with a readable picture and a title or "
-            f"description ({builder.evidence() or 'and no others'}); give at least {MIN_ITEMS}."
+            f"description ({_evidence(builder) or 'and no others'}); give at least {MIN_ITEMS}."
         )
     return Captioned(root, [images[r] for r in rows], [texts[r] for r in rows], builder.build())
+
+
+def _evidence(report: ReportBuilder) -> str:
+    """What was found, for use in brackets; an example may be a whole sentence."""
+    return report.evidence().removesuffix(".")

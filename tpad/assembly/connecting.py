@@ -75,6 +75,7 @@ def _train(
     first = SAVE_EVERY * stage.load_epoch(tensors, *optimisation.optimizers)
     optimisation.taken = first
     total, before = 0.0, first
+    mllm.model.train()  # for gradient checkpointing
     for step in stage.bar(range(first, steps), steps - first, "training the connector"):
         if step % SAVE_EVERY == 0:  # the random state of a resumed run is the same
             epoch_generator(config.seed, stage.title, step)
@@ -85,6 +86,7 @@ def _train(
             stage.say(f"step {step + 1:,} of {steps:,}: loss per token {mean:.3f}", loss=mean)
         if (step + 1) % SAVE_EVERY == 0:
             stage.save_epoch((step + 1) // SAVE_EVERY, tensors, *optimisation.optimizers)
+    mllm.model.eval()
 
 
 def _batch(rows: np.ndarray, step: int, config: AssemblyConfig) -> np.ndarray:
@@ -103,12 +105,10 @@ def _step(
     optimisation: Optimisation,
 ) -> float:
     """Take one step; returns the loss per token of a caption."""
-    mllm.model.train()
     images = outputs.connected(mllm, rows)
     chats = [[Turn(ItemInput(n), DESCRIBE, captions[row])] for n, row in enumerate(rows)]
     batch = collate(mllm, chats, images=images, with_labels=True)
     with mllm.autocast():
         loss = mllm.forward(batch).loss
     optimisation.step(loss)
-    mllm.model.eval()
     return loss.item()
