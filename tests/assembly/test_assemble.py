@@ -58,7 +58,7 @@ def test_train_takes_the_checkpoint_as_its_base_model(assembled, tmp_path):
         words += ["--set", setting]
     assert main([*map(str, words), "--out", str(tmp_path / "bundle")]) == 0
     bundle = Bundle.load(tmp_path / "bundle", device="cpu")
-    assert "vision" in bundle.sets and bundle.info["base"]["sees"]
+    assert "vision_tfidf" in bundle.sets and bundle.info["base"]["sees"]
 
 
 def test_only_the_connector_is_trained(assembled):

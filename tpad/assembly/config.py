@@ -11,8 +11,8 @@ from tpad.settings import Count, CountOrZero, Positive, settings
 class AssemblyConfig:
     """Settings of the training of a connector.
 
-    The optimiser, the learning rate and the cosine schedule are those of the first stage of LLaVA; the
-    warm-up is that of all our stages.
+    AdamW without weight decay, the peak learning rate and the cosine are those of the first stage of LLaVA.
+    The warm-up is that of all our stages.
     """
 
     seed: CountOrZero = 0
@@ -28,7 +28,7 @@ class AssemblyConfig:
     batch: Count = 32
     """Items per step."""
     learning_rate: Positive = 1e-3
-    """Peak learning rate (AdamW without weight decay, warm-up, cosine)."""
+    """Peak learning rate."""
 
     def steps_for(self, items: int) -> int:
         """Number of steps for so many training items."""

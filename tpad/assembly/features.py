@@ -41,9 +41,7 @@ class TowerOutputs:
             mllm: the model; its connector has float32 weights.
             rows: B rows.
         """
-        own = torch.from_numpy(self.patches[rows]).to(
-            mllm.device, torch.float32
-        )  # (B, patches, d_v)
+        own = torch.from_numpy(self.patches[rows]).to(mllm.device).float()  # (B, patches, d_v)
         tokens = connector_of(mllm)(own).to(mllm.model.dtype)  # (B, T, d)
         count, length, _ = tokens.shape
         return ImageCache(
