@@ -77,6 +77,21 @@ def test_new_tokens_have_the_mean_embedding(model_folder, joined):
     torch.testing.assert_close(weights, known.mean(0).expand_as(weights), atol=1e-3, rtol=1e-2)
 
 
+def test_new_tokens_take_free_places_of_a_padded_vocabulary(model_folder, tmp_path):
+    llm = MLLM.load(model_folder("qwen2"), device="cpu")
+    llm.model.resize_token_embeddings(llm.vocab_size + 16, mean_resizing=False)
+    llm.model.save_pretrained(tmp_path / "padded")
+    llm.tokenizer.save_pretrained(tmp_path / "padded")
+    padded = MLLM.load(tmp_path / "padded", device="cpu")
+    write_untrained(padded, load_tower(Base.find(str(model_folder("clip")))), tmp_path / "out", 0)
+    mllm = MLLM.load(tmp_path / "out", device="cpu")
+    assert mllm.vocab_size == padded.vocab_size == llm.vocab_size + 16
+    assert mllm.image_token_id == llm.vocab_size  # the first free place
+    weights = mllm.model.get_input_embeddings().weight
+    mean = weights[: llm.vocab_size].mean(0)
+    torch.testing.assert_close(weights[llm.vocab_size], mean, atol=1e-3, rtol=1e-2)
+
+
 @pytest.mark.parametrize("family", CAPPED)
 def test_a_language_model_with_capped_scores_is_refused(model_folder, tmp_path, family):
     tower = load_tower(Base.find(str(model_folder("clip"))))
