@@ -13,6 +13,8 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
     PreTrainedModel,
+    SiglipConfig,
+    SiglipModel,
     SiglipVisionConfig,
     SiglipVisionModel,
 )
@@ -43,6 +45,10 @@ def _clip_images() -> CLIPImageProcessorPil:
 TOWERS: dict[str, Callable] = {
     "clip": _clip,
     "clip_vision": lambda: (CLIPVisionModel(CLIPVisionConfig(**VISION)), _clip_images()),
+    "siglip": lambda: (
+        SiglipModel(SiglipConfig(text_config=TEXT, vision_config=VISION)),
+        SiglipImageProcessorPil(size={"height": 32, "width": 32}),
+    ),
     "siglip_vision": lambda: (
         SiglipVisionModel(SiglipVisionConfig(**VISION)),
         SiglipImageProcessorPil(size={"height": 32, "width": 32}),

@@ -11,6 +11,7 @@ from tpad.training.base import Base
 LAYOUTS = {
     "clip": "llava",
     "clip_vision": "llava",
+    "siglip": "llava",
     "siglip_vision": "llava",
     "llava": "llava",
     "idefics3": "idefics3",

@@ -10,7 +10,7 @@ from torch import Tensor
 from tpad.errors import ModelError, shown
 from tpad.mllm.bounds import check_size
 from tpad.mllm.gguf_files import is_gguf
-from tpad.mllm.hugging_face import AutoConfig, AutoImageProcessor, AutoModel, PreTrainedConfig
+from tpad.mllm.hugging_face import AutoImageProcessor, AutoModel, PreTrainedConfig
 from tpad.mllm.loading import loading
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES, sees
@@ -75,13 +75,8 @@ def load_tower(base: Base) -> Tower:
 def _of_encoder(path: str, plain: dict[str, Any], hub: dict[str, Any]) -> Tower:
     """The tower of a CLIP or SigLIP model, which may also have a text encoder."""
     check_size(plain, path, AutoModel, **hub)
-    whole = AutoConfig.from_pretrained(path, trust_remote_code=False, **hub)
-    config = getattr(whole, "vision_config", whole)
-    if hasattr(config, "vision_use_head"):
-        config.vision_use_head = False  # SigLIP: pools the patches, which the connector reads
     loaded: Any = AutoModel.from_pretrained(
         path,
-        config=config,
         trust_remote_code=False,
         dtype=torch.float32,
         use_safetensors=True,
@@ -92,12 +87,17 @@ def _of_encoder(path: str, plain: dict[str, Any], hub: dict[str, Any]) -> Tower:
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"The model {path} lacks weights ({some}, …); download it again.")
+    tower = getattr(model, "vision_model", model)
+    config, state = tower.config.to_dict(), tower.state_dict()
+    if "vision_use_head" in config:  # SigLIP: pools the patches, which the connector reads
+        config["vision_use_head"] = False
+        state = {name: value for name, value in state.items() if not name.startswith("head.")}
     images = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend="pil", **hub)
     check_edges(images, f"The image processor of {path}")
-    has_class_token = config.model_type == "clip_vision_model"
+    has_class_token = config["model_type"] == "clip_vision_model"
     strategy = "default" if has_class_token else "full"  # "default" drops the first token
     options = {"vision_feature_layer": -2, "vision_feature_select_strategy": strategy}
-    return Tower("llava", config.to_dict(), model.state_dict(), images, options)
+    return Tower("llava", config, state, images, options)
 
 
 def _of_checkpoint(base: Base) -> Tower:
