@@ -6,6 +6,7 @@ import pytest
 from eval.runs.runner import run_models
 from eval.splits.split import SplitConfig
 from tpad import Dataset
+from tpad.assembly.config import AssemblyConfig
 from tpad.data.splits import hold_out_items
 from tpad.embedded.pretraining import PretrainingConfig
 from tpad.errors import ConfigError, check_seed
@@ -23,6 +24,7 @@ TAKERS = [
     lambda seed: FetchConfig(seed=seed),
     lambda seed: TrainingConfig(seed=seed),
     lambda seed: PretrainingConfig(seed=seed),
+    lambda seed: AssemblyConfig(seed=seed),
     lambda seed: WorldConfig(seed=seed),
     lambda seed: SplitConfig("cold_items", seed=seed),
     lambda seed: run_models(None, None, "shop", [], [0, seed]),

@@ -15,6 +15,11 @@ COMMANDS = (
         "tpad.cli.pretrain",
         "train the embedded multimodal LLM from scratch (29 minutes on 2 cores)",
     ),
+    Command(
+        "assemble",
+        "tpad.cli.assemble",
+        "make a vision-language model of a language model and a vision tower",
+    ),
     Command("train", "tpad.cli.train", "train TPAD and write a bundle", distributed=True),
     Command("settings", "tpad.cli.settings", "list and explain the settings of a training"),
     Command(

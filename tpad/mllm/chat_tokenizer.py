@@ -52,7 +52,7 @@ class ChatTokenizer:
         if not sees and not tokenizer.chat_template:
             tokenizer.chat_template = DEFAULT_TEMPLATE
         self.renderer = PromptRenderer(
-            ChatTemplate(_default_template(processor), tokenizer.special_tokens_map),
+            ChatTemplate(default_template(processor), tokenizer.special_tokens_map),
             processor.image_token if sees else None,
             [*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()],
             tokenizer.eos_token or "",
@@ -100,7 +100,7 @@ class ChatTokenizer:
         return self._tokenizer.decode(ids, skip_special_tokens=True).strip()
 
 
-def _default_template(processor: Any) -> Any:
+def default_template(processor: Any) -> Any:
     """The template to use when none is named; a processor may have several."""
     template = processor.chat_template
     return template.get("default") if isinstance(template, dict) else template

@@ -1,0 +1,1 @@
+"""Assembling a vision-language model from a language model and a vision tower."""
