@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from stage_runs import context_of, new_stage
+from stage_runs import context_of, logged, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fused import FusedModel
@@ -23,6 +23,7 @@ from tpad.training.stages import (
     teacher,
     transfer,
 )
+from tpad.training.stages.embeddings import Embeddings
 from tpad.training.trainer import Trainer
 from tpad.training.workspace import Stage, Workspace
 
@@ -103,6 +104,20 @@ def test_a_killed_stage_ends_where_an_uninterrupted_one_does(name, trained, tmp_
     assert_resumes(trained, tmp_path, *CASES[name])
 
 
+def test_a_transfer_stage_that_is_killed_within_an_epoch_goes_on_there(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(transfer, "SAVE_EVERY", 2)
+    change = {"epochs": 1, "max_sessions": 16, "batch_size": 4}
+    assert_resumes(
+        trained, tmp_path, transfer, change, (transfer._Training, "_step", 4), transfer.ADAPTER
+    )
+    whole, parts = (
+        line["generation"] for line in logged(tmp_path / "parts") if "generation" in line
+    )
+    assert parts == pytest.approx(whole)
+
+
 def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):
     """Also when it is killed after the last epoch, before the reader is kept."""
     change, folder = {"epochs": 1}, tmp_path / "parts"
@@ -162,7 +177,9 @@ def test_a_killed_recommender_ends_where_an_uninterrupted_one_does(
             layers=(),
             recommender=config.recommender.content,
             max_new_tokens=1,
-            results={"embeddings": {"tpad": features}},
+            results={
+                "embeddings": Embeddings({"tpad": features}, {"tpad": {"tau": features.shape[1]}})
+            },
         )
         graph = Graph(recommender.stages_of("tpad"), config, {"dataset": "d", "tpad": "x"})
         graph.run(results, Workspace(tmp_path / work, quiet=True))

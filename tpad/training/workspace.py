@@ -176,6 +176,7 @@ class Stage:
             disable=self.quiet,
             dynamic_ncols=True,
             mininterval=0.5,
+            smoothing=0,  # the time left follows from the mean speed: steps differ in length
             leave=False,
         )
 

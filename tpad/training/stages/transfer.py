@@ -10,6 +10,7 @@ With several processes, each reads its share of a batch of sessions. All process
 so each knows the targets of the whole batch and uses them as negatives without communication.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,7 @@ from tpad.training.workspace import Stage, named_tensors
 
 ADAPTER = "transfer"
 MAX_VALIDATION = 400  # validation sessions
+SAVE_EVERY = 50  # steps between two saves
 
 
 @settings
@@ -164,6 +166,7 @@ class _Training:
         self.warm = torch.from_numpy(shop.warm_rows).to(self.mllm.device)  # (n_warm,)
         self.heads = NextHeads(self.mllm.hidden_size, self.table.shape[1], config.width)
         self.heads.to(self.mllm.device)
+        self.sums = torch.zeros(2, dtype=torch.float64)  # of both losses in the epoch
         self.batch_targets = BatchTargets(windows["train"], len(shop.dataset))
 
     def run(self) -> None:
@@ -179,37 +182,48 @@ class _Training:
             steps=config.epochs * -(-per_epoch // config.batch_size),
             split=True,
         )
-        tensors = named_tensors(heads=self.heads)
+        tensors = named_tensors(heads=self.heads) | {"sums": self.sums}
         tensors |= {f"adapter.{n}": parameter for n, parameter in enumerate(adapter)}
-        first = self.stage.load_epoch(tensors, *optimisation.optimizers)
-        optimisation.taken = first * -(-per_epoch // config.batch_size)
+
+        def save() -> None:
+            self.stage.save_epoch(optimisation.taken, tensors, *optimisation.optimizers)
+
+        optimisation.taken = self.stage.load_epoch(tensors, *optimisation.optimizers)
+        first = optimisation.taken // -(-per_epoch // config.batch_size)
         with self.mllm.adapters.use(ADAPTER):
             for epoch in range(first, config.epochs):
-                self._epoch(epoch, per_epoch, optimisation)
-                self.stage.save_epoch(epoch + 1, tensors, *optimisation.optimizers)
+                self._epoch(epoch, per_epoch, optimisation, save)
+                save()
             self.heads.eval()
             self._save_features()
         if processes.is_main():
             self.mllm.adapters.save(ADAPTER, self.stage.folder / "adapter")
 
-    def _epoch(self, epoch: int, per_epoch: int, optimisation: Optimisation) -> None:
+    def _epoch(
+        self, epoch: int, per_epoch: int, optimisation: Optimisation, save: Callable[[], None]
+    ) -> None:
+        """The steps of an epoch that have not been taken; `save` stores the state between steps."""
         rng = epoch_generator(self.seed, "transfer", epoch)
         windows = self.windows["train"]
         chosen = rng.permutation(len(windows))[:per_epoch]
         self.mllm.model.train()
         self.heads.train()
-        sums = np.zeros(2)
         batches = by_length([windows[i] for i in chosen], self.config.batch_size, rng)
+        taken = optimisation.taken - epoch * len(batches)
         what = f"epoch {epoch + 1}/{self.config.epochs}"
-        bar = self.stage.bar(batches, len(batches), what)
-        for batch in bar:
-            now = self._step(batch, rng, optimisation)
-            sums += now
+        bar = self.stage.bar(range(taken, len(batches)), len(batches) - taken, what)
+        for step in bar:
+            rng = epoch_generator(self.seed, f"transfer, epoch {epoch}", step)
+            now = self._step(batches[step], rng, optimisation)
+            self.sums += torch.from_numpy(now)
             if hasattr(bar, "set_postfix"):
                 bar.set_postfix(gen=f"{now[0]:.3f}", next=f"{now[1]:.3f}")
+            if (step + 1) % SAVE_EVERY == 0 and step + 1 < len(batches):
+                save()
         self.mllm.model.eval()
         self.heads.eval()
-        l_gen, l_next = sums / len(batches)
+        l_gen, l_next = (self.sums / len(batches)).tolist()
+        self.sums.zero_()
         validation = self._validate()
         self.stage.say(
             f"{what}: L_gen {l_gen:.3f}, L_next {l_next:.3f}, validation {validation}",
