@@ -141,6 +141,8 @@ def test_parts_of_the_embeddings(trained, on_sessions, tmp_path):
     assert list(parts_of_without) == list(parts_of_none) == ["nu", "fields"]
     width = parts["tau"]
     np.testing.assert_allclose(np.linalg.norm(x[:, :width], axis=1), 1, atol=2e-3)
+    np.testing.assert_allclose(np.linalg.norm(x[:, width : 2 * width], axis=1), 1, atol=2e-3)
+    assert not np.array_equal(x[:, :width], x[:, width : 2 * width])
     # k_nu is that of the frozen base model.
     np.testing.assert_array_equal(without, x[:, width:])
     np.testing.assert_array_equal(without, none)

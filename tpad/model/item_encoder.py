@@ -74,7 +74,7 @@ class ItemEncoder:
         given: features from given vectors; None if there are none.
         heads: scaler of the features and heads, which compute TPAD's parts from the words; None if `k_tau`
             is learned on sessions.
-        whitening: space of a `k_tau` that is learned on sessions; None if there is none.
+        whitening: space of TPAD's parts if `k_tau` is learned on sessions; None otherwise.
     """
 
     def __init__(
@@ -182,11 +182,15 @@ class ItemEncoder:
 
     def _of_sessions(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
         """The parts of a student that was tuned on sessions."""
+        assert self.whitening is not None, "there are neither heads nor a space"
+        passes = {TAU: STUDENT, NU: self.reading.knowledge_adapter}
+        if STUDENT not in self.reading.adapters:  # it was not tuned
+            del passes[TAU]
         parts = {}
-        if self.whitening is not None:
-            features = concatenated(self.read(items, images, STUDENT)).to(self.mllm.device)
-            parts[TAU] = self.whitening(features).cpu().numpy()
-        return parts | {NU: self._knowledge(items, images)["knowledge"]}
+        for name, adapter in passes.items():
+            features = concatenated(self.read(items, images, adapter)).to(self.mllm.device)
+            parts[name] = self.whitening(features).cpu().numpy()
+        return parts
 
     def _given(self, items: Sequence[NewItem]) -> dict[str, np.ndarray]:
         """The given vectors as parts.

@@ -212,18 +212,12 @@ class Run:
         """The item encoder with a base model."""
         config, context = self.config, self.context
         assert self.base is not None
-        adapters = [
-            name
-            for name, stage in (
-                (STUDENT, "alignment"),
-                (STUDENT, "describing"),
-                (TRANSFER, "transfer"),
-            )
-            if context[stage] is not None
-        ]
         knowledge_adapter = context["adaptation"]
-        if knowledge_adapter is not None:
-            adapters.append(knowledge_adapter)
+        adapters = {
+            STUDENT: config.tau == "words" or config.alignment.steps > 0,
+            TRANSFER: config.has_transfer,
+            knowledge_adapter: knowledge_adapter is not None,
+        }
         reading = ReadingConfig(
             context.layers,
             config.inputs,
@@ -231,7 +225,7 @@ class Run:
             config.transfer.max_title,
             knowledge_adapter,
             config.tau,
-            tuple(adapters),
+            tuple(name for name, is_used in adapters.items() if is_used),
         )
         distilled = context["distillation"]
         return ItemEncoder(

@@ -1,8 +1,8 @@
 """Tunes the student on sessions, so that it reads an item as what shoppers click around it.
 
 A LoRA adapter on the first layers of the base model reads each item. The means over its tokens, in a fixed
-whitened space, are `k_tau`: before training, they hold what the base model's features hold. With r(s) the
-recency-weighted mean of the `k_tau` of a session's items,
+whitened space, are `k_tau`. Those of the base model without the adapter are `k_nu`, so both are equal before
+training. With r(s) the recency-weighted mean of the `k_tau` of a session's items,
 
     L = L_next + w · (−I_low(k_tau(next item); t_tau(session)))
 
@@ -39,7 +39,7 @@ from tpad.training.stages.session_reading import by_length
 from tpad.training.stages.transfer import Transfer
 from tpad.training.workspace import Stage
 
-MAX_VALIDATION = 1_000  # validation windows
+MAX_VALIDATION = 300  # validation windows; their items are read for each report
 SCALE = 12.0  # factor a of the cosine at the start
 SAVE_EVERY = 25  # steps
 REPORT_EVERY = 100  # steps
@@ -49,7 +49,7 @@ REPORT_EVERY = 100  # steps
 class AlignmentConfig:
     """Settings of the stage `alignment`."""
 
-    steps: CountOrZero = 300
+    steps: CountOrZero = 200
     """Training steps; 0 leaves out `k_tau`. With few sessions, these are several passes over them."""
     batch_size: Count = 48
     """Sessions per step. The targets of a batch are the negatives of each other."""
@@ -60,7 +60,7 @@ class AlignmentConfig:
     rank: Count = 8
     """Rank of the LoRA adapter."""
     width: Count = 192
-    """Size of `k_tau`."""
+    """Size of `k_tau` and of `k_nu`."""
     max_items: Count = 10
     """Maximum number of items of a session, the most recent ones."""
     recency: Positive = 3.0
@@ -74,16 +74,22 @@ def run(config: AlignmentConfig, context: Context, stage: Stage) -> Whitening:
     """Create and tune the student's adapter, which is named `student` in `context.mllm`.
 
     Returns:
-        The space of `k_tau`: it turns the means over an item's tokens into `k_tau`.
+        The space: it turns the means over an item's tokens into `k_tau` or `k_nu`.
     """
     mllm, (layer,) = context.mllm, context.layers
-    if stage.done:
+    if stage.done and config.steps:
         mllm.adapters.load(STUDENT, stage.folder / "adapter")
-    else:
+    elif not stage.done:
         torch.manual_seed(context.seed)
-        settings = LoraSettings(rank=config.rank, alpha=2.0 * config.rank, layers=layer)
-        mllm.adapters.add(STUDENT, settings)
-        _Training(config, context, stage).run()
+        training = _Training(config, context, stage)
+        if config.steps:
+            settings = LoraSettings(rank=config.rank, alpha=2.0 * config.rank, layers=layer)
+            mllm.adapters.add(STUDENT, settings)
+            training.run()
+            if processes.is_main():
+                mllm.adapters.save(STUDENT, stage.folder / "adapter")
+        state = training.whitening.state_dict()
+        stage.save_arrays("whitening", {name: one.cpu().numpy() for name, one in state.items()})
         stage.finish()
     arrays = stage.load_arrays("whitening")
     whitening = Whitening(*arrays["matrix"].shape)
@@ -123,7 +129,7 @@ class _Training:
         critic = [] if self.alignment is None else list(self.alignment.parameters())
         groups = [
             {"params": adapter, "lr": config.learning_rate},
-            {"params": [self.log_scale], "lr": 100 * config.learning_rate},
+            {"params": [self.log_scale], "lr": 10 * config.learning_rate},
         ]
         if critic:
             groups.append({"params": critic, "lr": 1e-3})
@@ -144,10 +150,6 @@ class _Training:
                 if taken % REPORT_EVERY == 0 or taken == config.steps:
                     self._report(taken, losses)
                     losses = []
-        arrays = {name: value.cpu().numpy() for name, value in self.whitening.state_dict().items()}
-        stage.save_arrays("whitening", arrays)
-        if processes.is_main():
-            self.mllm.adapters.save(STUDENT, stage.folder / "adapter")
 
     def _batches(self) -> Iterator[list[int]]:
         """Batches of windows of similar length by their numbers, pass after pass over all windows."""
@@ -211,16 +213,16 @@ class _Training:
 
     @torch.no_grad()
     def _report(self, step: int, losses: list[float]) -> None:
-        """Log the mean loss, and the reciprocal ranks of validation targets among the warm items."""
+        """Log the mean loss, and the reciprocal ranks of targets among the items of all validation windows."""
         values = {"L_next": float(np.mean(losses))} if losses else {}
         if self.validation:
-            warm = self.shop.warm_rows
-            k_tau = self.whitening(self.reader.features(warm))  # (n_warm, h)
+            rows = np.unique(np.concatenate(self.validation))  # (n,)
+            k_tau = self.whitening(self.reader.features(rows))  # (n, h)
             session, place, target = places(self.validation)
             prefixes = prefix_items(self.validation, session, place)
-            scores = self._scores(k_tau, warm, prefixes)  # (m, n_warm)
-            seen = contained(prefixes, torch.from_numpy(warm).to(scores.device))
-            columns = torch.from_numpy(np.searchsorted(warm, target)).to(scores.device)
+            scores = self._scores(k_tau, rows, prefixes)  # (m, n)
+            seen = contained(prefixes, torch.from_numpy(rows).to(scores.device))
+            columns = torch.from_numpy(np.searchsorted(rows, target)).to(scores.device)
             ranks = reciprocal_ranks(scores.masked_fill(seen, -torch.inf), columns)
             values["validation MRR@20"] = float(ranks.mean())
         text = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
@@ -260,5 +262,5 @@ STAGE = StageSpec(
     config="alignment",
     settings=("inputs", "knowledge.layers", "knowledge.max_text", "alignment", "seed"),
     needs=("pictures", "knowledge", "transfer"),
-    wanted=lambda config: config.tau == "sessions" and config.alignment.steps > 0,
+    wanted=lambda config: config.tau == "sessions",
 )
