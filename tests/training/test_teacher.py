@@ -39,6 +39,27 @@ def test_samples_follow_the_seed(distil_context, config):
     assert sorted(candidates[0].tolist()) == shop.warm_rows.tolist()
 
 
+def test_similar_and_rarely_clicked_items_are_among_the_candidates(distil_context, config):
+    shop, transferred = distil_context.shop, distil_context["transfer"]
+    vectors = transferred.item_vectors[shop.warm_rows]
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    place = {row: n for n, row in enumerate(shop.warm_rows.tolist())}
+    few = set(np.flatnonzero(shop.dataset.popularity <= teacher.RARE)) & set(place)
+    found = {}
+    for similar, rare in ((0.0, 0.0), (0.25, 0.0), (0.0, 0.25)):
+        own = replace(config.teacher, candidates=16, similar=similar, rare=rare, sessions=200)
+        prefix, candidates = teacher.sample(own, shop, transferred, 0)
+        assert all(len(set(row.tolist())) == 16 for row in candidates)
+        near = 0
+        for number, row in zip(prefix, candidates, strict=True):
+            last = place[transferred.train.prefix(number)[-1]]
+            best = shop.warm_rows[np.argsort(-units @ units[last])[:16]]
+            near += len(set(row.tolist()) & set(best.tolist()))
+        found[similar, rare] = near, sum(len(few & set(row.tolist())) for row in candidates)
+    plain = found[0.0, 0.0]
+    assert found[0.25, 0.0][0] > plain[0] and found[0.0, 0.25][1] > plain[1]
+
+
 def test_a_draw_without_some_is_a_draw_from_the_list_of_the_others():
     values = np.sort(np.random.default_rng(0).permutation(90)[:40])
     for seed in range(20):

@@ -12,7 +12,7 @@ import numpy as np
 from tpad.distributed import processes
 from tpad.mllm.prompts import Turn
 from tpad.mllm.scoring import score_answers
-from tpad.settings import Count, settings
+from tpad.settings import Count, Share, settings
 from tpad.training.context import Context
 from tpad.training.shop import Shop
 from tpad.training.stage import StageSpec
@@ -22,7 +22,8 @@ from tpad.training.workspace import Stage
 CHUNK = 64  # prefixes scored at once
 SAVE_EVERY = 8  # rounds of chunks between two saves
 SWEEPS = 20  # iterations of the additive model; it converges in a few
-LIKELY_POOL = 4  # size of the pool of likely candidates, relative to their number
+POOL = 4  # size of a pool of likely or similar candidates, relative to their number
+RARE = 5  # most clicks of a rarely clicked item
 
 
 @settings
@@ -32,7 +33,12 @@ class TeacherConfig:
     sessions: Count = 4_000
     """Session prefixes for which the teacher scores candidates."""
     candidates: Count = 64
-    """Candidates per prefix: half are likely by the teacher's next-item head, half are random."""
+    """Candidates per prefix. Half are likely by the teacher's next-item head."""
+    similar: Share = 0.125
+    """Share of the candidates that are similar to the last item of the prefix."""
+    rare: Share = 0.125
+    """Share of the candidates that are rarely clicked: of these, clicks tell the least. All others are
+    random."""
 
 
 @dataclass(frozen=True)
@@ -109,34 +115,50 @@ def relative(teacher: TeacherScores) -> TeacherScores:
 def sample(
     config: TeacherConfig, shop: Shop, transfer: Transfer, seed: int, n_imagined: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sample prefixes (S,) and candidates (S, C), half of them likely by the next-item head.
+    """Sample prefixes (S,) and candidates (S, C), see `TeacherConfig`.
 
-    The others are random. If there are imagined items, half of the likely candidates are replaced by an
-    imagined item with the same picture, and most random candidates are imagined.
+    If there are imagined items, half of the likely candidates are replaced by an imagined item with the
+    same picture, and most random candidates are imagined.
     """
     rng = np.random.default_rng([seed, 31])
     warm = shop.warm_rows
     prefix = np.sort(rng.permutation(len(transfer.train))[: config.sessions])
     count = min(config.candidates, len(warm))
-    likely = min(count // 2, len(warm))
-    pool = min(LIKELY_POOL * likely, len(warm))
+    likely = count // 2
+    n_similar, n_rare = (
+        min(round(share * count), (count - likely) // 2) for share in (config.similar, config.rare)
+    )
+    few = warm[shop.dataset.popularity[warm] <= RARE]
     n_items, per_item = len(shop.dataset), n_imagined // len(warm)
     place = np.full(n_items, -1)
     place[warm] = np.arange(len(warm))
     everything = np.concatenate([warm, n_items + np.arange(n_imagined)])
     candidates = np.empty((len(prefix), count), np.int64)
     vectors = transfer.item_vectors[warm]  # (n_warm, h)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     for row, number in enumerate(prefix):
-        scores = vectors @ transfer.session_vectors[number]  # (n_warm,)
-        best = warm[np.argpartition(-scores, pool - 1)[:pool]]
+        best = warm[_best(vectors @ transfer.session_vectors[number], POOL * likely)]
         drawn = rng.choice(best, likely, replace=False)
         if per_item:
             swap = slice(0, likely // 2)
             variant = rng.integers(0, per_item, likely)[swap]
             drawn[swap] = n_items + place[drawn[swap]] * per_item + variant
-        others = _choice_without(everything, drawn, count - likely, rng)
+        last = place[transfer.train.prefix(number)[-1]]
+        for pool, most in (
+            (warm[_best(units @ units[last], POOL * n_similar)], n_similar),
+            (few, n_rare),
+        ):
+            new = np.setdiff1d(pool, drawn)
+            drawn = np.concatenate([drawn, rng.choice(new, min(most, len(new)), replace=False)])
+        others = _choice_without(everything, drawn, count - len(drawn), rng)
         candidates[row] = np.concatenate([drawn, others])
     return prefix, candidates
+
+
+def _best(scores: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the highest scores, in no order: (min(count, n),)."""
+    count = min(count, len(scores))
+    return np.argpartition(-scores, count - 1)[:count] if count else np.zeros(0, np.int64)
 
 
 def _choice_without(
