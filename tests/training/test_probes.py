@@ -9,6 +9,7 @@ from tpad import Bundle
 from tpad.data.sessions import Cases, Sessions
 from tpad.training.probes.facts import accuracy, fact_table, known_facts
 from tpad.training.probes.features import probed_features
+from tpad.training.probes.overlap import explained
 from tpad.training.probes.transitions import COLUMNS, probe_transitions, transition_table
 
 COLOURS = np.array(["red", "green", "blue", "black"])
@@ -174,3 +175,13 @@ def test_without_similarity_nothing_remains_of_similar_items(chains):
     similar, found, remaining = probe_transitions(z, train, cases, held_out)
     assert similar > 0.9 and found > 0.6
     assert remaining < found / 2
+
+
+def test_what_k_nu_explains_of_k_tau():
+    rng = np.random.default_rng(0)
+    nu, is_test = rng.normal(size=(400, 6)), np.arange(400) < 80
+    linear = nu @ rng.normal(size=(6, 4))
+    noise = rng.normal(size=(400, 4))
+    assert explained(linear, nu, is_test) > 0.99
+    assert explained(noise, nu, is_test) < 0.05
+    assert explained(linear / linear.std() + noise, nu, is_test) == pytest.approx(0.5, abs=0.15)

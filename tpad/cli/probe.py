@@ -17,8 +17,9 @@ def run(args: Namespace) -> None:
     from tpad.bundle import Bundle
     from tpad.io.csv_files import csv_text
     from tpad.io.files import replacing
-    from tpad.training.probes.facts import fact_table
+    from tpad.training.probes.facts import fact_table, tested_items
     from tpad.training.probes.features import probed_features
+    from tpad.training.probes.overlap import explained
     from tpad.training.probes.transitions import transition_table
 
     bundle = Bundle.load(args.bundle)
@@ -39,6 +40,13 @@ def run(args: Namespace) -> None:
     ):
         shown = table.to_string(float_format=lambda value: f"{value:.3f}")
         print(f"{title}\n{missing if table.empty else shown}\n")
+    if {("heads", "k_tau"), ("heads", "k_nu")} <= features.keys():
+        found = explained(
+            features["heads", "k_tau"], features["heads", "k_nu"], tested_items(bundle.dataset)
+        )
+        print(
+            f"k_nu explains {found:.1%} of the variance of k_tau (ridge regression, items not fitted to)"
+        )
     if args.csv:
         with replacing(args.csv) as part:
             whole = pd.concat([facts, transitions], axis=1)

@@ -16,6 +16,7 @@ from tpad.data.dataset import Dataset
 
 PENALTIES = np.logspace(-1, 5, 7)
 PRICE_BANDS = 4
+FEWEST = 10  # cold items
 
 
 def fact_table(dataset: Dataset, features: Mapping[tuple[str, str], np.ndarray]) -> pd.DataFrame:
@@ -31,14 +32,19 @@ def fact_table(dataset: Dataset, features: Mapping[tuple[str, str], np.ndarray])
     labels = known_facts(dataset)
     if not labels:
         return pd.DataFrame()
-    is_test = dataset.cold.copy()
-    if is_test.sum() < 10:
-        is_test = np.random.default_rng(0).random(len(dataset)) < 0.2
+    is_test = tested_items(dataset)
     rows = {("", "most frequent"): {f: _majority_accuracy(v, is_test) for f, v in labels.items()}}
     for name, own in features.items():
         rows[name] = {fact: accuracy(own, values, is_test) for fact, values in labels.items()}
     index = pd.MultiIndex.from_tuples(rows, names=["stage", "features"])
     return pd.DataFrame(list(rows.values()), index)
+
+
+def tested_items(dataset: Dataset) -> np.ndarray:
+    """(n_items,) bool, the cold items; a random fifth of all items if fewer than ten are cold."""
+    if dataset.cold.sum() >= FEWEST:
+        return dataset.cold
+    return np.random.default_rng(0).random(len(dataset)) < 0.2
 
 
 def known_facts(dataset: Dataset) -> dict[str, np.ndarray]:
