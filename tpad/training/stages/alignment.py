@@ -53,8 +53,8 @@ class AlignmentConfig:
     """Training steps; 0 leaves out `k_tau`. With few sessions, these are several passes over them."""
     batch_size: Count = 48
     """Sessions per step. The targets of a batch are the negatives of each other."""
-    items_per_pass: Count = 256
-    """Items in a forward pass. If a batch has more, less memory is needed, but all items are read twice."""
+    items_per_pass: Count = 512
+    """Items whose graph is kept in memory. If a batch has more, all items are read twice."""
     learning_rate: Weight = 5e-4
     """Peak learning rate of the adapter."""
     rank: Count = 8

@@ -10,18 +10,21 @@ from tpad.mllm.features import masked_mean
 from tpad.mllm.prompts import Turn
 from tpad.training.shop import Shop
 
+CHUNK = 32
+"""Items read together. They are of similar length, so that little is spent on padding."""
+
 
 class ItemReader:
     """Means over the tokens of items, with gradients.
 
-    If the items fit in one forward pass, they are read once. Otherwise gradients are cached (Gao et al.
+    If the items fit in one pass, they are read once. Otherwise gradients are cached (Gao et al.
     2021, arXiv 2101.06983): the items are read without a graph, and once more for the gradients. So the
     memory does not depend on the number of items. Several processes share the passes.
 
     Args:
         shop: items and model.
         layer: layer of the language model.
-        per_pass: items in a forward pass.
+        per_pass: items whose graph is kept at once.
     """
 
     def __init__(self, shop: Shop, layer: int, per_pass: int) -> None:
@@ -61,12 +64,20 @@ class ItemReader:
             self._read(rows[places]).backward(counts * own)
 
     def _passes(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Positions in `rows`, items of similar length together."""
+        """Positions in `rows` for each pass, items of similar length together."""
+        return self._by_length(rows, self.per_pass)
+
+    def _by_length(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
         order = np.argsort(self.lengths[rows], kind="stable")
-        size = self.per_pass
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _read(self, rows: np.ndarray) -> Tensor:
+        """Features of the items of one pass: (n,) -> (n, D)."""
+        chunks = self._by_length(rows, CHUNK)
+        features = torch.cat([self._read_chunk(rows[places]) for places in chunks])
+        return features[torch.from_numpy(np.argsort(np.concatenate(chunks)))]
+
+    def _read_chunk(self, rows: np.ndarray) -> Tensor:
         mllm = self.mllm
         chats = [[Turn(self.shop.item(row), "")] for row in rows.tolist()]
         batch = collate(mllm, chats, images=self.shop.images, plain=True).to(mllm.device)
