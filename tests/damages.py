@@ -250,7 +250,7 @@ MODELS: dict[str, tuple[str, Damage]] = {
     "a memory with NaN": (SCORES, tensors(SCORES, memory__data=nan)),
     "a memory of other items": (SCORES, tensors(SCORES, memory__indices=lambda x: x + 10**6)),
     "a memory of more rows": (SCORES, tensors(SCORES, memory__indptr=lambda x: x * 10**6)),
-    "no content space": (SCORES, tensors(SCORES, content__mean=None)),
+    "no content space": (SCORES, tensors(SCORES, content__0__mean=None)),
     "width 10^7": (SCORES, settings(SCORES, width=10**7, heads=1)),
     "hidden 10^7": (SCORES, settings(SCORES, hidden=10**7)),
     "layers 10^7": (SCORES, settings(SCORES, layers=10**7)),
@@ -300,7 +300,11 @@ ENCODERS: dict[str, tuple[str, Damage]] = {
     "an unknown set": ("encoder.json", field("encoder.json", "sets", ["tpad", "nonsense"])),
     "an adapter of another name": (
         "adapters",
-        field("encoder.json", "reading.knowledge_adapter", "../base"),
+        field("encoder.json", "reading.adapters", ["../base"]),
+    ),
+    "an adapter that is not stored": (
+        "knowledge_adapter",
+        field("encoder.json", "reading.knowledge_adapter", "other"),
     ),
     "base as text": ("encoder.json", field("encoder.json", "base", "base")),
     "base elsewhere": ("bundle.json", field("encoder.json", "base.path", "../base")),

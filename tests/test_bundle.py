@@ -103,7 +103,7 @@ class TestFaults:
 
     def test_another_format_version(self, bundle_copy):
         edit_info(bundle_copy, format_version=1)
-        with pytest.raises(BundleError, match=r"format version 1, .* reads 2") as error:
+        with pytest.raises(BundleError, match=r"format version 1, .* reads 3") as error:
             load(bundle_copy)
         assert "install" in sentence(error)
 

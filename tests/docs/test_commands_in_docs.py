@@ -66,6 +66,9 @@ def check_module(module: str, arguments: list[str], capsys: pytest.CaptureFixtur
 def check_script(rest: list[str]) -> None:
     """The script exists and has the options."""
     text = (ROOT / rest[0]).read_text("utf-8")
+    if "add_source(" in text:
+        shared = ("eval/cli/sources.py", "tpad/cli/shared.py")
+        text += "".join((ROOT / name).read_text("utf-8") for name in shared)
     assert [word for word in rest[1:] if word.startswith("--") and f'"{word}"' not in text] == []
 
 

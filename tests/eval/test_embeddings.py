@@ -223,6 +223,7 @@ def test_names_come_before_the_file():
 def ablation(folder: Path, name: str, ids=IDS, **facts) -> None:
     """A set as `python -m tpad ablate` writes it; a fact that is None is left out."""
     told = {"item_ids": json.dumps(list(ids)), "dataset": "d1", "base": "b1", "full_config": "{}"}
+    told["parts"] = '{"tau": 1, "nu": 1}'
     told = {key: value for key, value in (told | facts).items() if value is not None}
     save_file({"x": VECTORS.astype(np.float16)[: len(ids)]}, folder / f"{name}.safetensors", told)
 
@@ -231,7 +232,8 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
     ablation(tmp_path, "no-words", ids=["d", "c", "b", "a"])
     ablation(tmp_path, "full")
     (tmp_path / "notes.txt").write_text("not a set")
-    sets = load_ablations(tmp_path, IDS, "d1", WARM)
+    sets, parts = load_ablations(tmp_path, IDS, "d1")
+    assert parts == {"full": {"tau": 1, "nu": 1}, "no-words": {"tau": 1, "nu": 1}}
     assert list(sets) == ["full", "no-words"]
     assert sets["full"].dtype == np.float32 and np.array_equal(sets["full"], VECTORS)
     assert np.array_equal(sets["no-words"], VECTORS[::-1])
@@ -242,6 +244,7 @@ def test_a_folder_of_ablations_gives_each_set_in_the_order_of_the_items(tmp_path
     [
         ({"dataset": "d2"}, "trained on another dataset or split"),
         ({"dataset": None}, "does not say what it was trained on"),
+        ({"parts": None}, "does not say what it was trained on"),
         ({"full_config": '{"seed": 1}'}, "other settings than the sets before it"),
         ({"base": "b2"}, "another model"),
         ({"ids": ["a", "b", "c"]}, "other items than the dataset"),
@@ -253,14 +256,14 @@ def test_ablations_of_other_runs_or_data_are_errors(tmp_path, facts, named):
     ablation(tmp_path, "full")
     ablation(tmp_path, "mine", **facts)
     with pytest.raises(DataError, match=named) as told:
-        load_ablations(tmp_path, IDS, "d1", WARM)
+        load_ablations(tmp_path, IDS, "d1")
     assert "mine.safetensors" in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_folder_without_ablations_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(DataError, match="tpad ablate"):
-            load_ablations(folder, IDS, "d1", WARM)
+            load_ablations(folder, IDS, "d1")
     damaged(tmp_path / "full.safetensors")
     with pytest.raises(DataError, match="damaged"):
-        load_ablations(tmp_path, IDS, "d1", WARM)
+        load_ablations(tmp_path, IDS, "d1")

@@ -1,5 +1,6 @@
 """A whole training run: what it leaves behind, and that it never does anything twice."""
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, replace
@@ -96,7 +97,12 @@ def test_the_recommender_of_every_set_is_tuned(bundle, trained):
 def test_what_ships_is_tuned_as_the_evaluation_tunes(bundle, trained):
     dataset, features = trained.dataset, bundle.embeddings["tpad"]
     tuning = tune_fused(
-        features, dataset.train, dataset.validation, ~dataset.cold, trained.config.recommender
+        features,
+        dataset.train,
+        dataset.validation,
+        ~dataset.cold,
+        trained.config.recommender,
+        parts=bundle.parts["tpad"],
     )
     assert json.loads(json.dumps(asdict(tuning))) == bundle.info["tuned"]["tpad"]
 
@@ -296,4 +302,7 @@ def test_a_shop_without_training_sessions_is_refused(dataset, base_folder, confi
 def test_long_embeddings_have_the_fingerprint_of_their_whole_text(monkeypatch):
     monkeypatch.setattr(inputs, "ROWS_AT_ONCE", 4)
     features = np.random.default_rng(0).random((11, 3), dtype=np.float32)
-    assert inputs.fingerprint(features) == digest(["(11, 3)", features.tobytes().hex()])
+    parts = {"tau": 1, "nu": 2}
+    text = json.dumps([[11, 3], [["tau", 1], ["nu", 2]]]).encode() + features.tobytes()
+    assert inputs.fingerprint(features, parts) == hashlib.sha256(text).hexdigest()
+    assert inputs.fingerprint(features, {"nu": 3}) != inputs.fingerprint(features, parts)

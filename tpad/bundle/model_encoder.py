@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from tpad.bundle.contents import ListedFiles, read_json, reading
+from tpad.bundle.contents import AGAIN, ListedFiles, read_json, reading
 from tpad.bundle.files import HUB_ID
 from tpad.bundle.vector_encoder import read_text
-from tpad.errors import BundleError
+from tpad.errors import BundleError, shown
 from tpad.io.saved_state import built
 from tpad.mllm.loading import COMMIT
 from tpad.mllm.model import MLLM
@@ -34,6 +34,11 @@ def load_model_encoder(files: ListedFiles, facts: dict[str, Any], device: str) -
         base, settings = facts["base"], from_json(ModelSettings, facts["model"])
         how = from_json(ReadingConfig, facts["reading"])
         sizes = None if facts["heads"] is None else from_json(HeadsConfig, facts["heads"])
+        if how.knowledge_adapter not in (None, *how.adapters):
+            raise BundleError(
+                f"{file} has reading.knowledge_adapter {shown(how.knowledge_adapter)}, which is not "
+                f"one of reading.adapters; {AGAIN}."
+            )
     mllm = _load_base(files, base, settings, device)
     with reading(file):
         for name in how.adapters:
