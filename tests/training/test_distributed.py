@@ -1,8 +1,8 @@
 """Two processes on this machine, over gloo, end where one process ends.
 
 Compared in float32 and without dropout inside the language model, as LoRA is set up: what differs is
-the order in which numbers are added up. Tolerances: 2e-3 of an adapter's largest weight for 999 of 1,000 weights, 5e-3 of an
-embedding's largest number (embeddings are stored in half precision).
+the order in which numbers are added up. Tolerances: 2e-3 of an adapter's largest weight for 999 of 1,000
+weights, 5e-3 of an embedding's largest number (embeddings are stored in half precision).
 """
 
 import json

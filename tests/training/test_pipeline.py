@@ -34,7 +34,6 @@ from tpad.training.stages import (
     teacher,
     transfer,
 )
-from tpad.training.workspace import digest
 
 
 @pytest.fixture(scope="module")
