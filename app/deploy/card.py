@@ -106,7 +106,7 @@ def card(head: dict[str, Any], bundle: str, facts: dict[str, Any], has_results: 
 
 # {head["title"]}
 
-Session-based recommendation from pictures and words, by TPAD (arXiv 2504.10538; an independent implementation).
+Session-based recommendation that also works for new items, by TPAD (arXiv 2504.10538; an independent implementation).
 
 This Space opens the bundle **{bundle}** ({data["n_items"]:,} items, {data["n_cold"]:,} of them in no training session; created by
 tpad {facts["package_version"]}) in `assets/demo`, the app's default. Its [model card](assets/demo/README.md) describes the training data

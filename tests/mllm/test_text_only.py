@@ -39,7 +39,7 @@ class TestPictures:
     @pytest.mark.parametrize("name", ["max_pixels", "visual_tokens", "split_images"])
     def test_they_have_no_resolution(self, folder, name):
         settings = ModelSettings(**{name: True if name == "split_images" else 4})
-        with pytest.raises(ConfigError, match=f"sees no pictures; leave out {name}"):
+        with pytest.raises(ConfigError, match=f"is text-only; leave out {name}"):
             MLLM.load(folder, settings, device="cpu")
 
     def test_a_config_tells_whether_a_model_may_see_them(self, folder, tmp_path):

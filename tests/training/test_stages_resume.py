@@ -10,6 +10,7 @@ from stage_runs import context_of, logged, new_stage
 
 from tpad.data.dataset import Dataset
 from tpad.model.session.fused import FusedModel
+from tpad.training import workspace
 from tpad.training.context import Context
 from tpad.training.fusion import FusionTuning
 from tpad.training.graph import Graph
@@ -116,6 +117,19 @@ def test_a_transfer_stage_that_is_killed_within_an_epoch_goes_on_there(
         line["generation"] for line in logged(tmp_path / "parts") if "generation" in line
     )
     assert parts == pytest.approx(whole)
+
+
+def test_the_features_of_a_transfer_stage_do_not_depend_on_the_chunks(
+    trained, tmp_path, monkeypatch
+):
+    change = {"epochs": 1, "max_sessions": 16, "batch_size": 4}
+    _, whole = run_stage(trained, transfer, tmp_path / "whole", change)
+    monkeypatch.setattr(workspace, "CHUNK", 3)
+    _, parts = run_stage(trained, transfer, tmp_path / "parts", change)
+    assert len(whole.train.features) > 16
+    for name in ("train", "validation"):
+        one, other = (getattr(result, name).features for result in (whole, parts))
+        assert one.shape == other.shape and np.abs(one - other).max() < 0.02 * np.abs(one).max()
 
 
 def test_a_killed_student_stage_gives_the_trained_reader(trained, tmp_path):

@@ -1,4 +1,4 @@
-"""A base model that sees no pictures, as a folder and as a GGUF file: from the tables to the app."""
+"""A text-only base model, as a folder and as a GGUF file: from the tables to the app."""
 
 import numpy as np
 import pytest
@@ -160,9 +160,9 @@ def test_a_base_is_identified_by_its_content(base, tmp_path):
     [
         (["--set", 'baselines=["vision"]'], "'vision' needs a vision tower"),
         (["--set", 'baselines=["tfidf","vision_tfidf"]'], "'vision_tfidf' needs a vision tower"),
-        (["--set", "inputs=image"], "sees no pictures, so it cannot read them alone"),
-        (["--ablation", "image-only"], "sees no pictures, so it cannot read them alone"),
-        (["--visual-tokens", "16"], "sees no pictures; leave out visual_tokens"),
+        (["--set", "inputs=image"], "text-only, so it cannot read pictures"),
+        (["--ablation", "image-only"], "text-only, so it cannot read pictures"),
+        (["--visual-tokens", "16"], "is text-only; leave out visual_tokens"),
     ],
 )
 def test_what_needs_pictures_is_refused(shop, model, tmp_path, capsys, more, says):

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from tpad.model.heads import HeadsConfig
+from tpad.training import workspace as workspace_module
 from tpad.training.optimisation import Optimisation, epoch_generator
-from tpad.training.workspace import Workspace, digest, named_tensors
+from tpad.training.workspace import Workspace, digest, in_chunks, named_tensors
 
 
 @pytest.fixture
@@ -82,6 +83,34 @@ def test_lines_are_added_one_by_one_and_a_cut_off_one_is_forgotten(workspace):
     assert stage.load_lines("partial") == [["ü", "two\nlines"], {"a": 1}]
     stage.append_line("partial", 3)
     assert stage.load_lines("partial") == [["ü", "two\nlines"], {"a": 1}, 3]
+    stage.finish()
+    assert not list(stage.folder.glob("partial*"))
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 11, 1000])
+def test_what_is_read_in_chunks_resumes_and_leaves_no_files(workspace, monkeypatch, n):
+    monkeypatch.setattr(workspace_module, "CHUNK", 4)
+    stage, asked = workspace.stage("x", "1", "X"), []
+    values = np.random.default_rng(0).random((n, 3), dtype=np.float32)
+    last = None
+
+    def read(rows: range) -> dict[str, np.ndarray]:
+        if rows.stop == last:
+            raise KeyboardInterrupt
+        asked.extend(rows)
+        return {"x": values[rows.start : rows.stop], "n": np.array(rows)}
+
+    plain = in_chunks(n, read)
+    assert np.array_equal(plain["x"], values) and plain["n"].tolist() == list(range(n)) == asked
+    asked.clear()
+    last = n
+    with pytest.raises(KeyboardInterrupt):
+        in_chunks(n, read, stage)
+    done, last = list(asked), None
+    found = in_chunks(n, read, stage)
+    assert asked == list(range(n)) and len(done) < n  # nothing is read twice
+    assert all(np.array_equal(found[name], plain[name]) for name in plain)
+    assert len(list(stage.folder.glob("partial.items.*"))) <= workspace_module.MOST_CHUNKS
     stage.finish()
     assert not list(stage.folder.glob("partial*"))
 

@@ -51,7 +51,7 @@ def assemble(
 
     Args:
         items: the shop's item table, with pictures and texts.
-        llm: a language model that sees no pictures.
+        llm: a text-only language model.
         vision: a CLIP or SigLIP model, or a vision-language model whose tower is taken.
         out: folder of the checkpoint; it must not exist.
         config: settings.

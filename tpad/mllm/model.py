@@ -41,7 +41,7 @@ class MLLM:
 
     Args:
         model: a supported `…ForConditionalGeneration` or `…ForCausalLM`.
-        processor: its processor, or the tokenizer of a model that sees no pictures.
+        processor: its processor, or the tokenizer of a text-only model.
         settings: the settings that the model was loaded with.
         device: "auto" (CUDA if available), or a name that torch knows.
         split: splits the layers of the language model over several processes and puts the part of

@@ -72,8 +72,8 @@ FAMILIES: dict[str, type[ProcessorMixin] | None] = {
     "gemma2": None,
     "gemma3_text": None,
 }
-"""The processor class for each supported `model_type` in a checkpoint's config; None for a language model
-that sees no pictures, whose processor is its tokenizer."""
+"""The processor class for each supported `model_type` in a checkpoint's config; None for a text-only
+language model, whose processor is its tokenizer."""
 
 
 def check_family(model_type: str, subject: str) -> str:
@@ -101,7 +101,7 @@ def is_qwen_vl(family: str) -> bool:
 
 
 def load_processor(path: str | Path, family: str, **hub: Any) -> Any:
-    """Load the processor of a checkpoint, or the tokenizer of a language model that sees no pictures.
+    """Load the processor of a checkpoint, or the tokenizer of a text-only language model.
 
     Args:
         path: folder or hub id.

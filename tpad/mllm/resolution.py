@@ -59,7 +59,7 @@ def refuse_resolution(settings: ModelSettings) -> None:
     """
     for name in ("max_pixels", "visual_tokens", "split_images"):
         if getattr(settings, name):
-            raise ConfigError(f"This base model sees no pictures; leave out {name}.")
+            raise ConfigError(f"This base model is text-only; leave out {name}.")
 
 
 def check_edges(images: Any, subject: str) -> None:

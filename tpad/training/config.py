@@ -142,7 +142,7 @@ class TrainingConfig:
         return self.inputs != "text"
 
     def without_pictures(self) -> "TrainingConfig":
-        """A copy for a base model that sees no pictures.
+        """A copy for a text-only base model.
 
         It reads text, and its student is tuned on sessions: descriptions say nothing that the text does not
         say. The embedding sets of the vision tower and of the Transfer-MLLM, which nothing else needs, are
@@ -159,14 +159,14 @@ class TrainingConfig:
         )
 
     def check_without_pictures(self) -> None:
-        """Check that a base model that sees no pictures is enough.
+        """Check that a text-only base model is enough.
 
         Raises:
             ConfigError: the settings read pictures alone, or ask for features of a vision tower.
         """
         if self.inputs == "image":
             raise ConfigError(
-                "The base model sees no pictures, so it cannot read them alone; set inputs to "
+                "The base model is text-only, so it cannot read pictures; set inputs to "
                 '"text", or choose a vision-language model with --mllm.'
             )
         for name in self.baselines:

@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from tqdm import tqdm
 
 from tpad.distributed import processes
 from tpad.io.saved_state import optimizer_tensors, restore_optimizer, under
+
+CHUNK = 256  # items
+MOST_CHUNKS = 100
 
 
 class Stage:
@@ -256,6 +260,41 @@ class Workspace:
 def digest(*values: Any) -> str:
     """SHA-256 of plain values and dataclasses, in hexadecimal."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=asdict).encode()).hexdigest()
+
+
+def in_chunks(
+    n: int,
+    read: Callable[[range], dict[str, np.ndarray]],
+    stage: Stage | None = None,
+    what: str = "",
+    name: str = "items",
+) -> dict[str, np.ndarray]:
+    """Compute named arrays chunk by chunk. Collective: all processes must call it.
+
+    Args:
+        n: number of items.
+        read: the arrays of a range of items.
+        stage: shows progress and stores finished chunks, so that an interrupted run resumes; `finish`
+            removes them.
+        what: text of the progress bar.
+        name: of what is read, unique in the stage.
+
+    Returns:
+        The arrays of all chunks, concatenated.
+    """
+    count = min(-(-n // CHUNK), MOST_CHUNKS)
+    bounds = np.linspace(0, n, count + 1).astype(int).tolist()
+    chunks = [range(*pair) for pair in pairwise(bounds)]
+    parts = []
+    for chunk in chunks if stage is None else stage.bar(chunks, count, what):
+        file = f"partial.{name}.{chunk.start}"
+        if stage is not None and processes.from_main(stage.has(file)):
+            parts.append(stage.load_arrays(file))
+            continue
+        parts.append(read(chunk))
+        if stage is not None:
+            stage.save_arrays(file, parts[-1])
+    return {one: np.concatenate([part[one] for part in parts]) for one in parts[0]}
 
 
 def named_tensors(**modules: nn.Module) -> dict[str, Tensor]:

@@ -20,11 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tpad.model.heads import (
-    KnowledgeHeads,
-    TransferHeads,
-    word_loss,
-)
+from tpad.model.heads import KnowledgeHeads, TransferHeads, word_loss
 from tpad.model.scaler import FeatureScaler
 from tpad.model.session.batching import PADDING, pad_sessions
 from tpad.training.context import Context
@@ -197,10 +193,8 @@ class _Training:
             )
             if adapts:
                 assert self.table.grad is not None
-                gradient = (
-                    self.table.grad / self.scaler.deviation
-                )  # (n_warm, D), w.r.t. raw features
-                self.student.backward(gradient)
+                # (n_warm, D), of the features before they were scaled
+                self.student.backward(self.table.grad / self.scaler.deviation)
             optimisation.step()
             if adapts:
                 self._update_table()
@@ -246,7 +240,10 @@ class _Training:
         losses = {}
         losses["next"] = config.next_weight * self._next_loss(rows, targets, t_tau, tau, items)
         if scored is not None:
-            losses["kd"] = config.kd_weight * self._distil(both_tau, every, *scored)
+            t, columns, likelihood = scored
+            scores = self._scores(self.transfer_heads(t)[0], both_tau, 1)  # (S, n)
+            kd = kd_loss(scores, every, columns, likelihood, config.temperature)
+            losses["kd"] = config.kd_weight * kd
         if config.align:
             ids = targets[:ALIGN_BATCH]  # (b,)
             following = tau[torch.searchsorted(every[:n_warm], ids)]  # (b, h_tau)
@@ -305,23 +302,6 @@ class _Training:
             self.column[torch.from_numpy(teacher.candidates[some]).to(device)],
             torch.from_numpy(teacher.log_likelihood[some]).to(device),
         )
-
-    def _distil(
-        self, tau: Tensor, every: Tensor, t: Tensor, columns: Tensor, teacher: Tensor
-    ) -> Tensor:
-        """`L_kd = KL(softmax_j(log p_teacher / T) ‖ softmax_j(t_tau · k_tau(j) / T))`.
-
-        Args:
-            tau: (n, h_tau), k_tau of the items in `every`.
-            every: (n,) ascending columns.
-            t: (S, d) session features.
-            columns: (S, C) columns of the candidates, all in `every`; −1 if not in the table.
-            teacher: (S, C) log-likelihoods of the teacher.
-        """
-        t_tau, _ = self.transfer_heads(t)  # (S, h_tau)
-        place = torch.searchsorted(every, columns.clamp(min=0))  # (S, C)
-        scores = self._scores(t_tau, tau, 1).gather(1, place)
-        return kd_loss(scores, teacher, columns < 0, self.config.temperature)
 
     def _scores(self, t_tau: Tensor, tau: Tensor, which: int) -> Tensor:
         """Scaled dot products (n, n_warm); `which` selects the scale: 0 for clicks, 1 for likelihoods."""

@@ -114,15 +114,20 @@ def sampled_next_loss(scores: Tensor, targets: Tensor, seen: Tensor, items: Step
     return F.cross_entropy(scores - correction(items.log_q, own[:, None], masked), own)
 
 
-def kd_loss(scores: Tensor, teacher: Tensor, missing: Tensor, temperature: float) -> Tensor:
-    """`KL(softmax(teacher / T) ‖ softmax(scores / T))`, mean over rows.
+def kd_loss(
+    scores: Tensor, every: Tensor, columns: Tensor, teacher: Tensor, temperature: float
+) -> Tensor:
+    """`L_kd = KL(softmax_j(log p_teacher / T) ‖ softmax_j(t_tau · k_tau(j) / T))`, mean over sessions.
 
     Args:
-        scores, teacher: (S, C).
-        missing: (S, C) bool, candidates that are left out.
+        scores: (S, n), of the items in `every`.
+        every: (n,) ascending columns.
+        columns: (S, C) columns of the candidates, all in `every`; negative if not in the table.
+        teacher: (S, C) log-likelihoods of the teacher.
         temperature: T.
     """
-    scores, teacher = (one.masked_fill(missing, MASKED) for one in (scores, teacher))
+    scores = scores.gather(1, torch.searchsorted(every, columns.clamp(min=0)))  # (S, C)
+    scores, teacher = (one.masked_fill(columns < 0, MASKED) for one in (scores, teacher))
     return F.kl_div(
         F.log_softmax(scores / temperature, dim=1),
         F.log_softmax(teacher / temperature, dim=1),

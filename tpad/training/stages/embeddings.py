@@ -13,7 +13,7 @@ from tpad.model.embedding_sets import as_stored
 from tpad.model.item_encoder import ItemEncoder
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
-from tpad.training.workspace import Stage
+from tpad.training.workspace import Stage, in_chunks
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def run(config: Any, context: Context, stage: Stage) -> Embeddings:
         assert context.encoder is not None
         encoder = context.encoder()
         if isinstance(encoder, ItemEncoder):
-            encoded = encode(encoder, context.contents, context["pictures"])
+            encoded = encode(encoder, context.contents, context["pictures"], stage=stage)
         else:
             encoded = encoder.encode(context.contents)
         stage.save_json("parts", encoder.parts)
@@ -55,12 +55,24 @@ def encode(
     items: list[NewItem],
     images: ImageCache,
     sets: Sequence[str] | None = None,
+    stage: Stage | None = None,
 ) -> dict[str, np.ndarray]:
-    """Embeddings of items by set, (n_items, d) each; the processes share the items."""
-    if processes.size() == 1:
-        return encoder.encode(items, sets, images)
-    own = images.rows(processes.share(range(len(items))))
-    return processes.gather_rows(encoder.encode(processes.share(items), sets, own), len(items))
+    """Embeddings of items by set, (n_items, d) each; the processes share the items.
+
+    Args:
+        encoder: computes the embeddings.
+        items: all items.
+        images: their pictures.
+        sets: names of the sets; all by default.
+        stage: shows progress and stores finished items.
+    """
+
+    def read(rows: range) -> dict[str, np.ndarray]:
+        own = processes.share(rows)
+        encoded = encoder.encode([items[row] for row in own], sets, images.rows(own))
+        return processes.gather_rows(encoded, len(rows))
+
+    return in_chunks(len(items), read, stage, "reading items")
 
 
 STAGE = StageSpec(

@@ -19,7 +19,7 @@ from tpad.model.item_features import KINDS, kinds, named_features, sort_key
 from tpad.settings import Count, CountOrZero, settings
 from tpad.training.context import Context
 from tpad.training.stage import StageSpec
-from tpad.training.workspace import Stage
+from tpad.training.workspace import Stage, in_chunks
 
 SESSION_DEPTH = 0.2
 """Part of the layers that is run if `tau` is "sessions": in language models, the means over the tokens of early
@@ -48,16 +48,21 @@ class KnowledgeConfig:
 def run(config: KnowledgeConfig, context: Context, stage: Stage) -> dict[str, np.ndarray]:
     """Features of all items: name -> (n_items, d) float32; see `named_features`."""
     if not stage.done:
-        with context.mllm.adapters.use(context["adaptation"]):
-            features = encode(
+        items = context.shop.items()
+
+        def read(rows: range) -> dict[str, np.ndarray]:
+            return encode(
                 context.mllm,
-                context.shop.items(),
+                items[rows.start : rows.stop],
                 kinds=kinds(context.tau),
                 instruction=DESCRIBE,
                 plain=context.tau == "sessions",
                 layers=context.layers,
                 images=context.shop.images,
             )
+
+        with context.mllm.adapters.use(context["adaptation"]):
+            features = in_chunks(len(items), read, stage, "reading items")
         stage.save_arrays("features", features)
         stage.say(f"read {len(context.dataset):,} items", items=len(context.dataset))
         stage.finish()

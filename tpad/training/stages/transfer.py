@@ -29,7 +29,7 @@ from tpad.training.ranking import contained, reciprocal_ranks
 from tpad.training.stage import StageSpec
 from tpad.training.stages.prefixes import Prefixes, places, prefix_items
 from tpad.training.stages.session_reading import SessionPass, SessionReader, by_length
-from tpad.training.workspace import Stage, named_tensors
+from tpad.training.workspace import Stage, in_chunks, named_tensors
 
 ADAPTER = "transfer"
 MAX_VALIDATION = 400  # validation sessions
@@ -313,27 +313,33 @@ class _Training:
     @torch.no_grad()
     def _save_features(self) -> None:
         """Compute and store the features that later stages need."""
-        arrays: dict[str, np.ndarray] = {}
-        for split, windows in self.windows.items():
-            features = np.zeros(
-                (sum(len(w) - 1 for w in windows), self.mllm.hidden_size), np.float32
-            )
-            starts = np.concatenate([[0], np.cumsum([len(w) - 1 for w in windows])])
-            order = sorted(range(len(windows)), key=lambda i: len(windows[i]))
-            size = 4 * self.config.batch_size
-            chunks = [order[i : i + size] for i in range(0, len(order), size)]
-            chunks = processes.share(chunks)
-            for chunk in self.stage.bar(chunks, len(chunks), f"reading {split} sessions"):
-                with self.mllm.autocast():
-                    _, t = self.reader.read(self.reader.collate([windows[i] for i in chunk]))
-                rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in chunk])
-                features[rows] = t.float().cpu().numpy()
-            processes.sum_in_place(features)
-            arrays[f"{split}.t"] = features
+        arrays = {f"{split}.t": self._features(split) for split in self.windows}
         t = torch.from_numpy(arrays["train.t"]).to(self.mllm.device)
         arrays["train.vectors"] = (self.heads.session(t) * self.heads.scale).cpu().numpy()
         arrays["item_vectors"] = self.heads.item(self.table).cpu().numpy()
         self.stage.save_arrays("features", arrays)
+
+    def _features(self, split: str) -> np.ndarray:
+        """Features t of all prefixes of a split: (n_prefixes, d) float32."""
+        windows = self.windows[split]
+        order = sorted(range(len(windows)), key=lambda number: len(windows[number]))
+        size = 4 * self.config.batch_size
+
+        def read(part: range) -> dict[str, np.ndarray]:
+            own = [windows[number] for number in order[part.start : part.stop]]
+            ends = np.cumsum([0, *(len(window) - 1 for window in own)])
+            features = np.zeros((ends[-1], self.mllm.hidden_size), np.float32)
+            for start in processes.share(range(0, len(own), size)):
+                with self.mllm.autocast():
+                    _, t = self.reader.read(self.reader.collate(own[start : start + size]))
+                features[ends[start] : ends[start] + len(t)] = t.float().cpu().numpy()
+            processes.sum_in_place(features)
+            return {"t": features}
+
+        found = in_chunks(len(order), read, self.stage, f"reading {split} sessions", split)["t"]
+        starts = np.cumsum([0, *(len(window) - 1 for window in windows)])
+        rows = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in order])
+        return found[np.argsort(rows)]
 
 
 STAGE = StageSpec(
