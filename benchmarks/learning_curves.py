@@ -10,6 +10,8 @@ seed. All are evaluated on the same test sessions.
 Results are in `OUT/results.db`, one dataset for each size and training, and the table is in `OUT/curves.csv`. A
 figure is the mean over the trainings. `p` is that of a paired permutation test of TPAD against the model over the
 test sessions, on the values of each case averaged over the trainings, corrected by Holm's method over the table.
+`cold alone` ranks the cold items among themselves, whatever the offset of the recommender; `frontier area` is the
+area below the frontier of warm and cold P@20 over all offsets. Both are means without a test.
 The same command continues an interrupted run.
 """
 
@@ -166,7 +168,7 @@ def table(curves: Sequence[Curve]) -> pd.DataFrame:
             weights = masks.any(0)  # cases that are in the slice in some training
             sessions = curve.cases.session[weights]
             for name, own in values.items():
-                row = {"sessions": curve.size, "slice": part, "model": name}
+                row: dict[str, object] = {"sessions": curve.size, "slice": part, "model": name}
                 for metric, of_cases in zip(METRICS, own, strict=True):
                     title = "@".join(map(str, metric))
                     row[title] = of_cases.sum() / masks.sum(1).mean()
@@ -176,11 +178,28 @@ def table(curves: Sequence[Curve]) -> pd.DataFrame:
                         p = paired_permutation_test(ours[weights], of_cases[weights], sessions)
                     row[f"p {title}"] = p
                 rows.append(row)
+        rows += _of_lists(curve)
     found = pd.DataFrame(rows)
     columns = [column for column in found if str(column).startswith("p ")]
     corrected = holm(found[columns].to_numpy().ravel())
     found[columns] = corrected.reshape(-1, len(columns))
     return found
+
+
+def _of_lists(curve: Curve) -> list[dict[str, object]]:
+    """Rows of cold items ranked among themselves, and of the area below the frontier."""
+    rows = []
+    for name, results in curve.results.items():
+
+        def mean(part: str, metric: str, results: Sequence[Result] = results) -> float:
+            return float(
+                np.mean([one.further.get(part, {}).get(metric, np.nan) for one in results])
+            )
+
+        row = {"sessions": curve.size, "slice": "cold alone", "model": name}
+        row |= {f"{one}@{k}": mean("cold", f"unclicked_{one}") for one, k in METRICS}
+        rows.append(row | {"frontier area": mean("all", "frontier_area")})
+    return [row for row in rows if np.isfinite(row["P@20"])]
 
 
 def _values(results: Sequence[Result], masks: np.ndarray) -> list[np.ndarray]:
