@@ -199,7 +199,7 @@ def _of_lists(curve: Curve) -> list[dict[str, object]]:
         row = {"sessions": curve.size, "slice": "cold alone", "model": name}
         row |= {f"{one}@{k}": mean("cold", f"unclicked_{one}") for one, k in METRICS}
         rows.append(row | {"frontier area": mean("all", "frontier_area")})
-    return [row for row in rows if np.isfinite(row["P@20"])]
+    return [row for row in rows if not pd.isna(row["P@20"])]
 
 
 def _values(results: Sequence[Result], masks: np.ndarray) -> list[np.ndarray]:
