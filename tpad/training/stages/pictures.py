@@ -20,8 +20,8 @@ def run(config: Any, context: Context, stage: Stage) -> ImageCache:
         dataset = context.dataset
         bounds = np.linspace(0, len(dataset), processes.size() + 1).astype(int)
         rows = range(*bounds[processes.rank() : processes.rank() + 2])
-        bar = stage.bar(rows, len(rows), "reading pictures")
         reads = context.reads_pictures
+        bar = stage.bar(rows, len(rows), "reading pictures") if reads else rows
         cache = encode_images(context.mllm, (dataset.image(row) if reads else None for row in bar))
         if processes.size() == 1:
             cache.save(path)
