@@ -7,6 +7,7 @@ import pytest
 import torch
 from stage_runs import context_of, logged, new_stage
 
+from tpad.data.pseudo_cold import pseudo_cold
 from tpad.errors import ConfigError, DataError
 from tpad.mllm.adapters import LoraSettings
 from tpad.model.item_encoder import STUDENT
@@ -111,6 +112,27 @@ def test_the_teacher_is_used_only_with_a_weight_and_never_trained(
     np.testing.assert_array_equal(context["transfer"].session_vectors, vectors)
     weights = context.mllm.adapters.parameters(STUDENT)
     assert not all(torch.equal(*both) for both in zip(weights, tuned[0], strict=True))
+
+
+@pytest.mark.parametrize("exclude", [True, False])
+def test_clicks_on_pseudo_cold_items_are_left_out_unless_they_are_wanted(
+    trained, on_sessions, tmp_path, monkeypatch, exclude
+):
+    read: set[int] = set()
+    real = ItemReader.with_gradients
+
+    def with_gradients(self, rows):
+        read.update(rows.tolist())
+        return real(self, rows)
+
+    monkeypatch.setattr(ItemReader, "with_gradients", with_gradients)
+    change = {"steps": 40, "exclude_pseudo_cold": exclude}
+    run_alignment(trained, on_sessions, tmp_path / "stage", change)
+    dataset = trained.dataset
+    held_out = set(np.flatnonzero(pseudo_cold(~dataset.cold)).tolist())
+    clicked = set(dataset.train.clicks.tolist())
+    assert held_out & clicked
+    assert read == (clicked - held_out if exclude else clicked)
 
 
 def test_a_transfer_model_is_trained_only_if_something_needs_it(on_sessions):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tpad.data.negatives import BatchTargets
+from tpad.data.pseudo_cold import hold_out, pseudo_cold
 from tpad.distributed import processes
 from tpad.mllm.adapters import LoraSettings
 from tpad.model.item_encoder import STUDENT
@@ -65,6 +66,10 @@ class AlignmentConfig:
     """Maximum number of items of a session, the most recent ones."""
     recency: Positive = 3.0
     """Number of steps back over which the weight of a session's item decays by e."""
+    exclude_pseudo_cold: bool = True
+    """Whether the student is trained without clicks on the pseudo-cold items on which recommenders are
+    tuned, so that these resemble cold items. With `teacher_weight`, it is trained on all items, as the
+    Transfer-MLLM is."""
     teacher_weight: Weight = 0.0
     """Weight of `−I_low(k_tau(next item); t_tau(session))`, which needs the Transfer-MLLM; 0 leaves both
     out."""
@@ -106,9 +111,13 @@ class _Training:
         self.mllm, self.shop, dataset = context.mllm, shop, shop.dataset
         self.reader = ItemReader(shop, layer, config.items_per_pass)
         teacher: Transfer | None = context["transfer"] if config.teacher_weight else None
-        self.windows = (
-            dataset.train.windows(config.max_items) if teacher is None else teacher.train.windows
-        )
+        if teacher is not None:
+            self.windows = teacher.train.windows
+        else:
+            kept = np.ones(len(dataset), bool)
+            if config.exclude_pseudo_cold:
+                kept = ~pseudo_cold(~dataset.cold)
+            self.windows = hold_out(dataset.train, kept).windows(config.max_items)
         self.targets = BatchTargets(self.windows, len(dataset))
         self.validation = [
             window
