@@ -181,6 +181,9 @@ def demo_with_less_work() -> TrainingConfig:
     return config
 
 
+SAME_VECTORS = ("whole-stand-ins", "one-space")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["smoke", "demo"])
 def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
@@ -188,11 +191,11 @@ def test_every_ablation_runs_and_stages_are_shared(trained, tmp_path, name):
     config = trained.config if name == "smoke" else demo_with_less_work()
     work = tmp_path / "work"
     files, _ = train_all(trained, tmp_path / "out", None, config=config, work=work)
-    assert len(files) == (17 if name == "smoke" else 16)
+    assert len(files) == (19 if name == "smoke" else 18)
     sets = {file.stem: read(file)[0] for file in files}
     for one, vectors in sets.items():
         assert len(vectors) == len(trained.dataset) and np.isfinite(vectors).all()
-        if one != "full" and vectors.shape == sets["full"].shape:
+        if one not in ("full", *SAME_VECTORS) and vectors.shape == sets["full"].shape:
             assert not np.array_equal(vectors, sets["full"]), one
     configs = [config, *(apply_ablation(config, one) for one in ABLATIONS)]
     planned = {
@@ -213,6 +216,19 @@ def parts(trained, tmp_path_factory):
 def test_without_tau_the_rest_is_the_very_same(parts, trained):
     tau = trained.config.distillation.tau
     np.testing.assert_array_equal(parts["no-tau"], parts["full"][:, tau:])
+
+
+def test_some_ablations_change_only_what_the_recommender_knows_of_the_parts(trained, tmp_path):
+    files, _ = train_all(trained, tmp_path / "parts", SAME_VECTORS)
+    (full, facts), *others = (read(file) for file in files)
+    tau, nu, fields = json.loads(facts["parts"]).values()
+    expected = [
+        {"transitional": tau, "nu": nu, "fields": fields},
+        {"nu": tau + nu, "fields": fields},
+    ]
+    for (vectors, own), parts in zip(others, expected, strict=True):
+        np.testing.assert_array_equal(vectors, full)
+        assert json.loads(own["parts"]) == parts
 
 
 def test_describing_only_holds_the_words_before_any_distillation(parts):

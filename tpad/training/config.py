@@ -63,9 +63,10 @@ class TrainingConfig:
     """How `k_tau` is learned: "words" computes it from the words of the item's description, by
     distillation from the Transfer-MLLM; "sessions" tunes the student on sessions, and `k_nu` holds the
     base model's own features. A base model that reads text only uses "sessions"."""
-    representation: Literal["full", "intrinsic", "captions"] = "full"
-    """Item representation: "full" is [k_tau ; k_nu ; fields]; "intrinsic" omits k_tau; "captions" uses
-    the words of the caption that the base model writes, and the fields. Only ablations change it."""
+    representation: Literal["full", "intrinsic", "unnamed", "joined", "captions"] = "full"
+    """Item representation: "full" is [k_tau ; k_nu ; fields]; "intrinsic" omits k_tau; "unnamed" does not
+    tell the recommender which part is k_tau, and "joined" not where a part begins; "captions" uses the
+    words of the caption that the base model writes, and the fields. Only ablations change it."""
     inputs: Literal["both", "image", "text"] = "both"
     """Which modalities of an item are read: "both", "image" or "text"."""
     fields: bool = True

@@ -50,7 +50,17 @@ def embed(
     if config.representation == "intrinsic":
         x = np.delete(x, columns(parts)[TAU], axis=1)
         del parts[TAU]
-    return x, parts
+    return x, _renamed(parts, config.representation)
+
+
+def _renamed(parts: dict[str, int], representation: str) -> dict[str, int]:
+    """The parts as the recommender of an ablation knows them: without the name of `k_tau`, or as one."""
+    if representation == "unnamed":
+        return {"transitional" if name == TAU else name: size for name, size in parts.items()}
+    if representation == "joined":
+        others = sum(size for name, size in parts.items() if name != FIELDS)
+        return {NU: others} | {FIELDS: parts[FIELDS]} if FIELDS in parts else {NU: others}
+    return parts
 
 
 def outcome(base: Base, config: TrainingConfig) -> str:

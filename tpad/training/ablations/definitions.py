@@ -21,6 +21,11 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"distillation.separate_weight": 0.0},
     ),
     "no-tau": ("without k_tau: [k_nu; fields]", {"representation": "intrinsic"}),
+    "whole-stand-ins": (
+        "stand-ins of new items by the whole embedding, not by k_tau",
+        {"representation": "unnamed"},
+    ),
+    "one-space": ("all parts compared in one space", {"representation": "joined"}),
     "no-alignment": (
         "without alignment",
         {"distillation.align": False, "alignment.teacher_weight": 0.0},
@@ -49,7 +54,7 @@ ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "no-fields": ("without price and category", {"fields": False}),
 }
 """Ablations by name: title in tables, and changed settings. Each one changes a single aspect."""
-SETS_ONLY = ("no-tau", "describing-only", "captions")
+SETS_ONLY = ("no-tau", "whole-stand-ins", "one-space", "describing-only", "captions")
 """Ablations of the representation: `ablate` supports them, but `train` does not."""
 
 
