@@ -87,6 +87,8 @@ CHANGED_BY = {
     "no-distillation": LAST,
     "no-disentanglement": LAST,
     "no-tau": set(),
+    "whole-stand-ins": set(),
+    "one-space": set(),
     "describing-only": {"distillation", "embeddings"},
     "captions": set(),  # the smoke preset has the base write its captions anyway
     "no-alignment": LAST,
