@@ -10,8 +10,9 @@ seed. All are evaluated on the same test sessions.
 Results are in `OUT/results.db`, one dataset for each size and training, and the table is in `OUT/curves.csv`. A
 figure is the mean over the trainings. `p` is that of a paired permutation test of TPAD against the model over the
 test sessions, on the values of each case averaged over the trainings, corrected by Holm's method over the table.
-`cold alone` ranks the cold items among themselves, whatever the offset of the recommender; `frontier area` is the
-area below the frontier of warm and cold P@20 over all offsets. Both are means without a test.
+`cold` are the items that were kept out. `cold alone` ranks all targets without a training click among such items only,
+whatever the offset of the recommender. `frontier area` is the area below the frontier of P@20 of targets with and
+without training clicks, over all offsets. Both are means without a test.
 The same command continues an interrupted run.
 """
 
@@ -25,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.cli.sources import add_source, load_source
+from eval.cli.sources import Source, add_source, load_source
 from eval.database.store import Store
 from eval.metrics.ranks import case_values
 from eval.metrics.significance import holm, paired_permutation_test
@@ -35,13 +36,14 @@ from eval.models.naming import VARIANT
 from eval.protocol import TestCases
 from eval.runs.results import Result
 from eval.runs.runner import run_models
+from tpad.cli.job import parse_setting
 from tpad.data.dataset import Dataset
-from tpad.data.vectors import load_vectors, parse_named_files
+from tpad.data.vectors import ItemVectors, load_vectors, parse_named_files
 from tpad.errors import TpadError
 from tpad.model.given_features import TFIDF
 from tpad.training.ablations.sets import FULL, train_sets
 from tpad.training.base import Base
-from tpad.training.config import preset
+from tpad.training.config import TrainingConfig, preset
 from tpad.training.fusion import FusionConfig
 
 RARE = 5
@@ -86,20 +88,41 @@ def drawn(dataset: Dataset, size: int | None, seed: int) -> Dataset:
     )
 
 
-def run_size(
-    options: argparse.Namespace, dataset: Dataset, extra: Mapping, parts: Mapping, size: int | None
-) -> Curve:
-    """Train and evaluate all models with so many sessions; None for all of them."""
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What is the same for all sizes.
+
+    Attributes:
+        base: the base model.
+        config: settings.
+        vectors: given vectors by name.
+    """
+
+    base: Base
+    config: TrainingConfig
+    vectors: Mapping[str, ItemVectors]
+
+
+def training_of(options: argparse.Namespace, dataset: Dataset) -> Training:
+    """The training that the command line asks for."""
     base = Base.find(options.mllm)
     files = parse_named_files(one for one in options.features if one != TFIDF)
     config = preset("shop")
     if not base.may_see:
         config = config.without_pictures()
     for setting in options.set:
-        config = config.override(*setting)
+        config = config.override(*parse_setting(setting))
     config = config.override("features", tuple(one.partition("=")[0] for one in options.features))
     ids = dataset.items["item_id"].tolist()
     vectors = {name: load_vectors(path, ids) for name, path in files.items()}
+    return Training(base, config, vectors)
+
+
+def run_size(
+    options: argparse.Namespace, source: Source, training: Training, size: int | None
+) -> Curve:
+    """Train and evaluate all models with so many sessions; None for all of them."""
+    dataset = source.dataset
     found: dict[str, list[Result]] = {}
     slices: dict[str, list[np.ndarray]] = {"all": [], "warm": [], "rare": [], "cold": []}
     name = "all" if size is None else str(size)
@@ -109,17 +132,15 @@ def run_size(
             folder = options.out / f"{name}-{seed}"
             train_sets(
                 shop,
-                base,
-                config.override("seed", seed),
+                training.base,
+                training.config.override("seed", seed),
                 folder / "sets",
                 work=options.out / "work",
                 only=options.only,
-                vectors=vectors,
+                vectors=training.vectors,
             )
             cases = TestCases.of(shop)
-            results = evaluated(
-                store, shop, f"{name} sessions, {seed}", folder / "sets", extra, parts
-            )
+            results = evaluated(store, shop, f"{name} sessions, {seed}", folder / "sets", source)
             for one in results:
                 found.setdefault(one.name, []).append(one)
             clicks = shop.popularity[cases.targets]
@@ -136,9 +157,7 @@ def run_size(
     )
 
 
-def evaluated(
-    store: Store, shop: Dataset, name: str, sets: Path, extra: Mapping, parts: Mapping
-) -> list[Result]:
+def evaluated(store: Store, shop: Dataset, name: str, sets: Path, source: Source) -> list[Result]:
     """Tune, fit and evaluate the recommenders of all embedding sets.
 
     Args:
@@ -146,14 +165,15 @@ def evaluated(
         shop: the dataset with the drawn sessions.
         name: of this dataset in the store.
         sets: folder of TPAD and its ablations.
-        extra: further embedding sets.
-        parts: of these, see `tpad.model.parts`.
+        source: has further embedding sets.
     """
     ids = shop.items["item_id"].tolist()
     ablations, own = load_ablations(sets, ids, shop.fingerprint)
-    parts = {**parts, **{VARIANT + one: sizes for one, sizes in own.items()}}
-    entries = all_entries(shop, {}, FusionConfig(), extra=extra, ablations=ablations, parts=parts)
-    wanted = {"tfidf", *extra, *(VARIANT + one for one in ablations)}
+    parts = {**source.parts, **{VARIANT + one: sizes for one, sizes in own.items()}}
+    entries = all_entries(
+        shop, {}, FusionConfig(), extra=source.extra, ablations=ablations, parts=parts
+    )
+    wanted = {"tfidf", *source.extra, *(VARIANT + one for one in ablations)}
     return run_models(store, shop, name, [e for e in entries if e.name in wanted], [0], say=print)
 
 
@@ -225,13 +245,6 @@ def size_of(text: str) -> int | None:
     return int(text)
 
 
-def setting_of(text: str) -> tuple[str, object]:
-    """A setting NAME=VALUE, the value as JSON or as text."""
-    from tpad.cli.job import parse_setting
-
-    return parse_setting(text)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -239,7 +252,9 @@ def main() -> None:
     add_source(parser, sets=True)
     parser.add_argument("--mllm", required=True, help="base model, as in `tpad train`")
     parser.add_argument("--features", action="append", default=[], help="as in `tpad train`")
-    parser.add_argument("--set", action="append", default=[], type=setting_of, metavar="NAME=VALUE")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="as in `tpad train`"
+    )
     parser.add_argument("--sizes", nargs="+", type=size_of, default=[500, 1000, 2000, 4000, None])
     parser.add_argument("--trainings", type=int, default=3, help="of the embeddings, for each size")
     parser.add_argument("--only", nargs="+", default=["no-tau"], help="ablations to train")
@@ -251,9 +266,9 @@ def main() -> None:
     try:
         source = load_source(options)
         options.out.mkdir(parents=True, exist_ok=True)
-        curves = []
+        training, curves = training_of(options, source.dataset), []
         for size in options.sizes:
-            curves.append(run_size(options, source.dataset, source.extra, source.parts, size))
+            curves.append(run_size(options, source, training, size))
             found = table(curves)
             found.to_csv(options.out / "curves.csv", index=False)
         print(found.to_string(index=False, float_format=lambda value: f"{value:.4f}"))

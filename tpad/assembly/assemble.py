@@ -162,8 +162,8 @@ def _card(record: dict[str, Any]) -> str:
     return (
         f"# {language} with the vision tower of {tower}\n\n"
         f"A vision-language model in the {record['layout']} layout, assembled by tpad {record['tpad']}. "
-        f"Both parts are unchanged, but for rounding to bfloat16. Only the connector between them was trained, in {record['steps']:,} "
-        f"steps on {record['train_items']:,} items of a shop.\n\n{results(record)}"
+        "Both parts are unchanged except for rounding to bfloat16. Only the connector between them was "
+        f"trained, in {record['steps']:,} steps on {record['train_items']:,} items of a shop.\n\n{results(record)}"
     )
 
 

@@ -11,7 +11,7 @@ from tpad.errors import ModelError, shown
 from tpad.mllm.bounds import check_size
 from tpad.mllm.gguf_files import is_gguf
 from tpad.mllm.hugging_face import AutoImageProcessor, AutoModel, PreTrainedConfig
-from tpad.mllm.loading import loading
+from tpad.mllm.loading import loading, with_all_weights
 from tpad.mllm.model import MLLM
 from tpad.mllm.processors import FAMILIES, sees
 from tpad.mllm.resolution import RESIZABLE_TOWERS, check_edges
@@ -83,10 +83,7 @@ def _of_encoder(path: str, plain: dict[str, Any], hub: dict[str, Any]) -> Tower:
         output_loading_info=True,
         **hub,
     )
-    model, info = loaded
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise ModelError(f"The model {path} lacks weights ({some}, …); download it again.")
+    model = with_all_weights(loaded, path)
     tower = getattr(model, "vision_model", model)
     config, state = tower.config.to_dict(), tower.state_dict()
     if "vision_use_head" in config:  # SigLIP: pools the patches, which the connector reads

@@ -86,11 +86,24 @@ def read_checkpoint(
             **options,
             **hub,
         )
+    return with_all_weights(loaded, path), processor
+
+
+def with_all_weights(loaded: tuple[Any, dict[str, Any]], path: str) -> Any:
+    """The model that `from_pretrained` loaded.
+
+    Args:
+        loaded: the model and what `output_loading_info` tells.
+        path: folder or hub id.
+
+    Raises:
+        ModelError: the checkpoint lacks weights.
+    """
     model, info = loaded
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise ModelError(f"The model {path} lacks weights ({some}, …); download it again.")
-    return model, processor
+    return model
 
 
 def _checked_config(path: str, settings: ModelSettings, hub: dict[str, Any]) -> dict[str, Any]:

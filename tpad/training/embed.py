@@ -58,8 +58,8 @@ def _renamed(parts: dict[str, int], representation: str) -> dict[str, int]:
     if representation == "unnamed":
         return {"transitional" if name == TAU else name: size for name, size in parts.items()}
     if representation == "joined":
-        others = sum(size for name, size in parts.items() if name != FIELDS)
-        return {NU: others} | {FIELDS: parts[FIELDS]} if FIELDS in parts else {NU: others}
+        fields = {FIELDS: parts[FIELDS]} if FIELDS in parts else {}
+        return {NU: sum(parts.values()) - sum(fields.values()), **fields}
     return parts
 
 

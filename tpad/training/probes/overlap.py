@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
 
-PENALTIES = np.logspace(-1, 5, 7)
+from tpad.training.probes.facts import PENALTIES
 
 
 def explained(tau: np.ndarray, nu: np.ndarray, is_test: np.ndarray) -> float:
