@@ -82,7 +82,9 @@
       if (button) button.title = `Remove ${token.textContent.trim()}`;
     }
   };
-  new MutationObserver(nameTokens).observe(document.body, {childList: true, subtree: true});
+  const nameAll = () => { groupRadios(); nameTokens(); };
+  new MutationObserver(nameAll).observe(document.body, {childList: true, subtree: true});
+  nameAll();
 
   // Browsers leave an element where it is when a part of it is visible.
   document.addEventListener('focusin', (event) => {

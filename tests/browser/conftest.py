@@ -16,6 +16,7 @@ ARGUMENTS = [
 ]
 CUT_OFF = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
 """What Gradio says of requests that a reload has cut off."""
+UNNAMED = "fieldset:has(input[type=radio]):not([role=radiogroup])"
 PATIENCE = 120_000  # milliseconds; a busy machine is no fault
 
 
@@ -67,6 +68,8 @@ def open_page(browser):
         page.locator("#next .tp-card").first.wait_for(
             state="attached" if "tab=" in address else "visible"
         )
+        # page.js names the groups of radio buttons, and handles the keys from then on.
+        page.wait_for_function(f"!document.querySelector('{UNNAMED}')")
         return page
 
     yield open_page
