@@ -18,6 +18,9 @@ from tpad.training.ablations.sets import train_sets
 from tpad.training.config import TrainingConfig, preset
 from tpad.training.pipeline import train
 
+TAKEN = ("no-tau", "whole-stand-ins", "one-space")
+"""Ablations that leave out or rename a part of the full method's embeddings."""
+
 
 def stage_counts(work: Path) -> Counter:
     """How many folders each stage has."""
@@ -109,7 +112,7 @@ def embed(monkeypatch, trained):
 
     def embed(dataset, base, config, workspace, **_):
         asked.append(config)
-        return np.full((len(dataset), 3), len(asked), np.float32), {"nu": 3}
+        return np.full((len(dataset), 3), len(asked), np.float32), {"tau": 1, "nu": 2}
 
     monkeypatch.setattr(ablation_sets, "embed", embed)
     return asked
@@ -141,7 +144,27 @@ def test_what_leaves_nothing_out_is_said_and_not_made(trained, tmp_path, embed):
     assert told == ["no-feedback: skipped, because it changes nothing with these settings"]
     names = ["full", *(name for name in ABLATIONS if name != "no-feedback")]
     assert [file.stem for file in files] == names
-    assert embed == [config, *(apply_ablation(config, name) for name in names[1:])]
+    trained_ones = [name for name in names[1:] if name not in TAKEN]
+    assert embed == [config, *(apply_ablation(config, name) for name in trained_ones)]
+
+
+def test_a_set_of_other_parts_is_taken_from_the_full_method(trained, tmp_path, embed):
+    files, _ = train_all(trained, tmp_path, TAKEN, work=tmp_path / "work")
+    assert len(embed) == 1
+    parts = {file.stem: json.loads(read(file)[1]["parts"]) for file in files}
+    assert parts == {
+        "full": {"tau": 1, "nu": 2},
+        "no-tau": {"nu": 2},
+        "whole-stand-ins": {"transitional": 1, "nu": 2},
+        "one-space": {"nu": 3},
+    }
+    assert [read(file)[0].shape[1] for file in files] == [3, 2, 3, 3]
+
+
+def test_a_set_is_only_taken_from_a_whole_representation(trained, tmp_path, embed):
+    config = trained.config.override("representation", "intrinsic")
+    train_all(trained, tmp_path, ["one-space"], config=config, work=tmp_path / "work")
+    assert len(embed) == 2
 
 
 @pytest.mark.parametrize("other", ["dataset", "config"])

@@ -46,27 +46,52 @@ def embed(
     encoder, items = run.encoder(), run.inputs.contents
     encoded = embeddings.encode(encoder, items, run.context["pictures"], ["tpad"])
     x = as_stored("tpad", encoded["tpad"])  # (n_items, d)
-    parts = encoder.parts["tpad"]
-    if config.representation == "intrinsic":
+    return represent(x, encoder.parts["tpad"], config.representation)
+
+
+def represent(
+    x: np.ndarray, parts: Mapping[str, int], representation: str
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Turn the full representation into another one, of which the recommender knows other parts.
+
+    Args:
+        x: (n_items, d) embeddings, `[k_tau ; k_nu ; fields]` and further parts.
+        parts: sizes of the parts.
+        representation: as in `TrainingConfig`, except "captions".
+
+    Returns:
+        The embeddings (n_items, d or less), and their parts.
+    """
+    parts = dict(parts)
+    if representation == "intrinsic":
         x = np.delete(x, columns(parts)[TAU], axis=1)
         del parts[TAU]
-    return x, _renamed(parts, config.representation)
-
-
-def _renamed(parts: dict[str, int], representation: str) -> dict[str, int]:
-    """The parts as the recommender of an ablation knows them: without the name of `k_tau`, or as one."""
-    if representation == "unnamed":
-        return {"transitional" if name == TAU else name: size for name, size in parts.items()}
-    if representation == "joined":
+    elif representation == "unnamed":
+        parts = {"transitional" if name == TAU else name: size for name, size in parts.items()}
+    elif representation == "joined":
         fields = {FIELDS: parts[FIELDS]} if FIELDS in parts else {}
-        return {NU: sum(parts.values()) - sum(fields.values()), **fields}
-    return parts
+        parts = {NU: sum(parts.values()) - sum(fields.values()), **fields}
+    return x, parts
 
 
 def outcome(base: Base, config: TrainingConfig) -> str:
     """Digest of all settings on which the result of `embed` depends, for the same data and base model."""
+    return digest(config.representation, _encoding(base, config))
+
+
+def follows(base: Base, config: TrainingConfig, full: TrainingConfig) -> bool:
+    """Whether `represent` makes the embeddings of `config` from those of `full`, without the model."""
+    return (
+        full.representation == "full"
+        and config.representation != "captions"
+        and _encoding(base, config) == _encoding(base, full)
+    )
+
+
+def _encoding(base: Base, config: TrainingConfig) -> str:
+    """Key of the stage that computes the embeddings, for the same data."""
     graph = Graph(STAGES, config, {"dataset": "", "vectors": "", "base": base.fingerprint})
-    return digest(config.representation, graph.key(embeddings.STAGE.name))
+    return graph.key(embeddings.STAGE.name)
 
 
 def _captions(context: Context) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from tpad.model.embedding_sets import PARTS, write_with_ids
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation, check_ablation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
-from tpad.training.embed import embed, outcome
+from tpad.training.embed import embed, follows, outcome, represent
 from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 
@@ -97,9 +97,12 @@ def train_sets(
                 say(f"{number}/{len(names)} {name}: already there")
                 continue
             say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
-            x, parts = embed(
-                dataset, base, settings[name], workspace, vectors=vectors, device=device
-            )
+            if name != FULL and follows(base, settings[name], config):
+                x, parts = represent(*_read(files[0]), settings[name].representation)
+            else:
+                x, parts = embed(
+                    dataset, base, settings[name], workspace, vectors=vectors, device=device
+                )
             metadata = facts[name] | {"version": __version__, PARTS: json.dumps(parts)}
             if processes.is_main():
                 write_with_ids(files[-1], item_ids, x.astype(np.float16), metadata)  # (n_items, d)
@@ -118,6 +121,12 @@ def _facts(
         "config": json.dumps(config.as_json()),
         "full_config": json.dumps(full.as_json()),
     }
+
+
+def _read(file: Path) -> tuple[np.ndarray, dict[str, int]]:
+    """Embeddings (n_items, d) of a finished set, and their parts."""
+    with safe_open(file, "np") as opened:
+        return opened.get_tensor("x"), json.loads(opened.metadata()[PARTS])
 
 
 def _finished(out: Path, facts: dict[str, dict[str, str]]) -> set[str]:
