@@ -16,7 +16,9 @@ from tpad.training.ablations import sets as ablation_sets
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation
 from tpad.training.ablations.sets import train_sets
 from tpad.training.config import TrainingConfig, preset
+from tpad.training.embed import embed as embed_alone
 from tpad.training.pipeline import train
+from tpad.training.workspace import Workspace
 
 TAKEN = ("no-tau", "whole-stand-ins", "one-space")
 """Ablations that leave out or rename a part of the full method's embeddings."""
@@ -269,6 +271,17 @@ def test_captions_are_the_words_that_the_base_writes(parts, trained):
     warm = words[~trained.dataset.cold]
     assert (warm.sum(0) >= 5).all()  # the vocabulary is that of the training items
     assert words[trained.dataset.cold].any()
+
+
+def test_captions_are_joined_with_given_vectors(trained, tmp_path):
+    config = apply_ablation(trained.config.override("imagined.per_item", 0), "captions")
+    config = config.override("features", ("tfidf",))
+    shutil.copytree(trained.work, tmp_path / "work")
+    x, parts = embed_alone(
+        trained.dataset, trained.base, config, Workspace(tmp_path / "work", True), device="cpu"
+    )
+    assert list(parts) == ["nu", "given:tfidf", "fields"]
+    assert x[:, parts["nu"] : parts["nu"] + parts["given:tfidf"]].any(1).all()
 
 
 def test_no_disentanglement_changes_nothing_but_the_penalty(parts, trained):

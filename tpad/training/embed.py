@@ -11,7 +11,6 @@ from tpad.model.heads import description_words
 from tpad.model.parts import FIELDS, NU, TAU, columns, sizes
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
-from tpad.training.context import Context
 from tpad.training.graph import Graph
 from tpad.training.pipeline import STAGES, Run
 from tpad.training.stages import embeddings
@@ -40,7 +39,7 @@ def embed(
     run = Run(dataset, base, config, vectors, device)
     if config.representation == "captions":
         run.graph.run(run.context, workspace, ["descriptions"])
-        captions = _captions(run.context)
+        captions = _captions(run)
         return as_stored("tpad", np.concatenate([*captions.values()], axis=1)), sizes(captions)
     run.graph.run(run.context, workspace, embeddings.STAGE.needs)
     encoder, items = run.encoder(), run.inputs.contents
@@ -94,13 +93,18 @@ def _encoding(base: Base, config: TrainingConfig) -> str:
     return graph.key(embeddings.STAGE.name)
 
 
-def _captions(context: Context) -> dict[str, np.ndarray]:
-    """Caption features: the words that the base model writes about each item, and the fields.
+def _captions(run: Run) -> dict[str, np.ndarray]:
+    """Caption features: the words that the base model writes about each item, and all that TPAD has, too.
 
     Returns:
-        The parts: words (n_items, W) as 0 or 1, and fields (n_items, n_fields), float32.
+        The parts: words (n_items, W) as 0 or 1, given vectors, and fields (n_items, n_fields), float32.
     """
+    context, given = run.context, run.inputs.given
     answers = context.mllm.chat_tokenizer.tokenize_answers(context["descriptions"])
     _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
-    fields = {} if context.fields is None else {FIELDS: context.fields}
-    return {NU: words.numpy(), **fields}
+    parts = {NU: words.numpy()}
+    if given is not None and context.given is not None:
+        parts |= {name: context.given[:, own] for name, own in columns(given.parts).items()}
+    if context.fields is not None:
+        parts[FIELDS] = context.fields
+    return parts
