@@ -45,15 +45,15 @@ class Recommender(ShopItems):
         >>> shop = tpad.load("assets/demo")
         >>> cover = tpad.NewItem(title="back cover for Orbit5", price=12.0)
         >>> shop.recommend(["item-0011", cover], k=2)["item_id"].tolist()
-        ['item-0175', 'item-0470']
+        ['item-0709', 'item-0208']
         >>> shop.compare(["item-0011"], ["tpad", "random"], k=2)["model"].tolist()
         ['tpad', 'tpad', 'random', 'random']
         >>> shop.encode([cover]).shape
-        (1, 192)
+        (1, 197)
         >>> shop.add_items({"new-cover": cover})
         1
         >>> int(shop.cold.sum()), len(shop.items)
-        (181, 1201)
+        (243, 1201)
     """
 
     def __init__(
@@ -309,6 +309,6 @@ def load(path_or_hub_id: str | Path, revision: str | None = None, **options: Any
         >>> shop
         Recommender('assets/demo', 1,200 items)
         >>> shop.recommend(["item-0011"], k=3)["item_id"].tolist()
-        ['item-0578', 'item-1020', 'item-0737']
+        ['item-0709', 'item-0208', 'item-0467']
     """
     return Recommender.load(path_or_hub_id, revision, **options)

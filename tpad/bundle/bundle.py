@@ -58,7 +58,7 @@ class Bundle:
         >>> import tpad
         >>> bundle = tpad.Bundle.load("assets/demo")
         >>> bundle.sets[:2], bundle.embeddings["tpad"].shape
-        (('tpad', 'vision_tfidf'), (1200, 192))
+        (('tpad', 'vision_tfidf'), (1200, 197))
     """
 
     def __init__(

@@ -41,9 +41,9 @@ class Dataset:
         >>> import tpad
         >>> dataset = tpad.Dataset.load_saved("assets/demo")
         >>> dataset
-        Dataset(1,200 items; sessions: 14,000 train, 1,500 validation, 3,000 test)
+        Dataset(1,200 items; sessions: 8,000 train, 1,500 validation, 3,000 test)
         >>> int(dataset.cold.sum())  # items that occur in no training session
-        180
+        242
     """
 
     items: pd.DataFrame
