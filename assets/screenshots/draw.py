@@ -68,7 +68,9 @@ class Walk:
         """One frame, with a line of text, and a dot on the element `at`."""
         x = y = None
         if at is not None:
-            box = self.page.locator(at).first.bounding_box()
+            target = self.page.locator(at).first
+            target.scroll_into_view_if_needed()
+            box = target.bounding_box()
             if box:
                 x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         self.page.evaluate(STAGE, [text, x, y])
@@ -103,6 +105,8 @@ def walk_through(browser: Browser, address: str) -> None:
     walk.click("Click a product: it joins the session …", "#catalogue .tp-card >> nth=7")
     settled(page)
     walk.show("… and the list follows")
+    walk.click("Show more new items", "label:has(input[type=radio]):has-text('20%')")
+    settled(page)
     cold = "#next .tp-rec:has(.tp-badge-cold) .tp-why"
     walk.click("Nobody ever clicked this one. Why is it here?", cold)
     page.locator("#why dialog[open]").wait_for()
