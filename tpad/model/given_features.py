@@ -13,6 +13,7 @@ import numpy as np
 from tpad.data.vectors import ItemVectors
 from tpad.errors import ConfigError, DataError, shown
 from tpad.items import NewItem
+from tpad.model.parts import columns
 
 TFIDF = "tfidf"
 """Name of TF-IDF features of the text, which need no file: the encoder computes them."""
@@ -68,6 +69,10 @@ class GivenFeatures:
         return {
             f"given:{name}": size + (name in self.optional) for name, size in self.sizes.items()
         }
+
+    def split(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows of features (n, width) as `parts`: name -> (n, columns of the part)."""
+        return {name: rows[:, own] for name, own in columns(self.parts).items()}
 
     def __call__(self, items: Sequence[Mapping[str, np.ndarray] | None]) -> np.ndarray:
         """Rows of features: (n, width) float32.

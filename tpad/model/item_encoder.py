@@ -203,7 +203,7 @@ class ItemEncoder:
                 raise DataError("This bundle uses no item vectors; leave out `vectors`.")
             return {}
         vectors = self.given.of_items(items, self._words)  # (n, g)
-        return {name: vectors[:, at] for name, at in columns(self.given.parts).items()}
+        return self.given.split(vectors)
 
     def _knowledge(self, items: Sequence[NewItem], images: ImageCache) -> dict[str, np.ndarray]:
         features = self.read(items, images, self.reading.knowledge_adapter)

@@ -78,7 +78,7 @@ def outcome(base: Base, config: TrainingConfig) -> str:
     return digest(config.representation, _encoding(base, config))
 
 
-def follows(base: Base, config: TrainingConfig, full: TrainingConfig) -> bool:
+def shares_encoding(base: Base, config: TrainingConfig, full: TrainingConfig) -> bool:
     """Whether `represent` makes the embeddings of `config` from those of `full`, without the model."""
     return (
         full.representation == "full"
@@ -94,7 +94,7 @@ def _encoding(base: Base, config: TrainingConfig) -> str:
 
 
 def _captions(run: Run) -> dict[str, np.ndarray]:
-    """Caption features: the words that the base model writes about each item, and all that TPAD has, too.
+    """Caption features: the words that the base model writes about each item, and the other parts of TPAD.
 
     Returns:
         The parts: words (n_items, W) as 0 or 1, given vectors, and fields (n_items, n_fields), float32.
@@ -104,7 +104,7 @@ def _captions(run: Run) -> dict[str, np.ndarray]:
     _, words = description_words(answers, context.shop.warm_rows)  # (n_items, W)
     parts = {NU: words.numpy()}
     if given is not None and context.given is not None:
-        parts |= {name: context.given[:, own] for name, own in columns(given.parts).items()}
+        parts |= given.split(context.given)
     if context.fields is not None:
         parts[FIELDS] = context.fields
     return parts

@@ -20,7 +20,7 @@ from tpad.model.embedding_sets import PARTS, write_with_ids
 from tpad.training.ablations.definitions import ABLATIONS, apply_ablation, check_ablation
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig
-from tpad.training.embed import embed, follows, outcome, represent
+from tpad.training.embed import embed, outcome, represent, shares_encoding
 from tpad.training.workspace import Workspace, digest
 from tpad.version import __version__
 
@@ -97,8 +97,9 @@ def train_sets(
                 say(f"{number}/{len(names)} {name}: already there")
                 continue
             say(f"{number}/{len(names)} {name}: {facts[name]['title']}")
-            if name != FULL and follows(base, settings[name], config):
-                x, parts = represent(*_read(files[0]), settings[name].representation)
+            if name != FULL and shares_encoding(base, settings[name], config):
+                with processes.main_first():  # which has written the file
+                    x, parts = represent(*_read(files[0]), settings[name].representation)
             else:
                 x, parts = embed(
                     dataset, base, settings[name], workspace, vectors=vectors, device=device
