@@ -107,7 +107,7 @@ def training_of(options: argparse.Namespace, dataset: Dataset) -> Training:
     """The training that the command line asks for."""
     base = Base.find(options.mllm)
     files = parse_named_files(one for one in options.features if one != TFIDF)
-    config = preset("shop")
+    config = preset(options.preset)
     if not base.may_see:
         config = config.without_pictures()
     for setting in options.set:
@@ -251,6 +251,9 @@ def main() -> None:
     )
     add_source(parser, sets=True)
     parser.add_argument("--mllm", required=True, help="base model, as in `tpad train`")
+    parser.add_argument(
+        "--preset", choices=("shop", "demo"), default="shop", help="as in `tpad train`"
+    )
     parser.add_argument("--features", action="append", default=[], help="as in `tpad train`")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="as in `tpad train`"
