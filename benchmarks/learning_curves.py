@@ -41,6 +41,7 @@ from tpad.data.dataset import Dataset
 from tpad.data.vectors import ItemVectors, load_vectors, parse_named_files
 from tpad.errors import TpadError
 from tpad.model.given_features import TFIDF
+from tpad.model.parts import Parts
 from tpad.training.ablations.sets import FULL, train_sets
 from tpad.training.base import Base
 from tpad.training.config import TrainingConfig, preset
@@ -50,6 +51,8 @@ RARE = 5
 """Most training clicks of a rarely clicked item."""
 METRICS = (("P", 20), ("MRR", 20))
 TPAD = VARIANT + FULL
+BY_ITEMS = ("vision", "vision_tfidf", "knowledge")
+"""Embedding sets of a bundle that do not depend on sessions."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,10 @@ def run_size(
                 vectors=training.vectors,
             )
             cases = TestCases.of(shop)
-            results = evaluated(store, shop, f"{name} sessions, {seed}", folder / "sets", source)
+            extra = {**source.extra, **{one: source.embeddings[one] for one in options.sets}}
+            results = evaluated(
+                store, shop, f"{name} sessions, {seed}", folder / "sets", extra, source.parts
+            )
             for one in results:
                 found.setdefault(one.name, []).append(one)
             clicks = shop.popularity[cases.targets]
@@ -157,7 +163,14 @@ def run_size(
     )
 
 
-def evaluated(store: Store, shop: Dataset, name: str, sets: Path, source: Source) -> list[Result]:
+def evaluated(
+    store: Store,
+    shop: Dataset,
+    name: str,
+    sets: Path,
+    extra: Mapping[str, np.ndarray],
+    parts: Mapping[str, Parts],
+) -> list[Result]:
     """Tune, fit and evaluate the recommenders of all embedding sets.
 
     Args:
@@ -165,15 +178,14 @@ def evaluated(store: Store, shop: Dataset, name: str, sets: Path, source: Source
         shop: the dataset with the drawn sessions.
         name: of this dataset in the store.
         sets: folder of TPAD and its ablations.
-        source: has further embedding sets.
+        extra: further embedding sets, name -> (n_items, n).
+        parts: of these sets.
     """
     ids = shop.items["item_id"].tolist()
     ablations, own = load_ablations(sets, ids, shop.fingerprint)
-    parts = {**source.parts, **{VARIANT + one: sizes for one, sizes in own.items()}}
-    entries = all_entries(
-        shop, {}, FusionConfig(), extra=source.extra, ablations=ablations, parts=parts
-    )
-    wanted = {"tfidf", *source.extra, *(VARIANT + one for one in ablations)}
+    parts = {**parts, **{VARIANT + one: sizes for one, sizes in own.items()}}
+    entries = all_entries(shop, {}, FusionConfig(), extra=extra, ablations=ablations, parts=parts)
+    wanted = {"tfidf", *extra, *(VARIANT + one for one in ablations)}
     return run_models(store, shop, name, [e for e in entries if e.name in wanted], [0], say=print)
 
 
@@ -258,6 +270,13 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="as in `tpad train`"
     )
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        choices=BY_ITEMS,
+        default=[],
+        help="with --bundle: its embedding sets that do not depend on sessions",
+    )
     parser.add_argument("--sizes", nargs="+", type=size_of, default=[500, 1000, 2000, 4000, None])
     parser.add_argument("--trainings", type=int, default=3, help="of the embeddings, for each size")
     parser.add_argument("--only", nargs="+", default=["no-tau"], help="ablations to train")
@@ -268,6 +287,9 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     try:
         source = load_source(options)
+        missing = [one for one in options.sets if one not in source.embeddings]
+        if missing:
+            sys.exit(f"There is no embedding set {missing[0]!r}; --sets needs --bundle.")
         options.out.mkdir(parents=True, exist_ok=True)
         training, curves = training_of(options, source.dataset), []
         for size in options.sizes:
