@@ -239,6 +239,11 @@ def _safetensors(path: Path) -> _Parts:
             f"{path} has no `features`, and its tensors differ in shape; give one vector for each item, "
             "all of the same size."
         )
+    if EXPORTED in arrays and arrays[EXPORTED].ndim == 2:
+        raise DataError(
+            f"{path} has no item ids, as the files inside a bundle; write vectors with ids by `python -m "
+            "tpad export BUNDLE --embeddings FILE`."
+        )
     vectors = np.stack([arrays[name] for name in names])
     return to_ids(names, str(path)).tolist(), vectors, np.ones(len(names), bool)
 
