@@ -13,6 +13,7 @@ test sessions, on the values of each case averaged over the trainings, corrected
 `cold` are the items that were kept out. `cold alone` ranks all targets without a training click among such items only,
 whatever the offset of the recommender. `frontier area` is the area below the frontier of P@20 of targets with and
 without training clicks, over all offsets. Both are means without a test.
+With a text-only base model, add `--set alignment.steps=200`: otherwise it learns no `k_tau`.
 The same command continues an interrupted run.
 """
 

@@ -187,3 +187,27 @@ def test_no_ablation_needs_pictures(shop, model, tmp_path, capsys):
     written = sorted(path.stem for path in (tmp_path / "sets").iterdir() if path.is_file())
     assert written == ["full", "no-fields"]
     assert "text-only: skipped" in capsys.readouterr().out
+
+
+def test_a_bundle_without_k_tau_reads_items_with_the_frozen_model(shop, model, tmp_path):
+    arguments = [*options(shop, model), "--set", "alignment.steps=0", "--set", "baselines=[]"]
+    assert main([*arguments, "--out", str(tmp_path / "bundle")]) == 0
+    recommender = tpad.load(tmp_path / "bundle", device="cpu")
+    bundle = recommender.bundle
+    assert list(bundle.parts["tpad"]) == ["nu", "fields"]
+    assert not list((tmp_path / "bundle" / "adapters").glob("*"))
+    row = bundle.dataset.items.iloc[3]
+    same = NewItem(None, row.title, "", row.category, row.price)
+    read = bundle.encoder.encode([same])["tpad"][0]
+    np.testing.assert_allclose(read, bundle.embeddings["tpad"][3], rtol=1e-2, atol=2e-3)
+    assert len(recommender.recommend(["item-0003", same], k=5)) == 5
+
+
+def test_by_default_there_is_no_k_tau_to_leave_out(shop, model, tmp_path, capsys):
+    assert TrainingConfig().has_tau and not TrainingConfig().without_pictures().has_tau
+    arguments = ["ablate", *options(shop, model)[1:], "--set", "alignment.steps=0"]
+    arguments += ["--out", str(tmp_path / "sets"), "--only", "no-tau", "whole-stand-ins"]
+    assert main(arguments) == 0
+    assert [path.stem for path in (tmp_path / "sets").glob("*.safetensors")] == ["full"]
+    said = capsys.readouterr().out
+    assert "no-tau: skipped" in said and "whole-stand-ins: skipped" in said

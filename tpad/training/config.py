@@ -126,9 +126,14 @@ class TrainingConfig:
         return ("tpad", *self.baselines)
 
     @property
+    def has_tau(self) -> bool:
+        """Whether a `k_tau` is learned."""
+        return self.tau == "words" or self.alignment.steps > 0
+
+    @property
     def has_transfer(self) -> bool:
         """Whether a Transfer-MLLM is trained."""
-        taught = self.alignment.steps > 0 and self.alignment.teacher_weight > 0
+        taught = self.has_tau and self.alignment.teacher_weight > 0
         return self.tau == "words" or taught or "transfer" in self.baselines
 
     @property

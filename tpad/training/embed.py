@@ -62,7 +62,7 @@ def represent(
         The embeddings (n_items, d or less), and their parts.
     """
     parts = dict(parts)
-    if representation == "intrinsic":
+    if representation == "intrinsic" and TAU in parts:
         x = np.delete(x, columns(parts)[TAU], axis=1)
         del parts[TAU]
     elif representation == "unnamed":
@@ -75,7 +75,10 @@ def represent(
 
 def outcome(base: Base, config: TrainingConfig) -> str:
     """Digest of all settings on which the result of `embed` depends, for the same data and base model."""
-    return digest(config.representation, _encoding(base, config))
+    representation = config.representation
+    if not config.has_tau and representation in ("intrinsic", "unnamed"):
+        representation = "full"  # which has no k_tau
+    return digest(representation, _encoding(base, config))
 
 
 def shares_encoding(base: Base, config: TrainingConfig, full: TrainingConfig) -> bool:

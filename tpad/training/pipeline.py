@@ -214,7 +214,7 @@ class Run:
         assert self.base is not None
         knowledge_adapter = context["adaptation"]
         adapters = {
-            STUDENT: config.tau == "words" or config.alignment.steps > 0,
+            STUDENT: config.has_tau,
             TRANSFER: config.has_transfer,
             knowledge_adapter: knowledge_adapter is not None,
         }

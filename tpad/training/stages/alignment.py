@@ -50,8 +50,9 @@ REPORT_EVERY = 100  # steps
 class AlignmentConfig:
     """Settings of the stage `alignment`."""
 
-    steps: CountOrZero = 200
-    """Training steps; 0 leaves out `k_tau`. With few sessions, these are several passes over them."""
+    steps: CountOrZero = 0
+    """Training steps; 0 leaves out `k_tau`. 200 steps are several passes over 2,000 sessions. Off by default,
+    because items that were kept out did not gain from it (`docs/results/learning-curves.md`)."""
     batch_size: Count = 48
     """Sessions per step. The targets of a batch are the negatives of each other."""
     items_per_pass: Count = 512
