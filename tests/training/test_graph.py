@@ -76,7 +76,9 @@ def test_a_changed_setting_reruns_what_depends_on_it(
 def test_a_student_of_sessions_needs_few_stages(
     dataset, base_folder, config, setting, value, repeated
 ):
-    config = replace(config, tau="sessions", baselines=("knowledge",))
+    config = replace(config, tau="sessions", baselines=("knowledge",)).override(
+        "alignment.steps", 3
+    )
     before = keys(dataset, base_folder, config)
     assert list(before) == ["pictures", "knowledge", "alignment", "embeddings"]
     assert changed(before, keys(dataset, base_folder, config.override(setting, value))) == repeated
