@@ -52,7 +52,7 @@ class AlignmentConfig:
 
     steps: CountOrZero = 0
     """Training steps; 0 leaves out `k_tau`. 200 steps are several passes over 2,000 sessions. Off by default,
-    because items that were kept out did not gain from it (`docs/results/learning-curves.md`)."""
+    because it showed no gain over the frozen features (`docs/results/learning-curves.md`)."""
     batch_size: Count = 48
     """Sessions per step. The targets of a batch are the negatives of each other."""
     items_per_pass: Count = 512
